@@ -1,0 +1,1 @@
+//! The agent process: coordinator link, jobs, local API.

@@ -1,0 +1,1 @@
+//! The local HTTP API that the command line talks to.

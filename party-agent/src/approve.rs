@@ -1,0 +1,1 @@
+//! From a plan to an approved plan: this holder's policy and people.

@@ -1,0 +1,1 @@
+//! What a holder publishes about its tables: schema, types, categories, bounds; never rows.

@@ -1,0 +1,1 @@
+//! An approved plan, run.

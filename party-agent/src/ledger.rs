@@ -1,0 +1,1 @@
+//! What this holder has agreed to and released, kept on disk.

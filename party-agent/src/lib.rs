@@ -1,0 +1,22 @@
+//! The agent on a holder's premises: the only crate that sees both a job and data.
+//!
+//! In the order in which a job passes through: what was asked ([`spec`]), what the holders publish
+//! ([`catalogue`]), what will be computed ([`plan`]), whether this holder agrees ([`policy`],
+//! [`approve`], [`ledger`]), the rows ([`source`], [`local`]), the run ([`net`], [`execute`]), what
+//! came out ([`result`], [`receipt`]), and the process around it ([`config`], [`api`], [`agent`]).
+
+pub mod spec;
+pub mod catalogue;
+pub mod plan;
+pub mod policy;
+pub mod approve;
+pub mod ledger;
+pub mod source;
+pub mod local;
+pub mod net;
+pub mod execute;
+pub mod result;
+pub mod receipt;
+pub mod config;
+pub mod api;
+pub mod agent;

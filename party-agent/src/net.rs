@@ -1,0 +1,1 @@
+//! The data plane: QUIC between agents, direct or through the relay.

@@ -1,0 +1,1 @@
+//! What a receiver gets: exact totals turned into the table that was asked for.

@@ -1,0 +1,1 @@
+//! A job file as written, and the checked form of it with all faults reported at once.

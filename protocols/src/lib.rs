@@ -1,0 +1,1 @@
+//! Interactive protocols on a session; memory and simulated networks; the plaintext oracle.
