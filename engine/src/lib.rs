@@ -1,1 +1,35 @@
-//! Kernels: rings, fixed point, shares, pseudo-random generators. No network, no clock, no ambient randomness.
+//! Kernels: rings, fixed point, shares, pseudo-random generators and oblivious transfer.
+//!
+//! Everything here is a function of its arguments. There is no network, no clock and no ambient
+//! randomness: whoever needs random values passes a [`prg::Prg`], so a whole computation replays
+//! from its seeds. Interactive constructions ([`ot`]) are state machines that take a message and
+//! return a message; sending is somebody else's work.
+//!
+//! Modules in reading order:
+//!
+//! * [`ring`]: Z_2^64 and Z_2^128, and loops over slices of them;
+//! * [`bits`]: packed bits and their transposition;
+//! * [`share`]: additive and XOR shares, types that cannot be copied, printed or encoded;
+//! * [`fixed`]: real numbers as scaled integers, with a stated error;
+//! * [`hash`], [`prg`], [`block`]: the symmetric primitives, all with domain separation;
+//! * [`ot`]: oblivious transfer and bit triples without a third party;
+//! * [`params`]: every cryptographic parameter with its source.
+//!
+//! # Panics
+//!
+//! Slices of unequal length, and positions outside a vector, are mistakes of the calling code and
+//! panic. Whatever comes from another party is checked and reported as an error.
+
+#[cfg(target_endian = "big")]
+compile_error!(
+    "the engine reinterprets ring elements as little-endian bytes; big-endian hosts are not supported"
+);
+
+pub mod ring;
+pub mod bits;
+pub mod share;
+pub mod fixed;
+pub mod hash;
+pub mod prg;
+pub mod block;
+pub mod params;

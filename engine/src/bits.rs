@@ -1,0 +1,99 @@
+//! Packed bits: bit i of a vector is bit i mod 64 of word i / 64, least significant first.
+
+/// Number of 64-bit words that hold `n_bits` bits.
+pub const fn words_for(n_bits: usize) -> usize {
+    n_bits.div_ceil(64)
+}
+
+/// Clears the bits of the last word that lie past `n_bits`.
+///
+/// # Panics
+///
+/// If `words` does not have [`words_for`]`(n_bits)` words.
+pub fn clear_tail(words: &mut [u64], n_bits: usize) {
+    assert_eq!(words.len(), words_for(n_bits), "wrong number of words");
+    if let (used @ 1.., Some(last)) = (n_bits % 64, words.last_mut()) {
+        *last &= (1 << used) - 1;
+    }
+}
+
+/// Bit `index` of a packed vector.
+///
+/// # Panics
+///
+/// If `index` lies outside.
+pub fn get(words: &[u64], index: usize) -> bool {
+    words[index / 64] >> (index % 64) & 1 == 1
+}
+
+/// Packs booleans.
+pub fn pack(values: &[bool]) -> Vec<u64> {
+    let pack_word = |chunk: &[bool]| {
+        chunk
+            .iter()
+            .enumerate()
+            .fold(0, |word, (i, bit)| word | u64::from(*bit) << i)
+    };
+    values.chunks(64).map(pack_word).collect()
+}
+
+/// Unpacks the first `n_bits` bits.
+///
+/// # Panics
+///
+/// If there are not exactly [`words_for`]`(n_bits)` words.
+pub fn unpack(words: &[u64], n_bits: usize) -> Vec<bool> {
+    assert_eq!(words.len(), words_for(n_bits), "wrong number of words");
+    (0..n_bits).map(|i| get(words, i)).collect()
+}
+
+/// `acc ^= other`, word by word.
+///
+/// # Panics
+///
+/// If the lengths differ.
+pub fn xor_assign(acc: &mut [u64], other: &[u64]) {
+    assert_eq!(acc.len(), other.len(), "bit vectors of unequal length");
+    for (a, b) in acc.iter_mut().zip(other) {
+        *a ^= b;
+    }
+}
+
+/// `acc &= other`, word by word.
+///
+/// # Panics
+///
+/// If the lengths differ.
+pub fn and_assign(acc: &mut [u64], other: &[u64]) {
+    assert_eq!(acc.len(), other.len(), "bit vectors of unequal length");
+    for (a, b) in acc.iter_mut().zip(other) {
+        *a &= b;
+    }
+}
+
+/// Transposes a 64×64 bit matrix in place: bit j of row i changes places with bit i of row j.
+///
+/// Six passes exchange ever smaller off-diagonal squares (Hacker's Delight, §7-3). The inner loops
+/// have fixed bounds, so that they vectorise.
+pub fn transpose_64(rows: &mut [u64; 64]) {
+    exchange::<32>(rows, 0x0000_0000_ffff_ffff);
+    exchange::<16>(rows, 0x0000_ffff_0000_ffff);
+    exchange::<8>(rows, 0x00ff_00ff_00ff_00ff);
+    exchange::<4>(rows, 0x0f0f_0f0f_0f0f_0f0f);
+    exchange::<2>(rows, 0x3333_3333_3333_3333);
+    exchange::<1>(rows, 0x5555_5555_5555_5555);
+}
+
+/// In every 2S×2S square on the diagonal, exchanges the high columns of the upper rows with the
+/// low columns of the lower rows. `low` selects the low columns.
+#[inline(always)]
+fn exchange<const S: usize>(rows: &mut [u64; 64], low: u64) {
+    for square in rows.chunks_exact_mut(2 * S) {
+        let (upper, lower) = square.split_at_mut(S);
+        for (u, l) in upper.iter_mut().zip(lower) {
+            let swap = (*u >> S ^ *l) & low;
+            *u ^= swap << S;
+            *l ^= swap;
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Hashing, always with a context: key derivation, commitments, and the correlation-robust hash.
+//!
+//! There is no plain `hash(bytes)`. Every call names a context `entente/v1/<protocol>/<purpose>`,
+//! a string constant of the calling code, and passes its inputs as fields. Each field is preceded
+//! by its length, so that two different lists of fields never hash the same bytes.
+
+use crate::block::Block;
+use crate::prg::Seed;
+use aes::cipher::{Array, BlockCipherEncrypt, KeyInit};
+use aes::{Aes128Enc, cipher::consts::U16};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroize;
+
+/// Derives an independent secret from `fields` (BLAKE3 in key-derivation mode).
+///
+/// At least one field must be secret and have 128 bits of entropy; the others (session, seats,
+/// operation) bind the key to its place. `context` separates purposes and must be a constant.
+pub fn derive_key(context: &'static str, fields: &[&[u8]]) -> Seed {
+    let mut hasher = keyed_by_context(context, fields);
+    let mut out = [0; 32];
+    hasher.finalize_xof().fill(&mut out);
+    hasher.zeroize();
+    let seed = Seed::from_bytes(out);
+    out.zeroize();
+    seed
+}
+
+/// 32 bytes of public digest of `fields`, for identifiers and transcripts.
+pub fn digest(context: &'static str, fields: &[&[u8]]) -> [u8; 32] {
+    *keyed_by_context(context, fields).finalize().as_bytes()
+}
+
+/// 64 bytes of `fields`: enough to be reduced to a scalar or mapped to a group element.
+pub fn wide(context: &'static str, fields: &[&[u8]]) -> [u8; 64] {
+    let mut out = [0; 64];
+    keyed_by_context(context, fields)
+        .finalize_xof()
+        .fill(&mut out);
+    out
+}
+
+fn keyed_by_context(context: &'static str, fields: &[&[u8]]) -> blake3::Hasher {
+    let mut hasher = blake3::Hasher::new_derive_key(context);
+    for field in fields {
+        hasher.update(&(field.len() as u64).to_le_bytes());
+        hasher.update(field);
+    }
+    hasher
+}
+
+/// Commits to `payload` in one session. The nonce is fresh and uniform: it hides, the hash binds.
+pub fn commit(
+    context: &'static str,
+    session_id: &[u8; 32],
+    payload: &[u8],
+    nonce: &[u8; 32],
+) -> [u8; 32] {
+    digest(context, &[session_id, payload, nonce])
+}
+
+/// True if `commitment` is opened by `payload` and `nonce`.
+#[must_use]
+pub fn opens(
+    commitment: &[u8; 32],
+    context: &'static str,
+    session_id: &[u8; 32],
+    payload: &[u8],
+    nonce: &[u8; 32],
+) -> bool {
+    commit(context, session_id, payload, nonce)
+        .ct_eq(commitment)
+        .into()
+}
+
+/// Blocks per call of the AES backend: the widest one takes 64 at a time, and shorter runs singly.
+const BATCH: usize = 64;
+
+/// Tweakable correlation-robust hash of 128-bit blocks, from AES under one key per session.
+///
+/// H(x, i) = π(π(x) ⊕ i) ⊕ π(x), where π is AES-128 under the session's key. For a secret Δ and
+/// distinct tweaks, the values H(x_i ⊕ Δ, i) look random even if the x_i were chosen by the other
+/// side (Guo, Katz, Wang, Yu, 2019/074, §7.4, "TMMO"). The cheaper form π(σ(x) ⊕ i) ⊕ σ(x) needs x
+/// that nobody chose, and saves one AES call of two.
+///
+/// The tweak is the index of the OT in its session and direction; it is never used twice.
+pub struct CrHash {
+    permutation: Aes128Enc,
+}
+
+impl CrHash {
+    /// A hash under a key derived for this session. The key may be public but must not be chosen
+    /// by a party: derive it from the session identifier.
+    pub fn new(session_key: &Seed) -> Self {
+        Self {
+            permutation: Aes128Enc::new(&Array::from(session_key.aes_key())),
+        }
+    }
+
+    /// H(x, tweak) of one block.
+    pub fn hash(&self, x: Block, tweak: u64) -> Block {
+        let mut one = [x];
+        self.hash_in_place(&mut one, tweak);
+        one[0]
+    }
+
+    /// Replaces each `blocks[k]` by H(`blocks[k]`, `first_tweak` + k).
+    pub fn hash_in_place(&self, blocks: &mut [Block], first_tweak: u64) {
+        let mut tweak = first_tweak;
+        for batch in blocks.chunks_mut(BATCH) {
+            self.permute(batch);
+            let mut inner = [Block::ZERO; BATCH];
+            for (t, x) in inner.iter_mut().zip(batch.iter()) {
+                *t = *x ^ Block(u128::from(tweak));
+                tweak = tweak.wrapping_add(1);
+            }
+            self.permute(&mut inner[..batch.len()]);
+            for (x, t) in batch.iter_mut().zip(&inner) {
+                *x ^= *t;
+            }
+        }
+    }
+
+    fn permute(&self, blocks: &mut [Block]) {
+        let bytes: &mut [[u8; 16]] = bytemuck::cast_slice_mut(blocks);
+        self.permutation
+            .encrypt_blocks(Array::<u8, U16>::cast_slice_from_core_mut(bytes));
+    }
+}

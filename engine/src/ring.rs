@@ -1,0 +1,209 @@
+//! The rings Z_2^64 and Z_2^128: machine integers with wrapping arithmetic.
+//!
+//! [`Ring`] is sealed: `u64` and `u128` are the only rings, and protocols are generic over the
+//! two. A signed value v stands for v mod 2^k (two's complement).
+//!
+//! The slice functions are plain loops. They run at the speed of memory once vectorised, so none
+//! of them allocates.
+
+use bytemuck::Pod;
+use std::fmt::Debug;
+use zeroize::Zeroize;
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for u64 {}
+    impl Sealed for u128 {}
+}
+
+/// An element of Z_2^k with wrapping arithmetic; k is [`Ring::BITS`].
+pub trait Ring:
+    sealed::Sealed + Copy + Default + Eq + Debug + Send + Sync + Pod + Zeroize + 'static
+{
+    /// k, the width of an element in bits.
+    const BITS: u32;
+    /// Width of an element in bytes.
+    const BYTES: usize;
+    /// The neutral element of addition.
+    const ZERO: Self;
+    /// The neutral element of multiplication.
+    const ONE: Self;
+
+    /// Sum mod 2^k.
+    #[must_use]
+    fn wrapping_add(self, other: Self) -> Self;
+    /// Difference mod 2^k.
+    #[must_use]
+    fn wrapping_sub(self, other: Self) -> Self;
+    /// Product mod 2^k.
+    #[must_use]
+    fn wrapping_mul(self, other: Self) -> Self;
+    /// Additive inverse mod 2^k.
+    #[must_use]
+    fn wrapping_neg(self) -> Self;
+
+    /// The element with this value.
+    fn from_u64(value: u64) -> Self;
+
+    /// The element that stands for a signed value, or `None` outside [−2^(k−1), 2^(k−1)).
+    fn from_signed(value: i128) -> Option<Self>;
+
+    /// The value in [−2^(k−1), 2^(k−1)) that this element stands for.
+    fn to_signed(self) -> i128;
+
+    /// Reads an element from exactly [`Ring::BYTES`] little-endian bytes.
+    ///
+    /// # Panics
+    ///
+    /// If `bytes` has another length.
+    fn read_le(bytes: &[u8]) -> Self;
+
+    /// Writes the element into exactly [`Ring::BYTES`] little-endian bytes.
+    ///
+    /// # Panics
+    ///
+    /// If `bytes` has another length.
+    fn write_le(self, bytes: &mut [u8]);
+}
+
+macro_rules! impl_ring {
+    ($unsigned:ty, $signed:ty) => {
+        impl Ring for $unsigned {
+            const BITS: u32 = Self::BITS;
+            const BYTES: usize = size_of::<Self>();
+            const ZERO: Self = 0;
+            const ONE: Self = 1;
+
+            #[inline]
+            fn wrapping_add(self, other: Self) -> Self {
+                self.wrapping_add(other)
+            }
+
+            #[inline]
+            fn wrapping_sub(self, other: Self) -> Self {
+                self.wrapping_sub(other)
+            }
+
+            #[inline]
+            fn wrapping_mul(self, other: Self) -> Self {
+                self.wrapping_mul(other)
+            }
+
+            #[inline]
+            fn wrapping_neg(self) -> Self {
+                self.wrapping_neg()
+            }
+
+            #[inline]
+            fn from_u64(value: u64) -> Self {
+                Self::from(value)
+            }
+
+            #[inline]
+            fn from_signed(value: i128) -> Option<Self> {
+                <$signed>::try_from(value)
+                    .ok()
+                    .map(<$signed>::cast_unsigned)
+            }
+
+            #[inline]
+            fn to_signed(self) -> i128 {
+                i128::from(self.cast_signed())
+            }
+
+            #[inline]
+            fn read_le(bytes: &[u8]) -> Self {
+                let bytes = bytes.try_into().expect("the caller passes BYTES bytes");
+                Self::from_le_bytes(bytes)
+            }
+
+            #[inline]
+            fn write_le(self, bytes: &mut [u8]) {
+                bytes.copy_from_slice(&self.to_le_bytes());
+            }
+        }
+    };
+}
+
+impl_ring!(u64, i64);
+impl_ring!(u128, i128);
+
+/// `acc[i] += other[i]` for every i.
+///
+/// # Panics
+///
+/// If the lengths differ.
+pub fn add_assign<R: Ring>(acc: &mut [R], other: &[R]) {
+    assert_same_len(acc.len(), other.len());
+    for (a, b) in acc.iter_mut().zip(other) {
+        *a = a.wrapping_add(*b);
+    }
+}
+
+/// `acc[i] -= other[i]` for every i.
+///
+/// # Panics
+///
+/// If the lengths differ.
+pub fn sub_assign<R: Ring>(acc: &mut [R], other: &[R]) {
+    assert_same_len(acc.len(), other.len());
+    for (a, b) in acc.iter_mut().zip(other) {
+        *a = a.wrapping_sub(*b);
+    }
+}
+
+/// `acc[i] *= other[i]` for every i.
+///
+/// # Panics
+///
+/// If the lengths differ.
+pub fn mul_assign<R: Ring>(acc: &mut [R], other: &[R]) {
+    assert_same_len(acc.len(), other.len());
+    for (a, b) in acc.iter_mut().zip(other) {
+        *a = a.wrapping_mul(*b);
+    }
+}
+
+/// `acc[i] *= factor` for every i.
+pub fn scale<R: Ring>(acc: &mut [R], factor: R) {
+    for a in acc {
+        *a = a.wrapping_mul(factor);
+    }
+}
+
+/// `acc[i] = −acc[i]` for every i.
+pub fn negate<R: Ring>(acc: &mut [R]) {
+    for a in acc {
+        *a = a.wrapping_neg();
+    }
+}
+
+/// Sum of all elements mod 2^k.
+pub fn sum<R: Ring>(values: &[R]) -> R {
+    values.iter().fold(R::ZERO, |acc, v| acc.wrapping_add(*v))
+}
+
+/// The elements as little-endian bytes, without copying.
+pub fn as_bytes<R: Ring>(values: &[R]) -> &[u8] {
+    bytemuck::cast_slice(values)
+}
+
+/// The elements as writable little-endian bytes, without copying.
+pub fn as_bytes_mut<R: Ring>(values: &mut [R]) -> &mut [u8] {
+    bytemuck::cast_slice_mut(values)
+}
+
+/// Elements from little-endian bytes, or `None` if the length is not a multiple of [`Ring::BYTES`].
+///
+/// The bytes may stand anywhere: no alignment is needed.
+pub fn from_bytes<R: Ring>(bytes: &[u8]) -> Option<Vec<R>> {
+    let chunks = bytes.chunks_exact(R::BYTES);
+    chunks
+        .remainder()
+        .is_empty()
+        .then(|| chunks.map(R::read_le).collect())
+}
+
+fn assert_same_len(left: usize, right: usize) {
+    assert_eq!(left, right, "vectors of unequal length");
+}
