@@ -111,6 +111,9 @@ pub enum ColumnKind {
     Date,
     /// A date and time to the microsecond, without a time zone (UTC where the source has one).
     Timestamp,
+    /// Nothing but NULL, in a source whose types come from its values (CSV). It takes the type that the other
+    /// holders' column has, and counts as text where none of them has one.
+    Empty,
     /// A type that cannot be used in a job, by its name at the source.
     Other(String),
 }
@@ -204,6 +207,7 @@ impl ColumnKind {
             Self::Text => DataType::Utf8View,
             Self::Date => DataType::Date32,
             Self::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
+            Self::Empty => DataType::Null,
             Self::Other(_) => return None,
         })
     }
@@ -261,6 +265,7 @@ impl ColumnKind {
             },
             DataType::Date32 => Self::Date,
             DataType::Timestamp(_, _) => Self::Timestamp,
+            DataType::Null => Self::Empty,
             _ => Self::Other(arrow.to_string()),
         }
     }
