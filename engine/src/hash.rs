@@ -5,9 +5,8 @@
 //! by its length, so that two different lists of fields never hash the same bytes.
 
 use crate::block::Block;
+use crate::cipher::Aes128;
 use crate::prg::Seed;
-use aes::cipher::{Array, BlockCipherEncrypt, KeyInit};
-use aes::{Aes128Enc, cipher::consts::U16};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
@@ -72,9 +71,6 @@ pub fn opens(
         .into()
 }
 
-/// Blocks per call of the AES backend: the widest one takes 64 at a time, and shorter runs singly.
-const BATCH: usize = 64;
-
 /// Tweakable correlation-robust hash of 128-bit blocks, from AES under one key per session.
 ///
 /// H(x, i) = π(π(x) ⊕ i) ⊕ π(x), where π is AES-128 under the session's key. For a secret Δ and
@@ -84,7 +80,7 @@ const BATCH: usize = 64;
 ///
 /// The tweak is the index of the OT in its session and direction; it is never used twice.
 pub struct CrHash {
-    permutation: Aes128Enc,
+    permutation: Aes128,
 }
 
 impl CrHash {
@@ -92,7 +88,7 @@ impl CrHash {
     /// by a party: derive it from the session identifier.
     pub fn new(session_key: &Seed) -> Self {
         Self {
-            permutation: Aes128Enc::new(&Array::from(session_key.aes_key())),
+            permutation: Aes128::new(&session_key.aes_key()),
         }
     }
 
@@ -105,24 +101,7 @@ impl CrHash {
 
     /// Replaces each `blocks[k]` by H(`blocks[k]`, `first_tweak` + k).
     pub fn hash_in_place(&self, blocks: &mut [Block], first_tweak: u64) {
-        let mut tweak = first_tweak;
-        for batch in blocks.chunks_mut(BATCH) {
-            self.permute(batch);
-            let mut inner = [Block::ZERO; BATCH];
-            for (t, x) in inner.iter_mut().zip(batch.iter()) {
-                *t = *x ^ Block(u128::from(tweak));
-                tweak = tweak.wrapping_add(1);
-            }
-            self.permute(&mut inner[..batch.len()]);
-            for (x, t) in batch.iter_mut().zip(&inner) {
-                *x ^= *t;
-            }
-        }
-    }
-
-    fn permute(&self, blocks: &mut [Block]) {
-        let bytes: &mut [[u8; 16]] = bytemuck::cast_slice_mut(blocks);
         self.permutation
-            .encrypt_blocks(Array::<u8, U16>::cast_slice_from_core_mut(bytes));
+            .twice_with_index(first_tweak, bytemuck::cast_slice_mut(blocks));
     }
 }

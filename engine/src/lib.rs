@@ -29,6 +29,7 @@ pub mod ring;
 pub mod bits;
 pub mod share;
 pub mod fixed;
+mod cipher;
 pub mod hash;
 pub mod prg;
 pub mod block;

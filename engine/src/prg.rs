@@ -5,10 +5,9 @@
 //! streams of one seed never meet, and any block of a stream is reached by [`Prg::seek`], so that
 //! chunks of one stream can be filled on different threads.
 
+use crate::cipher::{Aes128, Bytes16};
 use crate::hash;
 use crate::ring::{self, Ring};
-use aes::cipher::{Array, BlockCipherEncrypt, KeyInit, consts::U16};
-use aes::{Aes128Enc, Block as AesBlock};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// 32 secret bytes from which keys and generators are derived.
@@ -64,18 +63,16 @@ impl Seed {
     }
 }
 
-const BLOCK_BYTES: usize = 16;
-/// Blocks made at once: the widest AES backend takes 64 in parallel, and the chunk stays in L1.
-const BATCH: usize = 64;
-/// Bytes kept for callers that draw a few at a time.
-const BUFFER_BYTES: usize = 8 * BLOCK_BYTES;
+/// Blocks kept for callers that draw a few bytes at a time.
+const BUFFER_BLOCKS: usize = 32;
+const BUFFER_BYTES: usize = BUFFER_BLOCKS * 16;
 
 /// One stream of pseudo-random bytes.
 ///
 /// The stream is continuous: two short fills give the bytes of one long fill.
 #[derive(ZeroizeOnDrop)]
 pub struct Prg {
-    cipher: Aes128Enc,
+    cipher: Aes128,
     #[zeroize(skip)]
     stream: u64,
     /// The next block to be made.
@@ -97,7 +94,7 @@ impl Prg {
     /// such as a leaf of a GGM tree. Everything else starts from a [`Seed`].
     pub fn with_key(key: &[u8; 16], stream: u64) -> Self {
         Self {
-            cipher: Aes128Enc::new(key.into()),
+            cipher: Aes128::new(key),
             stream,
             next_block: 0,
             buffer: [0; BUFFER_BYTES],
@@ -115,7 +112,7 @@ impl Prg {
     pub fn fill_bytes(&mut self, out: &mut [u8]) {
         let (head, rest) = out.split_at_mut(out.len().min(BUFFER_BYTES - self.used));
         self.take_buffered(head);
-        let (blocks, tail) = Array::<u8, U16>::slice_as_chunks_mut(rest);
+        let (blocks, tail) = rest.as_chunks_mut();
         self.fill_blocks(blocks);
         if !tail.is_empty() {
             self.refill();
@@ -162,22 +159,14 @@ impl Prg {
     }
 
     fn refill(&mut self) {
-        let mut buffer = [AesBlock::default(); BUFFER_BYTES / BLOCK_BYTES];
-        self.fill_blocks(&mut buffer);
-        self.buffer
-            .copy_from_slice(Array::slice_as_flattened(&buffer));
+        let (blocks, _) = self.buffer.as_chunks_mut();
+        self.cipher.keystream(self.stream, self.next_block, blocks);
+        self.next_block = self.next_block.wrapping_add(BUFFER_BLOCKS as u64);
         self.used = 0;
     }
 
-    /// Writes counters into the output and encrypts them where they stand.
-    fn fill_blocks(&mut self, blocks: &mut [AesBlock]) {
-        let high = u128::from(self.stream) << 64;
-        for batch in blocks.chunks_mut(BATCH) {
-            for block in batch.iter_mut() {
-                *block = Array::from((high | u128::from(self.next_block)).to_be_bytes());
-                self.next_block = self.next_block.wrapping_add(1);
-            }
-            self.cipher.encrypt_blocks(batch);
-        }
+    fn fill_blocks(&mut self, blocks: &mut [Bytes16]) {
+        self.cipher.keystream(self.stream, self.next_block, blocks);
+        self.next_block = self.next_block.wrapping_add(blocks.len() as u64);
     }
 }
