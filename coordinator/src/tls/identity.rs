@@ -1,0 +1,339 @@
+//! A party's own key and certificate.
+
+use std::fmt;
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ed25519_dalek::Signer as _;
+use ed25519_dalek::pkcs8::spki::der::pem::{self, LineEnding};
+use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _};
+use rand::TryRng as _;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use zeroize::Zeroizing;
+
+use super::Fingerprint;
+use super::verify::Certificate;
+use crate::clock::{Clock, SystemClock};
+use crate::contract::{NameError, PartyName, PublicKey, SignatureBytes};
+
+/// File that holds the secret key, in an identity's directory.
+const KEY_FILE: &str = "key.pem";
+/// File that holds the certificate.
+const CERTIFICATE_FILE: &str = "certificate.pem";
+
+/// A name, the Ed25519 key that stands for it, and a self-signed certificate over both.
+///
+/// The secret key is zeroized on drop, is never printed, and leaves this type in [`Identity::save`] only.
+pub struct Identity {
+    name: PartyName,
+    key: Arc<SecretKey>,
+    certificate: CertificateDer<'static>,
+}
+
+/// Why an identity cannot be made, saved or loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// The operating system gave no randomness.
+    #[error("the operating system gives no randomness")]
+    Randomness,
+    /// The certificate could not be written.
+    #[error("the certificate cannot be made: {0}")]
+    Certificate(#[from] rcgen::Error),
+    /// A file cannot be read or written.
+    #[error("{path}: {error}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// Others can read the secret key.
+    #[error("{path} can be read by others (mode {mode:04o}); run: chmod 600 {path}")]
+    Readable {
+        /// The key file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A file exists but is not what it should be.
+    #[error(
+        "{path} is not {expected}; restore it from a backup, or make a new identity and have your partners trust it"
+    )]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// There is an identity already.
+    #[error("{path} exists already; a key is never overwritten. Choose another directory")]
+    Exists {
+        /// The key file.
+        path: PathBuf,
+    },
+    /// The certificate bears no valid party name.
+    #[error("the certificate's name is not a party name: {0}")]
+    Name(#[from] NameError),
+}
+
+impl Identity {
+    /// A fresh key, with a certificate that is valid from yesterday (clocks differ) for `days` days.
+    pub fn generate(name: PartyName, days: u32) -> Result<Self, IdentityError> {
+        let now = SystemClock.now_unix_s();
+        Self::generate_between(
+            name,
+            now.saturating_sub(86_400),
+            now + u64::from(days) * 86_400,
+        )
+    }
+
+    /// A fresh key, with a certificate that is valid between two times in Unix seconds.
+    pub fn generate_between(
+        name: PartyName,
+        not_before: u64,
+        not_after: u64,
+    ) -> Result<Self, IdentityError> {
+        let mut secret = Zeroizing::new([0; 32]);
+        rand::rngs::SysRng
+            .try_fill_bytes(secret.as_mut())
+            .map_err(|_| IdentityError::Randomness)?;
+        let key = Arc::new(SecretKey::new(ed25519_dalek::SigningKey::from_bytes(
+            &secret,
+        )));
+        let certificate = key.certify(&name, not_before, not_after)?;
+        Ok(Self {
+            name,
+            key,
+            certificate,
+        })
+    }
+
+    /// The same key with a new certificate for `days` days. Partners that pinned the key need do nothing.
+    pub fn renew(&self, days: u32) -> Result<Self, IdentityError> {
+        let now = SystemClock.now_unix_s();
+        let until = now + u64::from(days) * 86_400;
+        let certificate = self
+            .key
+            .certify(&self.name, now.saturating_sub(86_400), until)?;
+        Ok(Self {
+            name: self.name.clone(),
+            key: Arc::clone(&self.key),
+            certificate,
+        })
+    }
+
+    /// The name in the certificate.
+    pub fn name(&self) -> &PartyName {
+        &self.name
+    }
+
+    /// What others pin.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&self.public_key())
+    }
+
+    /// The public key.
+    pub fn public_key(&self) -> PublicKey {
+        PublicKey(self.key.public)
+    }
+
+    /// Signs `body` for one purpose, named by `context`: verify with [`crate::contract::verify`] and the same context.
+    pub fn sign(&self, context: &str, body: &[u8]) -> SignatureBytes {
+        let message = crate::contract::signed_bytes(context, body);
+        SignatureBytes(self.key.signing.sign(&message).to_bytes())
+    }
+
+    /// Writes key (mode 0600) and certificate to `dir`, which is made with mode 0700 if need be. Never overwrites a key.
+    pub fn save(&self, dir: &Path) -> Result<(), IdentityError> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(at(dir))?;
+        let path = dir.join(KEY_FILE);
+        let pem = self
+            .key
+            .signing
+            .to_pkcs8_pem(LineEnding::LF)
+            .expect("an Ed25519 key has a PKCS #8 form");
+        let mut file = match fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+        {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(IdentityError::Exists { path });
+            }
+            file => file.map_err(at(&path))?,
+        };
+        file.write_all(pem.as_bytes())
+            .and_then(|()| file.sync_all())
+            .map_err(at(&path))?;
+        self.save_certificate(dir)
+    }
+
+    /// Writes the certificate alone, after [`Identity::renew`].
+    pub fn save_certificate(&self, dir: &Path) -> Result<(), IdentityError> {
+        let path = dir.join(CERTIFICATE_FILE);
+        let text = pem::encode_string("CERTIFICATE", LineEnding::LF, &self.certificate)
+            .expect("a certificate fits in memory twice");
+        fs::write(&path, text).map_err(at(&path))
+    }
+
+    /// Reads what [`Identity::save`] wrote. Refuses a key file that others can read.
+    pub fn load(dir: &Path) -> Result<Self, IdentityError> {
+        let path = dir.join(KEY_FILE);
+        let mode = fs::metadata(&path).map_err(at(&path))?.permissions().mode() & 0o7777;
+        if mode & 0o077 != 0 {
+            return Err(IdentityError::Readable { path, mode });
+        }
+        let pem = Zeroizing::new(fs::read_to_string(&path).map_err(at(&path))?);
+        let Ok(signing) = ed25519_dalek::SigningKey::from_pkcs8_pem(&pem) else {
+            return Err(IdentityError::Malformed {
+                path,
+                expected: "an Ed25519 private key in PKCS #8 PEM",
+            });
+        };
+        let key = Arc::new(SecretKey::new(signing));
+
+        let path = dir.join(CERTIFICATE_FILE);
+        let pem = fs::read(&path).map_err(at(&path))?;
+        let malformed = || IdentityError::Malformed {
+            path: path.clone(),
+            expected: "the certificate of the key beside it",
+        };
+        let certificate = CertificateDer::from_pem_slice(&pem)
+            .map_err(|_| malformed())?
+            .into_owned();
+        let read = Certificate::read(&certificate).map_err(|_| malformed())?;
+        if read.fingerprint != Fingerprint::of(&PublicKey(key.public)) {
+            return Err(malformed());
+        }
+        let name = PartyName::new(read.name.ok_or_else(malformed)?)?;
+        Ok(Self {
+            name,
+            key,
+            certificate,
+        })
+    }
+
+    /// When the certificate stops being valid, Unix seconds.
+    pub fn not_after(&self) -> u64 {
+        let read = Certificate::read(&self.certificate)
+            .expect("our own certificate was readable when it was made or loaded");
+        u64::try_from(read.not_after).unwrap_or(0)
+    }
+
+    /// Key and certificate as rustls wants them.
+    pub(super) fn certified_key(&self) -> Arc<rustls::sign::CertifiedKey> {
+        let key: Arc<dyn rustls::sign::SigningKey> = Arc::clone(&self.key) as _;
+        Arc::new(rustls::sign::CertifiedKey::new(
+            vec![self.certificate.clone()],
+            key,
+        ))
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({} {})", self.name, self.fingerprint())
+    }
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> IdentityError {
+    let path = path.to_path_buf();
+    move |error| IdentityError::File { path, error }
+}
+
+/// The one place that holds a party's secret key. It signs for TLS, for the certificate and for statements.
+struct SecretKey {
+    signing: ed25519_dalek::SigningKey,
+    public: [u8; 32],
+}
+
+impl SecretKey {
+    fn new(signing: ed25519_dalek::SigningKey) -> Self {
+        let public = signing.verifying_key().to_bytes();
+        Self { signing, public }
+    }
+
+    fn certify(
+        &self,
+        name: &PartyName,
+        from: u64,
+        until: u64,
+    ) -> Result<CertificateDer<'static>, rcgen::Error> {
+        let epoch = rcgen::date_time_ymd(1970, 1, 1);
+        let mut params = rcgen::CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, name.as_str());
+        params.not_before = epoch + Duration::from_secs(from);
+        params.not_after = epoch + Duration::from_secs(until);
+        Ok(params.self_signed(self)?.der().clone())
+    }
+}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretKey(..)")
+    }
+}
+
+impl rcgen::PublicKeyData for SecretKey {
+    fn der_bytes(&self) -> &[u8] {
+        &self.public
+    }
+
+    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
+        &rcgen::PKCS_ED25519
+    }
+}
+
+impl rcgen::SigningKey for SecretKey {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        Ok(self.signing.sign(message).to_vec())
+    }
+}
+
+impl rustls::sign::SigningKey for SecretKey {
+    fn choose_scheme(
+        &self,
+        offered: &[rustls::SignatureScheme],
+    ) -> Option<Box<dyn rustls::sign::Signer>> {
+        let signer = TlsSigner(self.signing.clone());
+        offered
+            .contains(&rustls::SignatureScheme::ED25519)
+            .then(|| Box::new(signer) as _)
+    }
+
+    fn algorithm(&self) -> rustls::SignatureAlgorithm {
+        rustls::SignatureAlgorithm::ED25519
+    }
+}
+
+/// A copy of the key for one handshake; it zeroizes itself on drop.
+struct TlsSigner(ed25519_dalek::SigningKey);
+
+impl fmt::Debug for TlsSigner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TlsSigner(..)")
+    }
+}
+
+impl rustls::sign::Signer for TlsSigner {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
+        Ok(self.0.sign(message).to_vec())
+    }
+
+    fn scheme(&self) -> rustls::SignatureScheme {
+        rustls::SignatureScheme::ED25519
+    }
+}
