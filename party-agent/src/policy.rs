@@ -1,1 +1,396 @@
 //! The holder's policy file: who may do what with which column. Default deny.
+//!
+//! A job passes when every use of every column is written down, the groups that it lets out are no smaller
+//! than this holder's minimum, and counts are opened only where the holder says so. Passing the policy is not
+//! approval: a person or a standing rule still has to agree ([`crate::approve`]).
+
+mod glob;
+mod read;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::catalogue::{Aggregate, Uses};
+use crate::config::{Fault, fields};
+
+/// What one holder allows. There is no default: every field was written by a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    min_cell: u64,
+    open_counts: bool,
+    standing: Vec<StandingRule>,
+    tables: BTreeMap<String, TablePolicy>,
+    rehearsal: bool,
+}
+
+/// What one holder allows with one of its tables.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TablePolicy {
+    /// What to say about the table in the catalogue.
+    pub note: Option<String>,
+    /// Columns by name. A column that is not here can be used for nothing.
+    pub columns: BTreeMap<String, ColumnPolicy>,
+    /// If written, the only purposes that the table may serve, as patterns with `*` and `?`.
+    pub purposes: Option<Vec<String>>,
+    /// If written, the only receivers that results over this table may have.
+    pub receivers: Option<BTreeSet<String>>,
+}
+
+/// What one holder allows with one column.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ColumnPolicy {
+    /// Permitted uses.
+    pub uses: Uses,
+    /// Where the published categories come from.
+    pub categories: Option<Categories>,
+    /// Declared bounds, inclusive, exactly as written.
+    pub range: Option<(String, String)>,
+    /// Unit of the values, for readers of the catalogue.
+    pub unit: Option<String>,
+}
+
+/// Where the published categories of a column come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Categories {
+    /// The distinct values of the data are published.
+    FromData,
+    /// This list is published, whatever the data holds.
+    Listed(Vec<String>),
+}
+
+/// Jobs that run without asking a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StandingRule {
+    /// Purposes that it covers, a pattern with `*` and `?`.
+    pub purpose: String,
+    /// The receivers that it covers; a job with any other receiver is not covered.
+    pub receivers: BTreeSet<String>,
+    /// How many runs it covers in all.
+    pub max_runs: u64,
+}
+
+/// What a job wants from this holder: the questions that the policy answers.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// The job's purpose, verbatim.
+    pub purpose: &'a str,
+    /// The receivers of the result.
+    pub receivers: Vec<&'a str>,
+    /// Every use of every column of this holder.
+    pub uses: Vec<Use<'a>>,
+    /// Smallest group whose values the plan opens; 0 where it has no minimum.
+    pub min_cell: u64,
+    /// Whether the plan opens group counts to the computing parties.
+    pub opens_counts: bool,
+}
+
+/// One use of one column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Use<'a> {
+    /// The table, without the holder's name.
+    pub table: &'a str,
+    /// The column.
+    pub column: &'a str,
+    /// What for.
+    pub purpose: UseKind,
+}
+
+/// What a column is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UseKind {
+    /// To choose rows.
+    Filter,
+    /// To form groups.
+    GroupBy,
+    /// Inside this aggregate function.
+    Aggregate(Aggregate),
+}
+
+/// One reason why this holder refuses a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// The place in the policy file that decides, such as `tables.visits.columns.age.filter`.
+    pub rule: String,
+    /// What is refused, with table and column.
+    pub what: String,
+    /// What would be allowed.
+    pub allowed: String,
+}
+
+/// A policy file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// The file cannot be read.
+    #[error("the policy file {path} cannot be read: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file says something that is not understood, so nothing is allowed.
+    #[error("the policy file {path} has {} fault(s): {}", faults.len(), fields::Listed(faults))]
+    Faulty {
+        /// The file.
+        path: PathBuf,
+        /// All of them.
+        faults: Vec<Fault>,
+    },
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} (rule {}; allowed: {})",
+            self.what, self.rule, self.allowed
+        )
+    }
+}
+
+impl Policy {
+    /// Reads a policy.
+    ///
+    /// # Errors
+    /// All faults of the file: unknown fields, wrong values, missing fields.
+    pub fn parse(text: &str) -> Result<Self, Vec<Fault>> {
+        read::policy(text)
+    }
+
+    /// Reads a policy file.
+    ///
+    /// # Errors
+    /// [`PolicyError`]: a policy that cannot be read allows nothing.
+    pub fn load(path: &Path) -> Result<Self, PolicyError> {
+        let text = fs::read_to_string(path).map_err(|source| PolicyError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&text).map_err(|faults| PolicyError::Faulty {
+            path: path.to_owned(),
+            faults,
+        })
+    }
+
+    /// A policy that allows whatever a job asks for. Only a rehearsal on local data may use it, and its
+    /// output says so.
+    #[must_use]
+    pub fn rehearsal() -> Self {
+        Self {
+            min_cell: 0,
+            open_counts: true,
+            standing: Vec::new(),
+            tables: BTreeMap::new(),
+            rehearsal: true,
+        }
+    }
+
+    /// Whether this is [`Policy::rehearsal`].
+    #[must_use]
+    pub fn is_rehearsal(&self) -> bool {
+        self.rehearsal
+    }
+
+    /// Smallest group that this holder lets out.
+    #[must_use]
+    pub fn min_cell(&self) -> u64 {
+        self.min_cell
+    }
+
+    /// Whether group counts may be opened to the computing parties.
+    #[must_use]
+    pub fn open_counts(&self) -> bool {
+        self.open_counts
+    }
+
+    /// The tables that may be used at all. Empty for a rehearsal, which allows every table.
+    #[must_use]
+    pub fn tables(&self) -> &BTreeMap<String, TablePolicy> {
+        &self.tables
+    }
+
+    /// Compares a job with the policy.
+    ///
+    /// # Errors
+    /// Every reason to refuse, not only the first.
+    pub fn check(&self, request: &Request<'_>) -> Result<(), Vec<Denial>> {
+        if self.rehearsal {
+            return Ok(());
+        }
+        let mut denials = Vec::new();
+        self.check_release(request, &mut denials);
+        let mut tables: Vec<&str> = request.uses.iter().map(|u| u.table).collect();
+        tables.sort_unstable();
+        tables.dedup();
+        for name in tables {
+            match self.tables.get(name) {
+                None => denials.push(self.unlisted_table(name)),
+                Some(table) => check_table(name, table, request, &mut denials),
+            }
+        }
+        if denials.is_empty() {
+            Ok(())
+        } else {
+            Err(denials)
+        }
+    }
+
+    fn check_release(&self, request: &Request<'_>, denials: &mut Vec<Denial>) {
+        if request.min_cell < self.min_cell {
+            denials.push(Denial {
+                rule: "min_cell".to_owned(),
+                what: format!("the job lets out groups of {}", request.min_cell),
+                allowed: format!("groups of {} and more", self.min_cell),
+            });
+        }
+        if request.opens_counts && !self.open_counts {
+            denials.push(Denial {
+                rule: "open_counts".to_owned(),
+                what: "the job opens the count of every group to the computing parties".to_owned(),
+                allowed: "counts compared on shares".to_owned(),
+            });
+        }
+    }
+
+    fn unlisted_table(&self, name: &str) -> Denial {
+        Denial {
+            rule: format!("tables.{name}"),
+            what: format!("table {name} is not in the policy"),
+            allowed: listed("tables", self.tables.keys()),
+        }
+    }
+
+    /// The standing rule that covers a job, if one has runs left. `runs` tells how often a rule was used.
+    #[must_use]
+    pub fn standing_rule(
+        &self,
+        request: &Request<'_>,
+        runs: impl Fn(&StandingRule) -> u64,
+    ) -> Option<&StandingRule> {
+        self.standing
+            .iter()
+            .find(|rule| rule.covers(request) && runs(rule) < rule.max_runs)
+    }
+
+    /// All standing rules.
+    #[must_use]
+    pub fn standing_rules(&self) -> &[StandingRule] {
+        &self.standing
+    }
+}
+
+impl StandingRule {
+    /// What the ledger counts its runs under. A higher `max_runs` goes on counting; another purpose or
+    /// receiver is another rule.
+    #[must_use]
+    pub fn id(&self) -> String {
+        let mut hash = blake3::Hasher::new_derive_key("entente/v1/policy/standing-rule");
+        for field in std::iter::once(&self.purpose).chain(&self.receivers) {
+            hash.update(&(field.len() as u64).to_le_bytes());
+            hash.update(field.as_bytes());
+        }
+        hash.finalize().to_hex()[..32].to_owned()
+    }
+
+    fn covers(&self, request: &Request<'_>) -> bool {
+        glob::matches(&self.purpose, request.purpose)
+            && request
+                .receivers
+                .iter()
+                .all(|r| self.receivers.contains(*r))
+    }
+}
+
+fn check_table(name: &str, table: &TablePolicy, request: &Request<'_>, denials: &mut Vec<Denial>) {
+    if let Some(purposes) = &table.purposes
+        && !purposes.iter().any(|p| glob::matches(p, request.purpose))
+    {
+        denials.push(Denial {
+            rule: format!("tables.{name}.purposes"),
+            what: format!(
+                "table {name} is not for the purpose \"{}\"",
+                request.purpose
+            ),
+            allowed: listed("purposes", purposes),
+        });
+    }
+    if let Some(receivers) = &table.receivers {
+        for receiver in request
+            .receivers
+            .iter()
+            .filter(|r| !receivers.contains(**r))
+        {
+            denials.push(Denial {
+                rule: format!("tables.{name}.receivers"),
+                what: format!("results over table {name} may not go to {receiver}"),
+                allowed: listed("receivers", receivers),
+            });
+        }
+    }
+    let mut seen = Vec::new();
+    for used in request.uses.iter().filter(|u| u.table == name) {
+        if seen.contains(&used) {
+            continue;
+        }
+        seen.push(used);
+        denials.extend(check_use(table, used));
+    }
+}
+
+fn check_use(table: &TablePolicy, used: &Use<'_>) -> Option<Denial> {
+    let rule = format!("tables.{}.columns.{}", used.table, used.column);
+    let Some(column) = table.columns.get(used.column) else {
+        return Some(Denial {
+            rule,
+            what: format!("column {}.{} is not in the policy", used.table, used.column),
+            allowed: listed("columns", table.columns.keys()),
+        });
+    };
+    let (permitted, field, verb) = match used.purpose {
+        UseKind::Filter => (column.uses.filter, "filter", "choose rows".to_owned()),
+        UseKind::GroupBy => (column.uses.group_by, "group_by", "form groups".to_owned()),
+        UseKind::Aggregate(f) => (
+            column.uses.aggregate.contains(&f),
+            "aggregate",
+            format!("take {}", f.as_str()),
+        ),
+    };
+    (!permitted).then(|| Denial {
+        rule: format!("{rule}.{field}"),
+        what: format!(
+            "column {}.{} may not be used to {verb}",
+            used.table, used.column
+        ),
+        allowed: permitted_uses(&column.uses),
+    })
+}
+
+fn permitted_uses(uses: &Uses) -> String {
+    let mut words = Vec::new();
+    if uses.group_by {
+        words.push("group_by".to_owned());
+    }
+    if uses.filter {
+        words.push("filter".to_owned());
+    }
+    words.extend(uses.aggregate.iter().map(|f| f.as_str().to_owned()));
+    if words.is_empty() {
+        "nothing".to_owned()
+    } else {
+        words.join(", ")
+    }
+}
+
+fn listed<'a>(what: &str, names: impl IntoIterator<Item = &'a String>) -> String {
+    let names: Vec<&str> = names.into_iter().map(String::as_str).collect();
+    if names.is_empty() {
+        format!("no {what}")
+    } else {
+        format!("{what} {}", names.join(", "))
+    }
+}

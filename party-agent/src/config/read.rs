@@ -1,0 +1,206 @@
+//! `agent.toml` → [`AgentConfig`].
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::str::FromStr;
+
+use coordinator::contract::PartyName;
+use coordinator::tls::Fingerprint;
+
+use super::fields::{Fault, Faults, Fields, document};
+use super::{
+    AgentConfig, CoordinatorAddress, DEFAULT_CONCURRENT_JOBS, Dataset, DatasetSource, Direct,
+};
+
+const NAME: &str = "1 to 32 of a-z, 0-9 and _";
+const HOST: &str = "host:port, such as \"entente.example.org:7400\"";
+const SOCKET: &str = "address:port, such as \"0.0.0.0:7401\"";
+const API: &str = "a loopback address and a port, such as \"127.0.0.1:7402\"";
+const PIN: &str = "SHA256:… as `entente keys show` prints it at the coordinator";
+
+pub(super) fn agent(text: &str, base: &Path) -> Result<AgentConfig, Vec<Fault>> {
+    let mut faults = Faults::new(text);
+    let config = document(text, &mut faults).and_then(|document| {
+        let mut top = Fields::new(document.get_ref(), "", document.span());
+        let config = read(&mut top, base, &mut faults);
+        top.finish(&mut faults);
+        config
+    });
+    faults.into_result(config)
+}
+
+pub(super) fn datasets(text: &str, base: &Path) -> Result<Vec<Dataset>, Vec<Fault>> {
+    let mut faults = Faults::new(text);
+    let found = document(text, &mut faults).map(|document| {
+        let mut top = Fields::new(document.get_ref(), "", document.span());
+        let found = dataset_tables(&mut top, base, &mut faults);
+        top.finish(&mut faults);
+        found
+    });
+    faults.into_result(found)
+}
+
+fn read(top: &mut Fields<'_, '_>, base: &Path, faults: &mut Faults<'_>) -> Option<AgentConfig> {
+    let name = top.parsed::<PartyName>(faults, "name", NAME);
+    let name = top.required(faults, "name", name, NAME);
+    let mut path = |field, what| {
+        let path = top.string(faults, field);
+        top.required(faults, field, path, what)
+            .map(|p| base.join(p))
+    };
+    let identity = path(
+        "identity",
+        "the directory of this party's key and certificate",
+    );
+    let trusted = path(
+        "trusted",
+        "the file of trusted parties, such as \"trusted.toml\"",
+    );
+    let state = path("state", "the directory for the ledger and the results");
+    let policy = path("policy", "the policy file, such as \"policy.toml\"");
+    let concurrent = top
+        .whole(faults, "concurrent_jobs", 1..=64)
+        .unwrap_or(DEFAULT_CONCURRENT_JOBS);
+    let coordinator = top.table(faults, "coordinator");
+    let coordinator = top.required(faults, "coordinator", coordinator, "a table [coordinator]");
+    let coordinator = coordinator.and_then(|c| coordinator_address(c, faults));
+    let direct = top.table(faults, "direct").and_then(|d| direct(d, faults));
+    let api = top.table(faults, "api");
+    let api = top
+        .required(faults, "api", api, "a table [api]")
+        .and_then(|a| api_address(a, faults));
+    let datasets = dataset_tables(top, base, faults);
+    Some(AgentConfig {
+        name: name?,
+        identity: identity?,
+        trusted: trusted?,
+        state: state?,
+        policy: policy?,
+        coordinator: coordinator?,
+        direct,
+        api: api?,
+        concurrent_jobs: usize::try_from(concurrent).ok()?,
+        datasets,
+    })
+}
+
+fn coordinator_address(
+    mut fields: Fields<'_, '_>,
+    faults: &mut Faults<'_>,
+) -> Option<CoordinatorAddress> {
+    let name = fields.parsed::<PartyName>(faults, "name", NAME);
+    let name = fields.required(faults, "name", name, NAME);
+    let address = host_port(&mut fields, "address", faults);
+    let address = fields.required(faults, "address", address, HOST);
+    let fingerprint = fields.parsed::<Fingerprint>(faults, "fingerprint", PIN);
+    let fingerprint = fields.required(faults, "fingerprint", fingerprint, PIN);
+    fields.finish(faults);
+    Some(CoordinatorAddress {
+        name: name?,
+        address: address?,
+        fingerprint: fingerprint?,
+    })
+}
+
+fn direct(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Direct> {
+    let listen = fields.parsed::<SocketAddr>(faults, "listen", SOCKET);
+    let listen = fields.required(faults, "listen", listen, SOCKET);
+    let advertise = host_port(&mut fields, "advertise", faults);
+    let advertise = fields.required(faults, "advertise", advertise, HOST);
+    fields.finish(faults);
+    Some(Direct {
+        listen: listen?,
+        advertise: advertise?,
+    })
+}
+
+fn api_address(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<SocketAddr> {
+    let listen = fields.parsed::<SocketAddr>(faults, "listen", API);
+    let listen = fields.required(faults, "listen", listen, API);
+    let loopback = listen.filter(|a| a.ip().is_loopback());
+    if listen.is_some() && loopback.is_none() {
+        fields.wrong(
+            faults,
+            "listen",
+            "the API must not be reachable from other machines",
+            API,
+        );
+    }
+    fields.finish(faults);
+    loopback
+}
+
+/// `host:port`, which is resolved when it is dialled.
+fn host_port(
+    fields: &mut Fields<'_, '_>,
+    field: &'static str,
+    faults: &mut Faults<'_>,
+) -> Option<String> {
+    let text = fields.string(faults, field)?;
+    let port = |port: &str| u16::from_str(port).is_ok_and(|p| p != 0);
+    let valid = text
+        .rsplit_once(':')
+        .is_some_and(|(host, p)| !host.is_empty() && !host.contains('/') && port(p));
+    if !valid {
+        fields.wrong(faults, field, format!("\"{text}\" is not an address"), HOST);
+    }
+    valid.then(|| text.to_owned())
+}
+
+fn dataset_tables(top: &mut Fields<'_, '_>, base: &Path, faults: &mut Faults<'_>) -> Vec<Dataset> {
+    let mut found: Vec<Dataset> = Vec::new();
+    for table in top.tables(faults, "dataset") {
+        let span = table.span().clone();
+        let Some(dataset) = dataset(table, base, faults) else {
+            continue;
+        };
+        if found.iter().any(|d| d.name == dataset.name) {
+            let what = format!("there are two datasets with the name {}", dataset.name);
+            faults.add(&span, "dataset", what, "a different name for each");
+        } else {
+            found.push(dataset);
+        }
+    }
+    found
+}
+
+fn dataset(mut fields: Fields<'_, '_>, base: &Path, faults: &mut Faults<'_>) -> Option<Dataset> {
+    const KIND: &str = "\"csv\", \"parquet\" or \"postgres\"";
+    let name = fields.string(faults, "name");
+    let name = fields.required(faults, "name", name, "the table's name in jobs");
+    let kind = fields.string(faults, "kind");
+    let kind = fields.required(faults, "kind", kind, KIND);
+    let mut text = |field, what| {
+        let text = fields.string(faults, field);
+        fields.required(faults, field, text, what)
+    };
+    let source = match kind {
+        Some("csv") => text("path", "the file").map(|p| DatasetSource::Csv(base.join(p))),
+        Some("parquet") => text("path", "the file").map(|p| DatasetSource::Parquet(base.join(p))),
+        Some("postgres") => {
+            let connection = text("connection", "a file that holds the connection string");
+            let table = text("table", "the table on the server");
+            connection
+                .zip(table)
+                .map(|(connection, table)| DatasetSource::Postgres {
+                    connection: base.join(connection),
+                    table: table.to_owned(),
+                })
+        }
+        Some(other) => {
+            fields.wrong(
+                faults,
+                "kind",
+                format!("\"{other}\" is not a kind of dataset"),
+                KIND,
+            );
+            return None;
+        }
+        None => return None,
+    };
+    fields.finish(faults);
+    Some(Dataset {
+        name: name?.to_owned(),
+        source: source?,
+    })
+}

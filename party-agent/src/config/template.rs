@@ -1,0 +1,109 @@
+//! The commented files that `entente init agent` writes.
+
+use std::fmt::Write;
+
+use coordinator::contract::PartyName;
+use coordinator::tls::Fingerprint;
+
+/// What is known when a configuration is first written.
+#[derive(Clone, Debug)]
+pub struct Template {
+    /// This party's name.
+    pub name: PartyName,
+    /// The coordinator's name.
+    pub coordinator: PartyName,
+    /// Where the coordinator listens, `host:port`.
+    pub address: String,
+    /// The coordinator's key, if the user has it already.
+    pub fingerprint: Option<Fingerprint>,
+    /// Where others reach this agent: the address to listen on and the one to advertise.
+    pub direct: Option<(String, String)>,
+    /// Where the local API listens.
+    pub api: String,
+}
+
+/// A new `agent.toml`, ready to run once the marked places are filled in.
+#[must_use]
+pub fn template(known: &Template) -> String {
+    let mut text = String::new();
+    let pin = match &known.fingerprint {
+        Some(pin) => format!("fingerprint = \"{pin}\""),
+        None => "# Ask the coordinator's operator, by telephone or in person, and write it here:\n\
+                 # fingerprint = \"SHA256:…\""
+            .to_owned(),
+    };
+    let direct = match &known.direct {
+        Some((listen, advertise)) => {
+            format!("[direct]\nlisten = \"{listen}\"\nadvertise = \"{advertise}\"")
+        }
+        None => "# [direct]\n# listen = \"0.0.0.0:7401\"\n# advertise = \"agent.example.org:7401\""
+            .to_owned(),
+    };
+    write!(
+        text,
+        r#"# Entente agent of {name}. Relative paths are relative to this file.
+
+name = "{name}"
+identity = "identity"          # directory of key.pem (keep it secret) and certificate.pem
+trusted = "trusted.toml"       # the other parties' fingerprints: `entente keys trust NAME SHA256:…`
+policy = "policy.toml"         # what jobs may do with your columns; what is not written there is refused
+state = "state"                # ledger, results, API token
+
+# How many jobs may run at the same time.
+concurrent_jobs = 2
+
+# The agent dials the coordinator; nothing needs to be let in.
+[coordinator]
+name = "{coordinator}"
+address = "{address}"
+{pin}
+
+# Where other agents can reach this one directly (UDP). Without it, data goes through the
+# coordinator's relay, encrypted from agent to agent.
+{direct}
+
+# The command line on this machine talks to the agent here.
+[api]
+listen = "{api}"
+
+# Your tables. `entente dataset add` registers more while the agent runs.
+# [[dataset]]
+# name = "visits"
+# kind = "csv"                 # or "parquet"
+# path = "/data/visits.csv"
+#
+# [[dataset]]
+# name = "claims"
+# kind = "postgres"
+# connection = "claims.connection"   # a file with: host=… user=… password=… dbname=…
+# table = "public.claims"
+"#,
+        name = known.name,
+        coordinator = known.coordinator,
+        address = known.address,
+        api = known.api,
+    )
+    .expect("writing to a String cannot fail");
+    text
+}
+
+/// A new `policy.toml`: it allows nothing until its owner writes what.
+pub const POLICY_TEMPLATE: &str = r#"# What others may do with your tables. What is not written here is refused.
+
+min_cell = 11              # the smallest group whose values may leave
+open_counts = false        # true: the other computing parties may see group counts in the clear
+
+# Jobs that run without asking a person. Without one, you approve each with `entente job approve`.
+# [[approve]]
+# purpose = "IRB 2026-117*"
+# receivers = ["clinic"]
+# max_runs = 20
+
+# [tables.visits]
+# purposes = ["IRB *"]         # optional: the only purposes it may serve
+# receivers = ["clinic"]       # optional: the only parties that may receive results over it
+# [tables.visits.columns]
+# diag_group = { group_by = true, filter = true, categories = "from_data" }
+# age = { aggregate = ["count", "sum", "avg", "var"], filter = true, range = [0, 120], unit = "years" }
+# patient_id = {}              # nothing
+"#;

@@ -1,0 +1,270 @@
+//! `policy.toml` → [`Policy`]. What is not understood is a fault, never ignored.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::{Categories, ColumnPolicy, Policy, StandingRule, TablePolicy};
+use crate::catalogue::{Aggregate, Uses};
+use crate::config::Fault;
+use crate::config::fields::{Faults, Fields, document, kind};
+
+const AGGREGATES: &str = "\"count\", \"sum\", \"avg\" or \"var\"";
+
+/// Largest minimum cell and number of runs that can be written.
+const MAX_NUMBER: u64 = 1 << 40;
+
+pub(super) fn policy(text: &str) -> Result<Policy, Vec<Fault>> {
+    let mut faults = Faults::new(text);
+    let policy = document(text, &mut faults).and_then(|document| {
+        let mut top = Fields::new(document.get_ref(), "", document.span());
+        let policy = read(&mut top, &mut faults);
+        top.finish(&mut faults);
+        policy
+    });
+    faults.into_result(policy)
+}
+
+fn read(top: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Policy> {
+    let min_cell = top.whole(faults, "min_cell", 1..=MAX_NUMBER);
+    let min_cell = top.required(
+        faults,
+        "min_cell",
+        min_cell,
+        "the smallest group that you let out, such as 11",
+    );
+    let open_counts = top.boolean(faults, "open_counts");
+    let open_counts = top.required(faults, "open_counts", open_counts, "true or false");
+    let standing = top
+        .tables(faults, "approve")
+        .into_iter()
+        .filter_map(|rule| standing_rule(rule, faults))
+        .collect();
+    let tables = match top.table(faults, "tables") {
+        None => BTreeMap::new(),
+        Some(tables) => tables
+            .entries()
+            .filter_map(|(name, value)| {
+                let fields = subtable(&tables, name, value, faults)?;
+                Some((name.to_owned(), table(fields, faults)))
+            })
+            .collect(),
+    };
+    Some(Policy {
+        min_cell: min_cell?,
+        open_counts: open_counts?,
+        standing,
+        tables,
+        rehearsal: false,
+    })
+}
+
+fn subtable<'v, 't>(
+    parent: &Fields<'v, 't>,
+    name: &str,
+    value: &'v Spanned<DeValue<'t>>,
+    faults: &mut Faults<'_>,
+) -> Option<Fields<'v, 't>> {
+    let path = parent.name(name);
+    let Some(inner) = value.get_ref().as_table() else {
+        let what = format!("a {} is not allowed here", kind(value.get_ref()));
+        faults.add(&value.span(), &path, what, "a table");
+        return None;
+    };
+    Some(Fields::new(inner, &path, value.span()))
+}
+
+fn standing_rule(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<StandingRule> {
+    let purpose = fields.string(faults, "purpose");
+    let purpose = fields.required(
+        faults,
+        "purpose",
+        purpose,
+        "the purposes that need no person, such as \"IRB 7*\"",
+    );
+    let receivers = fields.strings(faults, "receivers");
+    let receivers = fields.required(
+        faults,
+        "receivers",
+        receivers,
+        "the parties that may receive, such as [\"clinic\"]",
+    );
+    let max_runs = fields.whole(faults, "max_runs", 1..=MAX_NUMBER);
+    let max_runs = fields.required(
+        faults,
+        "max_runs",
+        max_runs,
+        "how many runs it covers, such as 20",
+    );
+    fields.finish(faults);
+    Some(StandingRule {
+        purpose: purpose?.to_owned(),
+        receivers: receivers?.into_iter().map(str::to_owned).collect(),
+        max_runs: max_runs?,
+    })
+}
+
+fn table(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> TablePolicy {
+    let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect::<Vec<_>>();
+    let note = fields.string(faults, "note").map(str::to_owned);
+    let purposes = fields.strings(faults, "purposes").map(owned);
+    let receivers = fields
+        .strings(faults, "receivers")
+        .map(|r| owned(r).into_iter().collect());
+    let columns = match fields.table(faults, "columns") {
+        None => BTreeMap::new(),
+        Some(columns) => columns
+            .entries()
+            .filter_map(|(name, value)| {
+                let inner = subtable(&columns, name, value, faults)?;
+                Some((name.to_owned(), column(inner, faults)))
+            })
+            .collect(),
+    };
+    fields.finish(faults);
+    TablePolicy {
+        note,
+        columns,
+        purposes,
+        receivers,
+    }
+}
+
+fn column(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> ColumnPolicy {
+    let uses = Uses {
+        aggregate: aggregates(&mut fields, faults),
+        filter: fields.boolean(faults, "filter").unwrap_or(false),
+        group_by: fields.boolean(faults, "group_by").unwrap_or(false),
+    };
+    let read = ColumnPolicy {
+        uses,
+        categories: categories(&mut fields, faults),
+        range: range(&mut fields, faults),
+        unit: fields.string(faults, "unit").map(str::to_owned),
+    };
+    fields.finish(faults);
+    read
+}
+
+fn aggregates(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> BTreeSet<Aggregate> {
+    let name = fields.name("aggregate");
+    let at = fields.value("aggregate").map_or(0..0, Spanned::span);
+    let words = fields.strings(faults, "aggregate").unwrap_or_default();
+    let read = |word: &str| {
+        let found = [
+            Aggregate::Count,
+            Aggregate::Sum,
+            Aggregate::Avg,
+            Aggregate::Var,
+        ]
+        .into_iter()
+        .find(|f| f.as_str() == word);
+        if found.is_none() {
+            faults.add(
+                &at,
+                &name,
+                format!("\"{word}\" is not a function that can be allowed"),
+                AGGREGATES,
+            );
+        }
+        found
+    };
+    words.into_iter().filter_map(read).collect()
+}
+
+fn categories(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Categories> {
+    const ALLOWED: &str = "\"from_data\", or a list of texts and whole numbers";
+    let name = fields.name("categories");
+    let value = fields.value("categories")?;
+    let read = match value.get_ref() {
+        DeValue::String(word) if word == "from_data" => Some(Categories::FromData),
+        DeValue::Array(list) => list
+            .iter()
+            .map(|e| category(e.get_ref()))
+            .collect::<Option<_>>()
+            .map(Categories::Listed),
+        _ => None,
+    };
+    if read.is_none() {
+        faults.add(&value.span(), &name, "these are not categories", ALLOWED);
+    }
+    read
+}
+
+fn category(value: &DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::String(text) => Some(text.to_string()),
+        DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str().to_owned()),
+        DeValue::Boolean(b) => Some(b.to_string()),
+        _ => None,
+    }
+}
+
+fn range(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<(String, String)> {
+    const ALLOWED: &str =
+        "two numbers, the smallest and the largest, such as [0, 120] or [0.00, 9999.99]";
+    let name = fields.name("range");
+    let value = fields.value("range")?;
+    let bounds: Option<Vec<String>> = value
+        .get_ref()
+        .as_array()
+        .and_then(|list| list.iter().map(|e| bound(e.get_ref())).collect());
+    match bounds.as_deref() {
+        Some([low, high]) if ordered(low, high) => Some((low.clone(), high.clone())),
+        Some([_, _]) => {
+            faults.add(
+                &value.span(),
+                &name,
+                "the first number is larger than the second",
+                ALLOWED,
+            );
+            None
+        }
+        _ => {
+            faults.add(&value.span(), &name, "this is not a range", ALLOWED);
+            None
+        }
+    }
+}
+
+/// A bound as a plain decimal: a sign, digits, at most one point.
+fn bound(value: &DeValue<'_>) -> Option<String> {
+    let text = match value {
+        DeValue::Integer(number) if number.radix() == 10 => number.as_str(),
+        DeValue::Float(number) => number.as_str(),
+        DeValue::String(text) => text.as_ref(),
+        _ => return None,
+    };
+    let text = text.strip_prefix('+').unwrap_or(text);
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+    let decimal = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    // 38 digits are what a decimal column holds; more could not be compared with its values.
+    (decimal(whole) && decimal(fraction) && whole.len() + fraction.len() <= 38)
+        .then(|| text.to_owned())
+}
+
+/// Compares two bounds exactly. Both passed [`bound`].
+fn ordered(low: &str, high: &str) -> bool {
+    match (magnitude(low), magnitude(high)) {
+        ((true, low), (true, high)) => high <= low,
+        ((false, low), (false, high)) => low <= high,
+        ((negative, _), _) => negative,
+    }
+}
+
+/// The sign of a bound, and its size in a form that compares like a number.
+fn magnitude(text: &str) -> (bool, (usize, &str, &str)) {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let (whole, fraction) = (
+        whole.trim_start_matches('0'),
+        fraction.trim_end_matches('0'),
+    );
+    let zero = whole.is_empty() && fraction.is_empty();
+    (
+        digits.len() < text.len() && !zero,
+        (whole.len(), whole, fraction),
+    )
+}
