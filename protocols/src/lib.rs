@@ -1,1 +1,25 @@
-//! Interactive protocols on a session; memory and simulated networks; the plaintext oracle.
+//! Interactive protocols between seats, and nothing else: no sockets, no files, no clock, no threads.
+//!
+//! A protocol is an `async fn` over a [`session::Session`]. It reads like its page in the paper:
+//! sends, receives and calls to the `engine`, in the paper's order. What carries the messages is a
+//! [`net::Network`]: memory, a simulated link, or QUIC (in the party agent).
+//!
+//! Modules in reading order:
+//!
+//! * [`party`]: who takes part; [`path`]: where in a computation a message belongs; [`stamp`]: when
+//!   it was sent, in rounds;
+//! * [`wire`]: what may be sent, byte by byte; [`net`]: the links that carry it;
+//! * [`error`]: what went wrong, and whose fault it is;
+//! * [`compute`]: where kernels run; [`session`]: how a protocol sends and receives.
+//!
+//! Everything here replays from the seeds of a [`session::SessionConfig`].
+#![forbid(unsafe_code)]
+
+pub mod party;
+pub mod path;
+pub mod stamp;
+pub mod wire;
+pub mod error;
+pub mod net;
+pub mod compute;
+pub mod session;
