@@ -82,6 +82,6 @@ mod tests {
     #[test]
     fn path_identifiers_are_pinned() {
         let ids = [Path::root(), Path::root().child("compare", 0)].map(|p| p.id().to_string());
-        assert_eq!(ids, ["33b4213f4e3bbdd5", "?"]);
+        assert_eq!(ids, ["33b4213f4e3bbdd5", "57c1f7365d118d04"]);
     }
 }
