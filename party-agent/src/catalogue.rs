@@ -324,6 +324,7 @@ mod party_name {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<PartyId, D::Error> {
         let name = String::deserialize(input)?;
-        PartyId::new(&name).map_err(|_| D::Error::custom("not a party name"))
+        name.parse::<PartyId>()
+            .map_err(|_| D::Error::custom("not a party name"))
     }
 }
