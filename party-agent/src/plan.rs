@@ -1,1 +1,404 @@
 //! From a checked job and all catalogues to a plan: deterministic, with a digest that all agents compare.
+//!
+//! # How a query is split
+//! One SELECT over a UNION ALL of the holders' tables. Everything row by row (projection, WHERE, CASE, casts,
+//! dates, and any query that touches one holder's tables alone) runs in each holder's own query engine, as the
+//! SQL in [`LocalPlan`]. Its output has one row a row: the group keys `k0, k1, …` as text and the arguments of
+//! the aggregates `a0, a1, …`. The holder sums those by cell ([`KeyColumn`] × [`KeyColumn`] …) into integer
+//! columns ([`Shape`]), the parties add the columns on shares, and the receivers turn the released totals into
+//! the columns in [`Plan::released`] and run [`Plan::final_sql`] over them.
+//!
+//! # What the agents agree on
+//! Every agent compiles the plan itself from the job file and the signed catalogues. No clock, no randomness and
+//! no map with an arbitrary order is involved, so the canonical JSON and its digest are the same at all of them.
+
+use std::collections::BTreeMap;
+
+use protocols::party::PartyId;
+use serde::Serialize;
+
+use crate::catalogue::Aggregate;
+use crate::spec::{Correlations, names};
+
+/// Version of the plan's own format; agents with different ones refuse each other by digest.
+pub const PLAN_FORMAT: u16 = 1;
+/// Most cells (product of the group domains) in one job.
+pub const MAX_CELLS: usize = 1 << 20;
+/// Most values of one integer or date range that are enumerated as groups.
+pub const MAX_ENUMERATED: usize = 4096;
+
+/// What will be computed, by whom, and what it tells whom.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// [`PLAN_FORMAT`].
+    pub format: u16,
+    /// Name and version of the program that compiled it.
+    pub engine: String,
+    /// The job's name.
+    pub job: String,
+    /// The purpose that approvers read.
+    pub purpose: String,
+    /// Digest over every field of the checked job, in hex, so that no change to a job goes unnoticed.
+    pub spec: String,
+    /// The computing parties in seat order: holders and receivers, sorted by name. A receiver without tables
+    /// computes too; its totals are zero.
+    #[serde(with = "names::list")]
+    pub seats: Vec<PartyId>,
+    /// The dealer, the seat after the last computing one, if the plan needs correlations from one.
+    #[serde(with = "names::option")]
+    pub dealer: Option<PartyId>,
+    /// Who gets the result, sorted by name.
+    #[serde(with = "names::list")]
+    pub receivers: Vec<PartyId>,
+    /// Where correlated randomness comes from; `None` where the plan needs none.
+    pub correlations: Option<Correlations>,
+    /// The smallest group that is released, and who asked for it.
+    pub min_cell: MinCell,
+    /// Wall-clock limit for the run, in seconds.
+    pub max_wall_s: Option<u64>,
+    /// What each holder runs over its own tables.
+    #[serde(with = "names::map")]
+    pub locals: BTreeMap<PartyId, LocalPlan>,
+    /// The group keys, in the order of `k0, k1, …`. No keys: one cell.
+    pub keys: Vec<KeyColumn>,
+    /// The arguments of aggregates, in the order of `a0, a1, …`.
+    pub measures: Vec<Measure>,
+    /// The columns of totals that are added on shares, and the rule by which cells are released.
+    pub shape: Shape,
+    /// The columns of the table `released` that a receiver builds from the released totals.
+    pub released: Vec<ReleasedColumn>,
+    /// What a receiver runs over `released`; it has exactly the columns of [`Plan::outputs`].
+    pub final_sql: String,
+    /// The columns of the result.
+    pub outputs: Vec<OutputColumn>,
+    /// What each party learns, in words, holders and receivers first, then the dealer and the coordinator.
+    pub learns: Vec<Learns>,
+    /// What the approver should think about.
+    pub warnings: Vec<String>,
+    /// What belongs beside the result: exactness, error bounds, conventions.
+    pub notes: Vec<String>,
+    /// Declared costs and predicted times.
+    pub cost: PlanCost,
+}
+
+/// The minimum cell in force: the strictest of the job and of every holder's policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MinCell {
+    /// Cells that count fewer rows are suppressed. 0 and 1 suppress nothing.
+    pub at_least: u64,
+    /// "the job" or a holder's name: all who asked for this value.
+    pub set_by: Vec<String>,
+}
+
+/// What one holder runs over its own tables.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LocalPlan {
+    /// The query: columns `k0…` (text, NULL for NULL) and `a0…`, one row for each row that is counted. Tables are
+    /// named `party.table`.
+    pub sql: String,
+    /// The tables that it reads, without the party's name, sorted.
+    pub tables: Vec<String>,
+    /// Every use of a column, in terms of this holder's tables, sorted and distinct.
+    pub uses: Vec<ColumnUse>,
+    /// The columns that each aggregate argument depends on at this holder, for errors at the owner.
+    pub args: Vec<Vec<TableColumn>>,
+    /// Published bound on the number of rows that the query yields; `totals` refuses more.
+    pub rows_at_most: u64,
+}
+
+/// A column of one of this holder's tables.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct TableColumn {
+    /// The table, without the party's name.
+    pub table: String,
+    /// The column, exactly as the catalogue spells it.
+    pub column: String,
+}
+
+/// One use of a column, for the policy check.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct ColumnUse {
+    /// The table, without the party's name.
+    pub table: String,
+    /// The column, exactly as the catalogue spells it.
+    pub column: String,
+    /// What is done with it.
+    pub usage: Usage,
+}
+
+/// What a job does with a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Usage {
+    /// It decides which rows count: WHERE, the condition of a CASE or FILTER, a join or a sort inside one
+    /// holder's own query.
+    Filter,
+    /// Groups are formed by it or by a function of it.
+    GroupBy,
+    /// It, or a value computed from it, is the argument of an aggregate.
+    Aggregate(Aggregate),
+    /// It feeds a computation inside this holder's own query (a window or a nested GROUP BY).
+    Compute,
+}
+
+/// One group key and its public domain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KeyColumn {
+    /// As the result names it.
+    pub name: String,
+    /// The type of its values; the domain is their text.
+    pub kind: ValueKind,
+    /// The groups, in the order of the slots: sorted (by value, not by text, for numbers), NULL last.
+    pub domain: Vec<Option<String>>,
+    /// Whether there is one more slot, after the domain, for every value outside it.
+    pub has_other: bool,
+    /// What the result calls that slot: `other`, or `(other)` where `other` is a group of its own.
+    pub other_label: String,
+    /// Where the domain comes from, in words.
+    pub source: String,
+}
+
+impl KeyColumn {
+    /// Number of slots: the domain and, where there is one, `other`.
+    #[must_use]
+    pub fn n_slots(&self) -> usize {
+        self.domain.len() + usize::from(self.has_other)
+    }
+}
+
+/// The type of a key or of an output column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ValueKind {
+    /// True or false; as text `true`, `false`.
+    Bool,
+    /// A whole number of 64 bits.
+    Int,
+    /// A decimal number; Arrow's 128-bit decimal up to 38 digits, its 256-bit one above.
+    Decimal {
+        /// Digits in all, at most 76.
+        precision: u8,
+        /// Digits after the point.
+        scale: i8,
+    },
+    /// A 64-bit binary floating-point number.
+    Float,
+    /// Text.
+    Text,
+    /// A calendar day; as text `2026-11-21`.
+    Date,
+}
+
+/// One aggregate argument `a_i` and the totals that are kept of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Measure {
+    /// Index of the argument among `a0, a1, …` (equal to this measure's own index).
+    pub arg: usize,
+    /// The argument as the job spells it.
+    pub label: String,
+    /// How values become integers.
+    pub kind: MeasureKind,
+    /// The values that the ring was sized for; another value is an error at its owner, before anything is sent.
+    pub range: ValueRange,
+    /// Narrow column with the number of values that are not NULL; 0 (the row count) where NULL cannot occur.
+    pub count: usize,
+    /// Where the sum goes, if it is needed.
+    pub sum: Option<Slot>,
+    /// Where the sum of squares goes, if it is needed.
+    pub sum_sq: Option<Slot>,
+}
+
+/// How the values of an aggregate argument become integers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MeasureKind {
+    /// Only counted; any type.
+    Counted,
+    /// Integers (scale 0) or decimals, summed exactly as integers at this scale; squares at twice the scale.
+    Exact {
+        /// Digits after the point.
+        scale: i8,
+    },
+    /// 64-bit floats. Each holder sums its cell exactly and rounds once to [`Slot::frac_bits`] fractional bits.
+    Float,
+}
+
+/// The inclusive range of an argument's values.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ValueRange {
+    /// Lowest value. `Exact`: the unscaled integer (cents, say). `Float`: a decimal or scientific number that
+    /// parses to exactly one double. `Counted`: empty.
+    pub low: String,
+    /// Highest value, likewise.
+    pub high: String,
+    /// Who says so.
+    pub origin: RangeOrigin,
+}
+
+/// Where a [`ValueRange`] comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RangeOrigin {
+    /// From ranges that the holders declared, through the expression.
+    Declared,
+    /// From the type of the values alone.
+    Type,
+    /// Assumed, as wide as the ring allows.
+    Assumed,
+    /// Not needed: the argument is only counted.
+    None,
+}
+
+/// A column of totals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Slot {
+    /// In which ring.
+    pub ring: RingWidth,
+    /// Index among the columns of that ring.
+    pub index: usize,
+    /// Fractional bits of a float's fixed-point total; 0 for exact ones.
+    pub frac_bits: u32,
+}
+
+/// The ring of a column of totals; values are in two's complement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RingWidth {
+    /// Z_2^64.
+    Narrow,
+    /// Z_2^128.
+    Wide,
+}
+
+/// The public shape of the release.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Shape {
+    /// Product of the keys' slots. Cell index: mixed radix, key 0 the most significant.
+    pub cells: usize,
+    /// Columns over Z_2^64; column 0 is COUNT(*).
+    pub narrow: usize,
+    /// Columns over Z_2^128.
+    pub wide: usize,
+    /// What a cell must satisfy to be released; all of them.
+    pub checks: Vec<CellCheck>,
+    /// How the checks are made.
+    pub rule: ReleaseRule,
+}
+
+/// A count that must reach a threshold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CellCheck {
+    /// Narrow column: a count.
+    pub column: usize,
+    /// The threshold.
+    pub at_least: u64,
+    /// Every possible total of the column is below 2^`bound_bits`.
+    pub bound_bits: u32,
+    /// The rule in words, for the result's list of suppressed groups: `COUNT(*) >= 11`.
+    pub rule: String,
+    /// `min_cell`, `having`, or `min_cell and having`.
+    pub reason: String,
+}
+
+/// How the checks are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReleaseRule {
+    /// No checks: all cells are released.
+    None,
+    /// Counts are compared on shares; only the answers are opened.
+    Compare,
+    /// Counts are opened to the computing parties, which every holder's policy allows.
+    OpenCounts,
+}
+
+/// One column of the table `released`: one row for each released cell, in cell order.
+///
+/// Names: `k0…` the keys, `o0…` the keys' slot numbers, `n` the rows, and for measure *i* `n<i>` the values that
+/// are not NULL, `s<i>` the sum, `avg<i>`, `var_samp<i>`, `var_pop<i>`, `stddev_samp<i>`, `stddev_pop<i>`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReleasedColumn {
+    /// Its name in [`Plan::final_sql`].
+    pub name: String,
+    /// Its type.
+    pub kind: ValueKind,
+    /// What it holds.
+    pub value: Released,
+}
+
+/// What a column of `released` holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Released {
+    /// The value of a key; the text [`KeyColumn::other_label`] in the slot `other`, so a key with that slot is text.
+    Key(usize),
+    /// The slot number of a key, a 64-bit integer: the order of groups where the job gives none.
+    Ordinal(usize),
+    /// COUNT(*).
+    Rows,
+    /// COUNT(a_i).
+    Count(usize),
+    /// SUM(a_i): NULL where nothing was counted.
+    Sum(usize),
+    /// AVG(a_i) as a double, correctly rounded from the exact total; NULL where nothing was counted.
+    Avg(usize),
+    /// VAR_SAMP or VAR_POP as a double; NULL where it is not defined.
+    Var {
+        /// The measure.
+        measure: usize,
+        /// Divide by n − 1 (true) or n (false).
+        sample: bool,
+    },
+    /// STDDEV_SAMP or STDDEV_POP as a double; NULL where it is not defined.
+    StdDev {
+        /// The measure.
+        measure: usize,
+        /// Divide by n − 1 (true) or n (false).
+        sample: bool,
+    },
+}
+
+/// One column of the result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OutputColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub kind: ValueKind,
+}
+
+/// What one party learns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Learns {
+    /// The party, or `coordinator`.
+    pub party: String,
+    /// What, in words.
+    pub what: String,
+}
+
+/// Declared costs and predicted times.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PlanCost {
+    /// Rounds of messages between the computing parties, preprocessing included.
+    pub rounds: u64,
+    /// Bytes that each seat sends, in seat order, the dealer last.
+    pub bytes_sent: Vec<u64>,
+    /// Bytes of totals and shares that one party keeps in memory.
+    pub memory_bytes: u64,
+    /// Published bound on the rows over all holders.
+    pub rows_at_most: u64,
+    /// Predicted network time on each link, in microseconds, by name: `lan`, `metro`, `wan`.
+    pub network_us: BTreeMap<String, u64>,
+}
+
+/// One reason why a job cannot be planned.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, thiserror::Error)]
+#[error("{place}: {what}; {fix}")]
+pub struct PlanFault {
+    /// Where: a place in the job file, or a holder's table and column.
+    pub place: String,
+    /// What is wrong.
+    pub what: String,
+    /// What to do about it.
+    pub fix: String,
+}

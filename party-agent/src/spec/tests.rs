@@ -1,0 +1,136 @@
+use super::*;
+
+const GOOD: &str = r#"
+job       = "los-by-diagnosis"
+purpose   = "IRB 2026-117: length of stay"
+receivers = ["hospital_2", "hospital_1"]
+[compute]
+sql = """
+SELECT COUNT(*) FROM hospital_1.encounters
+"""
+[compute.domain]
+diag_group = ["circulatory", "诊断", 3, true, 2026-11-21]
+[privacy]
+min_cell     = 11
+correlations = "dealer:notary"
+join         = "hidden"
+[limits]
+max_wall = "30m"
+"#;
+
+#[test]
+fn reads_every_field() {
+    let spec = check(GOOD).expect("a good job file");
+    assert_eq!(spec.job, "los-by-diagnosis");
+    let receivers: Vec<&str> = spec.receivers.iter().map(PartyId::as_str).collect();
+    assert_eq!(receivers, ["hospital_1", "hospital_2"]);
+    assert_eq!(spec.min_cell, Some(11));
+    assert_eq!(
+        spec.correlations.as_ref().map(ToString::to_string),
+        Some("dealer:notary".into())
+    );
+    assert_eq!(spec.join, Some(JoinLevel::Hidden));
+    assert_eq!(spec.max_wall_s, Some(1800));
+    let Compute::Sql(sql) = &spec.compute;
+    assert_eq!(sql.line, 7);
+    assert_eq!(
+        sql.domains["diag_group"],
+        ["circulatory", "诊断", "3", "true", "2026-11-21"]
+    );
+}
+
+fn faults(text: &str) -> Vec<String> {
+    check(text)
+        .expect_err("a bad job file")
+        .iter()
+        .map(ToString::to_string)
+        .collect()
+}
+
+#[test]
+fn reports_all_faults_at_once_with_lines_and_fields() {
+    let text = "job = \"\"\npurpsoe = \"x\"\nreceivers = [\"Hospital 1\"]\n[compute]\nintersect = {}\n[privacy]\nmin_cell = 10.5\ncorrelations = \"OT\"\n[limits]\nmax_wall = \"soon\"\n";
+    assert_eq!(
+        faults(text),
+        [
+            "line 1, job: is empty; allowed: 1 to 128 characters, none of them a control character",
+            "line 1, purpose: is missing; allowed: why the parties may compute this, for the people who approve",
+            "line 2, purpsoe: unknown field; did you mean purpose?; allowed: job, purpose, receivers, compute, privacy, limits",
+            "line 3, receivers: \"Hospital 1\" cannot be a party; allowed: a party's name: 1 to 32 of a-z, 0-9 and _",
+            "line 5, compute.intersect: not available in this version; allowed: sql, domain",
+            "line 7, privacy.min_cell: is a number with a fraction; allowed: a whole number from 0 to 4294967295",
+            "line 8, privacy.correlations: \"OT\" is not a source; did you mean ot?; allowed: \"ot\" or \"dealer:NAME\"; there is no default",
+            "line 10, limits.max_wall: is \"soon\"; allowed: a time such as \"90s\", \"30m\" or \"2h\", at most \"168h\"",
+        ]
+    );
+}
+
+#[test]
+fn wants_exactly_one_computation() {
+    let head = "job = \"a\"\npurpose = \"b\"\nreceivers = [\"c\"]\n";
+    let two = faults(&format!(
+        "{head}[compute]\nsql = \"SELECT 1\"\ntrain = {{}}\n"
+    ));
+    assert_eq!(
+        two,
+        [
+            "line 4, compute: names 2 computations: sql, train; allowed: exactly one of sql, intersect, train, score, lookup",
+            "line 6, compute.train: not available in this version; allowed: sql, domain",
+        ]
+    );
+    let none = faults(&format!("{head}[compute]\n"));
+    assert_eq!(none.len(), 1, "{none:?}");
+    assert_eq!(
+        faults(head),
+        ["line 1, compute: is missing; allowed: a table: [compute]"]
+    );
+    assert_eq!(
+        faults(&format!("{head}compute = 3\n")),
+        ["line 4, compute: is a whole number; allowed: a table: [compute]"]
+    );
+}
+
+#[test]
+fn syntax_faults_do_not_hide_the_others() {
+    let text = "job = \"a\npurpose = 3\nreceivers = [\"c\"]\n";
+    let found = faults(text);
+    assert!(found[0].starts_with("line 1, TOML syntax:"), "{found:?}");
+    assert!(
+        found
+            .iter()
+            .any(|f| f.starts_with("line 2, purpose: is a whole number")),
+        "{found:?}"
+    );
+    assert!(!found.iter().any(|f| f.contains("is missing")), "{found:?}");
+}
+
+#[test]
+fn a_dealer_cannot_receive() {
+    let text = GOOD.replace("dealer:notary", "dealer:hospital_1");
+    let found = faults(&text);
+    assert_eq!(found.len(), 1);
+    assert!(
+        found[0].contains("the dealer \"hospital_1\" is a receiver too"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn domains_are_lists_of_distinct_values() {
+    let found = faults(&GOOD.replace("true, 2026-11-21", "3, 1.5"));
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(
+        found[0].contains("has a number with a fraction") && found[1].contains("lists \"3\" twice"),
+        "{found:?}"
+    );
+    assert_eq!(
+        faults(&GOOD.replace("[\"circulatory\", \"诊断\", 3, true, 2026-11-21]", "[]")).len(),
+        1
+    );
+}
+
+#[test]
+fn an_oversize_file_is_refused_before_it_is_read() {
+    let found = faults(&" ".repeat(MAX_SPEC_BYTES + 1));
+    assert!(found[0].contains("at most 1048576 bytes"));
+}
