@@ -75,7 +75,7 @@ pub fn opens(
 ///
 /// H(x, i) = π(π(x) ⊕ i) ⊕ π(x), where π is AES-128 under the session's key. For a secret Δ and
 /// distinct tweaks, the values H(x_i ⊕ Δ, i) look random even if the x_i were chosen by the other
-/// side (Guo, Katz, Wang, Yu, 2019/074, §7.4, "TMMO"). The cheaper form π(σ(x) ⊕ i) ⊕ σ(x) needs x
+/// side (Guo, Katz, Wang, Yu, 2019/074, there called TMMO). The cheaper form π(σ(x) ⊕ i) ⊕ σ(x) needs x
 /// that nobody chose, and saves one AES call of two.
 ///
 /// The tweak is the index of the OT in its session and direction; it is never used twice.

@@ -34,3 +34,4 @@ pub mod hash;
 pub mod prg;
 pub mod block;
 pub mod params;
+pub mod ot;

@@ -5,6 +5,7 @@
 //! streams of one seed never meet, and any block of a stream is reached by [`Prg::seek`], so that
 //! chunks of one stream can be filled on different threads.
 
+use crate::block::Block;
 use crate::cipher::{Aes128, Bytes16};
 use crate::hash;
 use crate::ring::{self, Ring};
@@ -50,6 +51,15 @@ impl Seed {
         let mut seed = Self([0; 32]);
         prg.fill_bytes(&mut seed.0);
         seed
+    }
+
+    /// The first half, where a key of 128 bits is needed and the seed has no other use.
+    pub(crate) fn to_block(&self) -> Block {
+        let (head, _) = self
+            .0
+            .split_first_chunk()
+            .expect("a seed has more than 16 bytes");
+        Block::from_bytes(*head)
     }
 
     /// The 16-byte AES key of this seed. Hashed, so that the seed remains usable as KDF input.

@@ -6,6 +6,7 @@ mod bits;
 mod fixed;
 mod hash;
 mod known_answers;
+mod ot;
 mod prg;
 mod ring;
 mod share;
