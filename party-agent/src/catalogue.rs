@@ -5,6 +5,7 @@
 //! than the ones this program would have written are refused.
 
 mod check;
+mod describe;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use protocols::party::PartyId;
 use serde::{Deserialize, Serialize};
 
 pub use check::CatalogueError;
+pub use describe::{CategoryRule, ColumnRule, Publish, describe};
 
 /// Longest catalogue document that is read, in bytes.
 pub const MAX_DOCUMENT_BYTES: usize = 16 << 20;

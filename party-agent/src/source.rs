@@ -1,1 +1,242 @@
 //! Where rows come from: CSV, Parquet and PostgreSQL behind one trait.
+//!
+//! Every source hands out the same few Arrow types ([`ColumnKind::arrow`](crate::catalogue::ColumnKind::arrow)), so that a plan made from
+//! catalogues runs unchanged whatever holds the rows. A column of another type is listed and cannot be queried.
+
+mod error;
+mod stamp;
+mod csv;
+mod parquet;
+mod postgres;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::catalog::{MemorySchemaProvider, SchemaProvider, TableProvider};
+use datafusion::execution::SessionStateBuilder;
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+use crate::catalogue::ColumnKind;
+
+pub use error::SourceError;
+pub use postgres::Connection;
+
+/// The schema in which this holder's tables stand for its own queries: `party."visits"`.
+pub const SCHEMA: &str = "party";
+
+/// One column as its source has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceColumn {
+    /// Its name, exactly.
+    pub name: String,
+    /// Its type.
+    pub kind: ColumnKind,
+    /// Whether the source allows NULL in it.
+    pub nullable: bool,
+}
+
+/// One table of a holder, wherever it is stored.
+pub trait DataSource: fmt::Debug + Send + Sync {
+    /// All columns in the table's order, with those whose type cannot be queried.
+    fn columns(&self) -> &[SourceColumn];
+
+    /// The table for the query engine: the columns of a usable kind, under [`schema_of`] their types.
+    fn provider(&self) -> Arc<dyn TableProvider>;
+
+    /// What a person calls the place, such as a file's path. For the holder alone.
+    fn origin(&self) -> String;
+}
+
+/// The Arrow schema of the usable columns.
+#[must_use]
+pub fn schema_of(columns: &[SourceColumn]) -> SchemaRef {
+    let fields = columns
+        .iter()
+        .filter_map(|c| Some(Field::new(&c.name, c.kind.arrow()?, c.nullable)));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// How this holder's query engine runs. Not part of a plan: results are the same under every setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EngineConfig {
+    /// Streams that one query is split into.
+    pub target_partitions: usize,
+    /// Rows in one batch.
+    pub batch_size: usize,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            target_partitions: 1,
+            batch_size: 8192,
+        }
+    }
+}
+
+/// Where one dataset is, as a holder's configuration says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DatasetSpec {
+    /// A CSV file with a header, in UTF-8.
+    Csv(PathBuf),
+    /// A Parquet file.
+    Parquet(PathBuf),
+    /// A table or view in a PostgreSQL database.
+    Postgres {
+        /// Where the connection string stands; it is never written down elsewhere.
+        connection: Connection,
+        /// The table's schema there.
+        schema: String,
+        /// The table's name there.
+        table: String,
+    },
+}
+
+/// All tables of one holder.
+#[derive(Clone, Debug, Default)]
+pub struct Source {
+    tables: BTreeMap<String, Arc<dyn DataSource>>,
+    engine: EngineConfig,
+}
+
+impl Source {
+    /// A holder without tables: a dealer or a mere receiver.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// Every `NAME.csv` and `NAME.parquet` of a directory as the table `NAME`. Other files are left alone.
+    ///
+    /// # Errors
+    /// [`SourceError::File`] for an unreadable directory or file, and for two files of one table name.
+    pub async fn open_dir(dir: &Path) -> Result<Self, SourceError> {
+        let unreadable = |e: std::io::Error| {
+            SourceError::file(
+                dir,
+                format!("cannot be read: {e}"),
+                "name a directory that holds this party's tables",
+            )
+        };
+        let mut source = Self::default();
+        let entries = std::fs::read_dir(dir).map_err(unreadable)?;
+        let mut paths = entries
+            .map(|entry| entry.map(|e| e.path()))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(unreadable)?;
+        paths.sort();
+        for path in paths {
+            let Some(stem) = path.file_stem() else {
+                continue;
+            };
+            let spec = match path
+                .extension()
+                .and_then(|e| e.to_str())
+                .map(str::to_ascii_lowercase)
+                .as_deref()
+            {
+                Some("csv") => DatasetSpec::Csv(path.clone()),
+                Some("parquet") => DatasetSpec::Parquet(path.clone()),
+                _ => continue,
+            };
+            let Some(name) = stem.to_str() else {
+                let advice = "rename it: a table is named after its file";
+                return Err(SourceError::file(
+                    &path,
+                    "the file's name is not UTF-8",
+                    advice,
+                ));
+            };
+            if source.tables.contains_key(name) {
+                let advice = "keep one file a table";
+                return Err(SourceError::file(
+                    &path,
+                    format!("table {name} has two files"),
+                    advice,
+                ));
+            }
+            source.add(name, &spec).await?;
+        }
+        Ok(source)
+    }
+
+    /// Opens a dataset as the table `name`, replacing one of that name.
+    ///
+    /// # Errors
+    /// [`SourceError`] if it cannot be read as a table.
+    pub async fn add(&mut self, name: &str, spec: &DatasetSpec) -> Result<(), SourceError> {
+        let table: Arc<dyn DataSource> = match spec {
+            DatasetSpec::Csv(path) => Arc::new(csv::CsvTable::open(path).await?),
+            DatasetSpec::Parquet(path) => Arc::new(parquet::ParquetTable::open(path).await?),
+            DatasetSpec::Postgres {
+                connection,
+                schema,
+                table,
+            } => Arc::new(
+                postgres::PostgresTable::open(name, connection.clone(), schema, table).await?,
+            ),
+        };
+        self.tables.insert(name.to_owned(), table);
+        Ok(())
+    }
+
+    /// Registers a table that is already open, replacing one of that name.
+    pub fn insert(&mut self, name: &str, table: Arc<dyn DataSource>) {
+        self.tables.insert(name.to_owned(), table);
+    }
+
+    /// The same tables under another engine configuration.
+    #[must_use]
+    pub fn with_engine(mut self, engine: EngineConfig) -> Self {
+        self.engine = engine;
+        self
+    }
+
+    /// The tables by name.
+    #[must_use]
+    pub fn tables(&self) -> &BTreeMap<String, Arc<dyn DataSource>> {
+        &self.tables
+    }
+
+    /// A query session in which these tables stand in [`SCHEMA`].
+    #[must_use]
+    pub fn context(&self) -> SessionContext {
+        let context = make_context(self.engine);
+        let schema = MemorySchemaProvider::new();
+        for (name, table) in &self.tables {
+            schema
+                .register_table(name.clone(), table.provider())
+                .expect("names in a map are distinct");
+        }
+        context
+            .catalog(CATALOG)
+            .expect("the default catalog is created with the session")
+            .register_schema(SCHEMA, Arc::new(schema))
+            .expect("an in-memory catalog accepts schemas");
+        context
+    }
+}
+
+const CATALOG: &str = "entente";
+
+/// The one place that builds a query session: the planner's, the holders' and the receiver's are alike.
+///
+/// Names are taken as they are written (no folding to lower case), because the planner quotes them exactly.
+#[must_use]
+pub fn make_context(engine: EngineConfig) -> SessionContext {
+    let mut config = SessionConfig::new()
+        .with_default_catalog_and_schema(CATALOG, SCHEMA)
+        .with_target_partitions(engine.target_partitions)
+        .with_batch_size(engine.batch_size)
+        .with_information_schema(false);
+    config.options_mut().sql_parser.enable_ident_normalization = false;
+    config.options_mut().execution.parquet.pushdown_filters = true;
+    let state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_default_features()
+        .build();
+    SessionContext::new_with_state(state)
+}
