@@ -2,9 +2,18 @@
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+
+use crate::clock::{Clock, SystemClock};
+use crate::job::book::{BookLimits, Probe};
+use crate::relay::RelayLimits;
+use crate::server::ServerLimits;
+use crate::tls::{Identity, IdentityError, Pin, Pins, PinsError};
 
 /// Why a TOML file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -56,4 +65,118 @@ pub fn parse_toml<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, Tom
             what: error.message().to_owned(),
         }
     })
+}
+
+/// The coordinator's configuration file, `coordinator.toml`:
+///
+/// ```toml
+/// listen    = "0.0.0.0:7400"       # UDP
+/// identity  = "identity"           # directory of key.pem and certificate.pem; paths are relative to this file
+/// state_dir = "state"              # the journal; back it up
+/// trusted   = "trusted.toml"       # the members; re-read when it changes
+///
+/// [[member]]                       # members may also stand here
+/// name        = "hospital_1"
+/// fingerprint = "SHA256:…"
+/// ```
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CoordinatorFile {
+    listen: SocketAddr,
+    identity: PathBuf,
+    state_dir: PathBuf,
+    trusted: Option<PathBuf>,
+    #[serde(default)]
+    member: Vec<Pin>,
+}
+
+/// Who may connect: entries that stand in the configuration, and a file that is re-read when it changes.
+#[derive(Clone, Debug, Default)]
+pub struct Members {
+    /// Entries that do not change while the coordinator runs.
+    pub fixed: Pins,
+    /// A `trusted.toml`.
+    pub file: Option<PathBuf>,
+}
+
+impl Members {
+    /// All members at this moment.
+    pub fn load(&self) -> Result<Pins, PinsError> {
+        let mut pins = self.fixed.clone();
+        if let Some(path) = &self.file {
+            for pin in Pins::load(path)?.iter() {
+                pins.add(pin.clone())?;
+            }
+        }
+        Ok(pins)
+    }
+}
+
+/// All that a coordinator needs to run.
+pub struct CoordinatorConfig {
+    /// Its key and name.
+    pub identity: Arc<Identity>,
+    /// UDP address to listen on.
+    pub listen: SocketAddr,
+    /// Where the journal lives. Made if need be.
+    pub state_dir: PathBuf,
+    /// Who may connect.
+    pub members: Members,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Bounds.
+    pub limits: Limits,
+    /// For tests.
+    pub probe: Probe,
+}
+
+/// Bounds of all kinds. The defaults suit a consortium of up to a hundred members.
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    /// Jobs, and waiting for parties.
+    pub book: BookLimits,
+    /// Relayed streams.
+    pub relay: RelayLimits,
+    /// Connections.
+    pub server: ServerLimits,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file.
+    #[error("{0}")]
+    Toml(#[from] TomlError),
+    /// The identity that it names.
+    #[error("{0}")]
+    Identity(#[from] IdentityError),
+    /// The list of members that it names.
+    #[error("{0}")]
+    Pins(#[from] PinsError),
+}
+
+impl CoordinatorConfig {
+    /// Reads a configuration file, and the identity and the members that it names.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let file: CoordinatorFile = read_toml(path)?;
+        let beside = |name: PathBuf| path.parent().unwrap_or(Path::new("")).join(name);
+        let mut fixed = Pins::new();
+        for pin in file.member {
+            fixed.add(pin)?;
+        }
+        let members = Members {
+            fixed,
+            file: file.trusted.map(beside),
+        };
+        members.load()?;
+        Ok(Self {
+            identity: Arc::new(Identity::load(&beside(file.identity))?),
+            listen: file.listen,
+            state_dir: beside(file.state_dir),
+            members,
+            clock: Arc::new(SystemClock),
+            limits: Limits::default(),
+            probe: Probe::default(),
+        })
+    }
 }

@@ -17,13 +17,20 @@
 //!
 //! # Reading order
 //!
-//! [`contract`] (what is agreed) → `job` (what can happen to it, pure) → `journal` (what survives a crash) →
-//! [`tls`] (who is who) → `control` (what is said) → `registry`, `relay`, `server`, `client` (who says it).
+//! [`contract`] (what is agreed) → [`job`] (what can happen to it, pure) → [`journal`] (what survives a crash) →
+//! [`tls`] (who is who) → [`control`] (what is said) → [`registry`], [`relay`], [`server`], [`client`] (who says it).
 
 #![forbid(unsafe_code)]
 
 pub mod contract;
+pub mod job;
+pub mod journal;
 pub mod tls;
+pub mod control;
+pub mod registry;
+pub mod relay;
+pub mod server;
+pub mod client;
+pub mod config;
 pub mod clock;
 pub mod logsafe;
-pub mod config;

@@ -21,6 +21,7 @@ mod trouble;
 pub use fingerprint::Fingerprint;
 pub use identity::{Identity, IdentityError};
 pub use pins::{Pin, Pins, PinsError};
+pub(crate) use transport::coordinator_transport;
 pub use transport::{
     ALPN, EndpointError, SERVER_NAME, client_config, endpoint, endpoint_config, server_config,
     transport_config,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Fingerprint;
 use crate::config::{TomlError, read_toml};
 use crate::contract::PartyName;
+use crate::logsafe::LogSafe;
 
 const HEADER: &str = "# Keys that this party trusts. Compare a fingerprint with its owner by a second channel before it goes in here.\n";
 
@@ -64,6 +65,9 @@ pub enum PinsError {
         name: PartyName,
     },
 }
+
+// Its text holds names, keys and positions in the operator's own file.
+impl LogSafe for PinsError {}
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -146,3 +146,23 @@ fn provider() -> Arc<CryptoProvider> {
         ..aws_lc_rs::default_provider()
     })
 }
+
+/// The most streams that an agent may have open to the coordinator: the control stream and legs of relays.
+pub(crate) const AGENT_STREAMS: u32 = 64;
+
+/// Bytes that may be under way unread on one stream between an agent and the coordinator.
+const RELAY_WINDOW_BYTES: u32 = 2 << 20;
+
+/// Settings between an agent and the coordinator.
+///
+/// The windows of all streams together fit the connection's, so that legs which stall cannot starve the control stream.
+pub(crate) fn coordinator_transport() -> TransportConfig {
+    let mut config = transport_config();
+    config
+        .max_concurrent_bidi_streams(VarInt::from_u32(AGENT_STREAMS))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .stream_receive_window(VarInt::from_u32(RELAY_WINDOW_BYTES))
+        .receive_window(VarInt::from_u32(RELAY_WINDOW_BYTES * AGENT_STREAMS))
+        .send_window(32 << 20);
+    config
+}

@@ -1,0 +1,227 @@
+//! Who may connect, and who is connected.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use crate::contract::PartyName;
+use crate::control::codec;
+use crate::control::{CloseCode, Event, FromCoordinator};
+use crate::logsafe::safe;
+use crate::tls::{Admit, Fingerprint, Pins, Refusal};
+
+/// How many frames may wait for an agent that does not read. More, and its connection is closed: it is told the present
+/// state when it comes back.
+pub const QUEUE_FRAMES: usize = 2048;
+
+/// One connected agent.
+pub struct Session {
+    /// Distinguishes this connection from an earlier or later one of the same party.
+    pub id: u64,
+    /// Frames to be written to its control stream.
+    pub queue: mpsc::Sender<Bytes>,
+    /// Its connection.
+    pub connection: quinn::Connection,
+    /// Where it says that others may reach it.
+    pub reachable_at: Option<String>,
+}
+
+struct Member {
+    fingerprint: Fingerprint,
+    session: Option<Session>,
+}
+
+/// The members and their connections.
+pub struct Registry {
+    members: Mutex<BTreeMap<PartyName, Member>>,
+}
+
+/// A member as listed: name, key, and the address if it is connected.
+pub struct Listed {
+    /// Its name.
+    pub name: PartyName,
+    /// Its key.
+    pub fingerprint: Fingerprint,
+    /// Is it connected?
+    pub online: bool,
+    /// Where it can be reached directly.
+    pub reachable_at: Option<String>,
+}
+
+impl Registry {
+    /// A registry of these members, none of them connected.
+    pub fn new(members: &Pins) -> Self {
+        let registry = Self {
+            members: Mutex::default(),
+        };
+        registry.replace_members(members);
+        registry
+    }
+
+    // A panic while the lock was held cannot have left a half-made change: each change is one assignment.
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<PartyName, Member>> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes over a changed list. Connections of members that are gone, or that have another key now, are closed.
+    pub fn replace_members(&self, pins: &Pins) {
+        let mut members = self.lock();
+        members.retain(|name, member| {
+            let stays = pins
+                .find(name)
+                .is_some_and(|pin| pin.fingerprint == member.fingerprint);
+            if let (false, Some(session)) = (stays, &member.session) {
+                CloseCode::Removed.close(&session.connection);
+            }
+            stays
+        });
+        for pin in pins.iter() {
+            let member = Member {
+                fingerprint: pin.fingerprint,
+                session: None,
+            };
+            members.entry(pin.name.clone()).or_insert(member);
+        }
+    }
+
+    /// Notes a connection, and closes the party's earlier one. Says whether the party is still a member.
+    pub fn join(&self, name: &PartyName, session: Session) -> bool {
+        let mut members = self.lock();
+        let Some(member) = members.get_mut(name) else {
+            return false;
+        };
+        if let Some(earlier) = member.session.replace(session) {
+            CloseCode::Replaced.close(&earlier.connection);
+        }
+        true
+    }
+
+    /// Forgets a connection. Says whether it was still the party's present one.
+    pub fn leave(&self, name: &PartyName, session_id: u64) -> bool {
+        let mut members = self.lock();
+        let Some(member) = members.get_mut(name) else {
+            return false;
+        };
+        let present = member
+            .session
+            .as_ref()
+            .is_some_and(|session| session.id == session_id);
+        if present {
+            member.session = None;
+        }
+        present
+    }
+
+    /// Is the party connected?
+    pub fn is_online(&self, name: &PartyName) -> bool {
+        self.lock()
+            .get(name)
+            .is_some_and(|member| member.session.is_some())
+    }
+
+    /// The key of a member.
+    pub fn fingerprint(&self, name: &PartyName) -> Option<Fingerprint> {
+        self.lock().get(name).map(|member| member.fingerprint)
+    }
+
+    /// Where a party can be reached directly, if it is connected and says so.
+    pub fn reachable_at(&self, name: &PartyName) -> Option<String> {
+        self.lock()
+            .get(name)?
+            .session
+            .as_ref()?
+            .reachable_at
+            .clone()
+    }
+
+    /// All members, by name.
+    pub fn list(&self) -> Vec<Listed> {
+        let listed = |(name, member): (&PartyName, &Member)| Listed {
+            name: name.clone(),
+            fingerprint: member.fingerprint,
+            online: member.session.is_some(),
+            reachable_at: member
+                .session
+                .as_ref()
+                .and_then(|session| session.reachable_at.clone()),
+        };
+        self.lock().iter().map(listed).collect()
+    }
+
+    /// Sends an event to a party if it is connected; otherwise it will learn the state when it connects.
+    pub fn send(&self, name: &PartyName, event: &Event) {
+        self.send_frame(name, None, &frame(event));
+    }
+
+    /// Sends an event to all connected parties but one.
+    pub fn broadcast(&self, event: &Event, but: &PartyName) {
+        let frame = frame(event);
+        let names: Vec<_> = self
+            .lock()
+            .keys()
+            .filter(|name| *name != but)
+            .cloned()
+            .collect();
+        for name in names {
+            self.send_frame(&name, None, &frame);
+        }
+    }
+
+    /// Sends a reply on one connection, unless it has been replaced meanwhile.
+    pub fn reply(&self, name: &PartyName, session_id: u64, message: &FromCoordinator) {
+        self.send_frame(name, Some(session_id), &encode(message));
+    }
+
+    fn send_frame(&self, name: &PartyName, session_id: Option<u64>, frame: &Bytes) {
+        let mut members = self.lock();
+        let Some(member) = members.get_mut(name) else {
+            return;
+        };
+        let Some(session) = &member.session else {
+            return;
+        };
+        if session_id.is_some_and(|id| id != session.id) {
+            return;
+        }
+        // Waiting here would let one agent that does not read hold up all others.
+        if let Err(mpsc::error::TrySendError::Full(_)) = session.queue.try_send(frame.clone()) {
+            tracing::warn!(party = %safe(name), "the agent does not read; closing its connection");
+            CloseCode::SlowReader.close(&session.connection);
+        }
+    }
+}
+
+fn frame(event: &Event) -> Bytes {
+    encode(&FromCoordinator::Event(event.clone()))
+}
+
+fn encode(message: &FromCoordinator) -> Bytes {
+    codec::encode(message)
+        .expect("statements, lists and receipts are bounded so that any message fits a frame")
+        .into()
+}
+
+impl Admit for Registry {
+    fn admit(&self, key: &Fingerprint, claimed: Option<&PartyName>) -> Result<PartyName, Refusal> {
+        let members = self.lock();
+        match members
+            .iter()
+            .find(|(_, member)| member.fingerprint == *key)
+        {
+            Some((name, _)) => Ok(name.clone()),
+            None => Err(Refusal::Unpinned {
+                got: *key,
+                claimed: claimed.cloned(),
+            }),
+        }
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Registry")
+    }
+}
