@@ -25,6 +25,7 @@ compile_error!(
     "the engine reinterprets ring elements as little-endian bytes; big-endian hosts are not supported"
 );
 
+mod wide;
 pub mod ring;
 pub mod bits;
 pub mod share;

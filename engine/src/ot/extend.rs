@@ -371,3 +371,31 @@ wipe_on_drop! {
     SenderBits: zeros, ones;
     ReceiverBits: choices, chosen;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_ends_before_its_keys_wear_out() {
+        let direction = Direction {
+            session_id: [0; 32],
+            operation: 0,
+            sender: 0,
+            receiver: 1,
+        };
+        let mut state = State::new(&direction);
+        let last = MAX_OTS / OT_CHUNK as u64 - 1;
+        state.next_chunk = last;
+        let exhausted = Err(OtError::Exhausted { limit: MAX_OTS });
+        assert_eq!(state.reserve(OT_CHUNK + 1), exhausted);
+        assert_eq!(
+            state.reserve(OT_CHUNK),
+            Ok(last),
+            "a refused call reserves nothing"
+        );
+        assert_eq!(state.reserve(0), Ok(last + 1));
+        assert_eq!(state.reserve(1), exhausted);
+        assert_eq!(state.reserve(usize::MAX), exhausted);
+    }
+}

@@ -7,6 +7,7 @@ use crate::bits;
 use crate::block::Block;
 use crate::cipher::{Aes128, Bytes16};
 use crate::params::{COMPUTATIONAL_BITS, OT_CHUNK, SOFTSPOKEN_K as K, SOFTSPOKEN_LEAVES as LEAVES};
+use crate::wide;
 use zeroize::Zeroize;
 
 /// Words of a plane.
@@ -56,16 +57,8 @@ impl Planes {
             let blocks: &mut [Bytes16] = bytemuck::cast_slice_mut(&mut stream[..self.width]);
             leaf.keystream(0, first, blocks);
         }
-        // Fold the upper half of the streams onto the lower one, once for each bit of the number:
-        // what is folded is what has the bit.
-        for bit in (0..K).rev() {
-            let plane = &mut self.planes[(tree * K + bit) * STRIDE..][..self.width];
-            plane.fill(0);
-            let (lower, upper) = self.streams[..2 << bit].split_at_mut(1 << bit);
-            for (low, up) in lower.iter_mut().zip(upper) {
-                fold(plane, &mut low[..self.width], &up[..self.width]);
-            }
-        }
+        let (planes, _) = self.planes[tree * K * STRIDE..].split_at_mut(K * STRIDE);
+        wide::run(|| weighted_sums(planes, &mut self.streams, self.width));
         &self.streams[0][..self.width]
     }
 
@@ -103,10 +96,30 @@ impl Drop for Planes {
     }
 }
 
-/// `plane ^= upper` and `lower ^= upper`.
-fn fold(plane: &mut [u64], lower: &mut [u64], upper: &[u64]) {
-    for ((p, l), u) in plane.iter_mut().zip(lower).zip(upper) {
-        *p ^= u;
-        *l ^= u;
+/// Words that are summed together: one register of the widest kind.
+const LANES: usize = 8;
+
+/// Plane b becomes the XOR of all streams whose number has bit b; stream 0 the XOR of all.
+///
+/// The upper half of the streams is folded onto the lower one, once for each bit: what is folded is
+/// what has the bit. All of it happens in registers, [`LANES`] words at a time; where `width` is
+/// no multiple of that, some words past it are overwritten with nothing of meaning.
+#[inline(always)]
+fn weighted_sums(planes: &mut [u64], streams: &mut [[u64; CHUNK_WORDS]], width: usize) {
+    for at in (0..width).step_by(LANES) {
+        let mut sums: [[u64; LANES]; LEAVES] =
+            std::array::from_fn(|x| std::array::from_fn(|lane| streams[x][at + lane]));
+        for bit in (0..K).rev() {
+            let (lower, upper) = sums.split_at_mut(1 << bit);
+            let mut plane = [0; LANES];
+            for (low, up) in lower.iter_mut().zip(upper) {
+                for lane in 0..LANES {
+                    plane[lane] ^= up[lane];
+                    low[lane] ^= up[lane];
+                }
+            }
+            planes[bit * STRIDE + at..][..LANES].copy_from_slice(&plane);
+        }
+        streams[0][at..at + LANES].copy_from_slice(&sums[0]);
     }
 }
