@@ -10,7 +10,11 @@
 //!   it was sent, in rounds;
 //! * [`wire`]: what may be sent, byte by byte; [`net`]: the links that carry it;
 //! * [`error`]: what went wrong, and whose fault it is;
-//! * [`compute`]: where kernels run; [`session`]: how a protocol sends and receives.
+//! * [`compute`]: where kernels run; [`session`]: how a protocol sends and receives;
+//! * [`cost`], [`security`]: what a protocol declares; [`disclose`]: how a value reaches a person;
+//! * [`arith`], [`correlate`], [`boolean`], [`compare`]: the building blocks;
+//! * [`aggregate`]: totals over all holders with small cells held back; [`oracle`]: the same
+//!   function in the clear, for tests.
 //!
 //! Everything here replays from the seeds of a [`session::SessionConfig`].
 #![forbid(unsafe_code)]
@@ -23,3 +27,12 @@ pub mod error;
 pub mod net;
 pub mod compute;
 pub mod session;
+pub mod cost;
+pub mod security;
+pub mod disclose;
+pub mod correlate;
+pub mod arith;
+pub mod boolean;
+pub mod compare;
+pub mod aggregate;
+pub mod oracle;

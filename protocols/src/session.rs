@@ -29,6 +29,7 @@ use crate::party::Seat;
 use crate::path::Path;
 use crate::stamp::Stamp;
 use crate::wire::Wire;
+use bytes::Bytes;
 use concurrent::try_both;
 use engine::hash;
 use engine::prg::Seed;
@@ -98,8 +99,8 @@ pub struct Session {
     clock: Stamp,
     /// How often each label was used for a child of this path.
     children: BTreeMap<&'static str, u32>,
-    /// How often each key was derived on this path, by (from, to, purpose).
-    derived: BTreeMap<(Seat, Seat, &'static str), u64>,
+    /// How often each name was used on this path: of a key of two seats, or of all seats.
+    occurrences: BTreeMap<(Option<(Seat, Seat)>, &'static str), u64>,
     /// Running digest of everything that was opened to all seats.
     view: [u8; 32],
 }
@@ -156,6 +157,7 @@ impl Session {
             Some(config.network),
             Path::root(),
             Stamp::default(),
+            [0; 32],
         )
     }
 
@@ -164,6 +166,7 @@ impl Session {
         network: Option<Arc<dyn Network>>,
         path: Path,
         clock: Stamp,
+        view: [u8; 32],
     ) -> Self {
         Self {
             shared,
@@ -172,8 +175,8 @@ impl Session {
             links: BTreeMap::new(),
             clock,
             children: BTreeMap::new(),
-            derived: BTreeMap::new(),
-            view: [0; 32],
+            occurrences: BTreeMap::new(),
+            view,
         }
     }
 
@@ -325,11 +328,7 @@ impl Session {
             make: &mut |_, _| bodies.next().expect("one message for each peer"),
             len: &|_, _| T::wire_len(shape),
             take: &mut |seat, _, body| {
-                let message = T::decode(shape, body);
-                received.push((
-                    seat,
-                    message.map_err(|e| ProtocolError::from_wire(seat, e))?,
-                ));
+                received.push((seat, decode(seat, shape, body)?));
                 Ok(())
             },
         })
@@ -394,11 +393,7 @@ impl Session {
             make: &mut |_, _| body.clone().expect("who sends has a message"),
             len: &|_, _| T::wire_len(shape),
             take: &mut |seat, _, body| {
-                let message = T::decode(shape, body);
-                received.push((
-                    seat,
-                    message.map_err(|e| ProtocolError::from_wire(seat, e))?,
-                ));
+                received.push((seat, decode(seat, shape, body)?));
                 Ok(())
             },
         })
@@ -420,7 +415,7 @@ impl Session {
         &mut self,
         chunks: Chunks,
         make: impl FnMut(Range<usize>) -> T + Send,
-        take: impl FnMut(Seat, Range<usize>, T) + Send,
+        take: impl FnMut(Seat, Range<usize>, T) -> Result<(), ProtocolError> + Send,
     ) -> Result<(), ProtocolError> {
         let peers = self.peers();
         self.round_chunks(&peers, &peers, chunks, make, take).await
@@ -437,9 +432,9 @@ impl Session {
         from: &[Seat],
         chunks: Chunks,
         mut make: impl FnMut(Range<usize>) -> T + Send,
-        mut take: impl FnMut(Seat, Range<usize>, T) + Send,
+        mut take: impl FnMut(Seat, Range<usize>, T) -> Result<(), ProtocolError> + Send,
     ) -> Result<(), ProtocolError> {
-        let mut current = None;
+        let mut current: Option<(usize, Bytes)> = None;
         self.transfer(Transfer {
             to,
             from,
@@ -447,7 +442,7 @@ impl Session {
             n_chunks: chunks.count(),
             // Every peer gets the same bytes: each chunk is made once, for the first of them.
             make: &mut |_, chunk| match &current {
-                Some((made, body)) if *made == chunk => bytes::Bytes::clone(body),
+                Some((made, body)) if *made == chunk => body.clone(),
                 _ => {
                     let body = make(chunks.range(chunk)).encode();
                     current.insert((chunk, body)).1.clone()
@@ -456,13 +451,8 @@ impl Session {
             len: &|_, chunk| T::wire_len(chunks.range(chunk).len()),
             take: &mut |seat, chunk, body| {
                 let range = chunks.range(chunk);
-                let message = T::decode(range.len(), body);
-                take(
-                    seat,
-                    range,
-                    message.map_err(|e| ProtocolError::from_wire(seat, e))?,
-                );
-                Ok(())
+                let message = decode(seat, range.len(), body)?;
+                take(seat, range, message)
             },
         })
         .await
@@ -512,7 +502,13 @@ impl Session {
         let occurrence = self.children.entry(label).or_default();
         let path = self.path.child(label, *occurrence);
         *occurrence += 1;
-        Self::on_path(self.shared.clone(), self.network.clone(), path, self.clock)
+        Self::on_path(
+            self.shared.clone(),
+            self.network.clone(),
+            path,
+            self.clock,
+            self.view,
+        )
     }
 
     /// Continues after children have ended: later than all of them, and having seen what they saw.
@@ -546,6 +542,11 @@ impl Session {
         self.links.insert(peer, Link { outlet, inlet });
         Ok(())
     }
+}
+
+/// The message that a body stands for.
+fn decode<T: Wire>(seat: Seat, shape: T::Shape, body: Bytes) -> Result<T, ProtocolError> {
+    T::decode(shape, body).map_err(|e| ProtocolError::from_wire(seat, e))
 }
 
 /// How a vector is cut into messages. The size of a chunk is part of a protocol's definition.

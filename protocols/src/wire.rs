@@ -258,11 +258,6 @@ impl<R: Ring> Masked<R> {
     pub(crate) fn add_to(&self, acc: &mut [R]) {
         add_bytes(acc, &self.body);
     }
-
-    /// The elements' bytes.
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.body
-    }
 }
 
 /// `acc[i] += bytes[i]` for every i, where `bytes` holds as many elements as `acc`.

@@ -17,7 +17,7 @@ impl Session {
     /// A fresh seed that only this seat knows.
     pub fn own_seed(&mut self, purpose: &'static str) -> Seed {
         let seat = self.seat();
-        let occurrence = self.next_occurrence(seat, seat, purpose);
+        let occurrence = self.next_occurrence(Some((seat, seat)), purpose);
         let root = &self.shared.own_seed;
         self.derive(
             "entente/v1/session/own",
@@ -40,7 +40,7 @@ impl Session {
         let me = self.seat();
         assert!(from == me || to == me, "this seat is one of the pair");
         let other = if from == me { to } else { from };
-        let occurrence = self.next_occurrence(from, to, purpose);
+        let occurrence = self.next_occurrence(Some((from, to)), purpose);
         let root = self.shared.pair_seeds[other.index()].as_ref();
         let root = root.expect("a session has a pair seed for every other seat");
         self.derive(
@@ -52,8 +52,13 @@ impl Session {
         )
     }
 
-    fn next_occurrence(&mut self, from: Seat, to: Seat, purpose: &'static str) -> u64 {
-        let count = self.derived.entry((from, to, purpose)).or_default();
+    /// How often all seats have done something on this path before; the same number at each.
+    pub(crate) fn next_public(&mut self, what: &'static str) -> u64 {
+        self.next_occurrence(None, what)
+    }
+
+    fn next_occurrence(&mut self, seats: Option<(Seat, Seat)>, name: &'static str) -> u64 {
+        let count = self.occurrences.entry((seats, name)).or_default();
         *count += 1;
         *count - 1
     }

@@ -1,0 +1,276 @@
+//! Totals over all holders, with small cells held back.
+//!
+//! Each holder has added up its own rows: for every cell of a table the same columns of numbers,
+//! some over Z_2^64 (`narrow`), some over Z_2^128 (`wide`). [`release`] adds the holders' tables
+//! without showing any of them, decides for every cell whether it may be released, and opens the
+//! cells that may to the receivers.
+//!
+//! A holder's own totals are an additive sharing of the joint totals as they stand. Nothing is
+//! sent to share them, and everything that is opened is re-randomised first.
+
+mod shape;
+
+pub use shape::{CellRule, Check, LocalTotals, ReleaseShape, Released};
+
+use crate::boolean;
+use crate::compare;
+use crate::correlate::{self, Needs, Source, Stock};
+use crate::cost::Cost;
+use crate::disclose::{self, Disclosure, Values, reveal};
+use crate::error::ProtocolError;
+use crate::party::Seat;
+use crate::security::{Adversary, Collusion, Learns, Security};
+use crate::session::Session;
+use engine::bits;
+use engine::share::Share;
+use engine::share::boolean::BitShare;
+use shape::lanes_for;
+
+/// Adds the holders' tables and releases the cells whose checks all hold.
+///
+/// A cell is released if every [`Check`] finds its count to be at least so great, and how that is
+/// found out is the shape's [`CellRule`]. The values of other cells are not opened to anybody.
+///
+/// # Seats     symmetric among the computing seats, any number ≥ 2; a dealer takes no part
+/// # Inputs    `input`: this holder's totals; `shape`: the same at all seats; `stock`: exactly
+///             [`needs`]; `disclosure`: covers the shape's receivers, and counts if they are opened
+/// # Output    at receivers the released cells, elsewhere `None`
+/// # Cost      [`cost`]: 2 rounds without checks; with [`CellRule::Compare`] the rounds of
+///             [`compare::levels`], ⌈log2 checks⌉ to combine them, 1 to open the bits and 2 to
+///             reveal; with [`CellRule::OpenCounts`] 4
+/// # Security  [`security`]: semi-honest, all but one computing seat may be corrupt. Receivers
+///             learn the released cells; all computing seats learn which cells those are, and with
+///             `OpenCounts` the checked counts of all cells; nobody learns anything else
+/// # Errors    [`ProtocolError::InvalidInput`], [`ProtocolError::NotApproved`] and
+///             [`ProtocolError::OutOfCorrelations`] before anything is sent;
+///             [`ProtocolError::Link`], [`ProtocolError::PeerMisbehaved`],
+///             [`ProtocolError::CheckFailed`], and then nothing is output
+/// # Source    pairwise masked sums: Bonawitz et al., CCS 2017; threshold before opening: own
+///             composition of [`compare`] and [`reveal`]
+pub async fn release(
+    session: &mut Session,
+    input: LocalTotals,
+    shape: &ReleaseShape,
+    stock: Stock,
+    disclosure: Disclosure,
+) -> Result<Option<Released>, ProtocolError> {
+    let outcome = try_release(session, input, shape, stock, disclosure).await;
+    session.ended_by(outcome)
+}
+
+async fn try_release(
+    session: &mut Session,
+    input: LocalTotals,
+    shape: &ReleaseShape,
+    stock: Stock,
+    disclosure: Disclosure,
+) -> Result<Option<Released>, ProtocolError> {
+    shape.check(session.n_computing())?;
+    shape.check_input(&input)?;
+    let ok = match shape.mode {
+        CellRule::None => vec![true; shape.cells],
+        CellRule::Compare => compare_counts(session, &input, shape, stock).await?,
+        CellRule::OpenCounts => open_counts(session, &input, shape, &disclosure).await?,
+    };
+    let values = chosen_cells(&input, &ok);
+    drop(input);
+    let revealed = reveal(session, values, &shape.receivers, disclosure).await?;
+    Ok(revealed.map(|values| Released::from_revealed(shape, ok, &values)))
+}
+
+/// Compares the checked counts with their thresholds on shares, and opens one bit a cell.
+async fn compare_counts(
+    session: &mut Session,
+    input: &LocalTotals,
+    shape: &ReleaseShape,
+    mut stock: Stock,
+) -> Result<Vec<bool>, ProtocolError> {
+    // Each check's cells fill whole words, so that the checks' bits come apart without shifting.
+    let n_lanes = lanes_for(shape.cells);
+    let mut counts = Vec::with_capacity(shape.checks.len() * n_lanes);
+    let mut thresholds = Vec::with_capacity(counts.capacity());
+    for (i, check) in shape.checks.iter().enumerate() {
+        counts.extend_from_slice(&input.narrow[check.column]);
+        counts.resize((i + 1) * n_lanes, 0);
+        thresholds.resize((i + 1) * n_lanes, check.at_least);
+    }
+    let counts = Share::new(counts);
+    let bound_bits = shape.bound_bits();
+    let at_least = compare::at_least(session, &counts, &thresholds, bound_bits, &mut stock).await?;
+    let ok = all_of(session, at_least, shape, &mut stock).await?;
+    let opened = boolean::open(session, ok).await?;
+    Ok(bits::unpack(&opened, shape.cells))
+}
+
+/// The AND of all checks for each cell.
+async fn all_of(
+    session: &mut Session,
+    checks: BitShare,
+    shape: &ReleaseShape,
+    stock: &mut Stock,
+) -> Result<BitShare, ProtocolError> {
+    let n_words = bits::words_for(shape.cells);
+    let of_check = |i: usize| {
+        let words = &checks.as_words()[i * n_words..(i + 1) * n_words];
+        BitShare::from_words(shape.cells, words.to_vec())
+    };
+    let mut factors: Vec<BitShare> = (0..shape.checks.len()).map(of_check).collect();
+    while factors.len() > 1 {
+        let odd = factors.split_off(factors.len() / 2 * 2);
+        let pairs: Vec<_> = factors
+            .chunks_exact(2)
+            .map(|pair| (&pair[0], &pair[1]))
+            .collect();
+        let mut products = boolean::and(session, &pairs, stock).await?;
+        products.extend(odd);
+        factors = products;
+    }
+    Ok(factors.pop().unwrap_or_else(|| BitShare::zero(shape.cells)))
+}
+
+/// Opens the checked counts to all computing seats and compares them in the clear.
+async fn open_counts(
+    session: &mut Session,
+    input: &LocalTotals,
+    shape: &ReleaseShape,
+    disclosure: &Disclosure,
+) -> Result<Vec<bool>, ProtocolError> {
+    let disclosure = disclosure.for_counts(session)?;
+    let receivers = disclosure.receivers().to_vec();
+    let counts = shape
+        .checks
+        .iter()
+        .flat_map(|check| &input.narrow[check.column])
+        .copied();
+    let values = Values {
+        narrow: Share::new(counts.collect()),
+        wide: Share::zero(0),
+    };
+    let revealed = reveal(session, values, &receivers, disclosure).await?;
+    let counts = revealed.map(|r| r.narrow).unwrap_or_default();
+    let holds = |cell: usize| {
+        let of_check =
+            |(i, check): (usize, &Check)| counts[i * shape.cells + cell] >= check.at_least;
+        shape.checks.iter().enumerate().all(of_check)
+    };
+    Ok((0..shape.cells).map(holds).collect())
+}
+
+/// This seat's shares of all columns, cells that are not released left out.
+fn chosen_cells(input: &LocalTotals, ok: &[bool]) -> Values {
+    fn chosen<R: Copy>(columns: &[Vec<R>], ok: &[bool]) -> Vec<R> {
+        let cells = columns.iter().flat_map(|column| column.iter().zip(ok));
+        cells
+            .filter(|(_, ok)| **ok)
+            .map(|(value, _)| *value)
+            .collect()
+    }
+    Values {
+        narrow: Share::new(chosen(&input.narrow, ok)),
+        wide: Share::new(chosen(&input.wide, ok)),
+    }
+}
+
+/// The correlated randomness that [`release`] takes.
+pub fn needs(shape: &ReleaseShape, n_computing: usize) -> Needs {
+    if shape.mode != CellRule::Compare || shape.checks.is_empty() {
+        return Needs::default();
+    }
+    let n_counts = shape.checks.len() * lanes_for(shape.cells);
+    let combine: usize = combine_levels(shape).iter().sum();
+    compare::needs(n_computing, shape.bound_bits(), n_counts) + Needs::of_bit_triple_words(combine)
+}
+
+/// Words of ANDs at each level that combines the checks.
+fn combine_levels(shape: &ReleaseShape) -> Vec<usize> {
+    let n_words = bits::words_for(shape.cells);
+    let mut n_factors = shape.checks.len();
+    let mut levels = Vec::new();
+    while n_factors > 1 {
+        levels.push(n_factors / 2 * n_words);
+        n_factors = n_factors.div_ceil(2);
+    }
+    levels
+}
+
+/// The most that a release costs: all cells are released. Includes the preparation of what it
+/// [`needs`] from `source`, if it needs anything.
+pub fn cost(shape: &ReleaseShape, n_computing: usize, source: Option<&Source>) -> Cost {
+    cost_of(shape, n_computing, source, shape.cells)
+}
+
+/// The cost of a release in which so many cells turn out to be released.
+pub fn cost_of(
+    shape: &ReleaseShape,
+    n_computing: usize,
+    source: Option<&Source>,
+    n_released: usize,
+) -> Cost {
+    let n_seats = n_computing + source.map_or(0, Source::extra_seats);
+    let needs = needs(shape, n_computing);
+    let prepared = match source {
+        Some(source) => correlate::cost(source, n_computing, &needs),
+        None => Cost::none(n_seats),
+    };
+    let (narrow, wide) = (n_released * shape.narrow, n_released * shape.wide);
+    let reveal = disclose::cost(n_seats, n_computing, narrow, wide, &shape.receivers);
+    prepared
+        .then(&decision_cost(shape, n_seats, n_computing))
+        .then(&reveal)
+}
+
+/// The cost of finding out which cells are released.
+fn decision_cost(shape: &ReleaseShape, n_seats: usize, n_computing: usize) -> Cost {
+    let n_checks = shape.checks.len();
+    match shape.mode {
+        CellRule::None => Cost::none(n_seats),
+        CellRule::OpenCounts => {
+            let everybody: Vec<Seat> = Seat::first(n_computing).collect();
+            disclose::cost(n_seats, n_computing, n_checks * shape.cells, 0, &everybody)
+        }
+        CellRule::Compare => {
+            let n_counts = n_checks * lanes_for(shape.cells);
+            let compared = compare::cost(n_seats, n_computing, shape.bound_bits(), n_counts);
+            let levels = combine_levels(shape);
+            let combined = levels
+                .iter()
+                .map(|w| boolean::and_cost(n_seats, n_computing, *w));
+            let decided = combined.fold(compared, |sum, level| sum.then(&level));
+            let n_words = bits::words_for(shape.cells);
+            decided.then(&boolean::open_cost(n_seats, n_computing, n_words))
+        }
+    }
+}
+
+/// What a release claims and who learns what, for the plan.
+pub fn security(shape: &ReleaseShape, n_computing: usize, source: Option<&Source>) -> Security {
+    let everybody: Vec<Seat> = Seat::first(n_computing).collect();
+    let mut learns = vec![Learns {
+        seats: shape.receivers.clone(),
+        what: "the totals over all parties of the released groups",
+    }];
+    match shape.mode {
+        CellRule::None => {}
+        CellRule::Compare => {
+            learns.push(Learns {
+                seats: everybody,
+                what: "which groups are large enough",
+            });
+        }
+        CellRule::OpenCounts => {
+            learns.push(Learns {
+                seats: everybody,
+                what: "the size of every group, small ones too",
+            });
+        }
+    }
+    let collusion = match source {
+        Some(Source::Dealer { .. }) => Collusion::AllButOneWithoutDealer,
+        Some(Source::Ot) | None => Collusion::AllButOne,
+    };
+    Security {
+        adversary: Adversary::SemiHonest,
+        collusion,
+        learns,
+    }
+}

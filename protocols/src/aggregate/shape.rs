@@ -1,0 +1,155 @@
+//! What all seats know of a release beforehand, and what goes in and comes out.
+
+use crate::compare::MAX_BOUND_BITS;
+use crate::disclose::Revealed;
+use crate::error::ProtocolError;
+use crate::party::Seat;
+use engine::bits;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// The public shape of a release: the same at all seats, part of the plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReleaseShape {
+    /// Number of cells: one for each group.
+    pub cells: usize,
+    /// Number of columns over Z_2^64.
+    pub narrow: usize,
+    /// Number of columns over Z_2^128.
+    pub wide: usize,
+    /// A cell is released if all of these hold.
+    pub checks: Vec<Check>,
+    /// The computing seats that get the result.
+    pub receivers: Vec<Seat>,
+    /// How the checks are evaluated.
+    pub mode: CellRule,
+}
+
+/// A count that must not be small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// Index of the narrow column that holds the count.
+    pub column: usize,
+    /// The cell is released if its count, over all holders, is at least this.
+    pub at_least: u64,
+    /// The count over all holders is below 2 to this power.
+    pub bound_bits: u32,
+}
+
+/// How it is decided which cells are released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CellRule {
+    /// There are no checks: all cells are released.
+    None,
+    /// The counts are compared on shares. All computing seats learn which cells are released.
+    Compare,
+    /// The counts are opened to all computing seats. Only where every holder's policy says so.
+    OpenCounts,
+}
+
+/// One holder's totals, column by column, each `cells` long. Signed values in two's complement.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct LocalTotals {
+    /// Columns over Z_2^64.
+    pub narrow: Vec<Vec<u64>>,
+    /// Columns over Z_2^128.
+    pub wide: Vec<Vec<u128>>,
+}
+
+/// What a receiver gets: totals over all holders.
+#[derive(PartialEq, Eq)]
+pub struct Released {
+    /// For each cell whether it was released.
+    pub ok: Vec<bool>,
+    /// Columns over Z_2^64, released cells only, in the order of cells.
+    pub narrow: Vec<Vec<u64>>,
+    /// Columns over Z_2^128, released cells only, in the order of cells.
+    pub wide: Vec<Vec<u128>>,
+}
+
+impl ReleaseShape {
+    /// Checks that the parts of the shape fit together.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtocolError::InvalidInput`] with what does not fit.
+    pub fn check(&self, n_computing: usize) -> Result<(), ProtocolError> {
+        let invalid = |what| Err(ProtocolError::InvalidInput { what });
+        if (self.mode == CellRule::None) != self.checks.is_empty() {
+            return invalid("a release has checks exactly if it has a rule for them");
+        }
+        if self.checks.iter().any(|c| c.column >= self.narrow) {
+            return invalid("a check names a narrow column");
+        }
+        if self
+            .checks
+            .iter()
+            .any(|c| !(1..=MAX_BOUND_BITS).contains(&c.bound_bits))
+        {
+            return invalid("a count is bounded by 2^1 to 2^63");
+        }
+        if self.receivers.is_empty() {
+            return invalid("a release has a receiver");
+        }
+        if self.receivers.iter().any(|r| r.index() >= n_computing) {
+            return invalid("a receiver is a computing seat");
+        }
+        if self
+            .receivers
+            .iter()
+            .enumerate()
+            .any(|(i, r)| self.receivers[..i].contains(r))
+        {
+            return invalid("a receiver is listed once");
+        }
+        Ok(())
+    }
+
+    /// Checks that a holder's totals have this shape, and that its own counts keep the bounds.
+    pub(super) fn check_input(&self, input: &LocalTotals) -> Result<(), ProtocolError> {
+        let invalid = |what| Err(ProtocolError::InvalidInput { what });
+        if input.narrow.len() != self.narrow || input.wide.len() != self.wide {
+            return invalid("the totals have the columns of the shape");
+        }
+        let narrow_lens = input.narrow.iter().map(Vec::len);
+        let mut lens = narrow_lens.chain(input.wide.iter().map(Vec::len));
+        if lens.any(|len| len != self.cells) {
+            return invalid("every column has one number for each cell");
+        }
+        let exceeds = |check: &Check| {
+            input.narrow[check.column]
+                .iter()
+                .any(|count| count >> check.bound_bits != 0)
+        };
+        if self.checks.iter().any(exceeds) {
+            return invalid("a count is below its declared bound");
+        }
+        Ok(())
+    }
+
+    /// The bound that holds for all checked counts.
+    pub(super) fn bound_bits(&self) -> u32 {
+        self.checks.iter().map(|c| c.bound_bits).max().unwrap_or(0)
+    }
+}
+
+impl Released {
+    /// Cuts the revealed vectors into columns.
+    pub(super) fn from_revealed(shape: &ReleaseShape, ok: Vec<bool>, revealed: &Revealed) -> Self {
+        fn columns<R: Copy>(values: &[R], n_columns: usize, len: usize) -> Vec<Vec<R>> {
+            (0..n_columns)
+                .map(|c| values[c * len..(c + 1) * len].to_vec())
+                .collect()
+        }
+        let len = ok.iter().filter(|ok| **ok).count();
+        Self {
+            narrow: columns(&revealed.narrow, shape.narrow, len),
+            wide: columns(&revealed.wide, shape.wide, len),
+            ok,
+        }
+    }
+}
+
+/// Cells of one check, filled up to whole words.
+pub(super) fn lanes_for(cells: usize) -> usize {
+    bits::words_for(cells) * 64
+}

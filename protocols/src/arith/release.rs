@@ -1,0 +1,299 @@
+//! Commit, then open: how shares are opened to their receivers.
+
+use super::rerandomise;
+use crate::compute::Compute;
+use crate::cost::{Cost, Stream};
+use crate::disclose::{Revealed, Values};
+use crate::error::{Misdeed, ProtocolError};
+use crate::party::Seat;
+use crate::session::{Chunks, Session};
+use crate::wire::{Kind, Wire, WireError, add_bytes};
+use bytes::Bytes;
+use engine::hash;
+use engine::prg::{Prg, Seed};
+use engine::ring;
+use engine::share::Share;
+use std::ops::Range;
+use zeroize::Zeroizing;
+
+/// Payload bytes of one opening. A multiple of 16, so that no element is cut in two.
+const CHUNK_BYTES: usize = 1 << 20;
+
+const DIGEST_BYTES: usize = 32;
+const NONCE_BYTES: usize = 32;
+
+/// What every seat sends before anybody opens.
+struct Commitments {
+    /// Digest of everything that was opened to all seats before.
+    view: [u8; DIGEST_BYTES],
+    /// One commitment for each chunk.
+    chunks: Vec<[u8; DIGEST_BYTES]>,
+}
+
+impl Wire for Commitments {
+    const KIND: Kind = Kind::Commitments;
+    /// Number of chunks.
+    type Shape = usize;
+
+    fn wire_len(n_chunks: usize) -> usize {
+        DIGEST_BYTES * (1 + n_chunks)
+    }
+
+    fn encode(self) -> Bytes {
+        let mut body = self.view.to_vec();
+        body.extend(self.chunks.into_iter().flatten());
+        Bytes::from(body)
+    }
+
+    fn decode(_: usize, body: Bytes) -> Result<Self, WireError> {
+        let short = WireError::Content { what: "no digest" };
+        let (view, rest) = body.split_first_chunk().ok_or(short)?;
+        let (chunks, _) = rest.as_chunks();
+        Ok(Self {
+            view: *view,
+            chunks: chunks.to_vec(),
+        })
+    }
+}
+
+/// One chunk of a seat's re-randomised share, with the nonce of its commitment.
+struct Opening {
+    nonce: [u8; NONCE_BYTES],
+    payload: Bytes,
+}
+
+impl Wire for Opening {
+    const KIND: Kind = Kind::Opening;
+    /// Length of the payload in bytes.
+    type Shape = usize;
+
+    fn wire_len(len_bytes: usize) -> usize {
+        NONCE_BYTES + len_bytes
+    }
+
+    fn encode(self) -> Bytes {
+        let mut body = Vec::with_capacity(NONCE_BYTES + self.payload.len());
+        body.extend(self.nonce);
+        body.extend_from_slice(&self.payload);
+        Bytes::from(body)
+    }
+
+    fn decode(_: usize, body: Bytes) -> Result<Self, WireError> {
+        let short = WireError::Content { what: "no nonce" };
+        let (nonce, _) = body.split_first_chunk().ok_or(short)?;
+        Ok(Self {
+            nonce: *nonce,
+            payload: body.slice(NONCE_BYTES..),
+        })
+    }
+}
+
+/// The protocol behind [`reveal`](crate::disclose::reveal), whose contract it has.
+pub(crate) async fn commit_then_open(
+    session: &mut Session,
+    values: Values,
+    receivers: &[Seat],
+) -> Result<Option<Revealed>, ProtocolError> {
+    let mut sums = Sums {
+        wide: rerandomise(session, values.wide).await,
+        narrow: rerandomise(session, values.narrow).await,
+    };
+    let mine = sums.payload();
+    let chunks = chunks(mine.len());
+    let place = Place::next(session);
+    let nonces = nonces(&session.own_seed("commitment nonce"), chunks.count());
+
+    let own = place
+        .commit_all(session.compute(), &mine, chunks, &nonces)
+        .await;
+    let view = *session.view();
+    let message = Commitments { view, chunks: own };
+    let commitments = session.exchange(message, chunks.count()).await?;
+    if commitments.iter().any(|(_, theirs)| theirs.view != view) {
+        return Err(ProtocolError::CheckFailed {
+            what: "the seats were told different openings",
+        });
+    }
+
+    let me = session.seat();
+    let is_receiver = receivers.contains(&me);
+    let to: Vec<Seat> = receivers.iter().copied().filter(|r| *r != me).collect();
+    let from = if is_receiver { session.peers() } else { vec![] };
+    session
+        .round_chunks(
+            &to,
+            &from,
+            chunks,
+            |bytes| Opening {
+                nonce: nonces[bytes.start / CHUNK_BYTES],
+                payload: mine.slice(bytes),
+            },
+            |seat, bytes, opening: Opening| {
+                let chunk = bytes.start / CHUNK_BYTES;
+                let (_, theirs) = commitments
+                    .iter()
+                    .find(|(from, _)| *from == seat)
+                    .expect("every peer has committed");
+                place.check(seat, chunk, &theirs.chunks[chunk], &opening)?;
+                sums.add(bytes, &opening.payload);
+                Ok(())
+            },
+        )
+        .await?;
+    let reveal = |sums: Sums| Revealed {
+        narrow: sums.narrow.into_vec(),
+        wide: sums.wide.into_vec(),
+    };
+    Ok(is_receiver.then(|| reveal(sums)))
+}
+
+/// The declared cost of [`commit_then_open`].
+pub(crate) fn cost(
+    n_seats: usize,
+    n_computing: usize,
+    n_narrow: usize,
+    n_wide: usize,
+    receivers: &[Seat],
+) -> Cost {
+    let chunks = chunks(n_narrow * 8 + n_wide * 16);
+    let n_bytes = Commitments::wire_len(chunks.count()) as u64;
+    let commit = Cost::all_to_all(
+        n_seats,
+        n_computing,
+        Stream {
+            n_bytes,
+            n_messages: 1,
+        },
+    );
+    let opening = Stream::of(chunks, 1).with_overhead(NONCE_BYTES);
+    let pairs = Seat::first(n_computing)
+        .flat_map(|from| receivers.iter().map(move |to| (from, *to)))
+        .filter(|(from, to)| from != to);
+    commit.then(&Cost::round(
+        n_seats,
+        pairs.map(|(from, to)| (from, to, opening)),
+    ))
+}
+
+fn chunks(len_bytes: usize) -> Chunks {
+    Chunks {
+        n_items: len_bytes,
+        chunk_items: CHUNK_BYTES,
+    }
+}
+
+fn nonces(seed: &Seed, n_chunks: usize) -> Vec<[u8; NONCE_BYTES]> {
+    let mut nonces = vec![[0; NONCE_BYTES]; n_chunks];
+    let mut prg = Prg::new(seed, 0);
+    for nonce in &mut nonces {
+        prg.fill_bytes(nonce);
+    }
+    nonces
+}
+
+/// Where a commitment belongs. Its hash covers session, path, which reveal on this path, seat and
+/// chunk, so that no commitment or opening is good for another place or another seat.
+struct Place {
+    id: [u8; DIGEST_BYTES],
+    seat: Seat,
+}
+
+impl Place {
+    fn next(session: &mut Session) -> Self {
+        let occurrence = session.next_public("reveal").to_le_bytes();
+        let fields = [
+            &session.session_id()[..],
+            session.path().as_bytes(),
+            &occurrence,
+        ];
+        let id = hash::digest("entente/v1/reveal/place", &fields);
+        Self {
+            id,
+            seat: session.seat(),
+        }
+    }
+
+    fn chunk_id(&self, seat: Seat, chunk: usize) -> [u8; DIGEST_BYTES] {
+        let fields = [&self.id[..], &[seat.0], &(chunk as u64).to_le_bytes()];
+        hash::digest("entente/v1/reveal/chunk", &fields)
+    }
+
+    async fn commit_all(
+        &self,
+        compute: Compute,
+        payload: &Bytes,
+        chunks: Chunks,
+        nonces: &[[u8; NONCE_BYTES]],
+    ) -> Vec<[u8; DIGEST_BYTES]> {
+        let todo: Vec<_> = (0..chunks.count())
+            .map(|k| {
+                (
+                    self.chunk_id(self.seat, k),
+                    payload.slice(chunks.range(k)),
+                    nonces[k],
+                )
+            })
+            .collect();
+        let kernel = move || {
+            let commit = |(id, part, nonce): &([u8; DIGEST_BYTES], Bytes, [u8; NONCE_BYTES])| {
+                hash::commit(COMMIT, id, part, nonce)
+            };
+            todo.iter().map(commit).collect()
+        };
+        compute.run(kernel).await
+    }
+
+    fn check(
+        &self,
+        seat: Seat,
+        chunk: usize,
+        commitment: &[u8; DIGEST_BYTES],
+        opening: &Opening,
+    ) -> Result<(), ProtocolError> {
+        let id = self.chunk_id(seat, chunk);
+        if hash::opens(commitment, COMMIT, &id, &opening.payload, &opening.nonce) {
+            return Ok(());
+        }
+        Err(ProtocolError::PeerMisbehaved {
+            seat,
+            what: Misdeed::Commitment,
+        })
+    }
+}
+
+const COMMIT: &str = "entente/v1/reveal/commit";
+
+/// This seat's shares, to which those of the others are added as they are opened. On the wire the
+/// wide ones come first, so that chunks of a multiple of 16 bytes never cut an element.
+struct Sums {
+    wide: Share<u128>,
+    narrow: Share<u64>,
+}
+
+impl Sums {
+    fn payload(&self) -> Bytes {
+        let wide = ring::as_bytes(self.wide.as_slice());
+        let narrow = ring::as_bytes(self.narrow.as_slice());
+        let mut payload = Zeroizing::new(Vec::with_capacity(wide.len() + narrow.len()));
+        payload.extend_from_slice(wide);
+        payload.extend_from_slice(narrow);
+        Bytes::from_owner(payload)
+    }
+
+    /// Adds the elements at this range of payload bytes.
+    fn add(&mut self, bytes: Range<usize>, payload: &[u8]) {
+        let n_wide_bytes = self.wide.len() * 16;
+        let border = n_wide_bytes.clamp(bytes.start, bytes.end);
+        let (wide, narrow) = payload.split_at(border - bytes.start);
+        if !wide.is_empty() {
+            add_bytes(
+                &mut self.wide.as_mut_slice()[bytes.start / 16..border / 16],
+                wide,
+            );
+        }
+        if !narrow.is_empty() {
+            let items = (border - n_wide_bytes) / 8..(bytes.end - n_wide_bytes) / 8;
+            add_bytes(&mut self.narrow.as_mut_slice()[items], narrow);
+        }
+    }
+}

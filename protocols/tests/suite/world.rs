@@ -1,0 +1,303 @@
+//! All seats of a session in one process, from one seed that every test prints.
+
+use engine::prg::{Prg, Seed};
+use engine::ring::Ring;
+use protocols::aggregate::{self, CellRule, Check, LocalTotals, ReleaseShape, Released};
+use protocols::compute::Compute;
+use protocols::correlate::{self, Needs, Source, Stock, dealer};
+use protocols::disclose::Disclosure;
+use protocols::error::ProtocolError;
+use protocols::net::Network;
+use protocols::net::memory;
+use protocols::net::record::{Log, Recorder, Transcript};
+use protocols::party::Seat;
+use protocols::session::{Session, Traffic, insecure_configs};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// No test waits longer than this: a hang becomes a failure.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
+
+/// The seats that a test runs.
+pub(crate) struct World {
+    pub(crate) n_computing: usize,
+    pub(crate) has_dealer: bool,
+    pub(crate) compute: Compute,
+    pub(crate) seed: u64,
+    networks: Vec<Arc<dyn Network>>,
+    logs: Vec<Log>,
+}
+
+/// What one seat ended with.
+pub(crate) struct Ended<T> {
+    pub(crate) outcome: Result<T, ProtocolError>,
+    pub(crate) traffic: Traffic,
+}
+
+impl World {
+    /// Computing seats alone, on a memory network.
+    pub(crate) fn new(n_computing: usize, seed: u64) -> Self {
+        println!("{n_computing} seats, seed {seed}");
+        Self {
+            n_computing,
+            has_dealer: false,
+            compute: Compute::Inline,
+            seed,
+            networks: as_dyn(memory::network(n_computing)),
+            logs: Vec::new(),
+        }
+    }
+
+    /// Computing seats and a dealer, if `has_dealer` says so.
+    pub(crate) fn with_dealer(n_computing: usize, has_dealer: bool, seed: u64) -> Self {
+        let n_seats = n_computing + usize::from(has_dealer);
+        let mut world = Self::new(n_computing, seed);
+        world.has_dealer = has_dealer;
+        world.networks = as_dyn(memory::network(n_seats));
+        world
+    }
+
+    /// On other networks, one for each seat.
+    pub(crate) fn on(mut self, networks: Vec<impl Network + 'static>) -> Self {
+        self.networks = as_dyn(networks);
+        self
+    }
+
+    /// With one seat's network wrapped in another.
+    pub(crate) fn wrap(
+        mut self,
+        seat: Seat,
+        wrap: impl FnOnce(Arc<dyn Network>) -> Arc<dyn Network>,
+    ) -> Self {
+        let inner = self.networks.remove(seat.index());
+        self.networks.insert(seat.index(), wrap(inner));
+        self
+    }
+
+    /// Keeps a transcript of every seat.
+    pub(crate) fn recorded(mut self) -> Self {
+        let recorders = self.networks.drain(..).map(Recorder::new);
+        let (networks, logs): (Vec<_>, Vec<_>) = recorders.unzip();
+        self.networks = as_dyn(networks);
+        self.logs = logs;
+        self
+    }
+
+    /// Runs kernels on the pool.
+    pub(crate) fn pooled(mut self) -> Self {
+        self.compute = Compute::Pool;
+        self
+    }
+
+    pub(crate) fn logs(&self) -> Vec<Log> {
+        self.logs.clone()
+    }
+
+    pub(crate) fn n_seats(&self) -> usize {
+        self.networks.len()
+    }
+
+    /// Runs a protocol at every seat, all on this thread, and waits for all of them.
+    pub(crate) fn run<T, F>(self, protocol: impl Fn(Session) -> F) -> Vec<Ended<T>>
+    where
+        T: Send + 'static,
+        F: Future<Output = (Session, Result<T, ProtocolError>)> + Send + 'static,
+    {
+        let root = seed_of(self.seed);
+        let configs = insecure_configs(&root, self.networks, self.has_dealer, self.compute);
+        let seats: Vec<F> = configs
+            .into_iter()
+            .map(|c| protocol(Session::new(c)))
+            .collect();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async move {
+            let tasks: Vec<_> = seats
+                .into_iter()
+                .map(|seat| {
+                    tokio::spawn(async move {
+                        let (session, outcome) = seat.await;
+                        Ended {
+                            outcome,
+                            traffic: session.traffic(),
+                        }
+                    })
+                })
+                .collect();
+            let mut ended = Vec::new();
+            for task in tasks {
+                let task = tokio::time::timeout(DEADLINE, task)
+                    .await
+                    .expect("no seat hangs");
+                ended.push(task.expect("no seat panics"));
+            }
+            ended
+        })
+    }
+}
+
+fn as_dyn(networks: Vec<impl Network + 'static>) -> Vec<Arc<dyn Network>> {
+    networks
+        .into_iter()
+        .map(|n| Arc::new(n) as Arc<dyn Network>)
+        .collect()
+}
+
+pub(crate) fn seed_of(seed: u64) -> Seed {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    Seed::from_bytes(bytes)
+}
+
+/// Random numbers of a test, independent of the session's.
+pub(crate) fn prg(seed: u64) -> Prg {
+    Prg::new(&seed_of(seed), u64::MAX)
+}
+
+pub(crate) fn random_vec<R: Ring>(prg: &mut Prg, n_items: usize) -> Vec<R> {
+    let mut values = vec![R::ZERO; n_items];
+    prg.fill_ring(&mut values);
+    values
+}
+
+/// The outcomes of seats that must all have ended well.
+pub(crate) fn all_ok<T>(ended: Vec<Ended<T>>) -> Vec<T> {
+    ended
+        .into_iter()
+        .map(|e| e.outcome.expect("every seat ends well"))
+        .collect()
+}
+
+/// A release of random totals, as the tests run it.
+#[derive(Clone)]
+pub(crate) struct Job {
+    pub(crate) n_computing: usize,
+    pub(crate) shape: ReleaseShape,
+    pub(crate) seed: u64,
+}
+
+impl Job {
+    /// A job with so many checks on as many count columns.
+    pub(crate) fn new(
+        n_computing: usize,
+        cells: usize,
+        n_checks: usize,
+        mode: CellRule,
+        seed: u64,
+    ) -> Self {
+        let check = |column| Check {
+            column,
+            at_least: 11,
+            bound_bits: 6 + column as u32,
+        };
+        let shape = ReleaseShape {
+            cells,
+            narrow: n_checks + 1,
+            wide: 1,
+            checks: (0..n_checks).map(check).collect(),
+            receivers: vec![Seat(0)],
+            mode,
+        };
+        Self {
+            n_computing,
+            shape,
+            seed,
+        }
+    }
+
+    /// The job needs a dealer.
+    pub(crate) fn has_dealer(&self) -> bool {
+        self.shape.mode == CellRule::Compare
+    }
+
+    pub(crate) fn source(&self) -> Option<Source> {
+        let seat = Seat::from_index(self.n_computing);
+        self.has_dealer().then_some(Source::Dealer { seat })
+    }
+
+    pub(crate) fn world(&self) -> World {
+        World::with_dealer(self.n_computing, self.has_dealer(), self.seed)
+    }
+
+    pub(crate) fn needs(&self) -> Needs {
+        aggregate::needs(&self.shape, self.n_computing)
+    }
+
+    /// Every holder's totals: counts around the threshold where there are checks, else anything.
+    pub(crate) fn inputs(&self) -> Vec<LocalTotals> {
+        self.inputs_from(self.seed ^ 0x0123_4567)
+    }
+
+    pub(crate) fn inputs_from(&self, seed: u64) -> Vec<LocalTotals> {
+        let mut prg = prg(seed);
+        let shape = &self.shape;
+        let mut totals = |_| LocalTotals {
+            narrow: (0..shape.narrow)
+                .map(
+                    |column| match shape.checks.iter().any(|c| c.column == column) {
+                        true => (0..shape.cells)
+                            .map(|_| prg.next_bounded(22 / self.n_computing as u64 + 1))
+                            .collect(),
+                        false => random_vec(&mut prg, shape.cells),
+                    },
+                )
+                .collect(),
+            wide: (0..shape.wide)
+                .map(|_| random_vec(&mut prg, shape.cells))
+                .collect(),
+        };
+        (0..self.n_computing).map(&mut totals).collect()
+    }
+
+    /// Runs the job over these inputs and returns how each seat ended.
+    pub(crate) fn run(
+        &self,
+        world: World,
+        inputs: Vec<LocalTotals>,
+    ) -> Vec<Ended<Option<Released>>> {
+        let inputs = std::sync::Mutex::new(inputs.into_iter().map(Some).collect::<Vec<_>>());
+        world.run(|session| {
+            let seat = session.seat().index();
+            let input = inputs
+                .lock()
+                .expect("no panic")
+                .get_mut(seat)
+                .and_then(Option::take);
+            self.clone().at_seat(session, input)
+        })
+    }
+
+    async fn at_seat(
+        self,
+        mut session: Session,
+        input: Option<LocalTotals>,
+    ) -> (Session, Result<Option<Released>, ProtocolError>) {
+        let outcome = self.steps(&mut session, input).await;
+        (session, outcome)
+    }
+
+    async fn steps(
+        &self,
+        session: &mut Session,
+        input: Option<LocalTotals>,
+    ) -> Result<Option<Released>, ProtocolError> {
+        let needs = self.needs();
+        let Some(input) = input else {
+            return dealer::serve(session, &needs).await.map(|()| None);
+        };
+        let stock = match self.source() {
+            Some(source) => correlate::preprocess(session, &source, &needs).await?,
+            None => Stock::empty(),
+        };
+        let counts = self.shape.mode == CellRule::OpenCounts;
+        let disclosure = Disclosure::approved(self.shape.receivers.clone(), counts);
+        aggregate::release(session, input, &self.shape, stock, disclosure).await
+    }
+}
+
+pub(crate) fn transcripts(logs: &[Log]) -> Vec<Transcript> {
+    logs.iter().map(Log::transcript).collect()
+}
