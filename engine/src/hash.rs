@@ -15,10 +15,8 @@ use zeroize::Zeroize;
 /// At least one field must be secret and have 128 bits of entropy; the others (session, seats,
 /// operation) bind the key to its place. `context` separates purposes and must be a constant.
 pub fn derive_key(context: &'static str, fields: &[&[u8]]) -> Seed {
-    let mut hasher = keyed_by_context(context, fields);
     let mut out = [0; 32];
-    hasher.finalize_xof().fill(&mut out);
-    hasher.zeroize();
+    fill(context, fields, &mut out);
     let seed = Seed::from_bytes(out);
     out.zeroize();
     seed
@@ -26,25 +24,26 @@ pub fn derive_key(context: &'static str, fields: &[&[u8]]) -> Seed {
 
 /// 32 bytes of public digest of `fields`, for identifiers and transcripts.
 pub fn digest(context: &'static str, fields: &[&[u8]]) -> [u8; 32] {
-    *keyed_by_context(context, fields).finalize().as_bytes()
+    let mut out = [0; 32];
+    fill(context, fields, &mut out);
+    out
 }
 
 /// 64 bytes of `fields`: enough to be reduced to a scalar or mapped to a group element.
 pub fn wide(context: &'static str, fields: &[&[u8]]) -> [u8; 64] {
     let mut out = [0; 64];
-    keyed_by_context(context, fields)
-        .finalize_xof()
-        .fill(&mut out);
+    fill(context, fields, &mut out);
     out
 }
 
-fn keyed_by_context(context: &'static str, fields: &[&[u8]]) -> blake3::Hasher {
+fn fill(context: &'static str, fields: &[&[u8]], out: &mut [u8]) {
     let mut hasher = blake3::Hasher::new_derive_key(context);
     for field in fields {
         hasher.update(&(field.len() as u64).to_le_bytes());
         hasher.update(field);
     }
-    hasher
+    hasher.finalize_xof().fill(out);
+    hasher.zeroize();
 }
 
 /// Commits to `payload` in one session. The nonce is fresh and uniform: it hides, the hash binds.

@@ -1,0 +1,224 @@
+//! Engine kernels on one machine, without protocols or networks.
+//!
+//! Identifiers are `area/operation/parameters`. Vectors come in three sizes: `l2` (256 KiB) stays in
+//! the second-level cache, `ram` (64 MiB) does not fit any cache, `large` (256 MiB) shows what pages
+//! and translation cost. `memory/copy` is the machine's ceiling in the same run: no kernel that reads
+//! one vector and writes another can beat it.
+//!
+//! Throughput counts the bytes of one vector, whatever else is read; for oblivious transfer it counts
+//! transfers. OT extension uses all cores; set `RAYON_NUM_THREADS=1` for one.
+//! All inputs come from [`SEED`].
+
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
+use engine::block::Block;
+use engine::fixed::FixedPoint;
+use engine::hash::CrHash;
+use engine::ot::Direction;
+use engine::ot::extend::{Choices, Receiver, ReceiverSetup, Sender, SenderSetup};
+use engine::prg::{Prg, Seed};
+use engine::ring::{self, Ring};
+use engine::{bits, share};
+use std::hint::black_box;
+use std::time::Duration;
+
+/// The one seed of this suite.
+const SEED: [u8; 32] = *b"entente benches: kernels, seed 1";
+
+/// Name and bytes of a vector.
+const SIZES: [(&str, usize); 3] = [("l2", 256 << 10), ("ram", 64 << 20), ("large", 256 << 20)];
+
+fn prg(stream: u64) -> Prg {
+    Prg::new(&Seed::from_bytes(SEED), stream)
+}
+
+fn vector<R: Ring>(bytes: usize, stream: u64) -> Vec<R> {
+    let mut values = vec![R::ZERO; bytes / R::BYTES];
+    prg(stream).fill_ring(&mut values);
+    values
+}
+
+fn group<'a>(criterion: &'a mut Criterion, name: &str) -> BenchmarkGroup<'a, WallTime> {
+    let mut group = criterion.benchmark_group(name);
+    group
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(300));
+    group.measurement_time(Duration::from_secs(2));
+    group
+}
+
+/// Runs `op` on two warm vectors of every size.
+fn two_vectors<R: Ring>(
+    criterion: &mut Criterion,
+    area: &str,
+    name: &str,
+    op: impl Fn(&mut [R], &[R]),
+) {
+    let mut group = group(criterion, area);
+    for (size, bytes) in SIZES {
+        let (mut a, b) = (vector::<R>(bytes, 0), vector::<R>(bytes, 1));
+        group.throughput(Throughput::Bytes(bytes as u64));
+        group.bench_function(format!("{name}/{size}"), |bench| {
+            bench.iter(|| op(black_box(&mut a), black_box(&b)));
+        });
+    }
+}
+
+fn memory(criterion: &mut Criterion) {
+    two_vectors::<u64>(criterion, "memory", "copy", |a, b| a.copy_from_slice(b));
+}
+
+fn rings(criterion: &mut Criterion) {
+    two_vectors::<u64>(criterion, "ring", "add/u64", ring::add_assign);
+    two_vectors::<u128>(criterion, "ring", "add/u128", ring::add_assign);
+    two_vectors::<u64>(criterion, "ring", "mul/u64", ring::mul_assign);
+    two_vectors::<u128>(criterion, "ring", "mul/u128", ring::mul_assign);
+    two_vectors::<u64>(criterion, "ring", "scale/u64", |a, b| ring::scale(a, b[0]));
+}
+
+fn generator(criterion: &mut Criterion) {
+    let mut group = group(criterion, "prg");
+    for (size, bytes) in SIZES {
+        let mut out = vector::<u64>(bytes, 0);
+        let mut prg = prg(2);
+        group.throughput(Throughput::Bytes(bytes as u64));
+        group.bench_function(format!("fill/{size}"), |bench| {
+            bench.iter(|| prg.fill_ring(black_box(&mut out)));
+        });
+    }
+}
+
+fn hashing(criterion: &mut Criterion) {
+    let mut group = group(criterion, "hash");
+    for (size, bytes) in SIZES {
+        let mut blocks: Vec<Block> = vector::<u128>(bytes, 0).into_iter().map(Block).collect();
+        let hash = CrHash::new(&Seed::from_bytes(SEED));
+        group.throughput(Throughput::Bytes(bytes as u64));
+        group.bench_function(format!("correlation-robust/{size}"), |bench| {
+            bench.iter(|| hash.hash_in_place(black_box(&mut blocks), 0));
+        });
+    }
+}
+
+/// Includes the allocation of the shares, as in use; the copy of the input is not measured.
+fn sharing(criterion: &mut Criterion) {
+    let mut group = group(criterion, "share");
+    for (size, bytes) in SIZES {
+        let values = vector::<u64>(bytes, 0);
+        let mut prg = prg(3);
+        group.throughput(Throughput::Bytes(bytes as u64));
+        group.bench_function(format!("split/u64-3-seats/{size}"), |bench| {
+            bench.iter_batched(
+                || values.clone(),
+                |values| share::split(values, 3, &mut prg),
+                criterion::BatchSize::PerIteration,
+            );
+        });
+    }
+}
+
+fn fixed_point(criterion: &mut Criterion) {
+    let mut group = group(criterion, "fixed");
+    let format = FixedPoint::new(40).expect("40 fractional bits are supported");
+    for (size, bytes) in SIZES {
+        let integers = vector::<u64>(bytes, 0);
+        // Uniform in [0, 2^20) with all 52 bits of the mantissa in use.
+        let mut floats: Vec<f64> = integers
+            .iter()
+            .map(|v| (v >> 12) as f64 * 2f64.powi(-32))
+            .collect();
+        let encode = |x: f64| format.encode(x).expect("below 2^20");
+        let mut encoded: Vec<i128> = floats.iter().map(|x| encode(*x)).collect();
+        group.throughput(Throughput::Bytes(bytes as u64));
+        group.bench_function(format!("encode/f64/{size}"), |bench| {
+            bench.iter(|| {
+                for (out, x) in encoded.iter_mut().zip(black_box(&floats)) {
+                    *out = encode(*x);
+                }
+            });
+        });
+        group.bench_function(format!("decode/f64/{size}"), |bench| {
+            bench.iter(|| {
+                for (out, v) in floats.iter_mut().zip(black_box(&encoded)) {
+                    *out = format.decode(*v);
+                }
+            });
+        });
+    }
+}
+
+fn transposition(criterion: &mut Criterion) {
+    let mut group = group(criterion, "bits");
+    for (size, bytes) in SIZES {
+        let mut words = vector::<u64>(bytes, 0);
+        group.throughput(Throughput::Bytes(bytes as u64));
+        group.bench_function(format!("transpose-64/{size}"), |bench| {
+            bench.iter(|| {
+                let (tiles, _) = black_box(&mut words).as_chunks_mut();
+                tiles.iter_mut().for_each(bits::transpose_64);
+            });
+        });
+    }
+}
+
+const DIRECTION: Direction = Direction {
+    session_id: SEED,
+    operation: 0,
+    sender: 0,
+    receiver: 1,
+};
+
+fn set_up(prg: &mut Prg) -> (Sender, Receiver) {
+    let (sender, points) = SenderSetup::new(DIRECTION, prg);
+    let (receiver, key) = ReceiverSetup::new(DIRECTION, prg);
+    let (receiver, trees) = receiver.finish(&points).expect("an honest message");
+    (
+        sender.finish(&key, &trees).expect("honest messages"),
+        receiver,
+    )
+}
+
+/// Both sides' work for one direction of one pair of seats, one after the other.
+fn base_transfer(criterion: &mut Criterion) {
+    let mut group = group(criterion, "ot");
+    let mut prg = prg(4);
+    group.throughput(Throughput::Elements(128));
+    group.bench_function("base/masny-rindal-128-both-sides", |bench| {
+        bench.iter(|| set_up(&mut prg));
+    });
+}
+
+/// Random OTs of one bit with random choices: what a bit triple takes one of in each direction.
+fn extension(criterion: &mut Criterion) {
+    let mut group = group(criterion, "ot");
+    let (mut sender, mut receiver) = set_up(&mut prg(5));
+    for log_n in [16, 20, 23] {
+        let n = 1 << log_n;
+        group.throughput(Throughput::Elements(n as u64));
+        group.bench_function(format!("softspoken/extend-receiver/2^{log_n}"), |bench| {
+            bench.iter(|| receiver.bits(n, None).expect("far from exhausted"));
+        });
+        let (_, message) = receiver.bits(n, None).expect("far from exhausted");
+        group.bench_function(format!("softspoken/extend-sender/2^{log_n}"), |bench| {
+            bench.iter(|| {
+                sender
+                    .bits(n, Choices::Random, &message)
+                    .expect("the length is right")
+            });
+        });
+    }
+}
+
+criterion_group!(
+    kernels,
+    memory,
+    rings,
+    generator,
+    hashing,
+    sharing,
+    fixed_point,
+    transposition,
+    base_transfer,
+    extension
+);
+criterion_main!(kernels);
