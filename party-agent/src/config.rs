@@ -17,7 +17,9 @@ use std::path::{Path, PathBuf};
 use coordinator::contract::PartyName;
 use coordinator::tls::Fingerprint;
 
-pub use fields::Fault;
+use crate::source::DatasetSpec;
+use crate::spec::Fault;
+
 pub use template::{POLICY_TEMPLATE, Template, template};
 
 /// Jobs that may run at the same time if the file does not say.
@@ -74,23 +76,7 @@ pub struct Dataset {
     /// The table's name in jobs, without the party's.
     pub name: String,
     /// Where its rows are.
-    pub source: DatasetSource,
-}
-
-/// Where the rows of a table are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DatasetSource {
-    /// A CSV file with a header line.
-    Csv(PathBuf),
-    /// A Parquet file.
-    Parquet(PathBuf),
-    /// A table of a PostgreSQL server.
-    Postgres {
-        /// A file that holds the connection string, so that no password stands in this one.
-        connection: PathBuf,
-        /// The table, with its schema if it needs one.
-        table: String,
-    },
+    pub spec: DatasetSpec,
 }
 
 /// A configuration that cannot be used.

@@ -15,8 +15,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::catalogue::{Aggregate, Uses};
-use crate::config::{Fault, fields};
+use crate::catalogue::{ColumnRule, Publish};
+use crate::config::fields;
+use crate::plan::{ColumnUse, Usage};
+use crate::spec::Fault;
 
 /// What one holder allows. There is no default: every field was written by a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,23 +46,10 @@ pub struct TablePolicy {
 /// What one holder allows with one column.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ColumnPolicy {
-    /// Permitted uses.
-    pub uses: Uses,
-    /// Where the published categories come from.
-    pub categories: Option<Categories>,
-    /// Declared bounds, inclusive, exactly as written.
-    pub range: Option<(String, String)>,
-    /// Unit of the values, for readers of the catalogue.
-    pub unit: Option<String>,
-}
-
-/// Where the published categories of a column come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Categories {
-    /// The distinct values of the data are published.
-    FromData,
-    /// This list is published, whatever the data holds.
-    Listed(Vec<String>),
+    /// What is allowed, and what is published to make it possible.
+    pub rule: ColumnRule,
+    /// Whether it may feed a computation inside this holder's own query, such as a window function.
+    pub compute: bool,
 }
 
 /// Jobs that run without asking a person.
@@ -82,33 +71,11 @@ pub struct Request<'a> {
     /// The receivers of the result.
     pub receivers: Vec<&'a str>,
     /// Every use of every column of this holder.
-    pub uses: Vec<Use<'a>>,
+    pub uses: &'a [ColumnUse],
     /// Smallest group whose values the plan opens; 0 where it has no minimum.
     pub min_cell: u64,
     /// Whether the plan opens group counts to the computing parties.
     pub opens_counts: bool,
-}
-
-/// One use of one column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Use<'a> {
-    /// The table, without the holder's name.
-    pub table: &'a str,
-    /// The column.
-    pub column: &'a str,
-    /// What for.
-    pub purpose: UseKind,
-}
-
-/// What a column is used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UseKind {
-    /// To choose rows.
-    Filter,
-    /// To form groups.
-    GroupBy,
-    /// Inside this aggregate function.
-    Aggregate(Aggregate),
 }
 
 /// One reason why this holder refuses a job.
@@ -214,6 +181,20 @@ impl Policy {
         &self.tables
     }
 
+    /// What the catalogue says about a table; `None` for a table that nobody may use.
+    #[must_use]
+    pub fn publish(&self, table: &str) -> Option<Publish> {
+        if self.rehearsal {
+            return Some(Publish::Rehearsal);
+        }
+        let columns = self.tables.get(table)?.columns.iter();
+        Some(Publish::Policy(
+            columns
+                .map(|(name, c)| (name.clone(), c.rule.clone()))
+                .collect(),
+        ))
+    }
+
     /// Compares a job with the policy.
     ///
     /// # Errors
@@ -224,7 +205,7 @@ impl Policy {
         }
         let mut denials = Vec::new();
         self.check_release(request, &mut denials);
-        let mut tables: Vec<&str> = request.uses.iter().map(|u| u.table).collect();
+        let mut tables: Vec<&str> = request.uses.iter().map(|u| u.table.as_str()).collect();
         tables.sort_unstable();
         tables.dedup();
         for name in tables {
@@ -332,30 +313,33 @@ fn check_table(name: &str, table: &TablePolicy, request: &Request<'_>, denials: 
             });
         }
     }
-    let mut seen = Vec::new();
-    for used in request.uses.iter().filter(|u| u.table == name) {
-        if seen.contains(&used) {
-            continue;
-        }
-        seen.push(used);
-        denials.extend(check_use(table, used));
-    }
+    let uses = request.uses.iter().filter(|u| u.table == name);
+    denials.extend(uses.filter_map(|used| check_use(table, used)));
 }
 
-fn check_use(table: &TablePolicy, used: &Use<'_>) -> Option<Denial> {
+fn check_use(table: &TablePolicy, used: &ColumnUse) -> Option<Denial> {
     let rule = format!("tables.{}.columns.{}", used.table, used.column);
-    let Some(column) = table.columns.get(used.column) else {
+    let Some(column) = table.columns.get(&used.column) else {
         return Some(Denial {
             rule,
             what: format!("column {}.{} is not in the policy", used.table, used.column),
             allowed: listed("columns", table.columns.keys()),
         });
     };
-    let (permitted, field, verb) = match used.purpose {
-        UseKind::Filter => (column.uses.filter, "filter", "choose rows".to_owned()),
-        UseKind::GroupBy => (column.uses.group_by, "group_by", "form groups".to_owned()),
-        UseKind::Aggregate(f) => (
-            column.uses.aggregate.contains(&f),
+    let (permitted, field, verb) = match used.usage {
+        Usage::Filter => (column.rule.uses.filter, "filter", "choose rows".to_owned()),
+        Usage::GroupBy => (
+            column.rule.uses.group_by,
+            "group_by",
+            "form groups".to_owned(),
+        ),
+        Usage::Compute => (
+            column.compute,
+            "compute",
+            "compute within a query".to_owned(),
+        ),
+        Usage::Aggregate(f) => (
+            column.rule.uses.aggregate.contains(&f),
             "aggregate",
             format!("take {}", f.as_str()),
         ),
@@ -366,17 +350,21 @@ fn check_use(table: &TablePolicy, used: &Use<'_>) -> Option<Denial> {
             "column {}.{} may not be used to {verb}",
             used.table, used.column
         ),
-        allowed: permitted_uses(&column.uses),
+        allowed: permitted_uses(column),
     })
 }
 
-fn permitted_uses(uses: &Uses) -> String {
+fn permitted_uses(column: &ColumnPolicy) -> String {
+    let uses = &column.rule.uses;
     let mut words = Vec::new();
     if uses.group_by {
         words.push("group_by".to_owned());
     }
     if uses.filter {
         words.push("filter".to_owned());
+    }
+    if column.compute {
+        words.push("compute".to_owned());
     }
     words.extend(uses.aggregate.iter().map(|f| f.as_str().to_owned()));
     if words.is_empty() {

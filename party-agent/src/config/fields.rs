@@ -8,32 +8,7 @@ use std::str::FromStr;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// One thing that is wrong with a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// Line in the file, counted from 1.
-    pub line: usize,
-    /// Dotted name of the field, empty for the whole file.
-    pub field: String,
-    /// What is wrong.
-    pub what: String,
-    /// What would be right.
-    pub allowed: String,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: ", self.line)?;
-        if !self.field.is_empty() {
-            write!(f, "{}: ", self.field)?;
-        }
-        write!(f, "{}", self.what)?;
-        if !self.allowed.is_empty() {
-            write!(f, " ({})", self.allowed)?;
-        }
-        Ok(())
-    }
-}
+use crate::spec::Fault;
 
 /// Faults in one line of text.
 pub(crate) struct Listed<'a>(pub(crate) &'a [Fault]);
@@ -225,22 +200,14 @@ impl<'v, 't> Fields<'v, 't> {
         })
     }
 
-    pub(crate) fn table(
-        &mut self,
-        faults: &mut Faults<'_>,
-        field: &'static str,
-    ) -> Option<Fields<'v, 't>> {
+    pub(crate) fn table(&mut self, faults: &mut Faults<'_>, field: &'static str) -> Option<Self> {
         let table = self.typed(faults, field, "a table", |v| v.as_table())?;
         let span = self.table.get(field).map_or(0..0, Spanned::span);
         Some(Fields::new(table, &self.name(field), span))
     }
 
     /// The tables written as `[[field]]`.
-    pub(crate) fn tables(
-        &mut self,
-        faults: &mut Faults<'_>,
-        field: &'static str,
-    ) -> Vec<Fields<'v, 't>> {
+    pub(crate) fn tables(&mut self, faults: &mut Faults<'_>, field: &'static str) -> Vec<Self> {
         let allowed = format!("tables, each under [[{}]]", self.name(field));
         let read = self.typed(faults, field, &allowed, |v| {
             let entries = v.as_array()?.iter().enumerate();

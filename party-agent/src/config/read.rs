@@ -7,10 +7,11 @@ use std::str::FromStr;
 use coordinator::contract::PartyName;
 use coordinator::tls::Fingerprint;
 
-use super::fields::{Fault, Faults, Fields, document};
-use super::{
-    AgentConfig, CoordinatorAddress, DEFAULT_CONCURRENT_JOBS, Dataset, DatasetSource, Direct,
-};
+use super::fields::{Faults, Fields, document};
+use crate::source::{Connection, DatasetSpec};
+use crate::spec::Fault;
+
+use super::{AgentConfig, CoordinatorAddress, DEFAULT_CONCURRENT_JOBS, Dataset, Direct};
 
 const NAME: &str = "1 to 32 of a-z, 0-9 and _";
 const HOST: &str = "host:port, such as \"entente.example.org:7400\"";
@@ -174,18 +175,23 @@ fn dataset(mut fields: Fields<'_, '_>, base: &Path, faults: &mut Faults<'_>) -> 
         let text = fields.string(faults, field);
         fields.required(faults, field, text, what)
     };
-    let source = match kind {
-        Some("csv") => text("path", "the file").map(|p| DatasetSource::Csv(base.join(p))),
-        Some("parquet") => text("path", "the file").map(|p| DatasetSource::Parquet(base.join(p))),
+    let spec = match kind {
+        Some("csv") => text("path", "the file").map(|p| DatasetSpec::Csv(base.join(p))),
+        Some("parquet") => text("path", "the file").map(|p| DatasetSpec::Parquet(base.join(p))),
         Some("postgres") => {
             let connection = text("connection", "a file that holds the connection string");
-            let table = text("table", "the table on the server");
-            connection
-                .zip(table)
-                .map(|(connection, table)| DatasetSource::Postgres {
-                    connection: base.join(connection),
+            let table = text(
+                "table",
+                "the table on the server, such as \"claims\" or \"public.claims\"",
+            );
+            connection.zip(table).map(|(connection, table)| {
+                let (schema, table) = table.split_once('.').unwrap_or(("public", table));
+                DatasetSpec::Postgres {
+                    connection: Connection::File(base.join(connection)),
+                    schema: schema.to_owned(),
                     table: table.to_owned(),
-                })
+                }
+            })
         }
         Some(other) => {
             fields.wrong(
@@ -201,6 +207,6 @@ fn dataset(mut fields: Fields<'_, '_>, base: &Path, faults: &mut Faults<'_>) -> 
     fields.finish(faults);
     Some(Dataset {
         name: name?.to_owned(),
-        source: source?,
+        spec: spec?,
     })
 }

@@ -4,7 +4,6 @@
 //! `length: u16 little endian ‖ packet` on the byte stream that the coordinator copies. The relay sees
 //! packets that only the two agents can open.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSliceMut};
@@ -32,15 +31,10 @@ const READ_CHUNK: usize = 128 * 1024;
 const PREFIX: usize = size_of::<u16>();
 
 /// The address that quinn sees at the other end: there is one peer, so it only has to be constant (RFC 5737).
-pub(crate) const PEER: SocketAddr = SocketAddr::new(
-    std::net::IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
-    443,
-);
+pub(crate) const PEER: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 443);
 
-const LOCAL: SocketAddr = SocketAddr::new(
-    std::net::IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)),
-    443,
-);
+const LOCAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)), 443);
 
 /// The socket. Dropping it ends the task that writes to the stream.
 pub(crate) struct RelaySocket {
@@ -63,7 +57,7 @@ struct OutgoingState {
     buffer: BytesMut,
     /// False once the stream or the socket is gone; packets are then dropped, as on a dead cable.
     open: bool,
-    blocked: VecDeque<Waker>,
+    blocked: Vec<Waker>,
 }
 
 impl RelaySocket {
@@ -76,7 +70,7 @@ impl RelaySocket {
             state: Mutex::new(OutgoingState {
                 buffer: BytesMut::new(),
                 open: true,
-                blocked: VecDeque::new(),
+                blocked: Vec::new(),
             }),
             filled: Notify::new(),
         });
@@ -101,7 +95,9 @@ impl Drop for RelaySocket {
 
 impl Outgoing {
     fn lock(&self) -> MutexGuard<'_, OutgoingState> {
-        self.state.lock().expect("no code panics while it holds this lock")
+        self.state
+            .lock()
+            .expect("no code panics while it holds this lock")
     }
 
     /// Takes everything that waits; `None` when the socket is gone and nothing waits.
@@ -201,7 +197,10 @@ impl AsyncUdpSocket for RelaySocket {
         bufs: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        let mut incoming = self.incoming.lock().expect("no code panics while it holds this lock");
+        let mut incoming = self
+            .incoming
+            .lock()
+            .expect("no code panics while it holds this lock");
         let Incoming {
             reader,
             buffer,
@@ -254,7 +253,7 @@ impl UdpPoller for RelayPoller {
             return Poll::Ready(Ok(()));
         }
         if !state.blocked.iter().any(|w| w.will_wake(cx.waker())) {
-            state.blocked.push_back(cx.waker().clone());
+            state.blocked.push(cx.waker().clone());
         }
         Poll::Pending
     }

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::{Categories, ColumnPolicy, Policy, StandingRule, TablePolicy};
-use crate::catalogue::{Aggregate, Uses};
-use crate::config::Fault;
+use super::{ColumnPolicy, Policy, StandingRule, TablePolicy};
+use crate::catalogue::{Aggregate, CategoryRule, ColumnRule, Uses};
 use crate::config::fields::{Faults, Fields, document, kind};
+use crate::spec::Fault;
 
 const AGGREGATES: &str = "\"count\", \"sum\", \"avg\" or \"var\"";
 
@@ -137,11 +137,15 @@ fn column(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> ColumnPolicy {
         filter: fields.boolean(faults, "filter").unwrap_or(false),
         group_by: fields.boolean(faults, "group_by").unwrap_or(false),
     };
-    let read = ColumnPolicy {
+    let rule = ColumnRule {
         uses,
-        categories: categories(&mut fields, faults),
+        categories: categories(&mut fields, faults).unwrap_or_default(),
         range: range(&mut fields, faults),
         unit: fields.string(faults, "unit").map(str::to_owned),
+    };
+    let read = ColumnPolicy {
+        rule,
+        compute: fields.boolean(faults, "compute").unwrap_or(false),
     };
     fields.finish(faults);
     read
@@ -173,17 +177,17 @@ fn aggregates(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> BTreeSet<
     words.into_iter().filter_map(read).collect()
 }
 
-fn categories(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Categories> {
+fn categories(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<CategoryRule> {
     const ALLOWED: &str = "\"from_data\", or a list of texts and whole numbers";
     let name = fields.name("categories");
     let value = fields.value("categories")?;
     let read = match value.get_ref() {
-        DeValue::String(word) if word == "from_data" => Some(Categories::FromData),
+        DeValue::String(word) if word == "from_data" => Some(CategoryRule::FromData),
         DeValue::Array(list) => list
             .iter()
-            .map(|e| category(e.get_ref()))
+            .map(|e| category(e.get_ref()).map(Some))
             .collect::<Option<_>>()
-            .map(Categories::Listed),
+            .map(CategoryRule::Listed),
         _ => None,
     };
     if read.is_none() {

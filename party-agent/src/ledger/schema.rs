@@ -1,0 +1,77 @@
+//! The tables, and the file that holds them.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use sqlx::SqlitePool;
+
+use super::LedgerError;
+
+/// Every statement can be repeated, so applying the schema to an existing ledger changes nothing.
+const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS jobs (
+    job_id      BLOB PRIMARY KEY,
+    job         TEXT NOT NULL,
+    purpose     TEXT NOT NULL,
+    proposer    TEXT NOT NULL,
+    contract    BLOB NOT NULL,
+    plan        BLOB NOT NULL,
+    body        BLOB NOT NULL,
+    public_key  BLOB NOT NULL,
+    signature   BLOB NOT NULL,
+    state       TEXT NOT NULL,
+    ending      TEXT,
+    created     INTEGER NOT NULL,
+    updated     INTEGER NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS acceptances (
+    job_id      BLOB PRIMARY KEY REFERENCES jobs (job_id),
+    nonce       BLOB NOT NULL UNIQUE,
+    approved_by TEXT NOT NULL,
+    rule        TEXT,
+    body        BLOB NOT NULL,
+    public_key  BLOB NOT NULL,
+    signature   BLOB NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS acceptances_by_rule ON acceptances (rule);
+CREATE TABLE IF NOT EXISTS outcomes (
+    job_id      BLOB PRIMARY KEY REFERENCES jobs (job_id),
+    receipt     TEXT NOT NULL,
+    result_dir  TEXT,
+    result      BLOB
+) STRICT;
+CREATE TABLE IF NOT EXISTS catalogues (
+    party       TEXT PRIMARY KEY,
+    version     INTEGER NOT NULL,
+    digest      BLOB NOT NULL
+) STRICT;
+";
+
+/// Makes the directory and an empty file that nobody else can read, before SQLite opens it.
+pub(super) fn prepare_file(path: &Path) -> Result<(), LedgerError> {
+    let unusable = |source| LedgerError::File {
+        path: path.to_owned(),
+        source,
+    };
+    if let Some(dir) = path.parent() {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(unusable)?;
+    }
+    // SQLite gives its journal files the mode of the database.
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path);
+    file.map_err(unusable).map(drop)
+}
+
+pub(super) async fn apply(pool: &SqlitePool) -> Result<(), LedgerError> {
+    sqlx::raw_sql(SCHEMA).execute(pool).await?;
+    Ok(())
+}
