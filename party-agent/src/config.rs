@@ -20,7 +20,7 @@ use coordinator::tls::Fingerprint;
 use crate::source::DatasetSpec;
 use crate::spec::Fault;
 
-pub use template::{POLICY_TEMPLATE, Template, template};
+pub use template::{POLICY_TEMPLATE, Template, template, with_coordinator_pin};
 
 /// Jobs that may run at the same time if the file does not say.
 pub const DEFAULT_CONCURRENT_JOBS: u64 = 2;
@@ -66,8 +66,8 @@ pub struct CoordinatorAddress {
 pub struct Direct {
     /// UDP address to listen on.
     pub listen: SocketAddr,
-    /// `host:port` that the others are told.
-    pub advertise: String,
+    /// `host:port` that the others are told; the bound address if the file does not say.
+    pub advertise: Option<String>,
 }
 
 /// One table of this holder.

@@ -107,11 +107,14 @@ fn direct(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Direct>
     let listen = fields.parsed::<SocketAddr>(faults, "listen", SOCKET);
     let listen = fields.required(faults, "listen", listen, SOCKET);
     let advertise = host_port(&mut fields, "advertise", faults);
-    let advertise = fields.required(faults, "advertise", advertise, HOST);
+    // 0.0.0.0 cannot be dialled, so the others have to be told something else.
+    if listen.is_some_and(|l| l.ip().is_unspecified()) {
+        fields.required(faults, "advertise", advertise.as_ref(), HOST);
+    }
     fields.finish(faults);
     Some(Direct {
         listen: listen?,
-        advertise: advertise?,
+        advertise,
     })
 }
 

@@ -1,6 +1,7 @@
 //! The commented files that `entente init agent` writes.
 
 use std::fmt::Write;
+use std::path::PathBuf;
 
 use coordinator::contract::PartyName;
 use coordinator::tls::Fingerprint;
@@ -16,11 +17,16 @@ pub struct Template {
     pub address: String,
     /// The coordinator's key, if the user has it already.
     pub fingerprint: Option<Fingerprint>,
-    /// Where others reach this agent: the address to listen on and the one to advertise.
-    pub direct: Option<(String, String)>,
+    /// Where others reach this agent: the address to listen on and the one to advertise, if it is another.
+    pub direct: Option<(String, Option<String>)>,
     /// Where the local API listens.
     pub api: String,
+    /// Tables that are known already: name and CSV or Parquet file.
+    pub files: Vec<(String, PathBuf)>,
 }
+
+/// Stands where the coordinator's fingerprint goes as long as it is not known.
+const NO_PIN: &str = "# fingerprint = \"SHA256:…\"";
 
 /// A new `agent.toml`, ready to run once the marked places are filled in.
 #[must_use]
@@ -28,12 +34,15 @@ pub fn template(known: &Template) -> String {
     let mut text = String::new();
     let pin = match &known.fingerprint {
         Some(pin) => format!("fingerprint = \"{pin}\""),
-        None => "# Ask the coordinator's operator, by telephone or in person, and write it here:\n\
-                 # fingerprint = \"SHA256:…\""
-            .to_owned(),
+        None => format!(
+            "# Ask the coordinator's operator, by telephone or in person, then: \
+             entente keys trust {} SHA256:…\n{NO_PIN}",
+            known.coordinator
+        ),
     };
     let direct = match &known.direct {
-        Some((listen, advertise)) => {
+        Some((listen, None)) => format!("[direct]\nlisten = \"{listen}\""),
+        Some((listen, Some(advertise))) => {
             format!("[direct]\nlisten = \"{listen}\"\nadvertise = \"{advertise}\"")
         }
         None => "# [direct]\n# listen = \"0.0.0.0:7401\"\n# advertise = \"agent.example.org:7401\""
@@ -84,7 +93,31 @@ listen = "{api}"
         api = known.api,
     )
     .expect("writing to a String cannot fail");
+    known.files.iter().for_each(|d| write_dataset(&mut text, d));
     text
+}
+
+fn write_dataset(text: &mut String, (name, file): &(String, PathBuf)) {
+    let quoted = |value: &str| toml::Value::String(value.to_owned()).to_string();
+    let parquet = file
+        .extension()
+        .is_some_and(|e| e.eq_ignore_ascii_case("parquet"));
+    write!(
+        text,
+        "\n[[dataset]]\nname = {}\nkind = \"{}\"\npath = {}\n",
+        quoted(name),
+        if parquet { "parquet" } else { "csv" },
+        quoted(&file.to_string_lossy()),
+    )
+    .expect("writing to a String cannot fail");
+}
+
+/// An `agent.toml` from [`template`] with the coordinator's fingerprint in the place that was left open for it;
+/// `None` if there is no such place (any more).
+#[must_use]
+pub fn with_coordinator_pin(text: &str, pin: &Fingerprint) -> Option<String> {
+    let (before, after) = text.split_once(NO_PIN)?;
+    Some(format!("{before}fingerprint = \"{pin}\"{after}"))
 }
 
 /// A new `policy.toml`: it allows nothing until its owner writes what.
