@@ -32,21 +32,21 @@ use shape::lanes_for;
 /// found out is the shape's [`CellRule`]. The values of other cells are not opened to anybody.
 ///
 /// # Seats     symmetric among the computing seats, any number ≥ 2; a dealer takes no part
-/// # Inputs    `input`: this holder's totals; `shape`: the same at all seats; `stock`: exactly
-///             [`needs`]; `disclosure`: covers the shape's receivers, and counts if they are opened
+/// # Inputs    `input`: this holder's totals; `shape`: the same at all seats; `stock`: at least
+///   [`needs`]; `disclosure`: covers the shape's receivers, and counts if they are opened
 /// # Output    at receivers the released cells, elsewhere `None`
 /// # Cost      [`cost`]: 2 rounds without checks; with [`CellRule::Compare`] the rounds of
-///             [`compare::levels`], ⌈log2 checks⌉ to combine them, 1 to open the bits and 2 to
-///             reveal; with [`CellRule::OpenCounts`] 4
+///   [`compare::levels`], ⌈log2 checks⌉ to combine them, 1 to open the bits and 2 to
+///   reveal; with [`CellRule::OpenCounts`] 4
 /// # Security  [`security`]: semi-honest, all but one computing seat may be corrupt. Receivers
-///             learn the released cells; all computing seats learn which cells those are, and with
-///             `OpenCounts` the checked counts of all cells; nobody learns anything else
+///   learn the released cells; all computing seats learn which cells those are, and with
+///   `OpenCounts` the checked counts of all cells; nobody learns anything else
 /// # Errors    [`ProtocolError::InvalidInput`], [`ProtocolError::NotApproved`] and
-///             [`ProtocolError::OutOfCorrelations`] before anything is sent;
-///             [`ProtocolError::Link`], [`ProtocolError::PeerMisbehaved`],
-///             [`ProtocolError::CheckFailed`], and then nothing is output
+///   [`ProtocolError::OutOfCorrelations`] before anything is sent;
+///   [`ProtocolError::Link`], [`ProtocolError::PeerMisbehaved`],
+///   [`ProtocolError::CheckFailed`], and then nothing is output
 /// # Source    pairwise masked sums: Bonawitz et al., CCS 2017; threshold before opening: own
-///             composition of [`compare`] and [`reveal`]
+///   composition of [`compare`] and [`reveal`]
 pub async fn release(
     session: &mut Session,
     input: LocalTotals,
@@ -67,6 +67,8 @@ async fn try_release(
 ) -> Result<Option<Released>, ProtocolError> {
     shape.check(session.n_computing())?;
     shape.check_input(&input)?;
+    disclosure.check(&shape.receivers, session)?;
+    stock.check(&needs(shape, session.n_computing()))?;
     let ok = match shape.mode {
         CellRule::None => vec![true; shape.cells],
         CellRule::Compare => compare_counts(session, &input, shape, stock).await?,

@@ -69,7 +69,7 @@ pub async fn input<R: Ring>(
 /// # Output    shares of n zeros
 /// # Cost      0 rounds, 0 bytes
 /// # Security  all but one seat may be corrupt: the share of an honest seat is uniform to them,
-///             given the sum of the honest shares. Rests on the generator
+///   given the sum of the honest shares. Rests on the generator
 /// # Source    Bonawitz et al., CCS 2017 (pairwise masks), without its recovery of lost parties
 pub async fn zero_share<R: Ring>(session: &mut Session, n_items: usize) -> Share<R> {
     rerandomise(session, Share::zero(n_items)).await
@@ -133,7 +133,7 @@ impl Mask {
 /// # Output    the n masked values
 /// # Cost      1 round; n ring elements to each other seat; [`open_cost`]
 /// # Security  semi-honest; reveals the masked values. The shares are re-randomised, so they say
-///             no more than their sum
+///   no more than their sum
 /// # Errors    [`ProtocolError::Link`], [`ProtocolError::PeerMisbehaved`] (length)
 /// # Source    folklore
 pub async fn open<R: Ring>(

@@ -84,12 +84,12 @@ fn random_bits(seed: &Seed, lens: &[usize]) -> Vec<BitShare> {
 ///
 /// # Seats     symmetric, any number ≥ 2
 /// # Inputs    `pairs`: shared vectors, the two of a pair of one length; takes a word of bit triples
-///             for each word
+///   for each word
 /// # Output    one shared vector for each pair
 /// # Cost      1 round; 16 bytes a word of 64 ANDs to each other seat; [`and_cost`]
 /// # Security  semi-honest, all but one seat may be corrupt; reveals the lengths
 /// # Errors    [`ProtocolError::OutOfCorrelations`] before anything is sent, [`ProtocolError::Link`],
-///             [`ProtocolError::PeerMisbehaved`] (length)
+///   [`ProtocolError::PeerMisbehaved`] (length)
 /// # Source    Beaver, CRYPTO '91, over Z_2. Differs: both differences of all pairs in one message
 pub async fn and(
     session: &mut Session,

@@ -29,17 +29,17 @@ type Planes = Vec<BitShare>;
 ///
 /// # Seats     symmetric, any number ≥ 2
 /// # Inputs    `counts`: n shares over Z_2^64 of numbers in [0, 2^`bound_bits`); `thresholds`: n
-///             public numbers; takes [`needs`]
+///   public numbers; takes [`needs`]
 /// # Output    n shared bits, 1 where count ≥ threshold
 /// # Cost      a round for each of [`levels`]: 1 + ⌈log2 b⌉ for two seats, 1 to 3 more for up to
-///             five; [`cost`]
+///   five; [`cost`]
 /// # Security  semi-honest, all but one seat may be corrupt; reveals n and the bound. A count
-///             outside its bound gives a wrong bit
+///   outside its bound gives a wrong bit
 /// # Errors    [`ProtocolError::InvalidInput`] for a bound over [`MAX_BOUND_BITS`],
-///             [`ProtocolError::OutOfCorrelations`], [`ProtocolError::Link`],
-///             [`ProtocolError::PeerMisbehaved`] (length)
+///   [`ProtocolError::OutOfCorrelations`], [`ProtocolError::Link`],
+///   [`ProtocolError::PeerMisbehaved`] (length)
 /// # Source    Goldreich–Micali–Wigderson, STOC '87; carry-save: Wallace, 1964; carry tree: Sklansky,
-///             1960, reduced to the one carry that is used
+///   1960, reduced to the one carry that is used
 pub async fn at_least(
     session: &mut Session,
     counts: &Share<u64>,

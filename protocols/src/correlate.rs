@@ -161,15 +161,25 @@ impl Stock {
     ///
     /// [`ProtocolError::OutOfCorrelations`] if fewer are left.
     pub fn take_bit_triples(&mut self, n_words: usize) -> Result<BitTriples, ProtocolError> {
-        let left = self.bit_triples.n_words();
-        if n_words > left {
+        self.check(&Needs::of_bit_triple_words(n_words))?;
+        Ok(self.bit_triples.split_off(n_words))
+    }
+
+    /// Checks that there is enough for a protocol before it begins.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtocolError::OutOfCorrelations`] if there is not.
+    pub fn check(&self, needs: &Needs) -> Result<(), ProtocolError> {
+        let (needed, left) = (needs.bit_triples, self.left().bit_triples);
+        if needed > left {
             return Err(ProtocolError::OutOfCorrelations {
                 kind: BIT_TRIPLES,
-                needed: n_words as u64 * WORD_BITS,
-                left: left as u64 * WORD_BITS,
+                needed,
+                left,
             });
         }
-        Ok(self.bit_triples.split_off(n_words))
+        Ok(())
     }
 
     /// What is left.
@@ -187,7 +197,7 @@ impl Stock {
 /// # Cost      [`cost`]; nothing if nothing is needed
 /// # Security  that of the source: see [`dealer`]
 /// # Errors    [`ProtocolError::SourceUnavailable`] if the source cannot provide it, and the
-///             source's own
+///   source's own
 pub async fn preprocess(
     session: &mut Session,
     source: &Source,

@@ -45,7 +45,8 @@ impl Disclosure {
         Ok(Self::approved(session.computing_seats().collect(), false))
     }
 
-    fn check(&self, receivers: &[Seat], session: &Session) -> Result<(), ProtocolError> {
+    /// Checks that these receivers are covered, and can be receivers of this session.
+    pub(crate) fn check(&self, receivers: &[Seat], session: &Session) -> Result<(), ProtocolError> {
         if receivers.iter().any(|r| !self.receivers.contains(r)) {
             return Err(ProtocolError::NotApproved {
                 what: "a receiver of the result",
@@ -89,9 +90,9 @@ pub struct Revealed {
 /// # Output    the values, at receivers
 /// # Cost      2 rounds; [`cost`]
 /// # Security  semi-honest, all but one seat may be corrupt; an opening that does not match its
-///             commitment is found and its seat named; non-receivers learn nothing
+///   commitment is found and its seat named; non-receivers learn nothing
 /// # Errors    [`ProtocolError::NotApproved`] before anything is sent, [`ProtocolError::Link`],
-///             [`ProtocolError::PeerMisbehaved`], [`ProtocolError::CheckFailed`]
+///   [`ProtocolError::PeerMisbehaved`], [`ProtocolError::CheckFailed`]
 /// # Source    additive secure aggregation; commit-then-open as in Blum, CRYPTO '81
 pub async fn reveal(
     session: &mut Session,

@@ -10,7 +10,8 @@
 //! * All seats call the same operations in the same order on the same path. What is sent depends,
 //!   in number and length, on public sizes alone.
 //! * Every operation that sends and receives does both at once, so bounded links cannot deadlock.
-//! * The first error ends the session for good: its links close, so that every peer finds out.
+//! * The first error ends the session for good: its links close, so that every peer finds out. An
+//!   operation whose future is dropped before its end counts as an error.
 //! * The dealer, if there is one, is the last seat. Operations over "all" seats run over the
 //!   computing seats, which are all the others.
 
@@ -103,6 +104,9 @@ pub struct Session {
     occurrences: BTreeMap<(Option<(Seat, Seat)>, &'static str), u64>,
     /// Running digest of everything that was opened to all seats.
     view: [u8; 32],
+    /// True while a transfer runs. A transfer whose future is dropped leaves it set, and links in
+    /// an unknown state: nothing can follow.
+    in_transfer: bool,
 }
 
 struct Link {
@@ -177,6 +181,7 @@ impl Session {
             children: BTreeMap::new(),
             occurrences: BTreeMap::new(),
             view,
+            in_transfer: false,
         }
     }
 

@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use zeroize::Zeroize;
 
-/// Words of triples in one chunk: 512 KiB of corrections.
+/// Most words of triples in one chunk: 512 KiB of corrections.
 const CHUNK_WORDS: usize = 1 << 16;
 
 const PURPOSE: &str = "dealer bit triples";
@@ -63,7 +63,7 @@ impl Wire for Corrections {
 /// # Security  semi-honest; the dealer must not collude with a computing seat. It learns the needs
 /// # Errors    [`ProtocolError::Link`]; [`ProtocolError::InvalidInput`] at another seat
 /// # Source    Beaver, STOC '97 (commodity servers); one correction per item as in SecretFlow SPU,
-///             semi2k. Differs: bulk streams instead of a call per operation, and packed bits
+///   semi2k. Differs: bulk streams instead of a call per operation, and packed bits
 pub async fn serve(session: &mut Session, needs: &Needs) -> Result<(), ProtocolError> {
     let me = session.seat();
     if session.dealer() != Some(me) {
@@ -71,7 +71,7 @@ pub async fn serve(session: &mut Session, needs: &Needs) -> Result<(), ProtocolE
             what: "only the dealer's seat deals",
         });
     }
-    let chunks = chunks(needs);
+    let chunks = chunks(needs, session.n_computing());
     if needs.is_nothing() {
         return Ok(());
     }
@@ -104,7 +104,7 @@ pub(super) async fn receive(
         });
     }
     let me = session.seat();
-    let chunks = chunks(needs);
+    let chunks = chunks(needs, session.n_computing());
     let seed = session.pair_seed(me, dealer, PURPOSE);
     let kernel = move || {
         let parts = (0..chunks.count()).map(|k| expand(&seed, k, chunks.range(k).len()));
@@ -125,7 +125,7 @@ pub fn cost(n_computing: usize, needs: &Needs) -> Cost {
     if needs.is_nothing() {
         return Cost::none(n_seats);
     }
-    let chunks = chunks(needs);
+    let chunks = chunks(needs, n_computing);
     let mut sends = BTreeMap::new();
     for chunk in 0..chunks.count() {
         let stream = sends.entry(chunk % n_computing).or_insert(Stream {
@@ -142,10 +142,12 @@ pub fn cost(n_computing: usize, needs: &Needs) -> Cost {
     Cost::round(n_seats, sends)
 }
 
-fn chunks(needs: &Needs) -> Chunks {
+/// Chunks are small enough that even a small stock is corrected by every seat in turn.
+fn chunks(needs: &Needs, n_computing: usize) -> Chunks {
+    let n_items = needs.bit_triple_words();
     Chunks {
-        n_items: needs.bit_triple_words(),
-        chunk_items: CHUNK_WORDS,
+        n_items,
+        chunk_items: n_items.div_ceil(n_computing).clamp(1, CHUNK_WORDS),
     }
 }
 

@@ -3,11 +3,11 @@
 //! Nothing sleeps. Each frame is stamped with the moment at which it would arrive, and a session
 //! that receives it moves its clock forward to that moment; so the time of a whole computation on
 //! a slow network is an exact number, found in the time that a fast one takes. Local work counts
-//! as nothing: that is measured, not simulated. The number depends on the order in which a
-//! seat's sends reach a link, which is fixed as long as a single thread runs all seats.
+//! as nothing: that is measured, not simulated. All seats must run on one thread: where protocols
+//! overlap, the number depends on the order in which their frames reach a full link.
 //!
-//! All paths between two seats share one link: a frame begins to go out when the previous one has
-//! left, and arrives one delay after its last bit did.
+//! All paths between two seats share one link. A frame goes out as soon as it was sent and the
+//! link is idle, and arrives one delay after its last bit has left.
 
 use super::memory::{self, MemoryNetwork};
 use super::{BoxFuture, Frame, LinkHalves, Network, Outlet};
@@ -15,6 +15,7 @@ use crate::error::LinkError;
 use crate::party::Seat;
 use crate::path::PathId;
 use crate::wire::HEADER_BYTES;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bandwidth and delay of the link between two seats, in each direction.
@@ -78,9 +79,47 @@ struct SimSeat {
 }
 
 struct SimState {
-    /// When the link to each seat has sent everything that it was given.
-    free_at_ns: Vec<u64>,
+    /// What the link to each seat does.
+    links: Vec<Schedule>,
     n_sent: u64,
+}
+
+/// The times in which a link is busy.
+///
+/// Sub-protocols that overlap reach different virtual times in an order that says nothing about
+/// those times. So a frame takes the first gap after the moment at which it was sent, and not a
+/// place behind the frame that happened to be sent last.
+#[derive(Clone, Default)]
+struct Schedule {
+    /// Beginnings and ends of busy times, none of which touch.
+    busy: BTreeMap<u64, u64>,
+}
+
+impl Schedule {
+    /// Sends for `duration` in the first gap from `earliest` on. Returns when the last bit has left.
+    fn reserve(&mut self, earliest: u64, duration: u64) -> u64 {
+        let before = self.busy.range(..=earliest).next_back();
+        let mut begin = before.map_or(earliest, |(_, end)| earliest.max(*end));
+        for (next_begin, next_end) in self.busy.range(begin..) {
+            if begin.saturating_add(duration) <= *next_begin {
+                break;
+            }
+            begin = *next_end;
+        }
+        let mut end = begin.saturating_add(duration);
+        let left = end;
+        if let Some(after) = self.busy.remove(&end) {
+            end = after;
+        }
+        let touching = self
+            .busy
+            .range(..begin)
+            .next_back()
+            .filter(|(_, e)| **e == begin);
+        let begin = touching.map_or(begin, |(b, _)| *b);
+        self.busy.insert(begin, end);
+        left
+    }
 }
 
 /// A simulated network of `n_seats` seats, one end for each.
@@ -91,7 +130,7 @@ pub fn network(n_seats: usize, model: LinkModel, cut: Option<Cut>) -> Vec<SimNet
             model,
             cut_at: cut.filter(|c| c.seat == seat).map(|c| c.at_message),
             state: Mutex::new(SimState {
-                free_at_ns: vec![0; n_seats],
+                links: vec![Schedule::default(); n_seats],
                 n_sent: 0,
             }),
         }),
@@ -129,10 +168,9 @@ impl SimSeat {
         }
         state.n_sent += 1;
         let n_bytes = (HEADER_BYTES + frame.body.len()) as u64;
-        let free_at = &mut state.free_at_ns[peer.index()];
-        let begins = frame.stamp.time_ns.max(*free_at);
-        *free_at = begins.saturating_add(self.model.transmission_ns(n_bytes));
-        Some(free_at.saturating_add(self.model.delay_ns))
+        let transmission = self.model.transmission_ns(n_bytes);
+        let left = state.links[peer.index()].reserve(frame.stamp.time_ns, transmission);
+        Some(left.saturating_add(self.model.delay_ns))
     }
 }
 
@@ -150,5 +188,47 @@ impl Outlet for SimOutlet {
         };
         frame.stamp.time_ns = arrival;
         self.outlet.send(frame)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_takes_the_first_gap_that_holds_it() {
+        let mut link = Schedule::default();
+        assert_eq!(link.reserve(100, 10), 110);
+        assert_eq!(link.reserve(100, 10), 120, "behind the first");
+        assert_eq!(link.reserve(200, 10), 210);
+        assert_eq!(link.reserve(0, 50), 50, "before both");
+        assert_eq!(
+            link.reserve(0, 60),
+            180,
+            "the gap from 50 to 100 is too short"
+        );
+        assert_eq!(
+            link.reserve(105, 20),
+            200,
+            "the gap from 180 to 200 is just right"
+        );
+        assert_eq!(link.busy, BTreeMap::from([(0, 50), (100, 210)]));
+    }
+
+    #[test]
+    fn a_link_is_never_busy_twice() {
+        let mut prg = engine::prg::Prg::new(&engine::prg::Seed::from_bytes([7; 32]), 0);
+        let mut link = Schedule::default();
+        let mut sent: Vec<(u64, u64)> = (0..500)
+            .map(|_| {
+                let duration = 1 + prg.next_bounded(20);
+                let earliest = prg.next_bounded(5000);
+                let left = link.reserve(earliest, duration);
+                assert!(left >= earliest + duration);
+                (left - duration, left)
+            })
+            .collect();
+        sent.sort_unstable();
+        assert!(sent.windows(2).all(|pair| pair[0].1 <= pair[1].0));
     }
 }

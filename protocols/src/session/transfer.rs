@@ -31,7 +31,12 @@ pub(super) type Take<'a> =
 impl Session {
     /// Sends and receives at the same time. An error ends the session.
     pub(super) async fn transfer(&mut self, transfer: Transfer<'_>) -> Result<(), ProtocolError> {
+        if self.in_transfer {
+            self.end();
+        }
+        self.in_transfer = true;
         let outcome = self.try_transfer(transfer).await;
+        self.in_transfer = false;
         self.ended_by(outcome)
     }
 

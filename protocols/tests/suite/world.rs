@@ -11,9 +11,10 @@ use protocols::net::Network;
 use protocols::net::memory;
 use protocols::net::record::{Log, Recorder, Transcript};
 use protocols::party::Seat;
-use protocols::session::{Session, Traffic, insecure_configs};
-use std::future::Future;
-use std::sync::Arc;
+use protocols::session::{Session, SessionConfig, Traffic, insecure_configs};
+use std::future::{Future, poll_fn};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 /// No test waits longer than this: a hang becomes a failure.
@@ -21,7 +22,6 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 
 /// The seats that a test runs.
 pub(crate) struct World {
-    pub(crate) n_computing: usize,
     pub(crate) has_dealer: bool,
     pub(crate) compute: Compute,
     pub(crate) seed: u64,
@@ -40,7 +40,6 @@ impl World {
     pub(crate) fn new(n_computing: usize, seed: u64) -> Self {
         println!("{n_computing} seats, seed {seed}");
         Self {
-            n_computing,
             has_dealer: false,
             compute: Compute::Inline,
             seed,
@@ -98,45 +97,62 @@ impl World {
         self.networks.len()
     }
 
-    /// Runs a protocol at every seat, all on this thread, and waits for all of them.
-    pub(crate) fn run<T, F>(self, protocol: impl Fn(Session) -> F) -> Vec<Ended<T>>
-    where
-        T: Send + 'static,
-        F: Future<Output = (Session, Result<T, ProtocolError>)> + Send + 'static,
-    {
-        let root = seed_of(self.seed);
-        let configs = insecure_configs(&root, self.networks, self.has_dealer, self.compute);
-        let seats: Vec<F> = configs
-            .into_iter()
-            .map(|c| protocol(Session::new(c)))
-            .collect();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .expect("a runtime");
-        runtime.block_on(async move {
-            let tasks: Vec<_> = seats
-                .into_iter()
-                .map(|seat| {
-                    tokio::spawn(async move {
-                        let (session, outcome) = seat.await;
-                        Ended {
-                            outcome,
-                            traffic: session.traffic(),
-                        }
-                    })
-                })
-                .collect();
-            let mut ended = Vec::new();
-            for task in tasks {
-                let task = tokio::time::timeout(DEADLINE, task)
-                    .await
-                    .expect("no seat hangs");
-                ended.push(task.expect("no seat panics"));
-            }
-            ended
-        })
+    /// The configurations of all seats, for tests that run them in a way of their own.
+    pub(crate) fn configs(self) -> Vec<SessionConfig> {
+        insecure_configs(
+            &seed_of(self.seed),
+            self.networks,
+            self.has_dealer,
+            self.compute,
+        )
     }
+
+    /// Runs a protocol at every seat, all on this thread, and waits for all of them. A seat that
+    /// has ended leaves the network, as a process does.
+    pub(crate) fn run<T>(
+        self,
+        protocol: impl AsyncFn(&mut Session) -> Result<T, ProtocolError>,
+    ) -> Vec<Ended<T>> {
+        run_configs(self.configs(), protocol)
+    }
+}
+
+/// Runs a protocol at every seat of these configurations.
+pub(crate) fn run_configs<T>(
+    configs: Vec<SessionConfig>,
+    protocol: impl AsyncFn(&mut Session) -> Result<T, ProtocolError>,
+) -> Vec<Ended<T>> {
+    let at_seat = async |config| {
+        let mut session = Session::new(config);
+        let outcome = protocol(&mut session).await;
+        Ended {
+            outcome,
+            traffic: session.traffic(),
+        }
+    };
+    block_on(all(configs.into_iter().map(at_seat).collect()))
+}
+
+/// Runs all futures on one task and returns what each returned.
+async fn all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
+    let mut running: Vec<_> = futures.into_iter().map(|f| Some(Box::pin(f))).collect();
+    let mut ended: Vec<_> = running.iter().map(|_| None).collect();
+    poll_fn(|cx| {
+        for (slot, result) in running.iter_mut().zip(&mut ended) {
+            let Some(future) = slot else { continue };
+            if let Poll::Ready(value) = future.as_mut().poll(cx) {
+                *result = Some(value);
+                *slot = None;
+            }
+        }
+        if running.iter().any(Option::is_some) {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
+    })
+    .await;
+    ended.into_iter().flatten().collect()
 }
 
 fn as_dyn(networks: Vec<impl Network + 'static>) -> Vec<Arc<dyn Network>> {
@@ -144,6 +160,14 @@ fn as_dyn(networks: Vec<impl Network + 'static>) -> Vec<Arc<dyn Network>> {
         .into_iter()
         .map(|n| Arc::new(n) as Arc<dyn Network>)
         .collect()
+}
+
+/// Runs a test's future on this thread. A hang is a failure.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().build().expect("a runtime");
+    let ended = runtime.block_on(async { tokio::time::timeout(DEADLINE, future).await });
+    ended.expect("nothing hangs")
 }
 
 pub(crate) fn seed_of(seed: u64) -> Seed {
@@ -258,28 +282,20 @@ impl Job {
         world: World,
         inputs: Vec<LocalTotals>,
     ) -> Vec<Ended<Option<Released>>> {
-        let inputs = std::sync::Mutex::new(inputs.into_iter().map(Some).collect::<Vec<_>>());
-        world.run(|session| {
+        let inputs = Mutex::new(inputs.into_iter().map(Some).collect::<Vec<_>>());
+        world.run(async |session| {
             let seat = session.seat().index();
             let input = inputs
                 .lock()
                 .expect("no panic")
                 .get_mut(seat)
                 .and_then(Option::take);
-            self.clone().at_seat(session, input)
+            self.at_seat(session, input).await
         })
     }
 
-    async fn at_seat(
-        self,
-        mut session: Session,
-        input: Option<LocalTotals>,
-    ) -> (Session, Result<Option<Released>, ProtocolError>) {
-        let outcome = self.steps(&mut session, input).await;
-        (session, outcome)
-    }
-
-    async fn steps(
+    /// What one seat does: preparation and release, or dealing.
+    pub(crate) async fn at_seat(
         &self,
         session: &mut Session,
         input: Option<LocalTotals>,
@@ -292,9 +308,12 @@ impl Job {
             Some(source) => correlate::preprocess(session, &source, &needs).await?,
             None => Stock::empty(),
         };
-        let counts = self.shape.mode == CellRule::OpenCounts;
-        let disclosure = Disclosure::approved(self.shape.receivers.clone(), counts);
-        aggregate::release(session, input, &self.shape, stock, disclosure).await
+        aggregate::release(session, input, &self.shape, stock, self.disclosure()).await
+    }
+
+    pub(crate) fn disclosure(&self) -> Disclosure {
+        let opens_counts = self.shape.mode == CellRule::OpenCounts;
+        Disclosure::approved(self.shape.receivers.clone(), opens_counts)
     }
 }
 

@@ -1,0 +1,318 @@
+//! Who learns what: nothing is opened that was not approved, nothing below the threshold, and
+//! nothing to anybody but the receivers.
+
+use crate::world::{Job, World, all_ok, transcripts};
+use bytes::Bytes;
+use protocols::aggregate::{self, CellRule, ReleaseShape};
+use protocols::correlate::Stock;
+use protocols::disclose::Disclosure;
+use protocols::error::{LinkError, Misdeed, ProtocolError};
+use protocols::net::record::{Direction, Entry, Transcript};
+use protocols::net::{BoxFuture, Frame, FrameShape, Inlet, LinkHalves, Network, Outlet};
+use protocols::oracle;
+use protocols::party::Seat;
+use protocols::path::PathId;
+use protocols::wire::Kind;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+const NONCE_BYTES: usize = 32;
+
+fn is_kind(entry: &Entry, kind: Kind) -> bool {
+    entry.frame.kind == kind as u16
+}
+
+fn bodies(transcript: &Transcript, direction: Direction, kind: Kind) -> Vec<Bytes> {
+    let of_kind = transcript
+        .iter()
+        .filter(|e| e.direction == direction && is_kind(e, kind));
+    of_kind.map(|e| e.frame.body.clone()).collect()
+}
+
+#[test]
+fn no_cell_below_the_threshold_is_ever_opened() {
+    for n_computing in [2, 3, 5] {
+        for n_checks in [1, 2] {
+            let job = Job::new(n_computing, 100, n_checks, CellRule::Compare, 60);
+            let expected = oracle::release(&job.inputs(), &job.shape);
+            let n_released = expected.ok.iter().filter(|ok| **ok).count();
+            assert!(
+                0 < n_released && n_released < 100,
+                "some cells are held back"
+            );
+
+            let world = job.world().recorded();
+            let logs = world.logs();
+            all_ok(job.run(world, job.inputs()));
+            let cell_bytes = job.shape.narrow * 8 + job.shape.wide * 16;
+            for (seat, transcript) in transcripts(&logs).iter().enumerate() {
+                // Openings are long enough for the released cells and for nothing else.
+                let openings = bodies(transcript, Direction::Received, Kind::Opening);
+                let n_expected = if seat == 0 { n_computing - 1 } else { 0 };
+                assert_eq!(openings.len(), n_expected, "openings at seat {seat}");
+                for opening in openings {
+                    assert_eq!(opening.len(), NONCE_BYTES + n_released * cell_bytes);
+                }
+                assert_no_small_total(transcript, &job, &expected.ok, seat);
+            }
+        }
+    }
+}
+
+/// No eight bytes that a seat received, added up over its peers, are the total of a cell that was
+/// held back. The totals are random 64-bit numbers, so they do not turn up by chance.
+fn assert_no_small_total(transcript: &Transcript, job: &Job, ok: &[bool], seat: usize) {
+    let mut unchecked = job.shape.clone();
+    unchecked.checks.clear();
+    let totals = oracle::release(&job.inputs(), &unchecked);
+    let values = totals.narrow.last().expect("a column of values");
+    let held_back: Vec<u64> = values
+        .iter()
+        .zip(ok)
+        .filter(|(_, ok)| !**ok)
+        .map(|(v, _)| *v)
+        .collect();
+    let own = &job.inputs()[seat.min(job.n_computing - 1)];
+    let own = own.narrow.last().expect("a column of values").clone();
+    for entry in transcript
+        .iter()
+        .filter(|e| e.direction == Direction::Received)
+    {
+        for window in entry.frame.body.windows(8) {
+            let word = u64::from_le_bytes(window.try_into().expect("eight bytes"));
+            assert!(!held_back.contains(&word));
+            assert!(
+                own.iter()
+                    .all(|own| !held_back.contains(&own.wrapping_add(word)))
+            );
+        }
+    }
+}
+
+/// Numbers that stand in the inputs never stand in any message, whole or in part of a coalition.
+#[test]
+fn canaries_in_inputs_never_leave_a_seat() {
+    const CANARY: u64 = 0xC0FF_EE00_DEAD_BEEF;
+    const WIDE_CANARY: u128 = 0x0BAD_CAFE_F00D_D00D_FACE_FEED_C0DE_D1CE;
+    for (mode, n_checks) in [
+        (CellRule::None, 0),
+        (CellRule::Compare, 1),
+        (CellRule::OpenCounts, 1),
+    ] {
+        for n_computing in [2, 3] {
+            let job = Job::new(n_computing, 40, n_checks, mode, 61);
+            let mut inputs = job.inputs();
+            for input in &mut inputs {
+                input.narrow.last_mut().expect("a column").fill(CANARY);
+                input.wide[0].fill(WIDE_CANARY);
+            }
+            let world = job.world().recorded();
+            let logs = world.logs();
+            all_ok(job.run(world, inputs));
+            for entry in transcripts(&logs).iter().flatten() {
+                assert!(!contains(&entry.frame.body, &CANARY.to_le_bytes()));
+                assert!(!contains(
+                    &entry.frame.body,
+                    &WIDE_CANARY.to_le_bytes()[..8]
+                ));
+                assert!(!contains(
+                    &entry.frame.body,
+                    &WIDE_CANARY.to_le_bytes()[8..]
+                ));
+            }
+        }
+    }
+}
+
+fn contains(body: &[u8], needle: &[u8]) -> bool {
+    body.windows(needle.len()).any(|w| w == needle)
+}
+
+#[test]
+fn only_receivers_get_openings() {
+    for (mode, n_checks) in [(CellRule::None, 0), (CellRule::Compare, 1)] {
+        let mut job = Job::new(4, 40, n_checks, mode, 62);
+        job.shape.receivers = vec![Seat(3), Seat(1)];
+        let world = job.world().recorded();
+        let logs = world.logs();
+        all_ok(job.run(world, job.inputs()));
+        for (seat, transcript) in transcripts(&logs).iter().enumerate() {
+            let n_openings = bodies(transcript, Direction::Received, Kind::Opening).len();
+            assert_eq!(
+                n_openings,
+                if [1, 3].contains(&seat) { 3 } else { 0 },
+                "seat {seat}"
+            );
+        }
+    }
+}
+
+/// Runs a release at every seat with the given shape, disclosure and inputs of that shape.
+fn refused(shape: &ReleaseShape, disclosure: fn() -> Disclosure) -> ProtocolError {
+    let job = Job::new(2, 4, 1, CellRule::OpenCounts, 63);
+    let ended = World::new(2, 63).run(async |session| {
+        let input = job.inputs().swap_remove(session.seat().index());
+        aggregate::release(session, input, shape, Stock::empty(), disclosure())
+            .await
+            .map(|_| ())
+    });
+    for ended in &ended {
+        assert_eq!(ended.traffic.messages_sent, [0, 0], "nothing was sent");
+    }
+    ended
+        .into_iter()
+        .next()
+        .expect("two seats")
+        .outcome
+        .expect_err("refused")
+}
+
+#[test]
+fn what_was_not_approved_is_refused_before_anything_is_sent() {
+    let mut shape = Job::new(2, 4, 1, CellRule::OpenCounts, 63).shape;
+    let no_counts = refused(&shape, || Disclosure::approved(vec![Seat(0)], false));
+    assert!(
+        matches!(no_counts, ProtocolError::NotApproved { .. }),
+        "{no_counts}"
+    );
+    let other_receiver = refused(&shape, || Disclosure::approved(vec![Seat(1)], true));
+    assert!(
+        matches!(other_receiver, ProtocolError::NotApproved { .. }),
+        "{other_receiver}"
+    );
+    shape.receivers = vec![Seat(0), Seat(1)];
+    let one_more = refused(&shape, || Disclosure::approved(vec![Seat(0)], true));
+    assert!(
+        matches!(one_more, ProtocolError::NotApproved { .. }),
+        "{one_more}"
+    );
+}
+
+#[test]
+fn shapes_that_do_not_fit_are_refused_before_anything_is_sent() {
+    let good = Job::new(2, 4, 1, CellRule::OpenCounts, 63).shape;
+    let edits: [fn(&mut ReleaseShape); 11] = [
+        |s| s.mode = CellRule::None,
+        |s| s.checks.clear(),
+        |s| s.checks[0].column = 2,
+        |s| s.checks[0].bound_bits = 0,
+        |s| s.checks[0].bound_bits = 64,
+        |s| s.checks[0].bound_bits = 2,
+        |s| s.receivers.clear(),
+        |s| s.receivers = vec![Seat(2)],
+        |s| s.receivers = vec![Seat(0), Seat(0)],
+        |s| s.cells = 5,
+        |s| s.wide = 2,
+    ];
+    for (i, edit) in edits.iter().enumerate() {
+        let mut shape = good.clone();
+        edit(&mut shape);
+        let error = refused(&shape, || {
+            Disclosure::approved(vec![Seat(0), Seat(1), Seat(2)], true)
+        });
+        assert!(
+            matches!(error, ProtocolError::InvalidInput { .. }),
+            "edit {i}: {error}"
+        );
+    }
+}
+
+#[test]
+fn without_a_source_nothing_is_released() {
+    let job = Job::new(2, 4, 1, CellRule::Compare, 64);
+    let ended = World::new(2, 64).run(async |session| {
+        let input = job.inputs().swap_remove(session.seat().index());
+        aggregate::release(session, input, &job.shape, Stock::empty(), job.disclosure()).await
+    });
+    for ended in ended {
+        let error = ended.outcome.map(|_| ()).expect_err("there are no triples");
+        assert!(
+            matches!(error, ProtocolError::OutOfCorrelations { .. }),
+            "{error}"
+        );
+        assert_eq!(ended.traffic.rounds, 0);
+    }
+}
+
+/// A rushing seat that sends back what it was sent: its commitment and its opening are those of
+/// the other seat, and both are refused because they name the seat.
+#[test]
+fn an_echo_of_ones_own_messages_is_refused() {
+    let mut job = Job::new(2, 8, 0, CellRule::None, 65);
+    job.shape.receivers = vec![Seat(0), Seat(1)];
+    let world = job.world().wrap(Seat(1), |inner| Arc::new(Echo { inner }));
+    let ended = job.run(world, job.inputs());
+    let error = ended
+        .into_iter()
+        .next()
+        .expect("seat 0")
+        .outcome
+        .map(|_| ());
+    let error = error.expect_err("the echo is not seat 1's share");
+    let misdeed = ProtocolError::PeerMisbehaved {
+        seat: Seat(1),
+        what: Misdeed::Commitment,
+    };
+    assert_eq!(error, misdeed);
+}
+
+/// A network whose seat sends its peer's messages back instead of its own.
+struct Echo {
+    inner: Arc<dyn Network>,
+}
+
+impl Network for Echo {
+    fn open<'a>(
+        &'a self,
+        peer: Seat,
+        path: PathId,
+    ) -> BoxFuture<'a, Result<LinkHalves, LinkError>> {
+        Box::pin(async move {
+            let (outlet, inlet) = self.inner.open(peer, path).await?;
+            let (heard, hears) = mpsc::unbounded_channel();
+            let halves: LinkHalves = (
+                Box::new(EchoOutlet {
+                    outlet,
+                    inlet,
+                    heard,
+                }),
+                Box::new(EchoInlet { hears }),
+            );
+            Ok(halves)
+        })
+    }
+}
+
+/// Waits for the peer's message and returns it in place of its own.
+struct EchoOutlet {
+    outlet: Box<dyn Outlet>,
+    inlet: Box<dyn Inlet>,
+    heard: mpsc::UnboundedSender<Frame>,
+}
+
+impl Outlet for EchoOutlet {
+    fn send<'a>(&'a mut self, frame: Frame) -> BoxFuture<'a, Result<(), LinkError>> {
+        Box::pin(async move {
+            let shape = FrameShape {
+                kind: frame.kind,
+                len: frame.body.len(),
+            };
+            let theirs = self.inlet.recv(shape).await?;
+            self.heard
+                .send(theirs.clone())
+                .map_err(|_| LinkError::Closed)?;
+            self.outlet.send(theirs).await
+        })
+    }
+}
+
+/// What the echoing seat hears is what its peer has said.
+struct EchoInlet {
+    hears: mpsc::UnboundedReceiver<Frame>,
+}
+
+impl Inlet for EchoInlet {
+    fn recv<'a>(&'a mut self, _: FrameShape) -> BoxFuture<'a, Result<Frame, LinkError>> {
+        Box::pin(async move { self.hears.recv().await.ok_or(LinkError::Closed) })
+    }
+}
