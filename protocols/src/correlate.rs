@@ -5,6 +5,7 @@
 //! taken is gone, so no correlation is used twice; a retry is a new session with new seeds.
 
 pub mod dealer;
+mod ot;
 
 use crate::cost::Cost;
 use crate::error::ProtocolError;
@@ -123,6 +124,18 @@ impl BitTriples {
         (&self.a, &self.b, &self.c)
     }
 
+    /// All parts in order, in vectors of their final size: what grew would leave copies behind.
+    fn concatenate(parts: impl Iterator<Item = Self>, n_words: usize) -> Self {
+        let with_capacity = || Vec::with_capacity(n_words);
+        let mut all = Self::new(with_capacity(), with_capacity(), with_capacity());
+        for part in parts {
+            all.a.extend_from_slice(&part.a);
+            all.b.extend_from_slice(&part.b);
+            all.c.extend_from_slice(&part.c);
+        }
+        all
+    }
+
     fn split_off(&mut self, n_words: usize) -> Self {
         let at = self.n_words() - n_words;
         Self {
@@ -208,10 +221,7 @@ pub async fn preprocess(
     }
     let outcome = match source {
         Source::Dealer { seat } => dealer::receive(session, *seat, needs).await,
-        Source::Ot => Err(ProtocolError::SourceUnavailable {
-            source_name: source.name(),
-            kind: BIT_TRIPLES,
-        }),
+        Source::Ot => ot::generate(session, needs).await,
     };
     session.ended_by(outcome)
 }
@@ -220,6 +230,6 @@ pub async fn preprocess(
 pub fn cost(source: &Source, n_computing: usize, needs: &Needs) -> Cost {
     match source {
         Source::Dealer { .. } => dealer::cost(n_computing, needs),
-        Source::Ot => Cost::none(n_computing),
+        Source::Ot => ot::cost(n_computing, needs),
     }
 }

@@ -30,8 +30,10 @@ pub enum Kind {
     Commitments = 3,
     /// [`Opening`].
     Opening = 4,
-    /// [`Corrections`]: what a dealer sends.
+    /// What a dealer sends.
     Corrections = 5,
+    /// A step of oblivious transfer.
+    Transfer = 6,
 }
 
 /// A message as a network carries it.

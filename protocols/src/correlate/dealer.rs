@@ -108,7 +108,7 @@ pub(super) async fn receive(
     let seed = session.pair_seed(me, dealer, PURPOSE);
     let kernel = move || {
         let parts = (0..chunks.count()).map(|k| expand(&seed, k, chunks.range(k).len()));
-        concatenate(parts, chunks.n_items)
+        BitTriples::concatenate(parts, chunks.n_items)
     };
     let mut triples = session.compute().run(kernel).await;
     for chunk in (me.index()..chunks.count()).step_by(session.n_computing()) {
@@ -177,15 +177,4 @@ fn correction(seeds: &[Seed], chunk: usize, n_words: usize) -> Vec<u64> {
     engine::bits::xor_assign(&mut correction, &sum.c);
     sum.zeroize();
     correction
-}
-
-fn concatenate(parts: impl Iterator<Item = BitTriples>, n_words: usize) -> BitTriples {
-    let with_capacity = || Vec::with_capacity(n_words);
-    let mut all = BitTriples::new(with_capacity(), with_capacity(), with_capacity());
-    for part in parts {
-        all.a.extend_from_slice(&part.a);
-        all.b.extend_from_slice(&part.b);
-        all.c.extend_from_slice(&part.c);
-    }
-    all
 }

@@ -16,3 +16,4 @@ mod faults;
 mod tamper;
 mod uniformity;
 mod disclosure;
+mod transfer;
