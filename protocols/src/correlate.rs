@@ -208,9 +208,9 @@ impl Stock {
 /// # Inputs    `needs`: the same at all seats
 /// # Output    a stock of exactly these needs, in whole words
 /// # Cost      [`cost`]; nothing if nothing is needed
-/// # Security  that of the source: see [`dealer`]
-/// # Errors    [`ProtocolError::SourceUnavailable`] if the source cannot provide it, and the
-///   source's own
+/// # Security  that of the source: a dealer is trusted not to collude, see [`dealer`]; oblivious
+///             transfer trusts nobody, and is computational and semi-honest
+/// # Errors    the source's own
 pub async fn preprocess(
     session: &mut Session,
     source: &Source,

@@ -57,14 +57,6 @@ pub enum ProtocolError {
         /// How many were left.
         left: u64,
     },
-    /// The contracted source cannot provide what the protocol needs. There is no fallback.
-    #[error("the source `{source_name}` does not provide {kind}")]
-    SourceUnavailable {
-        /// The source as the contract names it.
-        source_name: &'static str,
-        /// The kind of correlation.
-        kind: &'static str,
-    },
     /// This seat was called with arguments that do not fit together. No message was sent.
     #[error("{what}")]
     InvalidInput {
@@ -88,7 +80,6 @@ impl ProtocolError {
             | Self::Unlucky { .. }
             | Self::OverBudget { .. }
             | Self::OutOfCorrelations { .. }
-            | Self::SourceUnavailable { .. }
             | Self::InvalidInput { .. }
             | Self::NotApproved { .. } => None,
         }

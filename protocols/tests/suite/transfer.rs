@@ -3,7 +3,6 @@
 use crate::world::{Ended, Job, World, all_ok, transcripts};
 use protocols::aggregate::{self, CellRule};
 use protocols::correlate::{BitTriples, Needs, Source, cost, preprocess};
-use protocols::disclose::Disclosure;
 use protocols::error::{LinkError, Misdeed, ProtocolError};
 use protocols::net::Network;
 use protocols::net::record::{Direction, Entry, Transcript};
@@ -28,10 +27,7 @@ async fn prepare(session: &mut Session, n_words: usize) -> Result<BitTriples, Pr
 }
 
 fn run(world: World, n_words: usize) -> Vec<Ended<BitTriples>> {
-    world.run(move |mut session| async move {
-        let outcome = prepare(&mut session, n_words).await;
-        (session, outcome)
-    })
+    world.run(async |session| prepare(session, n_words).await)
 }
 
 /// Words in which (⊕a)∧(⊕b) ⊕ (⊕c) is not zero.
@@ -218,15 +214,9 @@ fn messages_look_uniform() {
 
 #[test]
 fn two_preparations_of_a_session_have_nothing_in_common() {
-    let ended = World::new(2, 9).run(|mut session| async move {
-        let mut both = Vec::new();
-        for _ in 0..2 {
-            match prepare(&mut session, 4).await {
-                Ok(triples) => both.push(triples),
-                Err(error) => return (session, Err(error)),
-            }
-        }
-        (session, Ok(both))
+    let ended = World::new(2, 9).run(async |session| {
+        let first = prepare(session, 4).await?;
+        Ok([first, prepare(session, 4).await?])
     });
     for both in all_ok(ended) {
         let words = |t: &BitTriples| [t.as_words().0, t.as_words().1, t.as_words().2].concat();
@@ -323,15 +313,11 @@ fn a_string_that_is_no_group_element_is_blamed_on_its_sender() {
 
 #[test]
 fn a_dealer_and_excessive_needs_are_refused_before_anything_is_sent() {
-    let ended = World::with_dealer(2, true, 13).run(|mut session| async move {
-        let excessive = Needs {
-            bit_triples: (1 << 40) + 1,
-        };
-        let outcome = preprocess(&mut session, &Source::Ot, &excessive)
-            .await
-            .map(|_| ());
-        (session, outcome)
-    });
+    let excessive = Needs {
+        bit_triples: (1 << 40) + 1,
+    };
+    let ended = World::with_dealer(2, true, 13)
+        .run(async |session| preprocess(session, &Source::Ot, &excessive).await);
     assert!(ended.iter().all(|e| e.traffic.messages_sent == [0, 0, 0]));
     let errors: Vec<_> = ended.into_iter().filter_map(|e| e.outcome.err()).collect();
     assert!(matches!(errors[0], ProtocolError::OverBudget { .. }));
@@ -347,21 +333,11 @@ fn a_release_needs_no_dealer() {
         let needs = aggregate::needs(&job.shape, n_computing);
         let expected = oracle::release(&job.inputs(), &job.shape);
         let inputs = Mutex::new(job.inputs().into_iter().map(Some).collect::<Vec<_>>());
-        let ended = World::new(n_computing, 14).run(|mut session| {
-            let input = inputs.lock().unwrap()[session.seat().index()]
-                .take()
-                .unwrap();
-            let shape = job.shape.clone();
-            async move {
-                let stock = match preprocess(&mut session, &Source::Ot, &needs).await {
-                    Ok(stock) => stock,
-                    Err(error) => return (session, Err(error)),
-                };
-                let disclosure = Disclosure::approved(shape.receivers.clone(), false);
-                let outcome =
-                    aggregate::release(&mut session, input, &shape, stock, disclosure).await;
-                (session, outcome)
-            }
+        let ended = World::new(n_computing, 14).run(async |session| {
+            let seat = session.seat().index();
+            let input = inputs.lock().unwrap()[seat].take().unwrap();
+            let stock = preprocess(session, &Source::Ot, &needs).await?;
+            aggregate::release(session, input, &job.shape, stock, job.disclosure()).await
         });
         let n_released = expected.ok.iter().filter(|ok| **ok).count();
         let declared = aggregate::cost_of(&job.shape, n_computing, Some(&Source::Ot), n_released);
