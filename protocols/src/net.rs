@@ -21,6 +21,7 @@ use crate::path::PathId;
 pub use crate::wire::{Frame, FrameShape};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 /// A future behind a pointer, as object-safe traits need it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -37,6 +38,17 @@ pub trait Network: Send + Sync {
     /// This must not wait for the peer: two seats may open their paths in different orders.
     fn open<'a>(&'a self, peer: Seat, path: PathId)
     -> BoxFuture<'a, Result<LinkHalves, LinkError>>;
+}
+
+/// A network that several owners share.
+impl<N: Network + ?Sized> Network for Arc<N> {
+    fn open<'a>(
+        &'a self,
+        peer: Seat,
+        path: PathId,
+    ) -> BoxFuture<'a, Result<LinkHalves, LinkError>> {
+        (**self).open(peer, path)
+    }
 }
 
 /// The sending half of a link.

@@ -297,3 +297,85 @@ impl Sums {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn random_bytes(prg: &mut Prg, len: usize) -> Bytes {
+        let mut bytes = vec![0; len];
+        prg.fill_bytes(&mut bytes);
+        Bytes::from(bytes)
+    }
+
+    /// The session has checked the length before it decodes; every content is a message, and the
+    /// message that was sent.
+    #[test]
+    fn messages_survive_their_encoding_whatever_they_hold() {
+        let mut prg = Prg::new(&Seed::from_bytes([1; 32]), 0);
+        for shape in 0..40 {
+            let body = random_bytes(&mut prg, Commitments::wire_len(shape));
+            let decoded = Commitments::decode(shape, body.clone()).expect("any content");
+            assert_eq!(decoded.chunks.len(), shape);
+            assert_eq!(decoded.encode(), body);
+            let body = random_bytes(&mut prg, Opening::wire_len(shape));
+            let decoded = Opening::decode(shape, body.clone()).expect("any content");
+            assert_eq!(decoded.payload.len(), shape);
+            assert_eq!(decoded.encode(), body);
+        }
+    }
+
+    #[test]
+    fn bodies_too_short_to_be_a_message_are_refused() {
+        for len in 0..DIGEST_BYTES {
+            let body = Bytes::from(vec![0; len]);
+            assert!(Commitments::decode(0, body.clone()).is_err());
+            assert!(Opening::decode(0, body).is_err());
+        }
+    }
+
+    /// Adding a payload in chunks of any multiple of 16 bytes adds every element once.
+    #[test]
+    fn chunks_never_cut_an_element() {
+        let mut prg = Prg::new(&Seed::from_bytes([2; 32]), 0);
+        for (n_wide, n_narrow) in [(0, 0), (0, 7), (5, 0), (5, 7), (1, 1), (16, 33)] {
+            let mut draw = |len: usize| {
+                let mut values = vec![0u64; len];
+                prg.fill_ring(&mut values);
+                values
+            };
+            let narrow = draw(n_narrow);
+            let wide: Vec<u128> = draw(n_wide)
+                .into_iter()
+                .map(|v| u128::from(v) << 60)
+                .collect();
+            let sums = || Sums {
+                wide: Share::new(wide.clone()),
+                narrow: Share::new(narrow.clone()),
+            };
+            let payload = sums().payload();
+            for chunk_items in [16, 32, 48, 1 << 20] {
+                let chunks = Chunks {
+                    n_items: payload.len(),
+                    chunk_items,
+                };
+                let mut doubled = sums();
+                for range in (0..chunks.count()).map(|k| chunks.range(k)) {
+                    doubled.add(range.clone(), &payload[range]);
+                }
+                let twice = |values: &[u64]| -> Vec<u64> {
+                    values.iter().map(|v| v.wrapping_mul(2)).collect()
+                };
+                assert_eq!(doubled.narrow.as_slice(), twice(&narrow));
+                assert!(
+                    doubled
+                        .wide
+                        .as_slice()
+                        .iter()
+                        .zip(&wide)
+                        .all(|(d, w)| *d == w * 2)
+                );
+            }
+        }
+    }
+}

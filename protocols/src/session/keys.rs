@@ -88,7 +88,7 @@ impl Session {
 /// share; agents make their own seeds and take pair seeds from their TLS connections.
 pub fn insecure_configs(
     seed: &Seed,
-    networks: Vec<Arc<dyn Network>>,
+    networks: Vec<impl Network + 'static>,
     has_dealer: bool,
     compute: Compute,
 ) -> Vec<SessionConfig> {
@@ -98,6 +98,7 @@ pub fn insecure_configs(
         seed.derive("entente/v1/session/insecure", &[purpose, &seats])
     };
     let config = |(seat, network)| SessionConfig {
+        network: Arc::new(network),
         seat,
         n_seats,
         has_dealer,
@@ -106,7 +107,6 @@ pub fn insecure_configs(
         pair_seeds: Seat::first(n_seats)
             .map(|other| (other != seat).then(|| secret(b"pair", seat, other)))
             .collect(),
-        network,
         compute,
     };
     Seat::first(n_seats).zip(networks).map(config).collect()

@@ -6,7 +6,7 @@ use protocols::correlate::{self, BitTriples, Needs, Source, Stock, dealer};
 use protocols::error::ProtocolError;
 use protocols::party::Seat;
 
-/// One more than fills a dealer's chunk.
+/// Words in a full chunk of a dealer's corrections.
 const CHUNK_WORDS: u64 = 1 << 16;
 
 fn dealt(n_computing: usize, needs: Needs, seed: u64) -> Vec<Option<Stock>> {
@@ -61,6 +61,31 @@ fn a_dealers_triples_are_triples() {
             assert!(deviation < 6.0, "{ones} ones in {n_words} words");
         }
     }
+}
+
+/// A mask that occurs in two chunks, or at two seats, is a mask used twice.
+#[test]
+fn no_word_is_dealt_twice() {
+    let needs = Needs {
+        bit_triples: (3 * CHUNK_WORDS + 5) * 64,
+    };
+    let mut words = Vec::new();
+    for mut stock in dealt(2, needs, 1).into_iter().flatten() {
+        let triples = stock
+            .take_bit_triples(needs.bit_triple_words())
+            .expect("enough");
+        let (a, b, _) = triples.as_words();
+        words.extend_from_slice(a);
+        words.extend_from_slice(b);
+    }
+    let n_words = words.len();
+    words.sort_unstable();
+    words.dedup();
+    assert_eq!(
+        words.len(),
+        n_words,
+        "64-bit words do not collide by chance"
+    );
 }
 
 #[test]

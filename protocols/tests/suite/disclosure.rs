@@ -234,6 +234,27 @@ fn without_a_source_nothing_is_released() {
     }
 }
 
+/// A commitment hides only under a nonce that was never used before.
+#[test]
+fn every_opening_has_a_nonce_of_its_own() {
+    let mut nonces = Vec::new();
+    for seed in 66..69 {
+        let mut job = Job::new(3, 40, 1, CellRule::OpenCounts, seed);
+        job.shape.receivers = vec![Seat(0)];
+        let world = job.world().recorded();
+        let logs = world.logs();
+        all_ok(job.run(world, job.inputs()));
+        // Seat 0 receives the counts and the values of seats 1 and 2.
+        let openings = bodies(&logs[0].transcript(), Direction::Received, Kind::Opening);
+        assert_eq!(openings.len(), 4);
+        nonces.extend(openings.into_iter().map(|o| o.slice(..NONCE_BYTES)));
+    }
+    let n_nonces = nonces.len();
+    nonces.sort();
+    nonces.dedup();
+    assert_eq!(nonces.len(), n_nonces);
+}
+
 /// A rushing seat that sends back what it was sent: its commitment and its opening are those of
 /// the other seat, and both are refused because they name the seat.
 #[test]

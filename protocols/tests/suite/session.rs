@@ -1,17 +1,19 @@
 //! The session: what is sent arrives, rounds are measured, keys are separate, and nothing deadlocks.
 
-use crate::world::{World, all_ok, block_on, random_vec};
+use crate::world::{DEADLINE, Job, World, all_ok, block_on, run_configs};
 use bytes::Bytes;
 use engine::prg::Prg;
-use protocols::arith;
+use protocols::aggregate::CellRule;
 use protocols::compute::Compute;
 use protocols::error::{LinkError, ProtocolError};
 use protocols::net::memory;
 use protocols::net::record::{Direction, Log};
 use protocols::net::sim::{self, LinkModel};
+use protocols::oracle;
 use protocols::party::Seat;
 use protocols::session::{Chunks, Session};
 use protocols::wire::{Kind, Wire, WireError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A message of these tests: its bytes are what they are.
@@ -253,6 +255,25 @@ fn keys_are_shared_by_their_pair_and_differ_everywhere_else() {
     assert_eq!(runs.len(), n_all - n_shared);
 }
 
+/// The same roots, as if a party had not made fresh ones: the session's identifier alone must be
+/// enough to separate two runs.
+#[test]
+fn another_session_identifier_gives_other_keys() {
+    let keys = |id: u8| {
+        let mut configs = World::new(2, 8).configs();
+        for config in &mut configs {
+            config.session_id = [id; 32];
+        }
+        let ended = run_configs(configs, async |session| {
+            let own = fingerprint(session.own_seed("a"));
+            Ok([own, fingerprint(session.pair_seed(Seat(0), Seat(1), "a"))])
+        });
+        all_ok(ended).concat()
+    };
+    let (one, two) = (keys(1), keys(2));
+    assert!(one.iter().all(|key| !two.contains(key)));
+}
+
 #[test]
 fn another_session_has_other_keys() {
     let one = derived_keys(2, 8).concat();
@@ -415,24 +436,25 @@ fn messages(log: &Log) -> Vec<(Direction, Seat, u64, u32, Bytes)> {
 
 #[test]
 fn kernels_give_the_same_messages_inline_and_on_the_pool() {
-    let run = |world: World| {
-        let world = world.recorded();
-        let logs = world.logs();
-        let ended = world.run(async |session| {
-            let values = (session.seat() == Seat(1)).then(|| vec![5u64; 3000]);
-            let share = arith::input(session, Seat(1), values, 3000).await?;
-            arith::open(session, share).await
-        });
-        let opened = all_ok(ended);
-        (opened, logs.iter().map(messages).collect::<Vec<_>>())
-    };
-    let inline = run(World::new(3, 15));
-    let pooled = run(World::new(3, 15).pooled());
-    assert!(
-        inline == pooled,
-        "the pool changes nothing that can be seen"
-    );
-    assert_eq!(inline.0[0], vec![5; 3000]);
+    for (mode, n_checks) in [
+        (CellRule::None, 0),
+        (CellRule::Compare, 2),
+        (CellRule::OpenCounts, 1),
+    ] {
+        let job = Job::new(3, 300, n_checks, mode, 15);
+        let run = |world: World| {
+            let world = world.recorded();
+            let logs = world.logs();
+            let released = all_ok(job.run(world, job.inputs())).swap_remove(0);
+            (released, logs.iter().map(messages).collect::<Vec<_>>())
+        };
+        let inline = run(job.world());
+        let pooled = run(job.world().pooled());
+        assert!(
+            inline == pooled,
+            "the pool changes nothing that can be seen"
+        );
+    }
 }
 
 #[test]
@@ -447,35 +469,37 @@ fn a_panic_in_a_kernel_reaches_who_waits_for_it() {
 /// The agent runs sessions as tasks on a runtime with several threads.
 #[test]
 fn sessions_run_as_tasks_on_several_threads() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime
         .worker_threads(2)
         .enable_time()
-        .build();
-    let mut prg = crate::world::prg(16);
-    let values: Vec<u64> = random_vec(&mut prg, 10_000);
-    let expected = values.clone();
-    runtime.expect("a runtime").block_on(async move {
-        let at_seat = |config| {
-            let mut session = Session::new(config);
-            let values = (session.seat() == Seat(0)).then(|| values.clone());
-            tokio::spawn(async move {
-                let share = arith::input(&mut session, Seat(0), values, 10_000).await?;
-                arith::open(&mut session, share).await
-            })
-        };
-        let tasks: Vec<_> = World::new(4, 16)
-            .pooled()
-            .configs()
-            .into_iter()
-            .map(at_seat)
-            .collect();
-        for task in tasks {
-            let opened = tokio::time::timeout(crate::world::DEADLINE, task).await;
-            let opened = opened
+        .build()
+        .expect("a runtime");
+    let job = Arc::new(Job::new(3, 1009, 2, CellRule::Compare, 16));
+    let expected = oracle::release(&job.inputs(), &job.shape);
+    let at_seat = |config| {
+        let job = job.clone();
+        let mut session = Session::new(config);
+        let seat = session.seat().index();
+        let input = (seat < 3).then(|| job.inputs().swap_remove(seat));
+        runtime.spawn(async move { job.at_seat(&mut session, input).await })
+    };
+    let tasks: Vec<_> = job
+        .world()
+        .pooled()
+        .configs()
+        .into_iter()
+        .map(at_seat)
+        .collect();
+    let mut released = Vec::new();
+    for task in tasks {
+        let ended = runtime.block_on(async { tokio::time::timeout(DEADLINE, task).await });
+        released.push(
+            ended
                 .expect("no hang")
                 .expect("no panic")
-                .expect("a result");
-            assert!(opened == expected);
-        }
-    });
+                .expect("a result"),
+        );
+    }
+    assert!(released.swap_remove(0).is_some_and(|r| r == expected));
 }

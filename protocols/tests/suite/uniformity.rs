@@ -8,15 +8,17 @@
 use crate::world::{Job, World, all_ok, seed_of, transcripts};
 use bytes::Bytes;
 use engine::ring;
+use engine::share::Share;
+use engine::share::boolean::BitShare;
 use protocols::aggregate::{self, CellRule, LocalTotals};
 use protocols::compute::Compute;
 use protocols::correlate;
-use protocols::net::Network;
 use protocols::net::memory;
 use protocols::net::record::{Direction, Recorder, Transcript};
 use protocols::party::Seat;
 use protocols::session::{Session, SessionConfig, insecure_configs};
 use protocols::wire::{Kind, Wire, WireError};
+use protocols::{arith, boolean};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -151,6 +153,33 @@ fn messages_do_not_tell_two_inputs_apart() {
     }
 }
 
+/// Openings re-randomise what they open: even a share that is one seat's own number, and zero at the
+/// others, says nothing but the sum.
+#[test]
+fn openings_of_shares_that_were_never_random_look_uniform() {
+    let mut histograms = Histograms::new();
+    for seed in 10_000..10_000 + N_SESSIONS {
+        let world = World::new(3, seed).recorded();
+        let logs = world.logs();
+        let ended = world.run(async |session| {
+            let own = 1 + u64::from(session.seat().0);
+            let opened = arith::open(session, Share::new(vec![own; 64])).await?;
+            let wide = arith::open(session, Share::new(vec![u128::from(own); 32])).await?;
+            let bits = BitShare::from_words(4096, vec![own; 64]);
+            Ok((opened, wide, boolean::open(session, bits).await?))
+        });
+        for (opened, wide, bits) in all_ok(ended) {
+            assert_eq!((opened[0], wide[0], bits[0]), (6, 6, 1 ^ 2 ^ 3));
+        }
+        add(&mut histograms, &transcripts(&logs));
+    }
+    assert_eq!(histograms.len(), 3 * 2 * 3);
+    for (place, histogram) in &histograms {
+        let chi = chi_square(histogram);
+        assert!(chi < BOUND, "χ² = {chi} at {place:?}");
+    }
+}
+
 /// Plain totals as a message: what a protocol must never send.
 struct Plain(Vec<u64>);
 
@@ -235,10 +264,7 @@ fn with_wrong_keys(mut configs: Vec<SessionConfig>) -> Vec<SessionConfig> {
 #[test]
 fn totals_are_wrong_if_the_masks_do_not_match() {
     let job = job(CellRule::None, 7000);
-    let networks = memory::network(3)
-        .into_iter()
-        .map(|n| Arc::new(n) as Arc<dyn Network>);
-    let configs = insecure_configs(&seed_of(7000), networks.collect(), false, Compute::Inline);
+    let configs = insecure_configs(&seed_of(7000), memory::network(3), false, Compute::Inline);
     let outcome = crate::world::run_configs(with_wrong_keys(configs), async |session| {
         let input = job.inputs().swap_remove(session.seat().index());
         job.at_seat(session, Some(input)).await
