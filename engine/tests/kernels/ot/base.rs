@@ -130,3 +130,21 @@ fn other_lengths_are_refused() {
         assert_eq!(receiver.finish(&key).err(), Some(error));
     }
 }
+
+/// Whatever comes in the right length is an error or a result, never a panic.
+#[test]
+fn arbitrary_bytes_are_refused_or_used() {
+    let mut prg = prg("arbitrary bytes");
+    let (_, honest) = Receiver::new(DIRECTION, CHOICES, &mut prg);
+    let mut n_refused = 0;
+    for round in 0..40 {
+        let (sender, _) = Sender::new(DIRECTION, &mut prg);
+        let mut message = honest.clone();
+        // Ever more random bytes, from one to the whole message.
+        let n_random = RECEIVER_BYTES >> (round % 14);
+        let start = prg.next_bounded((RECEIVER_BYTES - n_random + 1) as u64) as usize;
+        prg.fill_bytes(&mut message[start..start + n_random]);
+        n_refused += usize::from(sender.finish(&message).is_err());
+    }
+    assert!(n_refused > 20, "{n_refused} of 40 refused");
+}

@@ -2,6 +2,7 @@ use super::{DIRECTION, assert_balanced, labelled_pair, ones, pair};
 use crate::{LENGTHS, prg, seed};
 use engine::bits;
 use engine::block::Block;
+use engine::hash::{CrHash, derive_key};
 use engine::ot::extend::{
     Choices, Receiver, ReceiverCots, ReceiverSetup, Sender, SenderCots, SenderSetup, TREES_BYTES,
     message_bytes,
@@ -238,22 +239,35 @@ fn no_two_calls_and_no_two_places_share_output() {
     assert_eq!(bit_words.len(), 4 * 3 * 6);
 }
 
+/// Two receivers with the same randomness, one of which shows its rows: the other's bits are the
+/// lowest ones of the rows hashed under the place's key and each OT's index in the session.
 #[test]
-fn the_lowest_bit_is_hashed_under_the_index() {
-    // One pair, two calls of one OT each, against one call of two OTs: other indices, other bits.
-    let words = |label| {
-        let (_, mut receiver) = labelled_pair(label);
-        let (_, mut twin) = labelled_pair(label);
-        let first = receiver.bits(64, None).unwrap().0;
-        let second = receiver.bits(64, None).unwrap().0;
-        let both = twin.bits(128, None).unwrap().0;
-        assert_eq!(both.chosen[0], first.chosen[0], "the same first OTs");
-        assert_ne!(
-            both.chosen[1], second.chosen[0],
-            "a call begins a new chunk"
-        );
-    };
-    words("index");
+fn bits_are_rows_hashed_with_their_index() {
+    let place = [
+        &DIRECTION.session_id[..],
+        &DIRECTION.operation.to_le_bytes(),
+        &[0, 1],
+    ]
+    .concat();
+    let hash = CrHash::new(&derive_key("entente/v1/ot-extension/hash", &[&place]));
+    let (_, mut shown) = labelled_pair("index");
+    let (_, mut hidden) = labelled_pair("index");
+    let mut first_index = 0;
+    for n in [OT_CHUNK + 70, 130] {
+        let (rows, _) = shown.cots(n, None).unwrap();
+        let (bits, _) = hidden.bits(n, None).unwrap();
+        assert_eq!(rows.choices, bits.choices);
+        for (j, row) in rows.rows.iter().enumerate() {
+            let hashed = hash.hash(*row, first_index + j as u64);
+            assert_eq!(
+                bits::get(&bits.chosen, j),
+                hashed.0 & 1 == 1,
+                "OT {j} of {n}"
+            );
+        }
+        // The next call begins with a new chunk.
+        first_index += n.next_multiple_of(OT_CHUNK) as u64;
+    }
 }
 
 #[test]
