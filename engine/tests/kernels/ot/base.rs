@@ -1,7 +1,10 @@
 use super::DIRECTION;
 use crate::known_answers::NO_POINTS;
 use crate::{hex, prg};
+use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
+use curve25519_dalek::scalar::Scalar;
 use engine::block::Block;
+use engine::hash::{derive_key, wide as wide_hash};
 use engine::ot::base::{RECEIVER_BYTES, Receiver, SENDER_BYTES, Sender};
 use engine::ot::{Direction, OtError};
 use engine::params::BASE_OTS;
@@ -33,6 +36,53 @@ fn the_receiver_has_the_chosen_key_and_no_other() {
     all.sort_unstable();
     all.dedup();
     assert_eq!(all.len(), 2 * BASE_OTS);
+}
+
+/// The sender's keys by the module's formula, written out with every field that is bound.
+#[test]
+fn keys_are_those_of_the_formula() {
+    let (_, points) = Receiver::new(DIRECTION, CHOICES, &mut prg("formula"));
+    let (sender, key) = Sender::new(DIRECTION, &mut prg("formula's sender"));
+    let mut wide = [0; 64];
+    prg("formula's sender").fill_bytes(&mut wide);
+    let secret = Scalar::from_bytes_mod_order_wide(&wide);
+    assert_eq!(
+        RistrettoPoint::mul_base(&secret).compress().as_bytes()[..],
+        key
+    );
+
+    let keys = sender.finish(&points).unwrap();
+    for (i, pair) in points.chunks_exact(64).enumerate() {
+        for b in [0, 1] {
+            let place = |b: usize| {
+                let operation = DIRECTION.operation.to_le_bytes();
+                let index = (i as u32).to_le_bytes();
+                let seats = [DIRECTION.sender, DIRECTION.receiver];
+                [
+                    &DIRECTION.session_id[..],
+                    &operation,
+                    &seats,
+                    &index,
+                    &[b as u8],
+                ]
+                .concat()
+            };
+            let half = |b: usize| &pair[32 * b..][..32];
+            let shift = wide_hash("entente/v1/base-ot/group", &[&place(1 - b), half(1 - b)]);
+            let own = CompressedRistretto::from_slice(half(b))
+                .unwrap()
+                .decompress()
+                .unwrap();
+            let shared = secret * (own + RistrettoPoint::from_uniform_bytes(&shift));
+            let fields = [&place(b)[..], pair, &key, shared.compress().as_bytes()];
+            let expected = derive_key("entente/v1/base-ot/key", &fields);
+            assert_eq!(
+                keys[i][b].to_bytes(),
+                expected.as_bytes()[..16],
+                "OT {i}, key {b}"
+            );
+        }
+    }
 }
 
 #[test]
