@@ -74,7 +74,8 @@ fn keys_are_those_of_the_formula() {
                 .decompress()
                 .unwrap();
             let shared = secret * (own + RistrettoPoint::from_uniform_bytes(&shift));
-            let fields = [&place(b)[..], pair, &key, shared.compress().as_bytes()];
+            let (place, shared) = (place(b), shared.compress());
+            let fields = [&place[..], pair, &key, shared.as_bytes()];
             let expected = derive_key("entente/v1/base-ot/key", &fields);
             assert_eq!(
                 keys[i][b].to_bytes(),
