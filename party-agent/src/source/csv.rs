@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
@@ -20,7 +21,7 @@ use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 
 use super::stamp::FileStamp;
 use super::{DataSource, SourceColumn, SourceError, schema_of};
-use build::BatchBuilder;
+use build::{BatchBuilder, changed};
 use infer::Guess;
 use records::{Fault, Record, Records};
 
@@ -247,7 +248,7 @@ impl CsvScan {
     fn read(
         &self,
         batch_size: usize,
-        mut deliver: impl FnMut(arrow::array::RecordBatch) -> bool,
+        mut deliver: impl FnMut(RecordBatch) -> bool,
     ) -> Result<(), SourceError> {
         let at = |fault| located(&self.table.file, fault);
         let mut records = Records::new(self.table.file.open()?).map_err(at)?;
@@ -255,14 +256,22 @@ impl CsvScan {
         let mut batch =
             BatchBuilder::new(&self.table.columns, &self.wanted, &self.schema, batch_size);
         while let Some(record) = records.next().map_err(at)? {
+            let line = record.line;
             batch.push(&record).map_err(at)?;
-            if batch.is_full() && !deliver(batch.finish()) {
+            if batch.is_full() && !deliver(finish(&mut batch, line).map_err(at)?) {
                 return Ok(());
             }
         }
         if !batch.is_empty() {
-            deliver(batch.finish());
+            deliver(finish(&mut batch, records.line()).map_err(at)?);
         }
         Ok(())
     }
+}
+
+/// `line` is where the batch ends.
+fn finish(batch: &mut BatchBuilder, line: u64) -> Result<RecordBatch, Fault> {
+    batch
+        .finish()
+        .ok_or_else(|| changed(line, "a column without NULL before has one now"))
 }

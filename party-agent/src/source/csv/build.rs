@@ -22,6 +22,15 @@ pub(super) struct BatchBuilder {
     n_rows: usize,
 }
 
+/// The file's stamp was checked, so only a file that is being written to has other values now.
+pub(super) fn changed(line: u64, what: impl Into<String>) -> Fault {
+    fault(
+        line,
+        what,
+        "the file was changed while it was read; add the dataset again",
+    )
+}
+
 enum Builder {
     Bool(BooleanBuilder),
     Int(Int64Builder),
@@ -61,14 +70,7 @@ impl BatchBuilder {
     }
 
     pub(super) fn push(&mut self, record: &Record<'_>) -> Result<(), Fault> {
-        // The file's stamp was checked, so only a file that is written to at this moment gets here with other values.
-        let changed = |what: String| {
-            fault(
-                record.line,
-                what,
-                "the file was changed while it was read; add the dataset again",
-            )
-        };
+        let changed = |what: String| changed(record.line, what);
         if record.len() != self.n_columns {
             return Err(changed("another number of fields than before".to_owned()));
         }
@@ -84,17 +86,13 @@ impl BatchBuilder {
         Ok(())
     }
 
-    /// The rows so far; the builder starts again.
-    pub(super) fn finish(&mut self) -> RecordBatch {
+    /// The rows so far; the builder starts again. `None` if NULL came where there was none before.
+    pub(super) fn finish(&mut self) -> Option<RecordBatch> {
         let n_rows = std::mem::take(&mut self.n_rows);
-        let arrays = self
-            .columns
-            .iter_mut()
-            .map(|(_, b)| b.finish(n_rows))
-            .collect();
+        let arrays = self.columns.iter_mut().map(|(_, b)| b.finish(n_rows));
         let options = RecordBatchOptions::new().with_row_count(Some(n_rows));
-        RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)
-            .expect("the arrays have the types and nullability found in the first pass")
+        let schema = Arc::clone(&self.schema);
+        RecordBatch::try_new_with_options(schema, arrays.collect(), &options).ok()
     }
 }
 

@@ -91,6 +91,11 @@ impl<R: Read> Records<R> {
         Ok(records)
     }
 
+    /// The line on which the next record begins.
+    pub(super) fn line(&self) -> u64 {
+        self.line
+    }
+
     /// The next record, or `None` at the end. Blank lines are skipped.
     pub(super) fn next(&mut self) -> Result<Option<Record<'_>>, Fault> {
         loop {

@@ -47,7 +47,8 @@ struct Declared {
     shown: String,
 }
 
-/// A domain's base type may itself be a domain, hence the recursion.
+/// A domain's base type may itself be a domain, hence the recursion. A domain's own NOT NULL is left out: a view
+/// can yield NULL in spite of it.
 const COLUMNS: &str = "
 WITH RECURSIVE base AS (
     SELECT a.attnum, a.attname, a.attnotnull, a.atttypid AS typ, a.atttypmod AS modifier,
@@ -55,7 +56,7 @@ WITH RECURSIVE base AS (
     FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped
   UNION ALL
-    SELECT b.attnum, b.attname, b.attnotnull OR t.typnotnull, t.typbasetype,
+    SELECT b.attnum, b.attname, b.attnotnull, t.typbasetype,
            CASE WHEN t.typtypmod >= 0 THEN t.typtypmod ELSE b.modifier END, b.shown
     FROM base b JOIN pg_type t ON t.oid = b.typ WHERE t.typtype = 'd'
 )

@@ -96,7 +96,9 @@ impl<'a> Decoder<'a> {
                 return Ok(None);
             }
         }
-        Ok((self.n_rows == self.batch_size).then(|| self.batch()))
+        Ok((self.n_rows == self.batch_size)
+            .then(|| self.batch())
+            .transpose()?)
     }
 
     /// The last batch, once all bytes have come.
@@ -104,7 +106,7 @@ impl<'a> Decoder<'a> {
         if self.stage != Stage::Ended {
             return Err(self.malformed());
         }
-        Ok((self.n_rows > 0).then(|| self.batch()))
+        Ok((self.n_rows > 0).then(|| self.batch()).transpose()?)
     }
 
     fn header(&mut self) -> Result<bool, SourceError> {
@@ -151,12 +153,19 @@ impl<'a> Decoder<'a> {
         Ok(true)
     }
 
-    fn batch(&mut self) -> RecordBatch {
+    fn batch(&mut self) -> Result<RecordBatch, SourceError> {
         let n_rows = std::mem::take(&mut self.n_rows);
         let arrays = self.builders.iter_mut().map(|b| b.finish(n_rows)).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(n_rows));
-        RecordBatch::try_new_with_options(Arc::clone(self.schema), arrays, &options)
-            .expect("the builders were made for this schema")
+        RecordBatch::try_new_with_options(Arc::clone(self.schema), arrays, &options).map_err(|_| {
+            let advice =
+                "add the dataset again; a foreign table's NOT NULL is not enforced by the database";
+            SourceError::table(
+                self.table,
+                "NULL in a column that is declared NOT NULL",
+                advice,
+            )
+        })
     }
 
     fn malformed(&self) -> SourceError {
