@@ -1,1 +1,157 @@
 //! This holder's own part of a plan: its query engine's rows, summed exactly.
+//!
+//! The query's rows stream past once. Each row's group keys become a cell index, and its arguments are added to
+//! that cell as integers that cannot wrap, so the totals do not depend on the order of the rows or on how the
+//! engine split the work. Memory is one batch and the totals.
+
+mod cells;
+mod exact;
+mod float;
+mod measure;
+
+use arrow::array::RecordBatch;
+use datafusion::execution::context::SQLOptions;
+use datafusion::prelude::DataFrame;
+use futures::StreamExt;
+use protocols::aggregate::LocalTotals;
+use protocols::party::PartyId;
+
+use crate::plan::{LocalPlan, Plan};
+use crate::source::{Source, SourceError};
+use cells::CellIndex;
+use measure::MeasureTotals;
+
+/// What a holder may know about its own part. Counts only, and for this holder alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LocalReport {
+    /// Rows that were counted.
+    pub rows_used: u64,
+    /// Of those, rows with at least one key outside its agreed domain: they are in the group `other`.
+    pub rows_in_other: u64,
+}
+
+/// Runs this holder's query and sums its rows by cell, in the layout of the plan's shape.
+///
+/// A party without a query in the plan (a mere receiver) contributes zeros. `progress` is told the number of
+/// rows so far, batch by batch.
+///
+/// # Errors
+/// [`SourceError`] if the query fails, if a value lies outside the range that the plan was made for, or if the
+/// table has outgrown its published size. Nothing has left this holder then.
+pub async fn totals(
+    plan: &Plan,
+    me: &PartyId,
+    source: &Source,
+    progress: &(dyn Fn(u64) + Send + Sync),
+) -> Result<(LocalTotals, LocalReport), SourceError> {
+    let Some(local) = plan.locals.get(me) else {
+        return Ok((zeros(plan), LocalReport::default()));
+    };
+    let query = prepare(local, source).await?;
+    let mut sums = Totals::new(plan, local)?;
+    sums.check_columns(&query)?;
+    let mut batches = query
+        .execute_stream()
+        .await
+        .map_err(SourceError::from_engine)?;
+    while let Some(batch) = batches.next().await {
+        sums.add(&batch.map_err(SourceError::from_engine)?)?;
+        progress(sums.report.rows_used);
+    }
+    sums.finish()
+}
+
+async fn prepare(local: &LocalPlan, source: &Source) -> Result<DataFrame, SourceError> {
+    // The plan comes from a job that a stranger wrote: it reads tables and does nothing else.
+    let reading_only = SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false);
+    let context = source.context();
+    context
+        .sql_with_options(&local.sql, reading_only)
+        .await
+        .map_err(SourceError::from_engine)
+}
+
+fn zeros(plan: &Plan) -> LocalTotals {
+    let shape = &plan.shape;
+    LocalTotals {
+        narrow: vec![vec![0; shape.cells]; shape.narrow],
+        wide: vec![vec![0; shape.cells]; shape.wide],
+    }
+}
+
+/// The running totals of one holder.
+struct Totals<'a> {
+    plan: &'a Plan,
+    local: &'a LocalPlan,
+    cells: CellIndex<'a>,
+    rows: Vec<u64>,
+    measures: Vec<MeasureTotals<'a>>,
+    report: LocalReport,
+}
+
+impl<'a> Totals<'a> {
+    fn new(plan: &'a Plan, local: &'a LocalPlan) -> Result<Self, SourceError> {
+        let measures = plan.measures.iter();
+        Ok(Self {
+            plan,
+            local,
+            cells: CellIndex::new(&plan.keys, &local.tables),
+            rows: vec![0; plan.shape.cells],
+            measures: measures
+                .map(|m| MeasureTotals::new(m, local, plan.shape.cells))
+                .collect::<Result<_, _>>()?,
+            report: LocalReport::default(),
+        })
+    }
+
+    /// The query must have the keys and then the arguments, under their names.
+    fn check_columns(&self, query: &DataFrame) -> Result<(), SourceError> {
+        let keys = (0..self.plan.keys.len()).map(|i| format!("k{i}"));
+        let args = (0..self.plan.measures.len()).map(|i| format!("a{i}"));
+        let names = query.schema().fields().iter().map(|f| f.name().as_str());
+        if names.eq(keys.chain(args)) {
+            return Ok(());
+        }
+        let what = "the plan's query does not have the columns that the plan says".to_owned();
+        Err(SourceError::Engine { what })
+    }
+
+    fn add(&mut self, batch: &RecordBatch) -> Result<(), SourceError> {
+        let n_rows = batch.num_rows();
+        self.report.rows_used += n_rows as u64;
+        if self.report.rows_used > self.local.rows_at_most {
+            let what = format!(
+                "the query yields more than the {} rows it was planned for",
+                self.local.rows_at_most
+            );
+            let advice = "the table has grown since its catalogue was published: publish it again and plan anew";
+            return Err(SourceError::table(
+                &self.local.tables.join(", "),
+                what,
+                advice,
+            ));
+        }
+        let keys = self.plan.keys.len();
+        let (cells, in_other) = self.cells.of_rows(&batch.columns()[..keys], n_rows)?;
+        self.report.rows_in_other += in_other;
+        for &cell in cells {
+            self.rows[cell as usize] += 1;
+        }
+        for (measure, values) in self.measures.iter_mut().zip(&batch.columns()[keys..]) {
+            measure.add(cells, values)?;
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(LocalTotals, LocalReport), SourceError> {
+        let mut totals = zeros(self.plan);
+        totals.narrow[0] = self.rows;
+        for measure in self.measures {
+            measure.write_to(&mut totals)?;
+        }
+        Ok((totals, self.report))
+    }
+}

@@ -1,0 +1,239 @@
+//! From group keys to cell numbers: a hash of the text's bytes, no allocation per row.
+
+use std::collections::HashMap;
+
+use arrow::array::{Array, ArrayRef, AsArray, StringViewArray};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+
+use crate::plan::KeyColumn;
+use crate::source::SourceError;
+
+/// Texts up to this length stand inside their 16-byte view.
+const INLINE_BYTES: u32 = 12;
+const NO_SLOT: u32 = u32::MAX;
+
+/// Maps the key columns of a batch to cells: mixed radix, key 0 the most significant.
+pub(super) struct CellIndex<'a> {
+    keys: Vec<KeyIndex<'a>>,
+    tables: &'a [String],
+    /// Buffers of one batch.
+    slots: Vec<u32>,
+    cells: Vec<u32>,
+    in_other: Vec<bool>,
+}
+
+/// Where the texts of one key stand in its domain.
+struct KeyIndex<'a> {
+    key: &'a KeyColumn,
+    short: ShortTexts,
+    long: HashMap<&'a str, u32>,
+    /// The slot of NULL; the slot `other` or [`NO_SLOT`] where NULL is not in the domain.
+    null: u32,
+    /// The slot of every value outside the domain, or [`NO_SLOT`].
+    other: u32,
+}
+
+impl<'a> CellIndex<'a> {
+    pub(super) fn new(keys: &'a [KeyColumn], tables: &'a [String]) -> Self {
+        let keys = keys.iter().map(KeyIndex::new).collect();
+        let (slots, cells, in_other) = (Vec::new(), Vec::new(), Vec::new());
+        Self {
+            keys,
+            tables,
+            slots,
+            cells,
+            in_other,
+        }
+    }
+
+    /// The cell of each row, and how many rows have a key in the slot `other`.
+    pub(super) fn of_rows(
+        &mut self,
+        keys: &[ArrayRef],
+        n_rows: usize,
+    ) -> Result<(&[u32], u64), SourceError> {
+        self.cells.clear();
+        self.cells.resize(n_rows, 0);
+        self.in_other.clear();
+        self.in_other.resize(n_rows, false);
+        for (index, values) in self.keys.iter().zip(keys) {
+            let texts = match values.data_type() {
+                DataType::Utf8View => values.clone(),
+                _ => cast(values, &DataType::Utf8View)
+                    .map_err(|e| SourceError::from_engine(e.into()))?,
+            };
+            index.slots_of(texts.as_string_view(), &mut self.slots);
+            if self.slots.contains(&NO_SLOT) {
+                let what = "a value is outside the groups that the plan was made for";
+                let advice = "publish the catalogue again, so that its categories are complete, and plan anew";
+                let tables = self.tables.join(", ");
+                return Err(SourceError::column(&tables, &index.key.name, what, advice));
+            }
+            let radix = index.key.n_slots() as u32;
+            for (cell, slot) in self.cells.iter_mut().zip(&self.slots) {
+                *cell = *cell * radix + slot;
+            }
+            for (flag, slot) in self.in_other.iter_mut().zip(&self.slots) {
+                *flag |= *slot == index.other;
+            }
+        }
+        let in_other = self.in_other.iter().filter(|&&flag| flag).count();
+        Ok((&self.cells, in_other as u64))
+    }
+}
+
+impl<'a> KeyIndex<'a> {
+    fn new(key: &'a KeyColumn) -> Self {
+        let other = if key.has_other {
+            key.domain.len() as u32
+        } else {
+            NO_SLOT
+        };
+        let mut index = Self {
+            key,
+            short: ShortTexts::new(key.domain.len()),
+            long: HashMap::new(),
+            null: other,
+            other,
+        };
+        for (slot, text) in key.domain.iter().enumerate() {
+            let slot = slot as u32;
+            match text {
+                None => index.null = slot,
+                Some(text) if text.len() <= INLINE_BYTES as usize => {
+                    let view = StringViewArray::from_iter_values([text]).views()[0];
+                    index.short.insert(view, slot);
+                }
+                Some(text) => {
+                    index.long.insert(text, slot);
+                }
+            }
+        }
+        index
+    }
+
+    /// The slot of each text, [`NO_SLOT`] where it has none.
+    fn slots_of(&self, texts: &StringViewArray, slots: &mut Vec<u32>) {
+        slots.clear();
+        slots.extend(texts.views().iter().enumerate().map(|(row, &view)| {
+            if texts.is_null(row) {
+                self.null
+            } else if view as u32 <= INLINE_BYTES {
+                self.short.get(view).unwrap_or(self.other)
+            } else {
+                self.long
+                    .get(texts.value(row))
+                    .copied()
+                    .unwrap_or(self.other)
+            }
+        }));
+    }
+}
+
+/// A hash table from inline views to slots, with open addressing.
+struct ShortTexts {
+    entries: Vec<Option<(u128, u32)>>,
+    /// The number of entries is a power of two; this is 64 less its logarithm.
+    shift: u32,
+}
+
+impl ShortTexts {
+    fn new(n_texts: usize) -> Self {
+        let capacity = (2 * n_texts).next_power_of_two().max(8);
+        Self {
+            entries: vec![None; capacity],
+            shift: 64 - capacity.trailing_zeros(),
+        }
+    }
+
+    fn insert(&mut self, view: u128, slot: u32) {
+        let mut at = self.home(view);
+        while self.entries[at].is_some() {
+            at = (at + 1) % self.entries.len();
+        }
+        self.entries[at] = Some((view, slot));
+    }
+
+    fn get(&self, view: u128) -> Option<u32> {
+        let mut at = self.home(view);
+        while let Some((found, slot)) = self.entries[at] {
+            if found == view {
+                return Some(slot);
+            }
+            at = (at + 1) % self.entries.len();
+        }
+        None
+    }
+
+    fn home(&self, view: u128) -> usize {
+        let folded = (view as u64).rotate_left(29) ^ ((view >> 64) as u64);
+        (folded.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> self.shift) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::StringArray;
+
+    use super::*;
+    use crate::plan::ValueKind;
+
+    fn key(domain: &[Option<&str>], has_other: bool) -> KeyColumn {
+        KeyColumn {
+            name: "k".to_owned(),
+            kind: ValueKind::Text,
+            domain: domain.iter().map(|d| d.map(str::to_owned)).collect(),
+            has_other,
+            other_label: "other".to_owned(),
+            source: String::new(),
+        }
+    }
+
+    #[test]
+    fn cells_count_in_mixed_radix() {
+        let keys = [
+            key(&[Some("a"), Some("高血压（原发性）高血压"), None], true),
+            key(&[Some("x"), Some("y")], false),
+        ];
+        let tables = ["t".to_owned()];
+        let mut index = CellIndex::new(&keys, &tables);
+        let k0: ArrayRef = Arc::new(StringArray::from(vec![
+            Some("a"),
+            Some("高血压（原发性）高血压"),
+            None,
+            Some("b"),
+            Some("a text that is long"),
+            Some(""),
+        ]));
+        let k1: ArrayRef = Arc::new(StringViewArray::from(vec!["x", "y", "x", "y", "x", "y"]));
+        let (cells, in_other) = index
+            .of_rows(&[k0.clone(), k1], 6)
+            .expect("all have a cell");
+        assert_eq!((cells, in_other), (&[0, 3, 4, 7, 6, 7][..], 3));
+        let unknown: ArrayRef = Arc::new(StringArray::from(vec!["x", "y", "z", "x", "x", "x"]));
+        let fault = index
+            .of_rows(&[k0, unknown], 6)
+            .expect_err("z has no slot")
+            .to_string();
+        assert!(
+            fault.contains("column k of t") && !fault.contains('z'),
+            "{fault}"
+        );
+    }
+
+    #[test]
+    fn every_text_of_a_domain_is_found() {
+        let texts: Vec<String> = (0..5000)
+            .map(|i| format!("{}{}", "g".repeat(i % 20), i))
+            .collect();
+        let domain: Vec<_> = texts.iter().map(|t| Some(t.as_str())).collect();
+        let keys = [key(&domain, false)];
+        let mut index = CellIndex::new(&keys, &[]);
+        let values: ArrayRef = Arc::new(StringViewArray::from_iter_values(&texts));
+        let (cells, _) = index.of_rows(&[values], 5000).expect("all have a cell");
+        assert!(cells.iter().copied().eq(0..5000));
+    }
+}

@@ -1,0 +1,224 @@
+//! One aggregate argument's totals at this holder.
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::cast;
+use arrow::datatypes::{
+    DataType, Decimal128Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
+    UInt16Type, UInt32Type, UInt64Type,
+};
+use protocols::aggregate::LocalTotals;
+
+use super::exact::{ExactTotals, Refused};
+use super::float::FloatTotals;
+use crate::plan::{LocalPlan, Measure, MeasureKind, RingWidth, Slot};
+use crate::source::SourceError;
+
+pub(super) struct MeasureTotals<'a> {
+    measure: &'a Measure,
+    local: &'a LocalPlan,
+    /// How many values are not NULL, by cell; `None` where the plan says that NULL cannot occur.
+    counts: Option<Vec<u64>>,
+    values: Values,
+}
+
+enum Values {
+    Counted,
+    Exact { totals: ExactTotals, scale: i8 },
+    Float(FloatTotals),
+}
+
+impl<'a> MeasureTotals<'a> {
+    pub(super) fn new(
+        measure: &'a Measure,
+        local: &'a LocalPlan,
+        n_cells: usize,
+    ) -> Result<Self, SourceError> {
+        let counts = (measure.count != 0).then(|| vec![0; n_cells]);
+        let mut this = Self {
+            measure,
+            local,
+            counts,
+            values: Values::Counted,
+        };
+        let (sum, squares) = (measure.sum, measure.sum_sq);
+        this.values = match measure.kind {
+            MeasureKind::Counted => Values::Counted,
+            MeasureKind::Exact { scale } => {
+                let (low, high) = this.range::<i128>()?;
+                let totals = ExactTotals::new(low, high, sum.is_some(), squares.is_some(), n_cells);
+                Values::Exact { totals, scale }
+            }
+            MeasureKind::Float => {
+                let (low, high) = this.range::<f64>()?;
+                let bits = |slot: Option<Slot>| slot.map(|s| s.frac_bits);
+                Values::Float(FloatTotals::new(
+                    low,
+                    high,
+                    bits(sum),
+                    bits(squares),
+                    n_cells,
+                ))
+            }
+        };
+        Ok(this)
+    }
+
+    fn range<T: std::str::FromStr>(&self) -> Result<(T, T), SourceError> {
+        let range = &self.measure.range;
+        match (range.low.parse(), range.high.parse()) {
+            (Ok(low), Ok(high)) => Ok((low, high)),
+            _ => Err(self.fault(
+                "the plan's range cannot be read",
+                "plan the job anew with this version",
+            )),
+        }
+    }
+
+    /// Adds one batch.
+    pub(super) fn add(&mut self, cells: &[u32], values: &ArrayRef) -> Result<(), SourceError> {
+        let nulls = values.logical_nulls().filter(|n| n.null_count() > 0);
+        match (&mut self.counts, &nulls) {
+            (None, None) => {}
+            (None, Some(_)) => {
+                let advice = "the table has changed since its catalogue was published: publish it again and plan anew";
+                return Err(self.fault(
+                    "NULL occurs where the catalogue says that it does not",
+                    advice,
+                ));
+            }
+            (Some(counts), None) => cells.iter().for_each(|&c| counts[c as usize] += 1),
+            (Some(counts), Some(nulls)) => {
+                nulls
+                    .valid_indices()
+                    .for_each(|row| counts[cells[row] as usize] += 1);
+            }
+        }
+        let added = match &mut self.values {
+            Values::Counted => return Ok(()),
+            // A column without any value, of whatever type.
+            _ if nulls.is_some_and(|n| n.null_count() == values.len()) => return Ok(()),
+            Values::Exact { totals, scale } => add_exact(totals, *scale, cells, values),
+            Values::Float(totals) => match cast(values, &DataType::Float64) {
+                Ok(values) => Some(totals.add(cells, values.as_primitive::<Float64Type>())),
+                Err(_) => None,
+            },
+        };
+        match added {
+            Some(Ok(())) => Ok(()),
+            Some(Err(refused)) => Err(self.refused(refused)),
+            None => Err(self.fault(
+                "its values do not have the type that the plan says",
+                "publish the catalogue again and plan anew",
+            )),
+        }
+    }
+
+    /// Writes the totals to their columns, in two's complement.
+    pub(super) fn write_to(self, totals: &mut LocalTotals) -> Result<(), SourceError> {
+        let overflow = self.refused(Refused::Overflow);
+        let (sums, squares) = match self.values {
+            Values::Counted => (None, None),
+            Values::Exact { totals, .. } => totals.into_totals(),
+            Values::Float(totals) => totals.into_totals(),
+        };
+        if let Some(counts) = self.counts {
+            totals.narrow[self.measure.count] = counts;
+        }
+        let columns = [(self.measure.sum, sums), (self.measure.sum_sq, squares)];
+        for (slot, column) in columns {
+            let (Some(slot), Some(column)) = (slot, column) else {
+                continue;
+            };
+            match slot.ring {
+                RingWidth::Wide => {
+                    totals.wide[slot.index] = column.into_iter().map(|v| v as u128).collect()
+                }
+                RingWidth::Narrow => {
+                    let narrow = column
+                        .into_iter()
+                        .map(|v| i64::try_from(v).map(|v| v as u64));
+                    let Ok(narrow) = narrow.collect() else {
+                        return Err(overflow);
+                    };
+                    totals.narrow[slot.index] = narrow;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn refused(&self, refused: Refused) -> SourceError {
+        let range = &self.measure.range;
+        match refused {
+            Refused::OutOfRange => self.fault(
+                format!("a value is outside {} to {}, the range that the plan was made for", range.low, range.high),
+                "correct the value, or declare a wider range for the column in the policy file, publish and plan anew",
+            ),
+            Refused::NotFinite => self.fault(
+                "a value is NaN or infinite",
+                "correct the table, or leave such rows out with WHERE",
+            ),
+            Refused::Overflow => self.fault(
+                "a total does not fit the ring that the plan chose",
+                "declare the column's range in the policy file, publish and plan anew",
+            ),
+        }
+    }
+
+    /// Names the columns behind the argument, as their owner knows them.
+    fn fault(&self, what: impl Into<String>, advice: &'static str) -> SourceError {
+        let columns = self
+            .local
+            .args
+            .get(self.measure.arg)
+            .map_or(&[][..], Vec::as_slice);
+        let join = |names: Vec<&str>| names.join(", ");
+        match columns {
+            [] => SourceError::column(
+                &join(self.local.tables.iter().map(String::as_str).collect()),
+                &self.measure.label,
+                what,
+                advice,
+            ),
+            [first, rest @ ..] => {
+                let tables = rest
+                    .iter()
+                    .filter(|c| c.table != first.table)
+                    .map(|c| c.table.as_str());
+                let tables = std::iter::once(first.table.as_str())
+                    .chain(tables)
+                    .collect();
+                let names = columns.iter().map(|c| c.column.as_str()).collect();
+                SourceError::column(&join(tables), &join(names), what, advice)
+            }
+        }
+    }
+}
+
+/// Adds integers or decimals; `None` if the values are of another type or have more decimals than the plan.
+fn add_exact(
+    totals: &mut ExactTotals,
+    scale: i8,
+    cells: &[u32],
+    values: &ArrayRef,
+) -> Option<Result<(), Refused>> {
+    let has = match values.data_type() {
+        DataType::Decimal128(_, has) => *has,
+        _ => 0,
+    };
+    let factor = 10i128.checked_pow(u32::try_from(scale.checked_sub(has)?).ok()?)?;
+    Some(match values.data_type() {
+        DataType::Int8 => totals.add(cells, values.as_primitive::<Int8Type>(), factor),
+        DataType::Int16 => totals.add(cells, values.as_primitive::<Int16Type>(), factor),
+        DataType::Int32 => totals.add(cells, values.as_primitive::<Int32Type>(), factor),
+        DataType::Int64 => totals.add(cells, values.as_primitive::<Int64Type>(), factor),
+        DataType::UInt8 => totals.add(cells, values.as_primitive::<UInt8Type>(), factor),
+        DataType::UInt16 => totals.add(cells, values.as_primitive::<UInt16Type>(), factor),
+        DataType::UInt32 => totals.add(cells, values.as_primitive::<UInt32Type>(), factor),
+        DataType::UInt64 => totals.add(cells, values.as_primitive::<UInt64Type>(), factor),
+        DataType::Decimal128(_, _) => {
+            totals.add(cells, values.as_primitive::<Decimal128Type>(), factor)
+        }
+        _ => return None,
+    })
+}
