@@ -1,1 +1,260 @@
 //! What a receiver gets: exact totals turned into the table that was asked for.
+//!
+//! The released totals are integers. Means, variances and deviations are quotients of integers of any width,
+//! rounded to a double once ([`moments`]); what the job computes from them (expressions, ORDER BY, LIMIT) is run
+//! by the query engine over the table of released groups.
+
+mod document;
+mod file;
+mod moments;
+mod nat;
+mod released;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::{CastOptions, cast_with_options, concat_batches};
+use arrow::datatypes::DataType;
+use datafusion::datasource::MemTable;
+use datafusion::execution::context::SQLOptions;
+use protocols::aggregate::Released;
+
+use crate::plan::{CellCheck, OutputColumn, Plan, ValueKind};
+use crate::source::{EngineConfig, SourceError, make_context};
+use released::Cells;
+
+pub use file::write_private;
+
+/// Most suppressed groups that are listed one by one.
+pub const MAX_LISTED: usize = 1000;
+
+/// The result of a job.
+#[derive(Clone, Debug)]
+pub struct ResultTable {
+    /// Names and types.
+    pub columns: Vec<OutputColumn>,
+    /// The columns' values, of the types of [`ValueKind`].
+    values: Vec<ArrayRef>,
+    n_rows: usize,
+    /// Groups that the rule held back.
+    pub suppressed: Vec<Suppressed>,
+    /// Rows in the released groups. Suppressed rows are not in it, so it does not tell how many there are.
+    pub n_used: u64,
+    /// Rows of the released groups in which an aggregate's argument was NULL, by the argument as the job spells it.
+    pub dropped: BTreeMap<String, u64>,
+    /// What a reader must know: exactness, error bounds, conventions, what is not listed.
+    pub notes: Vec<String>,
+}
+
+/// A group that was held back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suppressed {
+    /// The group's keys: name, type and text, `None` for NULL.
+    pub group: Vec<(String, ValueKind, Option<String>)>,
+    /// `min_cell`, or `min_cell and having` where one comparison covers both.
+    pub reason: String,
+    /// The rule that the group did not meet, such as `COUNT(*) >= 11`.
+    pub rule: String,
+}
+
+/// Why there is no result.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResultError {
+    /// What was released is not what the plan says.
+    #[error(
+        "the released totals do not fit the plan: {what}; nothing was written, run the job again"
+    )]
+    Totals {
+        /// What does not fit.
+        what: String,
+    },
+    /// The job's own expressions fail on the released totals.
+    #[error(
+        "the job's SELECT fails on the released totals: {what}; guard the expression, for example with NULLIF(x, 0), and run the job again"
+    )]
+    Expression {
+        /// What the query engine says.
+        what: String,
+    },
+    /// The result cannot be stored.
+    #[error("{}: cannot be written: {source}; free space or name another directory; nothing partial was left there", path.display())]
+    Write {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+}
+
+impl ResultTable {
+    /// Number of rows.
+    #[must_use]
+    pub fn n_rows(&self) -> usize {
+        self.n_rows
+    }
+
+    /// The values of a column.
+    #[must_use]
+    pub fn values(&self, column: usize) -> &ArrayRef {
+        &self.values[column]
+    }
+}
+
+/// Builds the result from what was released to this receiver.
+///
+/// # Errors
+/// [`ResultError`] if the totals do not have the plan's shape or the job's expressions fail on them.
+pub async fn table(plan: &Plan, released: &Released) -> Result<ResultTable, ResultError> {
+    let cells = Cells::new(plan, released)?;
+    let batch = select(plan, cells.table()?).await?;
+    let mut values = Vec::with_capacity(plan.outputs.len());
+    for (column, found) in plan.outputs.iter().zip(batch.columns()) {
+        values.push(typed(found, column)?);
+    }
+    let (suppressed, mut notes) = held_back(plan, released);
+    notes.splice(0..0, plan.notes.iter().cloned());
+    Ok(ResultTable {
+        columns: plan.outputs.clone(),
+        values,
+        n_rows: batch.num_rows(),
+        suppressed,
+        n_used: cells.n_used(),
+        dropped: cells.dropped(),
+        notes,
+    })
+}
+
+/// Runs the plan's last query over the table `released`.
+async fn select(plan: &Plan, released: RecordBatch) -> Result<RecordBatch, ResultError> {
+    let failed = |e| ResultError::Expression {
+        what: SourceError::from_engine(e).to_string(),
+    };
+    let context = make_context(EngineConfig::default());
+    let table = MemTable::try_new(released.schema(), vec![vec![released]]).map_err(failed)?;
+    context
+        .register_table("released", std::sync::Arc::new(table))
+        .map_err(failed)?;
+    let reading_only = SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false);
+    let query = context
+        .sql_with_options(&plan.final_sql, reading_only)
+        .await
+        .map_err(failed)?;
+    let schema = query.schema().inner().clone();
+    let names = schema.fields().iter().map(|f| f.name());
+    if !names.eq(plan.outputs.iter().map(|o| &o.name)) {
+        return Err(totals("the last query has other columns than the plan"));
+    }
+    let batches = query.collect().await.map_err(failed)?;
+    concat_batches(&schema, &batches).map_err(|e| failed(e.into()))
+}
+
+/// The column as the type that the plan says.
+fn typed(values: &ArrayRef, column: &OutputColumn) -> Result<ArrayRef, ResultError> {
+    let strict = CastOptions {
+        safe: false,
+        ..CastOptions::default()
+    };
+    cast_with_options(values, &arrow_type(column.kind), &strict).map_err(|_| {
+        totals(format!(
+            "column {} has another type than the plan says",
+            column.name
+        ))
+    })
+}
+
+/// The Arrow type of a column of released totals or of the result.
+pub(crate) fn arrow_type(kind: ValueKind) -> DataType {
+    match kind {
+        ValueKind::Bool => DataType::Boolean,
+        ValueKind::Int => DataType::Int64,
+        ValueKind::Decimal { precision, scale } if precision <= 38 => {
+            DataType::Decimal128(precision, scale)
+        }
+        ValueKind::Decimal { precision, scale } => DataType::Decimal256(precision, scale),
+        ValueKind::Float => DataType::Float64,
+        ValueKind::Text => DataType::Utf8View,
+        ValueKind::Date => DataType::Date32,
+    }
+}
+
+/// The groups that the minimum held back, and notes on what is not listed one by one.
+///
+/// A group that could only have failed HAVING is not there, as in plain SQL. Where one comparison covers HAVING
+/// and the minimum, which of them it failed is known to nobody.
+fn held_back(plan: &Plan, released: &Released) -> (Vec<Suppressed>, Vec<String>) {
+    let checks = &plan.shape.checks;
+    let mut notes = Vec::new();
+    if !checks.iter().any(|c| c.reason.contains("min_cell")) {
+        return (Vec::new(), notes);
+    }
+    let reason = joined(checks, |c| &c.reason, " and ");
+    let rule = joined(checks, |c| &c.rule, " AND ");
+    let (mut listed, mut n_other, mut n_more) = (Vec::new(), 0u64, 0u64);
+    let held = (0..plan.shape.cells).filter(|&cell| !released.ok[cell]);
+    for cell in held {
+        let slots = slots_of(plan, cell);
+        let in_domain = plan
+            .keys
+            .iter()
+            .zip(&slots)
+            .all(|(key, &slot)| slot < key.domain.len());
+        if !in_domain {
+            n_other += 1;
+        } else if listed.len() == MAX_LISTED {
+            n_more += 1;
+        } else {
+            let keys = plan.keys.iter().zip(&slots);
+            let group = keys
+                .map(|(k, &slot)| (k.name.clone(), k.kind, k.domain[slot].clone()))
+                .collect();
+            listed.push(Suppressed {
+                group,
+                reason: reason.clone(),
+                rule: rule.clone(),
+            });
+        }
+    }
+    if !listed.is_empty() {
+        notes.push(format!("a suppressed group is one that does not meet {rule}; it may also be empty, and nobody knows which"));
+    }
+    if n_more > 0 {
+        notes.push(format!(
+            "{n_more} more groups are suppressed by the same rule and not listed"
+        ));
+    }
+    if n_other > 0 {
+        notes.push(format!("{n_other} groups with a value outside the agreed categories do not meet {rule} or are empty, and are not listed"));
+    }
+    (listed, notes)
+}
+
+fn joined(checks: &[CellCheck], part: impl Fn(&CellCheck) -> &String, by: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for check in checks {
+        for word in part(check).split(by) {
+            if !parts.contains(&word) {
+                parts.push(word);
+            }
+        }
+    }
+    parts.join(by)
+}
+
+/// The slot of each key in a cell: mixed radix, key 0 the most significant.
+fn slots_of(plan: &Plan, mut cell: usize) -> Vec<usize> {
+    let mut slots = vec![0; plan.keys.len()];
+    for (slot, key) in slots.iter_mut().zip(&plan.keys).rev() {
+        *slot = cell % key.n_slots();
+        cell /= key.n_slots();
+    }
+    slots
+}
+
+fn totals(what: impl Into<String>) -> ResultError {
+    ResultError::Totals { what: what.into() }
+}

@@ -1,0 +1,251 @@
+//! The table `released`: one row for each released group.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, Decimal128Array, Decimal256Array, Float64Array, Int64Array, RecordBatch,
+    RecordBatchOptions, StringArray,
+};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{Field, Schema, i256};
+use protocols::aggregate::Released;
+
+use super::moments::{Moments, Unit};
+use super::{ResultError, arrow_type, slots_of, totals};
+use crate::plan::{
+    Measure, MeasureKind, Plan, Released as Value, ReleasedColumn, RingWidth, Slot, ValueKind,
+};
+
+/// Released totals by group, empty groups left out.
+pub(super) struct Cells<'a> {
+    plan: &'a Plan,
+    released: &'a Released,
+    /// The groups: number of the cell, and its place among the released ones.
+    groups: Vec<(usize, usize)>,
+}
+
+impl<'a> Cells<'a> {
+    pub(super) fn new(plan: &'a Plan, released: &'a Released) -> Result<Self, ResultError> {
+        let shape = &plan.shape;
+        let n_released = released.ok.iter().filter(|&&ok| ok).count();
+        let narrow = released.narrow.iter().all(|c| c.len() == n_released);
+        let wide = released.wide.iter().all(|c| c.len() == n_released);
+        let has_shape = released.ok.len() == shape.cells
+            && (released.narrow.len(), released.wide.len()) == (shape.narrow, shape.wide);
+        if !(narrow && wide && has_shape) || shape.narrow == 0 {
+            return Err(totals("another number of columns or groups"));
+        }
+        let rows = &released.narrow[0];
+        let open = (0..shape.cells)
+            .filter(|&cell| released.ok[cell])
+            .enumerate();
+        // GROUP BY has no group without rows; without GROUP BY there is always one row.
+        let groups = open
+            .filter(|&(place, _)| rows[place] > 0 || plan.keys.is_empty())
+            .map(|(place, cell)| (cell, place))
+            .collect();
+        let cells = Self {
+            plan,
+            released,
+            groups,
+        };
+        cells.check()?;
+        Ok(cells)
+    }
+
+    /// Totals that no rows can have come from a fault or a party that does not keep to the protocol.
+    fn check(&self) -> Result<(), ResultError> {
+        for measure in &self.plan.measures {
+            for &(_, place) in &self.groups {
+                if self.count(measure, place) > self.released.narrow[0][place] {
+                    return Err(totals(format!(
+                        "more values of {} than rows",
+                        measure.label
+                    )));
+                }
+                let needs_squares = measure.sum.is_some() && measure.sum_sq.is_some();
+                if needs_squares && !self.moments(measure, place).is_possible() {
+                    return Err(totals(format!(
+                        "the totals of {} contradict each other",
+                        measure.label
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows in the released groups.
+    pub(super) fn n_used(&self) -> u64 {
+        self.groups
+            .iter()
+            .map(|&(_, place)| self.released.narrow[0][place])
+            .sum()
+    }
+
+    /// For each aggregated argument, the rows of the released groups in which it was NULL.
+    pub(super) fn dropped(&self) -> BTreeMap<String, u64> {
+        let nulls = |measure: &Measure| {
+            let counted = self
+                .groups
+                .iter()
+                .map(|&(_, place)| self.count(measure, place))
+                .sum::<u64>();
+            self.n_used() - counted
+        };
+        self.plan
+            .measures
+            .iter()
+            .map(|m| (m.label.clone(), nulls(m)))
+            .collect()
+    }
+
+    pub(super) fn table(&self) -> Result<RecordBatch, ResultError> {
+        let mut fields = Vec::new();
+        let mut arrays = Vec::new();
+        for column in &self.plan.released {
+            fields.push(Field::new(&column.name, arrow_type(column.kind), true));
+            arrays.push(self.column(column)?);
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(self.groups.len()));
+        RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options)
+            .map_err(|_| totals("a column has another type than the plan says"))
+    }
+
+    fn column(&self, column: &ReleasedColumn) -> Result<ArrayRef, ResultError> {
+        let floats = |value: &dyn Fn(&Moments) -> Option<f64>, measure: usize| -> ArrayRef {
+            let measure = &self.plan.measures[measure];
+            let groups = self.groups.iter();
+            let values = groups.map(|&(_, place)| value(&self.moments(measure, place)));
+            Arc::new(values.collect::<Float64Array>())
+        };
+        match column.value {
+            Value::Key(key) => self.key(key, column.kind),
+            Value::Ordinal(key) => {
+                let slots = self
+                    .groups
+                    .iter()
+                    .map(|&(cell, _)| slots_of(self.plan, cell)[key] as i64);
+                Ok(Arc::new(Int64Array::from_iter_values(slots)))
+            }
+            Value::Rows => {
+                self.integers(column, |place| Some(self.released.narrow[0][place].into()))
+            }
+            Value::Count(measure) => {
+                let measure = &self.plan.measures[measure];
+                self.integers(column, |place| Some(self.count(measure, place).into()))
+            }
+            Value::Sum(measure) if column.kind == ValueKind::Float => {
+                Ok(floats(&Moments::float_sum, measure))
+            }
+            Value::Sum(measure) => {
+                let measure = &self.plan.measures[measure];
+                let sum = |place| {
+                    (self.count(measure, place) > 0).then(|| self.total(measure.sum, place))
+                };
+                self.integers(column, sum)
+            }
+            Value::Avg(measure) => Ok(floats(&Moments::mean, measure)),
+            Value::Var { measure, sample } => Ok(floats(&|m| m.variance(sample), measure)),
+            Value::StdDev { measure, sample } => Ok(floats(&|m| m.deviation(sample), measure)),
+        }
+    }
+
+    /// Whole numbers, or decimals whose unscaled integers these are.
+    fn integers(
+        &self,
+        column: &ReleasedColumn,
+        value: impl Fn(usize) -> Option<i128>,
+    ) -> Result<ArrayRef, ResultError> {
+        let values = self.groups.iter().map(|&(_, place)| value(place));
+        let too_wide = || totals(format!("a value of {} does not fit its type", column.name));
+        match column.kind {
+            ValueKind::Int => {
+                let narrow = values.map(|v| v.map(i64::try_from).transpose());
+                let array = narrow
+                    .collect::<Result<Int64Array, _>>()
+                    .map_err(|_| too_wide())?;
+                Ok(Arc::new(array))
+            }
+            ValueKind::Decimal { precision, scale } if precision <= 38 => {
+                let array = values
+                    .collect::<Decimal128Array>()
+                    .with_precision_and_scale(precision, scale);
+                let array = array.map_err(|_| too_wide())?;
+                array
+                    .validate_decimal_precision(precision)
+                    .map_err(|_| too_wide())?;
+                Ok(Arc::new(array))
+            }
+            ValueKind::Decimal { precision, scale } => {
+                let wide = values
+                    .map(|v| v.map(i256::from_i128))
+                    .collect::<Decimal256Array>();
+                let array = wide
+                    .with_precision_and_scale(precision, scale)
+                    .map_err(|_| too_wide())?;
+                Ok(Arc::new(array))
+            }
+            _ => Err(totals(format!("{} is not a number", column.name))),
+        }
+    }
+
+    /// A key's values, from the texts of its slots.
+    fn key(&self, key: usize, kind: ValueKind) -> Result<ArrayRef, ResultError> {
+        let index = key;
+        let key = &self.plan.keys[key];
+        let text =
+            |&(cell, _): &(usize, usize)| match key.domain.get(slots_of(self.plan, cell)[index]) {
+                Some(text) => text.as_deref(),
+                None => Some(key.other_label.as_str()),
+            };
+        let texts = self.groups.iter().map(text).collect::<StringArray>();
+        let strict = CastOptions {
+            safe: false,
+            ..CastOptions::default()
+        };
+        cast_with_options(&texts, &arrow_type(kind), &strict)
+            .map_err(|_| totals(format!("the groups of {} are not of its type", key.name)))
+    }
+
+    fn count(&self, measure: &Measure, place: usize) -> u64 {
+        self.released.narrow[measure.count][place]
+    }
+
+    /// A total in two's complement.
+    fn total(&self, slot: Option<Slot>, place: usize) -> i128 {
+        match slot {
+            None => 0,
+            Some(Slot {
+                ring: RingWidth::Narrow,
+                index,
+                ..
+            }) => i128::from(self.released.narrow[index][place] as i64),
+            Some(Slot {
+                ring: RingWidth::Wide,
+                index,
+                ..
+            }) => self.released.wide[index][place] as i128,
+        }
+    }
+
+    fn moments(&self, measure: &Measure, place: usize) -> Moments {
+        let frac_bits = |slot: Option<Slot>| slot.map_or(0, |s| s.frac_bits);
+        let unit = match measure.kind {
+            MeasureKind::Exact { scale } => Unit::Decimal {
+                scale: scale.unsigned_abs().into(),
+            },
+            MeasureKind::Float | MeasureKind::Counted => Unit::Binary {
+                sum: frac_bits(measure.sum),
+                squares: frac_bits(measure.sum_sq),
+            },
+        };
+        Moments {
+            n: self.count(measure, place),
+            sum: self.total(measure.sum, place),
+            squares: self.total(measure.sum_sq, place),
+            unit,
+        }
+    }
+}
