@@ -22,6 +22,7 @@ use crate::party::Seat;
 use crate::security::{Adversary, Collusion, Learns, Security};
 use crate::session::Session;
 use engine::bits;
+use engine::ring::Ring;
 use engine::share::Share;
 use engine::share::boolean::BitShare;
 use shape::lanes_for;
@@ -89,14 +90,9 @@ async fn compare_counts(
 ) -> Result<Vec<bool>, ProtocolError> {
     // Each check's cells fill whole words, so that the checks' bits come apart without shifting.
     let n_lanes = lanes_for(shape.cells);
-    let mut counts = Vec::with_capacity(shape.checks.len() * n_lanes);
-    let mut thresholds = Vec::with_capacity(counts.capacity());
-    for (i, check) in shape.checks.iter().enumerate() {
-        counts.extend_from_slice(&input.narrow[check.column]);
-        counts.resize((i + 1) * n_lanes, 0);
-        thresholds.resize((i + 1) * n_lanes, check.at_least);
-    }
-    let counts = Share::new(counts);
+    let counts = checked_counts(input, shape, n_lanes);
+    let of_check = |check: &Check| vec![check.at_least; n_lanes];
+    let thresholds: Vec<u64> = shape.checks.iter().flat_map(of_check).collect();
     let bound_bits = shape.bound_bits();
     let at_least = compare::at_least(session, &counts, &thresholds, bound_bits, &mut stock).await?;
     let ok = all_of(session, at_least, shape, &mut stock).await?;
@@ -139,17 +135,14 @@ async fn open_counts(
 ) -> Result<Vec<bool>, ProtocolError> {
     let disclosure = disclosure.for_counts(session)?;
     let receivers = disclosure.receivers().to_vec();
-    let counts = shape
-        .checks
-        .iter()
-        .flat_map(|check| &input.narrow[check.column])
-        .copied();
     let values = Values {
-        narrow: Share::new(counts.collect()),
+        narrow: checked_counts(input, shape, shape.cells),
         wide: Share::zero(0),
     };
     let revealed = reveal(session, values, &receivers, disclosure).await?;
-    let counts = revealed.map(|r| r.narrow).unwrap_or_default();
+    let counts = revealed
+        .expect("every computing seat receives the counts")
+        .narrow;
     let holds = |cell: usize| {
         let of_check =
             |(i, check): (usize, &Check)| counts[i * shape.cells + cell] >= check.at_least;
@@ -158,18 +151,31 @@ async fn open_counts(
     Ok((0..shape.cells).map(holds).collect())
 }
 
+/// This seat's shares of the counts of every check, each filled up with zeros to `n_lanes`.
+fn checked_counts(input: &LocalTotals, shape: &ReleaseShape, n_lanes: usize) -> Share<u64> {
+    let mut counts = Vec::with_capacity(shape.checks.len() * n_lanes);
+    for (i, check) in shape.checks.iter().enumerate() {
+        counts.extend_from_slice(&input.narrow[check.column]);
+        counts.resize((i + 1) * n_lanes, 0);
+    }
+    Share::new(counts)
+}
+
 /// This seat's shares of all columns, cells that are not released left out.
 fn chosen_cells(input: &LocalTotals, ok: &[bool]) -> Values {
-    fn chosen<R: Copy>(columns: &[Vec<R>], ok: &[bool]) -> Vec<R> {
-        let cells = columns.iter().flat_map(|column| column.iter().zip(ok));
-        cells
-            .filter(|(_, ok)| **ok)
-            .map(|(value, _)| *value)
-            .collect()
+    fn chosen<R: Ring>(columns: &[Vec<R>], ok: &[bool]) -> Share<R> {
+        let n_chosen = ok.iter().filter(|ok| **ok).count();
+        // Of its final size from the start: a vector that grows leaves copies behind.
+        let mut values = Vec::with_capacity(columns.len() * n_chosen);
+        for column in columns {
+            let cells = column.iter().zip(ok).filter(|(_, ok)| **ok);
+            values.extend(cells.map(|(value, _)| *value));
+        }
+        Share::new(values)
     }
     Values {
-        narrow: Share::new(chosen(&input.narrow, ok)),
-        wide: Share::new(chosen(&input.wide, ok)),
+        narrow: chosen(&input.narrow, ok),
+        wide: chosen(&input.wide, ok),
     }
 }
 

@@ -209,7 +209,7 @@ impl Stock {
 /// # Output    a stock of exactly these needs, in whole words
 /// # Cost      [`cost`]; nothing if nothing is needed
 /// # Security  that of the source: a dealer is trusted not to collude, see [`dealer`]; oblivious
-///             transfer trusts nobody, and is computational and semi-honest
+///   transfer trusts nobody, and is computational and semi-honest
 /// # Errors    the source's own
 pub async fn preprocess(
     session: &mut Session,

@@ -31,7 +31,8 @@ pub type LinkHalves = (Box<dyn Outlet>, Box<dyn Inlet>);
 
 /// One seat's way to all its peers.
 ///
-/// When a network is dropped, every peer that waits for it gets [`LinkError::Closed`].
+/// When a network is dropped, peers receive what was already sent to them, and then
+/// [`LinkError::Closed`].
 pub trait Network: Send + Sync {
     /// Opens the link to `peer` for `path`. Each side opens it for itself, and once.
     ///
@@ -52,13 +53,16 @@ impl<N: Network + ?Sized> Network for Arc<N> {
 }
 
 /// The sending half of a link.
+///
+/// Dropping it ends the stream, and what was sent before still arrives: a seat that has sent its
+/// last message and is done must not take that message with it.
 pub trait Outlet: Send {
     /// Sends one frame. Waits while the peer does not read; returns when the frame is on its way,
     /// not when it has arrived. Frames arrive in the order of sending.
     fn send<'a>(&'a mut self, frame: Frame) -> BoxFuture<'a, Result<(), LinkError>>;
 }
 
-/// The receiving half of a link. What was sent before the peer closed can still be received.
+/// The receiving half of a link.
 pub trait Inlet: Send {
     /// Receives the next frame, whose kind and exact length the caller knows.
     ///

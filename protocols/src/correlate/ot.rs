@@ -230,14 +230,14 @@ impl OwnBits {
 /// # Inputs    `needs`: the same at all seats
 /// # Output    a stock of exactly these needs, in whole words
 /// # Cost      [`cost`]: 1 + 1 round for 2^20 triples and 2 seats, 1 + 2 for more seats; to each
-///             other seat 11 296 bytes once, and 31 bits for each triple (33 for more seats)
+///   other seat 11 296 bytes once, and 31 bits for each triple (33 for more seats)
 /// # Security  semi-honest, all but one seat may be corrupt; computational: Diffie–Hellman on
-///             ristretto255, AES-128, BLAKE3. Reveals the needs
+///   ristretto255, AES-128, BLAKE3. Reveals the needs
 /// # Errors    [`ProtocolError::Link`]; [`ProtocolError::PeerMisbehaved`] (length, or a string that
-///             is no group element); [`ProtocolError::OverBudget`] over 2^40 triples, and
-///             [`ProtocolError::InvalidInput`] at a dealer, before anything is sent
+///   is no group element); [`ProtocolError::OverBudget`] over 2^40 triples, and
+///   [`ProtocolError::InvalidInput`] at a dealer, before anything is sent
 /// # Source    base OT: Masny–Rindal, 2019/706; extension: Roy, 2022/192, k = 4; triples:
-///             Goldreich–Micali–Wigderson, STOC '87. Differs: see [`engine::ot`]
+///   Goldreich–Micali–Wigderson, STOC '87. Differs: see [`engine::ot`]
 pub(super) async fn generate(session: &mut Session, needs: &Needs) -> Result<Stock, ProtocolError> {
     if session.dealer() == Some(session.seat()) {
         return Err(ProtocolError::InvalidInput {
