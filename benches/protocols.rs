@@ -1,0 +1,262 @@
+//! Protocols on a network in memory, without sockets.
+//!
+//! Identifiers are `protocols/operation/parameters`. `one-party` runs a single seat against the
+//! recorded messages of the others: that is what a party's machine does, and a small machine can
+//! measure it without sharing its cores among all parties. `all-parties` runs every seat on one
+//! thread. Network time is not in here: `Cost::time_on` computes it.
+//!
+//! Vectors come in the sizes of `kernels`. Releases are tables of one count, three narrow and four
+//! wide columns (96 bytes a cell) among three holders; with `compare` the counts are compared on
+//! shares and a dealer makes the triples. All seeds derive from [`SEED`].
+
+use criterion::measurement::WallTime;
+use criterion::{
+    BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main,
+};
+use engine::prg::{Prg, Seed};
+use engine::ring::Ring;
+use engine::share::Share;
+use protocols::aggregate::{self, CellRule, Check, LocalTotals, ReleaseShape, Released};
+use protocols::arith;
+use protocols::compute::Compute;
+use protocols::correlate::{self, Source, Stock, dealer};
+use protocols::disclose::Disclosure;
+use protocols::error::ProtocolError;
+use protocols::net::Network;
+use protocols::net::memory;
+use protocols::net::record::{Recorder, Replay, Transcript};
+use protocols::party::Seat;
+use protocols::session::{Session, SessionConfig, insecure_configs};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The one seed of this suite.
+const SEED: [u8; 32] = *b"entente benches: protocols, seed";
+
+/// Name and bytes of a vector.
+const SIZES: [(&str, usize); 3] = [("l2", 256 << 10), ("ram", 64 << 20), ("large", 256 << 20)];
+
+/// Holders of the releases.
+const N_HOLDERS: usize = 3;
+
+fn group<'a>(criterion: &'a mut Criterion, name: &str) -> BenchmarkGroup<'a, WallTime> {
+    let mut group = criterion.benchmark_group(name);
+    group
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(300));
+    group.measurement_time(Duration::from_secs(2));
+    group
+}
+
+fn vector<R: Ring>(n_items: usize, stream: u64) -> Vec<R> {
+    let mut values = vec![R::ZERO; n_items];
+    Prg::new(&Seed::from_bytes(SEED), stream).fill_ring(&mut values);
+    values
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.expect("a runtime").block_on(future)
+}
+
+fn configs(networks: Vec<impl Network + 'static>, has_dealer: bool) -> Vec<SessionConfig> {
+    insecure_configs(
+        &Seed::from_bytes(SEED),
+        networks,
+        has_dealer,
+        Compute::Inline,
+    )
+}
+
+/// Seat 0 of a session of `n_seats`, whose peers are a transcript.
+fn alone(transcript: &Transcript, n_seats: usize, has_dealer: bool) -> Session {
+    let networks = (0..n_seats).map(|_| Replay::new(transcript)).collect();
+    Session::new(configs(networks, has_dealer).swap_remove(0))
+}
+
+/// Runs all seats on one thread, each from what was prepared for it. Returns what seat 0 got.
+fn together<P, T, F>(seats: Vec<P>, protocol: impl Fn(P) -> F) -> T
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, ProtocolError>> + Send + 'static,
+{
+    block_on(async {
+        let tasks: Vec<_> = seats
+            .into_iter()
+            .map(|seat| tokio::spawn(protocol(seat)))
+            .collect();
+        let mut results = Vec::new();
+        for task in tasks {
+            results.push(task.await.expect("no panic").expect("a result"));
+        }
+        results.swap_remove(0)
+    })
+}
+
+fn sessions(n_seats: usize, has_dealer: bool) -> Vec<Session> {
+    configs(memory::network(n_seats), has_dealer)
+        .into_iter()
+        .map(Session::new)
+        .collect()
+}
+
+/// Runs every seat and returns seat 0's transcript.
+fn recorded<T, F>(n_seats: usize, has_dealer: bool, protocol: impl Fn(Session) -> F) -> Transcript
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, ProtocolError>> + Send + 'static,
+{
+    let recorders = memory::network(n_seats)
+        .into_iter()
+        .map(|n| Recorder::new(Arc::new(n)));
+    let (networks, logs): (Vec<_>, Vec<_>) = recorders.unzip();
+    let sessions = configs(networks, has_dealer)
+        .into_iter()
+        .map(Session::new)
+        .collect();
+    together(sessions, protocol);
+    logs[0].transcript()
+}
+
+/// Sharing a vector of one's own among three seats. Nothing is sent.
+fn share(criterion: &mut Criterion) {
+    let mut group = group(criterion, "protocols/share");
+    for (size, bytes) in SIZES {
+        let values: Vec<u64> = vector(bytes / 8, 0);
+        let mut session = alone(&Transcript::new(), 3, false);
+        group.throughput(Throughput::Bytes(bytes as u64));
+        group.bench_function(format!("u64-3-seats/one-party/{size}"), |bench| {
+            bench.iter_batched(
+                || values.clone(),
+                |own| block_on(arith::input(&mut session, Seat(0), Some(own), values.len())),
+                BatchSize::PerIteration,
+            );
+        });
+    }
+}
+
+/// A session of two, each with a share of a vector of this many bytes.
+fn with_shares(sessions: Vec<Session>, bytes: usize) -> Vec<(Session, Share<u64>)> {
+    let share = |seat: Seat| Share::new(vector(bytes / 8, u64::from(seat.0)));
+    sessions
+        .into_iter()
+        .map(|s| (share(s.seat()), s))
+        .map(|(share, s)| (s, share))
+        .collect()
+}
+
+/// Opening a vector of this many bytes between two seats.
+fn open(criterion: &mut Criterion) {
+    let mut group = group(criterion, "protocols/open");
+    for (size, bytes) in SIZES {
+        group.throughput(Throughput::Bytes(bytes as u64));
+        let open = async |(mut session, share): (Session, Share<u64>)| {
+            arith::open(&mut session, share).await
+        };
+        group.bench_function(format!("u64-2-seats/all-parties/{size}"), |bench| {
+            bench.iter_batched(
+                || with_shares(sessions(2, false), bytes),
+                |seats| together(seats, open),
+                BatchSize::PerIteration,
+            );
+        });
+        let transcript = recorded(2, false, |session: Session| {
+            let (session, share) = with_shares(vec![session], bytes).swap_remove(0);
+            open((session, share))
+        });
+        group.bench_function(format!("u64-2-seats/one-party/{size}"), |bench| {
+            bench.iter_batched(
+                || with_shares(vec![alone(&transcript, 2, false)], bytes),
+                |mut seat| block_on(open(seat.swap_remove(0))),
+                BatchSize::PerIteration,
+            );
+        });
+    }
+}
+
+fn release_shape(cells: usize, mode: CellRule) -> ReleaseShape {
+    let check = Check {
+        column: 0,
+        at_least: 11,
+        bound_bits: 21,
+    };
+    ReleaseShape {
+        cells,
+        narrow: 4,
+        wide: 4,
+        checks: if mode == CellRule::Compare {
+            vec![check]
+        } else {
+            vec![]
+        },
+        receivers: vec![Seat(0)],
+        mode,
+    }
+}
+
+/// Counts from 0 to 7 a holder, so that about half of the cells pass.
+fn totals(shape: &ReleaseShape, seat: Seat) -> LocalTotals {
+    let column = |c: usize| 8 * u64::from(seat.0) + c as u64;
+    let mut narrow: Vec<Vec<u64>> = (0..shape.narrow)
+        .map(|c| vector(shape.cells, column(c)))
+        .collect();
+    for count in &mut narrow[0] {
+        *count %= 8;
+    }
+    let wide = (0..shape.wide)
+        .map(|c| vector(shape.cells, 100 + column(c)))
+        .collect();
+    LocalTotals { narrow, wide }
+}
+
+/// Preparation and release at a holder, or dealing.
+async fn release_at(
+    mut session: Session,
+    shape: ReleaseShape,
+    input: Option<LocalTotals>,
+) -> Result<Option<Released>, ProtocolError> {
+    let needs = aggregate::needs(&shape, N_HOLDERS);
+    let Some(input) = input else {
+        return dealer::serve(&mut session, &needs).await.map(|()| None);
+    };
+    let stock = match session.dealer() {
+        Some(seat) => correlate::preprocess(&mut session, &Source::Dealer { seat }, &needs).await?,
+        None => Stock::empty(),
+    };
+    let disclosure = Disclosure::approved(shape.receivers.clone(), false);
+    aggregate::release(&mut session, input, &shape, stock, disclosure).await
+}
+
+fn release(criterion: &mut Criterion) {
+    let mut group = group(criterion, "protocols/release");
+    for (name, mode) in [("sum", CellRule::None), ("compare", CellRule::Compare)] {
+        for cells in [20, 10_000, 1_000_000] {
+            let shape = release_shape(cells, mode);
+            let has_dealer = mode == CellRule::Compare;
+            let n_seats = N_HOLDERS + usize::from(has_dealer);
+            group.throughput(Throughput::Elements(cells as u64));
+            let run = |session: Session| {
+                let seat = session.seat();
+                let input = (seat.index() < N_HOLDERS).then(|| totals(&shape, seat));
+                release_at(session, shape.clone(), input)
+            };
+            let transcript = recorded(n_seats, has_dealer, run);
+            group.bench_function(format!("{name}-3-seats/one-party/{cells}"), |bench| {
+                bench.iter_batched(
+                    || {
+                        (
+                            alone(&transcript, n_seats, has_dealer),
+                            totals(&shape, Seat(0)),
+                        )
+                    },
+                    |(session, input)| block_on(release_at(session, shape.clone(), Some(input))),
+                    BatchSize::PerIteration,
+                );
+            });
+        }
+    }
+}
+
+criterion_group!(benches, share, open, release);
+criterion_main!(benches);
