@@ -115,6 +115,13 @@ impl Registry {
         present
     }
 
+    /// Forgets all connections. They hold the endpoint, and the endpoint's TLS settings hold the registry.
+    pub fn clear(&self) {
+        self.lock()
+            .values_mut()
+            .for_each(|member| member.session = None);
+    }
+
     /// Is the party connected?
     pub fn is_online(&self, name: &PartyName) -> bool {
         self.lock()

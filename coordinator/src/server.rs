@@ -141,7 +141,8 @@ impl Server {
         .await?;
         let mut quic = tls::server_config(&config.identity, Arc::clone(&registry) as _);
         quic.transport_config(Arc::new(tls::coordinator_transport()));
-        let endpoint = tls::endpoint(config.listen, Some(quic))?;
+        let settings = tls::restartable_endpoint_config(&config.identity);
+        let endpoint = tls::endpoint_with(settings, config.listen, Some(quic))?;
         let address = endpoint.local_addr().map_err(|error| EndpointError {
             address: config.listen,
             error,
@@ -202,6 +203,7 @@ impl Server {
             CloseCode::ShuttingDown.reason().as_bytes(),
         );
         tasks.shutdown().await;
+        self.shared.registry.clear();
         drop(self.shared);
         // The book ends when the last handle is gone; waiting for it closes the journal in order.
         let _ = book.await;
@@ -305,20 +307,25 @@ async fn serve(incoming: quinn::Incoming, shared: Arc<Shared>) {
         code = read_requests(reader, &shared, &name, id) => code,
         code = accept_legs(&connection, &shared, &name) => code,
     };
+    // Why it ended, if the agent ended it. Closing it here would hide that.
+    let reason = connection.close_reason();
     code.close(&connection);
-    leave(&shared, &name, id, &connection).await;
+    match &reason {
+        Some(error) => {
+            tracing::info!(party = %safe(&name), why = %safe(&Trouble::of(error)), "disconnected")
+        }
+        None => tracing::warn!(party = %safe(&name), why = code.reason(), "connection closed"),
+    }
+    leave(&shared, &name, id, reason.as_ref().map(Trouble::of)).await;
 }
 
-async fn leave(shared: &Shared, name: &PartyName, id: u64, connection: &quinn::Connection) {
+async fn leave(shared: &Shared, name: &PartyName, id: u64, trouble: Option<Trouble>) {
     shared.registry.leave(name, id);
-    let reason = connection.close_reason();
-    let trouble = reason.as_ref().map_or(Trouble::ClosedHere, Trouble::of);
-    tracing::info!(party = %safe(name), why = %safe(&trouble), "disconnected");
     if shared.registry.is_online(name) {
         return;
     }
     let goodbye =
-        matches!(trouble, Trouble::Closed { code, .. } if code == CloseCode::Goodbye as u64);
+        matches!(trouble, Some(Trouble::Closed { code, .. }) if code == CloseCode::Goodbye as u64);
     shared.registry.broadcast(
         &Event::PartyDown {
             party: name.clone(),

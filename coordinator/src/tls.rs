@@ -17,14 +17,16 @@ mod pins;
 mod verify;
 mod transport;
 mod trouble;
+mod reset;
 
 pub use fingerprint::Fingerprint;
 pub use identity::{Identity, IdentityError};
 pub use pins::{Pin, Pins, PinsError};
-pub(crate) use transport::coordinator_transport;
+pub(crate) use reset::restartable_endpoint_config;
 pub use transport::{
     ALPN, EndpointError, SERVER_NAME, client_config, endpoint, endpoint_config, server_config,
     transport_config,
 };
+pub(crate) use transport::{coordinator_transport, endpoint_with};
 pub use trouble::Trouble;
 pub use verify::{Admit, Expect, Refusal, peer_fingerprint};

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::RngExt as _;
+use rand::TryRng as _;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -71,8 +71,9 @@ impl Task {
             _ = stopped.wait_for(|stop| *stop) => {}
         }
         self.link.send_replace(Link::Closed);
-        self.connection.send_replace(None);
+        // Before the last handle of the connection is dropped, which would close it without a word.
         endpoints.close().await;
+        self.connection.send_replace(None);
     }
 
     /// Dials for ever. Ends when nobody can ask any more.
@@ -101,8 +102,7 @@ impl Task {
                 pause = LONGEST_PAUSE;
             }
             // Spread out, so that a hundred agents do not all come back in the same millisecond after a restart.
-            let spread = rand::rng().random_range(0.8..1.2);
-            sleep(pause.mul_f64(spread)).await;
+            sleep(pause + pause.mul_f64(jitter())).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
@@ -230,6 +230,12 @@ impl Task {
                 .retain(|_, pending| !pending.reply.is_closed());
         }
     }
+}
+
+/// Between 0 and ¼. No secret: only the agents of a consortium should draw differently.
+fn jitter() -> f64 {
+    let draw = rand::rngs::SysRng.try_next_u32().unwrap_or(0);
+    f64::from(draw) / f64::from(u32::MAX) / 4.0
 }
 
 impl Unanswered {

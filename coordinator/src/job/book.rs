@@ -3,6 +3,8 @@
 //! One task owns the journal and the open jobs. A request that is dropped half-way (its connection died) therefore cannot
 //! leave the book in another state than the journal.
 
+mod requests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -12,12 +14,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::state::{Effect, Event as Fact, Job, step};
-use super::{JobState, JobView, Outcome, StopReason};
+use super::{JobState, Outcome, StopReason};
 use crate::clock::Clock;
-use crate::contract::{Acceptance, CatalogueDoc, Contract, JobId, PartyName, Rejection, Signed};
-use crate::control::{
-    Answer, Call, CallError, CatalogueId, DirectoryEntry, Event, JobCount, Start,
-};
+use crate::contract::{JobId, PartyName};
+use crate::control::{Answer, Call, CallError, CatalogueId, Event, Start};
 use crate::journal::{Evidence, JobRecord, Journal, JournalError};
 use crate::logsafe::safe;
 use crate::registry::Registry;
@@ -57,7 +57,9 @@ impl Default for BookLimits {
 
 /// Called at named points between a decision, its record and its effects, so that tests can kill the process there.
 #[derive(Clone, Default)]
-pub struct Probe(Option<Arc<dyn Fn(Point, &JobState) + Send + Sync>>);
+pub struct Probe(Option<Arc<ProbeFn>>);
+
+type ProbeFn = dyn Fn(Point, &JobState) + Send + Sync;
 
 /// Where a [`Probe`] is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -491,277 +493,6 @@ impl Book {
         }
         self.registry.send(party, &Event::Synchronised);
         Ok(())
-    }
-
-    async fn answer(&mut self, party: &PartyName, call: Call) -> Result<Answer, CallError> {
-        match call {
-            Call::PublishCatalogue(signed) => self.publish(party, signed).await,
-            Call::Directory => Ok(Answer::Directory(self.directory())),
-            Call::Catalogue { party } => Ok(Answer::Catalogue(
-                self.journal.catalogue(&party).await.map_err(storage)?,
-            )),
-            Call::Propose(signed) => self.propose(party, signed).await,
-            Call::Accept(signed) => self.accept(party, signed).await,
-            Call::Reject(signed) => self.reject(party, signed).await,
-            Call::Report { job_id, outcome } => self.report(party, job_id, outcome).await,
-            Call::Cancel { job_id } => {
-                self.record_of(party, &job_id).await?;
-                self.apply(
-                    &job_id,
-                    Fact::Cancelled { by: party.clone() },
-                    Evidence::Observed,
-                )
-                .await?;
-                self.state_of(party, &job_id).await
-            }
-            Call::Jobs => {
-                let jobs = self
-                    .journal
-                    .jobs_of(party, LIST_MAX, false)
-                    .await
-                    .map_err(storage)?;
-                Ok(Answer::Jobs(jobs.iter().map(JobRecord::summary).collect()))
-            }
-            Call::JobStatus { job_id } => {
-                let record = self.record_of(party, &job_id).await?;
-                Ok(Answer::Job(Box::new(JobView {
-                    contract: record.signed,
-                    state: record.state,
-                    acceptances: record.acceptances.into_values().collect(),
-                    rejection: record.rejection,
-                    outcomes: record.outcomes,
-                })))
-            }
-            Call::Addresses { job_id } => {
-                let record = self.record_of(party, &job_id).await?;
-                Ok(Answer::Addresses(self.addresses(&record)))
-            }
-        }
-    }
-
-    fn directory(&self) -> Vec<DirectoryEntry> {
-        let entry = |listed: crate::registry::Listed| DirectoryEntry {
-            fingerprint: listed.fingerprint,
-            online: listed.online,
-            reachable_at: listed.reachable_at,
-            catalogue: self.catalogues.get(&listed.name).copied(),
-            last_seen: self.last_seen.get(&listed.name).copied(),
-            name: listed.name,
-        };
-        self.registry.list().into_iter().map(entry).collect()
-    }
-
-    async fn publish(
-        &mut self,
-        party: &PartyName,
-        signed: Signed<CatalogueDoc>,
-    ) -> Result<Answer, CallError> {
-        let catalogue = signed.verify(&self.key_of(party)?)?;
-        if catalogue.party != *party {
-            return Err(CallError::NotYours);
-        }
-        let id = CatalogueId {
-            version: catalogue.version,
-            digest: signed.digest(),
-        };
-        match self.catalogues.get(party) {
-            Some(present) if *present == id => return Ok(Answer::Done),
-            Some(present) if present.version >= id.version => {
-                return Err(CallError::StaleCatalogue {
-                    published: present.version,
-                });
-            }
-            _ => {}
-        }
-        self.journal
-            .publish(&catalogue, &signed)
-            .await
-            .map_err(storage)?;
-        self.catalogues.insert(party.clone(), id);
-        Ok(Answer::Done)
-    }
-
-    async fn propose(
-        &mut self,
-        party: &PartyName,
-        signed: Signed<Contract>,
-    ) -> Result<Answer, CallError> {
-        let contract = signed.verify(&self.key_of(party)?)?;
-        if contract.proposer != *party {
-            return Err(CallError::NotYours);
-        }
-        let job_id = contract.job_id;
-        // A proposal that is repeated, by accident or by a replay, finds its job and changes nothing.
-        let known = match self.open.get(&job_id) {
-            Some(open) => Some(open.record.clone()),
-            None => self.journal.job(&job_id).await.map_err(storage)?,
-        };
-        if let Some(known) = known {
-            let same = known.signed.digest() == signed.digest();
-            return if same {
-                Ok(Answer::State(known.state))
-            } else {
-                Err(CallError::JobIdTaken)
-            };
-        }
-        let now = self.clock.now_unix_s();
-        if now > contract.not_after || contract.created > now + CLOCK_SKEW_S {
-            return Err(CallError::OutOfTime);
-        }
-        for p in &contract.parties {
-            if self.registry.fingerprint(&p.name) != Some(p.fingerprint) {
-                return Err(CallError::NotAMember {
-                    party: p.name.clone(),
-                });
-            }
-        }
-        self.check_quota(party, now).await?;
-        self.probe.at(Point::BeforeSave, &JobState::Proposed);
-        self.journal
-            .propose(&contract, &signed, now)
-            .await
-            .map_err(storage)?;
-        self.probe.at(Point::AfterSave, &JobState::Proposed);
-        tracing::info!(job = %safe(&job_id), proposer = %safe(party), parties = contract.parties.len(), "job proposed");
-        let record = JobRecord {
-            signed: signed.clone(),
-            state: JobState::Proposed,
-            acceptances: BTreeMap::new(),
-            rejection: None,
-            outcomes: BTreeMap::new(),
-            contract,
-        };
-        self.open.insert(
-            job_id,
-            Open {
-                job: Job::new(&record.contract),
-                record,
-            },
-        );
-        self.tell_all(&job_id, &Event::JobProposed(signed));
-        self.probe.at(Point::AfterEffects, &JobState::Proposed);
-        Ok(Answer::State(JobState::Proposed))
-    }
-
-    async fn check_quota(&mut self, party: &PartyName, now: u64) -> Result<(), CallError> {
-        let n_open = self
-            .open
-            .values()
-            .filter(|open| open.record.contract.proposer == *party)
-            .count();
-        if n_open >= self.limits.open_jobs_per_member as usize {
-            let limit = self.limits.open_jobs_per_member;
-            return Err(CallError::TooManyJobs {
-                limit,
-                what: JobCount::Open,
-            });
-        }
-        let since = now.saturating_sub(86_400);
-        if self
-            .journal
-            .n_proposed_since(party, since)
-            .await
-            .map_err(storage)?
-            >= self.limits.jobs_per_member_per_day
-        {
-            let limit = self.limits.jobs_per_member_per_day;
-            return Err(CallError::TooManyJobs {
-                limit,
-                what: JobCount::PerDay,
-            });
-        }
-        Ok(())
-    }
-
-    async fn accept(
-        &mut self,
-        party: &PartyName,
-        signed: Signed<Acceptance>,
-    ) -> Result<Answer, CallError> {
-        let acceptance = signed.verify(&self.key_of(party)?)?;
-        if acceptance.party != *party {
-            return Err(CallError::NotYours);
-        }
-        let record = self.record_of(party, &acceptance.job_id).await?;
-        if acceptance.contract != record.signed.digest() || acceptance.plan != record.contract.plan
-        {
-            return Err(CallError::OtherContract);
-        }
-        let fact = Fact::Accepted { by: party.clone() };
-        self.apply(
-            &acceptance.job_id,
-            fact,
-            Evidence::Acceptance(party.clone(), signed),
-        )
-        .await?;
-        self.state_of(party, &acceptance.job_id).await
-    }
-
-    async fn reject(
-        &mut self,
-        party: &PartyName,
-        signed: Signed<Rejection>,
-    ) -> Result<Answer, CallError> {
-        let rejection = signed.verify(&self.key_of(party)?)?;
-        if rejection.party != *party {
-            return Err(CallError::NotYours);
-        }
-        self.record_of(party, &rejection.job_id).await?;
-        let fact = Fact::Rejected { by: party.clone() };
-        self.apply(&rejection.job_id, fact, Evidence::Rejection(signed))
-            .await?;
-        self.state_of(party, &rejection.job_id).await
-    }
-
-    async fn report(
-        &mut self,
-        party: &PartyName,
-        job_id: JobId,
-        outcome: Outcome,
-    ) -> Result<Answer, CallError> {
-        self.record_of(party, &job_id).await?;
-        let by = party.clone();
-        let fact = match &outcome {
-            Outcome::Completed { receipt } if receipt.len() > Outcome::MAX_RECEIPT_BYTES => {
-                return Err(CallError::TooLong);
-            }
-            Outcome::Completed { .. } => Fact::Completed { by },
-            Outcome::Failed { class, culprit } => Fact::Failed {
-                by,
-                class: *class,
-                culprit: culprit.clone(),
-            },
-        };
-        self.apply(&job_id, fact, Evidence::Outcome(party.clone(), outcome))
-            .await?;
-        self.state_of(party, &job_id).await
-    }
-
-    /// The job, if this party takes part in it. To all others it does not exist.
-    async fn record_of(
-        &mut self,
-        party: &PartyName,
-        job_id: &JobId,
-    ) -> Result<JobRecord, CallError> {
-        let record = match self.open.get(job_id) {
-            Some(open) => Some(open.record.clone()),
-            None => self.journal.job(job_id).await.map_err(storage)?,
-        };
-        record
-            .filter(|record| record.contract.party(party).is_some())
-            .ok_or(CallError::UnknownJob)
-    }
-
-    async fn state_of(&mut self, party: &PartyName, job_id: &JobId) -> Result<Answer, CallError> {
-        Ok(Answer::State(self.record_of(party, job_id).await?.state))
-    }
-
-    fn key_of(&self, party: &PartyName) -> Result<crate::tls::Fingerprint, CallError> {
-        self.registry
-            .fingerprint(party)
-            .ok_or_else(|| CallError::NotAMember {
-                party: party.clone(),
-            })
     }
 }
 

@@ -230,6 +230,11 @@ impl Identity {
         u64::try_from(read.not_after).unwrap_or(0)
     }
 
+    /// A key for one purpose, the same whenever this identity is loaded.
+    pub(super) fn derive_key(&self, context: &str) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(blake3::derive_key(context, self.key.signing.as_bytes()))
+    }
+
     /// Key and certificate as rustls wants them.
     pub(super) fn certified_key(&self) -> Arc<rustls::sign::CertifiedKey> {
         let key: Arc<dyn rustls::sign::SigningKey> = Arc::clone(&self.key) as _;

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
+use quinn::congestion::CubicConfig;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{EndpointConfig, MtuDiscoveryConfig, TransportConfig, VarInt};
 use rustls::client::Resumption;
@@ -24,6 +25,9 @@ pub const SERVER_NAME: &str = "entente";
 /// The largest UDP payload that path discovery tries. With segmentation offload ten of these must fit in 64 KiB, which is why
 /// it is not larger; on Ethernet discovery stops at 1452.
 const UDP_PAYLOAD_MAX: u16 = 6500;
+/// What may be under way before anything is acknowledged: ten of the largest datagrams. The usual 14,720 bytes are used up by the
+/// probes of path discovery, and then even the frame that says why a connection is closed has to wait, and is lost.
+const INITIAL_WINDOW_BYTES: u64 = 10 * UDP_PAYLOAD_MAX as u64;
 const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
 const IDLE_TIMEOUT_MS: u32 = 5_000;
@@ -45,7 +49,10 @@ pub fn transport_config() -> TransportConfig {
     let mut config = TransportConfig::default();
     let mut mtu = MtuDiscoveryConfig::default();
     mtu.upper_bound(UDP_PAYLOAD_MAX);
+    let mut congestion = CubicConfig::default();
+    congestion.initial_window(INITIAL_WINDOW_BYTES);
     config
+        .congestion_controller_factory(Arc::new(congestion))
         .mtu_discovery_config(Some(mtu))
         .keep_alive_interval(Some(KEEP_ALIVE))
         .max_idle_timeout(Some(VarInt::from_u32(IDLE_TIMEOUT_MS).into()))
@@ -59,10 +66,14 @@ pub fn transport_config() -> TransportConfig {
 /// Settings of an endpoint: datagrams as large as [`transport_config`] discovers must be accepted.
 pub fn endpoint_config() -> EndpointConfig {
     let mut config = EndpointConfig::default();
+    set_payload_size(&mut config);
+    config
+}
+
+pub(super) fn set_payload_size(config: &mut EndpointConfig) {
     config
         .max_udp_payload_size(UDP_PAYLOAD_MAX)
         .expect("the payload size is within QUIC's limits");
-    config
 }
 
 /// Accepts whom `admit` admits, and proves to be `identity`.
@@ -113,7 +124,15 @@ pub fn endpoint(
     bind: SocketAddr,
     server: Option<quinn::ServerConfig>,
 ) -> Result<quinn::Endpoint, EndpointError> {
-    let open = || {
+    endpoint_with(endpoint_config(), bind, server)
+}
+
+pub(crate) fn endpoint_with(
+    config: EndpointConfig,
+    bind: SocketAddr,
+    server: Option<quinn::ServerConfig>,
+) -> Result<quinn::Endpoint, EndpointError> {
+    let open = move || {
         let socket = Socket::new(Domain::for_address(bind), Type::DGRAM, Some(Protocol::UDP))?;
         if bind.is_ipv6() {
             socket.set_only_v6(false)?;
@@ -123,12 +142,7 @@ pub fn endpoint(
         let _ = socket.set_send_buffer_size(SOCKET_BUFFER_BYTES);
         socket.bind(&bind.into())?;
         let socket = UdpSocket::from(socket);
-        quinn::Endpoint::new(
-            endpoint_config(),
-            server,
-            socket,
-            Arc::new(quinn::TokioRuntime),
-        )
+        quinn::Endpoint::new(config, server, socket, Arc::new(quinn::TokioRuntime))
     };
     open().map_err(|error| EndpointError {
         address: bind,

@@ -1,0 +1,715 @@
+//! Jobs over real QUIC: from proposal to end, and all the ways in which they must not go.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coordinator::client::{ClientError, CoordinatorClient, Link, LinkError};
+use coordinator::clock::{ManualClock, SystemClock};
+use coordinator::config::{Limits, Members};
+use coordinator::contract::{CatalogueDoc, Digest, JobId, Nonce, Signed};
+use coordinator::control::{CallError, CloseCode, Event, JobCount};
+use coordinator::job::{FailureClass, JobState, Outcome, StopReason};
+use coordinator::server::Server;
+use coordinator::tls::Trouble;
+
+use crate::support::{
+    HANG, World, accept, acceptance, contract, expect, identity, name, now, pins, reject, wait_for,
+    wait_state, within,
+};
+
+fn completed() -> Outcome {
+    Outcome::Completed {
+        receipt: "{\"rounds\":2}".into(),
+    }
+}
+
+fn failed(party: &str, class: FailureClass) -> JobState {
+    JobState::Failed {
+        party: Some(name(party)),
+        class,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_runs_from_proposal_to_completion() {
+    let world = World::start(&["a", "b", "c"], Limits::default()).await;
+    let mut agents = world.connect_all().await;
+    let parties: Vec<_> = world.parties.iter().collect();
+    let contract = contract(&parties, 1);
+    let signed = Signed::sign(&contract, &world.parties[0]).unwrap();
+    agents[0].0.propose(signed.clone()).await.unwrap();
+    for (i, (client, events)) in agents.iter_mut().enumerate() {
+        let Event::JobProposed(got) =
+            wait_for(events, |e| matches!(e, Event::JobProposed(_))).await
+        else {
+            unreachable!()
+        };
+        assert_eq!(
+            got.verify(&world.parties[0].fingerprint()).unwrap(),
+            contract
+        );
+        client
+            .accept(accept(&contract, &world.parties[i]))
+            .await
+            .unwrap();
+    }
+    for (_, events) in &mut agents {
+        let Event::Start(start) = wait_for(events, |e| matches!(e, Event::Start(_))).await else {
+            unreachable!()
+        };
+        assert_eq!(start.contract, signed);
+        for (acceptance, party) in start.acceptances.iter().zip(&world.parties) {
+            assert_eq!(
+                acceptance.verify(&party.fingerprint()).unwrap().party,
+                *party.name()
+            );
+        }
+        assert_eq!(start.addresses.len(), 3);
+    }
+    for (client, _) in &agents {
+        client.report(contract.job_id, completed()).await.unwrap();
+    }
+    for (client, events) in &mut agents {
+        wait_state(events, contract.job_id, |state| {
+            *state == JobState::Completed
+        })
+        .await;
+        let view = client.job_status(contract.job_id).await.unwrap();
+        assert_eq!(
+            (view.state, view.outcomes.len(), view.acceptances.len()),
+            (JobState::Completed, 3, 3)
+        );
+        assert_eq!(client.jobs().await.unwrap()[0].state, JobState::Completed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rejection_ends_the_job_and_names_the_party() {
+    let world = World::start(&["a", "b"], Limits::default()).await;
+    let mut agents = world.connect_all().await;
+    let contract = contract(&[&world.parties[0], &world.parties[1]], 1);
+    agents[0]
+        .0
+        .propose(Signed::sign(&contract, &world.parties[0]).unwrap())
+        .await
+        .unwrap();
+    agents[0]
+        .0
+        .accept(accept(&contract, &world.parties[0]))
+        .await
+        .unwrap();
+    let rejection = reject(&contract, &world.parties[1]);
+    let state = failed("b", FailureClass::Rejected);
+    assert_eq!(agents[1].0.reject(rejection.clone()).await.unwrap(), state);
+    wait_state(&mut agents[0].1, contract.job_id, |s| *s == state).await;
+    let view = agents[0].0.job_status(contract.job_id).await.unwrap();
+    assert_eq!(view.rejection, Some(rejection));
+    // It is too late to accept.
+    assert_eq!(
+        agents[1]
+            .0
+            .accept(accept(&contract, &world.parties[1]))
+            .await
+            .unwrap(),
+        state
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acceptances_that_are_repeated_or_forged() {
+    let world = World::start(&["a", "b", "c"], Limits::default()).await;
+    let agents = world.connect_all().await;
+    let [a, b] = [&world.parties[0], &world.parties[1]];
+    let contract = contract(&[a, b], 1);
+    agents[0]
+        .0
+        .propose(Signed::sign(&contract, a).unwrap())
+        .await
+        .unwrap();
+    let first = accept(&contract, a);
+    for _ in 0..3 {
+        assert_eq!(
+            agents[0].0.accept(first.clone()).await,
+            Ok(JobState::Proposed)
+        );
+    }
+    // Another nonce does not replace the first.
+    let mut other = acceptance(&contract, a);
+    other.nonce = Nonce([8; 32]);
+    assert_eq!(
+        agents[0].0.accept(Signed::sign(&other, a).unwrap()).await,
+        Ok(JobState::Proposed)
+    );
+    assert_eq!(
+        agents[0]
+            .0
+            .job_status(contract.job_id)
+            .await
+            .unwrap()
+            .acceptances,
+        vec![first.clone()]
+    );
+
+    let refused = |result: Result<JobState, ClientError>| match result {
+        Err(ClientError::Refused(error)) => error,
+        other => panic!("{other:?}"),
+    };
+    // a's own acceptance, sent by b; a's acceptance, signed by b; b's, by a member who has no part in the job.
+    assert!(matches!(
+        refused(agents[1].0.accept(first).await),
+        CallError::Invalid { .. }
+    ));
+    let forged = Signed::sign(&acceptance(&contract, a), b).unwrap();
+    assert_eq!(
+        refused(agents[1].0.accept(forged).await),
+        CallError::NotYours
+    );
+    let stranger =
+        Signed::sign(&acceptance(&contract, &world.parties[2]), &world.parties[2]).unwrap();
+    assert_eq!(
+        refused(agents[2].0.accept(stranger).await),
+        CallError::UnknownJob
+    );
+    // Another contract, another plan, another job.
+    let mut wrong = acceptance(&contract, b);
+    wrong.contract = Digest::of(b"widened");
+    assert_eq!(
+        refused(agents[1].0.accept(Signed::sign(&wrong, b).unwrap()).await),
+        CallError::OtherContract
+    );
+    let mut wrong = acceptance(&contract, b);
+    wrong.plan = Digest::of(b"other plan");
+    assert_eq!(
+        refused(agents[1].0.accept(Signed::sign(&wrong, b).unwrap()).await),
+        CallError::OtherContract
+    );
+    let mut wrong = acceptance(&contract, b);
+    wrong.job_id = JobId([9; 16]);
+    assert_eq!(
+        refused(agents[1].0.accept(Signed::sign(&wrong, b).unwrap()).await),
+        CallError::UnknownJob
+    );
+    assert_eq!(
+        agents[0].0.job_status(contract.job_id).await.unwrap().state,
+        JobState::Proposed
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replayed_proposal_changes_nothing() {
+    let world = World::start(&["a", "b"], Limits::default()).await;
+    let mut agents = world.connect_all().await;
+    let contract = world.start_job(&mut agents, 1).await;
+    let signed = Signed::sign(&contract, &world.parties[0]).unwrap();
+    assert_eq!(
+        agents[0].0.propose(signed.clone()).await,
+        Ok(JobState::Running)
+    );
+    for (client, _) in &agents {
+        client.report(contract.job_id, completed()).await.unwrap();
+    }
+    assert_eq!(
+        agents[0].0.propose(signed.clone()).await,
+        Ok(JobState::Completed)
+    );
+    assert_eq!(
+        agents[0]
+            .0
+            .accept(accept(&contract, &world.parties[0]))
+            .await,
+        Ok(JobState::Completed)
+    );
+    // Replayed by another member, or with other words under the same id.
+    let replayed = agents[1].0.propose(signed).await;
+    assert!(
+        matches!(
+            replayed,
+            Err(ClientError::Refused(CallError::Invalid { .. }))
+        ),
+        "{replayed:?}"
+    );
+    let mut widened = contract.clone();
+    widened.receivers.push(name("b"));
+    let widened = agents[0]
+        .0
+        .propose(Signed::sign(&widened, &world.parties[0]).unwrap())
+        .await;
+    assert_eq!(widened, Err(ClientError::Refused(CallError::JobIdTaken)));
+    assert_eq!(agents[0].0.jobs().await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn proposals_that_are_refused() {
+    let world = World::start(&["a", "b"], Limits::default()).await;
+    let agents = world.connect_all().await;
+    let [a, b] = [&world.parties[0], &world.parties[1]];
+    let good = contract(&[a, b], 1);
+    let propose = async |contract| match agents[0]
+        .0
+        .propose(Signed::sign(&contract, a).unwrap())
+        .await
+    {
+        Err(ClientError::Refused(error)) => error,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        propose(contract(&[a, &identity("z")], 1)).await,
+        CallError::NotAMember { party: name("z") }
+    );
+    // A member's name with another key: what a coordinator that introduces parties would try.
+    assert_eq!(
+        propose(contract(&[a, &identity("b")], 1)).await,
+        CallError::NotAMember { party: name("b") }
+    );
+    let mut other = good.clone();
+    other.proposer = name("b");
+    assert_eq!(propose(other).await, CallError::NotYours);
+    let mut old = good.clone();
+    (old.created, old.not_after) = (now() - 20, now() - 10);
+    assert_eq!(propose(old).await, CallError::OutOfTime);
+    let mut early = good;
+    (early.created, early.not_after) = (now() + 3600, now() + 7200);
+    assert_eq!(propose(early).await, CallError::OutOfTime);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_party_can_cancel_and_nobody_else() {
+    let world = World::start(&["a", "b", "c"], Limits::default()).await;
+    let mut agents = world.connect_all().await;
+    let stranger = agents.pop().unwrap();
+    let contract = contract(&[&world.parties[0], &world.parties[1]], 1);
+    agents[0]
+        .0
+        .propose(Signed::sign(&contract, &world.parties[0]).unwrap())
+        .await
+        .unwrap();
+    for (i, (client, _)) in agents.iter().enumerate() {
+        client
+            .accept(accept(&contract, &world.parties[i]))
+            .await
+            .unwrap();
+    }
+    wait_for(&mut agents[0].1, |e| matches!(e, Event::Start(_))).await;
+    let unknown = Err(ClientError::Refused(CallError::UnknownJob));
+    assert_eq!(stranger.0.cancel(contract.job_id).await, unknown);
+    assert!(stranger.0.job_status(contract.job_id).await.is_err());
+    assert_eq!(
+        stranger.0.report(contract.job_id, completed()).await,
+        unknown
+    );
+
+    let cancelled = JobState::Cancelled { by: name("b") };
+    assert_eq!(
+        agents[1].0.cancel(contract.job_id).await,
+        Ok(cancelled.clone())
+    );
+    for (client, events) in &mut agents {
+        let stop = wait_for(events, |e| matches!(e, Event::Stop { .. })).await;
+        let reason = StopReason::Cancelled { by: name("b") };
+        assert_eq!(
+            stop,
+            Event::Stop {
+                job_id: contract.job_id,
+                reason
+            }
+        );
+        assert_eq!(
+            client.cancel(contract.job_id).await,
+            Ok(cancelled.clone()),
+            "who was first stays"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reported_failure_stops_everybody() {
+    let world = World::start(&["a", "b"], Limits::default()).await;
+    let mut agents = world.connect_all().await;
+    let contract = world.start_job(&mut agents, 1).await;
+    let outcome = Outcome::Failed {
+        class: FailureClass::PeerMisbehaved,
+        culprit: Some(name("b")),
+    };
+    agents[0].0.report(contract.job_id, outcome).await.unwrap();
+    let stop = wait_for(&mut agents[1].1, |e| matches!(e, Event::Stop { .. })).await;
+    let reason = StopReason::Failed {
+        party: Some(name("b")),
+        class: FailureClass::PeerMisbehaved,
+    };
+    assert_eq!(
+        stop,
+        Event::Stop {
+            job_id: contract.job_id,
+            reason
+        }
+    );
+    // The other's late success does not turn it round.
+    let state = agents[1].0.report(contract.job_id, completed()).await;
+    assert_eq!(state, Ok(failed("b", FailureClass::PeerMisbehaved)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_contract_that_expires_before_it_starts() {
+    let clock = Arc::new(ManualClock::at(now()));
+    let world = World::start_at(&["a", "b"], Limits::default(), Arc::clone(&clock) as _).await;
+    let mut agents = world.connect_all().await;
+    let contract = contract(&[&world.parties[0], &world.parties[1]], 1);
+    agents[0]
+        .0
+        .propose(Signed::sign(&contract, &world.parties[0]).unwrap())
+        .await
+        .unwrap();
+    agents[0]
+        .0
+        .accept(accept(&contract, &world.parties[0]))
+        .await
+        .unwrap();
+    clock.advance(3601);
+    let expired = JobState::Failed {
+        party: None,
+        class: FailureClass::Expired,
+    };
+    wait_state(&mut agents[1].1, contract.job_id, |state| *state == expired).await;
+    assert_eq!(
+        agents[1]
+            .0
+            .accept(accept(&contract, &world.parties[1]))
+            .await,
+        Ok(expired)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_accepted_job_waits_until_all_are_connected() {
+    let world = World::start(&["a", "b"], Limits::default()).await;
+    let mut a = world.connect(0);
+    let b = world.connect(1);
+    let contract = contract(&[&world.parties[0], &world.parties[1]], 1);
+    a.0.propose(Signed::sign(&contract, &world.parties[0]).unwrap())
+        .await
+        .unwrap();
+    b.0.accept(accept(&contract, &world.parties[1]))
+        .await
+        .unwrap();
+    b.0.close();
+    b.1.closed().await;
+    wait_for(&mut a.1, |e| *e == Event::PartyDown { party: name("b") }).await;
+    assert_eq!(
+        a.0.accept(accept(&contract, &world.parties[0])).await,
+        Ok(JobState::Accepted)
+    );
+    assert_eq!(
+        a.0.job_status(contract.job_id).await.unwrap().state,
+        JobState::Accepted
+    );
+    let mut b = world.connect(1);
+    for events in [&mut a.1, &mut b.1] {
+        wait_for(events, |e| matches!(e, Event::Start(_))).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_party_that_says_goodbye_is_lost_at_once_and_one_that_is_done_is_not() {
+    let mut limits = Limits::default();
+    limits.book.rejoin = HANG * 10;
+    let world = World::start(&["a", "b", "c"], limits).await;
+    let mut agents = world.connect_all().await;
+    let contract = world.start_job(&mut agents, 1).await;
+    agents[1]
+        .0
+        .report(contract.job_id, completed())
+        .await
+        .unwrap();
+    let (b, events) = agents.remove(1);
+    b.close();
+    events.closed().await;
+    wait_for(&mut agents[0].1, |e| {
+        *e == Event::PartyDown { party: name("b") }
+    })
+    .await;
+    assert_eq!(
+        agents[0].0.job_status(contract.job_id).await.unwrap().state,
+        JobState::Running
+    );
+    let (c, events) = agents.remove(1);
+    c.close();
+    events.closed().await;
+    let stop = wait_for(&mut agents[0].1, |e| matches!(e, Event::Stop { .. })).await;
+    let reason = StopReason::PartyLost { party: name("c") };
+    assert_eq!(
+        stop,
+        Event::Stop {
+            job_id: contract.job_id,
+            reason
+        }
+    );
+}
+
+/// A party whose process is stopped or killed: nothing is said, and nothing is answered.
+fn freeze(
+    world: &World,
+    party: usize,
+    contract: &coordinator::contract::Contract,
+) -> tokio::runtime::Runtime {
+    let (config, accept) = (
+        world.client_config(party),
+        accept(contract, &world.parties[party]),
+    );
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let (client, mut events) = CoordinatorClient::connect(config);
+            client.accept(accept).await.unwrap();
+            wait_for(&mut events, |e| matches!(e, Event::Start(_))).await;
+            std::mem::forget((client, events));
+        });
+        // Nobody drives this runtime any more: its connection is as dead as its process would be.
+        runtime
+    });
+    thread.join().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_party_that_falls_silent_is_named_to_the_others() {
+    let mut limits = Limits::default();
+    limits.book.rejoin = Duration::from_millis(100);
+    let world = World::start(&["a", "b"], limits).await;
+    let (a, mut events) = world.connect(0);
+    let contract = contract(&[&world.parties[0], &world.parties[1]], 1);
+    a.propose(Signed::sign(&contract, &world.parties[0]).unwrap())
+        .await
+        .unwrap();
+    a.accept(accept(&contract, &world.parties[0]))
+        .await
+        .unwrap();
+    let frozen = tokio::task::block_in_place(|| freeze(&world, 1, &contract));
+    let stop = wait_for(&mut events, |e| matches!(e, Event::Stop { .. })).await;
+    let reason = StopReason::PartyLost { party: name("b") };
+    assert_eq!(
+        stop,
+        Event::Stop {
+            job_id: contract.job_id,
+            reason
+        }
+    );
+    frozen.shutdown_background();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_party_that_comes_back_in_time_goes_on() {
+    let mut limits = Limits::default();
+    limits.book.rejoin = HANG * 10;
+    let world = World::start(&["a", "b"], limits).await;
+    let mut agents = world.connect_all().await;
+    let contract = world.start_job(&mut agents, 1).await;
+    // A second process with the same key: the first is closed, and the job is sent to the second again.
+    let (again, mut events) = world.connect(1);
+    wait_for(&mut events, |e| matches!(e, Event::Start(_))).await;
+    let (first, _) = &agents[1];
+    let replaced = CloseCode::Replaced as u64;
+    let is_replaced = |link: &Link| matches!(link, Link::Down { why: Some(LinkError::Connection { trouble: Trouble::Closed { code, .. }, .. }), .. } if *code == replaced);
+    within("the first is told", first.link().wait_for(is_replaced))
+        .await
+        .unwrap();
+    first.close();
+    again.report(contract.job_id, completed()).await.unwrap();
+    agents[0]
+        .0
+        .report(contract.job_id, completed())
+        .await
+        .unwrap();
+    wait_state(&mut events, contract.job_id, |state| {
+        *state == JobState::Completed
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn catalogues_are_published_and_listed() {
+    let world = World::start(&["a", "b"], Limits::default()).await;
+    let agents = world.connect_all().await;
+    let sign = |version, body: &str| {
+        let catalogue = CatalogueDoc {
+            party: name("a"),
+            version,
+            body: body.into(),
+        };
+        Signed::sign(&catalogue, &world.parties[0]).unwrap()
+    };
+    assert_eq!(agents[1].0.catalogue(&name("a")).await, Ok(None));
+    agents[0].0.publish_catalogue(sign(1, "{}")).await.unwrap();
+    agents[0]
+        .0
+        .publish_catalogue(sign(2, "{\"t\":1}"))
+        .await
+        .unwrap();
+    agents[0]
+        .0
+        .publish_catalogue(sign(2, "{\"t\":1}"))
+        .await
+        .unwrap();
+    let stale = Err(ClientError::Refused(CallError::StaleCatalogue {
+        published: 2,
+    }));
+    assert_eq!(
+        agents[0].0.publish_catalogue(sign(2, "{\"t\":2}")).await,
+        stale
+    );
+    assert_eq!(agents[0].0.publish_catalogue(sign(1, "{}")).await, stale);
+    // b cannot publish for a.
+    assert!(agents[1].0.publish_catalogue(sign(3, "{}")).await.is_err());
+    let read = agents[1].0.catalogue(&name("a")).await.unwrap().unwrap();
+    assert_eq!(
+        read.verify(&world.parties[0].fingerprint())
+            .unwrap()
+            .version,
+        2
+    );
+    let directory = agents[1].0.directory().await.unwrap();
+    assert_eq!(directory.len(), 2);
+    assert_eq!(directory[0].catalogue.unwrap().digest, read.digest());
+    assert!(
+        directory
+            .iter()
+            .all(|entry| entry.online && entry.last_seen.is_some())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_are_passed_on() {
+    let world = World::start(&["a", "b"], Limits::default()).await;
+    let mut config = world.client_config(0);
+    config.reachable_at = Some("203.0.113.7:7401".into());
+    let a = CoordinatorClient::connect(config);
+    let b = world.connect(1);
+    let contract = contract(&[&world.parties[0], &world.parties[1]], 1);
+    a.0.propose(Signed::sign(&contract, &world.parties[0]).unwrap())
+        .await
+        .unwrap();
+    b.0.wait_up(HANG).await.unwrap();
+    let addresses = b.0.addresses(contract.job_id).await.unwrap();
+    assert_eq!(addresses[&name("a")].as_deref(), Some("203.0.113.7:7401"));
+    assert_eq!(addresses[&name("b")], None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_party_has_a_bounded_number_of_jobs() {
+    let mut limits = Limits::default();
+    limits.book.open_jobs_per_member = 2;
+    limits.book.jobs_per_member_per_day = 3;
+    let world = World::start(&["a", "b"], limits).await;
+    let agents = world.connect_all().await;
+    let propose = async |job| {
+        let contract = contract(&[&world.parties[0], &world.parties[1]], job);
+        agents[0]
+            .0
+            .propose(Signed::sign(&contract, &world.parties[0]).unwrap())
+            .await
+    };
+    let too_many = |limit, what| Err(ClientError::Refused(CallError::TooManyJobs { limit, what }));
+    assert!(propose(1).await.is_ok() && propose(2).await.is_ok());
+    assert_eq!(propose(3).await, too_many(2, JobCount::Open));
+    agents[1].0.cancel(JobId([1; 16])).await.unwrap();
+    assert!(propose(3).await.is_ok());
+    agents[1].0.cancel(JobId([2; 16])).await.unwrap();
+    assert_eq!(propose(4).await, too_many(3, JobCount::PerDay));
+    let receipt = "x".repeat(Outcome::MAX_RECEIPT_BYTES + 1);
+    let report = agents[0]
+        .0
+        .report(JobId([3; 16]), Outcome::Completed { receipt })
+        .await;
+    assert_eq!(report, Err(ClientError::Refused(CallError::TooLong)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_is_told_what_to_do() {
+    let world = World::start(&["a"], Limits::default()).await;
+    let stranger = identity("hospital_9");
+    let config = coordinator::client::ClientConfig::new(
+        Arc::clone(&stranger),
+        world.address.to_string(),
+        expect(&world.coordinator),
+    );
+    let (client, _events) = CoordinatorClient::connect(config);
+    let mut link = client.link();
+    let refused = within(
+        "the link is refused",
+        link.wait_for(|link| matches!(link, Link::Down { why: Some(_), .. })),
+    )
+    .await;
+    let Link::Down { why: Some(why), .. } = refused.unwrap().clone() else {
+        unreachable!()
+    };
+    assert!(why.needs_a_person());
+    let command = format!("entente keys trust hospital_9 {}", stranger.fingerprint());
+    assert!(why.to_string().contains(&command), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_without_a_coordinator_says_why_it_has_no_answer() {
+    let (a, coordinator) = (identity("a"), identity("coordinator"));
+    let mut config =
+        coordinator::client::ClientConfig::new(a, "nowhere.invalid:7400", expect(&coordinator));
+    config.request_deadline = Duration::from_millis(300);
+    let (client, _events) = CoordinatorClient::connect(config);
+    let error = client.directory().await.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("cannot look up nowhere.invalid:7400"),
+        "{error}"
+    );
+    client.close();
+    assert_eq!(client.directory().await, Err(ClientError::Closed));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_come_and_go_while_the_coordinator_runs() {
+    let (coordinator, a, b) = (identity("coordinator"), identity("a"), identity("b"));
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("trusted.toml");
+    pins([&a]).save(&file).unwrap();
+    let world = World::start(&[], Limits::default()).await;
+    let mut config = world.config(Limits::default(), Arc::new(SystemClock));
+    config.identity = Arc::clone(&coordinator);
+    config.listen.set_port(0);
+    config.state_dir = dir.path().join("state");
+    config.members = Members {
+        file: Some(file.clone()),
+        ..Members::default()
+    };
+    let server = Server::bind(config).await.unwrap();
+    let address = server.local_addr().to_string();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let task = tokio::spawn(server.run(async { drop(stopped.await) }));
+    let connect = |identity| {
+        CoordinatorClient::connect(coordinator::client::ClientConfig::new(
+            identity,
+            address.clone(),
+            expect(&coordinator),
+        ))
+    };
+    let (client_a, _events_a) = connect(Arc::clone(&a));
+    let (client_b, _events_b) = connect(Arc::clone(&b));
+    client_a.wait_up(HANG).await.unwrap();
+    // b is refused until its key is added, and then gets in by itself; a is put out.
+    let is_down =
+        |link: &Link| matches!(link, Link::Down { why: Some(why), .. } if why.needs_a_person());
+    within("b is refused", client_b.link().wait_for(is_down))
+        .await
+        .unwrap();
+    pins([&b]).save(&file).unwrap();
+    client_b.wait_up(HANG).await.unwrap();
+    within("a is put out", client_a.link().wait_for(is_down))
+        .await
+        .unwrap();
+    // A file that cannot be read leaves the list as it was.
+    fs::write(&file, "nonsense").unwrap();
+    assert_eq!(client_b.directory().await.unwrap().len(), 1);
+    stop.send(()).unwrap();
+    within("the coordinator ends", task).await.unwrap();
+}

@@ -1,0 +1,16 @@
+//! The coordinator's test suite, one binary.
+
+mod support;
+mod canonical;
+mod statements;
+mod codec;
+mod state;
+mod journal;
+mod identity;
+mod tls;
+mod config;
+mod jobs;
+mod limits;
+mod relay;
+mod restart;
+mod dependencies;
