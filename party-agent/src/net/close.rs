@@ -99,12 +99,13 @@ impl fmt::Display for Objection {
 }
 
 impl Ending {
-    /// The application error code: the kind in the low byte, one more than the seat in the next.
+    /// The application error code: the kind in the low byte, one more than the seat in the next. Never 0, with
+    /// which quinn closes a connection that was dropped.
     #[must_use]
     pub fn code(self) -> VarInt {
         let with_seat = |kind: u32, seat: Seat| kind | (u32::from(seat.0) + 1) << 8;
         VarInt::from_u32(match self {
-            Self::Done => 0,
+            Self::Done => 5,
             Self::Cancelled => 1,
             Self::Lost(seat) => with_seat(2, seat),
             Self::Misbehaved(seat) => with_seat(3, seat),
@@ -121,8 +122,8 @@ impl Ending {
             .and_then(|s| u8::try_from(s).ok())
             .map(Seat);
         match (code & 0xff, seat) {
-            (0, None) => Self::Done,
             (1, None) => Self::Cancelled,
+            (5, None) => Self::Done,
             (2, Some(seat)) => Self::Lost(seat),
             (3, Some(seat)) => Self::Misbehaved(seat),
             (kind, None) => {
@@ -133,12 +134,14 @@ impl Ending {
         }
     }
 
-    /// What a peer gave as its reason for closing, if it closed.
+    /// What a peer gave as its reason for closing, if it gave one. A dropped connection closes with code 0 and
+    /// says nothing: a dialler drops one when it turns to the relay, and does not mean to end the job.
     #[must_use]
     pub fn of(error: &ConnectionError) -> Option<Self> {
         match error {
             ConnectionError::ApplicationClosed(close) => {
-                Some(Self::from_code(close.error_code.into_inner()))
+                let code = close.error_code.into_inner();
+                (code != 0).then(|| Self::from_code(code))
             }
             _ => None,
         }
@@ -182,9 +185,10 @@ mod tests {
     #[test]
     fn any_other_code_is_a_failure() {
         for code in [
+            0,
             2,
             3,
-            5,
+            6,
             15,
             28,
             0xff,
