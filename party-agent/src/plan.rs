@@ -12,18 +12,40 @@
 //! Every agent compiles the plan itself from the job file and the signed catalogues. No clock, no randomness and
 //! no map with an arbitrary order is involved, so the canonical JSON and its digest are the same at all of them.
 
+mod sql;
+mod schema;
+mod trace;
+mod bounds;
+mod domain;
+mod ring;
+mod part;
+mod types;
+mod finish;
+mod cost;
+mod words;
+mod explain;
+mod compile;
+
 use std::collections::BTreeMap;
 
+use arrow::datatypes::DataType;
 use protocols::party::PartyId;
 use serde::Serialize;
 
-use crate::catalogue::Aggregate;
-use crate::spec::{Correlations, names};
+use coordinator::contract::{Digest, canonical};
+use protocols::aggregate::{CellRule, Check, ReleaseShape};
+use protocols::correlate::{Needs, Source};
+use protocols::party::Seat;
+
+use crate::catalogue::{Aggregate, Catalogue};
+use crate::spec::{CheckedSpec, Correlations, names};
 
 /// Version of the plan's own format; agents with different ones refuse each other by digest.
 pub const PLAN_FORMAT: u16 = 1;
 /// Most cells (product of the group domains) in one job.
 pub const MAX_CELLS: usize = 1 << 20;
+/// Most rows over all holders, by the published sizes of their tables.
+pub const MAX_ROWS: u64 = 1 << 48;
 /// Most values of one integer or date range that are enumerated as groups.
 pub const MAX_ENUMERATED: usize = 4096;
 
@@ -79,6 +101,97 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// Declared costs and predicted times.
     pub cost: PlanCost,
+}
+
+/// Stack of the thread that compiles: the engine's planner recurses deeply, and callers may have little.
+const COMPILE_STACK: usize = 64 << 20;
+
+/// Compiles a job over the catalogues of all parties. A party without tables has an empty catalogue.
+///
+/// # Errors
+/// Every reason that is found why the job cannot be planned, sorted by place.
+///
+/// # Panics
+/// If the operating system refuses a thread.
+pub fn compile(
+    spec: &CheckedSpec,
+    catalogues: &BTreeMap<PartyId, Catalogue>,
+) -> Result<Plan, Vec<PlanFault>> {
+    let compiled = std::thread::scope(|scope| {
+        std::thread::Builder::new()
+            .stack_size(COMPILE_STACK)
+            .spawn_scoped(scope, || compile::compile(spec, catalogues))
+            .expect("a thread can be started")
+            .join()
+    });
+    let compiled = compiled.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    compiled.map_err(|mut faults| {
+        faults.sort();
+        faults.dedup();
+        faults
+    })
+}
+
+impl Plan {
+    /// The canonical bytes that all agents agree on.
+    ///
+    /// # Panics
+    /// Never: every number of a plan is an integer below 2^53 and every key is ASCII.
+    #[must_use]
+    pub fn canonical(&self) -> Vec<u8> {
+        canonical::encode(self).expect("a plan holds small integers, text and ASCII keys")
+    }
+
+    /// The digest that contracts and handshakes carry.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.canonical())
+    }
+
+    /// The shape of the release, as the protocol takes it.
+    #[must_use]
+    pub fn release_shape(&self) -> ReleaseShape {
+        let seat = |party: &PartyId| self.seats.iter().position(|s| s == party);
+        let checks = self.shape.checks.iter().map(|c| Check {
+            column: c.column,
+            at_least: c.at_least,
+            bound_bits: c.bound_bits,
+        });
+        ReleaseShape {
+            cells: self.shape.cells,
+            narrow: self.shape.narrow,
+            wide: self.shape.wide,
+            checks: checks.collect(),
+            receivers: self
+                .receivers
+                .iter()
+                .filter_map(seat)
+                .map(Seat::from_index)
+                .collect(),
+            mode: match self.shape.rule {
+                ReleaseRule::None => CellRule::None,
+                ReleaseRule::Compare => CellRule::Compare,
+                ReleaseRule::OpenCounts => CellRule::OpenCounts,
+            },
+        }
+    }
+
+    /// Where the correlated randomness comes from, as the protocol takes it.
+    #[must_use]
+    pub fn source(&self) -> Option<Source> {
+        self.correlations.as_ref().map(|source| match source {
+            Correlations::Ot => Source::Ot,
+            Correlations::Dealer(_) => Source::Dealer {
+                seat: Seat::from_index(self.seats.len()),
+            },
+        })
+    }
+
+    /// The correlated randomness that the run takes.
+    #[must_use]
+    pub fn needs(&self) -> Needs {
+        protocols::aggregate::needs(&self.release_shape(), self.seats.len())
+    }
 }
 
 /// The minimum cell in force: the strictest of the job and of every holder's policy.
@@ -187,6 +300,24 @@ pub enum ValueKind {
     Text,
     /// A calendar day; as text `2026-11-21`.
     Date,
+}
+
+impl ValueKind {
+    /// The Arrow type that carries it.
+    #[must_use]
+    pub fn arrow(self) -> DataType {
+        match self {
+            Self::Bool => DataType::Boolean,
+            Self::Int => DataType::Int64,
+            Self::Decimal { precision, scale } if precision <= 38 => {
+                DataType::Decimal128(precision, scale)
+            }
+            Self::Decimal { precision, scale } => DataType::Decimal256(precision, scale),
+            Self::Float => DataType::Float64,
+            Self::Text => DataType::Utf8View,
+            Self::Date => DataType::Date32,
+        }
+    }
 }
 
 /// One aggregate argument `a_i` and the totals that are kept of it.

@@ -7,10 +7,11 @@ mod read;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use coordinator::contract::{Digest, canonical};
 use protocols::party::PartyId;
 use serde::{Serialize, Serializer};
 
-use read::Reader;
+use crate::config::fields::Faults;
 
 /// Longest job file that is read, in bytes.
 pub const MAX_SPEC_BYTES: usize = 1 << 20;
@@ -40,6 +41,18 @@ pub struct CheckedSpec {
     pub max_wall_s: Option<u64>,
 }
 
+impl CheckedSpec {
+    /// A digest over every field, the query's text included, its place in the file not.
+    ///
+    /// # Panics
+    /// Never: every number of a job is an integer below 2^53 and every key is ASCII.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        let bytes = canonical::encode(self);
+        Digest::of(&bytes.expect("a job holds small integers, text and ASCII keys"))
+    }
+}
+
 /// What a job computes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -57,7 +70,16 @@ pub struct SqlCompute {
     #[serde(skip)]
     pub line: usize,
     /// Declared groups, by the name of an output or of a column: text, NULL not included.
+    #[serde(serialize_with = "as_pairs")]
     pub domains: BTreeMap<String, Vec<String>>,
+}
+
+/// A map as a list of pairs: names of columns are no ASCII keys.
+fn as_pairs<S: Serializer>(
+    domains: &BTreeMap<String, Vec<String>>,
+    out: S,
+) -> Result<S::Ok, S::Error> {
+    out.collect_seq(domains)
 }
 
 /// Where correlated randomness comes from.
@@ -96,13 +118,12 @@ pub enum JoinLevel {
     Keys,
 }
 
-/// One fault of a job file.
+/// One fault of a file that a person wrote.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, thiserror::Error)]
-#[error("line {line}, {field}: {what}; allowed: {allowed}")]
 pub struct Fault {
-    /// Line of the job file, from 1.
+    /// Line of the file, from 1.
     pub line: usize,
-    /// The field, as a dotted path.
+    /// The field, as a dotted path; empty for the whole file.
     pub field: String,
     /// What is wrong.
     pub what: String,
@@ -110,14 +131,28 @@ pub struct Fault {
     pub allowed: String,
 }
 
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}", self.line)?;
+        if !self.field.is_empty() {
+            write!(f, ", {}", self.field)?;
+        }
+        write!(f, ": {}", self.what)?;
+        if !self.allowed.is_empty() {
+            write!(f, "; allowed: {}", self.allowed)?;
+        }
+        Ok(())
+    }
+}
+
 /// Reads a job file.
 ///
 /// # Errors
 /// Every fault of the file, in the order of lines.
 pub fn check(text: &str) -> Result<CheckedSpec, Vec<Fault>> {
-    let mut reader = Reader::new(text)?;
-    let spec = reader.spec();
-    reader.finish(spec)
+    let mut faults = Faults::new(text);
+    let spec = read::spec(text, &mut faults);
+    faults.into_result(spec)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::spec::Fault;
+use crate::spec::near::did_you_mean;
 
 /// Faults in one line of text.
 pub(crate) struct Listed<'a>(pub(crate) &'a [Fault]);
@@ -252,12 +253,16 @@ impl<'v, 't> Fields<'v, 't> {
     /// A fault for every field that no getter asked for.
     pub(crate) fn finish(self, faults: &mut Faults<'_>) {
         let allowed = format!("known here: {}", self.known.join(", "));
+        let known = &self.known;
         for (key, _) in self.table {
             if !self.known.contains(&key.get_ref().as_ref()) {
                 faults.add(
                     &key.span(),
                     &self.name(key.get_ref()),
-                    "unknown field",
+                    format!(
+                        "unknown field{}",
+                        did_you_mean(key.get_ref(), known.iter().copied())
+                    ),
                     &allowed,
                 );
             }

@@ -1,0 +1,249 @@
+//! Which values an expression can have, from declared ranges and types: interval analysis, exact for integers and
+//! decimals, widened outwards for floats.
+
+mod interval;
+
+use std::collections::BTreeMap;
+
+use arrow::datatypes::DataType;
+use datafusion::common::DFSchema;
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
+use datafusion::scalar::ScalarValue;
+
+use super::TableColumn;
+use super::trace::{Cell, Scanned, Trace};
+use crate::catalogue::{Catalogue, ColumnEntry};
+
+use interval::type_interval;
+pub(super) use interval::{Interval, power_of_ten};
+
+/// What is known of an argument's values at one holder.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    /// The values; `None` where nothing bounds them.
+    pub(super) interval: Option<Interval>,
+    /// Whether only declared ranges and literals were needed, no bare type.
+    pub(super) declared: bool,
+    /// An integer operation that may wrap around in the holder's engine, as it is written.
+    pub(super) wraps: Option<String>,
+}
+
+impl Known {
+    /// What is known of the same argument at two holders or in two branches.
+    pub(super) fn or(self, other: Self) -> Self {
+        Self {
+            interval: match (self.interval, other.interval) {
+                (Some(a), Some(b)) => a.hull(&b),
+                _ => None,
+            },
+            declared: self.declared && other.declared,
+            wraps: self.wraps.or(other.wraps),
+        }
+    }
+
+    /// The same values after a conversion to doubles.
+    pub(super) fn in_floats(self) -> Self {
+        Self {
+            interval: self.interval.and_then(|i| i.convert(&DataType::Float64)),
+            ..self
+        }
+    }
+}
+
+/// The interval of one output column of a holder's query, over all its alternatives.
+pub(super) fn known(trace: &Trace, column: usize, kind: &DataType, catalogue: &Catalogue) -> Known {
+    let mut all: Option<Known> = None;
+    for row in &trace.rows {
+        let here = of_cell(trace, &row[column], kind, catalogue);
+        all = Some(match all {
+            None => here,
+            Some(before) => before.or(here),
+        });
+    }
+    all.unwrap_or(Known {
+        interval: type_interval(kind),
+        declared: false,
+        wraps: None,
+    })
+}
+
+fn of_cell(trace: &Trace, cell: &Cell, kind: &DataType, catalogue: &Catalogue) -> Known {
+    let unknown = Known {
+        interval: type_interval(kind),
+        declared: false,
+        wraps: None,
+    };
+    let Some(expr) = &cell.expr else {
+        return unknown;
+    };
+    let Ok(schema) = trace.schema_of(expr) else {
+        return unknown;
+    };
+    let mut analysis = Analysis {
+        scanned: &trace.scanned,
+        catalogue,
+        schema,
+        declared: true,
+        wraps: None,
+    };
+    let interval = analysis.of(expr);
+    // The output's own type can be wider than the expression's, never narrower.
+    Known {
+        interval,
+        declared: analysis.declared,
+        wraps: analysis.wraps,
+    }
+}
+
+/// The catalogue's entry for a column.
+pub(super) fn entry<'c>(catalogue: &'c Catalogue, base: &TableColumn) -> Option<&'c ColumnEntry> {
+    let table = catalogue.tables.get(&base.table)?;
+    table.columns.iter().find(|c| c.name == base.column)
+}
+
+struct Analysis<'a> {
+    scanned: &'a BTreeMap<(String, String), Scanned>,
+    catalogue: &'a Catalogue,
+    schema: DFSchema,
+    declared: bool,
+    wraps: Option<String>,
+}
+
+impl Analysis<'_> {
+    /// The values of an expression; NULL does not count.
+    fn of(&mut self, expr: &Expr) -> Option<Interval> {
+        let kind = expr.get_type(&self.schema).ok()?;
+        let found = match expr {
+            Expr::Alias(alias) => return self.of(&alias.expr),
+            Expr::Column(column) => {
+                let relation = column.relation.as_ref().map(|r| r.table().to_owned());
+                let key = (relation.unwrap_or_default(), column.name.clone());
+                return self.column(&key, &kind);
+            }
+            Expr::Literal(value, _) => return self.literal(value, &kind),
+            Expr::Negative(inner) => {
+                let inner = self.of(inner)?;
+                let negated = inner.negate()?;
+                self.check_wrap(&negated, &kind, expr);
+                Some(negated)
+            }
+            Expr::Cast(cast) => self.cast(&cast.expr, &kind),
+            Expr::TryCast(cast) => self.cast(&cast.expr, &kind),
+            Expr::BinaryExpr(binary) => self.binary(binary, &kind, expr),
+            Expr::Case(case) => {
+                let results = case.when_then_expr.iter().map(|(_, then)| &**then);
+                let results: Vec<&Expr> = results.chain(case.else_expr.as_deref()).collect();
+                self.hull(&results)
+            }
+            Expr::ScalarFunction(function) => {
+                let args: Vec<&Expr> = function.args.iter().collect();
+                self.function(function.func.name(), &args)
+            }
+            _ => None,
+        };
+        match found.and_then(|i| i.fit(&kind)) {
+            Some(interval) => Some(interval),
+            None => {
+                self.declared = false;
+                type_interval(&kind)
+            }
+        }
+    }
+
+    fn column(&mut self, key: &(String, String), kind: &DataType) -> Option<Interval> {
+        let scanned = self.scanned.get(key)?;
+        let Some(base) = &scanned.base else {
+            let constants = scanned.constants.iter();
+            let mut values = constants.filter(|v| !v.is_null());
+            let first = Interval::of_scalar(values.next()?)?;
+            return values.try_fold(first, |all, v| all.hull(&Interval::of_scalar(v)?));
+        };
+        let declared = entry(self.catalogue, base)
+            .and_then(|e| e.range.as_ref())
+            .and_then(|(low, high)| Interval::declared(low, high, kind));
+        declared.or_else(|| {
+            // A Boolean and a column of type NULL have no numbers; every other type is a bound by itself.
+            self.declared = false;
+            type_interval(kind)
+        })
+    }
+
+    fn literal(&mut self, value: &ScalarValue, kind: &DataType) -> Option<Interval> {
+        if value.is_null() {
+            // NULL is no value: the empty interval, which hulls leave out.
+            return Some(Interval::empty(kind));
+        }
+        Interval::of_scalar(value)
+    }
+
+    fn cast(&mut self, inner: &Expr, kind: &DataType) -> Option<Interval> {
+        let from = inner.get_type(&self.schema).ok()?;
+        if from == DataType::Boolean && kind.is_integer() {
+            return Some(Interval::whole(0, 1));
+        }
+        // A number in a text is bounded by the type it is cast to, whatever else is known.
+        self.of(inner)?.convert(kind)
+    }
+
+    fn hull(&mut self, parts: &[&Expr]) -> Option<Interval> {
+        let mut all: Option<Interval> = None;
+        for part in parts {
+            let here = self.of(part)?;
+            all = Some(match all {
+                None => here,
+                Some(before) => before.hull(&here)?,
+            });
+        }
+        all
+    }
+
+    fn binary(&mut self, binary: &BinaryExpr, kind: &DataType, whole: &Expr) -> Option<Interval> {
+        let left = self.of(&binary.left)?;
+        let right = self.of(&binary.right)?;
+        let result = match binary.op {
+            Operator::Plus => left.add(&right)?,
+            Operator::Minus => left.add(&right.negate()?)?,
+            Operator::Multiply => left.multiply(&right)?,
+            Operator::Divide => return left.divide(&right),
+            Operator::Modulo => return left.modulo(&right),
+            _ => return None,
+        };
+        self.check_wrap(&result, kind, whole);
+        Some(result)
+    }
+
+    fn function(&mut self, name: &str, args: &[&Expr]) -> Option<Interval> {
+        match (name, args) {
+            ("coalesce" | "nvl" | "ifnull" | "greatest" | "least", _) => self.hull(args),
+            ("nullif", [first, ..]) => self.of(first),
+            ("abs", [inner]) => self.of(inner)?.magnitude(),
+            ("round" | "trunc" | "floor" | "ceil", [inner, ..]) => self.of(inner)?.rounded(),
+            ("sqrt", [inner]) => self.of(inner)?.square_root(),
+            _ => None,
+        }
+    }
+
+    /// The engine's integers wrap around silently, so an operation that can leave its type is remembered.
+    fn check_wrap(&mut self, result: &Interval, kind: &DataType, expr: &Expr) {
+        if kind.is_integer() && self.wraps.is_none() && result.clone().fit(kind).is_none() {
+            self.wraps = Some(written(expr));
+        }
+    }
+}
+
+/// An expression as a person would write it, without the names of scans.
+fn written(expr: &Expr) -> String {
+    use datafusion::common::Column;
+    use datafusion::common::tree_node::{Transformed, TreeNode};
+    let bare = expr.clone().transform_up(|e| match e {
+        Expr::Column(column) => Ok(Transformed::yes(Expr::Column(Column::new_unqualified(
+            column.name,
+        )))),
+        Expr::Cast(cast) => Ok(Transformed::yes(*cast.expr)),
+        other => Ok(Transformed::no(other)),
+    });
+    bare.map_or_else(
+        |_| expr.to_string(),
+        |bare| bare.data.human_display().to_string(),
+    )
+}

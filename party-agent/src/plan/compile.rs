@@ -1,0 +1,288 @@
+//! All steps from a checked job to a plan, in order.
+
+mod checks;
+mod keys;
+mod measures;
+mod parties;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use datafusion::sql::sqlparser::ast::{Query, Select, SetExpr};
+use protocols::party::PartyId;
+
+use super::finish::{self, SumOf};
+use super::part::{self, Convert, Part, Whole};
+use super::schema::Schemas;
+use super::sql::align::align;
+use super::sql::functions::expand_histograms;
+use super::sql::holders::{Catalogues, RowWise, holders_of, resolve_tables};
+use super::sql::inline::inline;
+use super::sql::outer::{Arg, Outer, take_apart};
+use super::sql::{self, Site};
+use super::{
+    KeyColumn, LocalPlan, MAX_ROWS, MinCell, Plan, PlanCost, PlanFault, ReleaseRule, Shape, cost,
+    types, words,
+};
+use crate::spec::{CheckedSpec, Compute, Correlations, SqlCompute};
+
+pub(super) use parties::Parties;
+
+/// What is known about a job when everything but words and costs is decided.
+pub(super) struct Decided<'a> {
+    pub(super) spec: &'a CheckedSpec,
+    pub(super) catalogues: &'a Catalogues,
+    pub(super) parties: &'a Parties,
+    pub(super) outer: &'a Outer,
+}
+
+/// Compiles a job.
+pub(super) fn compile(spec: &CheckedSpec, catalogues: &Catalogues) -> Result<Plan, Vec<PlanFault>> {
+    let Compute::Sql(sql) = &spec.compute;
+    let site = Site::new(sql);
+    let mut query = sql::parse(sql).map_err(one)?;
+    inline(&mut query, site).map_err(one)?;
+    resolve_tables(&mut query, catalogues, site)?;
+    none(align(&mut query, catalogues, site))?;
+    let (query, mut select) = outermost(query, site).map_err(one)?;
+    let holders = holders_of(&query);
+    if holders.len() < 2 {
+        return Err(vec![too_few(&holders)]);
+    }
+    let mut faults = RowWise::check(&select, site);
+    let outer = take_apart(&query, &select, catalogues, site);
+    faults.extend(expand_histograms(&mut select.from, site));
+    faults.extend(expand_histograms(&mut select.selection, site));
+    let mut outer = match outer {
+        Ok(outer) => outer,
+        Err(more) => {
+            faults.extend(more);
+            return Err(faults);
+        }
+    };
+    for key in &mut outer.keys {
+        faults.extend(expand_histograms(&mut key.expr, site));
+    }
+    for arg in &mut outer.args {
+        faults.extend(expand_histograms(&mut arg.expr, site));
+    }
+    if outer.keys.is_empty() && outer.args.is_empty() {
+        outer.args.push(count_only());
+    }
+    let parties = Parties::of(spec, catalogues, &holders);
+    match parties {
+        Ok(parties) if faults.is_empty() => {
+            let schemas = Schemas::of(catalogues);
+            let whole = Whole {
+                select: &select,
+                outer: &outer,
+                catalogues,
+                schemas: &schemas,
+                site,
+            };
+            assemble(spec, sql, &whole, &parties)
+        }
+        Ok(_) => Err(faults),
+        Err(more) => {
+            faults.extend(more);
+            Err(faults)
+        }
+    }
+}
+
+fn one(fault: PlanFault) -> Vec<PlanFault> {
+    vec![fault]
+}
+
+fn none(faults: Vec<PlanFault>) -> Result<(), Vec<PlanFault>> {
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(faults)
+    }
+}
+
+fn too_few(holders: &BTreeSet<String>) -> PlanFault {
+    let place = "compute.sql".to_owned();
+    match holders.first() {
+        None => PlanFault {
+            place,
+            what: "the query names no holder's table".to_owned(),
+            fix: "name tables of at least two holders, joined by UNION ALL".to_owned(),
+        },
+        Some(holder) => PlanFault {
+            place,
+            what: format!(
+                "the query names tables of {holder} alone: the result would be that holder's own figures"
+            ),
+            fix: "name tables of at least two holders, joined by UNION ALL".to_owned(),
+        },
+    }
+}
+
+/// The outermost SELECT, out of its parentheses.
+fn outermost(mut query: Query, site: Site) -> Result<(Query, Select), PlanFault> {
+    loop {
+        let bare =
+            query.order_by.is_none() && query.limit_clause.is_none() && query.fetch.is_none();
+        match *query.body {
+            SetExpr::Select(ref select) => {
+                let select = (**select).clone();
+                return Ok((query, select));
+            }
+            SetExpr::Query(inner) if bare => query = *inner,
+            ref body => {
+                let what = "the outermost level must be one SELECT with aggregates";
+                let fix = "put UNION ALL into FROM, and ORDER BY and LIMIT at the very end";
+                return Err(site.fault(body, what, fix));
+            }
+        }
+    }
+}
+
+/// A job that only counts rows still has one argument, so that the holders' query has a column.
+fn count_only() -> Arg {
+    Arg {
+        expr: part::one(),
+        label: "*".to_owned(),
+        asked: BTreeSet::new(),
+        sum: false,
+        sum_sq: false,
+    }
+}
+
+/// The parts of all holders with the given conversions, or all their faults.
+fn parts(
+    whole: &Whole<'_>,
+    holders: &[PartyId],
+    convert: &[Vec<Convert>],
+) -> Result<Vec<Part>, Vec<PlanFault>> {
+    let mut parts = Vec::new();
+    let mut faults = Vec::new();
+    for (i, holder) in holders.iter().enumerate() {
+        match whole.part(holder, convert.get(i).map_or(&[], Vec::as_slice)) {
+            Ok(part) => parts.push(part),
+            Err(more) => faults.extend(more),
+        }
+    }
+    none(faults)?;
+    Ok(parts)
+}
+
+fn assemble(
+    spec: &CheckedSpec,
+    sql: &SqlCompute,
+    whole: &Whole<'_>,
+    parties: &Parties,
+) -> Result<Plan, Vec<PlanFault>> {
+    let outer = whole.outer;
+    let raw = parts(whole, &parties.holders, &[])?;
+    let types = types::agree(outer, &raw)?;
+    let finals = parts(whole, &parties.holders, &types.convert)?;
+    let rows = rows_at_most(&raw)?;
+    let (keys, fits) = both(
+        keys::keys(sql, whole, &types, &raw),
+        measures::fits(whole, &types, &raw, rows),
+    )?;
+    let columns = measures::columns(outer, &types, &raw, &fits);
+    let min_cell = MinCell::strictest(spec, whole.catalogues, &parties.holders);
+    let checks = checks::checks(outer, &columns.measures, &min_cell, rows);
+    let rule = checks::rule(spec, whole.catalogues, parties, &checks).map_err(one)?;
+    let sums = fits.iter().zip(&types.measures).map(|(fit, kind)| SumOf {
+        kind: *kind,
+        largest: fit.as_ref().and_then(|f| f.largest_sum),
+    });
+    let released = finish::columns(outer, &keys, &sums.collect::<Vec<_>>());
+    let (final_sql, outputs) = finish::query(outer, &released)?;
+    let correlations = match rule {
+        ReleaseRule::Compare => spec.correlations.clone(),
+        ReleaseRule::None | ReleaseRule::OpenCounts => None,
+    };
+    let dealer = match &correlations {
+        Some(Correlations::Dealer(dealer)) => Some(dealer.clone()),
+        _ => None,
+    };
+    let plan = Plan {
+        format: super::PLAN_FORMAT,
+        engine: concat!("entente ", env!("CARGO_PKG_VERSION")).to_owned(),
+        job: spec.job.clone(),
+        purpose: spec.purpose.clone(),
+        spec: spec.digest().to_string(),
+        seats: parties.seats.clone(),
+        dealer,
+        receivers: spec.receivers.clone(),
+        correlations,
+        min_cell,
+        max_wall_s: spec.max_wall_s,
+        locals: locals(outer, &raw, &finals),
+        shape: Shape {
+            cells: keys.iter().map(KeyColumn::n_slots).product(),
+            narrow: columns.narrow,
+            wide: columns.wide,
+            checks,
+            rule,
+        },
+        keys,
+        measures: columns.measures,
+        released,
+        final_sql,
+        outputs,
+        learns: Vec::new(),
+        warnings: Vec::new(),
+        notes: Vec::new(),
+        cost: PlanCost::default(),
+    };
+    let decided = Decided {
+        spec,
+        catalogues: whole.catalogues,
+        parties,
+        outer,
+    };
+    Ok(words::complete(cost::complete(plan, rows), &decided))
+}
+
+/// Both results, or the faults of both.
+fn both<A, B>(
+    a: Result<A, Vec<PlanFault>>,
+    b: Result<B, Vec<PlanFault>>,
+) -> Result<(A, B), Vec<PlanFault>> {
+    match (a, b) {
+        (Ok(a), Ok(b)) => Ok((a, b)),
+        (a, b) => {
+            let mut faults = a.err().unwrap_or_default();
+            faults.extend(b.err().unwrap_or_default());
+            Err(faults)
+        }
+    }
+}
+
+fn rows_at_most(parts: &[Part]) -> Result<u64, Vec<PlanFault>> {
+    let rows = parts.iter().map(|p| p.rows_at_most);
+    let rows = rows.fold(0, u64::saturating_add);
+    if rows <= MAX_ROWS {
+        return Ok(rows);
+    }
+    Err(one(PlanFault {
+        place: "compute.sql".to_owned(),
+        what: format!(
+            "the holders' queries could yield {rows} rows, by the published sizes of their tables"
+        ),
+        fix: "join fewer tables inside one holder's part".to_owned(),
+    }))
+}
+
+fn locals(outer: &Outer, raw: &[Part], finals: &[Part]) -> BTreeMap<PartyId, LocalPlan> {
+    let locals = raw.iter().zip(finals).map(|(raw, part)| {
+        let args = 0..outer.args.len();
+        let local = LocalPlan {
+            sql: part.sql.clone(),
+            tables: raw.tables.iter().cloned().collect(),
+            uses: raw.uses(outer),
+            args: args
+                .map(|i| types::bases(raw, outer.keys.len() + i))
+                .collect(),
+            rows_at_most: raw.rows_at_most,
+        };
+        (raw.holder.clone(), local)
+    });
+    locals.collect()
+}

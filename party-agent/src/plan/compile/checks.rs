@@ -1,0 +1,113 @@
+//! What a group must satisfy to be released, and how that is decided.
+
+use std::collections::BTreeMap;
+
+use protocols::party::PartyId;
+
+use super::Parties;
+use crate::plan::sql::holders::Catalogues;
+use crate::plan::sql::outer::{Counted, Outer};
+use crate::plan::{CellCheck, MAX_ROWS, Measure, MinCell, PlanFault, ReleaseRule};
+use crate::spec::CheckedSpec;
+
+/// The checks by count column: the larger threshold wins where two are on the same.
+pub(super) fn checks(
+    outer: &Outer,
+    measures: &[Measure],
+    min_cell: &MinCell,
+    rows: u64,
+) -> Vec<CellCheck> {
+    struct Wanted {
+        label: String,
+        min_cell: u64,
+        having: u64,
+    }
+    let mut wanted: BTreeMap<usize, Wanted> = BTreeMap::new();
+    // One row or none: the group is there or it is not, which no threshold below 2 tells apart.
+    if min_cell.at_least > 1 {
+        let label = "COUNT(*)".to_owned();
+        wanted.insert(
+            0,
+            Wanted {
+                label,
+                min_cell: min_cell.at_least,
+                having: 0,
+            },
+        );
+    }
+    for check in &outer.having {
+        let (column, label) = match check.counted {
+            Counted::Rows => (0, "COUNT(*)".to_owned()),
+            Counted::Arg(i) => match measures[i].count {
+                0 => (0, "COUNT(*)".to_owned()),
+                column => (column, format!("COUNT({})", measures[i].label)),
+            },
+        };
+        let least = if column == 0 && !outer.keys.is_empty() {
+            2
+        } else {
+            1
+        };
+        if check.at_least < least {
+            continue;
+        }
+        let entry = wanted.entry(column).or_insert(Wanted {
+            label,
+            min_cell: 0,
+            having: 0,
+        });
+        entry.having = entry.having.max(check.at_least);
+    }
+    let checks = wanted.into_iter().map(|(column, wanted)| {
+        let at_least = wanted.min_cell.max(wanted.having).min(MAX_ROWS);
+        let reason = match (wanted.min_cell, wanted.having) {
+            (_, 0) => "min_cell",
+            (0, _) => "having",
+            (m, h) if m == h => "min_cell and having",
+            (m, h) if m > h => "min_cell",
+            _ => "having",
+        };
+        CellCheck {
+            column,
+            at_least,
+            bound_bits: 64 - rows.max(at_least).max(1).leading_zeros(),
+            rule: format!("{} >= {at_least}", wanted.label),
+            reason: reason.to_owned(),
+        }
+    });
+    checks.collect()
+}
+
+pub(super) fn rule(
+    spec: &CheckedSpec,
+    catalogues: &Catalogues,
+    parties: &Parties,
+    checks: &[CellCheck],
+) -> Result<ReleaseRule, PlanFault> {
+    if checks.is_empty() {
+        return Ok(ReleaseRule::None);
+    }
+    if spec.correlations.is_some() {
+        return Ok(ReleaseRule::Compare);
+    }
+    let open = |p: &PartyId| catalogues.get(p).is_some_and(|c| c.open_counts);
+    if parties.holders.iter().all(open) {
+        return Ok(ReleaseRule::OpenCounts);
+    }
+    let rules: Vec<&str> = checks.iter().map(|c| c.rule.as_str()).collect();
+    let closed: Vec<&str> = parties
+        .holders
+        .iter()
+        .filter(|p| !open(p))
+        .map(PartyId::as_str)
+        .collect();
+    Err(PlanFault {
+        place: "privacy.correlations".to_owned(),
+        what: format!(
+            "is missing: comparing counts on shares ({}) takes correlated random numbers, and {} does not let counts be opened instead",
+            rules.join(" AND "),
+            closed.join(", ")
+        ),
+        fix: "write correlations = \"ot\" (the parties make them, no third party), or correlations = \"dealer:NAME\" (that party deals them, sees no data, and must not collude with any party)".to_owned(),
+    })
+}

@@ -1,0 +1,231 @@
+//! The group keys and their public domains.
+
+use super::none;
+use crate::plan::domain::{self, Groups, Missing, Source};
+use crate::plan::part::{Part, Whole};
+use crate::plan::sql::outer::{Key, Outer};
+use crate::plan::types::{self, Types};
+use crate::plan::{KeyColumn, MAX_CELLS, PlanFault, ValueKind};
+use crate::spec::SqlCompute;
+
+/// The group domains over all holders.
+pub(super) fn keys(
+    sql: &SqlCompute,
+    whole: &Whole<'_>,
+    types: &Types,
+    parts: &[Part],
+) -> Result<Vec<KeyColumn>, Vec<PlanFault>> {
+    let mut faults = unused_domains(sql, whole.outer);
+    let mut keys = Vec::new();
+    let mut cells = 1usize;
+    for (i, key) in whole.outer.keys.iter().enumerate() {
+        let kind = types.keys[i];
+        let named = |name: &String| sql.domains.iter().find(|(n, _)| same_name(n, name));
+        let declared = named(&key.name).or_else(|| named(key.column.as_ref()?));
+        let groups = match declared {
+            Some((_, values)) => declared_groups(key, values, kind, parts, i),
+            None => published_groups(whole, key, parts, i),
+        };
+        match groups {
+            Ok(mut groups) => {
+                domain::sort(&mut groups, kind);
+                let column = key_column(key, kind, groups);
+                cells = cells.saturating_mul(column.n_slots());
+                keys.push(column);
+            }
+            Err(more) => faults.extend(more),
+        }
+    }
+    if cells > MAX_CELLS {
+        let sizes: Vec<String> = keys
+            .iter()
+            .map(|k| format!("{} ({} groups)", k.name, k.n_slots()))
+            .collect();
+        faults.push(PlanFault {
+            place: "GROUP BY".to_owned(),
+            what: format!(
+                "the groups multiply to more than {MAX_CELLS}: {}",
+                sizes.join(" × ")
+            ),
+            fix: "group by fewer or coarser keys, or declare fewer groups in [compute.domain]"
+                .to_owned(),
+        });
+    }
+    none(faults)?;
+    Ok(keys)
+}
+
+fn same_name(a: &str, b: &str) -> bool {
+    a.to_lowercase() == b.to_lowercase()
+}
+
+fn unused_domains(sql: &SqlCompute, outer: &Outer) -> Vec<PlanFault> {
+    let used = |name: &String| {
+        outer.keys.iter().any(|key| {
+            same_name(name, &key.name) || key.column.as_ref().is_some_and(|c| same_name(name, c))
+        })
+    };
+    let unused = sql.domains.keys().filter(|name| !used(name));
+    unused
+        .map(|name| {
+            let keys: Vec<&str> = outer.keys.iter().map(|k| k.name.as_str()).collect();
+            PlanFault {
+                place: format!("compute.domain.{name}"),
+                what: "no group key has this name".to_owned(),
+                fix: match keys.as_slice() {
+                    [] => "leave it out: the query has no GROUP BY".to_owned(),
+                    keys => format!("the keys are {}", keys.join(", ")),
+                },
+            }
+        })
+        .collect()
+}
+
+fn declared_groups(
+    key: &Key,
+    values: &[String],
+    kind: ValueKind,
+    parts: &[Part],
+    column: usize,
+) -> Result<Groups, Vec<PlanFault>> {
+    let mut groups = Groups {
+        values: Vec::new(),
+        closed: false,
+        source: Source::Declared,
+    };
+    let mut faults = Vec::new();
+    for value in values {
+        match domain::declared(value, kind) {
+            Some(text) if groups.values.contains(&Some(text.clone())) => {}
+            Some(text) => groups.values.push(Some(text)),
+            None => faults.push(PlanFault {
+                place: format!("compute.domain.{}", key.name),
+                what: format!(
+                    "\"{value}\" is no value of the key, which is {}",
+                    types::in_words(&kind.arrow())
+                ),
+                fix: "declare groups of the key's own type".to_owned(),
+            }),
+        }
+    }
+    none(faults)?;
+    if parts.iter().any(|p| p.nullable[column]) {
+        groups.values.push(None);
+    }
+    Ok(groups)
+}
+
+fn published_groups(
+    whole: &Whole<'_>,
+    key: &Key,
+    parts: &[Part],
+    column: usize,
+) -> Result<Groups, Vec<PlanFault>> {
+    let mut all: Option<Groups> = None;
+    let mut faults = Vec::new();
+    for part in parts {
+        let Some(catalogue) = whole.catalogues.get(&part.holder) else {
+            continue;
+        };
+        match domain::groups(&part.trace, column, catalogue, whole.schemas.state()) {
+            Ok(groups) => match &mut all {
+                None => all = Some(groups),
+                Some(all) => domain::merge(all, groups),
+            },
+            Err(missing) => faults.push(no_domain(key, part, &missing)),
+        }
+    }
+    none(faults)?;
+    Ok(all.unwrap_or(Groups {
+        values: Vec::new(),
+        closed: true,
+        source: Source::Written,
+    }))
+}
+
+fn no_domain(key: &Key, part: &Part, missing: &Missing) -> PlanFault {
+    let declare = format!(
+        "declare the groups in the job: [compute.domain] {} = [\"…\"]",
+        quoted_key(&key.name)
+    );
+    let (place, what, fix) = match missing {
+        Missing::Unpublished(columns) => {
+            let columns: Vec<String> = columns
+                .iter()
+                .map(|c| format!("{}.{}.{}", part.holder, c.table, c.column))
+                .collect();
+            (
+                columns.join(", "),
+                format!(
+                    "the groups of {} are not known: no categories are published",
+                    key.name
+                ),
+                format!(
+                    "ask {} to publish them in its policy (categories = \"from_data\" or a list), or {declare}",
+                    part.holder
+                ),
+            )
+        }
+        Missing::TooMany(n) => (
+            format!("the part of {}", part.holder),
+            format!(
+                "the key {} depends on {n} combinations of published values",
+                key.name
+            ),
+            declare,
+        ),
+        Missing::Opaque => (
+            format!("the part of {}", part.holder),
+            format!(
+                "the groups of {} cannot be told from published categories",
+                key.name
+            ),
+            declare,
+        ),
+        Missing::Fails(error) => (
+            format!("the part of {}", part.holder),
+            format!(
+                "the key {} cannot be computed for a published category: {error}",
+                key.name
+            ),
+            "correct the expression".to_owned(),
+        ),
+    };
+    PlanFault { place, what, fix }
+}
+
+/// A name as a TOML key.
+fn quoted_key(name: &str) -> String {
+    let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if !name.is_empty() && name.chars().all(bare) {
+        name.to_owned()
+    } else {
+        format!("{name:?}")
+    }
+}
+
+fn key_column(key: &Key, kind: ValueKind, groups: Groups) -> KeyColumn {
+    // A number or a day has no value `other`. Where its groups are published, they are complete, or the catalogue
+    // is out of date, which is an error at its owner; where they are declared, the key becomes text.
+    let declared = groups.source == Source::Declared;
+    let has_other = !groups.closed && (kind == ValueKind::Text || declared);
+    let other = Some("other".to_owned());
+    let other_label = if groups.values.contains(&other) {
+        "(other)"
+    } else {
+        "other"
+    };
+    KeyColumn {
+        name: key.name.clone(),
+        kind: if has_other { ValueKind::Text } else { kind },
+        has_other,
+        other_label: other_label.to_owned(),
+        source: match groups.source {
+            Source::Written => "written in the query",
+            Source::Published => "published by the holders",
+            Source::Declared => "declared in the job",
+        }
+        .to_owned(),
+        domain: groups.values,
+    }
+}

@@ -1,0 +1,166 @@
+//! The ring and range of every aggregate argument.
+
+use std::collections::BTreeSet;
+
+use super::{none, one};
+use crate::plan::bounds::{self, Known};
+use crate::plan::part::{Part, Whole};
+use crate::plan::ring::{self, Fit, TooWide};
+use crate::plan::sql::outer::{Arg, Outer};
+use crate::plan::types::{self, Types};
+use crate::plan::{Measure, MeasureKind, PlanFault, RangeOrigin, RingWidth, Slot, ValueRange};
+
+/// The ring and range of every argument.
+pub(super) fn fits(
+    whole: &Whole<'_>,
+    types: &Types,
+    parts: &[Part],
+    rows: u64,
+) -> Result<Vec<Option<Fit>>, Vec<PlanFault>> {
+    let mut fits = Vec::new();
+    let mut faults = Vec::new();
+    for (i, (arg, kind)) in whole.outer.args.iter().zip(&types.measures).enumerate() {
+        let column = whole.outer.keys.len() + i;
+        match fit(whole, arg, *kind, parts, column, rows) {
+            Ok(fit) => fits.push(fit),
+            Err(more) => faults.extend(more),
+        }
+    }
+    none(faults)?;
+    Ok(fits)
+}
+
+fn fit(
+    whole: &Whole<'_>,
+    arg: &Arg,
+    kind: MeasureKind,
+    parts: &[Part],
+    column: usize,
+    rows: u64,
+) -> Result<Option<Fit>, Vec<PlanFault>> {
+    if kind == MeasureKind::Counted {
+        return Ok(None);
+    }
+    let mut all: Option<Known> = None;
+    let mut faults = Vec::new();
+    for part in parts {
+        let Some(catalogue) = whole.catalogues.get(&part.holder) else {
+            continue;
+        };
+        let known = bounds::known(&part.trace, column, &part.types[column], catalogue);
+        if let Some(operation) = &known.wraps {
+            faults.push(PlanFault {
+                place: types::origin(part, column),
+                what: format!("{operation} can leave its integer type and would wrap around"),
+                fix: "declare the ranges of its columns in the policy, or CAST them AS DECIMAL(38, 0)".to_owned(),
+            });
+        }
+        let known = match kind {
+            MeasureKind::Float => known.in_floats(),
+            _ => known,
+        };
+        all = Some(match all {
+            None => known,
+            Some(before) => before.or(known),
+        });
+    }
+    none(faults)?;
+    let known = all.unwrap_or(Known {
+        interval: None,
+        declared: false,
+        wraps: None,
+    });
+    let fit = match kind {
+        MeasureKind::Exact { scale } => ring::exact(&known, scale, rows, arg.sum_sq),
+        _ => ring::float(&known, rows, arg.sum_sq),
+    };
+    match fit {
+        Ok(fit) => Ok(Some(fit)),
+        Err(too_wide) => Err(one(too_wide_fault(arg, parts, column, rows, &too_wide))),
+    }
+}
+
+fn too_wide_fault(
+    arg: &Arg,
+    parts: &[Part],
+    column: usize,
+    rows: u64,
+    too_wide: &TooWide,
+) -> PlanFault {
+    let origins: BTreeSet<String> = parts.iter().map(|p| types::origin(p, column)).collect();
+    let total = if too_wide.squares {
+        "sum of squares"
+    } else {
+        "sum"
+    };
+    PlanFault {
+        place: origins.into_iter().collect::<Vec<_>>().join(", "),
+        what: format!(
+            "the {total} of {} over {rows} rows does not fit 128 bits, by the declared range",
+            arg.label
+        ),
+        fix: format!("declare a range within ±{}", too_wide.at_most),
+    }
+}
+
+/// The measures, and how many columns there are with them.
+pub(super) struct Columns {
+    pub(super) measures: Vec<Measure>,
+    pub(super) narrow: usize,
+    pub(super) wide: usize,
+}
+
+/// Gives every measure its columns. Narrow column 0 is COUNT(*).
+pub(super) fn columns(
+    outer: &Outer,
+    types: &Types,
+    parts: &[Part],
+    fits: &[Option<Fit>],
+) -> Columns {
+    let mut narrow = 1;
+    let mut wide = 0;
+    let mut slot = |(ring, frac_bits): (RingWidth, u32)| {
+        let next = match ring {
+            RingWidth::Narrow => &mut narrow,
+            RingWidth::Wide => &mut wide,
+        };
+        *next += 1;
+        Slot {
+            ring,
+            index: *next - 1,
+            frac_bits,
+        }
+    };
+    let mut measures = Vec::new();
+    for (i, arg) in outer.args.iter().enumerate() {
+        let column = outer.keys.len() + i;
+        let nullable = parts.iter().any(|p| p.nullable[column]);
+        let count = match nullable {
+            true => slot((RingWidth::Narrow, 0)).index,
+            false => 0,
+        };
+        let fit = fits[i].as_ref();
+        measures.push(Measure {
+            arg: i,
+            label: arg.label.clone(),
+            kind: types.measures[i],
+            range: fit.map_or_else(no_range, |f| f.range.clone()),
+            count,
+            sum: fit.map(|f| slot(f.sum)),
+            sum_sq: fit.and_then(|f| f.sum_sq).map(&mut slot),
+        });
+    }
+    Columns {
+        measures,
+        narrow,
+        wide,
+    }
+}
+
+fn no_range() -> ValueRange {
+    ValueRange {
+        low: String::new(),
+        high: String::new(),
+        origin: RangeOrigin::None,
+    }
+}

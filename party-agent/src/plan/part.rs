@@ -1,0 +1,382 @@
+//! One holder's part of the query: as text, planned, and traced to its tables.
+
+use std::collections::BTreeSet;
+
+use arrow::datatypes::DataType;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, DataFusionError};
+use datafusion::logical_expr::{
+    Expr as EngineExpr, ExprSchemable, JoinType, LogicalPlan, Operator,
+};
+use datafusion::sql::sqlparser::ast::{
+    DataType as SqlType, ExactNumberInfo, Expr, GroupByExpr, Ident, Query, Select, SelectItem,
+    SetExpr, Value,
+};
+use protocols::party::PartyId;
+
+use super::schema::{Schemas, engine_fault};
+use super::sql::Site;
+use super::sql::holders::Catalogues;
+use super::sql::outer::{Outer, cast};
+use super::sql::prune::prune;
+use super::sql::spell::spell;
+use super::trace::{Trace, trace, unsteady_function};
+use super::{ColumnUse, PlanFault, TableColumn, Usage};
+use crate::catalogue::Catalogue;
+
+/// One holder's part.
+pub(super) struct Part {
+    pub(super) holder: PartyId,
+    pub(super) sql: String,
+    pub(super) trace: Trace,
+    /// The types of its output: the keys', then the arguments'.
+    pub(super) types: Vec<DataType>,
+    /// Whether its output columns can be NULL.
+    pub(super) nullable: Vec<bool>,
+    pub(super) tables: BTreeSet<String>,
+    pub(super) rows_at_most: u64,
+}
+
+/// What is done to a column so that all holders give the same type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Convert {
+    Keep,
+    /// To text, the form of every key.
+    Text,
+    /// To a decimal at this scale, and from there to text.
+    DecimalText(i8),
+    /// To a decimal at this scale.
+    Decimal(i8),
+    /// To a double.
+    Double,
+}
+
+/// Everything that the parts of all holders are made from.
+pub(super) struct Whole<'a> {
+    pub(super) select: &'a Select,
+    pub(super) outer: &'a Outer,
+    pub(super) catalogues: &'a Catalogues,
+    pub(super) schemas: &'a Schemas,
+    pub(super) site: Site,
+}
+
+impl Whole<'_> {
+    /// The part of one holder. `convert` has one entry for each key and argument, or none at all.
+    pub(super) fn part(
+        &self,
+        holder: &PartyId,
+        convert: &[Convert],
+    ) -> Result<Part, Vec<PlanFault>> {
+        let sql = self.sql(holder, convert)?;
+        let place = format!("the part of {holder}");
+        let fault = |e: DataFusionError| vec![engine_fault(&place, &e)];
+        let raw = self.schemas.read(&sql).map_err(fault)?;
+        let mixed = mixed_comparison(&raw);
+        let plan = self.schemas.analyse(raw).map_err(fault)?;
+        let refuse = |what: String, fix: &str| {
+            let (place, fix) = (place.clone(), fix.to_owned());
+            Err(vec![PlanFault { place, what, fix }])
+        };
+        if let Ok(Some(function)) = unsteady_function(&plan) {
+            let what =
+                format!("{function}() gives each holder another value, so nobody could approve it");
+            return refuse(what, "write the date or number out");
+        }
+        if let Ok(Some(pair)) = mixed {
+            let what = format!("{pair} mixes text and a number");
+            return refuse(what, "CAST one side to the type of the other");
+        }
+        let trace = trace(&plan).map_err(fault)?;
+        let (mut types, mut nullable) = (Vec::new(), Vec::new());
+        for field in plan.schema().fields() {
+            types.push(field.data_type().clone());
+            nullable.push(field.is_nullable());
+        }
+        let tables = tables_of(&plan);
+        let rows_at_most = self.catalogues.get(holder).map_or(0, |c| rows_of(&plan, c));
+        Ok(Part {
+            holder: holder.clone(),
+            sql,
+            trace,
+            types,
+            nullable,
+            tables,
+            rows_at_most,
+        })
+    }
+
+    fn sql(&self, holder: &PartyId, convert: &[Convert]) -> Result<String, Vec<PlanFault>> {
+        let mut select = self.select.clone();
+        select.group_by = GroupByExpr::Expressions(Vec::new(), Vec::new());
+        select.having = None;
+        prune(&mut select, holder.as_str());
+        let keys = self.outer.keys.iter().map(|k| &k.expr);
+        let exprs = keys.chain(self.outer.args.iter().map(|a| &a.expr));
+        select.projection = exprs.map(|e| SelectItem::UnnamedExpr(e.clone())).collect();
+        spell(&mut select, holder.as_str(), self.catalogues, self.site)?;
+        let n_keys = self.outer.keys.len();
+        for (i, item) in select.projection.iter_mut().enumerate() {
+            if let SelectItem::UnnamedExpr(expr) = item {
+                let convert = convert.get(i).copied().unwrap_or(Convert::Keep);
+                let name = match i.checked_sub(n_keys) {
+                    None => format!("k{i}"),
+                    Some(a) => format!("a{a}"),
+                };
+                *item = SelectItem::ExprWithAlias {
+                    expr: convert.apply(expr.clone()),
+                    alias: Ident::new(name),
+                };
+            }
+        }
+        Ok(format!("{:#}", query_of(select)))
+    }
+}
+
+impl Convert {
+    fn apply(self, expr: Expr) -> Expr {
+        let text = |e| cast(e, SqlType::Varchar(None));
+        let decimal = |e, scale: i8| {
+            let info = ExactNumberInfo::PrecisionAndScale(38, i64::from(scale));
+            cast(e, SqlType::Decimal(info))
+        };
+        match self {
+            Self::Keep => expr,
+            Self::Text => text(expr),
+            Self::DecimalText(scale) => text(decimal(expr, scale)),
+            Self::Decimal(scale) => decimal(expr, scale),
+            Self::Double => cast(expr, SqlType::Double(ExactNumberInfo::None)),
+        }
+    }
+}
+
+/// A query that is one SELECT.
+pub(super) fn query_of(select: Select) -> Query {
+    Query {
+        with: None,
+        body: Box::new(SetExpr::Select(Box::new(select))),
+        order_by: None,
+        limit_clause: None,
+        fetch: None,
+        locks: Vec::new(),
+        for_clause: None,
+        settings: None,
+        format_clause: None,
+        pipe_operators: Vec::new(),
+    }
+}
+
+/// The argument of a job that counts rows and nothing else: a query must have a column.
+pub(super) fn one() -> Expr {
+    Expr::value(Value::Number("1".into(), false))
+}
+
+impl Part {
+    /// The uses of the output, added to those below it: keys group, arguments are aggregated.
+    pub(super) fn uses(&self, outer: &Outer) -> Vec<ColumnUse> {
+        let mut uses = self.trace.uses.clone();
+        let mut add = |bases: &BTreeSet<TableColumn>, usage: Usage| {
+            uses.extend(bases.iter().map(|base| ColumnUse {
+                table: base.table.clone(),
+                column: base.column.clone(),
+                usage,
+            }));
+        };
+        for row in &self.trace.rows {
+            let (keys, args) = row.split_at(outer.keys.len());
+            for key in keys {
+                add(&key.bases, Usage::GroupBy);
+            }
+            for (cell, arg) in args.iter().zip(&outer.args) {
+                let (values, conditions) = match &cell.expr {
+                    Some(expr) => self.by_position(expr),
+                    None => (cell.bases.clone(), BTreeSet::new()),
+                };
+                add(&conditions, Usage::Filter);
+                for asked in &arg.asked {
+                    add(&values, Usage::Aggregate(*asked));
+                }
+            }
+        }
+        uses.into_iter().collect()
+    }
+
+    /// The base columns of an argument that make its value, and those that only decide which value it is.
+    fn by_position(&self, expr: &EngineExpr) -> (BTreeSet<TableColumn>, BTreeSet<TableColumn>) {
+        let (mut values, mut conditions) = (BTreeSet::new(), BTreeSet::new());
+        self.walk(expr, false, &mut values, &mut conditions);
+        (values, conditions)
+    }
+
+    fn walk(
+        &self,
+        expr: &EngineExpr,
+        deciding: bool,
+        values: &mut BTreeSet<TableColumn>,
+        conditions: &mut BTreeSet<TableColumn>,
+    ) {
+        match expr {
+            EngineExpr::Column(_) => {
+                let found = self.trace.columns_of(expr);
+                let scanned = found.iter().filter_map(|key| self.trace.scanned.get(key));
+                let bases = scanned.filter_map(|s| s.base.clone());
+                if deciding {
+                    conditions.extend(bases);
+                } else {
+                    values.extend(bases);
+                }
+            }
+            EngineExpr::Case(case) => {
+                if let Some(operand) = &case.expr {
+                    self.walk(operand, true, values, conditions);
+                }
+                for (when, then) in &case.when_then_expr {
+                    self.walk(when, true, values, conditions);
+                    self.walk(then, deciding, values, conditions);
+                }
+                if let Some(otherwise) = &case.else_expr {
+                    self.walk(otherwise, deciding, values, conditions);
+                }
+            }
+            other => {
+                let deciding = deciding || decides(other);
+                // Nothing below fails: the visitor only collects.
+                let _ = other.apply_children(|child| {
+                    self.walk(child, deciding, values, conditions);
+                    Ok(TreeNodeRecursion::Continue)
+                });
+            }
+        }
+    }
+}
+
+/// Whether an expression answers yes or no about its parts.
+fn decides(expr: &EngineExpr) -> bool {
+    match expr {
+        EngineExpr::BinaryExpr(binary) => compares(binary.op) || binary.op.is_logic_operator(),
+        EngineExpr::Like(_)
+        | EngineExpr::SimilarTo(_)
+        | EngineExpr::Not(_)
+        | EngineExpr::IsNull(_)
+        | EngineExpr::IsNotNull(_)
+        | EngineExpr::IsTrue(_)
+        | EngineExpr::IsFalse(_)
+        | EngineExpr::IsUnknown(_)
+        | EngineExpr::IsNotTrue(_)
+        | EngineExpr::IsNotFalse(_)
+        | EngineExpr::IsNotUnknown(_)
+        | EngineExpr::Between(_)
+        | EngineExpr::InList(_) => true,
+        _ => false,
+    }
+}
+
+fn tables_of(plan: &LogicalPlan) -> BTreeSet<String> {
+    let mut tables = BTreeSet::new();
+    let _ = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            tables.insert(scan.table_name.table().to_owned());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    tables
+}
+
+/// The most rows that a query can yield, from the published sizes of its tables.
+fn rows_of(plan: &LogicalPlan, catalogue: &Catalogue) -> u64 {
+    let of = |plan: &LogicalPlan| rows_of(plan, catalogue);
+    match plan {
+        LogicalPlan::TableScan(scan) => {
+            let table = catalogue.tables.get(scan.table_name.table());
+            table.map_or(0, |t| t.rows_at_most)
+        }
+        LogicalPlan::Union(union) => {
+            let branches = union.inputs.iter().map(|i| of(i));
+            branches.fold(0, u64::saturating_add)
+        }
+        LogicalPlan::Join(join) => {
+            let (left, right) = (of(&join.left), of(&join.right));
+            match join.join_type {
+                JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => left,
+                JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => right,
+                JoinType::Inner => left.saturating_mul(right),
+                JoinType::Left | JoinType::Right | JoinType::Full => {
+                    let pairs = left.saturating_mul(right);
+                    pairs.saturating_add(left).saturating_add(right)
+                }
+            }
+        }
+        LogicalPlan::Values(values) => values.values.len() as u64,
+        LogicalPlan::EmptyRelation(_) => 1,
+        other => other
+            .inputs()
+            .into_iter()
+            .map(of)
+            .fold(0, u64::saturating_add),
+    }
+}
+
+/// A comparison or a calculation with a text and a number, which the engine would make between texts: `'10' < '9'`.
+/// Looked for before the engine has converted one side, so that a CAST in the job is no fault.
+fn mixed_comparison(raw: &LogicalPlan) -> Result<Option<String>, DataFusionError> {
+    let mut found = None;
+    raw.apply_with_subqueries(|node| {
+        let mut schema = DFSchema::empty();
+        for input in node.inputs() {
+            schema.merge(input.schema());
+        }
+        node.apply_expressions(|expr| {
+            expr.apply(|e| {
+                if found.is_none() && mixes(e, &schema) {
+                    found = Some(e.human_display().to_string());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(found)
+}
+
+fn mixes(expr: &EngineExpr, schema: &DFSchema) -> bool {
+    let kinds = |parts: &[&EngineExpr]| {
+        let kinds = parts.iter().filter_map(|e| e.get_type(schema).ok());
+        let kinds: Vec<DataType> = kinds.collect();
+        kinds.iter().any(is_text) && kinds.iter().any(DataType::is_numeric)
+    };
+    match expr {
+        EngineExpr::BinaryExpr(binary) => {
+            let plain = compares(binary.op) || binary.op.is_numerical_operators();
+            plain && kinds(&[&binary.left, &binary.right])
+        }
+        EngineExpr::InList(list) => list.list.iter().any(|item| kinds(&[&list.expr, item])),
+        EngineExpr::Between(between) => kinds(&[&between.expr, &between.low, &between.high]),
+        _ => false,
+    }
+}
+
+fn compares(op: Operator) -> bool {
+    use Operator::{
+        Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq, RegexIMatch, RegexMatch,
+        RegexNotIMatch, RegexNotMatch,
+    };
+    matches!(
+        op,
+        Eq | NotEq
+            | Lt
+            | LtEq
+            | Gt
+            | GtEq
+            | IsDistinctFrom
+            | IsNotDistinctFrom
+            | RegexMatch
+            | RegexIMatch
+            | RegexNotMatch
+            | RegexNotIMatch
+    )
+}
+
+fn is_text(kind: &DataType) -> bool {
+    matches!(
+        kind,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
+    )
+}

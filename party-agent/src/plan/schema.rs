@@ -1,0 +1,136 @@
+//! The query engine over tables that have a schema and no rows: names and types, checked as a holder's engine will.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema};
+use datafusion::catalog::{MemorySchemaProvider, SchemaProvider};
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use futures::FutureExt;
+
+use super::PlanFault;
+use super::sql::holders::Catalogues;
+use crate::catalogue::arrow_schema;
+use crate::source::{EngineConfig, make_context};
+use crate::spec::near::near;
+
+/// The published tables as the query engine sees them.
+pub(super) struct Schemas {
+    state: SessionState,
+}
+
+impl Schemas {
+    /// All tables of all holders, as `holder.table`.
+    pub(super) fn of(catalogues: &Catalogues) -> Self {
+        let tables = catalogues.iter().map(|(party, catalogue)| {
+            let tables = catalogue.tables.iter();
+            let tables = tables.map(|(name, entry)| (name.clone(), arrow_schema(entry)));
+            (party.as_str().to_owned(), tables.collect())
+        });
+        Self::new(tables.collect())
+    }
+
+    /// The one table that a receiver's query reads.
+    pub(super) fn of_released(name: &str, columns: Vec<(String, DataType)>) -> Self {
+        let fields = columns
+            .into_iter()
+            .map(|(name, kind)| Field::new(name, kind, true));
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let tables = BTreeMap::from([(name.to_owned(), schema)]);
+        Self::new(BTreeMap::from([(crate::source::SCHEMA.to_owned(), tables)]))
+    }
+
+    fn new(schemas: BTreeMap<String, BTreeMap<String, Arc<Schema>>>) -> Self {
+        let context = make_context(EngineConfig::default());
+        let catalog = context
+            .catalog_names()
+            .into_iter()
+            .next()
+            .and_then(|name| context.catalog(&name))
+            .expect("a session is created with its default catalog");
+        for (name, tables) in schemas {
+            let schema = MemorySchemaProvider::new();
+            for (table, columns) in tables {
+                schema
+                    .register_table(table, Arc::new(EmptyTable::new(columns)))
+                    .expect("names in a map are distinct");
+            }
+            catalog
+                .register_schema(&name, Arc::new(schema))
+                .expect("an in-memory catalog accepts schemas");
+        }
+        Self {
+            state: context.state(),
+        }
+    }
+
+    pub(super) fn state(&self) -> &SessionState {
+        &self.state
+    }
+
+    /// The plan of a query as it is written.
+    pub(super) fn read(&self, sql: &str) -> Result<LogicalPlan, DataFusionError> {
+        // Nothing is awaited but maps in memory, so the future is ready at once.
+        self.state
+            .create_logical_plan(sql)
+            .now_or_never()
+            .ok_or_else(|| DataFusionError::Internal("a table in memory was not ready".into()))?
+    }
+
+    /// The plan with every type agreed, conversions written out.
+    pub(super) fn analyse(&self, plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+        let options = self.state.config_options();
+        self.state
+            .analyzer()
+            .execute_and_check(plan, options, |_, _| {})
+    }
+}
+
+/// An engine's refusal as a fault of the job.
+pub(super) fn engine_fault(place: &str, error: &DataFusionError) -> PlanFault {
+    let mut error = error;
+    loop {
+        error = match error {
+            DataFusionError::Collection(all) if !all.is_empty() => &all[0],
+            DataFusionError::Diagnostic(_, inner) | DataFusionError::Context(_, inner) => inner,
+            other => break error_text(place, other),
+        };
+    }
+}
+
+fn error_text(place: &str, error: &DataFusionError) -> PlanFault {
+    use datafusion::common::SchemaError::FieldNotFound;
+    if let DataFusionError::SchemaError(schema, _) = error
+        && let FieldNotFound {
+            field,
+            valid_fields,
+        } = schema.as_ref()
+    {
+        let names = valid_fields.iter().map(|c| c.name.as_str());
+        let found = near(&field.name, names.clone());
+        let known: Vec<&str> = names.take(20).collect();
+        return PlanFault {
+            place: place.to_owned(),
+            what: format!(
+                "there is no column {} at this place of the query",
+                field.name
+            ),
+            fix: match found.as_slice() {
+                [] => format!("columns here are {}", known.join(", ")),
+                near => format!("did you mean {}?", near.join(" or ")),
+            },
+        };
+    }
+    let text = error.strip_backtrace();
+    let text = text
+        .strip_prefix("Error during planning: ")
+        .unwrap_or(&text);
+    PlanFault {
+        place: place.to_owned(),
+        what: text.trim().trim_end_matches('.').to_owned(),
+        fix: "correct the expression, or CAST its parts to the types that it needs".to_owned(),
+    }
+}

@@ -1,0 +1,247 @@
+//! The aggregates that a job can use, those that it cannot yet with the reason, and HISTOGRAM.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, CaseWhen, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
+    ObjectNamePart, UnaryOperator, Value, VisitMut, VisitorMut,
+    helpers::attached_token::AttachedToken,
+};
+
+use super::super::PlanFault;
+use super::Site;
+
+/// An aggregate that runs over several holders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::plan) enum AggregateKind {
+    Count,
+    Sum,
+    Avg,
+    Var { sample: bool },
+    StdDev { sample: bool },
+    WeightedAvg,
+}
+
+/// The aggregate with this name in small letters.
+pub(in crate::plan) fn aggregate_kind(name: &str) -> Option<AggregateKind> {
+    Some(match name {
+        "count" => AggregateKind::Count,
+        "sum" => AggregateKind::Sum,
+        "avg" | "mean" => AggregateKind::Avg,
+        "var" | "var_samp" | "var_sample" | "variance" => AggregateKind::Var { sample: true },
+        "var_pop" | "var_population" => AggregateKind::Var { sample: false },
+        "stddev" | "stddev_samp" => AggregateKind::StdDev { sample: true },
+        "stddev_pop" => AggregateKind::StdDev { sample: false },
+        "weighted_avg" | "weighted_mean" => AggregateKind::WeightedAvg,
+        _ => return None,
+    })
+}
+
+const NOT_YET: [&str; 33] = [
+    "any_value",
+    "approx_distinct",
+    "approx_median",
+    "approx_percentile_cont",
+    "approx_percentile_cont_with_weight",
+    "array_agg",
+    "bit_and",
+    "bit_or",
+    "bit_xor",
+    "bool_and",
+    "bool_or",
+    "corr",
+    "covar",
+    "covar_pop",
+    "covar_samp",
+    "first_value",
+    "grouping",
+    "last_value",
+    "max",
+    "median",
+    "min",
+    "nth_value",
+    "percentile_cont",
+    "percentile_disc",
+    "quantile_cont",
+    "regr_avgx",
+    "regr_avgy",
+    "regr_count",
+    "regr_intercept",
+    "regr_r2",
+    "regr_slope",
+    "regr_sxx",
+    "string_agg",
+];
+
+/// Whether a function with this name in small letters aggregates rows.
+pub(in crate::plan) fn is_aggregate(name: &str) -> bool {
+    aggregate_kind(name).is_some()
+        || NOT_YET.contains(&name)
+        || matches!(name, "regr_sxy" | "regr_syy")
+}
+
+/// Why an aggregate cannot run over several holders, and what to do instead.
+pub(in crate::plan) fn not_yet(name: &str) -> (String, &'static str) {
+    let upper = name.to_uppercase();
+    match name {
+        "min" | "max" => (
+            format!(
+                "{upper} over several holders tells one person's value, and is not available in this version"
+            ),
+            "use HISTOGRAM(x, edges…) as a group key, or AVG and STDDEV_SAMP",
+        ),
+        "median"
+        | "approx_median"
+        | "percentile_cont"
+        | "percentile_disc"
+        | "quantile_cont"
+        | "approx_percentile_cont"
+        | "approx_percentile_cont_with_weight" => (
+            format!(
+                "{upper} over several holders needs their rows sorted on shares, which is not available in this version"
+            ),
+            "use HISTOGRAM(x, edges…) as a group key",
+        ),
+        "approx_distinct" => distinct("APPROX_DISTINCT"),
+        _ => (
+            format!("{upper} over several holders is not available in this version"),
+            "use COUNT, SUM, AVG, VAR_SAMP, VAR_POP, STDDEV_SAMP, STDDEV_POP or WEIGHTED_AVG",
+        ),
+    }
+}
+
+/// Why an aggregate over distinct values cannot run over several holders.
+pub(in crate::plan) fn distinct(what: &str) -> (String, &'static str) {
+    (
+        format!(
+            "{what} over several holders needs a private union of their values, which is not available in this version"
+        ),
+        "use COUNT(*), which counts rows, or make rows distinct inside the part of each holder",
+    )
+}
+
+/// A function's name in small letters; empty for a name of several parts.
+pub(in crate::plan) fn name_of(function: &Function) -> String {
+    match function.name.0.as_slice() {
+        [ObjectNamePart::Identifier(name)] => name.value.to_lowercase(),
+        _ => String::new(),
+    }
+}
+
+/// A function's arguments, if they are plain expressions.
+pub(in crate::plan) fn plain_args(function: &Function) -> Option<Vec<&Expr>> {
+    let FunctionArguments::List(list) = &function.args else {
+        return None;
+    };
+    let plain = |arg| match arg {
+        &FunctionArg::Unnamed(FunctionArgExpr::Expr(ref expr)) => Some(expr),
+        _ => None,
+    };
+    let bare = list.clauses.is_empty() && list.duplicate_treatment.is_none();
+    bare.then(|| list.args.iter().map(plain).collect())?
+}
+
+/// Whether an expression is a call of HISTOGRAM.
+pub(in crate::plan) fn is_histogram(expr: &Expr) -> bool {
+    matches!(expr, Expr::Function(f) if name_of(f) == "histogram")
+}
+
+/// Replaces every HISTOGRAM(x, e0, …, en) by a CASE with one text a bin: `below`, `[e0, e1)`, …, `[en-1, en]`, `above`.
+pub(in crate::plan) fn expand_histograms(part: &mut impl VisitMut, site: Site) -> Vec<PlanFault> {
+    struct Expand {
+        site: Site,
+        faults: Vec<PlanFault>,
+    }
+    impl VisitorMut for Expand {
+        type Break = ();
+        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+            if let Expr::Function(function) = &*expr
+                && name_of(function) == "histogram"
+            {
+                match bins(function) {
+                    Some(case) => *expr = case,
+                    None => self.faults.push(self.site.fault(
+                        function,
+                        "HISTOGRAM needs a value and at least two edges, plain numbers in ascending order",
+                        "write HISTOGRAM(x, 0, 10, 20)",
+                    )),
+                }
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut expand = Expand {
+        site,
+        faults: Vec::new(),
+    };
+    let _ = VisitMut::visit(part, &mut expand);
+    expand.faults
+}
+
+fn bins(function: &Function) -> Option<Expr> {
+    let args = plain_args(function)?;
+    let (value, edges) = args.split_first()?;
+    let numbers: Vec<f64> = edges.iter().map(|e| number(e)).collect::<Option<_>>()?;
+    let ascending = numbers.windows(2).all(|pair| pair[0] < pair[1]);
+    if edges.len() < 2 || !ascending || function.filter.is_some() || function.over.is_some() {
+        return None;
+    }
+    let when = |op, edge: &Expr, label: String| CaseWhen {
+        condition: Expr::BinaryOp {
+            left: Box::new((*value).clone()),
+            op,
+            right: Box::new(edge.clone()),
+        },
+        result: Expr::value(Value::SingleQuotedString(label)),
+    };
+    let last = edges.len() - 1;
+    let mut conditions = vec![when(BinaryOperator::Lt, edges[0], "below".into())];
+    for i in 1..last {
+        let label = format!("[{}, {})", edges[i - 1], edges[i]);
+        conditions.push(when(BinaryOperator::Lt, edges[i], label));
+    }
+    let label = format!("[{}, {}]", edges[last - 1], edges[last]);
+    conditions.push(when(BinaryOperator::LtEq, edges[last], label));
+    conditions.push(when(BinaryOperator::Gt, edges[last], "above".into()));
+    Some(Expr::Case {
+        case_token: AttachedToken::empty(),
+        end_token: AttachedToken::empty(),
+        operand: None,
+        conditions,
+        else_result: None,
+    })
+}
+
+/// The value of a number literal, with or without a sign.
+fn number(expr: &Expr) -> Option<f64> {
+    match expr {
+        Expr::Value(value) => match &value.value {
+            Value::Number(digits, false) => digits.parse().ok().filter(|n: &f64| n.is_finite()),
+            _ => None,
+        },
+        Expr::UnaryOp {
+            op: UnaryOperator::Minus,
+            expr,
+        } => number(expr).map(|n| -n),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::execution::FunctionRegistry;
+    use datafusion::prelude::SessionContext;
+
+    #[test]
+    fn every_aggregate_of_the_engine_is_known() {
+        let state = SessionContext::new().state();
+        for name in state.aggregate_functions().keys() {
+            assert!(
+                is_aggregate(name),
+                "{name} is an aggregate that the planner does not know"
+            );
+        }
+        assert!(state.udf("upper").is_ok() && !is_aggregate("upper"));
+    }
+}

@@ -1,0 +1,623 @@
+//! The outermost SELECT taken apart: group keys and arguments of aggregates, which the holders compute, and the
+//! expressions over them, which the receivers compute.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArguments, GroupByExpr, Ident, OrderByExpr, Query, Select, SelectItem, Spanned, Value,
+    VisitMut, VisitorMut,
+};
+
+use super::super::{PlanFault, Released};
+use super::Site;
+use super::align::{name_of_expr, names_of_from};
+use super::functions::{
+    AggregateKind, aggregate_kind, distinct, is_aggregate, is_histogram, name_of, not_yet,
+};
+use super::having::{self, HavingCheck};
+use super::holders::{Catalogues, has_call};
+use crate::catalogue::Aggregate;
+
+mod build;
+mod same;
+mod tail;
+
+pub(in crate::plan) use build::{MARK, cast, is_marked, marked};
+use build::{call, case_when, divided, filtered, product};
+use same::Same;
+
+/// The outermost SELECT, taken apart.
+#[derive(Debug)]
+pub(in crate::plan) struct Outer {
+    pub(in crate::plan) keys: Vec<Key>,
+    pub(in crate::plan) args: Vec<Arg>,
+    pub(in crate::plan) outputs: Vec<Output>,
+    pub(in crate::plan) having: Vec<HavingCheck>,
+    pub(in crate::plan) order: Vec<OrderByExpr>,
+    pub(in crate::plan) limit: Option<u64>,
+    pub(in crate::plan) offset: Option<u64>,
+    /// The columns of `released` that the expressions refer to, by name.
+    pub(in crate::plan) released: BTreeMap<String, Released>,
+}
+
+/// A group key.
+#[derive(Debug)]
+pub(in crate::plan) struct Key {
+    /// What a holder computes.
+    pub(in crate::plan) expr: Expr,
+    /// As the result names it.
+    pub(in crate::plan) name: String,
+    /// The name of the column that the key is, if it is one.
+    pub(in crate::plan) column: Option<String>,
+    /// Whether it is a HISTOGRAM, whose groups are ordered by their edges.
+    pub(in crate::plan) histogram: bool,
+}
+
+/// An argument of aggregates.
+#[derive(Debug)]
+pub(in crate::plan) struct Arg {
+    /// What a holder computes.
+    pub(in crate::plan) expr: Expr,
+    /// As the job spells it.
+    pub(in crate::plan) label: String,
+    /// What it is used for.
+    pub(in crate::plan) asked: BTreeSet<Aggregate>,
+    pub(in crate::plan) sum: bool,
+    pub(in crate::plan) sum_sq: bool,
+}
+
+impl Arg {
+    /// Whether which rows count depends on a condition inside the argument.
+    pub(in crate::plan) fn has_condition(&self) -> bool {
+        matches!(self.expr, Expr::Case { .. })
+    }
+}
+
+/// A column of the result.
+#[derive(Debug)]
+pub(in crate::plan) struct Output {
+    pub(in crate::plan) name: String,
+    pub(in crate::plan) expr: Expr,
+}
+
+/// What a COUNT counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::plan) enum Counted {
+    Rows,
+    Arg(usize),
+}
+
+/// Takes the outermost SELECT apart.
+///
+/// # Errors
+/// Everything in it that cannot run over several holders.
+pub(in crate::plan) fn take_apart(
+    query: &Query,
+    select: &Select,
+    catalogues: &Catalogues,
+    site: Site,
+) -> Result<Outer, Vec<PlanFault>> {
+    let mut apart = Apart {
+        site,
+        same: Same::new(select),
+        columns: names_of_from(&select.from, catalogues),
+        outer: Outer {
+            keys: Vec::new(),
+            args: Vec::new(),
+            outputs: Vec::new(),
+            having: Vec::new(),
+            order: Vec::new(),
+            limit: None,
+            offset: None,
+            released: BTreeMap::new(),
+        },
+        key_texts: Vec::new(),
+        arg_texts: Vec::new(),
+        items: Vec::new(),
+        aliases_visible: false,
+        faults: Vec::new(),
+    };
+    apart.items(select);
+    if apart.faults.is_empty() {
+        apart.group_by(select);
+        apart.outputs();
+        if let Some(condition) = &select.having {
+            apart.having(condition);
+        }
+        tail::read(&mut apart, query);
+    }
+    if apart.faults.is_empty() {
+        Ok(apart.outer)
+    } else {
+        Err(apart.faults)
+    }
+}
+
+/// One item of the outermost SELECT list.
+struct Item {
+    expr: Expr,
+    alias: Option<String>,
+}
+
+struct Apart {
+    site: Site,
+    same: Same,
+    /// The columns of FROM in small letters, if they can be told.
+    columns: Option<BTreeSet<String>>,
+    outer: Outer,
+    /// The keys and arguments so far, in the form in which equal ones are equal.
+    key_texts: Vec<String>,
+    arg_texts: Vec<String>,
+    items: Vec<Item>,
+    /// Whether names of outputs stand for them, as in HAVING and ORDER BY.
+    aliases_visible: bool,
+    faults: Vec<PlanFault>,
+}
+
+impl Apart {
+    fn fault(&mut self, part: &impl Spanned, what: impl Into<String>, fix: impl Into<String>) {
+        self.faults.push(self.site.fault(part, what, fix));
+    }
+
+    fn items(&mut self, select: &Select) {
+        if select.distinct.is_some() {
+            self.fault(
+                select,
+                "SELECT DISTINCT over several holders would need to compare their rows",
+                "use GROUP BY",
+            );
+        }
+        if select.qualify.is_some() || !select.named_window.is_empty() {
+            self.fault(
+                select,
+                "window functions over several holders are not available in this version",
+                "use them inside the part of one holder",
+            );
+        }
+        for item in &select.projection {
+            match item {
+                SelectItem::UnnamedExpr(expr) => self.items.push(Item {
+                    expr: expr.clone(),
+                    alias: None,
+                }),
+                SelectItem::ExprWithAlias { expr, alias } => self.items.push(Item {
+                    expr: expr.clone(),
+                    alias: Some(alias.value.clone()),
+                }),
+                _ => self.row_level(item),
+            }
+        }
+        let grouped = !matches!(&select.group_by, GroupByExpr::Expressions(e, _) if e.is_empty());
+        let aggregated = has_call(&select.projection, is_aggregate) || select.having.is_some();
+        if self.faults.is_empty() && !grouped && !aggregated {
+            self.row_level(select);
+        }
+    }
+
+    fn row_level(&mut self, part: &impl Spanned) {
+        self.fault(
+            part,
+            "the job would release rows: a SELECT over several holders releases aggregates only in this version",
+            "aggregate with COUNT, SUM, AVG … and GROUP BY",
+        );
+    }
+
+    fn group_by(&mut self, select: &Select) {
+        let (exprs, modifiers) = match &select.group_by {
+            GroupByExpr::Expressions(exprs, modifiers) => (exprs.clone(), modifiers),
+            GroupByExpr::All(modifiers) => {
+                let plain = self
+                    .items
+                    .iter()
+                    .filter(|i| !has_call(&i.expr, is_aggregate));
+                (plain.map(|i| i.expr.clone()).collect(), modifiers)
+            }
+        };
+        let sets = |e: &Expr| {
+            matches!(
+                e,
+                Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_) | Expr::Tuple(_)
+            )
+        };
+        if !modifiers.is_empty() || exprs.iter().any(sets) {
+            let what = "ROLLUP, CUBE and GROUPING SETS are not available in this version: totals beside their parts would tell small groups";
+            self.fault(select, what, "run one job for each grouping");
+            return;
+        }
+        for expr in exprs {
+            if let Some(expr) = self.meant_by_group(expr) {
+                self.key(expr);
+            }
+        }
+    }
+
+    /// What GROUP BY means by an expression: an ordinal, a column, or the alias of an output.
+    fn meant_by_group(&mut self, expr: Expr) -> Option<Expr> {
+        let (meant, by_name) = match &expr {
+            Expr::Value(value) => match ordinal(&value.value) {
+                None => (expr.clone(), false),
+                Some(n) => match self.items.get(n.wrapping_sub(1)) {
+                    Some(item) => (item.expr.clone(), true),
+                    None => {
+                        let what = format!("GROUP BY {n}: there are {} outputs", self.items.len());
+                        self.fault(&expr, what, "name one of them");
+                        return None;
+                    }
+                },
+            },
+            Expr::Identifier(name) => {
+                let folded = name.value.to_lowercase();
+                let is_column = self.columns.as_ref().is_some_and(|c| c.contains(&folded));
+                match self.aliased(&folded) {
+                    Some(aliased) if !is_column => (aliased.clone(), true),
+                    _ => (expr.clone(), false),
+                }
+            }
+            _ => (expr.clone(), false),
+        };
+        if has_call(&meant, is_aggregate) {
+            let what = if by_name {
+                format!("GROUP BY {expr} means an output that is an aggregate")
+            } else {
+                format!("GROUP BY {expr} contains an aggregate")
+            };
+            self.fault(&expr, what, "group by columns and functions of columns");
+            return None;
+        }
+        Some(meant)
+    }
+
+    fn aliased(&self, folded: &str) -> Option<&Expr> {
+        let mut items = self.items.iter();
+        let same = |i: &&Item| i.alias.as_ref().is_some_and(|a| a.to_lowercase() == folded);
+        items.find(same).map(|i| &i.expr)
+    }
+
+    fn key(&mut self, expr: Expr) {
+        let text = self.same.text(&expr);
+        if self.key_texts.contains(&text) {
+            return;
+        }
+        let named = self.items.iter().find(|i| self.same.text(&i.expr) == text);
+        let alias = named.and_then(|i| i.alias.clone());
+        let column = name_of_expr(&expr);
+        let name = alias
+            .or_else(|| column.clone())
+            .unwrap_or_else(|| expr.to_string());
+        let histogram = is_histogram(&expr);
+        self.key_texts.push(text);
+        self.outer.keys.push(Key {
+            expr,
+            name,
+            column,
+            histogram,
+        });
+    }
+
+    fn outputs(&mut self) {
+        let mut names: BTreeMap<String, usize> = BTreeMap::new();
+        for Item { expr, alias } in std::mem::take(&mut self.items) {
+            let plain = alias.or_else(|| name_of_expr(&expr));
+            let mut name = plain.unwrap_or_else(|| expr.to_string());
+            let uses = names.entry(name.to_lowercase()).or_default();
+            *uses += 1;
+            if *uses > 1 {
+                name = format!("{name}_{uses}");
+            }
+            let expr = self.over_released(expr);
+            self.outer.outputs.push(Output { name, expr });
+        }
+    }
+
+    fn having(&mut self, condition: &Expr) {
+        let mut checks = Vec::new();
+        for part in having::conjuncts(condition) {
+            match having::comparison(part) {
+                Some((count, at_least)) => {
+                    let count = self.alias_of(count).unwrap_or_else(|| count.clone());
+                    match self.count(&count) {
+                        Some(counted) => checks.push(HavingCheck { counted, at_least }),
+                        None => self.having_fault(part),
+                    }
+                }
+                None => self.having_fault(part),
+            }
+        }
+        self.outer.having = checks;
+    }
+
+    fn having_fault(&mut self, part: &Expr) {
+        self.fault(
+            part,
+            format!("HAVING {part} would have to be decided on shares; only counts can be in this version"),
+            "use COUNT(*) or COUNT(x) with >= or > and a whole number, joined by AND; filter the result by the rest",
+        );
+    }
+
+    /// The original expression behind an output's alias, for HAVING.
+    fn alias_of(&self, expr: &Expr) -> Option<Expr> {
+        let Expr::Identifier(name) = expr else {
+            return None;
+        };
+        let folded = name.value.to_lowercase();
+        let output = self
+            .outer
+            .outputs
+            .iter()
+            .find(|o| o.name.to_lowercase() == folded)?;
+        Some(output.expr.clone())
+    }
+
+    /// What a COUNT in HAVING counts; registers its argument.
+    fn count(&mut self, expr: &Expr) -> Option<Counted> {
+        let expr = match expr {
+            Expr::Function(f) if aggregate_kind(&name_of(f)) == Some(AggregateKind::Count) => {
+                self.over_released(expr.clone())
+            }
+            other => other.clone(),
+        };
+        let Expr::Identifier(name) = &expr else {
+            return None;
+        };
+        let name = name.value.strip_prefix(MARK)?;
+        match self.outer.released.get(name)? {
+            Released::Rows => Some(Counted::Rows),
+            Released::Count(arg) => Some(Counted::Arg(*arg)),
+            _ => None,
+        }
+    }
+
+    /// An expression over keys and aggregates as one over the columns of `released`.
+    fn over_released(&mut self, mut expr: Expr) -> Expr {
+        let _ = VisitMut::visit(&mut expr, &mut OverReleased(self));
+        expr
+    }
+
+    fn released(&mut self, name: String, value: Released) -> Expr {
+        let column = marked(&name);
+        self.outer.released.insert(name, value);
+        column
+    }
+
+    fn arg(&mut self, expr: Expr, label: String, asked: Aggregate) -> usize {
+        let text = self.same.text(&expr);
+        let known = self.arg_texts.iter().position(|t| *t == text);
+        let index = known.unwrap_or_else(|| {
+            self.arg_texts.push(text);
+            self.outer.args.push(Arg {
+                expr,
+                label,
+                asked: BTreeSet::new(),
+                sum: false,
+                sum_sq: false,
+            });
+            self.outer.args.len() - 1
+        });
+        let arg = &mut self.outer.args[index];
+        arg.asked.insert(asked);
+        arg.sum |= asked != Aggregate::Count;
+        arg.sum_sq |= asked == Aggregate::Var;
+        index
+    }
+
+    /// A call of an aggregate as an expression over the columns of `released`.
+    fn aggregate(&mut self, function: &Function) -> Result<Expr, PlanFault> {
+        let name = name_of(function);
+        let refuse = |(what, fix): (String, &str)| Err(self.site.fault(function, what, fix));
+        let Some(kind) = aggregate_kind(&name) else {
+            return refuse(not_yet(&name));
+        };
+        let upper = name.to_uppercase();
+        let args = match &function.args {
+            FunctionArguments::List(list) => list,
+            _ => {
+                return refuse((
+                    format!("{upper} has no arguments"),
+                    "write its argument in parentheses",
+                ));
+            }
+        };
+        if args.duplicate_treatment == Some(DuplicateTreatment::Distinct) {
+            return refuse(distinct(&format!("{upper}(DISTINCT …)")));
+        }
+        if !args.clauses.is_empty()
+            || !function.within_group.is_empty()
+            || function.null_treatment.is_some()
+            || !matches!(function.parameters, FunctionArguments::None)
+        {
+            let what = format!("{upper} cannot take ORDER BY, WITHIN GROUP or NULLS clauses here");
+            return refuse((what, "leave them out"));
+        }
+        let filter = function.filter.as_deref();
+        let wanted = if kind == AggregateKind::WeightedAvg {
+            2
+        } else {
+            1
+        };
+        let values: Option<Vec<Option<Expr>>> = args.args.iter().map(value_of).collect();
+        let Some(values) = values.filter(|v| v.len() == wanted) else {
+            let what = format!(
+                "{upper} takes {wanted} argument(s), here are {}",
+                args.args.len()
+            );
+            return refuse((what, "write it as in COUNT(*), SUM(x), WEIGHTED_AVG(x, w)"));
+        };
+        for part in values.iter().flatten().chain(filter) {
+            if has_call(part, is_aggregate) || super::holders::has_window(part) {
+                let what = format!("{upper} of another aggregate or of a window function");
+                return refuse((what, "aggregate columns and functions of columns"));
+            }
+        }
+        Ok(match (kind, values.as_slice()) {
+            (AggregateKind::Count, [value]) => self.count_call(value.as_ref(), filter),
+            (AggregateKind::WeightedAvg, [Some(value), Some(weight)]) => {
+                self.weighted(value, weight, filter)
+            }
+            (kind, [Some(value)]) => self.plain_call(kind, value, filter),
+            _ => return refuse((format!("{upper}(*)"), "write a column in place of *")),
+        })
+    }
+
+    fn count_call(&mut self, value: Option<&Expr>, filter: Option<&Expr>) -> Expr {
+        let constant = |e: &Expr| matches!(e, Expr::Value(v) if v.value != Value::Null);
+        match (value.filter(|v| !constant(v)), filter) {
+            (None, None) => self.released("n".into(), Released::Rows),
+            (None, Some(filter)) => {
+                let one = Expr::value(Value::Number("1".into(), false));
+                let label = format!("* FILTER (WHERE {filter})");
+                let arg = self.arg(case_when(filter, one), label, Aggregate::Count);
+                self.released(format!("n{arg}"), Released::Count(arg))
+            }
+            (Some(value), filter) => {
+                let arg = self.arg(
+                    filtered(value, filter),
+                    label(value, filter),
+                    Aggregate::Count,
+                );
+                self.released(format!("n{arg}"), Released::Count(arg))
+            }
+        }
+    }
+
+    fn plain_call(&mut self, kind: AggregateKind, value: &Expr, filter: Option<&Expr>) -> Expr {
+        let (asked, name) = match kind {
+            AggregateKind::Avg => (Aggregate::Avg, "avg"),
+            AggregateKind::Var { sample: true } => (Aggregate::Var, "var_samp"),
+            AggregateKind::Var { sample: false } => (Aggregate::Var, "var_pop"),
+            AggregateKind::StdDev { sample: true } => (Aggregate::Var, "stddev_samp"),
+            AggregateKind::StdDev { sample: false } => (Aggregate::Var, "stddev_pop"),
+            _ => (Aggregate::Sum, "s"),
+        };
+        let measure = self.arg(filtered(value, filter), label(value, filter), asked);
+        let value = match kind {
+            AggregateKind::Avg => Released::Avg(measure),
+            AggregateKind::Var { sample } => Released::Var { measure, sample },
+            AggregateKind::StdDev { sample } => Released::StdDev { measure, sample },
+            _ => Released::Sum(measure),
+        };
+        self.released(format!("{name}{measure}"), value)
+    }
+
+    /// SUM(x·w) / SUM(w where x is not NULL).
+    fn weighted(&mut self, value: &Expr, weight: &Expr, filter: Option<&Expr>) -> Expr {
+        let known = Expr::IsNotNull(Box::new(value.clone()));
+        let weights = case_when(&known, weight.clone());
+        let products = product(value, weight);
+        let mut sum = |expr: &Expr| {
+            let arg = self.arg(filtered(expr, filter), label(expr, filter), Aggregate::Sum);
+            self.released(format!("s{arg}"), Released::Sum(arg))
+        };
+        let (products, weights) = (sum(&products), sum(&weights));
+        Expr::BinaryOp {
+            left: Box::new(products),
+            op: BinaryOperator::Divide,
+            right: Box::new(weights),
+        }
+    }
+}
+
+fn label(value: &Expr, filter: Option<&Expr>) -> String {
+    match filter {
+        Some(filter) => format!("{value} FILTER (WHERE {filter})"),
+        None => value.to_string(),
+    }
+}
+
+/// An argument's value; the inner `None` stands for `*`, the outer one for anything unusual.
+fn value_of(arg: &FunctionArg) -> Option<Option<Expr>> {
+    match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(Some(expr.clone())),
+        FunctionArg::Unnamed(FunctionArgExpr::Wildcard) => Some(None),
+        _ => None,
+    }
+}
+
+fn ordinal(value: &Value) -> Option<usize> {
+    match value {
+        Value::Number(digits, false) => digits.parse().ok(),
+        _ => None,
+    }
+}
+
+/// Rewrites an expression of the outermost SELECT over the columns of `released`.
+struct OverReleased<'a>(&'a mut Apart);
+
+impl VisitorMut for OverReleased<'_> {
+    type Break = ();
+
+    // Keys and aggregates are recognised before anything inside them is touched.
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if is_marked(expr) {
+            return ControlFlow::Continue(());
+        }
+        let text = self.0.same.text(expr);
+        if let Some(i) = self.0.key_texts.iter().position(|t| *t == text) {
+            *expr = self.0.released(format!("k{i}"), Released::Key(i));
+            return ControlFlow::Continue(());
+        }
+        let replaced = match &*expr {
+            Expr::Function(f) if f.over.is_some() => Err(self.0.site.fault(
+                f,
+                "a window function over several holders is not available in this version",
+                "use it inside the part of one holder",
+            )),
+            Expr::Function(f) if is_aggregate(&name_of(f)) => self.0.aggregate(f),
+            Expr::Identifier(name) => self.0.named(name, expr),
+            Expr::CompoundIdentifier(_) => Err(ungrouped(self.0.site, expr)),
+            Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => {
+                Err(self.0.site.fault(
+                    expr,
+                    "a subquery beside aggregates over several holders is not available in this version",
+                    "run it as a job of its own",
+                ))
+            }
+            _ => return ControlFlow::Continue(()),
+        };
+        match replaced {
+            Ok(new) => {
+                *expr = new;
+                ControlFlow::Continue(())
+            }
+            Err(fault) => {
+                self.0.faults.push(fault);
+                ControlFlow::Break(())
+            }
+        }
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::BinaryOp { left, op, right } = expr {
+            match op {
+                BinaryOperator::Divide => *expr = divided(left, right),
+                BinaryOperator::Modulo => {
+                    let zero = Expr::value(Value::Number("0".into(), false));
+                    **right = call("nullif", vec![(**right).clone(), zero]);
+                }
+                _ => {}
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl Apart {
+    /// A bare name that is no key: the alias of an output that is already taken apart.
+    fn named(&self, name: &Ident, expr: &Expr) -> Result<Expr, PlanFault> {
+        let folded = name.value.to_lowercase();
+        let mut outputs = self.outer.outputs.iter();
+        match outputs.find(|o| o.name.to_lowercase() == folded) {
+            Some(output) if self.aliases_visible => Ok(Expr::Nested(Box::new(output.expr.clone()))),
+            _ => Err(ungrouped(self.site, expr)),
+        }
+    }
+}
+
+fn ungrouped(site: Site, expr: &Expr) -> PlanFault {
+    site.fault(
+        expr,
+        format!("{expr} is neither a group key nor inside an aggregate"),
+        format!("put {expr} into GROUP BY, or aggregate it"),
+    )
+}

@@ -1,0 +1,105 @@
+//! Small pieces of SQL that the planner writes itself.
+
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, CaseWhen, CastKind, DataType, ExactNumberInfo, Expr, Function, FunctionArg,
+    FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart,
+    Value, helpers::attached_token::AttachedToken,
+};
+
+/// Marks the columns of `released` inside the job's own expressions. No query that is read holds this character.
+pub(in crate::plan) const MARK: char = '\u{E000}';
+
+/// A column of `released`.
+pub(in crate::plan) fn marked(name: &str) -> Expr {
+    Expr::Identifier(Ident::with_quote('"', format!("{MARK}{name}")))
+}
+
+pub(in crate::plan) fn is_marked(expr: &Expr) -> bool {
+    matches!(expr, Expr::Identifier(name) if name.value.starts_with(MARK))
+}
+
+pub(in crate::plan) fn cast(expr: Expr, data_type: DataType) -> Expr {
+    Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(expr),
+        data_type,
+        array: false,
+        format: None,
+    }
+}
+
+pub(in crate::plan) fn call(name: &str, args: Vec<Expr>) -> Expr {
+    let args = args.into_iter();
+    Expr::Function(Function {
+        name: ObjectName(vec![ObjectNamePart::Identifier(Ident::new(name))]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args: args
+                .map(|a| FunctionArg::Unnamed(FunctionArgExpr::Expr(a)))
+                .collect(),
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
+
+/// CASE WHEN condition THEN result END.
+pub(super) fn case_when(condition: &Expr, result: Expr) -> Expr {
+    Expr::Case {
+        case_token: AttachedToken::empty(),
+        end_token: AttachedToken::empty(),
+        operand: None,
+        conditions: vec![CaseWhen {
+            condition: condition.clone(),
+            result,
+        }],
+        else_result: None,
+    }
+}
+
+/// A value where the filter holds, else NULL, which aggregates skip.
+pub(super) fn filtered(value: &Expr, filter: Option<&Expr>) -> Expr {
+    match filter {
+        Some(filter) => case_when(filter, value.clone()),
+        None => value.clone(),
+    }
+}
+
+pub(super) fn product(left: &Expr, right: &Expr) -> Expr {
+    Expr::BinaryOp {
+        left: Box::new(grouped(left)),
+        op: BinaryOperator::Multiply,
+        right: Box::new(grouped(right)),
+    }
+}
+
+/// A quotient of aggregates as a double; NULL where the divisor is 0, since a result that is already released
+/// must not fail for one of its groups.
+pub(super) fn divided(left: &Expr, right: &Expr) -> Expr {
+    let double = |e: &Expr| cast(e.clone(), DataType::Double(ExactNumberInfo::None));
+    let zero = Expr::value(Value::Number("0".into(), false));
+    Expr::BinaryOp {
+        left: Box::new(double(left)),
+        op: BinaryOperator::Divide,
+        right: Box::new(call("nullif", vec![double(right), zero])),
+    }
+}
+
+/// An expression in parentheses, unless it needs none.
+fn grouped(expr: &Expr) -> Expr {
+    match expr {
+        Expr::Identifier(_)
+        | Expr::CompoundIdentifier(_)
+        | Expr::Value(_)
+        | Expr::Function(_)
+        | Expr::Case { .. }
+        | Expr::Cast { .. }
+        | Expr::Nested(_) => expr.clone(),
+        other => Expr::Nested(Box::new(other.clone())),
+    }
+}

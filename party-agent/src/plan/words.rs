@@ -1,0 +1,279 @@
+//! What a plan tells people: what each party learns, what to think about, and what belongs beside the result.
+
+use std::collections::BTreeSet;
+
+use super::compile::Decided;
+use super::{Learns, Measure, MeasureKind, Plan, RangeOrigin, ReleaseRule, Released, Slot};
+use crate::plan::ring::unscaled;
+use crate::spec::Correlations;
+
+/// Fills in the words.
+pub(super) fn complete(mut plan: Plan, decided: &Decided<'_>) -> Plan {
+    plan.learns = learns(&plan);
+    plan.warnings = warnings(&plan, decided);
+    plan.notes = notes(&plan);
+    plan
+}
+
+/// `a`, `a and b`, `a, b and c`.
+pub(super) fn listed<T: AsRef<str>>(items: &[T]) -> String {
+    match items {
+        [] => String::new(),
+        [one] => one.as_ref().to_owned(),
+        [rest @ .., last] => {
+            let rest: Vec<&str> = rest.iter().map(AsRef::as_ref).collect();
+            format!("{} and {}", rest.join(", "), last.as_ref())
+        }
+    }
+}
+
+fn learns(plan: &Plan) -> Vec<Learns> {
+    let which = match plan.shape.rule {
+        ReleaseRule::None => None,
+        ReleaseRule::Compare => Some(
+            "which groups are large enough to be released, and nothing about the size of the others",
+        ),
+        ReleaseRule::OpenCounts => Some(
+            "the size of every group over all holders, small ones too, as every holder's policy allows",
+        ),
+    };
+    let totals = released_totals(plan);
+    let mut learns = Vec::new();
+    for seat in &plan.seats {
+        let mut what = Vec::new();
+        if plan.receivers.contains(seat) {
+            let groups = if plan.shape.rule == ReleaseRule::None {
+                "every group"
+            } else {
+                "every released group"
+            };
+            what.push(format!("for {groups}, over all holders together: {totals}"));
+        }
+        what.extend(which.map(str::to_owned));
+        if what.is_empty() {
+            what.push("nothing but this plan".to_owned());
+        }
+        learns.push(Learns {
+            party: seat.to_string(),
+            what: what.join("; "),
+        });
+    }
+    if let Some(dealer) = &plan.dealer {
+        learns.push(Learns {
+            party: dealer.to_string(),
+            what: "nothing but this plan: it deals random numbers and receives no message that depends on data".to_owned(),
+        });
+    }
+    learns.push(Learns {
+        party: "coordinator".to_owned(),
+        what: "that the job ran, between whom, when, and how many bytes it relayed; it cannot read them".to_owned(),
+    });
+    learns
+}
+
+/// The totals that a receiver's agent sees, from which every output is computed.
+fn released_totals(plan: &Plan) -> String {
+    let mut totals = vec!["the number of rows".to_owned()];
+    for measure in &plan.measures {
+        if measure.count != 0 {
+            totals.push(format!("how many values of {} are not NULL", measure.label));
+        }
+        if measure.sum.is_some() {
+            totals.push(format!("the sum of {}", measure.label));
+        }
+        if measure.sum_sq.is_some() {
+            totals.push(format!("the sum of squares of {}", measure.label));
+        }
+    }
+    listed(&totals)
+}
+
+fn warnings(plan: &Plan, decided: &Decided<'_>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let holders = &decided.parties.holders;
+    for receiver in plan.receivers.iter().filter(|r| holders.contains(r)) {
+        let others: Vec<&str> = holders
+            .iter()
+            .filter(|h| *h != receiver)
+            .map(|h| h.as_str())
+            .collect();
+        warnings.push(match others.as_slice() {
+            [other] => format!("{receiver} holds data and gets the result: by subtracting its own figures it learns those of {other}"),
+            _ => format!("{receiver} holds data and gets the result: by subtracting its own figures it learns the joint figures of {}", listed(&others)),
+        });
+    }
+    if plan.min_cell.at_least <= 1 {
+        warnings.push("there is no minimum cell: a group of a single row is released".to_owned());
+    } else {
+        minimum_warnings(plan, decided, &mut warnings);
+    }
+    let rehearsing = holders
+        .iter()
+        .filter(|h| decided.catalogues.get(h).is_some_and(|c| c.rehearsal));
+    let rehearsing: Vec<&str> = rehearsing.map(|h| h.as_str()).collect();
+    if !rehearsing.is_empty() {
+        warnings.push(format!(
+            "{} has no policy file: this rehearsal allows whatever the job asks for",
+            listed(&rehearsing)
+        ));
+    }
+    warnings.extend(assumed(plan));
+    if plan.shape.rule == ReleaseRule::OpenCounts {
+        warnings.push(
+            "group counts are opened to the computing parties, not compared on shares".to_owned(),
+        );
+    }
+    if plan.correlations.is_none() && decided.spec.correlations.is_some() {
+        warnings
+            .push("privacy.correlations has no effect: nothing is compared on shares".to_owned());
+    }
+    if decided.spec.join.is_some() {
+        warnings.push(
+            "privacy.join has no effect: the query joins no tables of different holders".to_owned(),
+        );
+    }
+    if decided.outer.limit.is_some() || decided.outer.offset.is_some() {
+        warnings.push(
+            "LIMIT and OFFSET are applied by the receivers: their agents learn all released groups"
+                .to_owned(),
+        );
+    }
+    warnings
+}
+
+/// Where the minimum counts something else than a reader may think.
+fn minimum_warnings(plan: &Plan, decided: &Decided<'_>, warnings: &mut Vec<String>) {
+    let fewer: Vec<&str> = plan
+        .measures
+        .iter()
+        .filter(|m| m.count != 0)
+        .map(|m| m.label.as_str())
+        .collect();
+    if !fewer.is_empty() {
+        warnings.push(format!(
+            "the minimum cell counts rows: in a released group fewer than {} values of {} may not be NULL",
+            plan.min_cell.at_least,
+            listed(&fewer)
+        ));
+    }
+    let conditional: BTreeSet<&str> = plan
+        .measures
+        .iter()
+        .zip(&decided.outer.args)
+        .filter(|(m, arg)| m.sum.is_some() && arg.has_condition())
+        .map(|(m, _)| m.label.as_str())
+        .collect();
+    if !conditional.is_empty() {
+        let conditional: Vec<&str> = conditional.into_iter().collect();
+        warnings.push(format!(
+            "{} depends on a condition: its total may describe fewer than {} rows of a released group",
+            listed(&conditional),
+            plan.min_cell.at_least
+        ));
+    }
+}
+
+/// The ranges that nobody declared and that the rings do not hold in full.
+fn assumed(plan: &Plan) -> Vec<String> {
+    let assumed = plan
+        .measures
+        .iter()
+        .filter(|m| m.range.origin == RangeOrigin::Assumed);
+    assumed
+        .map(|m| {
+            let (low, high) = range_of(m);
+            format!(
+                "no range is declared for {}: it is assumed to lie within {low} to {high}, and another value is an error at its owner; declare its range in the policy",
+                m.label
+            )
+        })
+        .collect()
+}
+
+/// A measure's range as a person would write it.
+pub(super) fn range_of(measure: &Measure) -> (String, String) {
+    let written = |text: &String| match measure.kind {
+        MeasureKind::Exact { scale } => text
+            .parse()
+            .map_or_else(|_| text.clone(), |v| unscaled(v, scale)),
+        MeasureKind::Counted | MeasureKind::Float => text.clone(),
+    };
+    (written(&measure.range.low), written(&measure.range.high))
+}
+
+fn notes(plan: &Plan) -> Vec<String> {
+    let mut notes = Vec::new();
+    let holders: Vec<&str> = plan.locals.keys().map(|h| h.as_str()).collect();
+    notes.push(format!("totals over {}", listed(&holders)));
+    let exact = plan
+        .measures
+        .iter()
+        .any(|m| matches!(m.kind, MeasureKind::Exact { .. }));
+    let floats: Vec<&Measure> = plan
+        .measures
+        .iter()
+        .filter(|m| m.kind == MeasureKind::Float)
+        .collect();
+    if floats.is_empty() {
+        notes.push("counts and sums are exact".to_owned());
+    } else if exact {
+        notes.push("counts and the sums of whole numbers and decimals are exact".to_owned());
+    } else {
+        notes.push("counts are exact".to_owned());
+    }
+    let n = plan.locals.len() as u64;
+    for measure in floats {
+        let bits = |slot: Option<Slot>| slot.map_or(0, |s| s.frac_bits);
+        let mut note = format!(
+            "floating-point {}: the sum of a group is within {n}·2^-{} of the exact sum of its values",
+            measure.label,
+            bits(measure.sum) + 1
+        );
+        if measure.sum_sq.is_some() {
+            note.push_str(&format!(
+                ", the sum of squares within {n}·2^-{}",
+                bits(measure.sum_sq) + 1
+            ));
+        }
+        notes.push(note);
+    }
+    let divided = |r: &Released| {
+        matches!(
+            r,
+            Released::Avg(_) | Released::Var { .. } | Released::StdDev { .. }
+        )
+    };
+    if plan.released.iter().any(|c| divided(&c.value)) {
+        notes.push("means, variances and standard deviations are computed once, in the clear, from the totals; they are NULL where they are not defined".to_owned());
+    }
+    if plan.min_cell.at_least > 1 {
+        notes.push(format!(
+            "groups of fewer than {} rows are suppressed, as {} demands; their values were opened to nobody",
+            plan.min_cell.at_least,
+            listed(&plan.min_cell.set_by)
+        ));
+    }
+    for key in plan.keys.iter().filter(|k| k.has_other) {
+        notes.push(format!(
+            "values of {} outside its {} groups are counted as {}",
+            key.name,
+            key.domain.len(),
+            key.other_label
+        ));
+    }
+    notes
+}
+
+/// The source of correlated randomness and what must not happen.
+pub(super) fn correlations(plan: &Plan) -> String {
+    match &plan.correlations {
+        None => "none needed".to_owned(),
+        Some(Correlations::Ot) => {
+            "oblivious transfer between the computing parties, no third party".to_owned()
+        }
+        Some(Correlations::Dealer(dealer)) => format!(
+            "dealt by {dealer}, which must not collude with any of {}: together with one of them it would learn every group's size",
+            listed(&plan.seats.iter().map(|s| s.as_str()).collect::<Vec<_>>())
+        ),
+    }
+}
