@@ -47,7 +47,7 @@ pub async fn totals(
     let Some(local) = plan.locals.get(me) else {
         return Ok((zeros(plan), LocalReport::default()));
     };
-    let query = prepare(local, source).await?;
+    let query = prepare(local, me, source).await?;
     let mut sums = Totals::new(plan, local)?;
     sums.check_columns(&query)?;
     let mut batches = query
@@ -61,13 +61,17 @@ pub async fn totals(
     sums.finish()
 }
 
-async fn prepare(local: &LocalPlan, source: &Source) -> Result<DataFrame, SourceError> {
+async fn prepare(
+    local: &LocalPlan,
+    me: &PartyId,
+    source: &Source,
+) -> Result<DataFrame, SourceError> {
     // The plan comes from a job that a stranger wrote: it reads tables and does nothing else.
     let reading_only = SQLOptions::new()
         .with_allow_ddl(false)
         .with_allow_dml(false)
         .with_allow_statements(false);
-    let context = source.context();
+    let context = source.context_of(me);
     context
         .sql_with_options(&local.sql, reading_only)
         .await

@@ -207,7 +207,7 @@ pub struct MinCell {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LocalPlan {
     /// The query: columns `k0…` (text, NULL for NULL) and `a0…`, one row for each row that is counted. Tables are
-    /// named `party.table`.
+    /// named after their holder, as in `hospital_1.encounters`.
     pub sql: String,
     /// The tables that it reads, without the party's name, sorted.
     pub tables: Vec<String>,

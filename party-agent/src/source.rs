@@ -19,6 +19,8 @@ use datafusion::catalog::{MemorySchemaProvider, SchemaProvider, TableProvider};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
+use protocols::party::PartyId;
+
 use crate::catalogue::ColumnKind;
 
 pub use error::SourceError;
@@ -204,18 +206,31 @@ impl Source {
     /// A query session in which these tables stand in [`SCHEMA`].
     #[must_use]
     pub fn context(&self) -> SessionContext {
+        self.context_named(&[SCHEMA])
+    }
+
+    /// A query session for this holder's part of a plan, which names tables as `holder.table`.
+    #[must_use]
+    pub fn context_of(&self, holder: &PartyId) -> SessionContext {
+        self.context_named(&[SCHEMA, holder.as_str()])
+    }
+
+    fn context_named(&self, names: &[&str]) -> SessionContext {
         let context = make_context(self.engine);
-        let schema = MemorySchemaProvider::new();
+        let schema = Arc::new(MemorySchemaProvider::new());
         for (name, table) in &self.tables {
             schema
                 .register_table(name.clone(), table.provider())
                 .expect("names in a map are distinct");
         }
-        context
+        let catalog = context
             .catalog(CATALOG)
-            .expect("the default catalog is created with the session")
-            .register_schema(SCHEMA, Arc::new(schema))
-            .expect("an in-memory catalog accepts schemas");
+            .expect("the default catalog is created with the session");
+        for name in names {
+            catalog
+                .register_schema(name, Arc::clone(&schema) as Arc<dyn SchemaProvider>)
+                .expect("an in-memory catalog accepts schemas");
+        }
         context
     }
 }

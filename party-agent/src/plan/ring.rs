@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn sums_change_rings_exactly_at_2_to_63_and_2_to_127() {
         let narrow_most = i128::from(i64::MAX);
-        let ring = |magnitude, rows| {
+        let ring = |magnitude: i128, rows| {
             exact(&known(-magnitude, magnitude, true), 0, rows, false).map(|f| f.sum.0)
         };
         assert_eq!(ring(narrow_most, 1), Ok(RingWidth::Narrow));
@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn squares_decide_too() {
-        let fit = |m, rows| exact(&known(-m, m, true), 0, rows, true);
+        let fit = |m: i128, rows| exact(&known(-m, m, true), 0, rows, true);
         let small = fit(14, 1 << 17).expect("fits");
         assert_eq!(small.sum_sq, Some((RingWidth::Narrow, 0)));
         let wide = fit(1 << 32, 1024).expect("fits");
