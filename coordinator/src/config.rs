@@ -156,6 +156,20 @@ pub enum ConfigError {
 }
 
 impl CoordinatorConfig {
+    /// A commented configuration file for a coordinator that listens on `listen`, with all else beside the file.
+    pub fn template(listen: SocketAddr) -> String {
+        format!(
+            "\
+# The coordinator introduces agents to each other, keeps the job book and relays ciphertext. Paths are relative to this file.
+
+listen    = \"{listen}\"   # UDP; agents dial in here
+identity  = \"identity\"         # directory of key.pem and certificate.pem
+state_dir = \"state\"            # the job book; back it up
+trusted   = \"trusted.toml\"     # the members; re-read when it changes (entente keys trust NAME SHA256:…)
+"
+        )
+    }
+
     /// Reads a configuration file, and the identity and the members that it names.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let file: CoordinatorFile = read_toml(path)?;

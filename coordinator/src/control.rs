@@ -289,8 +289,8 @@ pub enum CallError {
         /// What is counted.
         what: JobCount,
     },
-    /// A text is longer than allowed.
-    #[error("the receipt is longer than the coordinator stores")]
+    /// A receipt is longer than allowed, or an answer does not fit a message.
+    #[error("the receipt or the answer is longer than a message may be")]
     TooLong,
     /// The journal cannot be written. Nothing has changed.
     #[error(

@@ -12,7 +12,7 @@ use std::time::Duration;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqliteRow, SqliteSynchronous,
 };
-use sqlx::{Connection as _, Row as _, SqliteConnection};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
 
 use crate::contract::{
     Acceptance, CatalogueDoc, Contract, JobId, PartyName, PublicKey, Rejection, SignatureBytes,
@@ -155,7 +155,8 @@ impl Journal {
             .synchronous(SqliteSynchronous::Full)
             .locking_mode(SqliteLockingMode::Exclusive)
             .busy_timeout(Duration::from_secs(1))
-            .foreign_keys(true);
+            .foreign_keys(true)
+            .disable_statement_logging();
         let open = |error| JournalError::Open {
             path: path.to_path_buf(),
             error,
@@ -237,10 +238,11 @@ impl Journal {
             .bind(&job_id.0[..])
             .execute(&mut *transaction)
             .await?;
+        // Replaced, because a commit that reported an error may have happened all the same, and is then made again.
         match evidence {
             Evidence::Observed => {}
             Evidence::Acceptance(party, signed) => {
-                sqlx::query("INSERT INTO acceptances VALUES (?, ?, ?, ?, ?)")
+                sqlx::query("INSERT OR REPLACE INTO acceptances VALUES (?, ?, ?, ?, ?)")
                     .bind(&job_id.0[..])
                     .bind(party.as_str())
                     .bind(signed.body())
@@ -250,7 +252,7 @@ impl Journal {
                     .await?;
             }
             Evidence::Rejection(signed) => {
-                sqlx::query("INSERT INTO rejections VALUES (?, ?, ?, ?)")
+                sqlx::query("INSERT OR REPLACE INTO rejections VALUES (?, ?, ?, ?)")
                     .bind(&job_id.0[..])
                     .bind(signed.body())
                     .bind(&signed.public_key().0[..])
@@ -259,7 +261,7 @@ impl Journal {
                     .await?;
             }
             Evidence::Outcome(party, outcome) => {
-                sqlx::query("INSERT INTO outcomes VALUES (?, ?, ?)")
+                sqlx::query("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?)")
                     .bind(&job_id.0[..])
                     .bind(party.as_str())
                     .bind(to_json(outcome))

@@ -18,7 +18,7 @@
 //! # Reading order
 //!
 //! [`contract`] (what is agreed) → [`job`] (what can happen to it, pure) → [`journal`] (what survives a crash) →
-//! [`tls`] (who is who) → [`control`] (what is said) → [`registry`], [`relay`], [`server`], [`client`] (who says it).
+//! [`tls`] (who is who) → [`control`] (what is said) → `registry`, [`relay`], [`server`], [`client`] (who says it).
 
 #![forbid(unsafe_code)]
 
@@ -27,7 +27,7 @@ pub mod job;
 pub mod journal;
 pub mod tls;
 pub mod control;
-pub mod registry;
+mod registry;
 pub mod relay;
 pub mod server;
 pub mod client;

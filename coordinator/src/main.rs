@@ -1,5 +1,7 @@
 //! The coordinator as a program of its own: `entente-coordinator --config coordinator.toml`.
 
+#![forbid(unsafe_code)]
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 

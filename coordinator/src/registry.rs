@@ -9,24 +9,24 @@ use tokio::sync::mpsc;
 
 use crate::contract::PartyName;
 use crate::control::codec;
-use crate::control::{CloseCode, Event, FromCoordinator};
+use crate::control::{Answer, CallError, CloseCode, Event, FromCoordinator};
 use crate::logsafe::safe;
 use crate::tls::{Admit, Fingerprint, Pins, Refusal};
 
 /// How many frames may wait for an agent that does not read. More, and its connection is closed: it is told the present
 /// state when it comes back.
-pub const QUEUE_FRAMES: usize = 2048;
+pub(crate) const QUEUE_FRAMES: usize = 2048;
 
 /// One connected agent.
-pub struct Session {
+pub(crate) struct Session {
     /// Distinguishes this connection from an earlier or later one of the same party.
-    pub id: u64,
+    pub(crate) id: u64,
     /// Frames to be written to its control stream.
-    pub queue: mpsc::Sender<Bytes>,
+    pub(crate) queue: mpsc::Sender<Bytes>,
     /// Its connection.
-    pub connection: quinn::Connection,
+    pub(crate) connection: quinn::Connection,
     /// Where it says that others may reach it.
-    pub reachable_at: Option<String>,
+    pub(crate) reachable_at: Option<String>,
 }
 
 struct Member {
@@ -35,25 +35,25 @@ struct Member {
 }
 
 /// The members and their connections.
-pub struct Registry {
+pub(crate) struct Registry {
     members: Mutex<BTreeMap<PartyName, Member>>,
 }
 
 /// A member as listed: name, key, and the address if it is connected.
-pub struct Listed {
+pub(crate) struct Listed {
     /// Its name.
-    pub name: PartyName,
+    pub(crate) name: PartyName,
     /// Its key.
-    pub fingerprint: Fingerprint,
+    pub(crate) fingerprint: Fingerprint,
     /// Is it connected?
-    pub online: bool,
+    pub(crate) online: bool,
     /// Where it can be reached directly.
-    pub reachable_at: Option<String>,
+    pub(crate) reachable_at: Option<String>,
 }
 
 impl Registry {
     /// A registry of these members, none of them connected.
-    pub fn new(members: &Pins) -> Self {
+    pub(crate) fn new(members: &Pins) -> Self {
         let registry = Self {
             members: Mutex::default(),
         };
@@ -67,7 +67,7 @@ impl Registry {
     }
 
     /// Takes over a changed list. Connections of members that are gone, or that have another key now, are closed.
-    pub fn replace_members(&self, pins: &Pins) {
+    pub(crate) fn replace_members(&self, pins: &Pins) {
         let mut members = self.lock();
         members.retain(|name, member| {
             let stays = pins
@@ -88,7 +88,7 @@ impl Registry {
     }
 
     /// Notes a connection, and closes the party's earlier one. Says whether the party is still a member.
-    pub fn join(&self, name: &PartyName, session: Session) -> bool {
+    pub(crate) fn join(&self, name: &PartyName, session: Session) -> bool {
         let mut members = self.lock();
         let Some(member) = members.get_mut(name) else {
             return false;
@@ -100,7 +100,7 @@ impl Registry {
     }
 
     /// Forgets a connection. Says whether it was still the party's present one.
-    pub fn leave(&self, name: &PartyName, session_id: u64) -> bool {
+    pub(crate) fn leave(&self, name: &PartyName, session_id: u64) -> bool {
         let mut members = self.lock();
         let Some(member) = members.get_mut(name) else {
             return false;
@@ -116,26 +116,26 @@ impl Registry {
     }
 
     /// Forgets all connections. They hold the endpoint, and the endpoint's TLS settings hold the registry.
-    pub fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.lock()
             .values_mut()
             .for_each(|member| member.session = None);
     }
 
     /// Is the party connected?
-    pub fn is_online(&self, name: &PartyName) -> bool {
+    pub(crate) fn is_online(&self, name: &PartyName) -> bool {
         self.lock()
             .get(name)
             .is_some_and(|member| member.session.is_some())
     }
 
     /// The key of a member.
-    pub fn fingerprint(&self, name: &PartyName) -> Option<Fingerprint> {
+    pub(crate) fn fingerprint(&self, name: &PartyName) -> Option<Fingerprint> {
         self.lock().get(name).map(|member| member.fingerprint)
     }
 
     /// Where a party can be reached directly, if it is connected and says so.
-    pub fn reachable_at(&self, name: &PartyName) -> Option<String> {
+    pub(crate) fn reachable_at(&self, name: &PartyName) -> Option<String> {
         self.lock()
             .get(name)?
             .session
@@ -145,7 +145,7 @@ impl Registry {
     }
 
     /// All members, by name.
-    pub fn list(&self) -> Vec<Listed> {
+    pub(crate) fn list(&self) -> Vec<Listed> {
         let listed = |(name, member): (&PartyName, &Member)| Listed {
             name: name.clone(),
             fingerprint: member.fingerprint,
@@ -159,12 +159,12 @@ impl Registry {
     }
 
     /// Sends an event to a party if it is connected; otherwise it will learn the state when it connects.
-    pub fn send(&self, name: &PartyName, event: &Event) {
+    pub(crate) fn send(&self, name: &PartyName, event: &Event) {
         self.send_frame(name, None, &frame(event));
     }
 
     /// Sends an event to all connected parties but one.
-    pub fn broadcast(&self, event: &Event, but: &PartyName) {
+    pub(crate) fn broadcast(&self, event: &Event, but: &PartyName) {
         let frame = frame(event);
         let names: Vec<_> = self
             .lock()
@@ -177,9 +177,19 @@ impl Registry {
         }
     }
 
-    /// Sends a reply on one connection, unless it has been replaced meanwhile.
-    pub fn reply(&self, name: &PartyName, session_id: u64, message: &FromCoordinator) {
-        self.send_frame(name, Some(session_id), &encode(message));
+    /// Sends the reply to a request on one connection, unless it has been replaced meanwhile.
+    pub(crate) fn reply(
+        &self,
+        name: &PartyName,
+        session_id: u64,
+        id: u64,
+        result: Result<Answer, CallError>,
+    ) {
+        let reply = |result| codec::encode(&FromCoordinator::Reply { id, result });
+        let frame = reply(result).or_else(|_| reply(Err(CallError::TooLong)));
+        if let Ok(frame) = frame {
+            self.send_frame(name, Some(session_id), &frame.into());
+        }
     }
 
     fn send_frame(&self, name: &PartyName, session_id: Option<u64>, frame: &Bytes) {
@@ -202,12 +212,10 @@ impl Registry {
 }
 
 fn frame(event: &Event) -> Bytes {
-    encode(&FromCoordinator::Event(event.clone()))
-}
-
-fn encode(message: &FromCoordinator) -> Bytes {
-    codec::encode(message)
-        .expect("statements, lists and receipts are bounded so that any message fits a frame")
+    codec::encode(&FromCoordinator::Event(event.clone()))
+        .expect(
+            "the statements and addresses in an event are bounded, and together they fit a frame",
+        )
         .into()
 }
 

@@ -47,11 +47,11 @@ impl Default for RelayLimits {
 
 /// One agent's stream.
 #[derive(Debug)]
-pub struct Leg {
+pub(crate) struct Leg {
     /// From the agent.
-    pub recv: RecvStream,
+    pub(crate) recv: RecvStream,
     /// To the agent.
-    pub send: SendStream,
+    pub(crate) send: SendStream,
 }
 
 /// Job and pair, the names in order.
@@ -85,7 +85,7 @@ struct Table {
 
 /// The relay. Clones share one table.
 #[derive(Clone)]
-pub struct Relay {
+pub(crate) struct Relay {
     table: Arc<Mutex<Table>>,
     book: BookHandle,
     limits: RelayLimits,
@@ -126,7 +126,7 @@ enum Place {
 
 impl Relay {
     /// A relay for the jobs in `book`.
-    pub fn new(book: BookHandle, limits: RelayLimits) -> Self {
+    pub(crate) fn new(book: BookHandle, limits: RelayLimits) -> Self {
         Self {
             table: Arc::default(),
             book,
@@ -134,13 +134,8 @@ impl Relay {
         }
     }
 
-    /// How many pairs wait or are joined.
-    pub fn n_pairs(&self) -> usize {
-        lock(&self.table).slots.len()
-    }
-
     /// Serves one leg until it ends. `party` is proved by TLS, `job_id` and `peer` are what it asks for.
-    pub async fn serve(&self, party: &PartyName, job_id: JobId, peer: &PartyName, leg: Leg) {
+    pub(crate) async fn serve(&self, party: &PartyName, job_id: JobId, peer: &PartyName, leg: Leg) {
         let refusal = match self.place(party, job_id, peer) {
             Ok(Place::Second(first)) => match first.send(leg) {
                 // From here on the task of the first leg copies both ways.

@@ -23,7 +23,7 @@ use crate::config::{CoordinatorConfig, Members};
 use crate::contract::PartyName;
 use crate::control::codec::{MAX_FRAME_BYTES, MAX_OPENING_BYTES};
 use crate::control::stream::{FrameReader, FrameWriter, StreamError};
-use crate::control::{CloseCode, Event, FromCoordinator, Hello, Opening, OpeningReply, Request};
+use crate::control::{CloseCode, Event, Hello, Opening, OpeningReply, Request};
 use crate::job::book::{Book, BookHandle};
 use crate::journal::{Journal, JournalError};
 use crate::logsafe::safe;
@@ -479,14 +479,7 @@ async fn read_requests(
         if let Err(error) = &result {
             tracing::warn!(party = %safe(name), why = %safe(error), "request refused");
         }
-        shared.registry.reply(
-            name,
-            session_id,
-            &FromCoordinator::Reply {
-                id: request.id,
-                result,
-            },
-        );
+        shared.registry.reply(name, session_id, request.id, result);
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::TryRng as _;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -124,9 +125,10 @@ impl Task {
         let lookup = || LinkError::Lookup {
             address: self.config.address.clone(),
         };
-        let addresses = tokio::net::lookup_host(&self.config.address)
-            .await
-            .map_err(|_| lookup())?;
+        let addresses = tokio::net::lookup_host(&self.config.address).await;
+        // `localhost` is often two addresses of which one is served, and silence costs seconds: the commoner family first.
+        let mut addresses: Vec<_> = addresses.map_err(|_| lookup())?.collect();
+        addresses.sort_by_key(SocketAddr::is_ipv6);
         let mut last = lookup();
         for address in addresses {
             last = match timeout(ATTEMPT_DEADLINE, self.dial_one(endpoints, address)).await {
@@ -213,7 +215,8 @@ impl Task {
                         }
                     }
                     Some(Ok(FromCoordinator::Event(event))) => {
-                        if self.events.try_send(event).is_err() {
+                        // Whoever has dropped the events does not want them.
+                        if let Err(TrySendError::Full(_)) = self.events.try_send(event) {
                             CloseCode::SlowReader.close(&line.connection);
                             return Some(LinkError::EventsUnread);
                         }

@@ -109,14 +109,14 @@ enum Message {
 
 /// A handle on the book. Clones share one book.
 #[derive(Clone, Debug)]
-pub struct BookHandle {
+pub(crate) struct BookHandle {
     messages: mpsc::Sender<Message>,
     running: watch::Receiver<Arc<BTreeMap<JobId, BTreeSet<PartyName>>>>,
 }
 
 impl BookHandle {
     /// Puts a party's request to the book, and waits for the durable answer.
-    pub async fn call(&self, party: &PartyName, call: Call) -> Result<Answer, CallError> {
+    pub(crate) async fn call(&self, party: &PartyName, call: Call) -> Result<Answer, CallError> {
         let (reply, answer) = oneshot::channel();
         let message = Message::Call {
             party: party.clone(),
@@ -132,7 +132,7 @@ impl BookHandle {
     }
 
     /// A party is connected: the book sends it what it may have missed.
-    pub async fn up(&self, party: &PartyName) {
+    pub(crate) async fn up(&self, party: &PartyName) {
         let _ = self
             .messages
             .send(Message::Up {
@@ -142,7 +142,7 @@ impl BookHandle {
     }
 
     /// A party's connection ended; with `goodbye`, it said that it would not come back.
-    pub async fn down(&self, party: &PartyName, goodbye: bool) {
+    pub(crate) async fn down(&self, party: &PartyName, goodbye: bool) {
         let _ = self
             .messages
             .send(Message::Down {
@@ -153,7 +153,7 @@ impl BookHandle {
     }
 
     /// Do both parties take part in this job, and does it run?
-    pub fn runs_between(&self, job_id: &JobId, a: &PartyName, b: &PartyName) -> bool {
+    pub(crate) fn runs_between(&self, job_id: &JobId, a: &PartyName, b: &PartyName) -> bool {
         let running = self.running.borrow();
         a != b
             && running
@@ -162,7 +162,7 @@ impl BookHandle {
     }
 
     /// Changes whenever a job starts or ends.
-    pub fn running(&self) -> watch::Receiver<Arc<BTreeMap<JobId, BTreeSet<PartyName>>>> {
+    pub(crate) fn running(&self) -> watch::Receiver<Arc<BTreeMap<JobId, BTreeSet<PartyName>>>> {
         self.running.clone()
     }
 }
@@ -174,7 +174,7 @@ struct Open {
 }
 
 /// The task's state.
-pub struct Book {
+pub(crate) struct Book {
     journal: Journal,
     registry: Arc<Registry>,
     clock: Arc<dyn Clock>,
@@ -191,7 +191,7 @@ pub struct Book {
 
 impl Book {
     /// Reads the journal. The book does nothing until [`Book::run`].
-    pub async fn open(
+    pub(crate) async fn open(
         mut journal: Journal,
         registry: Arc<Registry>,
         clock: Arc<dyn Clock>,
@@ -240,7 +240,7 @@ impl Book {
     }
 
     /// Serves requests until all handles are dropped.
-    pub async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {

@@ -178,12 +178,18 @@ impl Identity {
         self.save_certificate(dir)
     }
 
-    /// Writes the certificate alone, after [`Identity::renew`].
+    /// Writes the certificate alone, after [`Identity::renew`], replacing the file in one step.
     pub fn save_certificate(&self, dir: &Path) -> Result<(), IdentityError> {
-        let path = dir.join(CERTIFICATE_FILE);
+        let (path, temporary) = (dir.join(CERTIFICATE_FILE), dir.join("certificate.pem.new"));
         let text = pem::encode_string("CERTIFICATE", LineEnding::LF, &self.certificate)
             .expect("a certificate fits in memory twice");
-        fs::write(&path, text).map_err(at(&path))
+        let write = || {
+            let mut file = fs::File::create(&temporary)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&temporary, &path)
+        };
+        write().map_err(at(&path))
     }
 
     /// Reads what [`Identity::save`] wrote. Refuses a key file that others can read.

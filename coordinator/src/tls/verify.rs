@@ -84,7 +84,7 @@ pub enum Refusal {
     },
     /// Past its last day.
     #[error(
-        "[expired] the certificate of {got} expired at {not_after} (the time here is {now}); renew it with: entente keys renew"
+        "[expired] the certificate of {got} expired at {not_after} (the time here is {now}); start that agent or coordinator again: it renews the certificate, and the key stays"
     )]
     Expired {
         /// The key presented.

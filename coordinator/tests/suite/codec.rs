@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use coordinator::contract::{CatalogueDoc, Digest, JobId, Signed};
+use coordinator::contract::{CatalogueDoc, Digest, JobId, PartyName, Signed};
 use coordinator::control::codec::{CodecError, MAX_FRAME_BYTES, decode, encode};
 use coordinator::control::{
     Answer, CONTROL_VERSION, Call, CallError, CatalogueId, DirectoryEntry, Event, FromCoordinator,
@@ -79,16 +79,13 @@ fn requests() -> Vec<Request> {
         .collect()
 }
 
-fn answers() -> Vec<FromCoordinator> {
+fn results() -> Vec<Result<Answer, CallError>> {
     let (a, b) = (identity("a"), identity("b"));
     let contract = contract(&[&a, &b], 3);
-    let job_id = contract.job_id;
-    let signed = Signed::sign(&contract, &a).unwrap();
     let state = JobState::Failed {
         party: Some(name("b")),
         class: FailureClass::PartyLost,
     };
-    let addresses = BTreeMap::from([(name("a"), None), (name("b"), Some("host:1".to_owned()))]);
     let entry = DirectoryEntry {
         name: name("a"),
         fingerprint: Fingerprint([4; 32]),
@@ -101,7 +98,7 @@ fn answers() -> Vec<FromCoordinator> {
         last_seen: Some(1),
     };
     let summary = JobSummary {
-        job_id,
+        job_id: contract.job_id,
         job: "j".into(),
         proposer: name("a"),
         parties: vec![name("a")],
@@ -110,8 +107,8 @@ fn answers() -> Vec<FromCoordinator> {
         not_after: 2,
     };
     let view = JobView {
-        contract: signed.clone(),
-        state: state.clone(),
+        contract: Signed::sign(&contract, &a).unwrap(),
+        state,
         acceptances: vec![accept(&contract, &a)],
         rejection: Some(reject(&contract, &b)),
         outcomes: BTreeMap::from([(
@@ -121,19 +118,14 @@ fn answers() -> Vec<FromCoordinator> {
             },
         )]),
     };
-    let start = Start {
-        contract: signed.clone(),
-        acceptances: vec![accept(&contract, &a)],
-        addresses: addresses.clone(),
-    };
-    let results = [
+    vec![
         Ok(Answer::Done),
         Ok(Answer::Directory(vec![entry])),
         Ok(Answer::Catalogue(None)),
         Ok(Answer::State(JobState::Cancelled { by: name("b") })),
         Ok(Answer::Jobs(vec![summary])),
         Ok(Answer::Job(Box::new(view))),
-        Ok(Answer::Addresses(addresses)),
+        Ok(Answer::Addresses(addresses())),
         Err(CallError::TooManyJobs {
             limit: 3,
             what: JobCount::Open,
@@ -141,23 +133,45 @@ fn answers() -> Vec<FromCoordinator> {
         Err(CallError::Invalid {
             reason: "because".into(),
         }),
-    ];
-    let events = [
-        Event::JobProposed(signed),
-        Event::JobState { job_id, state },
-        Event::Start(Box::new(start)),
+    ]
+}
+
+fn addresses() -> BTreeMap<PartyName, Option<String>> {
+    BTreeMap::from([(name("a"), None), (name("b"), Some("host:1".to_owned()))])
+}
+
+fn events() -> Vec<Event> {
+    let (a, b) = (identity("a"), identity("b"));
+    let contract = contract(&[&a, &b], 3);
+    let job_id = contract.job_id;
+    let signed = Signed::sign(&contract, &a).unwrap();
+    let acceptances = vec![accept(&contract, &a)];
+    vec![
+        Event::JobProposed(signed.clone()),
+        Event::JobState {
+            job_id,
+            state: JobState::Running,
+        },
+        Event::Start(Box::new(Start {
+            contract: signed,
+            acceptances,
+            addresses: addresses(),
+        })),
         Event::Stop {
             job_id,
             reason: StopReason::PartyLost { party: name("a") },
         },
         Event::PartyUp { party: name("a") },
         Event::Synchronised,
-    ];
-    let replies = results
+    ]
+}
+
+fn answers() -> Vec<FromCoordinator> {
+    let replies = results()
         .into_iter()
         .map(|result| FromCoordinator::Reply { id: 9, result });
     replies
-        .chain(events.into_iter().map(FromCoordinator::Event))
+        .chain(events().into_iter().map(FromCoordinator::Event))
         .collect()
 }
 

@@ -41,6 +41,19 @@ fn a_good_file_is_read_relative_to_itself() {
 }
 
 #[test]
+fn the_template_is_a_good_file() {
+    let dir = tempfile::tempdir().unwrap();
+    identity("coordinator")
+        .save(&dir.path().join("identity"))
+        .unwrap();
+    pins([]).save(&dir.path().join("trusted.toml")).unwrap();
+    let listen = "0.0.0.0:7400".parse().unwrap();
+    let config =
+        CoordinatorConfig::load(&write(dir.path(), &CoordinatorConfig::template(listen))).unwrap();
+    assert_eq!(config.listen, listen);
+}
+
+#[test]
 fn faults_are_named_with_file_and_line() {
     let dir = tempfile::tempdir().unwrap();
     identity("coordinator")

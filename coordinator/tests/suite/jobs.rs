@@ -4,10 +4,10 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordinator::client::{ClientError, CoordinatorClient, Link, LinkError};
+use coordinator::client::{ClientError, CoordinatorClient, Events, Link, LinkError};
 use coordinator::clock::{ManualClock, SystemClock};
 use coordinator::config::{Limits, Members};
-use coordinator::contract::{CatalogueDoc, Digest, JobId, Nonce, Signed};
+use coordinator::contract::{Acceptance, CatalogueDoc, Contract, Digest, JobId, Nonce, Signed};
 use coordinator::control::{CallError, CloseCode, Event, JobCount};
 use coordinator::job::{FailureClass, JobState, Outcome, StopReason};
 use coordinator::server::Server;
@@ -117,8 +117,8 @@ async fn a_rejection_ends_the_job_and_names_the_party() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn acceptances_that_are_repeated_or_forged() {
-    let world = World::start(&["a", "b", "c"], Limits::default()).await;
+async fn an_acceptance_that_is_repeated_counts_once_and_the_first_counts() {
+    let world = World::start(&["a", "b"], Limits::default()).await;
     let agents = world.connect_all().await;
     let [a, b] = [&world.parties[0], &world.parties[1]];
     let contract = contract(&[a, b], 1);
@@ -134,7 +134,6 @@ async fn acceptances_that_are_repeated_or_forged() {
             Ok(JobState::Proposed)
         );
     }
-    // Another nonce does not replace the first.
     let mut other = acceptance(&contract, a);
     other.nonce = Nonce([8; 32]);
     assert_eq!(
@@ -148,48 +147,49 @@ async fn acceptances_that_are_repeated_or_forged() {
             .await
             .unwrap()
             .acceptances,
-        vec![first.clone()]
+        vec![first]
     );
+}
 
-    let refused = |result: Result<JobState, ClientError>| match result {
+#[tokio::test(flavor = "multi_thread")]
+async fn acceptances_that_are_forged() {
+    let world = World::start(&["a", "b", "c"], Limits::default()).await;
+    let agents = world.connect_all().await;
+    let [a, b, c] = [&world.parties[0], &world.parties[1], &world.parties[2]];
+    let contract = contract(&[a, b], 1);
+    agents[0]
+        .0
+        .propose(Signed::sign(&contract, a).unwrap())
+        .await
+        .unwrap();
+    let refused = async |sender: usize, acceptance| match agents[sender].0.accept(acceptance).await
+    {
         Err(ClientError::Refused(error)) => error,
         other => panic!("{other:?}"),
     };
-    // a's own acceptance, sent by b; a's acceptance, signed by b; b's, by a member who has no part in the job.
+    // a's own acceptance, sent by b; a's acceptance, signed by b; an acceptance by a member who has no part in the job.
     assert!(matches!(
-        refused(agents[1].0.accept(first).await),
+        refused(1, accept(&contract, a)).await,
         CallError::Invalid { .. }
     ));
     let forged = Signed::sign(&acceptance(&contract, a), b).unwrap();
+    assert_eq!(refused(1, forged).await, CallError::NotYours);
     assert_eq!(
-        refused(agents[1].0.accept(forged).await),
-        CallError::NotYours
-    );
-    let stranger =
-        Signed::sign(&acceptance(&contract, &world.parties[2]), &world.parties[2]).unwrap();
-    assert_eq!(
-        refused(agents[2].0.accept(stranger).await),
+        refused(2, accept(&contract, c)).await,
         CallError::UnknownJob
     );
     // Another contract, another plan, another job.
-    let mut wrong = acceptance(&contract, b);
-    wrong.contract = Digest::of(b"widened");
-    assert_eq!(
-        refused(agents[1].0.accept(Signed::sign(&wrong, b).unwrap()).await),
-        CallError::OtherContract
-    );
-    let mut wrong = acceptance(&contract, b);
-    wrong.plan = Digest::of(b"other plan");
-    assert_eq!(
-        refused(agents[1].0.accept(Signed::sign(&wrong, b).unwrap()).await),
-        CallError::OtherContract
-    );
-    let mut wrong = acceptance(&contract, b);
-    wrong.job_id = JobId([9; 16]);
-    assert_eq!(
-        refused(agents[1].0.accept(Signed::sign(&wrong, b).unwrap()).await),
-        CallError::UnknownJob
-    );
+    let wrong = |change: fn(&mut Acceptance)| {
+        let mut wrong = acceptance(&contract, b);
+        change(&mut wrong);
+        Signed::sign(&wrong, b).unwrap()
+    };
+    let widened = wrong(|a| a.contract = Digest::of(b"widened"));
+    assert_eq!(refused(1, widened).await, CallError::OtherContract);
+    let other_plan = wrong(|a| a.plan = Digest::of(b"other plan"));
+    assert_eq!(refused(1, other_plan).await, CallError::OtherContract);
+    let other_job = wrong(|a| a.job_id = JobId([9; 16]));
+    assert_eq!(refused(1, other_job).await, CallError::UnknownJob);
     assert_eq!(
         agents[0].0.job_status(contract.job_id).await.unwrap().state,
         JobState::Proposed
@@ -446,12 +446,14 @@ async fn a_party_that_says_goodbye_is_lost_at_once_and_one_that_is_done_is_not()
     );
 }
 
-/// A party whose process is stopped or killed: nothing is said, and nothing is answered.
-fn freeze(
-    world: &World,
-    party: usize,
-    contract: &coordinator::contract::Contract,
-) -> tokio::runtime::Runtime {
+/// An agent whose process is stopped or killed: nothing is said, and nothing is answered.
+struct Frozen {
+    /// Nobody drives it any more, and so its connection is as dead as its process would be.
+    runtime: tokio::runtime::Runtime,
+    _agent: (CoordinatorClient, Events),
+}
+
+fn freeze(world: &World, party: usize, contract: &Contract) -> Frozen {
     let (config, accept) = (
         world.client_config(party),
         accept(contract, &world.parties[party]),
@@ -461,14 +463,16 @@ fn freeze(
             .enable_all()
             .build()
             .unwrap();
-        runtime.block_on(async {
+        let agent = runtime.block_on(async {
             let (client, mut events) = CoordinatorClient::connect(config);
             client.accept(accept).await.unwrap();
             wait_for(&mut events, |e| matches!(e, Event::Start(_))).await;
-            std::mem::forget((client, events));
+            (client, events)
         });
-        // Nobody drives this runtime any more: its connection is as dead as its process would be.
-        runtime
+        Frozen {
+            runtime,
+            _agent: agent,
+        }
     });
     thread.join().unwrap()
 }
@@ -496,7 +500,7 @@ async fn a_party_that_falls_silent_is_named_to_the_others() {
             reason
         }
     );
-    frozen.shutdown_background();
+    frozen.runtime.shutdown_background();
 }
 
 #[tokio::test(flavor = "multi_thread")]

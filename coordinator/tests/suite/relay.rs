@@ -40,7 +40,7 @@ async fn pair(agents: &Agents, job_id: JobId, i: usize, j: usize) -> (Leg, Leg) 
 
 fn noise(n_bytes: usize) -> Vec<u8> {
     (0..n_bytes)
-        .map(|i| (i * 2_654_435_761 >> 13) as u8)
+        .map(|i| ((i * 2_654_435_761) >> 13) as u8)
         .collect()
 }
 
@@ -91,10 +91,9 @@ async fn only_parties_of_a_running_job_get_a_leg() {
         RelayRefusal::NotRunning,
         "not accepted yet"
     );
-    for i in 0..2 {
-        agents[i]
-            .0
-            .accept(crate::support::accept(&contract, &world.parties[i]))
+    for ((client, _), party) in agents.iter().zip(&world.parties).take(2) {
+        client
+            .accept(crate::support::accept(&contract, party))
             .await
             .unwrap();
     }

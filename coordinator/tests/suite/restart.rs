@@ -8,15 +8,16 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use coordinator::client::{ClientConfig, CoordinatorClient, Events};
+use coordinator::client::{ClientConfig, ClientError, CoordinatorClient, Events};
 use coordinator::clock::SystemClock;
 use coordinator::config::{CoordinatorConfig, Limits};
 use coordinator::contract::{Contract, JobId, Nonce, Signed};
-use coordinator::control::Event;
+use coordinator::control::{CallError, Event};
 use coordinator::job::book::Probe;
 use coordinator::job::{JobState, Outcome};
 use coordinator::server::Server;
 use coordinator::tls::Identity;
+use tokio::task::JoinSet;
 
 use crate::support::{
     HANG, World, acceptance, contract, expect, identity, pins, wait_for, wait_state, within,
@@ -37,6 +38,11 @@ fn child_coordinator() {
     let stop_at: usize = std::env::var(STOP_AT).unwrap().parse().unwrap();
     let n_calls = AtomicUsize::new(0);
     let mut config = CoordinatorConfig::load(&Path::new(&dir).join("coordinator.toml")).unwrap();
+    // How long the agents take to come back depends on the machine, and is not what is tested.
+    (
+        config.limits.book.rejoin,
+        config.limits.book.rejoin_after_start,
+    ) = (HANG, HANG);
     config.probe = Probe::new(move |point, state| {
         if n_calls.fetch_add(1, Ordering::SeqCst) + 1 == stop_at {
             println!("{STOPPED}{point:?} {state}");
@@ -87,7 +93,21 @@ impl Site {
 
     /// Starts the child; later starts use the address of the first.
     fn spawn(&mut self, stop_at: usize) -> (Killable, Lines) {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        self.spawn_as(Command::new(std::env::current_exe().unwrap()), stop_at)
+    }
+
+    /// Like [`Site::spawn`], with files that cannot grow beyond half a mebibyte: a disk that is full.
+    fn spawn_on_a_full_disk(&mut self) -> (Killable, Lines) {
+        let mut shell = Command::new("sh");
+        let limited = "trap '' XFSZ; ulimit -f 1024; exec \"$0\" \"$@\"";
+        shell
+            .args(["-c", limited])
+            .arg(std::env::current_exe().unwrap());
+        self.spawn_as(shell, 0)
+    }
+
+    fn spawn_as(&mut self, mut command: Command, stop_at: usize) -> (Killable, Lines) {
+        let mut child = command
             .args([
                 "--exact",
                 "restart::child_coordinator",
@@ -222,7 +242,7 @@ const N_POINTS: usize = 18;
 /// Runs one job, with the coordinator killed at the `stop_at`-th call of its probe if there is one.
 async fn job_with_a_kill(stop_at: usize) {
     let mut site = Site::new(&["a", "b"]);
-    let (child, mut lines) = site.spawn(stop_at);
+    let (child, mut lines) = tokio::task::block_in_place(|| site.spawn(stop_at));
     let contract = contract(&[&site.parties[0], &site.parties[1]], 1);
     let mut agents = Vec::new();
     for i in 0..2 {
@@ -244,7 +264,7 @@ async fn job_with_a_kill(stop_at: usize) {
                 .unwrap(),
         );
         child.kill();
-        (child, _) = site.spawn(0);
+        (child, _) = tokio::task::block_in_place(|| site.spawn(0));
     }
     println!("killed at {place:?}");
     for agent in agents {
@@ -260,8 +280,10 @@ async fn job_with_a_kill(stop_at: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_every_point_a_job_is_neither_lost_nor_run_twice() {
-    for stop_at in 1..=N_POINTS + 1 {
-        job_with_a_kill(stop_at).await;
+    // The runs wait for each other's processes more than they work: all at once.
+    let mut runs: JoinSet<()> = (1..=N_POINTS + 1).map(job_with_a_kill).collect();
+    while let Some(run) = runs.join_next().await {
+        run.unwrap();
     }
 }
 
@@ -380,6 +402,42 @@ async fn the_program_itself_is_killed_while_a_job_runs() {
     })
     .await;
     within("b is done", b).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fit_on_the_disk_is_refused_and_what_was_granted_is_kept() {
+    let mut site = Site::new(&["a", "b"]);
+    let (child, _lines) = site.spawn_on_a_full_disk();
+    let (client, _events) = site.connect(0);
+    let mut granted = Vec::new();
+    let refused = within("the disk is full", async {
+        for job in 1.. {
+            let mut contract = contract(&[&site.parties[0], &site.parties[1]], job);
+            contract.spec = "# 病\n".repeat(20_000);
+            match client
+                .propose(Signed::sign(&contract, &site.parties[0]).unwrap())
+                .await
+            {
+                Ok(_) => granted.push(contract.job_id),
+                Err(error) => return (contract.job_id, error),
+            }
+        }
+        unreachable!("there are more jobs than half a mebibyte holds")
+    })
+    .await;
+    assert_eq!(refused.1, ClientError::Refused(CallError::Storage));
+    assert!(!granted.is_empty());
+    // It still answers what needs no room, and is whole after a restart with more of it.
+    assert_eq!(client.jobs().await.unwrap().len(), granted.len());
+    child.kill();
+    let (_child, _lines) = site.spawn(0);
+    for job_id in granted {
+        assert_eq!(
+            client.job_status(job_id).await.unwrap().state,
+            JobState::Proposed
+        );
+    }
+    assert!(client.job_status(refused.0).await.is_err());
 }
 
 #[test]

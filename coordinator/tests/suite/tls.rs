@@ -167,7 +167,7 @@ async fn a_server_whose_certificate_has_expired() {
     let server =
         Arc::new(Identity::generate_between(name("server"), now() - 2 * DAY, now() - DAY).unwrap());
     let verdict = meet_as(&server, Arc::new(pins([&client])), &client, expect(&server)).await;
-    refused("expired", "entente keys renew", verdict, false);
+    refused("expired", "renews the certificate", verdict, false);
 }
 
 #[tokio::test]
