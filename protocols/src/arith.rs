@@ -11,6 +11,7 @@ use crate::wire::Masked;
 use engine::prg::{Prg, Seed};
 use engine::ring::{self, Ring};
 use engine::share::Share;
+use std::sync::Mutex;
 use zeroize::Zeroize;
 
 /// Bytes of ring elements in one message.
@@ -140,20 +141,22 @@ pub async fn open<R: Ring>(
     session: &mut Session,
     share: Share<R>,
 ) -> Result<Vec<R>, ProtocolError> {
-    let mine = rerandomise(session, share).await.into_vec();
-    let mut sum = mine.clone();
+    let mine = rerandomise(session, share).await;
     let chunks = open_chunks::<R>(mine.len());
-    let message = Masked::new(mine);
+    // Each chunk of our share is copied out before the others' are added in its place.
+    let sum = Mutex::new(mine);
+    let sum_so_far = || sum.lock().expect("adding does not panic");
     session
         .exchange_chunks(
             chunks,
-            |items| message.slice(items),
+            |items| Masked::new(sum_so_far().as_slice()[items].to_vec()),
             |_, items, theirs: Masked<R>| {
-                theirs.add_to(&mut sum[items]);
+                theirs.add_to(&mut sum_so_far().as_mut_slice()[items]);
                 Ok(())
             },
         )
         .await?;
+    let sum = sum.into_inner().expect("adding does not panic").into_vec();
     session.note_opened(ring::as_bytes(&sum));
     Ok(sum)
 }

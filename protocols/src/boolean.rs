@@ -13,6 +13,7 @@ use engine::bits;
 use engine::prg::{Prg, Seed};
 use engine::ring;
 use engine::share::boolean::BitShare;
+use std::sync::Mutex;
 
 /// Words in one message: 1 MiB.
 const CHUNK_WORDS: usize = 1 << 17;
@@ -162,19 +163,21 @@ pub fn open_cost(n_seats: usize, n_computing: usize, n_words: usize) -> Cost {
 
 /// Sends masked words to all computing seats, receives theirs, and returns the XOR of all.
 async fn exchange(session: &mut Session, mine: Vec<u64>) -> Result<Vec<u64>, ProtocolError> {
-    let mut sum = mine.clone();
     let chunks = chunks(mine.len());
-    let message = MaskedBits::new(mine);
+    // Each chunk of our words is copied out before the others' are added in its place.
+    let sum = Mutex::new(mine);
+    let sum_so_far = || sum.lock().expect("adding does not panic");
     session
         .exchange_chunks(
             chunks,
-            |words| message.slice(words),
+            |words| MaskedBits::new(sum_so_far()[words].to_vec()),
             |_, words, theirs: MaskedBits| {
-                theirs.xor_to(&mut sum[words]);
+                theirs.xor_to(&mut sum_so_far()[words]);
                 Ok(())
             },
         )
         .await?;
+    let sum = sum.into_inner().expect("adding does not panic");
     session.note_opened(ring::as_bytes(&sum));
     Ok(sum)
 }

@@ -408,10 +408,10 @@ impl Session {
 
     /// Exchanges a long vector in chunks with every other computing seat, in one round.
     ///
-    /// `make` builds the chunk for a range of items; `take` gets the same range of each peer, in
-    /// the order of seats. While a chunk is on the wire the next one is being made. Both closures
-    /// run on the calling task: they move memory, and leave heavy work to [`Compute::run`].
-    /// An empty vector is one empty message.
+    /// `make` builds the chunk for a range of items; after that, `take` gets the same range of each
+    /// peer, in the order of seats. While a chunk is on the wire the next one is being made. Both
+    /// closures run on the calling task: they move memory, and leave heavy work to
+    /// [`Compute::run`]. An empty vector is one empty message.
     ///
     /// # Errors
     ///

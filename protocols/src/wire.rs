@@ -13,7 +13,6 @@ use bytes::Bytes;
 use engine::ring::{self, Ring};
 use std::fmt;
 use std::marker::PhantomData;
-use std::ops::Range;
 
 /// Length of an encoded [`FrameHeader`].
 pub const HEADER_BYTES: usize = 24;
@@ -248,14 +247,6 @@ impl<R: Ring> Masked<R> {
         }
     }
 
-    /// A part of the vector, for sending in chunks.
-    pub(crate) fn slice(&self, items: Range<usize>) -> Self {
-        Self::from_bytes(
-            self.body
-                .slice(items.start * R::BYTES..items.end * R::BYTES),
-        )
-    }
-
     /// `acc[i] += self[i]` for every i.
     pub(crate) fn add_to(&self, acc: &mut [R]) {
         add_bytes(acc, &self.body);
@@ -301,13 +292,6 @@ impl MaskedBits {
     pub(crate) fn new(words: Vec<u64>) -> Self {
         Self {
             body: ring_bytes(words),
-        }
-    }
-
-    /// A part of the vector, for sending in chunks.
-    pub(crate) fn slice(&self, words: Range<usize>) -> Self {
-        Self {
-            body: self.body.slice(words.start * 8..words.end * 8),
         }
     }
 

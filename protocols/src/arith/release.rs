@@ -1,7 +1,6 @@
 //! Commit, then open: how shares are opened to their receivers.
 
 use super::rerandomise;
-use crate::compute::Compute;
 use crate::cost::{Cost, Stream};
 use crate::disclose::{Revealed, Values};
 use crate::error::{Misdeed, ProtocolError};
@@ -13,8 +12,9 @@ use engine::hash;
 use engine::prg::{Prg, Seed};
 use engine::ring;
 use engine::share::Share;
+use std::borrow::Cow;
 use std::ops::Range;
-use zeroize::Zeroizing;
+use std::sync::Mutex;
 
 /// Payload bytes of one opening. A multiple of 16, so that no element is cut in two.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -94,18 +94,16 @@ pub(crate) async fn commit_then_open(
     values: Values,
     receivers: &[Seat],
 ) -> Result<Option<Revealed>, ProtocolError> {
-    let mut sums = Sums {
+    let mine = Sums {
         wide: rerandomise(session, values.wide).await,
         narrow: rerandomise(session, values.narrow).await,
     };
-    let mine = sums.payload();
-    let chunks = chunks(mine.len());
+    let chunks = chunks(mine.len_bytes());
     let place = Place::next(session);
     let nonces = nonces(&session.own_seed("commitment nonce"), chunks.count());
 
-    let own = place
-        .commit_all(session.compute(), &mine, chunks, &nonces)
-        .await;
+    let kernel = place.commit(mine, chunks, nonces.clone());
+    let (mine, own) = session.compute().run(kernel).await;
     let view = *session.view();
     let message = Commitments { view, chunks: own };
     let commitments = session.exchange(message, chunks.count()).await?;
@@ -119,6 +117,9 @@ pub(crate) async fn commit_then_open(
     let is_receiver = receivers.contains(&me);
     let to: Vec<Seat> = receivers.iter().copied().filter(|r| *r != me).collect();
     let from = if is_receiver { session.peers() } else { vec![] };
+    // Each chunk of our shares is copied out before the others' are added in its place.
+    let sums = Mutex::new(mine);
+    let sums_so_far = || sums.lock().expect("adding does not panic");
     session
         .round_chunks(
             &to,
@@ -126,7 +127,7 @@ pub(crate) async fn commit_then_open(
             chunks,
             |bytes| Opening {
                 nonce: nonces[bytes.start / CHUNK_BYTES],
-                payload: mine.slice(bytes),
+                payload: Bytes::copy_from_slice(&sums_so_far().payload(bytes)),
             },
             |seat, bytes, opening: Opening| {
                 let chunk = bytes.start / CHUNK_BYTES;
@@ -135,16 +136,13 @@ pub(crate) async fn commit_then_open(
                     .find(|(from, _)| *from == seat)
                     .expect("every peer has committed");
                 place.check(seat, chunk, &theirs.chunks[chunk], &opening)?;
-                sums.add(bytes, &opening.payload);
+                sums_so_far().add(bytes, &opening.payload);
                 Ok(())
             },
         )
         .await?;
-    let reveal = |sums: Sums| Revealed {
-        narrow: sums.narrow.into_vec(),
-        wide: sums.wide.into_vec(),
-    };
-    Ok(is_receiver.then(|| reveal(sums)))
+    let sums = sums.into_inner().expect("adding does not panic");
+    Ok(is_receiver.then(|| sums.into_revealed()))
 }
 
 /// The declared cost of [`commit_then_open`].
@@ -218,29 +216,22 @@ impl Place {
         hash::digest("entente/v1/reveal/chunk", &fields)
     }
 
-    async fn commit_all(
+    /// A kernel that commits to every chunk, and hands the shares back.
+    fn commit(
         &self,
-        compute: Compute,
-        payload: &Bytes,
+        mine: Sums,
         chunks: Chunks,
-        nonces: &[[u8; NONCE_BYTES]],
-    ) -> Vec<[u8; DIGEST_BYTES]> {
-        let todo: Vec<_> = (0..chunks.count())
-            .map(|k| {
-                (
-                    self.chunk_id(self.seat, k),
-                    payload.slice(chunks.range(k)),
-                    nonces[k],
-                )
-            })
+        nonces: Vec<[u8; NONCE_BYTES]>,
+    ) -> impl FnOnce() -> (Sums, Vec<[u8; DIGEST_BYTES]>) + Send + use<> {
+        let ids: Vec<_> = (0..chunks.count())
+            .map(|k| self.chunk_id(self.seat, k))
             .collect();
-        let kernel = move || {
-            let commit = |(id, part, nonce): &([u8; DIGEST_BYTES], Bytes, [u8; NONCE_BYTES])| {
-                hash::commit(COMMIT, id, part, nonce)
-            };
-            todo.iter().map(commit).collect()
-        };
-        compute.run(kernel).await
+        move || {
+            let payload = |k: usize| mine.payload(chunks.range(k));
+            let commit = |k: usize| hash::commit(COMMIT, &ids[k], &payload(k), &nonces[k]);
+            let commitments = (0..chunks.count()).map(commit).collect();
+            (mine, commitments)
+        }
     }
 
     fn check(
@@ -271,13 +262,22 @@ struct Sums {
 }
 
 impl Sums {
-    fn payload(&self) -> Bytes {
+    fn len_bytes(&self) -> usize {
+        self.wide.len() * 16 + self.narrow.len() * 8
+    }
+
+    /// The elements at this range of bytes. Copied only where the two rings meet.
+    fn payload(&self, bytes: Range<usize>) -> Cow<'_, [u8]> {
         let wide = ring::as_bytes(self.wide.as_slice());
         let narrow = ring::as_bytes(self.narrow.as_slice());
-        let mut payload = Zeroizing::new(Vec::with_capacity(wide.len() + narrow.len()));
-        payload.extend_from_slice(wide);
-        payload.extend_from_slice(narrow);
-        Bytes::from_owner(payload)
+        let border = wide.len();
+        if bytes.end <= border {
+            Cow::Borrowed(&wide[bytes])
+        } else if bytes.start >= border {
+            Cow::Borrowed(&narrow[bytes.start - border..bytes.end - border])
+        } else {
+            Cow::Owned([&wide[bytes.start..], &narrow[..bytes.end - border]].concat())
+        }
     }
 
     /// Adds the elements at this range of payload bytes.
@@ -294,6 +294,13 @@ impl Sums {
         if !narrow.is_empty() {
             let items = (border - n_wide_bytes) / 8..(bytes.end - n_wide_bytes) / 8;
             add_bytes(&mut self.narrow.as_mut_slice()[items], narrow);
+        }
+    }
+
+    fn into_revealed(self) -> Revealed {
+        Revealed {
+            narrow: self.narrow.into_vec(),
+            wide: self.wide.into_vec(),
         }
     }
 }
@@ -353,7 +360,8 @@ mod tests {
                 wide: Share::new(wide.clone()),
                 narrow: Share::new(narrow.clone()),
             };
-            let payload = sums().payload();
+            let len_bytes = sums().len_bytes();
+            let payload = sums().payload(0..len_bytes).into_owned();
             for chunk_items in [16, 32, 48, 1 << 20] {
                 let chunks = Chunks {
                     n_items: payload.len(),

@@ -9,6 +9,9 @@ use crate::stamp::Stamp;
 use crate::wire::{Frame, FrameShape, Kind};
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 
 /// One round of messages: the same number of chunks to every seat in `to` and from every seat in
 /// `from`.
@@ -21,7 +24,8 @@ pub(super) struct Transfer<'a> {
     pub(super) make: &'a mut (dyn FnMut(Seat, usize) -> Bytes + Send),
     /// The exact length of a chunk from a seat.
     pub(super) len: &'a (dyn Fn(Seat, usize) -> usize + Sync),
-    /// Gets each chunk, chunk by chunk, and for each chunk seat by seat.
+    /// Gets each chunk, chunk by chunk, and for each chunk seat by seat; after `make` was called for
+    /// the chunk of the same number.
     pub(super) take: Take<'a>,
 }
 
@@ -58,9 +62,10 @@ impl Session {
             inlets,
             kind,
         };
+        let n_made = AtomicUsize::new(0);
         let ((), latest) = try_both(
-            sending.run(transfer.n_chunks, transfer.make),
-            receiving.run(transfer.n_chunks, transfer.len, transfer.take),
+            sending.run(transfer.n_chunks, transfer.make, &n_made),
+            receiving.run(transfer.n_chunks, transfer.len, transfer.take, &n_made),
         )
         .await?;
         self.clock.raise(latest);
@@ -102,6 +107,7 @@ impl Sending<'_> {
         mut self,
         n_chunks: usize,
         make: &mut (dyn FnMut(Seat, usize) -> Bytes + Send),
+        n_made: &AtomicUsize,
     ) -> Result<(), ProtocolError> {
         for chunk in 0..n_chunks {
             let sends = self.outlets.iter_mut().map(|(seat, outlet)| {
@@ -116,10 +122,27 @@ impl Sending<'_> {
                     Ok(())
                 }
             });
-            try_all(sends).await?;
+            let sends: Vec<_> = sends.collect();
+            n_made.store(chunk + 1, Ordering::Relaxed);
+            try_all(sends.into_iter()).await?;
         }
         Ok(())
     }
+}
+
+/// Waits until this seat has made its own chunk of this number, so that `take` may overwrite what
+/// `make` has read.
+///
+/// No waker is needed: both halves of a transfer run in one task, the sending half first, and
+/// whatever lets that half go on wakes the task. Nor can seats wait for each other in a circle. Of
+/// all chunks that somebody has yet to take, consider the first: everybody has taken all before
+/// it, so nobody's sending of those is held up, so it is made and sent everywhere.
+async fn until_made(chunk: usize, n_made: &AtomicUsize) {
+    poll_fn(|_| match n_made.load(Ordering::Relaxed) > chunk {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    })
+    .await;
 }
 
 struct Receiving<'a> {
@@ -135,6 +158,7 @@ impl Receiving<'_> {
         n_chunks: usize,
         len: &(dyn Fn(Seat, usize) -> usize + Sync),
         take: Take<'_>,
+        n_made: &AtomicUsize,
     ) -> Result<Stamp, ProtocolError> {
         let mut latest = Stamp::default();
         for chunk in 0..n_chunks {
@@ -156,7 +180,9 @@ impl Receiving<'_> {
                     Ok((seat, frame))
                 }
             });
-            for (seat, frame) in try_all(receipts).await? {
+            let received = try_all(receipts).await?;
+            until_made(chunk, n_made).await;
+            for (seat, frame) in received {
                 latest.raise(frame.stamp);
                 take(seat, chunk, frame.body)?;
             }

@@ -13,7 +13,9 @@ use protocols::oracle;
 use protocols::party::Seat;
 use protocols::session::{Chunks, Session};
 use protocols::wire::{Kind, Wire, WireError};
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// A message of these tests: its bytes are what they are.
@@ -162,9 +164,17 @@ fn bulk_exchanges_do_not_deadlock_on_tiny_windows() {
             n_items: N_ITEMS,
             chunk_items: 7,
         };
-        let make = |items: std::ops::Range<usize>| Note(vec![1; items.len()]);
-        let take = |_, items: std::ops::Range<usize>, message: Note| {
+        let n_made = AtomicUsize::new(0);
+        let make = |items: Range<usize>| {
+            n_made.store(items.end, Ordering::Relaxed);
+            Note(vec![1; items.len()])
+        };
+        let take = |_, items: Range<usize>, message: Note| {
             assert_eq!(message.0.len(), items.len());
+            assert!(
+                items.end <= n_made.load(Ordering::Relaxed),
+                "taken before it is made"
+            );
             n_received += items.len();
             Ok(())
         };
