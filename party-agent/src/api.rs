@@ -1,1 +1,250 @@
 //! The local HTTP API that the command line talks to.
+//!
+//! It listens on a loopback address and wants the token from a file that only this user can read. Everything
+//! is JSON under `/v1`; [`types`] has the documents and [`Problem`] the errors.
+
+mod problem;
+mod token;
+pub mod types;
+
+use std::io;
+use std::sync::Arc;
+
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{DefaultBodyLimit, FromRequest, Path, Query, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use coordinator::contract::JobId;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::agent::Core;
+use crate::spec;
+use types::{
+    ApproveRequest, Checked, DatasetRequest, Job, JobDetail, Party, Ping, PingRequest, Planned,
+    RejectRequest, SpecRequest, Status, Submitted,
+};
+
+pub use problem::{FaultLine, Problem};
+pub(crate) use token::Token;
+
+/// Longest request body: a job file and some.
+const MAX_BODY: usize = 2 << 20;
+
+type Shared = State<Arc<Core>>;
+type Answer<T> = Result<Json<T>, Problem>;
+
+/// Serves until told to stop.
+pub(crate) async fn serve(
+    socket: TcpListener,
+    core: Arc<Core>,
+    token: Token,
+    mut stopped: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let served = axum::serve(socket, router(core, token));
+    served
+        .with_graceful_shutdown(async move {
+            // An error means that the agent is gone.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        })
+        .await
+}
+
+fn router(core: Arc<Core>, token: Token) -> Router {
+    let token = Arc::new(token);
+    let v1 = Router::new()
+        .route("/status", get(status))
+        .route("/parties", get(parties))
+        .route("/parties/ping", post(ping))
+        .route("/datasets", get(datasets).post(add_dataset))
+        .route("/datasets/{name}", get(dataset))
+        .route("/jobs", get(jobs).post(submit))
+        .route("/jobs/check", post(check))
+        .route("/jobs/plan", post(plan))
+        .route("/jobs/{id}", get(job))
+        .route("/jobs/{id}/plan", get(plan_of))
+        .route("/jobs/{id}/approve", post(approve))
+        .route("/jobs/{id}/reject", post(reject))
+        .route("/jobs/{id}/cancel", post(cancel))
+        .route("/jobs/{id}/result", get(result))
+        .route("/jobs/{id}/receipt", get(receipt));
+    Router::new()
+        .nest("/v1", v1)
+        .fallback(|| async { Problem::missing("unknown_path", "there is nothing at this address") })
+        .layer(middleware::from_fn(move |request: Request, next: Next| {
+            let token = Arc::clone(&token);
+            async move { authorised(&token, request, next).await }
+        }))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(core)
+}
+
+async fn authorised(token: &Token, request: Request, next: Next) -> Response {
+    let given = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    if given.is_some_and(|given| token.matches(given)) {
+        return next.run(request).await;
+    }
+    let what = "the request does not carry this agent's token";
+    Problem::new(
+        crate::execute::exit::USAGE,
+        StatusCode::UNAUTHORIZED,
+        "unauthorised",
+        what,
+    )
+    .advice("use the configuration of the agent that runs here, and run as the same user")
+    .into_response()
+}
+
+/// A JSON body, with errors as [`Problem`]s.
+struct Body<T>(T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        match Json::<T>::from_request(request, state).await {
+            Ok(Json(body)) => Ok(Self(body)),
+            Err(JsonRejection::BytesRejection(e)) => Err(Problem::new(
+                crate::execute::exit::USAGE,
+                e.status(),
+                "body",
+                "the request is too large or broke off",
+            )),
+            Err(e) => Err(Problem::usage("body", e.body_text())),
+        }
+    }
+}
+
+async fn status(State(core): Shared) -> Json<Status> {
+    Json(core.status())
+}
+
+async fn parties(State(core): Shared) -> Answer<Vec<Party>> {
+    Ok(Json(core.parties().await?))
+}
+
+async fn ping(State(core): Shared, Body(request): Body<PingRequest>) -> Answer<Ping> {
+    Ok(Json(core.ping(&request.party).await?))
+}
+
+async fn datasets(State(core): Shared) -> Answer<Vec<types::Dataset>> {
+    Ok(Json(core.datasets().await?))
+}
+
+async fn add_dataset(
+    State(core): Shared,
+    Body(request): Body<DatasetRequest>,
+) -> Answer<types::Dataset> {
+    Ok(Json(core.add_dataset(&request).await?))
+}
+
+async fn dataset(
+    State(core): Shared,
+    Path(name): Path<String>,
+) -> Answer<crate::catalogue::TableEntry> {
+    Ok(Json(core.dataset(&name).await?))
+}
+
+async fn check(Body(request): Body<SpecRequest>) -> Answer<Checked> {
+    let checked = spec::check(&request.spec).map_err(|faults| Problem::spec(&faults))?;
+    Ok(Json(Checked {
+        job: checked.job,
+        purpose: checked.purpose,
+        receivers: checked.receivers.iter().map(ToString::to_string).collect(),
+    }))
+}
+
+async fn plan(State(core): Shared, Body(request): Body<SpecRequest>) -> Answer<Planned> {
+    Ok(Json(core.plan(&request.spec).await?))
+}
+
+async fn submit(State(core): Shared, Body(request): Body<SpecRequest>) -> Answer<Submitted> {
+    let job_id = core.submit(&request.spec, request.by.as_deref()).await?;
+    Ok(Json(Submitted { job_id }))
+}
+
+async fn jobs(State(core): Shared) -> Answer<Vec<Job>> {
+    Ok(Json(core.jobs().await?))
+}
+
+async fn job(State(core): Shared, Path(id): Path<String>) -> Answer<JobDetail> {
+    Ok(Json(core.job(job_id(&id)?).await?))
+}
+
+async fn plan_of(State(core): Shared, Path(id): Path<String>) -> Answer<Planned> {
+    Ok(Json(core.plan_of(job_id(&id)?).await?))
+}
+
+async fn approve(
+    State(core): Shared,
+    Path(id): Path<String>,
+    Body(request): Body<ApproveRequest>,
+) -> Answer<Submitted> {
+    let job_id = job_id(&id)?;
+    core.approve(job_id, request.by.as_deref()).await?;
+    Ok(Json(Submitted { job_id }))
+}
+
+async fn reject(
+    State(core): Shared,
+    Path(id): Path<String>,
+    Body(request): Body<RejectRequest>,
+) -> Answer<Submitted> {
+    let job_id = job_id(&id)?;
+    core.reject_by_person(job_id, &request.reason).await?;
+    Ok(Json(Submitted { job_id }))
+}
+
+async fn cancel(State(core): Shared, Path(id): Path<String>) -> Answer<Submitted> {
+    let job_id = job_id(&id)?;
+    core.cancel(job_id).await?;
+    Ok(Json(Submitted { job_id }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ResultQuery {
+    #[serde(default)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Format {
+    #[default]
+    Json,
+    Csv,
+}
+
+async fn result(
+    State(core): Shared,
+    Path(id): Path<String>,
+    Query(query): Query<ResultQuery>,
+) -> Result<Response, Problem> {
+    let (file, kind) = match query.format {
+        Format::Json => ("result.json", "application/json"),
+        Format::Csv => ("result.csv", "text/csv; charset=utf-8"),
+    };
+    let bytes = core.result_file(job_id(&id)?, file).await?;
+    Ok(([(header::CONTENT_TYPE, kind)], bytes).into_response())
+}
+
+async fn receipt(State(core): Shared, Path(id): Path<String>) -> Result<Response, Problem> {
+    let text = core.receipt(job_id(&id)?).await?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
+}
+
+fn job_id(text: &str) -> Result<JobId, Problem> {
+    text.parse().map_err(|_| {
+        Problem::usage("job_id", "this is not a job id")
+            .advice("32 hexadecimal digits; `entente job list` shows them")
+    })
+}

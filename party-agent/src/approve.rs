@@ -1,1 +1,414 @@
-//! From a plan to an approved plan: this holder's policy and people.
+//! From a proposal to an approved plan: this agent's own compilation, this holder's policy and people.
+//!
+//! The coordinator only carries documents, and any of them may be forged, swapped, old or missing. Therefore
+//! each step here can only be taken from the one before it:
+//!
+//! 1. [`vet`] verifies the proposal's signature against the pins, compiles the plan from the job file and the
+//!    verified catalogues, builds the contract that this agent would have written, and compares every field.
+//!    The policy has its say too. The result is a [`Vetted`] job.
+//! 2. A person or a standing rule agrees: [`Vetted::accept`] signs, with a fresh nonce.
+//! 3. When all have signed, [`Vetted::approve`] verifies every acceptance, and only then there is an
+//!    [`Approved`] job, which holds the [`Disclosure`]: the one thing that lets a share become a value.
+
+mod refusal;
+mod write;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use coordinator::contract::{
+    Acceptance, Contract, Digest, JobId, Nonce, PartyName, SignError, Signed,
+};
+use coordinator::tls::{Fingerprint, Identity, Pins};
+use protocols::correlate;
+use protocols::disclose::Disclosure;
+use protocols::party::{PartyId, Seat};
+
+use crate::catalogue::Catalogue;
+use crate::net::handshake::Binding;
+use crate::plan::{self, Plan, ReleaseRule};
+use crate::policy::{Denial, Policy, Request, StandingRule};
+use crate::spec::{self, Correlations};
+
+pub use refusal::{AcceptanceFault, CatalogueFault, POLICY, Refusal};
+pub use write::{CONTRACT_SECONDS, contract};
+
+/// Clocks of two parties may differ by this much.
+const CLOCK_SKEW_S: u64 = 300;
+
+/// What this agent knows by itself, without the coordinator's word.
+pub struct Desk<'a> {
+    /// This agent's identity.
+    pub identity: &'a Identity,
+    /// The keys that this party's people have pinned.
+    pub pins: &'a Pins,
+    /// This holder's policy.
+    pub policy: &'a Policy,
+    /// Catalogues whose signatures were verified against the pins, with the digest of the signed document;
+    /// this agent's own among them.
+    pub catalogues: &'a BTreeMap<PartyName, (Digest, Catalogue)>,
+    /// Unix seconds.
+    pub now: u64,
+}
+
+/// A proposal that this agent could agree to.
+#[derive(Clone, Debug)]
+pub struct Vetted {
+    contract: Contract,
+    digest: Digest,
+    plan: Plan,
+    me: Seat,
+}
+
+/// Who agreed on behalf of this party.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Approver {
+    /// A person, by the name that was given at the command line.
+    Person(String),
+    /// A standing rule of the policy.
+    Rule(StandingRule),
+    /// The person who rehearses all parties on local data.
+    Rehearsal,
+}
+
+impl Approver {
+    /// What the acceptance says.
+    #[must_use]
+    pub fn label(&self) -> String {
+        match self {
+            Self::Person(name) => format!("person {name}"),
+            Self::Rule(rule) => format!("standing rule {}", rule.id()),
+            Self::Rehearsal => "rehearsal".to_owned(),
+        }
+    }
+}
+
+/// A job that every party has accepted, and this agent may run.
+pub struct Approved {
+    contract: Contract,
+    plan: Plan,
+    binding: Binding,
+    disclosure: Disclosure,
+}
+
+/// The proposer's name and key, by the key that the proposal came with.
+///
+/// # Errors
+/// [`Refusal::UnknownProposer`], [`Refusal::Signature`].
+pub fn open(signed: &Signed<Contract>, desk: &Desk<'_>) -> Result<Contract, Refusal> {
+    let key = Fingerprint::of(&signed.public_key());
+    let name = known_as(&key, desk).ok_or(Refusal::UnknownProposer { key })?;
+    let contract = signed.verify(&key).map_err(Refusal::Signature)?;
+    if contract.proposer != name {
+        return Err(Refusal::Signature(SignError::WrongKey {
+            expected: pinned(&contract.proposer, desk).unwrap_or(key),
+            got: key,
+        }));
+    }
+    Ok(contract)
+}
+
+/// Vets a proposal: everything that can be checked before a person is asked.
+///
+/// # Errors
+/// [`Refusal`], with all reasons of its kind.
+pub fn vet(signed: &Signed<Contract>, desk: &Desk<'_>) -> Result<Vetted, Refusal> {
+    let contract = open(signed, desk)?;
+    if desk.now > contract.not_after {
+        return Err(Refusal::Expired {
+            not_after: contract.not_after,
+        });
+    }
+    if contract.created > desk.now.saturating_add(CLOCK_SKEW_S) {
+        return Err(Refusal::FromTheFuture {
+            created: contract.created,
+        });
+    }
+    check_keys(&contract, desk)?;
+    let catalogues = contracted_catalogues(&contract, desk)?;
+    let checked = spec::check(&contract.spec).map_err(Refusal::Spec)?;
+    let plan = plan::compile(&checked, &catalogues).map_err(Refusal::Plan)?;
+    let expected = write::rebuild(&contract, &plan, desk)?;
+    if let Some(field) = write::first_difference(&expected, &contract) {
+        return Err(Refusal::Differs { field });
+    }
+    let me = contract
+        .parties
+        .iter()
+        .position(|p| p.name == *desk.identity.name())
+        .map(Seat::from_index)
+        .ok_or(Refusal::NotAParty)?;
+    check_policy(&plan, desk)?;
+    Ok(Vetted {
+        digest: signed.digest(),
+        contract,
+        plan,
+        me,
+    })
+}
+
+/// Every party of the contract is known here, by the key that the contract gives it.
+fn check_keys(contract: &Contract, desk: &Desk<'_>) -> Result<(), Refusal> {
+    for party in &contract.parties {
+        match pinned(&party.name, desk) {
+            None => {
+                return Err(Refusal::UnknownParty {
+                    party: party.name.clone(),
+                });
+            }
+            Some(known) if known != party.fingerprint => {
+                return Err(Refusal::OtherKey {
+                    party: party.name.clone(),
+                    known,
+                    claimed: party.fingerprint,
+                });
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn pinned(name: &PartyName, desk: &Desk<'_>) -> Option<Fingerprint> {
+    if name == desk.identity.name() {
+        return Some(desk.identity.fingerprint());
+    }
+    desk.pins.find(name).map(|pin| pin.fingerprint)
+}
+
+fn known_as(key: &Fingerprint, desk: &Desk<'_>) -> Option<PartyName> {
+    if *key == desk.identity.fingerprint() {
+        return Some(desk.identity.name().clone());
+    }
+    desk.pins.name_of(key).cloned()
+}
+
+/// The catalogues that the contract names, each the version that this agent holds and has verified.
+fn contracted_catalogues(
+    contract: &Contract,
+    desk: &Desk<'_>,
+) -> Result<BTreeMap<PartyId, Catalogue>, Refusal> {
+    let mut found = BTreeMap::new();
+    for (party, digest) in &contract.catalogues {
+        let fault = |fault| Refusal::Catalogue {
+            party: party.clone(),
+            fault,
+        };
+        let (held, catalogue) = desk
+            .catalogues
+            .get(party)
+            .ok_or_else(|| fault(CatalogueFault::Missing))?;
+        if held != digest {
+            return Err(fault(CatalogueFault::OtherVersion));
+        }
+        if catalogue.party.as_str() != party.as_str() {
+            return Err(fault(CatalogueFault::OtherParty));
+        }
+        found.insert(catalogue.party.clone(), catalogue.clone());
+    }
+    Ok(found)
+}
+
+/// What the policy is asked about a plan.
+fn request<'a>(plan: &'a Plan, me: &PartyName) -> Option<Request<'a>> {
+    let (_, local) = plan
+        .locals
+        .iter()
+        .find(|(party, _)| party.as_str() == me.as_str())?;
+    Some(Request {
+        purpose: &plan.purpose,
+        receivers: plan.receivers.iter().map(PartyId::as_str).collect(),
+        uses: &local.uses,
+        min_cell: plan.min_cell.at_least,
+        opens_counts: plan.shape.rule == ReleaseRule::OpenCounts,
+    })
+}
+
+/// Everything that a policy has against a plan.
+#[must_use]
+pub fn denials(plan: &Plan, me: &PartyName, policy: &Policy) -> Vec<Denial> {
+    request(plan, me)
+        .and_then(|request| policy.check(&request).err())
+        .unwrap_or_default()
+}
+
+/// A party without data in the job has nothing that its policy could protect; a person or a rule is asked all the same.
+fn check_policy(plan: &Plan, desk: &Desk<'_>) -> Result<(), Refusal> {
+    let denials = denials(plan, desk.identity.name(), desk.policy);
+    if denials.is_empty() {
+        Ok(())
+    } else {
+        Err(Refusal::Policy(denials))
+    }
+}
+
+impl Vetted {
+    /// The contract.
+    #[must_use]
+    pub fn contract(&self) -> &Contract {
+        &self.contract
+    }
+
+    /// The plan that this agent compiled.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The standing rule that covers the job, if one has runs left. `runs` tells how often a rule was used.
+    #[must_use]
+    pub fn standing_rule<'p>(
+        &self,
+        policy: &'p Policy,
+        runs: impl Fn(&StandingRule) -> u64,
+    ) -> Option<&'p StandingRule> {
+        let no_uses = Request {
+            purpose: &self.plan.purpose,
+            receivers: self.plan.receivers.iter().map(PartyId::as_str).collect(),
+            uses: &[],
+            min_cell: self.plan.min_cell.at_least,
+            opens_counts: false,
+        };
+        policy.standing_rule(&no_uses, runs)
+    }
+
+    /// Signs this party's acceptance. To be put in the ledger before it is sent anywhere.
+    ///
+    /// # Errors
+    /// [`Refusal::Signature`] if the label of the approver is too long to be signed.
+    pub fn accept(
+        &self,
+        approver: &Approver,
+        nonce: Nonce,
+        identity: &Identity,
+        now: u64,
+    ) -> Result<(Acceptance, Signed<Acceptance>), Refusal> {
+        let acceptance = Acceptance {
+            job_id: self.contract.job_id,
+            party: identity.name().clone(),
+            contract: self.digest,
+            plan: self.contract.plan,
+            nonce,
+            approved_by: approver.label(),
+            at: now,
+        };
+        let signed = Signed::sign(&acceptance, identity).map_err(Refusal::Signature)?;
+        Ok((acceptance, signed))
+    }
+
+    /// Verifies the acceptances of all parties, this party's own against its ledger, and takes the seat.
+    ///
+    /// # Errors
+    /// [`Refusal::Acceptance`] for one that is missing, doubled, forged or made for something else.
+    pub fn approve(
+        self,
+        own: &Signed<Acceptance>,
+        all: &[Signed<Acceptance>],
+    ) -> Result<Approved, Refusal> {
+        let parties = &self.contract.parties;
+        let mut nonces = Vec::with_capacity(parties.len());
+        for (i, party) in parties.iter().enumerate() {
+            let fault = |fault| Refusal::Acceptance {
+                party: party.name.clone(),
+                fault,
+            };
+            let by_party =
+                |a: &&Signed<Acceptance>| Fingerprint::of(&a.public_key()) == party.fingerprint;
+            let signed = match all.iter().filter(by_party).collect::<Vec<_>>()[..] {
+                [] => return Err(fault(AcceptanceFault::Missing)),
+                [one] => one,
+                _ => return Err(fault(AcceptanceFault::Twice)),
+            };
+            let acceptance = signed
+                .verify(&party.fingerprint)
+                .map_err(|e| fault(AcceptanceFault::Signature(e)))?;
+            let same = acceptance.job_id == self.contract.job_id
+                && acceptance.party == party.name
+                && acceptance.contract == self.digest
+                && acceptance.plan == self.contract.plan;
+            if !same {
+                return Err(fault(AcceptanceFault::OtherContract));
+            }
+            if Seat::from_index(i) == self.me && signed != own {
+                return Err(fault(AcceptanceFault::NotInLedger));
+            }
+            nonces.push(acceptance.nonce);
+        }
+        if all.len() != parties.len() {
+            return Err(Refusal::StrangeAcceptance);
+        }
+        Ok(self.seated(nonces))
+    }
+
+    fn seated(self, nonces: Vec<Nonce>) -> Approved {
+        let parties = &self.contract.parties;
+        let receivers = self.plan.receivers.iter().filter_map(|r| {
+            let seat = parties.iter().position(|p| p.name.as_str() == r.as_str())?;
+            Some(Seat::from_index(seat))
+        });
+        let opens_counts = self.plan.shape.rule == ReleaseRule::OpenCounts;
+        // The one place where a disclosure is issued: after policy, people and everybody's signature.
+        let disclosure = Disclosure::approved(receivers.collect(), opens_counts);
+        let binding = Binding {
+            job_id: self.contract.job_id,
+            contract: self.digest,
+            plan: self.contract.plan,
+            nonces,
+            parties: parties
+                .iter()
+                .map(|p| (p.name.clone(), p.fingerprint))
+                .collect(),
+            me: self.me,
+        };
+        Approved {
+            contract: self.contract,
+            plan: self.plan,
+            binding,
+            disclosure,
+        }
+    }
+}
+
+impl Approved {
+    /// The job.
+    #[must_use]
+    pub fn job_id(&self) -> JobId {
+        self.contract.job_id
+    }
+
+    /// The contract.
+    #[must_use]
+    pub fn contract(&self) -> &Contract {
+        &self.contract
+    }
+
+    /// The plan.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// What the connections of this run are bound to.
+    #[must_use]
+    pub fn binding(&self) -> &Binding {
+        &self.binding
+    }
+
+    /// Where correlated randomness comes from, if the plan needs any.
+    #[must_use]
+    pub fn correlations(&self) -> Option<correlate::Source> {
+        match &self.plan.correlations {
+            None => None,
+            Some(Correlations::Ot) => Some(correlate::Source::Ot),
+            Some(Correlations::Dealer(_)) => Some(correlate::Source::Dealer {
+                seat: Seat::from_index(self.plan.seats.len()),
+            }),
+        }
+    }
+
+    /// Takes the approval apart: it is used for one run.
+    pub(crate) fn into_parts(self) -> (Contract, Plan, Binding, Disclosure) {
+        (self.contract, self.plan, self.binding, self.disclosure)
+    }
+}

@@ -20,7 +20,7 @@ use coordinator::tls::Fingerprint;
 use crate::source::DatasetSpec;
 use crate::spec::Fault;
 
-pub use template::{POLICY_TEMPLATE, Template, template, with_coordinator_pin};
+pub use template::{POLICY_TEMPLATE, Template, template, with_coordinator_pin, write_datasets};
 
 /// Jobs that may run at the same time if the file does not say.
 pub const DEFAULT_CONCURRENT_JOBS: u64 = 2;

@@ -1,1 +1,584 @@
 //! An approved plan, run.
+//!
+//! The only place where parties become seats. A run goes through its stages once: reach the others, read this
+//! holder's rows, prepare correlated randomness, compute, wait until everybody has what they need, write the
+//! result. Whatever goes wrong, at whichever party, ends it with one [`Failure`] that names the culprit, and with
+//! nothing released here.
+
+mod failure;
+mod progress;
+mod usage;
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coordinator::clock::Clock;
+use coordinator::contract::{Contract, Digest, PartyName};
+use coordinator::job::{FailureClass, StopReason};
+use engine::prg::Seed;
+use protocols::aggregate::{self, LocalTotals, Released};
+use protocols::compute::Compute;
+use protocols::correlate::{self, Source as Correlations};
+use protocols::disclose::Disclosure;
+use protocols::error::ProtocolError;
+use protocols::party::{PartyId, Seat};
+use protocols::session::{Session, SessionConfig, Traffic};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+
+use crate::approve::Approved;
+use crate::ledger::StoredResult;
+use crate::local;
+use crate::net::close::Ending;
+use crate::net::connect::{Connector, Route};
+use crate::net::handshake::{Binding, Channel};
+use crate::net::quic::{LostLink, QuicNetwork};
+use crate::plan::Plan;
+use crate::receipt::{LocalReport, RECEIPT_FORMAT, Receipt, ReceiptFile, SignedReceipt};
+use crate::result::{self, ResultError};
+use crate::source::Source;
+
+pub use failure::{Cause, Failure, class_code, exit};
+pub use progress::{Moment, Progress, Stage};
+
+/// What [`result::ResultTable::save`] calls the document in a result's directory.
+const RESULT_FILE: &str = "result.json";
+
+/// How long a party waits for the others' word that they are done.
+const FINISH_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a party that was told "failed" by a peer waits for the coordinator's word, which says at whom and how.
+const VERDICT_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long the reason for the end of a stream may be on its way.
+const REASON_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often a watcher's numbers are brought up to date.
+const SAMPLING: Duration = Duration::from_millis(200);
+
+/// Everything that a run needs.
+pub struct Run<'a> {
+    /// The approved job.
+    pub approved: Approved,
+    /// This holder's tables.
+    pub source: &'a Source,
+    /// How to reach the others.
+    pub connector: Connector<'a>,
+    /// What each party advertises, in the order of seats.
+    pub addresses: Vec<Option<String>>,
+    /// Root of this party's randomness: fresh for this run.
+    pub seed: Seed,
+    /// Where results are written, each job in a directory of its own.
+    pub results: &'a Path,
+    /// What a watcher sees.
+    pub progress: &'a Progress,
+    /// Set once when the run has to stop.
+    pub stop: watch::Receiver<Option<StopReason>>,
+    /// Tells the time, for the receipt.
+    pub clock: &'a dyn Clock,
+}
+
+/// A run that ended well.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The signed record.
+    pub receipt: SignedReceipt,
+    /// What this holder alone may know.
+    pub local: LocalReport,
+    /// The result, at a receiver.
+    pub result: Option<StoredResult>,
+}
+
+impl Outcome {
+    /// What is kept as `receipt.json`.
+    #[must_use]
+    pub fn receipt_file(&self) -> ReceiptFile {
+        ReceiptFile {
+            signed: self.receipt.clone(),
+            local: self.local.clone(),
+        }
+    }
+}
+
+/// What a seat holds when its computation is done.
+struct Computed {
+    released: Option<Released>,
+    rows_used: u64,
+    traffic: Traffic,
+}
+
+/// Why a computation broke off.
+enum Broken {
+    /// In this party's own part.
+    Here(Failure),
+    /// In the protocol: who is to blame may become clear in a moment.
+    Protocol(ProtocolError),
+}
+
+impl From<ProtocolError> for Broken {
+    fn from(error: ProtocolError) -> Self {
+        Self::Protocol(error)
+    }
+}
+
+impl From<Failure> for Broken {
+    fn from(failure: Failure) -> Self {
+        Self::Here(failure)
+    }
+}
+
+/// A directory that is removed unless the run ends well.
+struct Staging {
+    dir: PathBuf,
+    kept: bool,
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        if !self.kept {
+            // What cannot be removed now is removed when the agent starts again.
+            let _ = std::fs::remove_dir_all(&self.dir);
+        }
+    }
+}
+
+/// Runs an approved job. The ledger says that it has started.
+///
+/// # Errors
+/// [`Failure`]; nothing was released here then, and no file of a result is left.
+pub async fn execute(run: Run<'_>) -> Result<Outcome, Failure> {
+    let Run {
+        approved,
+        source,
+        connector,
+        addresses,
+        seed,
+        results,
+        progress,
+        mut stop,
+        clock,
+    } = run;
+    let (started, cpu_s) = (clock.now_unix_s(), usage::cpu_seconds());
+    let correlations = approved.correlations();
+    let (contract, plan, binding, disclosure) = approved.into_parts();
+    let deadline = plan
+        .max_wall_s
+        .map(|s| Instant::now() + Duration::from_secs(s));
+    progress.enter(Stage::Connect);
+    let connecting = connect(&connector, &contract, &binding, &addresses);
+    let (routes, channels) = guarded(&mut stop, deadline, connecting).await?;
+    let n_seats = contract.parties.len();
+    let (network, pair_seeds) = QuicNetwork::new(binding.session_id(), n_seats, channels);
+    let network = Arc::new(network);
+    let session = Session::new(SessionConfig {
+        seat: binding.me,
+        n_seats,
+        has_dealer: plan.dealer.is_some(),
+        session_id: binding.session_id(),
+        own_seed: seed,
+        pair_seeds,
+        network: Arc::clone(&network) as _,
+        compute: Compute::Pool,
+    });
+    let task = Task {
+        plan: &plan,
+        contract: &contract,
+        binding: &binding,
+        network: &network,
+        source,
+        correlations,
+        progress,
+        results,
+    };
+    // Kept until the peers have been told why, so that they do not take the end of a stream for the reason.
+    let mut work = pin!(task.watched(session, disclosure));
+    let (computed, result) = match guarded(&mut stop, deadline, work.as_mut()).await {
+        Ok(done) => done,
+        Err(failure) => return Err(task.give_up(failure, &mut stop).await),
+    };
+    network.close(Ending::Done);
+    let receipt = Receipt {
+        started,
+        ended: clock.now_unix_s(),
+        routes,
+        ..task.receipt(&computed.traffic)
+    };
+    let receipt =
+        SignedReceipt::sign(receipt, connector.identity).map_err(|e| internal(&e.to_string()))?;
+    let local = LocalReport {
+        cpu_s: usage::cpu_seconds() - cpu_s,
+        result: result.as_ref().map(|s| s.digest),
+        ..task.report(&computed)
+    };
+    Ok(Outcome {
+        receipt,
+        local,
+        result,
+    })
+}
+
+type Channels = Vec<(Seat, Channel)>;
+
+/// Reaches all other parties, and says how.
+async fn connect(
+    connector: &Connector<'_>,
+    contract: &Contract,
+    binding: &Binding,
+    addresses: &[Option<String>],
+) -> Result<(BTreeMap<PartyName, String>, Channels), Failure> {
+    let made = connector.connect(binding, addresses).await;
+    let made = made.map_err(|e| Failure::connect(&e))?;
+    let routes = made
+        .iter()
+        .map(|(seat, route, _)| (Names(contract).of(*seat), route_word(*route)))
+        .collect();
+    let channels = made.into_iter().map(|(seat, _, channel)| (seat, channel));
+    Ok((routes, channels.collect()))
+}
+
+/// Runs `work` until it is done, a stop is ordered, or the time is up.
+async fn guarded<T>(
+    stop: &mut watch::Receiver<Option<StopReason>>,
+    deadline: Option<Instant>,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let time_up = async {
+        match deadline {
+            Some(deadline) => sleep_until(deadline).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        failure = ordered(stop) => Err(failure),
+        done = work => done,
+        () = time_up => Err(Failure::here(
+            FailureClass::OverBudget,
+            "the job took longer than its limit `max_wall_s`",
+            "allow more time in the job file",
+        )),
+    }
+}
+
+/// Waits for an order to stop.
+async fn ordered(stop: &mut watch::Receiver<Option<StopReason>>) -> Failure {
+    match stop
+        .wait_for(Option::is_some)
+        .await
+        .map(|reason| reason.as_ref().map(Failure::ordered))
+    {
+        Ok(Some(failure)) => failure,
+        // Nobody is left who could order anything.
+        Ok(None) | Err(_) => std::future::pending().await,
+    }
+}
+
+struct Task<'a> {
+    plan: &'a Plan,
+    contract: &'a Contract,
+    binding: &'a Binding,
+    network: &'a QuicNetwork,
+    source: &'a Source,
+    correlations: Option<Correlations>,
+    progress: &'a Progress,
+    results: &'a Path,
+}
+
+impl Task<'_> {
+    fn name(&self, seat: Seat) -> PartyName {
+        Names(self.contract).of(seat)
+    }
+
+    /// Works, and keeps a watcher's numbers up to date meanwhile.
+    async fn watched(
+        &self,
+        session: Session,
+        disclosure: Disclosure,
+    ) -> Result<(Computed, Option<StoredResult>), Failure> {
+        tokio::select! {
+            done = self.work(session, disclosure) => done,
+            never = self.sample() => match never {},
+        }
+    }
+
+    /// What this run measured, for anybody; times and routes are filled in by the caller.
+    fn receipt(&self, traffic: &Traffic) -> Receipt {
+        let names = Names(self.contract);
+        Receipt {
+            format: RECEIPT_FORMAT,
+            job_id: self.contract.job_id,
+            party: names.of(self.binding.me),
+            contract: self.binding.contract,
+            plan: self.binding.plan,
+            session: Digest(self.binding.session_id()),
+            engine: self.plan.engine.clone(),
+            started: 0,
+            ended: 0,
+            rounds: u64::from(traffic.rounds),
+            bytes_sent: names.with(self.binding.me, &traffic.bytes_sent),
+            bytes_received: names.with(self.binding.me, &traffic.bytes_received),
+            routes: BTreeMap::new(),
+        }
+    }
+
+    /// What this run measured, for this holder.
+    fn report(&self, computed: &Computed) -> LocalReport {
+        let wire = self.network.wire_bytes();
+        LocalReport {
+            rows_used: computed.rows_used,
+            wall_s: self.progress.elapsed().as_secs_f64(),
+            peak_rss_bytes: usage::peak_rss_bytes(),
+            wire_bytes_sent: wire.sent,
+            wire_bytes_received: wire.received,
+            stages: stage_seconds(self.progress),
+            ..LocalReport::default()
+        }
+    }
+
+    /// From the session to the result on disk. A link that dies while this party is at work of its own ends it.
+    async fn work(
+        &self,
+        mut session: Session,
+        disclosure: Disclosure,
+    ) -> Result<(Computed, Option<StoredResult>), Failure> {
+        let computed = tokio::select! {
+            biased;
+            computed = self.compute(&mut session, disclosure) => computed,
+            lost = self.network.lost() => Err(Broken::Here(self.lost(&lost))),
+        };
+        let computed = match computed {
+            Ok(computed) => computed,
+            Err(Broken::Here(failure)) => return Err(failure),
+            Err(Broken::Protocol(error)) => return Err(self.protocol(error).await),
+        };
+        self.progress.enter(Stage::Write);
+        // Written before this party says that it is done, so that a full disk fails the job for everybody, and
+        // shown only after all have said so, so that nobody has a result of a job that failed for another.
+        let staged = match &computed.released {
+            None => None,
+            Some(released) => Some(self.stage(released).await?),
+        };
+        self.network
+            .finish(FINISH_PATIENCE)
+            .await
+            .map_err(|lost| self.lost(&lost))?;
+        let stored = staged
+            .map(|(staging, digest)| self.publish(staging, digest))
+            .transpose()?;
+        Ok((computed, stored))
+    }
+
+    async fn compute(
+        &self,
+        session: &mut Session,
+        disclosure: Disclosure,
+    ) -> Result<Computed, Broken> {
+        let shape = self.plan.release_shape();
+        let needs = aggregate::needs(&shape, self.plan.seats.len());
+        if session.dealer() == Some(session.seat()) {
+            self.progress.enter(Stage::Prepare);
+            correlate::dealer::serve(session, &needs).await?;
+            return Ok(Computed {
+                released: None,
+                rows_used: 0,
+                traffic: session.traffic(),
+            });
+        }
+        self.progress.enter(Stage::Read);
+        let (totals, rows_used) = self.read().await?;
+        self.progress.enter(Stage::Prepare);
+        let stock = match &self.correlations {
+            Some(source) => correlate::preprocess(session, source, &needs).await?,
+            None => correlate::Stock::empty(),
+        };
+        self.progress.enter(Stage::Compute);
+        let released = aggregate::release(session, totals, &shape, stock, disclosure).await;
+        Ok(Computed {
+            released: released?,
+            rows_used,
+            traffic: session.traffic(),
+        })
+    }
+
+    async fn read(&self) -> Result<(LocalTotals, u64), Failure> {
+        let me: &PartyId = &self.plan.seats[self.binding.me.index()];
+        let rows_at_most = self
+            .plan
+            .locals
+            .get(me)
+            .map_or(1, |local| local.rows_at_most.max(1));
+        // The bound is the next power of two, so this moves between a half and the whole.
+        let progress = |rows: u64| self.progress.within(rows as f64 / rows_at_most as f64);
+        let read = local::totals(self.plan, me, self.source, &progress).await;
+        let (totals, report) = read.map_err(|e| Failure::source(&e))?;
+        Ok((totals, report.rows_used))
+    }
+
+    /// Builds the result and writes it where nobody looks for it yet.
+    async fn stage(&self, released: &Released) -> Result<(Staging, Digest), Failure> {
+        let table = result::table(self.plan, released)
+            .await
+            .map_err(|e| result_failure(&e))?;
+        let staging = Staging {
+            dir: staging_dir(self.results, self.contract),
+            kept: false,
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&staging.dir)
+            .map_err(|e| internal(&e.to_string()))?;
+        table.save(&staging.dir).map_err(|e| result_failure(&e))?;
+        let written =
+            std::fs::read(staging.dir.join(RESULT_FILE)).map_err(|e| internal(&e.to_string()))?;
+        Ok((staging, Digest::of(&written)))
+    }
+
+    /// Moves a written result to its place, in one step.
+    fn publish(&self, mut staging: Staging, digest: Digest) -> Result<StoredResult, Failure> {
+        let dir = self.results.join(self.contract.job_id.to_string());
+        std::fs::rename(&staging.dir, &dir)
+            .map_err(|e| internal(&format!("the result cannot be moved: {e}")))?;
+        staging.kept = true;
+        Ok(StoredResult { dir, digest })
+    }
+
+    fn lost(&self, lost: &LostLink) -> Failure {
+        Failure::lost(lost, |seat| self.name(seat))
+    }
+
+    async fn protocol(&self, error: ProtocolError) -> Failure {
+        // The end of a stream may be here before the reason for it.
+        let fate = match &error {
+            ProtocolError::Link { seat, .. } => self.network.fate(*seat, REASON_PATIENCE).await,
+            _ => None,
+        };
+        Failure::protocol(&error, fate.as_ref(), |seat| self.name(seat))
+    }
+
+    /// Keeps the watcher's numbers up to date.
+    async fn sample(&self) -> Infallible {
+        let mut ticks = interval(SAMPLING);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let bytes = self.network.wire_bytes();
+            self.progress.bytes(bytes.sent + bytes.received);
+        }
+    }
+
+    /// Stops for good: the peers are told why. Where a peer ended the link on purpose, the coordinator knows better.
+    async fn give_up(
+        &self,
+        failure: Failure,
+        stop: &mut watch::Receiver<Option<StopReason>>,
+    ) -> Failure {
+        let failure = if self.network.ended_by_a_peer() {
+            timeout(VERDICT_PATIENCE, ordered(stop))
+                .await
+                .unwrap_or(failure)
+        } else {
+            failure
+        };
+        self.network
+            .close(failure.ending(|party| Names(self.contract).seat(party)));
+        failure
+    }
+}
+
+/// The parties of a contract by seat.
+#[derive(Clone, Copy)]
+struct Names<'a>(&'a Contract);
+
+impl Names<'_> {
+    /// The party at a seat; the proposer for a seat that does not exist, which only a lying peer can name.
+    fn of(self, seat: Seat) -> PartyName {
+        self.0
+            .parties
+            .get(seat.index())
+            .map_or_else(|| self.0.proposer.clone(), |p| p.name.clone())
+    }
+
+    fn seat(self, party: &PartyName) -> Option<Seat> {
+        self.0
+            .parties
+            .iter()
+            .position(|p| p.name == *party)
+            .map(Seat::from_index)
+    }
+
+    /// One number for each other party.
+    fn with(self, me: Seat, numbers: &[u64]) -> BTreeMap<PartyName, u64> {
+        let seats = numbers.iter().enumerate().filter(|(i, _)| *i != me.index());
+        seats
+            .map(|(i, n)| (self.of(Seat::from_index(i)), *n))
+            .collect()
+    }
+}
+
+fn route_word(route: Route) -> String {
+    match route {
+        Route::Direct => "direct",
+        Route::Relayed => "relayed",
+    }
+    .to_owned()
+}
+
+fn stage_seconds(progress: &Progress) -> BTreeMap<String, f64> {
+    let durations = progress.durations().into_iter();
+    durations
+        .map(|(stage, time)| (stage.as_str().to_owned(), time.as_secs_f64()))
+        .collect()
+}
+
+/// A result that cannot be built or written. Its text holds no released value.
+fn result_failure(error: &ResultError) -> Failure {
+    let class = match error {
+        ResultError::Totals { .. } => FailureClass::Internal,
+        _ => FailureClass::Source,
+    };
+    Failure::here(
+        class,
+        error.to_string(),
+        "submit the job again once it is corrected",
+    )
+}
+
+fn internal(what: &str) -> Failure {
+    Failure::here(
+        FailureClass::Internal,
+        what,
+        "report it with the version and the job id",
+    )
+}
+
+/// Where a result is written before it is known that the job ends well.
+fn staging_dir(results: &Path, contract: &Contract) -> PathBuf {
+    results.join(format!("{STAGING_PREFIX}{}", contract.job_id))
+}
+
+const STAGING_PREFIX: &str = ".unfinished-";
+
+/// Removes what an agent left behind that was killed while it wrote a result.
+///
+/// # Errors
+/// What the system says.
+pub fn clean(results: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(results)? {
+        let entry = entry?;
+        if entry
+            .file_name()
+            .to_string_lossy()
+            .starts_with(STAGING_PREFIX)
+        {
+            std::fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}

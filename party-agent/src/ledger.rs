@@ -27,7 +27,7 @@ pub struct Ledger {
 }
 
 /// Where a job stands at this agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobState {
     /// It waits for a person of this party.

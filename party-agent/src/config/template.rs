@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use coordinator::contract::PartyName;
 use coordinator::tls::Fingerprint;
 
+use super::Dataset;
+use crate::source::{Connection, DatasetSpec};
+
 /// What is known when a configuration is first written.
 #[derive(Clone, Debug)]
 pub struct Template {
@@ -110,6 +113,48 @@ fn write_dataset(text: &mut String, (name, file): &(String, PathBuf)) {
         quoted(&file.to_string_lossy()),
     )
     .expect("writing to a String cannot fail");
+}
+
+/// A list of `[[dataset]]` tables, as [`super::parse_datasets`] reads it.
+#[must_use]
+pub fn write_datasets(datasets: &[Dataset]) -> String {
+    let quoted = |value: &str| toml::Value::String(value.to_owned()).to_string();
+    let mut text =
+        String::from("# Registered while the agent ran. `entente dataset add` writes this file.\n");
+    for dataset in datasets {
+        let rest = match &dataset.spec {
+            DatasetSpec::Csv(path) => {
+                format!("kind = \"csv\"\npath = {}", quoted(&path.to_string_lossy()))
+            }
+            DatasetSpec::Parquet(path) => format!(
+                "kind = \"parquet\"\npath = {}",
+                quoted(&path.to_string_lossy())
+            ),
+            DatasetSpec::Postgres {
+                connection,
+                schema,
+                table,
+            } => {
+                let connection = match connection {
+                    Connection::File(path) => path.to_string_lossy().into_owned(),
+                    Connection::Env(name) => name.clone(),
+                };
+                let table = format!("{schema}.{table}");
+                format!(
+                    "kind = \"postgres\"\nconnection = {}\ntable = {}",
+                    quoted(&connection),
+                    quoted(&table)
+                )
+            }
+        };
+        write!(
+            text,
+            "\n[[dataset]]\nname = {}\n{rest}\n",
+            quoted(&dataset.name)
+        )
+        .expect("writing to a String cannot fail");
+    }
+    text
 }
 
 /// An `agent.toml` from [`template`] with the coordinator's fingerprint in the place that was left open for it;

@@ -113,11 +113,18 @@ impl QuicNetwork {
         futures::future::select_all(closed).await.0
     }
 
-    /// Why the link to a peer is gone, if it is.
-    #[must_use]
-    pub fn fate(&self, seat: Seat) -> Option<LostLink> {
+    /// Why the link to a peer is gone, if it is or will be within `patience`.
+    pub async fn fate(&self, seat: Seat, patience: Duration) -> Option<LostLink> {
         let link = self.links.get(seat.index())?.as_ref()?;
-        Some(lost_link(seat, &link.connection.close_reason()?))
+        let error = timeout(patience, link.connection.closed()).await.ok()?;
+        Some(lost_link(seat, &error))
+    }
+
+    /// Whether any peer has closed its link on purpose.
+    #[must_use]
+    pub fn ended_by_a_peer(&self) -> bool {
+        let reason = |link: &PeerLink| Ending::of(&link.connection.close_reason()?);
+        self.peers().any(|(_, link)| reason(link).is_some())
     }
 
     /// Tells every peer that this agent has all it needs, and waits until they all have said the same.

@@ -1,0 +1,271 @@
+//! What this party publishes, and what the others do.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, RwLock};
+
+use coordinator::client::{ClientError, CoordinatorClient};
+use coordinator::contract::{CatalogueDoc, Digest, PartyName, SignError, Signed};
+use coordinator::control::CallError;
+use coordinator::tls::{Identity, Pins};
+use protocols::party::PartyId;
+
+use super::{AgentError, Mode, load_policy};
+use crate::approve::{CatalogueFault, Refusal};
+use crate::catalogue::{Catalogue, TableEntry, describe};
+use crate::config::{AgentConfig, Dataset, parse_datasets};
+use crate::ledger::Ledger;
+use crate::policy::Policy;
+use crate::source::{Source, SourceError};
+
+/// This party's tables and its own catalogue.
+pub(crate) struct Catalogues {
+    current: RwLock<Arc<Own>>,
+}
+
+/// One state of this party's tables, and what is published of them.
+pub(crate) struct Own {
+    pub(crate) source: Source,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) signed: Signed<CatalogueDoc>,
+    pub(crate) version: u64,
+}
+
+impl Own {
+    pub(crate) fn digest(&self) -> Digest {
+        self.signed.digest()
+    }
+}
+
+impl Catalogues {
+    /// Opens all tables that the configuration names, and writes the catalogue.
+    pub(super) async fn open(
+        config: &AgentConfig,
+        mode: Mode,
+        ledger: &Ledger,
+        identity: &Identity,
+    ) -> Result<Self, AgentError> {
+        let mut source = Source::empty();
+        for dataset in config.datasets.iter().chain(&registered(config)?) {
+            let added = source.add(&dataset.name, &dataset.spec).await;
+            added.map_err(|source| AgentError::Dataset {
+                name: dataset.name.clone(),
+                source,
+            })?;
+        }
+        let policy = match load_policy(config, mode) {
+            Ok(policy) => policy,
+            // An agent without a policy is no use to others but can still receive: it publishes nothing.
+            Err(error) => return Err(error.into()),
+        };
+        let catalogue = published(&config.name, &source, &policy)
+            .await
+            .map_err(|(name, source)| AgentError::Dataset { name, source })?;
+        let own = sign(source, catalogue, ledger, identity).await?;
+        Ok(Self {
+            current: RwLock::new(Arc::new(own)),
+        })
+    }
+
+    /// The present state.
+    pub(crate) fn current(&self) -> Arc<Own> {
+        Arc::clone(
+            &self
+                .current
+                .read()
+                .unwrap_or_else(std::sync::PoisonError::into_inner),
+        )
+    }
+
+    /// Adds a table, and writes a new catalogue. Nothing changes if the table cannot be read.
+    pub(crate) async fn add(
+        &self,
+        dataset: &Dataset,
+        policy: &Policy,
+        ledger: &Ledger,
+        identity: &Identity,
+    ) -> Result<Arc<Own>, AgentError> {
+        let failed = |source| AgentError::Dataset {
+            name: dataset.name.clone(),
+            source,
+        };
+        let mut source = self.current().source.clone();
+        source
+            .add(&dataset.name, &dataset.spec)
+            .await
+            .map_err(failed)?;
+        let catalogue = published(identity.name(), &source, policy)
+            .await
+            .map_err(|(name, source)| AgentError::Dataset { name, source })?;
+        let own = Arc::new(sign(source, catalogue, ledger, identity).await?);
+        *self
+            .current
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::clone(&own);
+        Ok(own)
+    }
+
+    /// Sends this party's catalogue to the coordinator, under a higher version if it knows that one for another.
+    pub(crate) async fn publish(
+        &self,
+        client: &CoordinatorClient,
+        ledger: &Ledger,
+        identity: &Identity,
+    ) -> Result<(), AgentError> {
+        let own = self.current();
+        let Err(ClientError::Refused(CallError::StaleCatalogue { published })) =
+            client.publish_catalogue(own.signed.clone()).await
+        else {
+            // Without an answer it is sent again when the connection is back.
+            return Ok(());
+        };
+        // A ledger that was restored from a backup may have forgotten versions that others have seen.
+        let next = Arc::new(
+            sign_as(
+                own.source.clone(),
+                own.catalogue.clone(),
+                published + 1,
+                ledger,
+                identity,
+            )
+            .await?,
+        );
+        *self
+            .current
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::clone(&next);
+        let _ = client.publish_catalogue(next.signed.clone()).await;
+        Ok(())
+    }
+}
+
+/// The tables that were registered while the agent ran.
+pub(crate) fn registered(config: &AgentConfig) -> Result<Vec<Dataset>, AgentError> {
+    let path = config.datasets_file();
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(AgentError::File { path, source }),
+    };
+    parse_datasets(&text, &config.state).map_err(|faults| AgentError::Datasets { path, faults })
+}
+
+/// What the policy lets out about this party's tables. The error names the table.
+async fn published(
+    name: &PartyName,
+    source: &Source,
+    policy: &Policy,
+) -> Result<Catalogue, (String, SourceError)> {
+    let mut tables = BTreeMap::new();
+    for table in source.tables().keys() {
+        let Some(publish) = policy.publish(table) else {
+            continue;
+        };
+        let note = policy.tables().get(table).and_then(|t| t.note.clone());
+        let entry: TableEntry = describe(source, table, &publish, note)
+            .await
+            .map_err(|e| (table.clone(), e))?;
+        tables.insert(table.clone(), entry);
+    }
+    let party: PartyId = name
+        .as_str()
+        .parse()
+        .expect("both kinds of name follow the same rule");
+    Ok(Catalogue {
+        min_cell: policy.min_cell(),
+        open_counts: policy.open_counts(),
+        party,
+        rehearsal: policy.is_rehearsal(),
+        tables,
+    })
+}
+
+/// Signs a catalogue under the version that it had, or under the next one if it has changed.
+async fn sign(
+    source: Source,
+    catalogue: Catalogue,
+    ledger: &Ledger,
+    identity: &Identity,
+) -> Result<Own, AgentError> {
+    let version = match ledger.catalogue(identity.name()).await? {
+        None => 1,
+        Some((version, digest)) => {
+            let same = document(&catalogue, version, identity).digest() == digest;
+            version + u64::from(!same)
+        }
+    };
+    sign_as(source, catalogue, version, ledger, identity).await
+}
+
+async fn sign_as(
+    source: Source,
+    catalogue: Catalogue,
+    version: u64,
+    ledger: &Ledger,
+    identity: &Identity,
+) -> Result<Own, AgentError> {
+    let signed = Signed::sign(&document(&catalogue, version, identity), identity)?;
+    ledger
+        .note_catalogue(identity.name(), version, &signed.digest())
+        .await?;
+    Ok(Own {
+        source,
+        catalogue,
+        signed,
+        version,
+    })
+}
+
+fn document(catalogue: &Catalogue, version: u64, identity: &Identity) -> CatalogueDoc {
+    CatalogueDoc {
+        party: identity.name().clone(),
+        version,
+        body: catalogue.to_json(),
+    }
+}
+
+/// Why a peer's catalogue cannot be used now.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PeerCatalogueError {
+    /// The coordinator does not answer: it may be tried again.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] crate::ledger::LedgerError),
+    /// The document is no good, or nobody trusts its party.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+/// A peer's catalogue, as the coordinator shows it and the peer has signed it.
+pub(crate) async fn of_peer(
+    party: &PartyName,
+    pins: &Pins,
+    client: &CoordinatorClient,
+    ledger: &Ledger,
+) -> Result<(Digest, Catalogue), PeerCatalogueError> {
+    let fault = |fault| Refusal::Catalogue {
+        party: party.clone(),
+        fault,
+    };
+    let pin = pins.find(party).ok_or_else(|| Refusal::UnknownParty {
+        party: party.clone(),
+    })?;
+    let signed = client
+        .catalogue(party)
+        .await?
+        .ok_or_else(|| fault(CatalogueFault::Missing))?;
+    let doc: CatalogueDoc = signed
+        .verify(&pin.fingerprint)
+        .map_err(|e: SignError| fault(CatalogueFault::Signature(e)))?;
+    let catalogue = Catalogue::from_json(&doc.body)
+        .map_err(|e| fault(CatalogueFault::Unreadable(e.to_string())))?;
+    if doc.party != *party || catalogue.party.as_str() != party.as_str() {
+        return Err(fault(CatalogueFault::OtherParty).into());
+    }
+    let digest = signed.digest();
+    if !ledger.note_catalogue(party, doc.version, &digest).await? {
+        return Err(fault(CatalogueFault::Old).into());
+    }
+    Ok((digest, catalogue))
+}

@@ -1,0 +1,418 @@
+//! From a proposal to this party's signed answer.
+
+use std::collections::BTreeMap;
+
+use coordinator::client::ClientError;
+use coordinator::contract::{Contract, Digest, JobId, PartyName, Rejection, Signed};
+use coordinator::logsafe::safe;
+use coordinator::tls::{Fingerprint, Pins};
+use tracing::{info, warn};
+
+use super::catalogues::{self, PeerCatalogueError};
+use super::{Core, Mode, random};
+use crate::api::Problem;
+use crate::approve::{self, Approver, Desk, Refusal, Vetted};
+use crate::catalogue::Catalogue;
+use crate::execute::exit;
+use crate::ledger::{self, JobState, LedgerError, Seen};
+use crate::plan::{self, Plan};
+use crate::policy::{Policy, PolicyError};
+use crate::spec;
+
+/// Who submitted, if the request does not say.
+const UNNAMED: &str = "(not named)";
+
+/// Catalogues by party, with the digests of the signed documents.
+pub(crate) type Verified = BTreeMap<PartyName, (Digest, Catalogue)>;
+
+/// Why a proposal was not vetted.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum VetError {
+    /// For good: this party does not agree.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The policy file cannot be used, so nothing is allowed.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// It may be tried again.
+    #[error("{0}")]
+    Later(String),
+}
+
+impl From<PeerCatalogueError> for VetError {
+    fn from(error: PeerCatalogueError) -> Self {
+        match error {
+            PeerCatalogueError::Refused(refusal) => Self::Refused(refusal),
+            PeerCatalogueError::Client(e) => Self::Later(e.to_string()),
+            PeerCatalogueError::Ledger(e) => Self::Later(e.to_string()),
+        }
+    }
+}
+
+impl From<VetError> for Problem {
+    fn from(error: VetError) -> Self {
+        match error {
+            VetError::Refused(refusal) => refusal.into(),
+            VetError::Policy(policy) => policy.into(),
+            VetError::Later(what) => {
+                Self::runtime("not_now", what).advice("try again when the coordinator answers")
+            }
+        }
+    }
+}
+
+impl Core {
+    fn pins_or_later(&self) -> Result<Pins, VetError> {
+        self.pins().map_err(|e| VetError::Later(e.to_string()))
+    }
+
+    fn desk<'a>(
+        &'a self,
+        pins: &'a Pins,
+        policy: &'a Policy,
+        catalogues: &'a Verified,
+    ) -> Desk<'a> {
+        Desk {
+            identity: &self.identity,
+            pins,
+            policy,
+            catalogues,
+            now: self.now(),
+        }
+    }
+
+    /// The catalogues of these parties, each verified; this party's own from its own table.
+    async fn verified<'a>(
+        &self,
+        parties: impl Iterator<Item = &'a PartyName>,
+        pins: &Pins,
+    ) -> Result<Verified, PeerCatalogueError> {
+        let mut found = Verified::new();
+        for party in parties {
+            let entry = if party == self.name() {
+                let own = self.catalogues.current();
+                (own.digest(), own.catalogue.clone())
+            } else {
+                catalogues::of_peer(party, pins, &self.client, &self.ledger).await?
+            };
+            found.insert(party.clone(), entry);
+        }
+        Ok(found)
+    }
+
+    /// The catalogues of all pinned parties that have published one. A party whose catalogue is no good is left out.
+    pub(crate) async fn known_catalogues(&self, pins: &Pins) -> Result<Verified, ClientError> {
+        let mut found = Verified::new();
+        let own = self.catalogues.current();
+        found.insert(self.name().clone(), (own.digest(), own.catalogue.clone()));
+        for pin in pins.iter().filter(|pin| pin.name != *self.name()) {
+            match catalogues::of_peer(&pin.name, pins, &self.client, &self.ledger).await {
+                Ok(entry) => {
+                    found.insert(pin.name.clone(), entry);
+                }
+                Err(PeerCatalogueError::Client(error @ ClientError::Unanswered { .. })) => {
+                    return Err(error);
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(found)
+    }
+
+    /// Vets a contract with what this agent knows now.
+    pub(crate) async fn vet(&self, signed: &Signed<Contract>) -> Result<Vetted, VetError> {
+        let pins = self.pins_or_later()?;
+        let policy = self.policy()?;
+        let nothing = Verified::new();
+        let contract = approve::open(signed, &self.desk(&pins, &policy, &nothing))?;
+        let catalogues = self.verified(contract.catalogues.keys(), &pins).await?;
+        Ok(approve::vet(
+            signed,
+            &self.desk(&pins, &policy, &catalogues),
+        )?)
+    }
+
+    /// Compiles a job file as a proposer: the plan, and the catalogues that it needs.
+    pub(crate) async fn compile(&self, text: &str) -> Result<(Plan, Verified), Problem> {
+        let checked = spec::check(text).map_err(|faults| Problem::spec(&faults))?;
+        let pins = self.pins_or_later()?;
+        let known = self.known_catalogues(&pins).await?;
+        let of = |verified: &Verified| {
+            verified
+                .values()
+                .map(|(_, c)| (c.party.clone(), c.clone()))
+                .collect()
+        };
+        let plan = plan::compile(&checked, &of(&known)).map_err(|faults| Problem::plan(&faults))?;
+        // Once more with the holders alone, as every other agent compiles it.
+        let holders: Verified = known
+            .into_iter()
+            .filter(|(name, _)| {
+                plan.locals
+                    .keys()
+                    .any(|holder| holder.as_str() == name.as_str())
+            })
+            .collect();
+        let plan =
+            plan::compile(&checked, &of(&holders)).map_err(|faults| Problem::plan(&faults))?;
+        Ok((plan, holders))
+    }
+
+    /// Proposes a job, which is this party's approval too.
+    pub(crate) async fn submit(&self, text: &str, by: Option<&str>) -> Result<JobId, Problem> {
+        let (plan, catalogues) = self.compile(text).await?;
+        let pins = self.pins_or_later()?;
+        let policy = self.policy()?;
+        let job_id = random::job_id().map_err(|e| Problem::runtime("randomness", e.to_string()))?;
+        let (signed, vetted) = {
+            let desk = self.desk(&pins, &policy, &catalogues);
+            let contract = approve::contract(job_id, text, &plan, &desk)?;
+            if !contract.parties.iter().any(|p| p.name == *self.name()) {
+                return Err(
+                    Problem::usage("not_a_party", "this party has no part in the job")
+                        .advice("submit it at a party that holds a table or receives the result"),
+                );
+            }
+            let signed = Signed::sign(&contract, &self.identity).map_err(Refusal::Signature)?;
+            let vetted = approve::vet(&signed, &desk)?;
+            (signed, vetted)
+        };
+        self.ledger
+            .propose(vetted.contract(), &signed, self.now())
+            .await?;
+        self.client.propose(signed).await?;
+        info!(job = %safe(&job_id), "job proposed");
+        match self
+            .accept(&vetted, &Approver::Person(by.unwrap_or(UNNAMED).to_owned()))
+            .await
+        {
+            // A standing rule, or the rehearsal, was faster.
+            Ok(()) | Err(AcceptError::Ledger(LedgerError::WrongState { .. })) => Ok(job_id),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A person of this party approves a job that waits.
+    pub(crate) async fn approve(&self, job_id: JobId, by: Option<&str>) -> Result<(), Problem> {
+        let record = self.ledger.job(job_id).await?;
+        if record.state != JobState::Waiting {
+            return Err(LedgerError::WrongState {
+                job_id,
+                found: record.state,
+                needed: JobState::Waiting,
+            }
+            .into());
+        }
+        let vetted = self.vet(&self.ledger.contract(job_id).await?).await?;
+        self.accept(&vetted, &Approver::Person(by.unwrap_or(UNNAMED).to_owned()))
+            .await?;
+        Ok(())
+    }
+
+    /// A person of this party rejects a job that waits.
+    pub(crate) async fn reject_by_person(
+        &self,
+        job_id: JobId,
+        reason: &str,
+    ) -> Result<(), Problem> {
+        let record = self.ledger.job(job_id).await?;
+        if record.state != JobState::Waiting {
+            return Err(LedgerError::WrongState {
+                job_id,
+                found: record.state,
+                needed: JobState::Waiting,
+            }
+            .into());
+        }
+        self.reject(job_id, "person", reason).await?;
+        Ok(())
+    }
+
+    /// Looks at a proposal that the coordinator has sent, perhaps not for the first time.
+    pub(super) async fn proposed(&self, signed: &Signed<Contract>) {
+        let Ok(_place) = self.vetting.acquire().await else {
+            return;
+        };
+        // By its own account, to know which job to answer about: nothing else is done with it before it is vetted.
+        let Ok(claimed) = signed.verify(&Fingerprint::of(&signed.public_key())) else {
+            warn!("the coordinator sent a proposal that is not validly signed by anybody");
+            return;
+        };
+        let job_id = claimed.job_id;
+        let seen = match self.ledger.propose(&claimed, signed, self.now()).await {
+            Ok(seen) => seen,
+            Err(error @ LedgerError::Conflict { .. }) => {
+                warn!(job = %safe(&job_id), %error, "proposal ignored");
+                return;
+            }
+            Err(error) => {
+                warn!(job = %safe(&job_id), %error, "proposal not dealt with");
+                return;
+            }
+        };
+        match seen {
+            Seen::New | Seen::Before(JobState::Waiting) => self.consider(job_id, signed).await,
+            Seen::Before(JobState::Accepted) => self.repeat_acceptance(job_id).await,
+            Seen::Before(JobState::Running) => {}
+            Seen::Before(state) => {
+                let reason = format!("this job is {} here; it is not run again", state.as_str());
+                self.send_rejection(job_id, "replayed", &reason).await;
+            }
+        }
+    }
+
+    async fn consider(&self, job_id: JobId, signed: &Signed<Contract>) {
+        let vetted = match self.vet(signed).await {
+            Ok(vetted) => vetted,
+            Err(VetError::Refused(refusal)) => {
+                info!(job = %safe(&job_id), code = refusal.code(), "job refused");
+                let rejected = self
+                    .reject(job_id, refusal.code(), &refusal.to_string())
+                    .await;
+                return log_failure(job_id, rejected);
+            }
+            Err(VetError::Policy(_)) => {
+                let reason = "this party's policy file cannot be used at the moment";
+                return log_failure(job_id, self.reject(job_id, "policy", reason).await);
+            }
+            // It stays as it is, and is looked at again when the coordinator repeats it.
+            Err(VetError::Later(what)) => {
+                return warn!(job = %safe(&job_id), %what, "job not vetted yet");
+            }
+        };
+        let approver = match self.approver(&vetted).await {
+            Ok(Some(approver)) => approver,
+            Ok(None) => return info!(job = %safe(&job_id), "a job waits for approval"),
+            Err(error) => return warn!(job = %safe(&job_id), %error, "job not approved"),
+        };
+        match self.accept(&vetted, &approver).await {
+            Ok(()) | Err(AcceptError::Ledger(LedgerError::WrongState { .. })) => {}
+            Err(error) => warn!(job = %safe(&job_id), %error, "job not accepted"),
+        }
+    }
+
+    /// Who approves without being asked, if anybody.
+    async fn approver(&self, vetted: &Vetted) -> Result<Option<Approver>, LedgerError> {
+        if self.mode == Mode::Rehearsal {
+            return Ok(Some(Approver::Rehearsal));
+        }
+        let Ok(policy) = self.policy() else {
+            return Ok(None);
+        };
+        let mut used = BTreeMap::new();
+        for rule in policy.standing_rules() {
+            used.insert(rule.id(), self.ledger.runs(&rule.id()).await?);
+        }
+        let rule = vetted.standing_rule(&policy, |rule| {
+            used.get(&rule.id()).copied().unwrap_or(u64::MAX)
+        });
+        Ok(rule.map(|rule| Approver::Rule(rule.clone())))
+    }
+
+    /// Signs, puts the acceptance on disk, and sends it.
+    async fn accept(&self, vetted: &Vetted, approver: &Approver) -> Result<(), AcceptError> {
+        let job_id = vetted.contract().job_id;
+        let (acceptance, signed) =
+            vetted.accept(approver, random::nonce()?, &self.identity, self.now())?;
+        let rule = match approver {
+            Approver::Rule(rule) => Some((rule.id(), rule.max_runs)),
+            Approver::Person(_) | Approver::Rehearsal => None,
+        };
+        let rule = rule.as_ref().map(|(id, max_runs)| (id.as_str(), *max_runs));
+        self.ledger
+            .accept(&acceptance, &signed, rule, self.now())
+            .await?;
+        info!(job = %safe(&job_id), "job accepted");
+        match self.client.accept(signed).await {
+            Ok(_) => Ok(()),
+            // It is on disk, and is sent again when the coordinator asks again.
+            Err(ClientError::Unanswered { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn repeat_acceptance(&self, job_id: JobId) {
+        match self.ledger.acceptance(job_id).await {
+            Ok(Some(signed)) => {
+                if let Err(error) = self.client.accept(signed).await {
+                    warn!(job = %safe(&job_id), %error, "acceptance not delivered");
+                }
+            }
+            Ok(None) => {
+                warn!(job = %safe(&job_id), "an accepted job has no acceptance in the ledger")
+            }
+            Err(error) => warn!(job = %safe(&job_id), %error, "acceptance not read"),
+        }
+    }
+
+    async fn reject(&self, job_id: JobId, code: &str, reason: &str) -> Result<(), LedgerError> {
+        let ending = ledger::Ending {
+            exit: if code == approve::POLICY {
+                exit::POLICY
+            } else {
+                exit::REJECTED
+            },
+            class: code.to_owned(),
+            culprit: Some(self.name().clone()),
+            what: reason.to_owned(),
+            what_to_do: "tell the proposer what this party needs to agree".to_owned(),
+        };
+        if self
+            .ledger
+            .end(job_id, JobState::Rejected, &ending, self.now())
+            .await?
+        {
+            self.send_rejection(job_id, code, reason).await;
+        }
+        Ok(())
+    }
+
+    async fn send_rejection(&self, job_id: JobId, code: &str, reason: &str) {
+        let mut reason = reason.to_owned();
+        reason.truncate(reason.floor_char_boundary(4096));
+        let rejection = Rejection {
+            job_id,
+            party: self.name().clone(),
+            code: code.to_owned(),
+            reason,
+        };
+        match Signed::sign(&rejection, &self.identity) {
+            Ok(signed) => {
+                if let Err(error) = self.client.reject(signed).await {
+                    warn!(job = %safe(&job_id), %error, "rejection not delivered");
+                }
+            }
+            Err(error) => warn!(job = %safe(&job_id), %error, "rejection not signed"),
+        }
+    }
+}
+
+fn log_failure(job_id: JobId, result: Result<(), LedgerError>) {
+    if let Err(error) = result {
+        warn!(job = %safe(&job_id), %error, "the ledger failed");
+    }
+}
+
+/// Why an acceptance was not given.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AcceptError {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Randomness(#[from] random::NoRandomness),
+}
+
+impl From<AcceptError> for Problem {
+    fn from(error: AcceptError) -> Self {
+        match error {
+            AcceptError::Refused(e) => e.into(),
+            AcceptError::Ledger(e) => e.into(),
+            AcceptError::Client(e) => e.into(),
+            AcceptError::Randomness(e) => Self::runtime("randomness", e.to_string()),
+        }
+    }
+}

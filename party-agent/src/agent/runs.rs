@@ -1,0 +1,318 @@
+//! From "start" to the report.
+
+use std::io;
+use std::sync::Arc;
+
+use coordinator::client::CoordinatorClient;
+use coordinator::contract::{JobId, PartyName, Signed};
+use coordinator::control::Start;
+use coordinator::job::{FailureClass, Outcome as Report, StopReason};
+use coordinator::logsafe::safe;
+use protocols::net::BoxFuture;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use super::proposals::VetError;
+use super::{Core, Running, random};
+use crate::api::Problem;
+use crate::approve::{Approved, Refusal};
+use crate::execute::{self, Cause, Failure, Outcome, Progress, Run};
+use crate::ledger::{JobState, LedgerError};
+use crate::net::connect::{Connector, PEER_PATIENCE, Relay, RelayLeg};
+use crate::result;
+
+/// Name of the receipt in a job's directory.
+const RECEIPT_FILE: &str = "receipt.json";
+
+/// Legs of the coordinator's relay.
+struct CoordinatorRelay<'a>(&'a CoordinatorClient);
+
+impl Relay for CoordinatorRelay<'_> {
+    fn open<'a>(&'a self, job: JobId, peer: &'a PartyName) -> BoxFuture<'a, io::Result<RelayLeg>> {
+        Box::pin(async move {
+            let (writer, reader) = self
+                .0
+                .open_relay(job, peer)
+                .await
+                .map_err(io::Error::other)?;
+            Ok(RelayLeg {
+                writer: Box::new(writer),
+                reader: Box::new(reader),
+            })
+        })
+    }
+}
+
+impl Core {
+    pub(super) fn is_running(&self, job_id: JobId) -> bool {
+        self.running().contains_key(&job_id)
+    }
+
+    /// Tells a running job to stop. False if it does not run here.
+    pub(super) fn order_stop(&self, job_id: JobId, reason: &StopReason) -> bool {
+        let running = self.running();
+        let Some(job) = running.get(&job_id) else {
+            return false;
+        };
+        // The first reason counts.
+        job.stop
+            .send_if_modified(|s| s.is_none().then(|| *s = Some(reason.clone())).is_some());
+        true
+    }
+
+    /// How far a job has come.
+    pub(crate) fn progress(&self, job_id: JobId) -> Option<execute::Moment> {
+        self.running().get(&job_id).map(|r| r.progress.now())
+    }
+
+    /// A person of this party calls a job off.
+    pub(crate) async fn cancel(&self, job_id: JobId) -> Result<(), Problem> {
+        let record = self.ledger.job(job_id).await?;
+        if record.state.is_final() {
+            return Err(Problem::conflict(
+                "ended",
+                format!("job {job_id} is {} already", record.state.as_str()),
+            ));
+        }
+        let reason = StopReason::Cancelled {
+            by: self.name().clone(),
+        };
+        if self.order_stop(job_id, &reason) {
+            // The peers learn it from the links at once; the coordinator as soon as it answers.
+            let _ = self.client.cancel(job_id).await;
+            return Ok(());
+        }
+        self.client.cancel(job_id).await?;
+        let ending = Failure::cancelled(self.name()).entry();
+        self.ledger
+            .end(job_id, JobState::Cancelled, &ending, self.now())
+            .await?;
+        Ok(())
+    }
+
+    /// After a restart: what was running has failed, and the coordinator is told.
+    pub(super) async fn report_interrupted(self: &Arc<Self>) {
+        match self.ledger.recover(self.now()).await {
+            Ok(jobs) => jobs
+                .into_iter()
+                .for_each(|job_id| self.report_restarted(job_id)),
+            Err(error) => warn!(%error, "the ledger failed"),
+        }
+    }
+
+    fn report_restarted(self: &Arc<Self>, job_id: JobId) {
+        warn!(job = %safe(&job_id), "a job was running when the agent stopped; it has failed and is not run again");
+        let core = Arc::clone(self);
+        tokio::spawn(async move {
+            let failed = Report::Failed {
+                class: FailureClass::Restarted,
+                culprit: None,
+            };
+            // It waits for a connection, and the answer changes nothing here.
+            let _ = core.client.report(job_id, failed).await;
+        });
+    }
+
+    /// All parties have accepted: run the job, if this agent finds the same and has not run it before.
+    pub(super) async fn start(self: Arc<Self>, start: Start) {
+        let job_id = match self.known_job(&start).await {
+            Ok(Some(job_id)) => job_id,
+            Ok(None) => return,
+            Err(error) => return warn!(%error, "a start was ignored"),
+        };
+        let (stop, stopped) = watch::channel(None);
+        let (ended_sender, ended) = watch::channel(false);
+        let progress = Progress::begin();
+        {
+            let mut running = self.running();
+            if running.contains_key(&job_id) {
+                return;
+            }
+            running.insert(
+                job_id,
+                Running {
+                    stop,
+                    progress: progress.clone(),
+                    ended,
+                },
+            );
+        }
+        let outcome = self.run_job(job_id, &start, &progress, stopped).await;
+        let report = self.settle(job_id, outcome).await;
+        self.running().remove(&job_id);
+        if let Some(report) = report {
+            // Waits through reconnects, until the coordinator has it on disk.
+            let _ = self.client.report(job_id, report).await;
+        }
+        ended_sender.send_replace(true);
+    }
+
+    /// The job of a start, if it is one that was accepted here and not yet run.
+    async fn known_job(self: &Arc<Self>, start: &Start) -> Result<Option<JobId>, LedgerError> {
+        let key = coordinator::tls::Fingerprint::of(&start.contract.public_key());
+        let Ok(claimed) = start.contract.verify(&key) else {
+            warn!("the coordinator sent a start whose contract is not validly signed by anybody");
+            return Ok(None);
+        };
+        let job_id = claimed.job_id;
+        let record = self.ledger.job(job_id).await?;
+        if record.contract != start.contract.digest() {
+            return Err(LedgerError::Conflict { job_id });
+        }
+        match record.state {
+            JobState::Accepted => Ok(Some(job_id)),
+            JobState::Failed => {
+                self.report_restarted(job_id);
+                Ok(None)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    async fn run_job(
+        &self,
+        job_id: JobId,
+        start: &Start,
+        progress: &Progress,
+        mut stop: watch::Receiver<Option<StopReason>>,
+    ) -> Result<Outcome, Failure> {
+        let approved = self.approved(job_id, start).await?;
+        let place = tokio::select! {
+            place = timeout(PEER_PATIENCE, self.places.acquire()) => place,
+            reason = stop.wait_for(Option::is_some) => {
+                let reason = reason.ok().and_then(|r| r.clone());
+                return Err(reason.as_ref().map_or_else(|| internal("the run was dropped"), Failure::ordered));
+            }
+        };
+        let Ok(Ok(_place)) = place else {
+            let advice = "submit it again later, or allow more with `concurrent_jobs`";
+            return Err(Failure::here(
+                FailureClass::OverBudget,
+                "this agent is busy with other jobs",
+                advice,
+            ));
+        };
+        // From here on the job has been run, whatever happens.
+        self.ledger
+            .start(job_id, self.now())
+            .await
+            .map_err(|e| internal(&e.to_string()))?;
+        info!(job = %safe(&job_id), "job started");
+        let own = self.catalogues.current();
+        let contract = approved.contract();
+        let addresses = contract
+            .parties
+            .iter()
+            .map(|p| start.addresses.get(&p.name).cloned().flatten());
+        let addresses = addresses.collect();
+        let relay = CoordinatorRelay(&self.client);
+        execute::execute(Run {
+            approved,
+            source: &own.source,
+            connector: Connector {
+                identity: &self.identity,
+                endpoint: &self.endpoint,
+                listener: self.listener.as_ref(),
+                relay: &relay,
+            },
+            addresses,
+            seed: random::seed().map_err(|e| internal(&e.to_string()))?,
+            results: &self.config.results_dir(),
+            progress,
+            stop,
+            clock: &*self.clock,
+        })
+        .await
+    }
+
+    /// Vets the contract once more, with what is known now, and verifies everybody's acceptance.
+    async fn approved(&self, job_id: JobId, start: &Start) -> Result<Approved, Failure> {
+        let vetted = self
+            .vet(&start.contract)
+            .await
+            .map_err(|e| not_approved(&e))?;
+        let own = self
+            .ledger
+            .acceptance(job_id)
+            .await
+            .map_err(|e| internal(&e.to_string()))?;
+        let own: Signed<_> = own.ok_or_else(|| internal("there is no acceptance in the ledger"))?;
+        vetted
+            .approve(&own, &start.acceptances)
+            .map_err(|e| not_approved(&VetError::Refused(e)))
+    }
+
+    /// Writes the end of a job down. Returns what the coordinator is to be told.
+    async fn settle(&self, job_id: JobId, outcome: Result<Outcome, Failure>) -> Option<Report> {
+        let failure = match outcome {
+            Ok(outcome) => match self.complete(job_id, &outcome).await {
+                Ok(receipt) => return Some(Report::Completed { receipt }),
+                Err(error) => internal(&error),
+            },
+            Err(failure) => failure,
+        };
+        let state = match failure.cause {
+            Cause::Cancelled => JobState::Cancelled,
+            Cause::Failed(_) => JobState::Failed,
+        };
+        // The text may name this holder's files and tables: it goes to the ledger and not to the log.
+        warn!(job = %safe(&job_id), class = failure.code(), "job ended without a result");
+        if let Err(error) = self
+            .ledger
+            .end(job_id, state, &failure.entry(), self.now())
+            .await
+        {
+            warn!(job = %safe(&job_id), %error, "the ledger failed");
+        }
+        match failure.cause {
+            // Who cancelled has told the coordinator.
+            Cause::Cancelled => None,
+            Cause::Failed(class) => Some(Report::Failed {
+                class,
+                culprit: failure.culprit,
+            }),
+        }
+    }
+
+    async fn complete(&self, job_id: JobId, outcome: &Outcome) -> Result<String, String> {
+        let receipt = outcome.receipt.to_json();
+        let file =
+            serde_json::to_string_pretty(&outcome.receipt_file()).map_err(|e| e.to_string())?;
+        let dir = self.config.results_dir().join(job_id.to_string());
+        std::fs::create_dir_all(&dir).map_err(|e| e.to_string())?;
+        result::write_private(&dir.join(RECEIPT_FILE), file.as_bytes())
+            .map_err(|e| e.to_string())?;
+        let written = self
+            .ledger
+            .complete(job_id, &file, outcome.result.as_ref(), self.now())
+            .await;
+        written.map_err(|e| e.to_string())?;
+        info!(job = %safe(&job_id), "job completed");
+        Ok(receipt)
+    }
+}
+
+/// A job that everybody has accepted, and that this agent does not run all the same. Nothing was opened.
+fn not_approved(error: &VetError) -> Failure {
+    let class = match error {
+        VetError::Refused(Refusal::Policy(_)) | VetError::Policy(_) => FailureClass::Policy,
+        VetError::Refused(Refusal::Differs { field: "plan" }) => FailureClass::PlanMismatch,
+        VetError::Refused(Refusal::Expired { .. }) => FailureClass::Expired,
+        VetError::Refused(_) => FailureClass::CheckFailed,
+        VetError::Later(_) => FailureClass::Internal,
+    };
+    Failure::here(
+        class,
+        error.to_string(),
+        "submit the job again; if it happens twice, ask the coordinator's operator",
+    )
+}
+
+fn internal(what: &str) -> Failure {
+    Failure::here(
+        FailureClass::Internal,
+        what,
+        "report it with the version and the job id",
+    )
+}

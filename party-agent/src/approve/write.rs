@@ -1,0 +1,144 @@
+//! The contract that belongs to a plan: written by the proposer, and again by every other agent to compare.
+
+use std::collections::BTreeMap;
+
+use coordinator::contract::{
+    CONTRACT_FORMAT, Contract, ContractParty, Digest, JobId, PartyName, PartyRole,
+};
+use protocols::party::PartyId;
+
+use super::{CatalogueFault, Desk, Refusal, pinned};
+use crate::plan::Plan;
+
+/// How long the parties have to accept: three days, so that a weekend is no reason to submit again.
+pub const CONTRACT_SECONDS: u64 = 3 * 24 * 3600;
+
+/// Writes the contract of a job that this agent proposes.
+///
+/// # Errors
+/// [`Refusal::UnknownParty`] for a party that is not pinned here, [`Refusal::Catalogue`] for a holder whose
+/// catalogue is missing.
+pub fn contract(
+    job_id: JobId,
+    spec: &str,
+    plan: &Plan,
+    desk: &Desk<'_>,
+) -> Result<Contract, Refusal> {
+    let frame = Contract {
+        format: CONTRACT_FORMAT,
+        job_id,
+        job: String::new(),
+        purpose: String::new(),
+        spec: spec.to_owned(),
+        proposer: desk.identity.name().clone(),
+        parties: Vec::new(),
+        receivers: Vec::new(),
+        catalogues: BTreeMap::new(),
+        plan: Digest([0; 32]),
+        created: desk.now,
+        not_after: desk.now + CONTRACT_SECONDS,
+    };
+    rebuild(&frame, plan, desk)
+}
+
+/// The contract as this agent would write it: from `frame` what the proposer alone decides (job id, proposer,
+/// times, the job file), and everything else from the plan and this agent's own knowledge.
+pub(super) fn rebuild(frame: &Contract, plan: &Plan, desk: &Desk<'_>) -> Result<Contract, Refusal> {
+    let mut catalogues = BTreeMap::new();
+    for holder in plan.locals.keys() {
+        let name = party_name(holder);
+        let (digest, _) = desk
+            .catalogues
+            .get(&name)
+            .ok_or_else(|| Refusal::Catalogue {
+                party: name.clone(),
+                fault: CatalogueFault::Missing,
+            })?;
+        catalogues.insert(name, *digest);
+    }
+    Ok(Contract {
+        format: CONTRACT_FORMAT,
+        job_id: frame.job_id,
+        job: plan.job.clone(),
+        purpose: plan.purpose.clone(),
+        spec: frame.spec.clone(),
+        proposer: frame.proposer.clone(),
+        parties: parties(plan, desk)?,
+        receivers: plan.receivers.iter().map(party_name).collect(),
+        catalogues,
+        plan: plan.digest(),
+        created: frame.created,
+        not_after: frame.not_after,
+    })
+}
+
+/// The parties in the order of seats.
+fn parties(plan: &Plan, desk: &Desk<'_>) -> Result<Vec<ContractParty>, Refusal> {
+    let seats = plan.seats.iter().map(|party| {
+        let role = if plan.locals.contains_key(party) {
+            PartyRole::Holder
+        } else {
+            PartyRole::Receiver
+        };
+        (party, role, true)
+    });
+    let dealer = plan
+        .dealer
+        .iter()
+        .map(|party| (party, PartyRole::Dealer, false));
+    seats
+        .chain(dealer)
+        .map(|(party, role, computing)| {
+            let name = party_name(party);
+            let fingerprint = pinned(&name, desk).ok_or_else(|| Refusal::UnknownParty {
+                party: name.clone(),
+            })?;
+            Ok(ContractParty {
+                name,
+                fingerprint,
+                role,
+                computing,
+            })
+        })
+        .collect()
+}
+
+pub(super) fn party_name(party: &PartyId) -> PartyName {
+    PartyName::new(party.as_str()).expect("both kinds of name follow the same rule")
+}
+
+/// The first field in which two contracts differ.
+pub(super) fn first_difference(expected: &Contract, found: &Contract) -> Option<&'static str> {
+    let Contract {
+        format,
+        job_id,
+        job,
+        purpose,
+        spec,
+        proposer,
+        parties,
+        receivers,
+        catalogues,
+        plan,
+        created,
+        not_after,
+    } = expected;
+    let fields = [
+        ("format", *format == found.format),
+        ("job_id", *job_id == found.job_id),
+        ("job", *job == found.job),
+        ("purpose", *purpose == found.purpose),
+        ("spec", *spec == found.spec),
+        ("proposer", *proposer == found.proposer),
+        ("parties", *parties == found.parties),
+        ("receivers", *receivers == found.receivers),
+        ("catalogues", *catalogues == found.catalogues),
+        ("plan", *plan == found.plan),
+        ("created", *created == found.created),
+        ("not_after", *not_after == found.not_after),
+    ];
+    fields
+        .into_iter()
+        .find(|(_, same)| !same)
+        .map(|(field, _)| field)
+}
