@@ -91,6 +91,7 @@ fn random_bits(seed: &Seed, lens: &[usize]) -> Vec<BitShare> {
 /// # Security  semi-honest, all but one seat may be corrupt; reveals the lengths
 /// # Errors    [`ProtocolError::OutOfCorrelations`] before anything is sent, [`ProtocolError::Link`],
 ///   [`ProtocolError::PeerMisbehaved`] (length)
+/// # Panics    if the two vectors of a pair have different lengths
 /// # Source    Beaver, CRYPTO '91, over Z_2. Differs: both differences of all pairs in one message
 pub async fn and(
     session: &mut Session,

@@ -38,6 +38,7 @@ type Planes = Vec<BitShare>;
 /// # Errors    [`ProtocolError::InvalidInput`] for a bound over [`MAX_BOUND_BITS`],
 ///   [`ProtocolError::OutOfCorrelations`], [`ProtocolError::Link`],
 ///   [`ProtocolError::PeerMisbehaved`] (length)
+/// # Panics    if there is not one threshold for each count
 /// # Source    Goldreich–Micali–Wigderson, STOC '87; carry-save: Wallace, 1964; carry tree: Sklansky,
 ///   1960, reduced to the one carry that is used
 pub async fn at_least(
@@ -58,9 +59,8 @@ pub async fn at_least(
     while operands.len() > 2 {
         operands = carry_save(session, operands, stock).await?;
     }
-    let (Some(y), Some(x)) = (operands.pop(), operands.pop()) else {
-        unreachable!("a session has at least two computing seats");
-    };
+    let y = operands.pop().expect("at least two seats compute");
+    let x = operands.pop().expect("at least two seats compute");
     let mut is_less = top_bit_of_sum(session, x, y, stock).await?;
     is_less.not(session.seat().index());
     Ok(is_less)
@@ -119,54 +119,42 @@ fn subtract(
 /// One level of carry-save adders: every three operands become two with the same sum mod 2^w.
 ///
 /// x + y + z = s + 2k with s = x⊕y⊕z and k = majority(x, y, z) = ((x⊕z)∧(y⊕z)) ⊕ z, bit by bit.
+/// The top bit of k falls out of the sum mod 2^w and is not computed.
 async fn carry_save(
     session: &mut Session,
-    operands: Vec<Planes>,
+    mut operands: Vec<Planes>,
     stock: &mut Stock,
 ) -> Result<Vec<Planes>, ProtocolError> {
-    let (triples, rest) = as_triples(operands);
-    let n_carries = triples.first().map_or(0, |(x, _, _)| x.len() - 1);
+    let rest = operands.split_off(operands.len() / 3 * 3);
+    let (triples, _) = operands.as_chunks::<3>();
     let mut factors = Vec::new();
-    for (x, y, z) in &triples {
-        let below_top = x.iter().zip(y).zip(z).take(n_carries);
-        factors.extend(below_top.map(|((x, y), z)| (xor(x, z), xor(y, z))));
+    for [x, y, z] in triples {
+        for i in 0..z.len() - 1 {
+            factors.push((xor(&x[i], &z[i]), xor(&y[i], &z[i])));
+        }
     }
     let pairs: Vec<_> = factors.iter().map(|(p, q)| (p, q)).collect();
-    let mut products = boolean::and(session, &pairs, stock).await?.into_iter();
+    let products = boolean::and(session, &pairs, stock).await?;
 
-    let mut next = Vec::new();
-    for (x, y, z) in &triples {
-        let n_bits = z[0].n_bits();
-        let sum = x
-            .iter()
-            .zip(y)
-            .zip(z)
-            .map(|((x, y), z)| xor(&xor(x, y), z))
-            .collect();
-        let majorities = products.by_ref().zip(z).take(n_carries);
-        let carries = majorities.map(|(product, z)| xor(&product, z));
-        let carries = std::iter::once(BitShare::zero(n_bits))
-            .chain(carries)
-            .collect();
-        next.extend::<[Planes; 2]>([sum, carries]);
+    let mut next = Vec::with_capacity(2 * triples.len() + rest.len());
+    for ([x, y, z], products) in triples.iter().zip(in_parts(products, triples.len())) {
+        let sum = (0..z.len()).map(|i| xor(&xor(&x[i], &y[i]), &z[i]));
+        next.push(sum.collect());
+        let mut twice_k = vec![BitShare::zero(z[0].n_bits())];
+        twice_k.extend(products.iter().zip(z).map(|(product, z)| xor(product, z)));
+        next.push(twice_k);
     }
     next.extend(rest);
     Ok(next)
 }
 
-type Triple = (Planes, Planes, Planes);
-
-/// Groups operands in threes; up to two are left over.
-fn as_triples(operands: Vec<Planes>) -> (Vec<Triple>, Vec<Planes>) {
-    let n_triples = operands.len() / 3;
-    let mut operands = operands.into_iter();
-    let mut triples = Vec::with_capacity(n_triples);
-    while triples.len() < n_triples
-        && let (Some(x), Some(y), Some(z)) = (operands.next(), operands.next(), operands.next())
-    {
-        triples.push((x, y, z));
-    }
-    (triples, operands.collect())
+/// A vector in `n_parts` parts of equal length.
+fn in_parts(all: Planes, n_parts: usize) -> Vec<Planes> {
+    let len = all.len() / n_parts;
+    let mut all = all.into_iter();
+    (0..n_parts)
+        .map(|_| all.by_ref().take(len).collect())
+        .collect()
 }
 
 /// The top bit of x + y mod 2^w.
@@ -180,9 +168,8 @@ async fn top_bit_of_sum(
     mut y: Planes,
     stock: &mut Stock,
 ) -> Result<BitShare, ProtocolError> {
-    let (Some(x_top), Some(y_top)) = (x.pop(), y.pop()) else {
-        unreachable!("a number has a sign bit");
-    };
+    let x_top = x.pop().expect("a number has a sign bit");
+    let y_top = y.pop().expect("a number has a sign bit");
     let top = xor(&x_top, &y_top);
     if x.is_empty() {
         return Ok(top);
