@@ -25,9 +25,9 @@ pub enum Kind {
     Masked = 1,
     /// [`MaskedBits`]: bits under a one-time mask.
     MaskedBits = 2,
-    /// [`Commitments`].
+    /// What every seat sends before anything is revealed.
     Commitments = 3,
-    /// [`Opening`].
+    /// A part of a revealed share, with the nonce of its commitment.
     Opening = 4,
     /// What a dealer sends.
     Corrections = 5,
