@@ -1,6 +1,6 @@
 //! The networks: bounded, closing, exact in virtual time, faithful in recording.
 
-use crate::world::{DEADLINE, block_on};
+use crate::world::{DEADLINE, block_on, is_pending};
 use bytes::Bytes;
 use protocols::error::LinkError;
 use protocols::net::memory;
@@ -13,7 +13,6 @@ use protocols::path::{Path, PathId};
 use protocols::stamp::Stamp;
 use protocols::wire::WireError;
 use std::sync::Arc;
-use std::time::Duration;
 
 const KIND: u16 = 7;
 
@@ -51,12 +50,6 @@ async fn recv(inlet: &mut Box<dyn Inlet>, len: usize) -> Frame {
     inlet.recv(shape(len)).await.expect("a frame arrives")
 }
 
-/// True if the future is still waiting after everything else has run.
-async fn waits<T>(future: impl Future<Output = T> + Unpin) -> bool {
-    let patience = Duration::from_millis(1);
-    tokio::time::timeout(patience, future).await.is_err()
-}
-
 #[test]
 fn frames_arrive_in_order_and_each_way() {
     block_on(async {
@@ -81,7 +74,7 @@ fn a_full_queue_makes_the_sender_wait() {
         send(&mut outlet, b"a").await;
         send(&mut outlet, b"b").await;
         assert!(
-            waits(outlet.send(frame(b"c"))).await,
+            is_pending(outlet.send(frame(b"c"))).await,
             "a third frame does not fit"
         );
         recv(&mut inlet, 1).await;

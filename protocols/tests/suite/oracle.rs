@@ -8,6 +8,7 @@ use engine::share::boolean::{BitShare, to_planes};
 use engine::share::{self, Share};
 use protocols::aggregate::{CellRule, Check, LocalTotals};
 use protocols::correlate::{BitTriples, Stock};
+use protocols::disclose::{Disclosure, Values, reveal};
 use protocols::party::Seat;
 use protocols::{arith, boolean, compare, oracle};
 
@@ -189,6 +190,47 @@ fn input_and_open_return_the_value() {
         for around in [0, 1, 2] {
             check_input_and_open::<u64>(n_computing, CHUNK_64 - 1 + around, Seat(0), 3);
             check_input_and_open::<u128>(n_computing, CHUNK_128 - 1 + around, Seat(1), 4);
+        }
+    }
+}
+
+/// Around one message of openings, and with the border between the two rings inside a message.
+#[test]
+fn reveal_returns_the_values_across_messages() {
+    const CHUNK_64: usize = 1 << 17;
+    const CHUNK_128: usize = 1 << 16;
+    let sizes = [
+        (CHUNK_64 - 1, 0),
+        (CHUNK_64, 0),
+        (CHUNK_64 + 1, 0),
+        (0, CHUNK_128 - 1),
+        (0, CHUNK_128 + 1),
+        (3, CHUNK_128 - 1),
+        (CHUNK_64 + 5, CHUNK_128 / 2 + 1),
+    ];
+    for n_computing in SEATS {
+        for (n_narrow, n_wide) in sizes {
+            let mut prg = prg(n_narrow as u64);
+            let narrow: Vec<u64> = random_vec(&mut prg, n_narrow);
+            let wide: Vec<u128> = random_vec(&mut prg, n_wide);
+            let narrow_shares = parts(share::split(narrow.clone(), n_computing, &mut prg));
+            let wide_shares = parts(share::split(wide.clone(), n_computing, &mut prg));
+            let receivers = [Seat(1), Seat(0)];
+            let ended = World::new(n_computing, 10).run(async |session| {
+                let values = Values {
+                    narrow: part_of(&narrow_shares, session.seat()),
+                    wide: part_of(&wide_shares, session.seat()),
+                };
+                let disclosure = Disclosure::approved(receivers.to_vec(), false);
+                reveal(session, values, &receivers, disclosure).await
+            });
+            for (seat, revealed) in Seat::first(n_computing).zip(all_ok(ended)) {
+                assert_eq!(revealed.is_some(), receivers.contains(&seat));
+                assert!(
+                    revealed.is_none_or(|r| r.narrow == narrow && r.wide == wide),
+                    "{seat}"
+                );
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ use protocols::net::record::{Log, Recorder, Transcript};
 use protocols::party::Seat;
 use protocols::session::{Session, SessionConfig, Traffic, insecure_configs};
 use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
@@ -160,6 +161,12 @@ fn as_dyn(networks: Vec<impl Network + 'static>) -> Vec<Arc<dyn Network>> {
         .into_iter()
         .map(|n| Arc::new(n) as Arc<dyn Network>)
         .collect()
+}
+
+/// Polls a future once and drops it. True if it was waiting for something.
+pub(crate) async fn is_pending<T>(future: impl Future<Output = T>) -> bool {
+    let mut future = pin!(future);
+    poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await
 }
 
 /// Runs a test's future on this thread. A hang is a failure.
