@@ -75,7 +75,7 @@ async fn try_release(
         CellRule::Compare => compare_counts(session, &input, shape, stock).await?,
         CellRule::OpenCounts => open_counts(session, &input, shape, &disclosure).await?,
     };
-    let values = chosen_cells(&input, &ok);
+    let values = released_cells(&input, &ok);
     drop(input);
     let revealed = reveal(session, values, &shape.receivers, disclosure).await?;
     Ok(revealed.map(|values| Released::from_revealed(shape, ok, &values)))
@@ -161,21 +161,21 @@ fn checked_counts(input: &LocalTotals, shape: &ReleaseShape, n_lanes: usize) -> 
     Share::new(counts)
 }
 
-/// This seat's shares of all columns, cells that are not released left out.
-fn chosen_cells(input: &LocalTotals, ok: &[bool]) -> Values {
-    fn chosen<R: Ring>(columns: &[Vec<R>], ok: &[bool]) -> Share<R> {
-        let n_chosen = ok.iter().filter(|ok| **ok).count();
+/// This seat's shares of all columns. Cells that are held back become shares of zero: left out,
+/// they would show in the length of a message to whoever watches the wire how many there are.
+fn released_cells(input: &LocalTotals, ok: &[bool]) -> Values {
+    fn cleared<R: Ring>(columns: &[Vec<R>], ok: &[bool]) -> Share<R> {
         // Of its final size from the start: a vector that grows leaves copies behind.
-        let mut values = Vec::with_capacity(columns.len() * n_chosen);
+        let mut values = Vec::with_capacity(columns.len() * ok.len());
         for column in columns {
-            let cells = column.iter().zip(ok).filter(|(_, ok)| **ok);
-            values.extend(cells.map(|(value, _)| *value));
+            let cells = column.iter().zip(ok);
+            values.extend(cells.map(|(value, ok)| if *ok { *value } else { R::ZERO }));
         }
         Share::new(values)
     }
     Values {
-        narrow: chosen(&input.narrow, ok),
-        wide: chosen(&input.wide, ok),
+        narrow: cleared(&input.narrow, ok),
+        wide: cleared(&input.wide, ok),
     }
 }
 
@@ -201,26 +201,16 @@ fn combine_levels(shape: &ReleaseShape) -> Vec<usize> {
     levels
 }
 
-/// The most that a release costs: all cells are released. Includes the preparation of what it
-/// [`needs`] from `source`, if it needs anything.
+/// What a release costs, the same whichever cells are released. Includes the preparation of what
+/// it [`needs`] from `source`, if it needs anything.
 pub fn cost(shape: &ReleaseShape, n_computing: usize, source: Option<&Source>) -> Cost {
-    cost_of(shape, n_computing, source, shape.cells)
-}
-
-/// The cost of a release in which so many cells turn out to be released.
-pub fn cost_of(
-    shape: &ReleaseShape,
-    n_computing: usize,
-    source: Option<&Source>,
-    n_released: usize,
-) -> Cost {
     let n_seats = n_computing + source.map_or(0, Source::extra_seats);
     let needs = needs(shape, n_computing);
     let prepared = match source {
         Some(source) => correlate::cost(source, n_computing, &needs),
         None => Cost::none(n_seats),
     };
-    let (narrow, wide) = (n_released * shape.narrow, n_released * shape.wide);
+    let (narrow, wide) = (shape.cells * shape.narrow, shape.cells * shape.wide);
     let reveal = disclose::cost(n_seats, n_computing, narrow, wide, &shape.receivers);
     prepared
         .then(&decision_cost(shape, n_seats, n_computing))

@@ -82,8 +82,9 @@ pub struct Revealed {
 ///
 /// Each seat re-randomises its share by a zero-sharing, commits to it towards all computing seats,
 /// waits for all commitments, and then opens to the receivers. Who has seen others' shares can no
-/// longer change its own. The commitments carry a digest of everything opened before, so that
-/// seats which were told different things find out before anything is revealed.
+/// longer change its own. The commitments carry a digest of everything opened before, and the
+/// openings one of all commitments, so that seats which were told different things find out before
+/// anything is revealed, and receivers never end with different results.
 ///
 /// # Seats     symmetric, any number ≥ 2; the result is `Some` at receivers and `None` elsewhere
 /// # Inputs    `values`: shares; `receivers`: the same list at all seats; `disclosure` covers them
@@ -100,8 +101,10 @@ pub async fn reveal(
     receivers: &[Seat],
     disclosure: Disclosure,
 ) -> Result<Option<Revealed>, ProtocolError> {
-    disclosure.check(receivers, session)?;
-    let outcome = release::commit_then_open(session, values, receivers).await;
+    let outcome = match disclosure.check(receivers, session) {
+        Ok(()) => release::commit_then_open(session, values, receivers).await,
+        Err(refused) => Err(refused),
+    };
     session.ended_by(outcome)
 }
 

@@ -133,17 +133,18 @@ impl ReleaseShape {
 }
 
 impl Released {
-    /// Cuts the revealed vectors into columns.
+    /// Cuts the revealed vectors into columns, and leaves out the cells that were held back.
     pub(super) fn from_revealed(shape: &ReleaseShape, ok: Vec<bool>, revealed: &Revealed) -> Self {
-        fn columns<R: Copy>(values: &[R], n_columns: usize, len: usize) -> Vec<Vec<R>> {
-            (0..n_columns)
-                .map(|c| values[c * len..(c + 1) * len].to_vec())
-                .collect()
+        fn columns<R: Copy>(values: &[R], n_columns: usize, ok: &[bool]) -> Vec<Vec<R>> {
+            let column = |c: usize| {
+                let cells = values[c * ok.len()..].iter().zip(ok);
+                cells.filter(|(_, ok)| **ok).map(|(v, _)| *v).collect()
+            };
+            (0..n_columns).map(column).collect()
         }
-        let len = ok.iter().filter(|ok| **ok).count();
         Self {
-            narrow: columns(&revealed.narrow, shape.narrow, len),
-            wide: columns(&revealed.wide, shape.wide, len),
+            narrow: columns(&revealed.narrow, shape.narrow, &ok),
+            wide: columns(&revealed.wide, shape.wide, &ok),
             ok,
         }
     }

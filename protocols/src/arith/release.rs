@@ -21,6 +21,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 
 const DIGEST_BYTES: usize = 32;
 const NONCE_BYTES: usize = 32;
+const OPENING_OVERHEAD: usize = DIGEST_BYTES + NONCE_BYTES;
 
 /// What every seat sends before anybody opens.
 struct Commitments {
@@ -58,6 +59,8 @@ impl Wire for Commitments {
 
 /// One chunk of a seat's re-randomised share, with the nonce of its commitment.
 struct Opening {
+    /// Digest of all seats' commitments as the sender received them.
+    seen: [u8; DIGEST_BYTES],
     nonce: [u8; NONCE_BYTES],
     payload: Bytes,
 }
@@ -68,22 +71,25 @@ impl Wire for Opening {
     type Shape = usize;
 
     fn wire_len(len_bytes: usize) -> usize {
-        NONCE_BYTES + len_bytes
+        OPENING_OVERHEAD + len_bytes
     }
 
     fn encode(self) -> Bytes {
-        let mut body = Vec::with_capacity(NONCE_BYTES + self.payload.len());
+        let mut body = Vec::with_capacity(OPENING_OVERHEAD + self.payload.len());
+        body.extend(self.seen);
         body.extend(self.nonce);
         body.extend_from_slice(&self.payload);
         Bytes::from(body)
     }
 
     fn decode(_: usize, body: Bytes) -> Result<Self, WireError> {
-        let short = WireError::Content { what: "no nonce" };
-        let (nonce, _) = body.split_first_chunk().ok_or(short)?;
+        let short = |what| WireError::Content { what };
+        let (seen, rest) = body.split_first_chunk().ok_or_else(|| short("no digest"))?;
+        let (nonce, _) = rest.split_first_chunk().ok_or_else(|| short("no nonce"))?;
         Ok(Self {
+            seen: *seen,
             nonce: *nonce,
-            payload: body.slice(NONCE_BYTES..),
+            payload: body.slice(OPENING_OVERHEAD..),
         })
     }
 }
@@ -105,7 +111,10 @@ pub(crate) async fn commit_then_open(
     let kernel = place.commit(mine, chunks, nonces.clone());
     let (mine, own) = session.compute().run(kernel).await;
     let view = *session.view();
-    let message = Commitments { view, chunks: own };
+    let message = Commitments {
+        view,
+        chunks: own.clone(),
+    };
     let commitments = session.exchange(message, chunks.count()).await?;
     if commitments.iter().any(|(_, theirs)| theirs.view != view) {
         return Err(ProtocolError::CheckFailed {
@@ -113,6 +122,7 @@ pub(crate) async fn commit_then_open(
         });
     }
 
+    let seen = place.seen(&own, &commitments);
     let me = session.seat();
     let is_receiver = receivers.contains(&me);
     let to: Vec<Seat> = receivers.iter().copied().filter(|r| *r != me).collect();
@@ -126,10 +136,16 @@ pub(crate) async fn commit_then_open(
             &from,
             chunks,
             |bytes| Opening {
+                seen,
                 nonce: nonces[bytes.start / CHUNK_BYTES],
                 payload: Bytes::copy_from_slice(&sums_so_far().payload(bytes)),
             },
             |seat, bytes, opening: Opening| {
+                if opening.seen != seen {
+                    return Err(ProtocolError::CheckFailed {
+                        what: "the seats were sent different commitments",
+                    });
+                }
                 let chunk = bytes.start / CHUNK_BYTES;
                 let (_, theirs) = commitments
                     .iter()
@@ -163,7 +179,7 @@ pub(crate) fn cost(
             n_messages: 1,
         },
     );
-    let opening = Stream::of(chunks, 1).with_overhead(NONCE_BYTES);
+    let opening = Stream::of(chunks, 1).with_overhead(OPENING_OVERHEAD);
     let pairs = Seat::first(n_computing)
         .flat_map(|from| receivers.iter().map(move |to| (from, *to)))
         .filter(|(from, to)| from != to);
@@ -214,6 +230,21 @@ impl Place {
     fn chunk_id(&self, seat: Seat, chunk: usize) -> [u8; DIGEST_BYTES] {
         let fields = [&self.id[..], &[seat.0], &(chunk as u64).to_le_bytes()];
         hash::digest("entente/v1/reveal/chunk", &fields)
+    }
+
+    /// Digest of all commitments, in the order of seats. A seat that commits to different values
+    /// towards different receivers makes theirs differ, and every honest seat's opening says so.
+    fn seen(
+        &self,
+        own: &[[u8; DIGEST_BYTES]],
+        others: &[(Seat, Commitments)],
+    ) -> [u8; DIGEST_BYTES] {
+        let others = others.iter().map(|(seat, c)| (*seat, c.chunks.as_slice()));
+        let mut all: Vec<_> = others.chain([(self.seat, own)]).collect();
+        all.sort_by_key(|(seat, _)| *seat);
+        let mut fields: Vec<&[u8]> = vec![&self.id];
+        fields.extend(all.iter().map(|(_, chunks)| chunks.as_flattened()));
+        hash::digest("entente/v1/reveal/seen", &fields)
     }
 
     /// A kernel that commits to every chunk, and hands the shares back.

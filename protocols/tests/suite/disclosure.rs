@@ -16,7 +16,9 @@ use protocols::wire::Kind;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
+const DIGEST_BYTES: usize = 32;
 const NONCE_BYTES: usize = 32;
+const OPENING_OVERHEAD: usize = DIGEST_BYTES + NONCE_BYTES;
 
 fn is_kind(entry: &Entry, kind: Kind) -> bool {
     entry.frame.kind == kind as u16
@@ -46,12 +48,12 @@ fn no_cell_below_the_threshold_is_ever_opened() {
             all_ok(job.run(world, job.inputs()));
             let cell_bytes = job.shape.narrow * 8 + job.shape.wide * 16;
             for (seat, transcript) in transcripts(&logs).iter().enumerate() {
-                // Openings are long enough for the released cells and for nothing else.
+                // An opening is as long whatever is released: its length shows nothing.
                 let openings = bodies(transcript, Direction::Received, Kind::Opening);
                 let n_expected = if seat == 0 { n_computing - 1 } else { 0 };
                 assert_eq!(openings.len(), n_expected, "openings at seat {seat}");
                 for opening in openings {
-                    assert_eq!(opening.len(), NONCE_BYTES + n_released * cell_bytes);
+                    assert_eq!(opening.len(), OPENING_OVERHEAD + 100 * cell_bytes);
                 }
                 assert_no_small_total(transcript, &job, &expected.ok, seat);
             }
@@ -247,7 +249,7 @@ fn every_opening_has_a_nonce_of_its_own() {
         // Seat 0 receives the counts and the values of seats 1 and 2.
         let openings = bodies(&logs[0].transcript(), Direction::Received, Kind::Opening);
         assert_eq!(openings.len(), 4);
-        nonces.extend(openings.into_iter().map(|o| o.slice(..NONCE_BYTES)));
+        nonces.extend(openings.iter().map(|o| o.slice(DIGEST_BYTES..OPENING_OVERHEAD)));
     }
     let n_nonces = nonces.len();
     nonces.sort();

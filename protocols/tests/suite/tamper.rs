@@ -81,6 +81,22 @@ fn a_flipped_bit_is_found_or_changes_nothing() {
     }
 }
 
+/// A seat that commits to one thing towards one seat and to another towards the next is found by
+/// every receiver, so that none goes away with a result that the others do not have.
+#[test]
+fn different_commitments_are_found_by_every_receiver() {
+    let mut job = Job::new(3, 13, 0, CellRule::None, 44);
+    job.shape.receivers = Seat::first(3).collect();
+    let in_the_commitment = Change::FlipBit(8 * 40);
+    for at_message in [0, 1] {
+        let ended = tampered(&job, Seat(1), at_message, in_the_commitment);
+        for honest in [0, 2] {
+            let outcome = &ended[honest].outcome;
+            assert!(outcome.is_err(), "message {at_message}, seat {honest}");
+        }
+    }
+}
+
 /// Whatever was released has the joint total as its value.
 fn assert_values_are_true(released: &Released, job: &Job, place: &str) {
     let mut unchecked = job.shape.clone();
@@ -112,7 +128,9 @@ fn a_false_opening_is_blamed_on_its_sender() {
                 seat,
                 what: Misdeed::Commitment,
             };
-            assert_eq!(error, misdeed, "{change:?}");
+            // The flip may hit what the sender says it was sent by others instead of its share.
+            let disagreement = matches!(error, ProtocolError::CheckFailed { .. });
+            assert!(error == misdeed || disagreement, "{change:?}: {error}");
         }
     }
     let whole = job.run(job.world(), job.inputs()).swap_remove(0);
