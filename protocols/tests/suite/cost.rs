@@ -12,7 +12,7 @@ use protocols::error::ProtocolError;
 use protocols::net::sim::{self, LinkModel};
 use protocols::party::Seat;
 use protocols::session::Session;
-use protocols::{arith, boolean, compare, oracle};
+use protocols::{arith, boolean, compare};
 
 const SEATS: [usize; 3] = [2, 3, 5];
 
