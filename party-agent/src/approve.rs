@@ -32,6 +32,7 @@ use crate::policy::{Denial, Policy, Request, StandingRule};
 use crate::spec::{self, Correlations};
 
 pub use refusal::{AcceptanceFault, CatalogueFault, POLICY, Refusal};
+pub(crate) use write::party_name;
 pub use write::{CONTRACT_SECONDS, contract};
 
 /// Clocks of two parties may differ by this much.

@@ -142,6 +142,11 @@ impl Plan {
         canonical::encode(self).expect("a plan holds small integers, text and ASCII keys")
     }
 
+    /// All parties in the order of seats, the dealer last.
+    pub fn parties(&self) -> impl Iterator<Item = &PartyId> {
+        self.seats.iter().chain(&self.dealer)
+    }
+
     /// The digest that contracts and handshakes carry.
     #[must_use]
     pub fn digest(&self) -> Digest {

@@ -155,7 +155,14 @@ impl Core {
             .collect();
         let plan =
             plan::compile(&checked, &of(&holders)).map_err(|faults| Problem::plan(&faults))?;
-        Ok((plan, holders))
+        let stranger = plan
+            .parties()
+            .map(approve::party_name)
+            .find(|name| name != self.name() && pins.find(name).is_none());
+        match stranger {
+            Some(party) => Err(Refusal::UnknownParty { party }.into()),
+            None => Ok((plan, holders)),
+        }
     }
 
     /// Proposes a job, which is this party's approval too.

@@ -103,7 +103,7 @@ fn parties(plan: &Plan, desk: &Desk<'_>) -> Result<Vec<ContractParty>, Refusal> 
         .collect()
 }
 
-pub(super) fn party_name(party: &PartyId) -> PartyName {
+pub(crate) fn party_name(party: &PartyId) -> PartyName {
     PartyName::new(party.as_str()).expect("both kinds of name follow the same rule")
 }
 

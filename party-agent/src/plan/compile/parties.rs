@@ -6,7 +6,6 @@ use protocols::party::PartyId;
 
 use crate::plan::sql::holders::Catalogues;
 use crate::plan::{MAX_ROWS, MinCell, PlanFault};
-use crate::spec::near::did_you_mean;
 use crate::spec::{CheckedSpec, Correlations};
 
 /// The parties of a job.
@@ -18,10 +17,11 @@ pub(in crate::plan) struct Parties {
 }
 
 impl Parties {
-    /// The parties of a job.
+    /// The parties of a job. Receivers and dealers need no tables, so whether they exist is not known here:
+    /// a contract names their pinned keys.
     ///
     /// # Errors
-    /// Receivers and dealers that nobody knows, and a dealer that holds data or gets the result.
+    /// A dealer that holds data or gets the result, and too many parties.
     pub(super) fn of(
         spec: &CheckedSpec,
         catalogues: &Catalogues,
@@ -33,25 +33,18 @@ impl Parties {
             .filter(|p| holders.contains(p.as_str()))
             .cloned()
             .collect();
-        for receiver in &spec.receivers {
-            if !catalogues.contains_key(receiver) {
-                faults.push(unknown("receivers", receiver, catalogues));
-            }
-        }
         let seats: BTreeSet<PartyId> = holders.iter().chain(&spec.receivers).cloned().collect();
-        if let Some(Correlations::Dealer(dealer)) = &spec.correlations {
-            if !catalogues.contains_key(dealer) {
-                faults.push(unknown("privacy.correlations", dealer, catalogues));
-            } else if seats.contains(dealer) {
-                faults.push(PlanFault {
-                    place: "privacy.correlations".to_owned(),
-                    what: format!(
-                        "the dealer {dealer} is a holder of this job, and would learn every input"
-                    ),
-                    fix: "name a party without tables in this job, or write correlations = \"ot\""
-                        .to_owned(),
-                });
-            }
+        if let Some(Correlations::Dealer(dealer)) = &spec.correlations
+            && seats.contains(dealer)
+        {
+            faults.push(PlanFault {
+                place: "privacy.correlations".to_owned(),
+                what: format!(
+                    "the dealer {dealer} is a holder of this job, and would learn every input"
+                ),
+                fix: "name a party without tables in this job, or write correlations = \"ot\""
+                    .to_owned(),
+            });
         }
         if seats.len() > usize::from(u8::MAX) - 1 {
             faults.push(PlanFault {
@@ -67,16 +60,6 @@ impl Parties {
             holders,
             seats: seats.into_iter().collect(),
         })
-    }
-}
-
-fn unknown(place: &str, party: &PartyId, catalogues: &Catalogues) -> PlanFault {
-    let names = || catalogues.keys().map(PartyId::as_str);
-    let hint = did_you_mean(party.as_str(), names());
-    PlanFault {
-        place: place.to_owned(),
-        what: format!("there is no party {party}{hint}"),
-        fix: format!("the parties are {}", names().collect::<Vec<_>>().join(", ")),
     }
 }
 
