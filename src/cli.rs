@@ -1,0 +1,467 @@
+//! The command line as typed: names, arguments and help. Nothing here touches a file or the network;
+//! each command module turns its arguments into checked values first.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "entente",
+    version,
+    about = "Compute a joint answer with other organisations without pooling the data",
+    long_about = "Compute a joint answer with other organisations without pooling the data.\n\n\
+                  Every organisation keeps its rows on its own machine and runs an agent there. The agents \
+                  compute the agreed result together; only that result leaves, and only to the receivers \
+                  named in the job.",
+    after_help = "First steps:\n  entente demo                 three hospitals on this machine, with bundled data\n  \
+                  entente simulate JOB.toml --party a=DIR_A --party b=DIR_B\n                               \
+                  rehearse your own job on local files\n\n\
+                  Exit codes: 0 ok, 1 run-time failure, 2 usage or a faulty file, 3 refused by policy,\n            \
+                  4 rejected by a party, 5 a party was lost or did not answer in time",
+    disable_help_subcommand = true,
+    propagate_version = true
+)]
+pub(crate) struct Cli {
+    /// Print exactly one JSON document on stdout (errors too); progress and logs stay on stderr.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands, in the order in which a new user meets them.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Watch a whole collaboration run on this machine, with bundled data
+    #[command(after_help = "Example:\n  entente demo claims")]
+    Demo(DemoArgs),
+    /// Rehearse a job on local data: the real code, one process per party, nothing leaves this machine
+    #[command(
+        after_help = "Example:\n  entente simulate job.toml --party clinic_a=data/a --party clinic_b=data/b --out rehearsal\n\n\
+                            DIR holds one file per table: DIR/visits.csv is the table clinic_a.visits. An empty DIR is a\n\
+                            party without data. DIR/policy.toml, if there, is that party's policy; without it a\n\
+                            rehearsal policy allows what the job asks for, and the output says so."
+    )]
+    Simulate(SimulateArgs),
+    /// Make the key and the configuration file of an agent or a coordinator
+    Init {
+        #[command(subcommand)]
+        what: InitCommand,
+    },
+    /// Show this party's fingerprint, or trust that of another party
+    Keys {
+        #[command(subcommand)]
+        what: KeysCommand,
+    },
+    /// Run the coordinator: it introduces the agents and keeps the job book; it never sees data
+    #[command(after_help = "Example:\n  entente coordinator --config coordinator.toml")]
+    Coordinator(ServeArgs),
+    /// Run this organisation's agent: the process that holds the data connection and the policy
+    #[command(after_help = "Example:\n  entente agent --config agent.toml")]
+    Agent(ServeArgs),
+    /// See which other parties are known and reachable
+    Party {
+        #[command(subcommand)]
+        what: PartyCommand,
+    },
+    /// Register tables with this agent and see what the parties publish about theirs
+    Dataset {
+        #[command(subcommand)]
+        what: DatasetCommand,
+    },
+    /// Check, submit, approve and follow jobs, and fetch results
+    Job {
+        #[command(subcommand)]
+        what: JobCommand,
+    },
+    /// (not available in this version) Export or verify the evidence of a finished job
+    Evidence {
+        #[command(subcommand)]
+        what: EvidenceCommand,
+    },
+    /// (not available in this version) Verify this agent's log
+    Log {
+        #[command(subcommand)]
+        what: LogCommand,
+    },
+    /// (not available in this version) Measure this machine and a link; `cargo bench` has the benches
+    #[command(after_help = "Example:\n  entente bench")]
+    Bench(BenchArgs),
+    /// Look for what usually goes wrong: clock, keys, configuration, network, disk, processor, data files
+    #[command(after_help = "Example:\n  entente doctor --config agent.toml")]
+    Doctor(ConfigArg),
+}
+
+/// `entente demo`.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Which demo to run
+    #[arg(value_enum, default_value_t = DemoName::Claims)]
+    pub(crate) name: DemoName,
+    /// Keep result.json, result.csv and receipt.json in this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// The demos.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DemoName {
+    /// Three hospitals compute joint statistics of their admissions
+    Claims,
+    /// (not available in this version) Two lists, and who is on both
+    Overlap,
+    /// (not available in this version) A credit model over two banks' columns
+    Credit,
+}
+
+/// `entente simulate`.
+#[derive(Debug, Args)]
+pub(crate) struct SimulateArgs {
+    /// The job file
+    #[arg(value_name = "JOB.toml")]
+    pub(crate) job: PathBuf,
+    /// A party and the directory that holds its tables; once for each party
+    #[arg(long = "party", value_name = "NAME=DIR", required = true)]
+    pub(crate) parties: Vec<String>,
+    /// Write result.json, result.csv and receipt.json into this directory (made if it is not there)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Also predict the time on a network of this kind
+    #[arg(long, value_enum, default_value_t = NetProfile::Loopback)]
+    pub(crate) net: NetProfile,
+    /// Send everything between agents through the coordinator's relay, as behind closed firewalls
+    #[arg(long)]
+    pub(crate) relay: bool,
+    /// Give up after this many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) timeout: u64,
+}
+
+/// Networks for which a job's time is predicted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NetProfile {
+    /// This machine
+    Loopback,
+    /// 10 Gbit/s, 0.25 ms
+    Lan,
+    /// 1 Gbit/s, 5 ms
+    Metro,
+    /// 100 Mbit/s, 40 ms
+    Wan,
+}
+
+/// `entente init`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum InitCommand {
+    /// Prepare a coordinator: key, configuration file, list of members
+    #[command(
+        after_help = "Example:\n  entente init coordinator --name hub --dir hub --listen 0.0.0.0:7400"
+    )]
+    Coordinator(InitCoordinatorArgs),
+    /// Prepare an agent: key, configuration file, policy file
+    #[command(
+        after_help = "Example:\n  entente init agent --name clinic_a --dir clinic_a --coordinator hub=hub.example.org:7400 --data /srv/clinic_a"
+    )]
+    Agent(InitAgentArgs),
+}
+
+/// `entente init coordinator`.
+#[derive(Debug, Args)]
+pub(crate) struct InitCoordinatorArgs {
+    /// The coordinator's name: a-z, 0-9 and _, at most 32
+    #[arg(long)]
+    pub(crate) name: String,
+    /// Where to put the key and coordinator.toml (made if it is not there; nothing is overwritten)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// The UDP address and port on which agents reach it
+    #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:7400")]
+    pub(crate) listen: String,
+}
+
+/// `entente init agent`.
+#[derive(Debug, Args)]
+pub(crate) struct InitAgentArgs {
+    /// This organisation's name, the one that jobs use: a-z, 0-9 and _, at most 32
+    #[arg(long)]
+    pub(crate) name: String,
+    /// Where to put the key, agent.toml and policy.toml (made if it is not there; nothing is overwritten)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// The coordinator's name and where it listens
+    #[arg(long, value_name = "NAME=HOST:PORT")]
+    pub(crate) coordinator: String,
+    /// The coordinator's fingerprint, as its operator read it to you; or later: entente keys trust NAME SHA256:…
+    #[arg(long, value_name = "SHA256:…")]
+    pub(crate) coordinator_key: Option<String>,
+    /// A directory whose .csv and .parquet files are this party's tables: visits.csv becomes NAME.visits
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// A UDP address on which other agents may reach this one; without it everything goes through the relay
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) listen: Option<String>,
+    /// What the others are told to dial, where that is not the address of --listen
+    #[arg(long, value_name = "HOST:PORT", requires = "listen")]
+    pub(crate) advertise: Option<String>,
+}
+
+/// `entente keys`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Print this party's name and fingerprint, to be read to the others over the phone
+    #[command(after_help = "Example:\n  entente keys show --config agent.toml")]
+    Show(ConfigArg),
+    /// Trust a party by the fingerprint that it read to you (not one that came by mail or by the network)
+    #[command(
+        after_help = "Example:\n  entente keys trust clinic_b SHA256:mJ3u… --config agent.toml"
+    )]
+    Trust(TrustArgs),
+}
+
+/// `entente keys trust`.
+#[derive(Debug, Args)]
+pub(crate) struct TrustArgs {
+    /// The party's name
+    pub(crate) name: String,
+    /// Its fingerprint: SHA256: and 43 characters
+    #[arg(value_name = "SHA256:…")]
+    pub(crate) fingerprint: String,
+    /// Who confirmed it, and how; kept beside the fingerprint
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) note: Option<String>,
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+}
+
+/// Which configuration file to use.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ConfigArg {
+    /// The configuration file; without it ENTENTE_CONFIG, then agent.toml in this directory
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// `entente coordinator` and `entente agent`.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// Stop when standard input ends: for a process that is started by another one
+    #[arg(long, hide = true)]
+    pub(crate) until_stdin_closes: bool,
+    /// Approve whatever the policy passes, and without a policy everything: for rehearsals on local data
+    #[arg(long, hide = true)]
+    pub(crate) rehearsal: bool,
+}
+
+/// `entente party`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PartyCommand {
+    /// List the parties that the coordinator knows, and which are connected
+    #[command(after_help = "Example:\n  entente party list")]
+    List(ConfigArg),
+    /// Try to reach a party (or all of them), directly and through the relay
+    #[command(after_help = "Example:\n  entente party ping clinic_b")]
+    Ping(PingArgs),
+}
+
+/// `entente party ping`.
+#[derive(Debug, Args)]
+pub(crate) struct PingArgs {
+    /// The party; all known parties without it
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+}
+
+/// `entente dataset`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DatasetCommand {
+    /// Register a table with this agent (no row leaves; what others see of it is the policy's decision)
+    #[command(after_help = "Example:\n  entente dataset add visits /srv/data/visits.parquet")]
+    Add(DatasetAddArgs),
+    /// List tables: this agent's own, and what the other parties publish
+    #[command(after_help = "Example:\n  entente dataset list")]
+    List(ConfigArg),
+    /// Show a table's columns, types, categories and allowed uses (never values)
+    #[command(after_help = "Example:\n  entente dataset show clinic_b.visits")]
+    Show(NamedArgs),
+}
+
+/// `entente dataset add`.
+#[derive(Debug, Args)]
+pub(crate) struct DatasetAddArgs {
+    /// The table's name in jobs
+    pub(crate) name: String,
+    /// A .csv or .parquet file; with --table a file that holds the connection string of a PostgreSQL server
+    #[arg(value_name = "FILE")]
+    pub(crate) source: PathBuf,
+    /// The table on the PostgreSQL server
+    #[arg(long, value_name = "SCHEMA.TABLE")]
+    pub(crate) table: Option<String>,
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+}
+
+/// A command about one thing with a name or an id.
+#[derive(Debug, Args)]
+pub(crate) struct NamedArgs {
+    /// Its name
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+}
+
+/// `entente job`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobCommand {
+    /// Report every fault of a job file, with line and field; with a running agent also against the published tables
+    #[command(after_help = "Example:\n  entente job check job.toml")]
+    Check(JobFileArgs),
+    /// Show what would run: each party's part, what each party learns, rounds, bytes and time
+    #[command(after_help = "Example:\n  entente job plan job.toml")]
+    Plan(JobFileArgs),
+    /// Propose a job to its parties; prints the job's id
+    #[command(after_help = "Example:\n  entente job submit job.toml --watch")]
+    Submit(SubmitArgs),
+    /// List the jobs that this party takes part in
+    #[command(after_help = "Example:\n  entente job list")]
+    List(ConfigArg),
+    /// Show a job: who asks, for what purpose, the plan, who has approved
+    #[command(after_help = "Example:\n  entente job show 3f2a…")]
+    Show(JobIdArgs),
+    /// Follow a job until it ends; ends with the job's exit code and can be started again at any time
+    #[command(after_help = "Example:\n  entente job watch 3f2a…")]
+    Watch(JobIdArgs),
+    /// Approve a job for this party: a signature over the contract and the plan
+    #[command(after_help = "Example:\n  entente job approve 3f2a…")]
+    Approve(ApproveArgs),
+    /// Reject a job for this party
+    #[command(
+        after_help = "Example:\n  entente job reject 3f2a… --reason \"purpose is not covered by our agreement\""
+    )]
+    Reject(RejectArgs),
+    /// Stop a job; works at any party, before and during the run
+    #[command(after_help = "Example:\n  entente job cancel 3f2a…")]
+    Cancel(JobIdArgs),
+    /// Fetch the result (receivers only)
+    #[command(after_help = "Example:\n  entente job result 3f2a… --format csv --out result.csv")]
+    Result(ResultArgs),
+}
+
+/// A command about a job file.
+#[derive(Debug, Args)]
+pub(crate) struct JobFileArgs {
+    /// The job file
+    #[arg(value_name = "JOB.toml")]
+    pub(crate) job: PathBuf,
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+}
+
+/// `entente job submit`.
+#[derive(Debug, Args)]
+pub(crate) struct SubmitArgs {
+    /// The job file
+    #[arg(value_name = "JOB.toml")]
+    pub(crate) job: PathBuf,
+    /// Follow the job until it ends
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// Who submits, which is this party's approval; without it the user of this terminal
+    #[arg(long = "as", value_name = "PERSON")]
+    pub(crate) approver: Option<String>,
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+}
+
+/// A command about one job.
+#[derive(Debug, Args)]
+pub(crate) struct JobIdArgs {
+    /// The job's id, or the first characters of it
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+}
+
+/// `entente job approve`.
+#[derive(Debug, Args)]
+pub(crate) struct ApproveArgs {
+    /// Who approves, recorded in the signed approval; without it the user of this terminal
+    #[arg(long = "as", value_name = "PERSON")]
+    pub(crate) approver: Option<String>,
+    #[command(flatten)]
+    pub(crate) job: JobIdArgs,
+}
+
+/// `entente job reject`.
+#[derive(Debug, Args)]
+pub(crate) struct RejectArgs {
+    /// Why; the other parties see it
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) job: JobIdArgs,
+}
+
+/// `entente job result`.
+#[derive(Debug, Args)]
+pub(crate) struct ResultArgs {
+    /// How to write it
+    #[arg(long, value_enum, default_value_t = ResultFormat::Table)]
+    pub(crate) format: ResultFormat,
+    /// Write to this file (mode 0600, must not exist) instead of the terminal
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) job: JobIdArgs,
+}
+
+/// Formats of a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ResultFormat {
+    /// For reading
+    Table,
+    /// For Excel, R and pandas: UTF-8, decimal point, NULL is empty
+    Csv,
+    /// Everything: columns with types, rows, suppressed groups, notes
+    Json,
+}
+
+/// `entente evidence`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum EvidenceCommand {
+    /// (not available in this version) Write the evidence of a job to a file
+    #[command(after_help = "Example:\n  entente evidence export 3f2a…")]
+    Export(LaterArgs),
+    /// (not available in this version) Verify an evidence file
+    #[command(after_help = "Example:\n  entente evidence verify evidence.json")]
+    Verify(LaterArgs),
+}
+
+/// `entente log`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LogCommand {
+    /// (not available in this version) Verify that no entry of the log was changed or removed
+    #[command(after_help = "Example:\n  entente log verify")]
+    Verify(LaterArgs),
+}
+
+/// Arguments of a command that a later version brings: taken, so that the answer is about the command.
+#[derive(Debug, Args)]
+pub(crate) struct LaterArgs {
+    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) rest: Vec<String>,
+}
+
+/// `entente bench`.
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// The area to measure
+    pub(crate) area: Option<String>,
+    /// Compare with a saved report
+    #[arg(long, value_name = "FILE")]
+    pub(crate) compare: Option<PathBuf>,
+}

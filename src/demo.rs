@@ -1,0 +1,183 @@
+//! `entente demo claims`: three hospitals, one table, told step by step.
+
+use crate::cli::DemoArgs;
+use crate::init::{cannot_write, party_name};
+use crate::job::plan;
+use crate::outcome::{Outcome, Output, Reply};
+use crate::rehearse::{Agents, Finished, PartyDir, PartyReport, with_agents};
+use crate::table::{bytes, grid, grouped, wrapped};
+use party_agent::api::types::Planned;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// A guard against hanging; the demo takes seconds.
+const LIMIT: Duration = Duration::from_secs(120);
+/// The party that asks and gets the result.
+const RECEIVER: &str = "hospital_1";
+/// The job, as `examples/jobs` has it.
+const JOB: &str = include_str!("../examples/jobs/los-by-diagnosis.toml");
+
+/// One bundled hospital: its name, its table, its policy.
+struct Bundled {
+    name: &'static str,
+    encounters: &'static [u8],
+    policy: &'static str,
+}
+
+macro_rules! hospital {
+    ($name:literal) => {
+        Bundled {
+            name: $name,
+            encounters: include_bytes!(concat!(
+                "../examples/data/claims_diabetes130/",
+                $name,
+                "/encounters.parquet"
+            )),
+            policy: include_str!(concat!(
+                "../examples/data/claims_diabetes130/",
+                $name,
+                "/policy.toml"
+            )),
+        }
+    };
+}
+
+const HOSPITALS: [Bundled; 3] = [
+    hospital!("hospital_1"),
+    hospital!("hospital_2"),
+    hospital!("hospital_3"),
+];
+
+#[derive(Serialize)]
+struct Report {
+    status: &'static str,
+    job_id: String,
+    wall_s: f64,
+    total_s: f64,
+    rounds: u64,
+    parties: BTreeMap<String, PartyReport>,
+    learns: Vec<String>,
+    files: Option<BTreeMap<&'static str, PathBuf>>,
+    result: Box<RawValue>,
+}
+
+pub(crate) async fn claims(arguments: &DemoArgs, output: &Output) -> Outcome<Reply> {
+    let began = Instant::now();
+    let data = tempfile::Builder::new()
+        .prefix("entente-demo-")
+        .tempdir()
+        .map_err(|error| cannot_write(&std::env::temp_dir(), &error))?;
+    let parties = unpack(data.path())?;
+    output.say("Three hospitals want joint statistics of their admissions. None may show its figures to anybody:");
+    output.say("not to the others, not to a third party. (Real data: UCI \"Diabetes 130-US hospitals\", CC BY 4.0.)\n");
+    output.say("1. On this machine start a coordinator and three agents: four processes, four keys, QUIC between them");
+    let (planned, id, finished) = with_agents(&parties, false, LIMIT, async |agents: &Agents| {
+        tell(agents, output).await
+    })
+    .await?;
+    let files = arguments
+        .out
+        .as_deref()
+        .map(|directory| finished.save(directory))
+        .transpose()?;
+    let text = format!(
+        "\n6. The result, which only {RECEIVER} gets:\n\n{}\n7. What crossed the boundaries: shares, which are random numbers to \
+         whoever has not all of them\n\n{}\n{}\nStart to result: {:.1} s. Now your own: entente simulate JOB.toml --party NAME=DIR …\n",
+        finished.table()?,
+        crossed(&finished),
+        learnt(&planned),
+        began.elapsed().as_secs_f64(),
+    );
+    let report = Report {
+        status: "completed",
+        job_id: id,
+        wall_s: finished.wall_s,
+        total_s: began.elapsed().as_secs_f64(),
+        rounds: finished.rounds(),
+        parties: finished.parties(),
+        learns: plan::learns(&planned.plan),
+        files,
+        result: finished.raw_result()?,
+    };
+    Ok(Reply::new(&report, text))
+}
+
+/// Writes the bundled tables and policies where agents can open them.
+fn unpack(root: &Path) -> Outcome<Vec<PartyDir>> {
+    let mut parties = Vec::new();
+    for hospital in &HOSPITALS {
+        let home = root.join(hospital.name);
+        std::fs::create_dir(&home)
+            .and_then(|()| std::fs::write(home.join("encounters.parquet"), hospital.encounters))
+            .and_then(|()| std::fs::write(home.join("policy.toml"), hospital.policy))
+            .map_err(|error| cannot_write(&home, &error))?;
+        parties.push(PartyDir::new(
+            party_name(hospital.name, "the demo")?,
+            &home,
+        )?);
+    }
+    Ok(parties)
+}
+
+/// The steps of the collaboration, with the agents that take them.
+async fn tell(agents: &Agents, output: &Output) -> Outcome<(Planned, String, Finished)> {
+    output.say("2. Each trusts the others' keys (in earnest: fingerprints read over the phone)");
+    for (name, agent) in agents {
+        output.say(&format!("     {name}  {}", agent.fingerprint));
+    }
+    output.say("3. Each publishes what it has, never rows: columns, types, groups, and the uses that its policy allows");
+    output.say(&format!("4. {RECEIVER} proposes a job. Each agent compiles the plan itself and checks its own policy:\n"));
+    for line in sql_lines() {
+        output.say(&format!("       {line}"));
+    }
+    let receiver = party_name(RECEIVER, "the demo")?;
+    let submitting = &agents[&receiver];
+    let planned = submitting.plan(JOB).await?;
+    output.say(&format!(
+        "\n     minimum cell: groups under {} are never opened, to nobody",
+        planned.plan["min_cell"]["at_least"]
+    ));
+    let began = Instant::now();
+    let id = submitting.submit(JOB).await?;
+    output.say(&format!(
+        "5. All three approve and sign (job {}). They add their totals on secret shares",
+        &id[..8]
+    ));
+    let finished = Finished::collect(agents, &receiver, &id, began).await?;
+    Ok((planned, id, finished))
+}
+
+fn sql_lines() -> impl Iterator<Item = &'static str> {
+    JOB.lines()
+        .skip_while(|line| !line.starts_with("SELECT"))
+        .take_while(|line| !line.starts_with("\"\"\""))
+}
+
+fn crossed(finished: &Finished) -> String {
+    let parties = finished.parties();
+    let rows = parties.iter().map(|(name, party)| {
+        let read = grouped(&party.rows_used.to_string());
+        vec![
+            name.clone(),
+            read,
+            bytes(party.bytes_sent),
+            bytes(party.bytes_received),
+        ]
+    });
+    let header = ["party", "rows read at home", "shares sent", "received"].map(str::to_owned);
+    let table = grid(header.to_vec(), rows.collect());
+    format!(
+        "{table}{} rounds of messages, {:.2} s\n",
+        finished.rounds(),
+        finished.wall_s
+    )
+}
+
+fn learnt(planned: &Planned) -> String {
+    let lines = plan::learns(&planned.plan);
+    let lines: String = lines.iter().map(|line| wrapped("     ", line)).collect();
+    format!("8. What each party learnt\n{lines}")
+}

@@ -1,0 +1,139 @@
+//! `entente job plan`: what would run, for the people who decide about it.
+
+use crate::cli::JobFileArgs;
+use crate::locate::ConfigFile;
+use crate::outcome::{Outcome, Reply};
+use crate::table::{bytes, wrapped};
+use party_agent::api::types::{Planned, SpecRequest};
+use serde_json::Value;
+use std::fmt::Write as _;
+
+pub(crate) async fn run(arguments: &JobFileArgs) -> Outcome<Reply> {
+    let (spec, _) = super::read_spec(&arguments.job)?;
+    let client = ConfigFile::locate_agent(&arguments.config)?.client()?;
+    let planned: Planned = client
+        .post("/v1/jobs/plan", &SpecRequest { spec, by: None })
+        .await?;
+    let mut out = text(&planned.plan);
+    for denial in &planned.denials {
+        let _ = writeln!(out, "this party's own policy refuses: {denial}");
+    }
+    Ok(Reply::new(&planned, out))
+}
+
+/// The plan in words, from its document.
+pub(crate) fn text(plan: &Value) -> String {
+    let field = |name: &str| plan[name].as_str().unwrap_or_default();
+    let head = format!("{}: {}\n", field("job"), field("purpose"));
+    let parties = format!(
+        "parties    {}\nreceivers  {}\n",
+        list(&plan["seats"]),
+        list(&plan["receivers"])
+    );
+    head + &parties + &body(plan)
+}
+
+/// What follows after who and why: what would run, what is learnt, what it costs.
+pub(crate) fn body(plan: &Value) -> String {
+    let mut out = format!(
+        "randomness {}\nmin. cell  {}\n",
+        randomness(plan),
+        min_cell(plan)
+    );
+    out += "\neach party runs over its own tables:\n";
+    for (party, local) in plan["locals"].as_object().into_iter().flatten() {
+        let _ = writeln!(out, "  {party}:");
+        out += &indented(local["sql"].as_str().unwrap_or_default());
+    }
+    out += "\nthe totals are added on shares; over the released ones each receiver runs:\n";
+    out += &indented(plan["final_sql"].as_str().unwrap_or_default());
+    out += "\nwhat each party learns:\n";
+    for line in learns(plan) {
+        out += &wrapped("  ", &line);
+    }
+    for warning in plan["warnings"].as_array().into_iter().flatten() {
+        out.push('\n');
+        out += &wrapped("please consider: ", warning.as_str().unwrap_or_default());
+    }
+    out + "\n" + &cost(plan)
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("    {line}\n")).collect()
+}
+
+/// `party: what` for each party, in the plan's order.
+pub(crate) fn learns(plan: &Value) -> Vec<String> {
+    let lines = plan["learns"].as_array().into_iter().flatten();
+    let text = |line: &Value, field: &str| line[field].as_str().unwrap_or_default().to_owned();
+    lines
+        .map(|line| format!("{}: {}", text(line, "party"), text(line, "what")))
+        .collect()
+}
+
+/// Predicted seconds on the network named `profile`; none for a profile that the plan does not know.
+pub(crate) fn network_seconds(plan: &Value, profile: &str) -> Option<f64> {
+    plan["cost"]["network_us"][profile]
+        .as_u64()
+        .map(|us| us as f64 / 1e6)
+}
+
+fn cost(plan: &Value) -> String {
+    let cost = &plan["cost"];
+    let sent: Vec<u64> = cost["bytes_sent"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_u64)
+        .collect();
+    let most = sent.iter().max().copied().unwrap_or(0);
+    let mut out = format!(
+        "cost: {} rounds, at most {} sent by one party\n",
+        cost["rounds"],
+        bytes(most)
+    );
+    for (name, us) in cost["network_us"].as_object().into_iter().flatten() {
+        let _ = writeln!(
+            out,
+            "  on a {name} network {:.2} s of it",
+            us.as_f64().unwrap_or(0.0) / 1e6
+        );
+    }
+    out
+}
+
+fn randomness(plan: &Value) -> String {
+    match (plan["correlations"].as_str(), plan["dealer"].as_str()) {
+        (None, _) => "none is needed".to_owned(),
+        (Some(_), Some(dealer)) => {
+            format!("dealt by {dealer}, which must not collude with any of the others")
+        }
+        (Some(_), None) => {
+            "made by the parties themselves (oblivious transfer), no third party".to_owned()
+        }
+    }
+}
+
+fn min_cell(plan: &Value) -> String {
+    let rule = match plan["shape"]["rule"].as_str() {
+        Some("compare") => "compared on shares, only yes or no is opened",
+        Some("open_counts") => {
+            "COUNTS ARE OPENED to the computing parties, which every policy allows"
+        }
+        _ => "no group is held back",
+    };
+    format!(
+        "{} (set by {}); {rule}",
+        plan["min_cell"]["at_least"],
+        list(&plan["min_cell"]["set_by"])
+    )
+}
+
+fn list(value: &Value) -> String {
+    let names = value
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str);
+    names.collect::<Vec<_>>().join(", ")
+}
