@@ -1,0 +1,10 @@
+//! The command line as its users meet it: the built binary, real processes, real files, real sockets.
+
+mod run;
+mod town;
+mod surface;
+mod jobs;
+mod parties;
+mod ends;
+mod tutorial;
+mod figures;
