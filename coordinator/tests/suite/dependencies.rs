@@ -1,7 +1,7 @@
 //! The coordinator cannot read data because it cannot decode it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -17,6 +17,8 @@ fn neither_engine_nor_protocols_is_below_the_coordinator() {
             "--manifest-path",
             manifest,
         ])
+        // Cargo asks rustc about the target, and rustc reads its standard input.
+        .stdin(Stdio::null())
         .output()
         .unwrap();
     assert!(

@@ -10,6 +10,7 @@ mod identity;
 mod tls;
 mod config;
 mod jobs;
+mod parties;
 mod limits;
 mod relay;
 mod restart;

@@ -1,6 +1,7 @@
 //! The coordinator is killed, at every point at which it could have told somebody something that it does not remember.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -361,11 +362,18 @@ async fn the_program_itself_is_killed_while_a_job_runs() {
         .local_addr()
         .unwrap();
     site.write_config();
+    let log = site.dir.path().join("log");
     let start = || {
         let child = Command::new(env!("CARGO_BIN_EXE_entente-coordinator"))
             .arg("--config")
             .arg(site.dir.path().join("coordinator.toml"))
-            .stderr(Stdio::null())
+            .stderr(
+                File::options()
+                    .create(true)
+                    .append(true)
+                    .open(&log)
+                    .unwrap(),
+            )
             .spawn()
             .unwrap();
         Killable(child)
@@ -388,11 +396,11 @@ async fn the_program_itself_is_killed_while_a_job_runs() {
         .unwrap();
     wait_for(&mut events, |e| matches!(e, Event::Start(_))).await;
     first.kill();
-    let _second = start();
+    let second = start();
     a.report(
         contract.job_id,
         Outcome::Completed {
-            receipt: "{}".into(),
+            receipt: "{\"note\":\"canary\"}".into(),
         },
     )
     .await
@@ -402,6 +410,21 @@ async fn the_program_itself_is_killed_while_a_job_runs() {
     })
     .await;
     within("b is done", b).await.unwrap();
+    second.kill();
+    // The log names jobs and parties, and nothing that anybody wrote.
+    let log = std::fs::read_to_string(&log).unwrap();
+    assert!(
+        log.contains(&contract.job_id.to_string()) && log.contains("completed"),
+        "{log}"
+    );
+    for text in [
+        contract.purpose.as_str(),
+        contract.job.as_str(),
+        "canary",
+        "IRB",
+    ] {
+        assert!(!log.contains(text), "{text}: {log}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
