@@ -20,6 +20,7 @@ mod domain;
 mod ring;
 mod part;
 mod types;
+mod widen;
 mod finish;
 mod cost;
 mod words;

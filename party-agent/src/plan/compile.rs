@@ -21,7 +21,7 @@ use super::sql::outer::{Arg, Outer, take_apart};
 use super::sql::{self, Site};
 use super::{
     KeyColumn, LocalPlan, MAX_ROWS, MinCell, Plan, PlanCost, PlanFault, ReleaseRule, Shape, cost,
-    types, words,
+    types, widen, words,
 };
 use crate::spec::{CheckedSpec, Compute, Correlations, SqlCompute};
 
@@ -79,7 +79,16 @@ pub(super) fn compile(spec: &CheckedSpec, catalogues: &Catalogues) -> Result<Pla
                 schemas: &schemas,
                 site,
             };
-            assemble(spec, sql, &whole, &parties)
+            let raw = parts(&whole, &parties.holders, &[])?;
+            match widen::widen(&whole, &raw)? {
+                None => assemble(spec, sql, &whole, &parties, &raw),
+                Some(wider) => {
+                    let outer = &wider;
+                    let whole = Whole { outer, ..whole };
+                    let raw = parts(&whole, &parties.holders, &[])?;
+                    assemble(spec, sql, &whole, &parties, &raw)
+                }
+            }
         }
         Ok(_) => Err(faults),
         Err(more) => {
@@ -173,17 +182,17 @@ fn assemble(
     sql: &SqlCompute,
     whole: &Whole<'_>,
     parties: &Parties,
+    raw: &[Part],
 ) -> Result<Plan, Vec<PlanFault>> {
     let outer = whole.outer;
-    let raw = parts(whole, &parties.holders, &[])?;
-    let types = types::agree(outer, &raw)?;
+    let types = types::agree(outer, raw)?;
     let finals = parts(whole, &parties.holders, &types.convert)?;
-    let rows = rows_at_most(&raw)?;
+    let rows = rows_at_most(raw)?;
     let (keys, fits) = both(
-        keys::keys(sql, whole, &types, &raw),
-        measures::fits(whole, &types, &raw, rows),
+        keys::keys(sql, whole, &types, raw),
+        measures::fits(whole, &types, raw, rows),
     )?;
-    let columns = measures::columns(outer, &types, &raw, &fits);
+    let columns = measures::columns(outer, &types, raw, &fits);
     let min_cell = MinCell::strictest(spec, whole.catalogues, &parties.holders);
     let checks = checks::checks(outer, &columns.measures, &min_cell, rows);
     let rule = checks::rule(spec, whole.catalogues, parties, &checks).map_err(one)?;
@@ -213,7 +222,7 @@ fn assemble(
         correlations,
         min_cell,
         max_wall_s: spec.max_wall_s,
-        locals: locals(outer, &raw, &finals),
+        locals: locals(outer, raw, &finals),
         shape: Shape {
             cells: keys.iter().map(KeyColumn::n_slots).product(),
             narrow: columns.narrow,

@@ -9,8 +9,7 @@ use datafusion::logical_expr::{
     Expr as EngineExpr, ExprSchemable, JoinType, LogicalPlan, Operator,
 };
 use datafusion::sql::sqlparser::ast::{
-    DataType as SqlType, ExactNumberInfo, Expr, GroupByExpr, Ident, Query, Select, SelectItem,
-    SetExpr, Value,
+    DataType as SqlType, ExactNumberInfo, Expr, GroupByExpr, Ident, Select, SelectItem, Value,
 };
 use protocols::party::PartyId;
 
@@ -67,7 +66,15 @@ impl Whole<'_> {
         holder: &PartyId,
         convert: &[Convert],
     ) -> Result<Part, Vec<PlanFault>> {
-        let sql = self.sql(holder, convert)?;
+        let keys = self.outer.keys.iter().enumerate();
+        let keys = keys.map(|(i, key)| (format!("k{i}"), key.expr.clone()));
+        let args = self.outer.args.iter().enumerate();
+        let args = args.map(|(i, arg)| (format!("a{i}"), arg.expr.clone()));
+        let exprs = keys.chain(args).enumerate().map(|(i, (name, expr))| {
+            let convert = convert.get(i).copied().unwrap_or(Convert::Keep);
+            (name, expr, convert)
+        });
+        let sql = self.sql(holder, exprs.collect())?;
         let place = format!("the part of {holder}");
         let fault = |e: DataFusionError| vec![engine_fault(&place, &e)];
         let raw = self.schemas.read(&sql).map_err(fault)?;
@@ -105,30 +112,55 @@ impl Whole<'_> {
         })
     }
 
-    fn sql(&self, holder: &PartyId, convert: &[Convert]) -> Result<String, Vec<PlanFault>> {
+    /// The types of some expressions over one holder's rows.
+    pub(super) fn types_of(
+        &self,
+        holder: &PartyId,
+        exprs: &[Expr],
+    ) -> Result<Vec<DataType>, Vec<PlanFault>> {
+        if exprs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let named = exprs.iter().enumerate();
+        let named = named.map(|(i, e)| (format!("x{i}"), e.clone(), Convert::Keep));
+        let sql = self.sql(holder, named.collect())?;
+        let plan = self
+            .schemas
+            .read(&sql)
+            .and_then(|raw| self.schemas.analyse(raw))
+            .map_err(|e| vec![engine_fault(&format!("the part of {holder}"), &e)])?;
+        let fields = plan.schema().fields().iter();
+        Ok(fields.map(|f| f.data_type().clone()).collect())
+    }
+
+    /// The query of one holder: expressions with their names and conversions, over its own rows.
+    fn sql(
+        &self,
+        holder: &PartyId,
+        exprs: Vec<(String, Expr, Convert)>,
+    ) -> Result<String, Vec<PlanFault>> {
         let mut select = self.select.clone();
         select.group_by = GroupByExpr::Expressions(Vec::new(), Vec::new());
         select.having = None;
         prune(&mut select, holder.as_str());
-        let keys = self.outer.keys.iter().map(|k| &k.expr);
-        let exprs = keys.chain(self.outer.args.iter().map(|a| &a.expr));
-        select.projection = exprs.map(|e| SelectItem::UnnamedExpr(e.clone())).collect();
+        let (mut names, mut converts) = (Vec::new(), Vec::new());
+        select.projection.clear();
+        for (name, expr, convert) in exprs {
+            names.push(name);
+            converts.push(convert);
+            select.projection.push(SelectItem::UnnamedExpr(expr));
+        }
+        // Names are given after spelling: `k0` is not the table's column `K0`.
         spell(&mut select, holder.as_str(), self.catalogues, self.site)?;
-        let n_keys = self.outer.keys.len();
-        for (i, item) in select.projection.iter_mut().enumerate() {
+        for ((item, name), convert) in select.projection.iter_mut().zip(names).zip(converts) {
             if let SelectItem::UnnamedExpr(expr) = item {
-                let convert = convert.get(i).copied().unwrap_or(Convert::Keep);
-                let name = match i.checked_sub(n_keys) {
-                    None => format!("k{i}"),
-                    Some(a) => format!("a{a}"),
-                };
                 *item = SelectItem::ExprWithAlias {
                     expr: convert.apply(expr.clone()),
                     alias: Ident::new(name),
                 };
             }
         }
-        Ok(format!("{:#}", query_of(select)))
+        Ok(lines(&select))
     }
 }
 
@@ -149,20 +181,21 @@ impl Convert {
     }
 }
 
-/// A query that is one SELECT.
-pub(super) fn query_of(select: Select) -> Query {
-    Query {
-        with: None,
-        body: Box::new(SetExpr::Select(Box::new(select))),
-        order_by: None,
-        limit_clause: None,
-        fetch: None,
-        locks: Vec::new(),
-        for_clause: None,
-        settings: None,
-        format_clause: None,
-        pipe_operators: Vec::new(),
+/// A SELECT with nothing but a list, FROM and WHERE, a line for each.
+fn lines(select: &Select) -> String {
+    fn listed<T: std::fmt::Display>(items: &[T]) -> String {
+        let items: Vec<String> = items.iter().map(ToString::to_string).collect();
+        items.join(", ")
     }
+    let mut text = format!(
+        "SELECT {}\nFROM {}",
+        listed(&select.projection),
+        listed(&select.from)
+    );
+    if let Some(selection) = &select.selection {
+        text.push_str(&format!("\nWHERE {selection}"));
+    }
+    text
 }
 
 /// The argument of a job that counts rows and nothing else: a query must have a column.

@@ -151,7 +151,7 @@ fn measure_kind(arg: &Arg, column: usize, parts: &[Part]) -> Result<MeasureKind,
             DataType::Null => {}
             kind if kind.is_integer() => {}
             other => faults.push(PlanFault {
-                place: origin(part, column),
+                place: format!("the part of {}", part.holder),
                 what: format!(
                     "{} is {}, the job needs a number",
                     subject(part, column, &arg.label),

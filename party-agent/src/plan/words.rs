@@ -151,7 +151,7 @@ fn minimum_warnings(plan: &Plan, decided: &Decided<'_>, warnings: &mut Vec<Strin
         .collect();
     if !fewer.is_empty() {
         warnings.push(format!(
-            "the minimum cell counts rows: in a released group fewer than {} values of {} may not be NULL",
+            "the minimum cell counts rows: a released group can have fewer than {} values that are not NULL of {}",
             plan.min_cell.at_least,
             listed(&fewer)
         ));

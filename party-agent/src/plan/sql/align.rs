@@ -162,6 +162,11 @@ fn rename(branch: &mut SetExpr, names: &Names) -> bool {
     }
     for (item, name) in select.projection.iter_mut().zip(names) {
         let Some(name) = name else { continue };
+        let has_it =
+            |own: Option<String>| own.is_some_and(|n| n.to_lowercase() == name.to_lowercase());
+        if matches!(item, SelectItem::UnnamedExpr(expr) if has_it(name_of_expr(expr))) {
+            continue;
+        }
         if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
             *item = SelectItem::ExprWithAlias {
                 expr: expr.clone(),

@@ -238,10 +238,10 @@ impl RowWise {
                 right,
             } => {
                 if *op != SetOperator::Union || *set_quantifier != SetQuantifier::All {
-                    let what = format!(
-                        "{op} {set_quantifier} between holders would need to compare their rows"
-                    );
-                    self.fault(body, what.trim(), "use UNION ALL");
+                    let name = format!("{op} {set_quantifier}");
+                    let name = name.trim();
+                    let what = format!("{name} between holders would need to compare their rows");
+                    self.fault(body, &what, "use UNION ALL");
                 }
                 for side in [left, right] {
                     match holders_of(side).len() {

@@ -29,7 +29,7 @@ use build::{call, case_when, divided, filtered, product};
 use same::Same;
 
 /// The outermost SELECT, taken apart.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::plan) struct Outer {
     pub(in crate::plan) keys: Vec<Key>,
     pub(in crate::plan) args: Vec<Arg>,
@@ -43,7 +43,7 @@ pub(in crate::plan) struct Outer {
 }
 
 /// A group key.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::plan) struct Key {
     /// What a holder computes.
     pub(in crate::plan) expr: Expr,
@@ -56,7 +56,7 @@ pub(in crate::plan) struct Key {
 }
 
 /// An argument of aggregates.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::plan) struct Arg {
     /// What a holder computes.
     pub(in crate::plan) expr: Expr,
@@ -76,7 +76,7 @@ impl Arg {
 }
 
 /// A column of the result.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::plan) struct Output {
     pub(in crate::plan) name: String,
     pub(in crate::plan) expr: Expr,
@@ -122,6 +122,8 @@ pub(in crate::plan) fn take_apart(
     apart.items(select);
     if apart.faults.is_empty() {
         apart.group_by(select);
+    }
+    if apart.faults.is_empty() {
         apart.outputs();
         if let Some(condition) = &select.having {
             apart.having(condition);
@@ -281,9 +283,9 @@ impl Apart {
             return;
         }
         let named = self.items.iter().find(|i| self.same.text(&i.expr) == text);
-        let alias = named.and_then(|i| i.alias.clone());
+        let shown = named.and_then(|i| i.alias.clone().or_else(|| name_of_expr(&i.expr)));
         let column = name_of_expr(&expr);
-        let name = alias
+        let name = shown
             .or_else(|| column.clone())
             .unwrap_or_else(|| expr.to_string());
         let histogram = is_histogram(&expr);

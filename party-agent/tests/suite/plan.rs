@@ -1,0 +1,12 @@
+//! The planner: from a job and catalogues to a plan, and the plan run in the clear against plain SQL.
+
+mod fixture;
+mod main_job;
+mod accepted;
+mod refused;
+mod domains;
+mod numbers;
+mod uses;
+mod determinism;
+mod fuzz;
+mod oracle;
