@@ -15,7 +15,6 @@ use std::path::PathBuf;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::{CastOptions, cast_with_options, concat_batches};
-use arrow::datatypes::DataType;
 use datafusion::datasource::MemTable;
 use datafusion::execution::context::SQLOptions;
 use protocols::aggregate::Released;
@@ -159,27 +158,12 @@ fn typed(values: &ArrayRef, column: &OutputColumn) -> Result<ArrayRef, ResultErr
         safe: false,
         ..CastOptions::default()
     };
-    cast_with_options(values, &arrow_type(column.kind), &strict).map_err(|_| {
+    cast_with_options(values, &column.kind.arrow(), &strict).map_err(|_| {
         totals(format!(
             "column {} has another type than the plan says",
             column.name
         ))
     })
-}
-
-/// The Arrow type of a column of released totals or of the result.
-pub(crate) fn arrow_type(kind: ValueKind) -> DataType {
-    match kind {
-        ValueKind::Bool => DataType::Boolean,
-        ValueKind::Int => DataType::Int64,
-        ValueKind::Decimal { precision, scale } if precision <= 38 => {
-            DataType::Decimal128(precision, scale)
-        }
-        ValueKind::Decimal { precision, scale } => DataType::Decimal256(precision, scale),
-        ValueKind::Float => DataType::Float64,
-        ValueKind::Text => DataType::Utf8View,
-        ValueKind::Date => DataType::Date32,
-    }
 }
 
 /// The groups that the minimum held back, and notes on what is not listed one by one.

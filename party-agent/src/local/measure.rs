@@ -3,8 +3,8 @@
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Decimal128Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
-    UInt16Type, UInt32Type, UInt64Type,
+    DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, DecimalType, Float64Type, Int8Type,
+    Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use protocols::aggregate::LocalTotals;
 
@@ -148,10 +148,9 @@ impl<'a> MeasureTotals<'a> {
     }
 
     fn refused(&self, refused: Refused) -> SourceError {
-        let range = &self.measure.range;
         match refused {
             Refused::OutOfRange => self.fault(
-                format!("a value is outside {} to {}, the range that the plan was made for", range.low, range.high),
+                format!("a value is outside {}, the range that the plan was made for", self.range_in_words()),
                 "correct the value, or declare a wider range for the column in the policy file, publish and plan anew",
             ),
             Refused::NotFinite => self.fault(
@@ -163,6 +162,17 @@ impl<'a> MeasureTotals<'a> {
                 "declare the column's range in the policy file, publish and plan anew",
             ),
         }
+    }
+
+    fn range_in_words(&self) -> String {
+        let bound = |text: &String| match (self.measure.kind, text.parse()) {
+            (MeasureKind::Exact { scale }, Ok(unscaled)) if scale > 0 => {
+                Decimal128Type::format_decimal(unscaled, DECIMAL128_MAX_PRECISION, scale)
+            }
+            _ => text.clone(),
+        };
+        let range = &self.measure.range;
+        format!("{} to {}", bound(&range.low), bound(&range.high))
     }
 
     /// Names the columns behind the argument, as their owner knows them.

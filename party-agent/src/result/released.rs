@@ -12,7 +12,7 @@ use arrow::datatypes::{Field, Schema, i256};
 use protocols::aggregate::Released;
 
 use super::moments::{Moments, Unit};
-use super::{ResultError, arrow_type, slots_of, totals};
+use super::{ResultError, slots_of, totals};
 use crate::plan::{
     Measure, MeasureKind, Plan, Released as Value, ReleasedColumn, RingWidth, Slot, ValueKind,
 };
@@ -105,7 +105,7 @@ impl<'a> Cells<'a> {
         let mut fields = Vec::new();
         let mut arrays = Vec::new();
         for column in &self.plan.released {
-            fields.push(Field::new(&column.name, arrow_type(column.kind), true));
+            fields.push(Field::new(&column.name, column.kind.arrow(), true));
             arrays.push(self.column(column)?);
         }
         let options = RecordBatchOptions::new().with_row_count(Some(self.groups.len()));
@@ -205,7 +205,7 @@ impl<'a> Cells<'a> {
             safe: false,
             ..CastOptions::default()
         };
-        cast_with_options(&texts, &arrow_type(kind), &strict)
+        cast_with_options(&texts, &kind.arrow(), &strict)
             .map_err(|_| totals(format!("the groups of {} are not of its type", key.name)))
     }
 

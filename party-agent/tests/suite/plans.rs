@@ -1,0 +1,369 @@
+//! Plans written by hand, so that a fault of the planner cannot hide one of what is tested here.
+
+use std::collections::BTreeMap;
+
+use party_agent::local::totals;
+use party_agent::plan::{
+    CellCheck, KeyColumn, LocalPlan, Measure, MeasureKind, MinCell, OutputColumn, Plan, PlanCost,
+    RangeOrigin, ReleaseRule, Released as Value, ReleasedColumn, RingWidth, Shape, Slot,
+    TableColumn, ValueKind, ValueRange,
+};
+use party_agent::result::{ResultTable, table};
+use party_agent::source::{Source, SourceError};
+use protocols::aggregate::{CellRule, Check, LocalTotals, ReleaseShape, Released};
+use protocols::oracle;
+use protocols::party::{PartyId, Seat};
+
+/// What to aggregate of one argument.
+pub(crate) struct Arg {
+    pub(crate) label: &'static str,
+    pub(crate) kind: MeasureKind,
+    pub(crate) range: (String, String),
+    pub(crate) ring: RingWidth,
+    /// Fractional bits of sum and squares.
+    pub(crate) frac_bits: (u32, u32),
+    pub(crate) squares: bool,
+}
+
+impl Arg {
+    pub(crate) fn exact(label: &'static str, scale: i8, low: i128, high: i128) -> Self {
+        Self {
+            label,
+            kind: MeasureKind::Exact { scale },
+            range: (low.to_string(), high.to_string()),
+            ring: RingWidth::Wide,
+            frac_bits: (0, 0),
+            squares: true,
+        }
+    }
+
+    pub(crate) fn float(label: &'static str, low: f64, high: f64, sum: u32, squares: u32) -> Self {
+        Self {
+            label,
+            kind: MeasureKind::Float,
+            range: (low.to_string(), high.to_string()),
+            ring: RingWidth::Wide,
+            frac_bits: (sum, squares),
+            squares: true,
+        }
+    }
+
+    pub(crate) fn counted(label: &'static str) -> Self {
+        let range = (String::new(), String::new());
+        Self {
+            label,
+            kind: MeasureKind::Counted,
+            range,
+            ring: RingWidth::Narrow,
+            frac_bits: (0, 0),
+            squares: false,
+        }
+    }
+
+    pub(crate) fn narrow(self) -> Self {
+        Self {
+            ring: RingWidth::Narrow,
+            ..self
+        }
+    }
+
+    pub(crate) fn without_squares(self) -> Self {
+        Self {
+            squares: false,
+            ..self
+        }
+    }
+}
+
+pub(crate) fn party(name: &str) -> PartyId {
+    name.parse().expect("a valid name")
+}
+
+/// A text key.
+pub(crate) fn key(name: &str, domain: &[Option<&str>], has_other: bool) -> KeyColumn {
+    typed_key(name, ValueKind::Text, domain, has_other)
+}
+
+pub(crate) fn typed_key(
+    name: &str,
+    kind: ValueKind,
+    domain: &[Option<&str>],
+    has_other: bool,
+) -> KeyColumn {
+    KeyColumn {
+        name: name.to_owned(),
+        kind,
+        domain: domain.iter().map(|d| d.map(str::to_owned)).collect(),
+        has_other,
+        other_label: "other".to_owned(),
+        source: "the test".to_owned(),
+    }
+}
+
+/// The check that the minimum cell makes.
+pub(crate) fn min_cell(at_least: u64) -> CellCheck {
+    CellCheck {
+        column: 0,
+        at_least,
+        bound_bits: 40,
+        rule: format!("COUNT(*) >= {at_least}"),
+        reason: "min_cell".to_owned(),
+    }
+}
+
+/// A plan over these holders' queries. Its result has every key, `n` and every statistic of every argument.
+pub(crate) fn plan(
+    holders: &[(&str, &str)],
+    keys: Vec<KeyColumn>,
+    args: Vec<Arg>,
+    checks: Vec<CellCheck>,
+) -> Plan {
+    let mut shape = Shape {
+        cells: keys.iter().map(KeyColumn::n_slots).product(),
+        narrow: 1,
+        wide: 0,
+        rule: if checks.is_empty() {
+            ReleaseRule::None
+        } else {
+            ReleaseRule::Compare
+        },
+        checks,
+    };
+    let n_args = args.len();
+    let measures: Vec<_> = args
+        .into_iter()
+        .enumerate()
+        .map(|(i, arg)| measure(i, arg, &mut shape))
+        .collect();
+    let released = released_columns(&keys, &measures);
+    let names = released
+        .iter()
+        .filter(|c| !matches!(c.value, Value::Ordinal(_)));
+    let outputs: Vec<_> = names
+        .map(|c| OutputColumn {
+            name: c.name.clone(),
+            kind: c.kind,
+        })
+        .collect();
+    let select = outputs
+        .iter()
+        .map(|o| o.name.as_str())
+        .collect::<Vec<_>>()
+        .join(", ");
+    let order: Vec<_> = (0..keys.len()).map(|i| format!("o{i}")).collect();
+    let order = if order.is_empty() {
+        String::new()
+    } else {
+        format!(" ORDER BY {}", order.join(", "))
+    };
+    let local = |sql: &str| LocalPlan {
+        sql: sql.to_owned(),
+        tables: vec!["t".to_owned()],
+        uses: Vec::new(),
+        args: (0..n_args)
+            .map(|i| {
+                vec![TableColumn {
+                    table: "t".to_owned(),
+                    column: format!("column_{i}"),
+                }]
+            })
+            .collect(),
+        rows_at_most: 1 << 21,
+    };
+    Plan {
+        format: 1,
+        engine: "test".to_owned(),
+        job: "test".to_owned(),
+        purpose: "test".to_owned(),
+        spec: String::new(),
+        seats: holders.iter().map(|(name, _)| party(name)).collect(),
+        dealer: None,
+        receivers: vec![party(holders[0].0)],
+        correlations: None,
+        min_cell: MinCell {
+            at_least: 0,
+            set_by: Vec::new(),
+        },
+        max_wall_s: None,
+        locals: holders
+            .iter()
+            .map(|(name, sql)| (party(name), local(sql)))
+            .collect::<BTreeMap<_, _>>(),
+        keys,
+        measures,
+        shape,
+        released,
+        final_sql: format!("SELECT {select} FROM released{order}"),
+        outputs,
+        learns: Vec::new(),
+        warnings: Vec::new(),
+        notes: Vec::new(),
+        cost: PlanCost::default(),
+    }
+}
+
+fn measure(index: usize, arg: Arg, shape: &mut Shape) -> Measure {
+    let count = shape.narrow;
+    shape.narrow += 1;
+    let mut slot = |frac_bits| {
+        let columns = match arg.ring {
+            RingWidth::Narrow => &mut shape.narrow,
+            RingWidth::Wide => &mut shape.wide,
+        };
+        *columns += 1;
+        Slot {
+            ring: arg.ring,
+            index: *columns - 1,
+            frac_bits,
+        }
+    };
+    let sum = (arg.kind != MeasureKind::Counted).then(|| slot(arg.frac_bits.0));
+    let sum_sq = arg.squares.then(|| slot(arg.frac_bits.1));
+    Measure {
+        arg: index,
+        label: arg.label.to_owned(),
+        kind: arg.kind,
+        range: ValueRange {
+            low: arg.range.0,
+            high: arg.range.1,
+            origin: RangeOrigin::Declared,
+        },
+        count,
+        sum,
+        sum_sq,
+    }
+}
+
+fn released_columns(keys: &[KeyColumn], measures: &[Measure]) -> Vec<ReleasedColumn> {
+    let column = |name: String, kind, value| ReleasedColumn { name, kind, value };
+    let mut columns = Vec::new();
+    for (i, key) in keys.iter().enumerate() {
+        let kind = if key.has_other {
+            ValueKind::Text
+        } else {
+            key.kind
+        };
+        columns.push(column(format!("k{i}"), kind, Value::Key(i)));
+        columns.push(column(format!("o{i}"), ValueKind::Int, Value::Ordinal(i)));
+    }
+    columns.push(column("n".to_owned(), ValueKind::Int, Value::Rows));
+    for (i, m) in measures.iter().enumerate() {
+        columns.push(column(format!("n{i}"), ValueKind::Int, Value::Count(i)));
+        let sum_kind = match m.kind {
+            MeasureKind::Counted => continue,
+            MeasureKind::Exact { scale } => ValueKind::Decimal {
+                precision: 38,
+                scale,
+            },
+            MeasureKind::Float => ValueKind::Float,
+        };
+        columns.push(column(format!("s{i}"), sum_kind, Value::Sum(i)));
+        columns.push(column(format!("avg{i}"), ValueKind::Float, Value::Avg(i)));
+        if m.sum_sq.is_none() {
+            continue;
+        }
+        for (name, sample) in [("samp", true), ("pop", false)] {
+            columns.push(column(
+                format!("var_{name}{i}"),
+                ValueKind::Float,
+                Value::Var { measure: i, sample },
+            ));
+            columns.push(column(
+                format!("stddev_{name}{i}"),
+                ValueKind::Float,
+                Value::StdDev { measure: i, sample },
+            ));
+        }
+    }
+    columns
+}
+
+/// One holder's totals.
+pub(crate) async fn local(
+    plan: &Plan,
+    name: &str,
+    source: &Source,
+) -> Result<LocalTotals, SourceError> {
+    totals(plan, &party(name), source, &|_| {})
+        .await
+        .map(|(totals, _)| totals)
+}
+
+/// What would be released if everything were added in the clear.
+pub(crate) fn release(plan: &Plan, inputs: &[LocalTotals]) -> Released {
+    let shape = ReleaseShape {
+        cells: plan.shape.cells,
+        narrow: plan.shape.narrow,
+        wide: plan.shape.wide,
+        checks: plan
+            .shape
+            .checks
+            .iter()
+            .map(|c| Check {
+                column: c.column,
+                at_least: c.at_least,
+                bound_bits: c.bound_bits,
+            })
+            .collect(),
+        receivers: vec![Seat(0)],
+        mode: if plan.shape.checks.is_empty() {
+            CellRule::None
+        } else {
+            CellRule::Compare
+        },
+    };
+    oracle::release(inputs, &shape)
+}
+
+/// The whole way, with the sums taken in the clear.
+pub(crate) async fn run(plan: &Plan, holders: &[(&str, &Source)]) -> ResultTable {
+    let mut inputs = Vec::new();
+    for (name, source) in holders {
+        inputs.push(local(plan, name, source).await.expect("local totals"));
+    }
+    table(plan, &release(plan, &inputs))
+        .await
+        .expect("a result")
+}
+
+/// The result as rows of JSON values, with numbers as their exact text.
+pub(crate) fn rows(result: &ResultTable) -> Vec<BTreeMap<String, String>> {
+    let document: serde_json::Value = serde_json::from_str(&result.to_json()).expect("valid JSON");
+    let rows = document["rows"].as_array().expect("rows").len();
+    // Reparsed as raw text, because a JSON library may turn a decimal into a double.
+    #[derive(serde::Deserialize)]
+    struct Raw<'a> {
+        #[serde(borrow)]
+        rows: Vec<Vec<&'a serde_json::value::RawValue>>,
+    }
+    let text = result.to_json();
+    let raw: Raw<'_> = serde_json::from_str(&text).expect("valid JSON");
+    assert_eq!(rows, raw.rows.len());
+    let names: Vec<_> = result.columns.iter().map(|c| c.name.clone()).collect();
+    let row = |cells: Vec<&serde_json::value::RawValue>| {
+        names
+            .iter()
+            .cloned()
+            .zip(cells.into_iter().map(|c| c.get().to_owned()))
+            .collect()
+    };
+    raw.rows.into_iter().map(row).collect()
+}
+
+/// A proptest runner from a printed seed; `ENTENTE_SEED` replaces it.
+pub(crate) fn runner(cases: u32) -> proptest::test_runner::TestRunner {
+    use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+    let seed: u64 = std::env::var("ENTENTE_SEED")
+        .ok()
+        .and_then(|s| s.parse().ok())
+        .unwrap_or(0x5EED_2026);
+    println!("ENTENTE_SEED={seed}");
+    let mut bytes = [0u8; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let config = Config {
+        cases,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
+}
