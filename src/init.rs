@@ -4,7 +4,9 @@ use crate::cli::{InitAgentArgs, InitCommand, InitCoordinatorArgs};
 use crate::outcome::{Failure, Outcome, Reply};
 use coordinator::contract::PartyName;
 use coordinator::tls::{Fingerprint, Identity};
+use party_agent::catalogue::ColumnKind;
 use party_agent::config::{POLICY_TEMPLATE, Template, template};
+use party_agent::source::Source;
 use serde_json::json;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write as _};
@@ -16,10 +18,10 @@ pub(crate) const CERTIFICATE_DAYS: u32 = 730;
 /// Any free loopback port: two agents on one machine do not get into each other's way.
 const API: &str = "127.0.0.1:0";
 
-pub(crate) fn run(what: InitCommand) -> Outcome<Reply> {
+pub(crate) async fn run(what: InitCommand) -> Outcome<Reply> {
     match what {
         InitCommand::Coordinator(arguments) => coordinator(&arguments),
-        InitCommand::Agent(arguments) => agent(&arguments),
+        InitCommand::Agent(arguments) => agent(&arguments).await,
     }
 }
 
@@ -44,7 +46,7 @@ fn coordinator(arguments: &InitCoordinatorArgs) -> Outcome<Reply> {
     Ok(Reply::new(&document, text))
 }
 
-fn agent(arguments: &InitAgentArgs) -> Outcome<Reply> {
+async fn agent(arguments: &InitAgentArgs) -> Outcome<Reply> {
     let name = party_name(&arguments.name, "--name")?;
     let (coordinator, address) = arguments.coordinator.split_once('=').ok_or_else(|| {
         Failure::usage(
@@ -73,13 +75,17 @@ fn agent(arguments: &InitAgentArgs) -> Outcome<Reply> {
             .transpose()?
             .unwrap_or_default(),
     };
+    let policy_text = match &arguments.data {
+        Some(data) => POLICY_TEMPLATE.to_owned() + &suggestions(data).await?,
+        None => POLICY_TEMPLATE.to_owned(),
+    };
     let directory = Directory::new(
         &arguments.dir,
         &["agent.toml", "policy.toml", "trusted.toml", "identity"],
     )?;
     let own = directory.identity(name.clone())?;
     directory.file("trusted.toml", TRUSTED)?;
-    let policy = directory.file("policy.toml", POLICY_TEMPLATE)?;
+    let policy = directory.file("policy.toml", &policy_text)?;
     let config = directory.file("agent.toml", &template(&known))?;
     let text = agent_text(&known, &own, &config, &policy);
     let tables: Vec<&String> = known.files.iter().map(|(table, _)| table).collect();
@@ -139,6 +145,54 @@ fn direct(arguments: &InitAgentArgs) -> Outcome<Option<(String, Option<String>)>
         .advice("say with --advertise HOST:PORT what they should dial"));
     }
     Ok(Some((address.to_string(), advertise.map(str::to_owned))))
+}
+
+/// A commented suggestion for each column, so that the owner strikes out and fills in instead of typing.
+/// Nothing is allowed, and nothing published, until a person takes the `#` away.
+async fn suggestions(data: &Path) -> Outcome<String> {
+    let source = Source::open_dir(data)
+        .await
+        .map_err(|error| Failure::usage("data", error.to_string()).at("--data"))?;
+    let mut text = String::new();
+    for (table, columns) in source.tables() {
+        let table = toml_key(table);
+        text += &format!("\n# [tables.{table}]\n# [tables.{table}.columns]\n");
+        for column in columns.columns() {
+            text += &format!(
+                "# {} = {}\n",
+                toml_key(&column.name),
+                suggestion(&column.kind)
+            );
+        }
+    }
+    Ok(text)
+}
+
+fn suggestion(kind: &ColumnKind) -> &'static str {
+    match kind {
+        ColumnKind::Int { .. } | ColumnKind::Decimal { .. } | ColumnKind::Float => {
+            r#"{ aggregate = ["count", "sum", "avg", "var"], filter = true, range = [LOWEST, HIGHEST] }"#
+        }
+        ColumnKind::Text | ColumnKind::Bool => {
+            r#"{ group_by = true, filter = true, categories = "from_data" }   # {}: nothing"#
+        }
+        ColumnKind::Date | ColumnKind::Timestamp => "{ filter = true }",
+        ColumnKind::Empty => "{}   # no value yet",
+        ColumnKind::Other(_) => "{}   # of a type that cannot be queried",
+    }
+}
+
+/// A name as a TOML key: bare where that is allowed, else quoted.
+fn toml_key(name: &str) -> String {
+    let bare = !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+    if bare {
+        name.to_owned()
+    } else {
+        toml::Value::String(name.to_owned()).to_string()
+    }
 }
 
 /// The files of a directory that are tables: name and absolute path, in the order of names.

@@ -70,35 +70,29 @@ async fn check(arguments: &JobFileArgs) -> Outcome<Reply> {
         checked.job,
         receivers.join(", ")
     );
-    let config = match ConfigFile::locate_agent(&arguments.config) {
-        Err(failure) if failure.code == "no_config" => None,
-        located => Some(located?),
-    };
-    let planned = match config {
-        Some(config) => {
-            let planned: Planned = config
-                .client()?
-                .post(
-                    "/v1/jobs/plan",
-                    &SpecRequest {
-                        spec: text,
-                        by: None,
-                    },
-                )
-                .await?;
+    let planned = match plan_if_running(arguments, text).await {
+        Ok(planned) => {
             refused_by_own_policy(&planned)?;
             lines += "It can be planned over the published tables, and this party's own policy allows it.\n";
             true
         }
-        None => {
-            lines += "Tables were not looked at: no agent was named (--config agent.toml).\n";
+        Err(failure) if ["no_config", "agent_not_running"].contains(&&*failure.code) => {
+            lines += &format!("Tables were not looked at: {}.\n", failure.what);
             false
         }
+        Err(failure) => return Err(failure.at(arguments.job.display().to_string())),
     };
     Ok(Reply::new(
         &json!({ "job": checked.job, "receivers": receivers, "planned": planned }),
         lines,
     ))
+}
+
+async fn plan_if_running(arguments: &JobFileArgs, spec: String) -> Outcome<Planned> {
+    let client = ConfigFile::locate_agent(&arguments.config)?.client()?;
+    client
+        .post("/v1/jobs/plan", &SpecRequest { spec, by: None })
+        .await
 }
 
 fn refused_by_own_policy(planned: &Planned) -> Outcome<()> {

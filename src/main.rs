@@ -74,7 +74,7 @@ async fn run(command: Command, output: &Output) -> Outcome<Option<Reply>> {
             DemoName::Overlap => Err(Failure::not_in_this_version("demo overlap")),
             DemoName::Credit => Err(Failure::not_in_this_version("demo credit")),
         },
-        Command::Init { what } => init::run(what).map(Some),
+        Command::Init { what } => init::run(what).await.map(Some),
         Command::Keys { what } => keys::run(what).map(Some),
         Command::Doctor(argument) => doctor::run(&argument).await.map(Some),
         Command::Coordinator(arguments) => {

@@ -122,7 +122,8 @@ impl FileFault {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) exit: Exit,
-    pub(crate) code: String,
+    /// A short word for programs.
+    pub(crate) code: Box<str>,
     pub(crate) what: String,
     pub(crate) place: Option<String>,
     pub(crate) advice: Option<String>,
@@ -136,7 +137,7 @@ impl Failure {
     pub(crate) fn new(exit: Exit, code: &str, what: impl Into<String>) -> Self {
         Self {
             exit,
-            code: code.to_owned(),
+            code: code.into(),
             what: what.into(),
             place: None,
             advice: None,
@@ -192,7 +193,7 @@ impl Failure {
             .unwrap_or_default();
         Some(Self {
             exit: Exit::from_code(document.get("exit").and_then(Value::as_i64).unwrap_or(1)),
-            code: text("code").unwrap_or_else(|| "unknown".to_owned()),
+            code: text("code").map_or_else(|| "unknown".into(), String::into_boxed_str),
             what: text("what")?,
             place: text("where"),
             advice: text("what_to_do"),

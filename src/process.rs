@@ -12,8 +12,6 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::task::JoinHandle;
 
-/// How long a child may take until it says that it is ready.
-const START_LIMIT: Duration = Duration::from_secs(30);
 /// How long a child may take to end once it was asked to; then it is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(3);
 /// How long the end of a dead child's log is waited for.
@@ -38,7 +36,7 @@ pub(crate) struct Supervised {
 }
 
 impl Supervised {
-    /// Starts this binary with `arguments` and waits for its ready document.
+    /// Starts this binary with `arguments` and waits for its ready document, however long it reads its data.
     pub(crate) async fn start<I, S>(name: &str, arguments: I) -> Outcome<(Self, Value)>
     where
         I: IntoIterator<Item = S>,
@@ -86,20 +84,7 @@ impl Supervised {
                 }
             }
         };
-        let document = tokio::time::timeout(START_LIMIT, reading)
-            .await
-            .map_err(|_| {
-                Failure::runtime(
-                    "start",
-                    format!(
-                        "{} did not start within {} s",
-                        self.name,
-                        START_LIMIT.as_secs()
-                    ),
-                )
-                .advice("look at the machine's load, or run `entente doctor`")
-            })?;
-        let Some(document) = document else {
+        let Some(document) = reading.await else {
             return Err(self.death().await);
         };
         match Failure::from_document(&document) {

@@ -11,6 +11,7 @@ use coordinator::config::CoordinatorConfig;
 use coordinator::server::Server;
 use coordinator::tls::{Identity, IdentityError};
 use party_agent::agent::{Agent, AgentError, Mode};
+use party_agent::api::types::Status;
 use party_agent::config::AgentConfig;
 use serde_json::json;
 use std::io::IsTerminal as _;
@@ -67,6 +68,7 @@ pub(crate) async fn coordinator(arguments: &ServeArgs, output: &Output) -> Outco
 pub(crate) async fn agent(arguments: &ServeArgs, output: &Output) -> Outcome<()> {
     let file = ConfigFile::locate_agent(&arguments.config)?;
     let config = file.agent_config()?;
+    refuse_twice(&file).await?;
     start_logging();
     renew_if_due(&config.identity)?;
     if arguments.rehearsal {
@@ -101,7 +103,25 @@ pub(crate) async fn agent(arguments: &ServeArgs, output: &Output) -> Outcome<()>
     });
     output.announce(&Reply::new(&document, text));
     agent.run(asked_to_stop(arguments.until_stdin_closes)).await;
+    // Whoever looks for the agent now shall find nobody rather than whatever listens there next.
+    let _ = std::fs::remove_file(&address_file);
     Ok(())
+}
+
+/// Two agents of one configuration would share a ledger and push each other off the line.
+async fn refuse_twice(file: &ConfigFile) -> Outcome<()> {
+    let Ok(client) = file.client() else {
+        return Ok(());
+    };
+    match client.get::<Status>("/v1/status").await {
+        Ok(status) => Err(Failure::usage(
+            "running",
+            format!("the agent of {} runs already", status.name),
+        )
+        .at(file.path.display().to_string())
+        .advice("stop that one first")),
+        Err(_) => Ok(()),
+    }
 }
 
 /// An agent that approves by itself must not meet other organisations.

@@ -52,7 +52,7 @@ fn make_directory(path: &Path) -> Outcome<()> {
 
 /// A party that the job names and nobody brought is seen by the planner, which does not know our arguments.
 fn name_the_remedy(failure: Failure) -> Failure {
-    if ["plan", "party_key"].contains(&failure.code.as_str()) {
+    if ["plan", "party_key"].contains(&&*failure.code) {
         failure.advice("correct the job, or bring every party of it with --party NAME=DIR")
     } else {
         failure

@@ -3,6 +3,7 @@
 use crate::run::{entente, job, mode, root};
 use crate::town::{Side, Town};
 use std::fs;
+use std::path::Path;
 
 fn clinics() -> Town {
     let data = root().join("examples/data/clinics");
@@ -17,32 +18,7 @@ fn two_clinics_from_keys_to_result() {
     let clinics = clinics();
     let (a, b) = (&clinics.sides[0], &clinics.sides[1]);
     let agents = clinics.start();
-
-    let list = a.run(&["dataset", "list"]).expect(0).stdout;
-    assert!(
-        list.contains("clinic_a.visits") && list.contains("clinic_b.visits"),
-        "{list}"
-    );
-    let show = a
-        .run(&["dataset", "show", "clinic_b.visits"])
-        .expect(0)
-        .stdout;
-    assert!(show.contains("科室") && !show.contains("096389"), "{show}");
-    let ping = a.run(&["party", "ping", "clinic_b"]).expect(0).stdout;
-    assert!(ping.contains("clinic_b: online"), "{ping}");
-
-    let file = job("clinics.toml").display().to_string();
-    let check = a.run(&["job", "check", &file]).expect(0).stdout;
-    assert!(check.contains("can be planned"), "{check}");
-    let plan = a.run(&["job", "plan", &file]).expect(0).stdout;
-    for part in [
-        "what each party learns",
-        "clinic_b:",
-        "rounds",
-        "compared on shares",
-    ] {
-        assert!(plan.contains(part), "{part}: {plan}");
-    }
+    looks_before_asking(a);
 
     let id = clinics.submit(&job("clinics.toml"));
     let show = b.run(&["job", "show", &id[..6]]).expect(0).stdout;
@@ -55,40 +31,7 @@ fn two_clinics_from_keys_to_result() {
     assert!(watched.stdout.contains("complete"), "{}", watched.stdout);
     b.run(&["job", "watch", &id]).expect(0);
 
-    let table = a.run(&["job", "result", &id]).expect(0).stdout;
-    assert!(
-        table.contains("内科") && table.contains("18,751.48"),
-        "{table}"
-    );
-    let csv = clinics.directory.path().join("fees.csv");
-    a.run(&[
-        "job",
-        "result",
-        &id,
-        "--format",
-        "csv",
-        "--out",
-        csv.to_str().expect("UTF-8"),
-    ])
-    .expect(0);
-    assert_eq!(mode(&csv), 0o600);
-    let text = fs::read_to_string(&csv).expect("a file");
-    assert!(
-        text.starts_with("department,visits,billed,fees,mean_fee,mean_age")
-            && text.contains("18751.48"),
-        "{text}"
-    );
-    a.run(&[
-        "job",
-        "result",
-        &id,
-        "--format",
-        "csv",
-        "--out",
-        csv.to_str().expect("UTF-8"),
-    ])
-    .expect(2);
-    assert_eq!(a.json(&["job", "result", &id], 0)["rows"][0][0], "内科");
+    fetches_the_result(a, &id, &clinics.directory.path().join("fees.csv"));
     // Clinic B is no receiver.
     let refused = b.run(&["job", "result", &id]).expect(2);
     assert!(
@@ -104,6 +47,55 @@ fn two_clinics_from_keys_to_result() {
         "{}",
         gone.stderr
     );
+}
+
+fn looks_before_asking(a: &Side) {
+    let list = a.run(&["dataset", "list"]).expect(0).stdout;
+    assert!(
+        list.contains("clinic_a.visits") && list.contains("clinic_b.visits"),
+        "{list}"
+    );
+    let show = a
+        .run(&["dataset", "show", "clinic_b.visits"])
+        .expect(0)
+        .stdout;
+    assert!(show.contains("科室") && show.contains("decimal"), "{show}");
+    assert!(!show.contains("096389"), "a value is shown: {show}");
+    let ping = a.run(&["party", "ping", "clinic_b"]).expect(0).stdout;
+    assert!(ping.contains("clinic_b: online"), "{ping}");
+    let file = job("clinics.toml").display().to_string();
+    let check = a.run(&["job", "check", &file]).expect(0).stdout;
+    assert!(check.contains("can be planned"), "{check}");
+    let plan = a.run(&["job", "plan", &file]).expect(0).stdout;
+    for part in [
+        "what each party learns",
+        "clinic_b:",
+        "rounds",
+        "compared on shares",
+    ] {
+        assert!(plan.contains(part), "{part}: {plan}");
+    }
+}
+
+fn fetches_the_result(a: &Side, id: &str, csv: &Path) {
+    let table = a.run(&["job", "result", id]).expect(0).stdout;
+    assert!(
+        table.contains("内科") && table.contains("18,751.48"),
+        "{table}"
+    );
+    let file = csv.to_str().expect("UTF-8");
+    let to_file = ["job", "result", id, "--format", "csv", "--out", file];
+    a.run(&to_file).expect(0);
+    assert_eq!(mode(csv), 0o600);
+    let text = fs::read_to_string(csv).expect("a file");
+    assert!(
+        text.starts_with("department,visits,billed,fees,mean_fee,mean_age"),
+        "{text}"
+    );
+    assert!(text.contains("18751.48"), "{text}");
+    // A file that is there is not overwritten.
+    a.run(&to_file).expect(2);
+    assert_eq!(a.json(&["job", "result", id], 0)["rows"][0][0], "内科");
 }
 
 #[test]
@@ -238,4 +230,51 @@ fn a_table_can_be_added_while_the_agent_runs() {
     );
     a.run(&["dataset", "add", "beds", file]).expect(2);
     a.run(&["dataset", "add", "more", "nowhere.csv"]).expect(2);
+}
+
+#[test]
+fn a_new_policy_suggests_the_columns_and_allows_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let home = directory.path().join("a").display().to_string();
+    let data = root()
+        .join("examples/data/clinics/clinic_a")
+        .display()
+        .to_string();
+    entente([
+        "init",
+        "agent",
+        "--name",
+        "a",
+        "--dir",
+        &home,
+        "--coordinator",
+        "hub=127.0.0.1:7400",
+        "--data",
+        &data,
+    ])
+    .expect(0);
+    let policy = fs::read_to_string(directory.path().join("a/policy.toml")).expect("a policy");
+    for line in [
+        "# [tables.visits.columns]",
+        "# \"科室\" = { group_by",
+        "# age = { aggregate",
+    ] {
+        assert!(policy.contains(line), "{line} is missing in\n{policy}");
+    }
+    let allowing = policy
+        .lines()
+        .filter(|line| !line.starts_with('#') && line.contains('['));
+    assert_eq!(allowing.count(), 0, "{policy}");
+}
+
+#[test]
+fn an_agent_is_not_started_twice() {
+    let clinics = clinics();
+    let _agents = clinics.start();
+    let refused = clinics.sides[0].run(&["agent"]).expect(2);
+    assert!(
+        refused.stderr.contains("runs already"),
+        "{}",
+        refused.stderr
+    );
 }
