@@ -20,7 +20,9 @@ async fn main() -> Result<(), ProtocolError> {
     let seed = Seed::from_bytes(*b"an example needs no other secret");
     let configs = insecure_configs(&seed, memory::network(3), false, Compute::Inline);
     let parties = configs.into_iter().zip(numbers);
-    let parties: Vec<_> = parties.map(|(c, n)| tokio::spawn(party(Session::new(c), n))).collect();
+    let parties: Vec<_> = parties
+        .map(|(c, n)| tokio::spawn(party(Session::new(c), n)))
+        .collect();
     for (i, party) in parties.into_iter().enumerate() {
         match party.await.expect("a party does not panic")? {
             Some(total) => println!("party {i} learns the total: {total}"),
@@ -37,7 +39,10 @@ async fn party(mut session: Session, number: u64) -> Result<Option<u64>, Protoco
         let mine = (owner == session.seat()).then(|| vec![number]);
         total.add_assign(&arith::input(&mut session, owner, mine, 1).await?);
     }
-    let values = Values { narrow: total, wide: Share::zero(0) };
+    let values = Values {
+        narrow: total,
+        wide: Share::zero(0),
+    };
     let disclosure = Disclosure::approved(vec![Seat(0)], false);
     let revealed = reveal(&mut session, values, &[Seat(0)], disclosure).await?;
     Ok(revealed.map(|revealed| revealed.narrow[0]))

@@ -21,21 +21,36 @@ fn dependency_graph() -> BTreeMap<String, BTreeSet<String>> {
         .current_dir(root())
         .output()
         .expect("cargo metadata runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON");
     let name_of: BTreeMap<&str, &str> = metadata["packages"]
         .as_array()
         .expect("packages")
         .iter()
-        .map(|p| (p["id"].as_str().expect("id"), p["name"].as_str().expect("name")))
+        .map(|p| {
+            (
+                p["id"].as_str().expect("id"),
+                p["name"].as_str().expect("name"),
+            )
+        })
         .collect();
     let is_normal = |dep: &Value| {
-        dep["dep_kinds"].as_array().is_some_and(|kinds| kinds.iter().any(|k| k["kind"].is_null()))
+        dep["dep_kinds"]
+            .as_array()
+            .is_some_and(|kinds| kinds.iter().any(|k| k["kind"].is_null()))
     };
     let mut graph = BTreeMap::new();
     for node in metadata["resolve"]["nodes"].as_array().expect("nodes") {
         let from = name_of[node["id"].as_str().expect("id")].to_owned();
-        let to = node["deps"].as_array().expect("deps").iter().filter(|d| is_normal(d));
+        let to = node["deps"]
+            .as_array()
+            .expect("deps")
+            .iter()
+            .filter(|d| is_normal(d));
         let to = to.map(|d| name_of[d["pkg"].as_str().expect("pkg")].to_owned());
         graph.entry(from).or_insert_with(BTreeSet::new).extend(to);
     }
@@ -71,20 +86,41 @@ fn engine_and_protocols_hold_no_network_clock_or_serialisation() {
         assert!(!engine.contains(banned), "engine depends on {banned}");
     }
     let protocols = reachable(&graph, "protocols");
-    for banned in ["quinn", "rustls", "serde", "chrono", "mio", "getrandom", "coordinator"] {
+    for banned in [
+        "quinn",
+        "rustls",
+        "serde",
+        "chrono",
+        "mio",
+        "getrandom",
+        "coordinator",
+    ] {
         assert!(!protocols.contains(banned), "protocols depends on {banned}");
     }
 }
 
 #[test]
 fn every_dependency_is_named_in_the_workspace_table() {
-    for member in MEMBERS.iter().map(|m| root().join(m)).chain([root().to_owned()]) {
+    for member in MEMBERS
+        .iter()
+        .map(|m| root().join(m))
+        .chain([root().to_owned()])
+    {
         let manifest = std::fs::read_to_string(member.join("Cargo.toml")).expect("manifest");
         let manifest: toml::Table = manifest.parse().expect("manifest is TOML");
         for section in ["dependencies", "dev-dependencies", "build-dependencies"] {
-            for (name, value) in manifest.get(section).and_then(|s| s.as_table()).into_iter().flatten() {
+            for (name, value) in manifest
+                .get(section)
+                .and_then(|s| s.as_table())
+                .into_iter()
+                .flatten()
+            {
                 let shared = value.get("workspace").and_then(toml::Value::as_bool) == Some(true);
-                assert!(shared, "{}: {name} is not `workspace = true`", member.display());
+                assert!(
+                    shared,
+                    "{}: {name} is not `workspace = true`",
+                    member.display()
+                );
             }
         }
     }
@@ -93,7 +129,9 @@ fn every_dependency_is_named_in_the_workspace_table() {
 /// All Rust files of the project, with their text.
 fn sources() -> Vec<(PathBuf, String)> {
     let mut files = Vec::new();
-    let mut open: Vec<PathBuf> = ["src", "tests", "benches", "examples"].map(|d| root().join(d)).into();
+    let mut open: Vec<PathBuf> = ["src", "tests", "benches", "examples"]
+        .map(|d| root().join(d))
+        .into();
     open.extend(MEMBERS.iter().map(|m| root().join(m)));
     while let Some(dir) = open.pop() {
         for entry in std::fs::read_dir(&dir).into_iter().flatten() {
@@ -102,7 +140,12 @@ fn sources() -> Vec<(PathBuf, String)> {
                 open.push(path);
             } else if path.extension().is_some_and(|e| e == "rs") {
                 let text = std::fs::read_to_string(&path).expect("source is UTF-8");
-                files.push((path.strip_prefix(root()).expect("below the root").to_owned(), text));
+                files.push((
+                    path.strip_prefix(root())
+                        .expect("below the root")
+                        .to_owned(),
+                    text,
+                ));
             }
         }
     }
@@ -111,7 +154,12 @@ fn sources() -> Vec<(PathBuf, String)> {
 }
 
 fn is_test_code(path: &Path) -> bool {
-    path.components().any(|c| matches!(c.as_os_str().to_str(), Some("tests" | "benches" | "examples")))
+    path.components().any(|c| {
+        matches!(
+            c.as_os_str().to_str(),
+            Some("tests" | "benches" | "examples")
+        )
+    })
 }
 
 /// Lines of production code: what stands before the file's `#[cfg(test)]` module, comments left out.
@@ -125,15 +173,25 @@ fn code_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 #[test]
 fn unsafe_stands_only_in_the_engine() {
     for (path, text) in sources() {
-        let allowed = path.starts_with("engine/src") || path.ends_with("tests/architecture/main.rs");
+        let allowed =
+            path.starts_with("engine/src") || path.ends_with("tests/architecture/main.rs");
         for (number, line) in code_lines(&text) {
-            let found = line.contains("unsafe {") || line.contains("unsafe fn") || line.contains("unsafe impl");
-            assert!(!found || allowed, "{}:{number}: unsafe outside the engine", path.display());
+            let found = line.contains("unsafe {")
+                || line.contains("unsafe fn")
+                || line.contains("unsafe impl");
+            assert!(
+                !found || allowed,
+                "{}:{number}: unsafe outside the engine",
+                path.display()
+            );
         }
     }
     for member in ["protocols", "coordinator", "party-agent"] {
         let lib = std::fs::read_to_string(root().join(member).join("src/lib.rs")).expect("lib.rs");
-        assert!(lib.contains("#![forbid(unsafe_code)]"), "{member} does not forbid unsafe code");
+        assert!(
+            lib.contains("#![forbid(unsafe_code)]"),
+            "{member} does not forbid unsafe code"
+        );
     }
 }
 
@@ -148,7 +206,12 @@ fn every_unsafe_block_says_why_it_is_sound() {
             if line.contains("unsafe {") && !line.trim_start().starts_with("//") {
                 let above = &lines[i.saturating_sub(4)..=i];
                 let explained = above.iter().any(|l| l.contains("SAFETY:"));
-                assert!(explained, "{}:{}: unsafe block without SAFETY comment", path.display(), i + 1);
+                assert!(
+                    explained,
+                    "{}:{}: unsafe block without SAFETY comment",
+                    path.display(),
+                    i + 1
+                );
             }
         }
     }
@@ -156,12 +219,25 @@ fn every_unsafe_block_says_why_it_is_sound() {
 
 #[test]
 fn randomness_below_the_agent_comes_from_a_seed() {
-    let banned = ["thread_rng", "seed_from_u64", "SmallRng", "rand::rng(", "OsRng", "SysRng", "Instant::now", "SystemTime"];
+    let banned = [
+        "thread_rng",
+        "seed_from_u64",
+        "SmallRng",
+        "rand::rng(",
+        "OsRng",
+        "SysRng",
+        "Instant::now",
+        "SystemTime",
+    ];
     for (path, text) in sources() {
         let below = path.starts_with("engine/src") || path.starts_with("protocols/src");
         for (number, line) in code_lines(&text).filter(|_| below) {
             for word in banned {
-                assert!(!line.contains(word), "{}:{number}: {word} below the agent", path.display());
+                assert!(
+                    !line.contains(word),
+                    "{}:{number}: {word} below the agent",
+                    path.display()
+                );
             }
         }
     }
@@ -170,33 +246,65 @@ fn randomness_below_the_agent_comes_from_a_seed() {
 #[test]
 fn refused_names_and_habits() {
     for (path, text) in sources() {
-        let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
-        let bad = ["mod", "utils", "util", "helpers", "common", "manager", "misc"].contains(&stem);
-        assert!(!bad, "{}: a file is named for the one thing that it holds", path.display());
+        let stem = path
+            .file_stem()
+            .and_then(|s| s.to_str())
+            .unwrap_or_default();
+        let bad = [
+            "mod", "utils", "util", "helpers", "common", "manager", "misc",
+        ]
+        .contains(&stem);
+        assert!(
+            !bad,
+            "{}: a file is named for the one thing that it holds",
+            path.display()
+        );
         if path.ends_with("tests/architecture/main.rs") {
             continue;
         }
         for (i, line) in text.lines().enumerate() {
-            assert!(!line.contains("#[ignore"), "{}:{}: ignored test", path.display(), i + 1);
+            assert!(
+                !line.contains("#[ignore"),
+                "{}:{}: ignored test",
+                path.display(),
+                i + 1
+            );
             let marks = ["todo!(", "unimplemented!(", "TODO", "FIXME", "XXX"];
             let marked = marks.iter().find(|m| line.contains(*m));
-            assert!(marked.is_none(), "{}:{}: {}", path.display(), i + 1, marked.unwrap_or(&""));
+            assert!(
+                marked.is_none(),
+                "{}:{}: {}",
+                path.display(),
+                i + 1,
+                marked.unwrap_or(&"")
+            );
         }
         for (number, line) in code_lines(&text).filter(|_| !is_test_code(&path)) {
             let sleeps = line.contains("thread::sleep");
-            assert!(!sleeps, "{}:{number}: blocks a thread to wait", path.display());
+            assert!(
+                !sleeps,
+                "{}:{number}: blocks a thread to wait",
+                path.display()
+            );
         }
     }
 }
 
 #[test]
 fn shares_and_seeds_have_no_way_onto_the_wire() {
-    for file in ["engine/src/share.rs", "engine/src/share/boolean.rs", "engine/src/prg.rs"] {
+    for file in [
+        "engine/src/share.rs",
+        "engine/src/share/boolean.rs",
+        "engine/src/prg.rs",
+    ] {
         let text = std::fs::read_to_string(root().join(file)).expect(file);
         for (number, line) in code_lines(&text) {
             let derive = line.trim_start().starts_with("#[derive(");
             for refused in ["Serialize", "Debug", "Copy"] {
-                assert!(!(derive && line.contains(refused)), "{file}:{number}: a secret type derives {refused}");
+                assert!(
+                    !(derive && line.contains(refused)),
+                    "{file}:{number}: a secret type derives {refused}"
+                );
             }
         }
     }

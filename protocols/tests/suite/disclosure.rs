@@ -249,7 +249,11 @@ fn every_opening_has_a_nonce_of_its_own() {
         // Seat 0 receives the counts and the values of seats 1 and 2.
         let openings = bodies(&logs[0].transcript(), Direction::Received, Kind::Opening);
         assert_eq!(openings.len(), 4);
-        nonces.extend(openings.iter().map(|o| o.slice(DIGEST_BYTES..OPENING_OVERHEAD)));
+        nonces.extend(
+            openings
+                .iter()
+                .map(|o| o.slice(DIGEST_BYTES..OPENING_OVERHEAD)),
+        );
     }
     let n_nonces = nonces.len();
     nonces.sort();
