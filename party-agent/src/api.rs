@@ -9,6 +9,7 @@ pub mod types;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, FromRequest, Path, Query, Request, State};
@@ -24,6 +25,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::agent::Core;
+use crate::ledger::JobState;
 use crate::spec;
 use types::{
     ApproveRequest, Checked, DatasetRequest, Job, JobDetail, Party, Ping, PingRequest, Planned,
@@ -35,6 +37,9 @@ pub(crate) use token::Token;
 
 /// Longest request body: a job file and some.
 const MAX_BODY: usize = 2 << 20;
+
+/// Longest time that a request waits for a job to change.
+const MAX_WAIT_S: u64 = 60;
 
 type Shared = State<Arc<Core>>;
 type Answer<T> = Result<Json<T>, Problem>;
@@ -175,8 +180,26 @@ async fn jobs(State(core): Shared) -> Answer<Vec<Job>> {
     Ok(Json(core.jobs().await?))
 }
 
-async fn job(State(core): Shared, Path(id): Path<String>) -> Answer<JobDetail> {
-    Ok(Json(core.job(job_id(&id)?).await?))
+/// With `unless` and `wait_s`, answers as soon as the job is in another state, or after so many seconds.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JobQuery {
+    unless: Option<JobState>,
+    #[serde(default)]
+    wait_s: u64,
+}
+
+async fn job(
+    State(core): Shared,
+    Path(id): Path<String>,
+    Query(query): Query<JobQuery>,
+) -> Answer<JobDetail> {
+    let job_id = job_id(&id)?;
+    if let Some(state) = query.unless {
+        let patience = Duration::from_secs(query.wait_s.min(MAX_WAIT_S));
+        core.wait_unless(job_id, state, patience).await?;
+    }
+    Ok(Json(core.job(job_id).await?))
 }
 
 async fn plan_of(State(core): Shared, Path(id): Path<String>) -> Answer<Planned> {

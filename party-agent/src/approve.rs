@@ -21,7 +21,6 @@ use coordinator::contract::{
     Acceptance, Contract, Digest, JobId, Nonce, PartyName, SignError, Signed,
 };
 use coordinator::tls::{Fingerprint, Identity, Pins};
-use protocols::correlate;
 use protocols::disclose::Disclosure;
 use protocols::party::{PartyId, Seat};
 
@@ -29,14 +28,17 @@ use crate::catalogue::Catalogue;
 use crate::net::handshake::Binding;
 use crate::plan::{self, Plan, ReleaseRule};
 use crate::policy::{Denial, Policy, Request, StandingRule};
-use crate::spec::{self, Correlations};
+use crate::spec;
 
 pub use refusal::{AcceptanceFault, CatalogueFault, POLICY, Refusal};
 pub(crate) use write::party_name;
-pub use write::{CONTRACT_SECONDS, contract};
+pub use write::{CONTRACT_SECONDS, compile, contract};
 
 /// Clocks of two parties may differ by this much.
 const CLOCK_SKEW_S: u64 = 300;
+
+/// Catalogues whose signatures were verified against the pins, with the digests of the signed documents.
+pub type Verified = BTreeMap<PartyName, (Digest, Catalogue)>;
 
 /// What this agent knows by itself, without the coordinator's word.
 pub struct Desk<'a> {
@@ -46,9 +48,8 @@ pub struct Desk<'a> {
     pub pins: &'a Pins,
     /// This holder's policy.
     pub policy: &'a Policy,
-    /// Catalogues whose signatures were verified against the pins, with the digest of the signed document;
-    /// this agent's own among them.
-    pub catalogues: &'a BTreeMap<PartyName, (Digest, Catalogue)>,
+    /// The catalogues that the job may need, this agent's own among them.
+    pub catalogues: &'a Verified,
     /// Unix seconds.
     pub now: u64,
 }
@@ -207,6 +208,11 @@ fn contracted_catalogues(
             return Err(fault(CatalogueFault::OtherParty));
         }
         found.insert(catalogue.party.clone(), catalogue.clone());
+    }
+    // A party that holds nothing takes part with nothing, whatever else it may have published.
+    for party in &contract.parties {
+        let party = write::party_id(&party.name);
+        found.entry(party).or_insert_with_key(Catalogue::empty);
     }
     Ok(found)
 }
@@ -394,18 +400,6 @@ impl Approved {
     #[must_use]
     pub fn binding(&self) -> &Binding {
         &self.binding
-    }
-
-    /// Where correlated randomness comes from, if the plan needs any.
-    #[must_use]
-    pub fn correlations(&self) -> Option<correlate::Source> {
-        match &self.plan.correlations {
-            None => None,
-            Some(Correlations::Ot) => Some(correlate::Source::Ot),
-            Some(Correlations::Dealer(_)) => Some(correlate::Source::Dealer {
-                seat: Seat::from_index(self.plan.seats.len()),
-            }),
-        }
     }
 
     /// Takes the approval apart: it is used for one run.

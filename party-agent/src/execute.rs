@@ -24,7 +24,7 @@ use coordinator::job::{FailureClass, StopReason};
 use engine::prg::Seed;
 use protocols::aggregate::{self, LocalTotals, Released};
 use protocols::compute::Compute;
-use protocols::correlate::{self, Source as Correlations};
+use protocols::correlate;
 use protocols::disclose::Disclosure;
 use protocols::error::ProtocolError;
 use protocols::party::{PartyId, Seat};
@@ -165,7 +165,6 @@ pub async fn execute(run: Run<'_>) -> Result<Outcome, Failure> {
         clock,
     } = run;
     let (started, cpu_s) = (clock.now_unix_s(), usage::cpu_seconds());
-    let correlations = approved.correlations();
     let (contract, plan, binding, disclosure) = approved.into_parts();
     let deadline = plan
         .max_wall_s
@@ -192,7 +191,6 @@ pub async fn execute(run: Run<'_>) -> Result<Outcome, Failure> {
         binding: &binding,
         network: &network,
         source,
-        correlations,
         progress,
         results,
     };
@@ -285,7 +283,6 @@ struct Task<'a> {
     binding: &'a Binding,
     network: &'a QuicNetwork,
     source: &'a Source,
-    correlations: Option<Correlations>,
     progress: &'a Progress,
     results: &'a Path,
 }
@@ -380,7 +377,7 @@ impl Task<'_> {
         disclosure: Disclosure,
     ) -> Result<Computed, Broken> {
         let shape = self.plan.release_shape();
-        let needs = aggregate::needs(&shape, self.plan.seats.len());
+        let needs = self.plan.needs();
         if session.dealer() == Some(session.seat()) {
             self.progress.enter(Stage::Prepare);
             correlate::dealer::serve(session, &needs).await?;
@@ -393,7 +390,7 @@ impl Task<'_> {
         self.progress.enter(Stage::Read);
         let (totals, rows_used) = self.read().await?;
         self.progress.enter(Stage::Prepare);
-        let stock = match &self.correlations {
+        let stock = match &self.plan.source() {
             Some(source) => correlate::preprocess(session, source, &needs).await?,
             None => correlate::Stock::empty(),
         };

@@ -14,16 +14,20 @@ mod tests;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use coordinator::contract::{Digest, JobId, PartyName};
 use serde::{Deserialize, Serialize};
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use tokio::sync::watch;
 
 /// The ledger of one agent.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     pool: SqlitePool,
+    /// Counts the changes, for those who wait for one.
+    changes: Arc<watch::Sender<u64>>,
 }
 
 /// Where a job stands at this agent.
@@ -213,7 +217,20 @@ impl Ledger {
             .connect_with(options)
             .await?;
         schema::apply(&pool).await?;
-        Ok(Self { pool })
+        Ok(Self {
+            pool,
+            changes: Arc::default(),
+        })
+    }
+
+    /// Tells of every change of a job from now on.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|n| *n += 1);
     }
 
     /// Closes the database. Dropping the ledger does too, but does not wait.

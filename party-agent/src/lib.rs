@@ -4,6 +4,11 @@
 //! ([`catalogue`]), what will be computed ([`plan`]), whether this holder agrees ([`policy`],
 //! [`approve`], [`ledger`]), the rows ([`source`], [`local`]), the run ([`net`], [`execute`]), what
 //! came out ([`result`], [`receipt`]), and the process around it ([`config`], [`api`], [`agent`]).
+#![cfg_attr(
+    test,
+    allow(clippy::too_many_lines, reason = "a table of cases is one function")
+)]
+#![forbid(unsafe_code)]
 
 pub mod spec;
 pub mod catalogue;

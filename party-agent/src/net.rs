@@ -13,6 +13,9 @@ mod relay;
 pub mod connect;
 pub mod listener;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -111,7 +111,8 @@ impl Source {
         Self::default()
     }
 
-    /// Every `NAME.csv` and `NAME.parquet` of a directory as the table `NAME`. Other files are left alone.
+    /// Every `NAME.csv` and `NAME.parquet` of a directory as the table `NAME`. Other files, and those whose name
+    /// begins with a dot, are left alone.
     ///
     /// # Errors
     /// [`SourceError::File`] for an unreadable directory or file, and for two files of one table name.
@@ -134,6 +135,9 @@ impl Source {
             let Some(stem) = path.file_stem() else {
                 continue;
             };
+            if stem.as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
             let spec = match path
                 .extension()
                 .and_then(|e| e.to_str())
@@ -172,7 +176,11 @@ impl Source {
     pub async fn add(&mut self, name: &str, spec: &DatasetSpec) -> Result<(), SourceError> {
         let table: Arc<dyn DataSource> = match spec {
             DatasetSpec::Csv(path) => Arc::new(csv::CsvTable::open(path).await?),
-            DatasetSpec::Parquet(path) => Arc::new(parquet::ParquetTable::open(path).await?),
+            DatasetSpec::Parquet(path) => {
+                // The object store refuses `..` in a path; a file that is not there is reported by `open`.
+                let path = path.canonicalize().unwrap_or_else(|_| path.clone());
+                Arc::new(parquet::ParquetTable::open(&path).await?)
+            }
             DatasetSpec::Postgres {
                 connection,
                 schema,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use coordinator::client::ClientError;
-use coordinator::contract::{Contract, Digest, JobId, PartyName, Rejection, Signed};
+use coordinator::contract::{Contract, JobId, PartyName, Rejection, Signed};
 use coordinator::logsafe::safe;
 use coordinator::tls::{Fingerprint, Pins};
 use tracing::{info, warn};
@@ -11,19 +11,15 @@ use tracing::{info, warn};
 use super::catalogues::{self, PeerCatalogueError};
 use super::{Core, Mode, random};
 use crate::api::Problem;
-use crate::approve::{self, Approver, Desk, Refusal, Vetted};
-use crate::catalogue::Catalogue;
+use crate::approve::{self, Approver, Desk, Refusal, Verified, Vetted};
 use crate::execute::exit;
 use crate::ledger::{self, JobState, LedgerError, Seen};
-use crate::plan::{self, Plan};
+use crate::plan::Plan;
 use crate::policy::{Policy, PolicyError};
 use crate::spec;
 
 /// Who submitted, if the request does not say.
 const UNNAMED: &str = "(not named)";
-
-/// Catalogues by party, with the digests of the signed documents.
-pub(crate) type Verified = BTreeMap<PartyName, (Digest, Catalogue)>;
 
 /// Why a proposal was not vetted.
 #[derive(Debug, thiserror::Error)]
@@ -137,24 +133,8 @@ impl Core {
         let checked = spec::check(text).map_err(|faults| Problem::spec(&faults))?;
         let pins = self.pins_or_later()?;
         let known = self.known_catalogues(&pins).await?;
-        let of = |verified: &Verified| {
-            verified
-                .values()
-                .map(|(_, c)| (c.party.clone(), c.clone()))
-                .collect()
-        };
-        let plan = plan::compile(&checked, &of(&known)).map_err(|faults| Problem::plan(&faults))?;
-        // Once more with the holders alone, as every other agent compiles it.
-        let holders: Verified = known
-            .into_iter()
-            .filter(|(name, _)| {
-                plan.locals
-                    .keys()
-                    .any(|holder| holder.as_str() == name.as_str())
-            })
-            .collect();
-        let plan =
-            plan::compile(&checked, &of(&holders)).map_err(|faults| Problem::plan(&faults))?;
+        let (plan, holders) =
+            approve::compile(&checked, &known).map_err(|faults| Problem::plan(&faults))?;
         let stranger = plan
             .parties()
             .map(approve::party_name)

@@ -19,7 +19,7 @@ use crate::api::types::{
 use crate::approve::Refusal;
 use crate::catalogue::TableEntry;
 use crate::config;
-use crate::ledger::{JobRecord, JobState};
+use crate::ledger::{JobRecord, JobState, LedgerError};
 use crate::source::{Connection, DatasetSpec};
 
 /// How long a party may take to answer at its address.
@@ -308,6 +308,26 @@ impl Core {
             waiting_for,
             has_result: outcome.is_some_and(|(_, result)| result.is_some()),
         })
+    }
+
+    /// Waits until a job is in another state than this one, or for so long.
+    pub(crate) async fn wait_unless(
+        &self,
+        job_id: JobId,
+        state: JobState,
+        patience: Duration,
+    ) -> Result<(), Problem> {
+        let mut changes = self.ledger.changes();
+        let changed = timeout(patience, async {
+            // Asked after subscribing, so that no change falls between the two.
+            while self.ledger.job(job_id).await?.state == state {
+                if changes.changed().await.is_err() {
+                    break;
+                }
+            }
+            Ok::<_, LedgerError>(())
+        });
+        Ok(changed.await.unwrap_or(Ok(()))?)
     }
 
     /// Parties that have not accepted, as the coordinator tells. Only for people: nothing depends on it.

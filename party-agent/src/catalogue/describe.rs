@@ -172,7 +172,12 @@ impl Survey {
         let is_rehearsal = matches!(publish, Publish::Rehearsal);
         let is_categorical = matches!(
             kind,
-            ColumnKind::Bool | ColumnKind::Int { .. } | ColumnKind::Text | ColumnKind::Date
+            ColumnKind::Bool
+                | ColumnKind::Int { .. }
+                | ColumnKind::Text
+                | ColumnKind::Date
+                // A column without any value has no categories, which is not the same as not publishing them.
+                | ColumnKind::Empty
         );
         let from_policy = rule.is_some_and(|r| r.categories == CategoryRule::FromData);
         let at_most = if is_rehearsal {

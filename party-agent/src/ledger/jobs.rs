@@ -61,6 +61,7 @@ impl Ledger {
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
+        self.changed();
         Ok(Seen::New)
     }
 
@@ -106,6 +107,7 @@ impl Ledger {
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
+        self.changed();
         Ok(())
     }
 
@@ -125,6 +127,7 @@ impl Ledger {
         )
         .await?;
         tx.commit().await?;
+        self.changed();
         Ok(())
     }
 
@@ -159,6 +162,7 @@ impl Ledger {
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
+        self.changed();
         Ok(())
     }
 
@@ -180,6 +184,7 @@ impl Ledger {
         }
         step(&mut tx, job_id, found, state_after, Some(ending), now).await?;
         tx.commit().await?;
+        self.changed();
         Ok(true)
     }
 

@@ -194,7 +194,6 @@ mod tests {
             0xff,
             0x100,
             0x101,
-            0x1_0002,
             0x1_0102,
             u64::from(u32::MAX),
             u64::MAX,

@@ -136,7 +136,12 @@ fn of_cell(
     if combinations > MAX_COMBINATIONS {
         return Err(Missing::TooMany(combinations));
     }
-    let found = evaluate(expr, &schema, &values, combinations, state).map_err(fails)?;
+    // A column without any value, as in a table without rows, has no groups.
+    let found = if combinations == 0 {
+        Vec::new()
+    } else {
+        evaluate(expr, &schema, &values, combinations, state).map_err(fails)?
+    };
     Ok(Groups {
         values: found,
         closed: false,

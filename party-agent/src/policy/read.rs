@@ -242,11 +242,16 @@ fn bound(value: &DeValue<'_>) -> Option<String> {
     };
     let text = text.strip_prefix('+').unwrap_or(text);
     let digits = text.strip_prefix('-').unwrap_or(text);
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
     let decimal = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let (well_formed, n_digits) = match digits.split_once('.') {
+        None => (decimal(digits), digits.len()),
+        Some((whole, fraction)) => (
+            decimal(whole) && decimal(fraction),
+            whole.len() + fraction.len(),
+        ),
+    };
     // 38 digits are what a decimal column holds; more could not be compared with its values.
-    (decimal(whole) && decimal(fraction) && whole.len() + fraction.len() <= 38)
-        .then(|| text.to_owned())
+    (well_formed && n_digits <= 38).then(|| text.to_owned())
 }
 
 /// Compares two bounds exactly. Both passed [`bound`].

@@ -200,6 +200,7 @@ fn purposes_receivers_groups_and_counts_are_checked() {
     let stay = [used("visits", "stay", Filter)];
     let paid = [used("claims", "paid", Aggregate(Sum))];
     let both = [stay[0].clone(), paid[0].clone()];
+    let notes = [used("notes", "a", Filter), used("notes", "b", Filter)];
     let cases: &[(&str, Request<'_>, &[&str])] = &[
         (
             "a table without purposes serves any",
@@ -277,8 +278,8 @@ fn purposes_receivers_groups_and_counts_are_checked() {
         ),
         ("no use at all", ask("x", &["clinic"], &[]), &[]),
         (
-            "the same use twice is one denial",
-            ask("x", &["clinic"], &[used("notes", "a", Filter)]),
+            "an unlisted table is one denial",
+            ask("x", &["clinic"], &notes),
             &["tables.notes"],
         ),
     ];

@@ -210,6 +210,11 @@ async fn unreadable_places() {
         .to_string();
     assert!(fault.contains("t.csv: this is not a file"), "{fault}");
     std::fs::remove_dir(dir.path().join("t.csv")).expect("removed");
+    std::fs::write(
+        dir.path().join("._t.csv"),
+        "\u{0}what some systems leave behind",
+    )
+    .expect("written");
     std::fs::write(dir.path().join("t.csv"), "a\n1\n").expect("written");
     std::fs::write(dir.path().join("t.parquet"), "PAR1 not really").expect("written");
     let fault = Source::open_dir(dir.path())

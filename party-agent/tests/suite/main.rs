@@ -1,4 +1,4 @@
-//! The agent's parts together: sources, catalogues, planner, local totals, results.
+//! The agent's parts together, and whole agents with a coordinator in this process over QUIC on loopback.
 //!
 //! One binary, so that DataFusion is linked once. Every seeded test prints its seed.
 
@@ -13,3 +13,11 @@ mod plan;
 mod plans;
 mod postgres;
 mod results;
+
+mod http;
+mod world;
+mod puppet;
+mod runs;
+mod faults;
+mod people;
+mod local_api;

@@ -1,12 +1,5 @@
-//! The planner: from a job and catalogues to a plan, and the plan run in the clear against plain SQL.
+//! The planner: how a job is split and what is refused, and plans run in the clear against plain SQL.
 
 mod fixture;
-mod main_job;
-mod accepted;
-mod refused;
-mod domains;
-mod numbers;
-mod uses;
-mod determinism;
-mod fuzz;
+mod split;
 mod oracle;

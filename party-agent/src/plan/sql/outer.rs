@@ -412,14 +412,11 @@ impl Apart {
             return refuse(not_yet(&name));
         };
         let upper = name.to_uppercase();
-        let args = match &function.args {
-            FunctionArguments::List(list) => list,
-            _ => {
-                return refuse((
-                    format!("{upper} has no arguments"),
-                    "write its argument in parentheses",
-                ));
-            }
+        let FunctionArguments::List(args) = &function.args else {
+            return refuse((
+                format!("{upper} has no arguments"),
+                "write its argument in parentheses",
+            ));
         };
         if args.duplicate_treatment == Some(DuplicateTreatment::Distinct) {
             return refuse(distinct(&format!("{upper}(DISTINCT …)")));

@@ -137,7 +137,7 @@ impl NumberShape {
         }
         let same_scale = self.least_scale == self.most_scale;
         // Trimmed fractions, with whole values written either `5` or `5.0` but not both.
-        let trimmed = !self.padded && !(self.whole && self.point_zero);
+        let trimmed = !(self.padded || (self.whole && self.point_zero));
         if !same_scale && !trimmed {
             return ColumnKind::Text;
         }

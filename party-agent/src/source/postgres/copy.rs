@@ -96,9 +96,9 @@ impl<'a> Decoder<'a> {
                 return Ok(None);
             }
         }
-        Ok((self.n_rows == self.batch_size)
+        (self.n_rows == self.batch_size)
             .then(|| self.batch())
-            .transpose()?)
+            .transpose()
     }
 
     /// The last batch, once all bytes have come.
@@ -106,7 +106,7 @@ impl<'a> Decoder<'a> {
         if self.stage != Stage::Ended {
             return Err(self.malformed());
         }
-        Ok((self.n_rows > 0).then(|| self.batch()).transpose()?)
+        (self.n_rows > 0).then(|| self.batch()).transpose()
     }
 
     fn header(&mut self) -> Result<bool, SourceError> {

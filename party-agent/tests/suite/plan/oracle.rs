@@ -1,1 +1,254 @@
+//! Plans run in the clear against plain SQL: the query engine over all holders' tables pooled.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::{cast, concat_batches};
+use arrow::datatypes::{DataType, Float64Type};
+use datafusion::catalog::{MemorySchemaProvider, SchemaProvider};
+use datafusion::prelude::SessionContext;
+use party_agent::catalogue::{Catalogue, Publish, describe};
+use party_agent::local::totals;
+use party_agent::plan::Plan;
+use party_agent::policy::Policy;
+use party_agent::result::{ResultTable, table};
+use party_agent::source::{EngineConfig, Source, make_context};
+use protocols::aggregate::{LocalTotals, Released};
+
+use super::fixture::{Catalogues, party, plan};
+
+/// Holders with their tables and what they publish.
+struct World {
+    sources: Vec<(&'static str, Source)>,
+    catalogues: Catalogues,
+}
+
+impl World {
+    async fn open(set: &str, holders: &[&'static str], with_policy: bool) -> Self {
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/data");
+        let mut world = Self {
+            sources: Vec::new(),
+            catalogues: Catalogues::new(),
+        };
+        for holder in holders {
+            let dir = root.join(set).join(holder);
+            let source = Source::open_dir(&dir).await.expect("the examples' tables");
+            let policy = match with_policy {
+                true => Policy::load(&dir.join("policy.toml")).expect("the examples' policy"),
+                false => Policy::rehearsal(),
+            };
+            let mut catalogue = Catalogue {
+                min_cell: policy.min_cell(),
+                open_counts: policy.open_counts(),
+                party: party(holder),
+                rehearsal: policy.is_rehearsal(),
+                tables: Default::default(),
+            };
+            for name in source.tables().keys() {
+                let publish = policy.publish(name).unwrap_or(Publish::Rehearsal);
+                let entry = describe(&source, name, &publish, None)
+                    .await
+                    .expect("an entry");
+                catalogue.tables.insert(name.clone(), entry);
+            }
+            world.sources.push((holder, source));
+            world.catalogues.insert(party(holder), catalogue);
+        }
+        world
+    }
+
+    /// The query engine with every holder's tables in one place.
+    fn pooled(&self) -> SessionContext {
+        let context = make_context(EngineConfig::default());
+        let name = context.catalog_names().remove(0);
+        let catalog = context.catalog(&name).expect("the default catalog");
+        for (holder, source) in &self.sources {
+            let schema = MemorySchemaProvider::new();
+            for (table, data) in source.tables() {
+                schema
+                    .register_table(table.clone(), data.provider())
+                    .expect("distinct names");
+            }
+            catalog
+                .register_schema(holder, Arc::new(schema))
+                .expect("an in-memory catalog");
+        }
+        context
+    }
+
+    /// The plan's result, with totals added in the clear.
+    async fn run(&self, plan: &Plan) -> ResultTable {
+        let mut sum = LocalTotals {
+            narrow: vec![vec![0; plan.shape.cells]; plan.shape.narrow],
+            wide: vec![vec![0; plan.shape.cells]; plan.shape.wide],
+        };
+        for (holder, source) in &self.sources {
+            let (part, _) = totals(plan, &party(holder), source, &|_| {})
+                .await
+                .unwrap_or_else(|e| panic!("{holder}: {e}\n{}", plan.explain()));
+            for (sum, part) in sum.narrow.iter_mut().zip(&part.narrow) {
+                sum.iter_mut()
+                    .zip(part)
+                    .for_each(|(s, p)| *s = s.wrapping_add(*p));
+            }
+            for (sum, part) in sum.wide.iter_mut().zip(&part.wide) {
+                sum.iter_mut()
+                    .zip(part)
+                    .for_each(|(s, p)| *s = s.wrapping_add(*p));
+            }
+        }
+        let passes = |cell: usize| {
+            let mut checks = plan.shape.checks.iter();
+            checks.all(|c| sum.narrow[c.column][cell] >= c.at_least)
+        };
+        let ok: Vec<bool> = (0..plan.shape.cells).map(passes).collect();
+        fn chosen<T: Copy>(column: &[T], ok: &[bool]) -> Vec<T> {
+            column
+                .iter()
+                .zip(ok)
+                .filter(|(_, ok)| **ok)
+                .map(|(v, _)| *v)
+                .collect()
+        }
+        let released = Released {
+            narrow: sum.narrow.iter().map(|c| chosen(c, &ok)).collect(),
+            wide: sum.wide.iter().map(|c| chosen(c, &ok)).collect(),
+            ok,
+        };
+        table(plan, &released).await.expect("a result")
+    }
+}
+
+/// A table as texts; doubles are compared by value.
+fn texts(column: &ArrayRef) -> Vec<Option<String>> {
+    let column = match column.data_type() {
+        DataType::Float64 => {
+            let values = column.as_primitive::<Float64Type>().iter();
+            return values.map(|v| v.map(|v| format!("{v:e}"))).collect();
+        }
+        _ => cast(column, &DataType::Utf8).expect("text"),
+    };
+    let column = column.as_string::<i32>();
+    column.iter().map(|v| v.map(str::to_owned)).collect()
+}
+
+fn same(found: &Option<String>, expected: &Option<String>) -> bool {
+    if found == expected {
+        return true;
+    }
+    let number = |t: &Option<String>| t.as_ref().and_then(|t| t.parse::<f64>().ok());
+    match (number(found), number(expected)) {
+        // Exact types compare as text but for trailing zeros of decimals; doubles to 1e-12.
+        (Some(a), Some(b)) => (a - b).abs() <= 1e-12 * b.abs().max(1e-300) || a == b,
+        _ => false,
+    }
+}
+
+/// Runs a job and its plain-SQL reference, and compares them row by row, in order.
+async fn compare(world: &World, job_sql: &str, reference: &str) {
+    let receivers = world.sources[0].0;
+    let job = format!(
+        "job = \"test\"\npurpose = \"a test\"\nreceivers = [\"{receivers}\"]\n[compute]\nsql = '''\n{job_sql}\n'''\n[privacy]\ncorrelations = \"ot\"\n"
+    );
+    let plan = plan(&job, &world.catalogues);
+    let found = world.run(&plan).await;
+    let query = world
+        .pooled()
+        .sql(reference)
+        .await
+        .unwrap_or_else(|e| panic!("{reference}: {e}"));
+    let schema = Arc::new(query.schema().as_arrow().clone());
+    let batches = query.collect().await.expect("the reference runs");
+    let expected = concat_batches(&schema, &batches).expect("one batch");
+    let context = || format!("{job_sql}\n{}\n{}", plan.explain(), found.to_json());
+    assert_eq!(found.columns.len(), expected.num_columns(), "{}", context());
+    assert_eq!(found.n_rows(), expected.num_rows(), "{}", context());
+    assert!(found.n_rows() > 0, "nothing was compared: {}", context());
+    for (i, column) in expected.columns().iter().enumerate() {
+        let pairs = texts(found.values(i)).into_iter().zip(texts(column));
+        for (row, (found, expected)) in pairs.enumerate() {
+            let name = &plan.outputs[i].name;
+            assert!(
+                same(&found, &expected),
+                "{name}, row {row}: {found:?} where plain SQL has {expected:?}\n{}",
+                context()
+            );
+        }
+    }
+}
+
+const UNION: &str = "(SELECT * FROM hospital_1.encounters UNION ALL SELECT * FROM hospital_2.encounters UNION ALL SELECT * FROM hospital_3.encounters)";
+const HOSPITALS: [&str; 3] = ["hospital_1", "hospital_2", "hospital_3"];
+
+/// Jobs whose text is plain SQL as it stands.
+const PLAIN: [&str; 14] = [
+    "SELECT diag_group, COUNT(*) AS n, AVG(time_in_hospital) AS los, STDDEV_SAMP(time_in_hospital) AS los_sd, SUM(num_medications) AS meds FROM {e} e WHERE time_in_hospital >= 1 GROUP BY diag_group HAVING COUNT(*) >= 11 ORDER BY n DESC",
+    "SELECT COUNT(*) AS n, COUNT(medical_specialty) AS known, SUM(time_in_hospital) AS days, VAR_SAMP(num_lab_procedures) AS v, VAR_POP(num_lab_procedures) AS vp, STDDEV_POP(num_lab_procedures) AS sp FROM {e} e",
+    "SELECT gender, age, COUNT(*) AS n, SUM(CASE WHEN readmitted = '<30' THEN 1 ELSE 0 END) AS r FROM {e} e GROUP BY gender, age HAVING COUNT(*) >= 11 ORDER BY gender, age",
+    "SELECT CASE WHEN age_mid < 40 THEN 'young' WHEN age_mid < 65 THEN 'middle' ELSE 'old' END AS band, COUNT(*) AS n, AVG(CASE WHEN readmitted = '<30' THEN 1.0 ELSE 0 END) AS r FROM {e} e GROUP BY CASE WHEN age_mid < 40 THEN 'young' WHEN age_mid < 65 THEN 'middle' ELSE 'old' END ORDER BY band",
+    "SELECT insulin, SUM(number_outpatient + number_emergency * 2 - number_inpatient) AS x, SUM(num_medications) * 3 - COUNT(*) AS y FROM {e} e GROUP BY insulin ORDER BY insulin",
+    "SELECT time_in_hospital AS days, COUNT(*) AS n, AVG(num_medications) AS m FROM {e} e GROUP BY time_in_hospital HAVING COUNT(*) > 100 ORDER BY days DESC LIMIT 5",
+    "SELECT UPPER(SUBSTR(diag_group, 1, 3)) AS d, COUNT(*) AS n FROM {e} e GROUP BY UPPER(SUBSTR(diag_group, 1, 3)) HAVING COUNT(*) >= 11 ORDER BY d",
+    "SELECT COALESCE(medical_specialty, 'none') = 'Cardiology' AS heart, COUNT(*) AS n FROM {e} e GROUP BY COALESCE(medical_specialty, 'none') = 'Cardiology' ORDER BY heart",
+    "SELECT diag_group, COUNT(*) FILTER (WHERE gender = 'Female') AS women, SUM(time_in_hospital) FILTER (WHERE readmitted = 'NO') AS days FROM {e} e GROUP BY diag_group HAVING COUNT(*) >= 11 ORDER BY women DESC, diag_group",
+    "WITH u AS (SELECT diag_group AS d, time_in_hospital AS t FROM hospital_1.encounters WHERE num_medications > 20 UNION ALL SELECT diag_group, num_procedures FROM hospital_2.encounters UNION ALL SELECT diag_group, t FROM (SELECT *, time_in_hospital * 2 AS t FROM hospital_3.encounters) x) SELECT d, SUM(t) AS t, COUNT(t) AS n FROM u GROUP BY d HAVING COUNT(*) >= 11 ORDER BY t DESC LIMIT 4 OFFSET 1",
+    "SELECT e.gender, m.name, COUNT(*) AS n FROM {e} e JOIN (VALUES ('circulatory', 'heart'), ('respiratory', 'lung')) AS m(code, name) ON e.diag_group = m.code GROUP BY e.gender, m.name HAVING COUNT(*) >= 11 ORDER BY 1, 2",
+    "SELECT readmitted, AVG(num_lab_procedures) - AVG(num_procedures) AS d, CASE WHEN COUNT(*) > 5000 THEN 'many' ELSE 'few' END AS size, ROUND(AVG(time_in_hospital), 2) AS r FROM {e} e WHERE insulin IN ('Up', 'Down') AND age_mid BETWEEN 20 AND 80 GROUP BY readmitted ORDER BY AVG(time_in_hospital)",
+    "SELECT gender, SUM(CAST(num_medications AS DECIMAL(10, 2)) / 4) AS q, AVG(CAST(num_medications AS DOUBLE) * 0.1) AS f, SUM(num_lab_procedures * num_medications) AS p FROM {e} e GROUP BY gender HAVING COUNT(*) >= 11 ORDER BY gender",
+];
+
+#[tokio::test]
+async fn jobs_equal_plain_sql_under_the_policies() {
+    let world = World::open("claims_diabetes130", &HOSPITALS, true).await;
+    for sql in PLAIN {
+        let sql = sql.replace("{e}", UNION);
+        compare(&world, &sql, &sql).await;
+    }
+}
+
+#[tokio::test]
+async fn jobs_equal_plain_sql_in_a_rehearsal() {
+    let world = World::open("claims_diabetes130", &HOSPITALS, false).await;
+    for sql in PLAIN {
+        let sql = sql.replace("{e}", UNION);
+        compare(&world, &sql, &sql).await;
+    }
+}
+
+/// What plain SQL has no word for, against the same in its words.
+#[tokio::test]
+async fn our_own_functions_equal_their_definitions() {
+    let world = World::open("claims_diabetes130", &HOSPITALS, true).await;
+    let pairs = [
+        (
+            "SELECT HISTOGRAM(time_in_hospital, 1, 2, 4, 8, 14) AS days, COUNT(*) AS n FROM {e} e GROUP BY days ORDER BY days DESC",
+            "SELECT CASE WHEN time_in_hospital < 2 THEN '[1, 2)' WHEN time_in_hospital < 4 THEN '[2, 4)' WHEN time_in_hospital < 8 THEN '[4, 8)' ELSE '[8, 14]' END AS days, COUNT(*) AS n FROM {e} e GROUP BY 1 ORDER BY MIN(time_in_hospital) DESC",
+        ),
+        (
+            "SELECT gender, WEIGHTED_AVG(age_mid, time_in_hospital) AS w, SUM(num_medications) / SUM(time_in_hospital) AS r FROM {e} e GROUP BY gender HAVING COUNT(*) >= 11 ORDER BY gender",
+            "SELECT gender, CAST(SUM(age_mid * time_in_hospital) AS DOUBLE) / SUM(time_in_hospital) AS w, CAST(SUM(num_medications) AS DOUBLE) / SUM(time_in_hospital) AS r FROM {e} e GROUP BY gender HAVING COUNT(*) >= 11 ORDER BY gender",
+        ),
+    ];
+    for (job, reference) in pairs {
+        compare(
+            &world,
+            &job.replace("{e}", UNION),
+            &reference.replace("{e}", UNION),
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn chinese_columns_and_decimals_equal_plain_sql() {
+    let world = World::open("clinics", &["clinic_a", "clinic_b"], true).await;
+    let sql = "SELECT 科室 AS department, COUNT(*) AS visits, COUNT(费用) AS billed, SUM(费用) AS fees, AVG(费用) AS mean_fee, AVG(AGE) AS mean_age FROM (SELECT * FROM clinic_a.visits UNION ALL SELECT * FROM clinic_b.visits) v WHERE visit_date >= DATE '2026-02-01' GROUP BY 科室 HAVING COUNT(*) >= 5 ORDER BY visits DESC, department";
+    compare(
+        &world,
+        sql,
+        &sql.replace("AGE", "age")
+            .replace("AVG(费用)", "AVG(CAST(费用 AS DOUBLE))"),
+    )
+    .await;
+}

@@ -1,0 +1,6 @@
+//! The data plane between real endpoints on loopback, and against peers that do not follow it.
+
+mod fixture;
+mod handshakes;
+mod links;
+mod streams;

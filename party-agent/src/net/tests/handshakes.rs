@@ -1,0 +1,335 @@
+//! Who is let in, and what is said to who is not.
+
+use std::sync::Arc;
+
+use coordinator::contract::{Digest, JobId, Nonce};
+use coordinator::tls::{self, Identity, Pins, Trouble};
+use protocols::party::Seat;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::fixture::{World, bindings, guarded, name, raw_pair};
+use crate::net::close::{Ending, Objection};
+use crate::net::connect::{ConnectCause, Connector};
+use crate::net::handshake::{Binding, Caller, Channel, HELLO_BYTES, HandshakeError, Hello, dial};
+use crate::net::listener::Listener;
+
+fn two() -> (Identity, Identity) {
+    let identity = |i| Identity::generate(name(i), 1).expect("an identity");
+    (identity(0), identity(1))
+}
+
+type Outcome = Result<Channel, HandshakeError>;
+
+/// Runs a handshake between seat 0, who dials, and seat 1, each with a binding of its own.
+async fn handshake(ids: &(Identity, Identity), a: &Binding, b: &Binding) -> (Outcome, Outcome) {
+    let (dialled, accepted, _endpoints) = raw_pair(&ids.0, &ids.1).await;
+    let answering = async {
+        let caller = Caller::listen(accepted).await?;
+        caller.answer(b, &ids.1, Seat(0)).await
+    };
+    tokio::join!(dial(dialled, a, &ids.0, Seat(1)), answering)
+}
+
+#[tokio::test]
+async fn both_ends_share_a_secret_that_differs_from_run_to_run() {
+    guarded(async {
+        let ids = two();
+        let mut secrets = Vec::new();
+        for run in [1, 1, 2] {
+            let b = bindings(&[&ids.0, &ids.1], run);
+            let (left, right) = handshake(&ids, &b[0], &b[1]).await;
+            let (left, right) = (left.expect("dialled"), right.expect("answered"));
+            assert_eq!(left.pair_seed.as_bytes(), right.pair_seed.as_bytes());
+            secrets.push(*left.pair_seed.as_bytes());
+        }
+        assert_ne!(secrets[0], secrets[1], "two connections of one run");
+        assert_ne!(secrets[0], secrets[2]);
+        assert_ne!(secrets[1], secrets[2]);
+    })
+    .await;
+}
+
+/// A change to what one end knows, and the objection that it leads to.
+type Difference = (&'static str, fn(&mut Binding), Objection);
+
+#[tokio::test]
+async fn two_ends_that_disagree_both_say_in_what() {
+    const DIFFERENCES: [Difference; 6] = [
+        ("job", |b| b.job_id = JobId([9; 16]), Objection::Job),
+        (
+            "contract",
+            |b| b.contract = Digest([9; 32]),
+            Objection::Contract,
+        ),
+        ("plan", |b| b.plan = Digest([9; 32]), Objection::Plan),
+        (
+            "a nonce",
+            |b| b.nonces[1] = Nonce([9; 32]),
+            Objection::Session,
+        ),
+        (
+            "the order of nonces",
+            |b| b.nonces.swap(0, 1),
+            Objection::Session,
+        ),
+        ("a name", |b| b.parties[1].0 = name(7), Objection::Signature),
+    ];
+    guarded(async {
+        let ids = two();
+        let right = bindings(&[&ids.0, &ids.1], 1);
+        for (what, change, objection) in DIFFERENCES {
+            for differs in [0, 1] {
+                let mut changed = right.clone();
+                change(&mut changed[differs]);
+                let (dialler, answerer) = handshake(&ids, &changed[0], &changed[1]).await;
+                assert_eq!(
+                    dialler.err(),
+                    Some(HandshakeError::Refused(objection)),
+                    "{what} at seat {differs}: the dialler"
+                );
+                assert_eq!(
+                    answerer.err(),
+                    Some(HandshakeError::Objected(objection)),
+                    "{what} at seat {differs}: the other"
+                );
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_party_in_anothers_seat_is_refused() {
+    guarded(async {
+        let ids = two();
+        let third = Identity::generate(name(2), 1).expect("an identity");
+        // Seat 2's key, which TLS has proved, claims seat 0.
+        let claims = bindings(&[&ids.0, &ids.1, &third], 1);
+        let (dialled, accepted, _endpoints) = raw_pair(&third, &ids.1).await;
+        let answering = async {
+            Caller::listen(accepted)
+                .await?
+                .answer(&claims[1], &ids.1, Seat(0))
+                .await
+        };
+        let (dialler, answerer) =
+            tokio::join!(dial(dialled, &claims[0], &third, Seat(1)), answering);
+        assert_eq!(
+            answerer.err(),
+            Some(HandshakeError::Objected(Objection::Key))
+        );
+        assert_eq!(dialler.err(), Some(HandshakeError::Refused(Objection::Key)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_message_sent_back_or_shown_again_is_refused() {
+    guarded(async {
+        let ids = two();
+        let b = bindings(&[&ids.0, &ids.1], 1);
+        // A peer that has nothing to say but our own words.
+        let (dialled, accepted, _endpoints) = raw_pair(&ids.0, &ids.1).await;
+        let mirror = async {
+            let (mut send, mut recv) = accepted.accept_bi().await.expect("a stream");
+            let mut hello = [0; HELLO_BYTES];
+            recv.read_exact(&mut hello).await.expect("a hello");
+            send.write_all(&hello).await.expect("sent back");
+            accepted.closed().await;
+            hello
+        };
+        let (dialler, recorded) = tokio::join!(dial(dialled, &b[0], &ids.0, Seat(1)), mirror);
+        assert_eq!(
+            dialler.err(),
+            Some(HandshakeError::Objected(Objection::Reflected))
+        );
+
+        // The same words on another connection of the same two parties.
+        let (dialled, accepted, _endpoints) = raw_pair(&ids.0, &ids.1).await;
+        let replay = async {
+            let (mut send, _recv) = dialled.open_bi().await.expect("a stream");
+            send.write_all(&recorded).await.expect("sent again");
+            dialled.closed().await
+        };
+        let answering = async {
+            Caller::listen(accepted)
+                .await?
+                .answer(&b[1], &ids.1, Seat(0))
+                .await
+        };
+        let (closed, answerer) = tokio::join!(replay, answering);
+        assert_eq!(
+            answerer.err(),
+            Some(HandshakeError::Objected(Objection::Signature))
+        );
+        assert_eq!(
+            Ending::of(&closed),
+            Some(Ending::Refused(Objection::Signature))
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn silence_and_garbage_are_refused() {
+    guarded(async {
+        let ids = two();
+        let b = bindings(&[&ids.0, &ids.1], 1);
+        for (bytes, objection) in [
+            (vec![], Objection::Slow),
+            (vec![0; HELLO_BYTES - 1], Objection::Slow),
+            (vec![0; HELLO_BYTES], Objection::Malformed),
+        ] {
+            let (dialled, accepted, _endpoints) = raw_pair(&ids.0, &ids.1).await;
+            let talk = async {
+                let (mut send, _recv) = dialled.open_bi().await.expect("a stream");
+                send.write_all(&bytes).await.expect("sent");
+                dialled.closed().await
+            };
+            let answering = async {
+                Caller::listen(accepted)
+                    .await?
+                    .answer(&b[1], &ids.1, Seat(0))
+                    .await
+            };
+            let (closed, answerer) = tokio::join!(talk, answering);
+            assert_eq!(
+                answerer.err(),
+                Some(HandshakeError::Objected(objection)),
+                "{} bytes",
+                bytes.len()
+            );
+            assert_eq!(
+                Ending::of(&closed),
+                Some(Ending::Refused(objection)),
+                "{} bytes",
+                bytes.len()
+            );
+        }
+    })
+    .await;
+}
+
+#[test]
+fn a_mutated_hello_is_read_as_itself_or_not_at_all() {
+    const SEED: u64 = 0x68656c6c6f;
+    println!("seed {SEED:#x}");
+    let mut rng = StdRng::seed_from_u64(SEED);
+    let hello = Hello {
+        job_id: JobId([1; 16]),
+        contract: Digest([2; 32]),
+        plan: Digest([3; 32]),
+        session: [4; 32],
+        from: Seat(5),
+        to: Seat(6),
+        n_seats: 7,
+        key: coordinator::contract::PublicKey([8; 32]),
+        signature: coordinator::contract::SignatureBytes([9; 64]),
+    };
+    let bytes = hello.encode();
+    assert_eq!(Hello::decode(&bytes), Ok(hello));
+    for len in 0..HELLO_BYTES {
+        assert_eq!(Hello::decode(&bytes[..len]), Err(Objection::Malformed));
+    }
+    assert_eq!(
+        Hello::decode(&[&bytes[..], &[0]].concat()),
+        Err(Objection::Malformed)
+    );
+    for _ in 0..20_000 {
+        let mut mutated = bytes;
+        for _ in 0..rng.random_range(1..4) {
+            mutated[rng.random_range(0..HELLO_BYTES)] ^= 1 << rng.random_range(0..8);
+        }
+        match Hello::decode(&mutated) {
+            Ok(read) => assert_eq!(read.encode(), mutated),
+            Err(objection) => assert_eq!(objection, Objection::Malformed),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_nobody_pinned_or_that_is_out_of_date_is_refused_at_both_ends() {
+    guarded(async {
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .expect("after 1970")
+            .as_secs();
+        let day = 86_400;
+        let good = Identity::generate(name(1), 1).expect("an identity");
+        for (made, pinned, code) in [
+            (Identity::generate(name(0), 1), false, "unpinned"),
+            (
+                Identity::generate_between(name(0), now - 3 * day, now - day),
+                true,
+                "expired",
+            ),
+            (
+                Identity::generate_between(name(0), now + day, now + 3 * day),
+                true,
+                "not-yet-valid",
+            ),
+        ] {
+            let caller = made.expect("an identity");
+            let mut pins = Pins::new();
+            if pinned {
+                let pin = coordinator::tls::Pin {
+                    name: name(0),
+                    fingerprint: caller.fingerprint(),
+                    note: None,
+                };
+                pins.add(pin).expect("one pin");
+            }
+            let any = "127.0.0.1:0".parse().expect("an address");
+            let listener = Listener::start(any, &good, Arc::new(pins)).expect("listens");
+            let address = listener.local_addr().expect("bound").to_string();
+            let b = bindings(&[&caller, &good], 1);
+            let endpoint = tls::endpoint(any, None).expect("a socket");
+            let world = World::new(&[]);
+            let connector = Connector {
+                identity: &caller,
+                endpoint: &endpoint,
+                listener: None,
+                relay: &world.relay,
+            };
+            let error = connector
+                .connect(&b[0], &[None, Some(address)])
+                .await
+                .err()
+                .expect("refused");
+            let ConnectCause::Handshake(HandshakeError::Connection(trouble)) = error.cause else {
+                panic!("{code}: {error}");
+            };
+            assert!(
+                matches!(&trouble, Trouble::PeerRefused { code: found, .. } if *found == code),
+                "{code}: {trouble}"
+            );
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_peer_with_another_key_than_the_contracts_is_refused() {
+    guarded(async {
+        let world = World::new(&[false, true]);
+        let stranger = Identity::generate(name(5), 1).expect("an identity");
+        // The coordinator's address leads to somebody whom everybody trusts, who is not the party of the contract.
+        let mut b = world.bindings[0].clone();
+        b.parties[1] = (name(5), stranger.fingerprint());
+        let error = world
+            .connector(0)
+            .connect(&b, &world.addresses)
+            .await
+            .err()
+            .expect("refused");
+        let ConnectCause::Handshake(HandshakeError::Connection(Trouble::WeRefused {
+            code, ..
+        })) = error.cause
+        else {
+            panic!("{error}");
+        };
+        assert_eq!(code, "wrong-key");
+    })
+    .await;
+}
