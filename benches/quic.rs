@@ -249,7 +249,7 @@ async fn transfer(pair: &mut Pair, n_bytes: usize, chunk: &Bytes) -> Duration {
         &[],
         chunks,
         |range| Bulk(chunk.slice(..range.len())),
-        |_, _, _| {},
+        |_, _, _| Ok(()),
     );
     let receiving = b.round_chunks(
         &[],
@@ -258,6 +258,7 @@ async fn transfer(pair: &mut Pair, n_bytes: usize, chunk: &Bytes) -> Duration {
         |_| Bulk(Bytes::new()),
         |_, _, message: Bulk| {
             black_box(message.0);
+            Ok(())
         },
     );
     let (sent, received) = tokio::join!(sending, receiving);

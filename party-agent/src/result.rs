@@ -1,7 +1,7 @@
 //! What a receiver gets: exact totals turned into the table that was asked for.
 //!
 //! The released totals are integers. Means, variances and deviations are quotients of integers of any width,
-//! rounded to a double once ([`moments`]); what the job computes from them (expressions, ORDER BY, LIMIT) is run
+//! rounded to a double once; what the job computes from them (expressions, ORDER BY, LIMIT) is run
 //! by the query engine over the table of released groups.
 
 mod document;
