@@ -27,19 +27,19 @@ fn visits(holder: u64, n_rows: u64) -> String {
         let x = (i * 0x9E37_79B9 + holder * 0x85EB_CA6B).wrapping_mul(0xC2B2_AE35) >> 7;
         let dept = ["内科", "surgery", "\"eye, ear\"", "", "dental"][(x % 5) as usize];
         let sex = ["F", "M", "M", "X"][(x / 5 % 4) as usize];
-        let age = if x % 11 == 0 {
+        let age = if x.is_multiple_of(11) {
             String::new()
         } else {
             (x / 20 % 97).to_string()
         };
         let cents = x / 7 % 900_000;
-        let sign = if x % 13 == 0 { "-" } else { "" };
+        let sign = if x.is_multiple_of(13) { "-" } else { "" };
         let fee = match (x % 17, holder) {
             (0, _) => String::new(),
             (_, 1) => format!("{sign}{}.{}", cents / 100, 1 + cents % 9),
             _ => format!("{sign}{}.{:02}", cents / 100, cents % 100),
         };
-        let score = if holder == 1 || x % 3 == 0 {
+        let score = if holder == 1 || x.is_multiple_of(3) {
             String::new()
         } else {
             format!("{}.{}e-2", x % 50, 1 + x % 8)
@@ -53,7 +53,7 @@ fn visits(holder: u64, n_rows: u64) -> String {
         writeln!(
             text,
             "{dept},{sex},{age},{fee},{score},{day},{},{:05}",
-            x % 2 == 0,
+            x.is_multiple_of(2),
             x % 100_000
         )
         .expect("a String takes all");

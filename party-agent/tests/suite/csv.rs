@@ -180,7 +180,7 @@ async fn faults_name_the_file_the_line_and_what_to_do() {
         (b"a,b\n1,x\0y\n", "line 2: column 2 contains a zero byte"),
     ];
     for (text, expected) in cases {
-        let fault = open(text).await.err().expect(expected).to_string();
+        let fault = open(text).await.expect_err(expected).to_string();
         assert!(
             fault.contains("t.csv, ") && fault.contains(expected),
             "{fault}"

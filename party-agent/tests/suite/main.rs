@@ -2,6 +2,8 @@
 //!
 //! One binary, so that DataFusion is linked once. Every seeded test prints its seed.
 
+#![allow(clippy::too_many_lines, reason = "a table of cases is one function")]
+
 mod catalogue;
 mod compiled;
 mod csv;

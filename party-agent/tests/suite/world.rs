@@ -289,7 +289,7 @@ impl Running {
                             l["name"] == **party && l["catalogue"].is_u64() && l["online"] == true
                         })
                     };
-                    if parties.iter().all(|p| published(&p)) {
+                    if parties.iter().all(&published) {
                         return;
                     }
                 }
