@@ -95,7 +95,12 @@ pub(crate) fn typed_key(
         kind,
         domain: domain.iter().map(|d| d.map(str::to_owned)).collect(),
         has_other,
-        other_label: "other".to_owned(),
+        // As the planner does: a value of the domain never shares its name with the slot `other`.
+        other_label: if domain.contains(&Some("other")) {
+            "(other)".to_owned()
+        } else {
+            "other".to_owned()
+        },
         source: "the test".to_owned(),
     }
 }
