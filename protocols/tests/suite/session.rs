@@ -194,6 +194,53 @@ fn bulk_exchanges_do_not_deadlock_on_tiny_windows() {
     }
 }
 
+/// Seat 0 cannot send to seat 2, which is slow to read, while seat 1 sends it everything at once: a
+/// chunk is taken only after the chunk of the same number was made.
+#[test]
+fn no_chunk_is_taken_before_its_own_is_made() {
+    const CHUNKS: Chunks = Chunks {
+        n_items: 10,
+        chunk_items: 1,
+    };
+    let world = World::new(3, 6).on(memory::network_with_capacity(3, 1));
+    let ended = world.run(async |session| {
+        let n_made = AtomicUsize::new(0);
+        let make = |items: Range<usize>| {
+            n_made.store(items.end, Ordering::Relaxed);
+            Note(vec![1])
+        };
+        let take = |_, items: Range<usize>, _: Note| {
+            assert!(
+                items.end <= n_made.load(Ordering::Relaxed),
+                "chunk {items:?}"
+            );
+            Ok(())
+        };
+        match session.seat() {
+            Seat(0) => {
+                session
+                    .round_chunks(&[Seat(2)], &[Seat(1)], CHUNKS, make, take)
+                    .await
+            }
+            Seat(1) => {
+                session
+                    .round_chunks(&[Seat(0)], &[], CHUNKS, make, take)
+                    .await
+            }
+            _ => {
+                for _ in 0..CHUNKS.count() {
+                    for _ in 0..100 {
+                        tokio::task::yield_now().await;
+                    }
+                    session.recv::<Note>(Seat(0), 1).await?;
+                }
+                Ok(())
+            }
+        }
+    });
+    all_ok(ended);
+}
+
 #[test]
 fn chunks_cover_a_vector_once() {
     for n_items in 0..40 {
