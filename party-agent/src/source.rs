@@ -61,6 +61,11 @@ pub fn schema_of(columns: &[SourceColumn]) -> SchemaRef {
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
+/// A name as SQL reads it back exactly, here and in PostgreSQL.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
 /// How this holder's query engine runs. Not part of a plan: results are the same under every setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EngineConfig {

@@ -13,7 +13,7 @@ use super::{
     ColumnEntry, ColumnKind, MAX_CATEGORIES, MAX_CATEGORY_BYTES, MIN_ROWS_AT_MOST,
     REHEARSAL_CATEGORIES, TableEntry, Uses,
 };
-use crate::source::{SCHEMA, Source, SourceColumn, SourceError};
+use crate::source::{SCHEMA, Source, SourceColumn, SourceError, quoted};
 
 /// What may be published about a table.
 #[derive(Clone, Debug)]
@@ -112,14 +112,12 @@ pub async fn describe(
     })
 }
 
-type Published<'a> = Vec<(&'a SourceColumn, Option<ColumnRule>)>;
-
 /// The columns to publish, each with what the policy says.
 fn published<'a>(
     table: &str,
     columns: &'a [SourceColumn],
     publish: &Publish,
-) -> Result<Published<'a>, SourceError> {
+) -> Result<Vec<(&'a SourceColumn, Option<ColumnRule>)>, SourceError> {
     let Publish::Policy(rules) = publish else {
         return Ok(columns.iter().map(|c| (c, None)).collect());
     };
@@ -139,10 +137,6 @@ fn published<'a>(
         .iter()
         .filter_map(|c| Some((c, Some(rules.get(&c.name)?.clone()))))
         .collect())
-}
-
-pub(crate) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// What is learnt about one column while its table is read.

@@ -21,7 +21,7 @@ use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 use futures::StreamExt;
 use tokio::sync::mpsc::Sender;
 
-use super::{DataSource, SourceColumn, SourceError, schema_of};
+use super::{DataSource, SourceColumn, SourceError, quoted, schema_of};
 use column::PgColumn;
 pub use connection::Connection;
 use connection::Link;
@@ -96,11 +96,6 @@ impl DataSource for PostgresTable {
         } = &*self.place;
         format!("PostgreSQL {schema}.{table}, connection from {connection}")
     }
-}
-
-/// A name as SQL reads it back exactly.
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 #[derive(Debug)]

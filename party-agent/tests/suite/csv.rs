@@ -215,6 +215,11 @@ async fn unreadable_places() {
         "\u{0}what some systems leave behind",
     )
     .expect("written");
+    std::fs::write(
+        dir.path().join("._t.csv"),
+        "\u{0}what some systems leave behind",
+    )
+    .expect("written");
     std::fs::write(dir.path().join("t.csv"), "a\n1\n").expect("written");
     std::fs::write(dir.path().join("t.parquet"), "PAR1 not really").expect("written");
     let fault = Source::open_dir(dir.path())

@@ -1,10 +1,9 @@
 //! A table's columns, from the database's own catalogue.
 
 use crate::catalogue::ColumnKind;
-use crate::source::{SourceColumn, SourceError};
+use crate::source::{SourceColumn, SourceError, quoted};
 
 use super::connection::Link;
-use super::quoted;
 
 /// Most digits that an Arrow decimal of 128 bits holds.
 const MAX_DIGITS: i32 = 38;

@@ -79,10 +79,8 @@ impl<'a> Decoder<'a> {
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) {
-        if self.done == self.buffer.len() {
-            self.buffer.clear();
-            self.done = 0;
-        }
+        self.buffer.drain(..self.done);
+        self.done = 0;
         self.buffer.extend_from_slice(bytes);
     }
 
