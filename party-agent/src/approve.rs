@@ -209,11 +209,6 @@ fn contracted_catalogues(
         }
         found.insert(catalogue.party.clone(), catalogue.clone());
     }
-    // A party that holds nothing takes part with nothing, whatever else it may have published.
-    for party in &contract.parties {
-        let party = write::party_id(&party.name);
-        found.entry(party).or_insert_with_key(Catalogue::empty);
-    }
     Ok(found)
 }
 

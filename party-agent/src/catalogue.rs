@@ -284,18 +284,6 @@ pub fn arrow_schema(entry: &TableEntry) -> SchemaRef {
 }
 
 impl Catalogue {
-    /// The catalogue of a party that takes part without tables.
-    #[must_use]
-    pub fn empty(party: &PartyId) -> Self {
-        Self {
-            min_cell: 0,
-            open_counts: false,
-            party: party.clone(),
-            rehearsal: false,
-            tables: BTreeMap::new(),
-        }
-    }
-
     /// The document as it is signed and sent: one line of JSON with sorted keys.
     #[must_use]
     pub fn to_json(&self) -> String {

@@ -50,9 +50,6 @@ pub use progress::{Moment, Progress, Stage};
 /// What [`result::ResultTable::save`] calls the document in a result's directory.
 const RESULT_FILE: &str = "result.json";
 
-/// How long a party waits for the others' word that they are done.
-const FINISH_PATIENCE: Duration = Duration::from_secs(10);
-
 /// How long a party that was told "failed" by a peer waits for the coordinator's word, which says at whom and how.
 const VERDICT_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -361,10 +358,8 @@ impl Task<'_> {
             None => None,
             Some(released) => Some(self.stage(released).await?),
         };
-        self.network
-            .finish(FINISH_PATIENCE)
-            .await
-            .map_err(|lost| self.lost(&lost))?;
+        let finished = self.network.finish().await;
+        finished.map_err(|lost| self.lost(&lost))?;
         let stored = staged
             .map(|(staging, digest)| self.publish(staging, digest))
             .transpose()?;

@@ -198,6 +198,22 @@ pub enum LedgerError {
     },
 }
 
+impl LedgerError {
+    /// A short word for logs, which says nothing about the job.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::File { .. } => "ledger_file",
+            Self::Database(_) => "ledger_database",
+            Self::Corrupt { .. } => "ledger_corrupt",
+            Self::Conflict { .. } => "replayed",
+            Self::UnknownJob { .. } => "unknown_job",
+            Self::WrongState { .. } => "wrong_state",
+            Self::RuleExhausted { .. } => "rule_exhausted",
+        }
+    }
+}
+
 impl Ledger {
     /// Opens the ledger, and makes it if there is none.
     ///

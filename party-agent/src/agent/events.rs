@@ -36,8 +36,8 @@ impl Core {
                             .catalogues
                             .publish(&core.client, &core.ledger, &core.identity)
                             .await;
-                        if let Err(error) = published {
-                            warn!(%error, "the catalogue was not published");
+                        if published.is_err() {
+                            warn!("the catalogue was not published");
                         }
                     });
                 }
@@ -142,7 +142,7 @@ impl Core {
             }
             // Ended before, or never seen here.
             Ok(false) | Err(LedgerError::UnknownJob { .. }) => {}
-            Err(error) => warn!(job = %safe(&job_id), %error, "the ledger failed"),
+            Err(error) => warn!(job = %safe(&job_id), code = error.code(), "the ledger failed"),
         }
     }
 }

@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 
 use coordinator::client::ClientError;
 use coordinator::contract::{Contract, JobId, PartyName, Rejection, Signed};
+use coordinator::job::FailureClass;
 use coordinator::logsafe::safe;
 use coordinator::tls::{Fingerprint, Pins};
+use tokio::task::block_in_place;
 use tracing::{info, warn};
 
 use super::catalogues::{self, PeerCatalogueError};
 use super::{Core, Mode, random};
 use crate::api::Problem;
 use crate::approve::{self, Approver, Desk, Refusal, Verified, Vetted};
-use crate::execute::exit;
+use crate::execute::{Failure, exit};
 use crate::ledger::{self, JobState, LedgerError, Seen};
 use crate::plan::Plan;
 use crate::policy::{Policy, PolicyError};
@@ -122,10 +124,8 @@ impl Core {
         let nothing = Verified::new();
         let contract = approve::open(signed, &self.desk(&pins, &policy, &nothing))?;
         let catalogues = self.verified(contract.catalogues.keys(), &pins).await?;
-        Ok(approve::vet(
-            signed,
-            &self.desk(&pins, &policy, &catalogues),
-        )?)
+        let desk = self.desk(&pins, &policy, &catalogues);
+        Ok(block_in_place(|| approve::vet(signed, &desk))?)
     }
 
     /// Compiles a job file as a proposer: the plan, and the catalogues that it needs.
@@ -133,8 +133,8 @@ impl Core {
         let checked = spec::check(text).map_err(|faults| Problem::spec(&faults))?;
         let pins = self.pins_or_later()?;
         let known = self.known_catalogues(&pins).await?;
-        let (plan, holders) =
-            approve::compile(&checked, &known).map_err(|faults| Problem::plan(&faults))?;
+        let compiled = block_in_place(|| approve::compile(&checked, &known));
+        let (plan, holders) = compiled.map_err(|faults| Problem::plan(&faults))?;
         let stranger = plan
             .parties()
             .map(approve::party_name)
@@ -161,13 +161,25 @@ impl Core {
                 );
             }
             let signed = Signed::sign(&contract, &self.identity).map_err(Refusal::Signature)?;
-            let vetted = approve::vet(&signed, &desk)?;
+            let vetted = block_in_place(|| approve::vet(&signed, &desk))?;
             (signed, vetted)
         };
         self.ledger
             .propose(vetted.contract(), &signed, self.now())
             .await?;
-        self.client.propose(signed).await?;
+        if let Err(error) = self.client.propose(signed).await {
+            // Should it have arrived all the same, this party will answer that the job has ended here.
+            let ending = Failure::here(
+                FailureClass::Internal,
+                format!("the coordinator did not take the job: {error}"),
+                "submit the job again",
+            );
+            let ending = ending.entry();
+            self.ledger
+                .end(job_id, JobState::Failed, &ending, self.now())
+                .await?;
+            return Err(error.into());
+        }
         info!(job = %safe(&job_id), "job proposed");
         match self
             .accept(&vetted, &Approver::Person(by.unwrap_or(UNNAMED).to_owned()))
@@ -229,11 +241,11 @@ impl Core {
         let seen = match self.ledger.propose(&claimed, signed, self.now()).await {
             Ok(seen) => seen,
             Err(error @ LedgerError::Conflict { .. }) => {
-                warn!(job = %safe(&job_id), %error, "proposal ignored");
+                warn!(job = %safe(&job_id), code = error.code(), "proposal ignored");
                 return;
             }
             Err(error) => {
-                warn!(job = %safe(&job_id), %error, "proposal not dealt with");
+                warn!(job = %safe(&job_id), code = error.code(), "proposal not dealt with");
                 return;
             }
         };
@@ -263,18 +275,20 @@ impl Core {
                 return log_failure(job_id, self.reject(job_id, "policy", reason).await);
             }
             // It stays as it is, and is looked at again when the coordinator repeats it.
-            Err(VetError::Later(what)) => {
-                return warn!(job = %safe(&job_id), %what, "job not vetted yet");
+            Err(VetError::Later(_)) => {
+                return warn!(job = %safe(&job_id), code = "later", "job not vetted yet");
             }
         };
         let approver = match self.approver(&vetted).await {
             Ok(Some(approver)) => approver,
             Ok(None) => return info!(job = %safe(&job_id), "a job waits for approval"),
-            Err(error) => return warn!(job = %safe(&job_id), %error, "job not approved"),
+            Err(error) => {
+                return warn!(job = %safe(&job_id), code = error.code(), "job not approved");
+            }
         };
         match self.accept(&vetted, &approver).await {
             Ok(()) | Err(AcceptError::Ledger(LedgerError::WrongState { .. })) => {}
-            Err(error) => warn!(job = %safe(&job_id), %error, "job not accepted"),
+            Err(error) => warn!(job = %safe(&job_id), code = error.code(), "job not accepted"),
         }
     }
 
@@ -321,14 +335,14 @@ impl Core {
     async fn repeat_acceptance(&self, job_id: JobId) {
         match self.ledger.acceptance(job_id).await {
             Ok(Some(signed)) => {
-                if let Err(error) = self.client.accept(signed).await {
-                    warn!(job = %safe(&job_id), %error, "acceptance not delivered");
+                if self.client.accept(signed).await.is_err() {
+                    warn!(job = %safe(&job_id), "acceptance not delivered");
                 }
             }
             Ok(None) => {
                 warn!(job = %safe(&job_id), "an accepted job has no acceptance in the ledger")
             }
-            Err(error) => warn!(job = %safe(&job_id), %error, "acceptance not read"),
+            Err(error) => warn!(job = %safe(&job_id), code = error.code(), "acceptance not read"),
         }
     }
 
@@ -365,18 +379,18 @@ impl Core {
         };
         match Signed::sign(&rejection, &self.identity) {
             Ok(signed) => {
-                if let Err(error) = self.client.reject(signed).await {
-                    warn!(job = %safe(&job_id), %error, "rejection not delivered");
+                if self.client.reject(signed).await.is_err() {
+                    warn!(job = %safe(&job_id), "rejection not delivered");
                 }
             }
-            Err(error) => warn!(job = %safe(&job_id), %error, "rejection not signed"),
+            Err(_) => warn!(job = %safe(&job_id), "rejection not signed"),
         }
     }
 }
 
 fn log_failure(job_id: JobId, result: Result<(), LedgerError>) {
     if let Err(error) = result {
-        warn!(job = %safe(&job_id), %error, "the ledger failed");
+        warn!(job = %safe(&job_id), code = error.code(), "the ledger failed");
     }
 }
 
@@ -391,6 +405,18 @@ pub(crate) enum AcceptError {
     Client(#[from] ClientError),
     #[error(transparent)]
     Randomness(#[from] random::NoRandomness),
+}
+
+impl AcceptError {
+    /// A short word for logs.
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Refused(refusal) => refusal.code(),
+            Self::Ledger(error) => error.code(),
+            Self::Client(_) => "coordinator",
+            Self::Randomness(_) => "randomness",
+        }
+    }
 }
 
 impl From<AcceptError> for Problem {

@@ -97,7 +97,7 @@ impl Core {
             Ok(jobs) => jobs
                 .into_iter()
                 .for_each(|job_id| self.report_restarted(job_id)),
-            Err(error) => warn!(%error, "the ledger failed"),
+            Err(error) => warn!(code = error.code(), "the ledger failed"),
         }
     }
 
@@ -119,7 +119,7 @@ impl Core {
         let job_id = match self.known_job(&start).await {
             Ok(Some(job_id)) => job_id,
             Ok(None) => return,
-            Err(error) => return warn!(%error, "a start was ignored"),
+            Err(error) => return warn!(code = error.code(), "a start was ignored"),
         };
         let (stop, stopped) = watch::channel(None);
         let (ended_sender, ended) = watch::channel(false);
@@ -263,7 +263,7 @@ impl Core {
             .end(job_id, state, &failure.entry(), self.now())
             .await
         {
-            warn!(job = %safe(&job_id), %error, "the ledger failed");
+            warn!(job = %safe(&job_id), code = error.code(), "the ledger failed");
         }
         match failure.cause {
             // Who cancelled has told the coordinator.

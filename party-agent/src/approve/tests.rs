@@ -74,8 +74,13 @@ fn catalogue(party: &Identity, tables: bool) -> Catalogue {
         note: None,
         rows_at_most: 1024,
     };
-    let mut catalogue = Catalogue::empty(&write::party_id(party.name()));
-    catalogue.min_cell = 11;
+    let mut catalogue = Catalogue {
+        min_cell: 11,
+        open_counts: false,
+        party: party.name().as_str().parse().expect("a party"),
+        rehearsal: false,
+        tables: BTreeMap::new(),
+    };
     if tables {
         catalogue.tables.insert("visits".to_owned(), entry);
     }

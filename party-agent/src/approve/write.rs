@@ -8,7 +8,6 @@ use coordinator::contract::{
 use protocols::party::PartyId;
 
 use super::{CatalogueFault, Desk, Refusal, Verified, pinned};
-use crate::catalogue::Catalogue;
 use crate::plan::{self, Plan, PlanFault};
 use crate::spec::CheckedSpec;
 
@@ -105,40 +104,25 @@ fn parties(plan: &Plan, desk: &Desk<'_>) -> Result<Vec<ContractParty>, Refusal> 
         .collect()
 }
 
-/// Compiles a job file as its proposer: with all that is known first, which tells who takes part, and then with
-/// what the contract names and nothing else, as every other agent will. The plan, and the catalogues of its holders.
+/// Compiles a job file as its proposer: with all that is known first, which tells who the holders are, and then
+/// with their catalogues alone, as every other agent will. The plan, and those catalogues.
 ///
 /// # Errors
 /// All reasons why the job cannot be planned.
 pub fn compile(spec: &CheckedSpec, known: &Verified) -> Result<(Plan, Verified), Vec<PlanFault>> {
-    let all = known
-        .values()
-        .map(|(_, c)| (c.party.clone(), c.clone()))
+    let bodies = |verified: &Verified| {
+        let catalogues = verified.values().map(|(_, c)| (c.party.clone(), c.clone()));
+        catalogues.collect()
+    };
+    let locals = plan::compile(spec, &bodies(known))?.locals;
+    let is_holder = |name: &PartyName| locals.keys().any(|h| h.as_str() == name.as_str());
+    let holders: Verified = known
+        .iter()
+        .filter(|(name, _)| is_holder(name))
+        .map(|(name, entry)| (name.clone(), entry.clone()))
         .collect();
-    let first = plan::compile(spec, &all)?;
-    let mut named = BTreeMap::new();
-    for party in first.seats.iter().chain(&first.dealer) {
-        let published = all
-            .get(party)
-            .filter(|_| first.locals.contains_key(party))
-            .cloned();
-        named.insert(
-            party.clone(),
-            published.unwrap_or_else(|| Catalogue::empty(party)),
-        );
-    }
-    let plan = plan::compile(spec, &named)?;
-    let is_holder = |name: &PartyName| plan.locals.contains_key(&party_id(name));
-    let holders = known.iter().filter(|(name, _)| is_holder(name));
-    let holders = holders.map(|(name, entry)| (name.clone(), entry.clone()));
-    let holders = holders.collect();
+    let plan = plan::compile(spec, &bodies(&holders))?;
     Ok((plan, holders))
-}
-
-pub(super) fn party_id(name: &PartyName) -> PartyId {
-    name.as_str()
-        .parse()
-        .expect("both kinds of name follow the same rule")
 }
 
 pub(crate) fn party_name(party: &PartyId) -> PartyName {

@@ -18,7 +18,7 @@ use protocols::party::Seat;
 use quinn::{Connection, Endpoint, EndpointConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::lookup_host;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::handshake::{self, Binding, Caller, Channel, HandshakeError};
 use super::listener::{Inbox, Listener};
@@ -29,6 +29,12 @@ pub const DIRECT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long a peer may take to be there at all. A peer whose agent has died is named sooner, by the coordinator.
 pub const PEER_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long legs of the relay are asked for: less than [`PEER_PATIENCE`], so that the coordinator's reason is told.
+const RELAY_PATIENCE: Duration = Duration::from_secs(15);
+
+/// Pause before another leg is asked for.
+const RELAY_PAUSE: Duration = Duration::from_millis(250);
 
 /// Both halves of a relayed leg.
 pub struct RelayLeg {
@@ -285,17 +291,26 @@ impl Connector<'_> {
         }
     }
 
+    /// A leg of the relay. The coordinator joins two legs that come within seconds of each other, so a peer that is
+    /// late, because its agent is busy, needs another try.
+    async fn relayed_leg(&self, job: JobId, peer: &PartyName) -> Result<RelayLeg, ConnectCause> {
+        let give_up = Instant::now() + RELAY_PATIENCE;
+        loop {
+            match self.relay.open(job, peer).await {
+                Ok(leg) => return Ok(leg),
+                Err(error) if Instant::now() > give_up => return Err(ConnectCause::Relay(error)),
+                Err(_) => sleep(RELAY_PAUSE).await,
+            }
+        }
+    }
+
     async fn relayed_endpoint(
         &self,
         binding: &Binding,
         peer: Seat,
         server: Option<quinn::ServerConfig>,
     ) -> Result<Endpoint, ConnectCause> {
-        let leg = self
-            .relay
-            .open(binding.job_id, binding.name(peer))
-            .await
-            .map_err(ConnectCause::Relay)?;
+        let leg = self.relayed_leg(binding.job_id, binding.name(peer)).await?;
         let mut config = EndpointConfig::default();
         config
             .max_udp_payload_size(relay::MAX_PACKET)

@@ -127,20 +127,15 @@ impl QuicNetwork {
         self.peers().any(|(_, link)| reason(link).is_some())
     }
 
-    /// Tells every peer that this agent has all it needs, and waits until they all have said the same.
+    /// Tells every peer that this agent has all it needs, and waits until they all have said the same. There is no
+    /// limit: a peer may have hours of work before it, and one that dies is found by its silence.
     ///
     /// # Errors
     /// The first link that failed before its peer was done.
-    pub async fn finish(&self, patience: Duration) -> Result<(), LostLink> {
+    pub async fn finish(&self) -> Result<(), LostLink> {
         let all = self.peers().map(|(seat, link)| async move {
-            match timeout(patience, link.exchange_done()).await {
-                Ok(result) => result.map_err(|()| link.lost(seat)),
-                Err(_) => Err(LostLink {
-                    seat,
-                    cause: LinkError::TimedOut,
-                    ending: None,
-                }),
-            }
+            let done = link.exchange_done().await;
+            done.map_err(|()| link.lost(seat))
         });
         futures::future::try_join_all(all).await.map(|_| ())
     }

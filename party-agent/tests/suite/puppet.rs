@@ -39,8 +39,13 @@ impl Puppet {
         let home = world.home(party);
         let policy = Policy::load(&home.join("policy.toml")).expect("a policy");
         let source = Source::open_dir(&home).await.expect("tables");
-        let mut catalogue = Catalogue::empty(&party.parse().expect("a party"));
-        catalogue.min_cell = policy.min_cell();
+        let mut catalogue = Catalogue {
+            min_cell: policy.min_cell(),
+            open_counts: policy.open_counts(),
+            party: party.parse().expect("a party"),
+            rehearsal: false,
+            tables: BTreeMap::new(),
+        };
         for table in source.tables().keys() {
             let publish = policy.publish(table).expect("listed");
             let entry = describe(&source, table, &publish, None)

@@ -126,7 +126,7 @@ async fn everybody_exchanges(world: &World, route: Route) {
     )
     .await;
     let finished = futures::future::join_all(all.iter().map(|(n, ..)| async {
-        let done = n.finish(Duration::from_secs(30)).await;
+        let done = n.finish().await;
         n.close(Ending::Done);
         done
     }));
@@ -304,16 +304,28 @@ async fn the_reason_for_closing_reaches_the_peer() {
 }
 
 #[tokio::test]
-async fn a_party_that_is_not_done_is_missed() {
+async fn a_party_that_ends_before_it_is_done_is_missed() {
+    guarded(async {
+        for ending in [Ending::Failed, Ending::Cancelled, Ending::Lost(Seat(2))] {
+            let world = World::new(&[true, true]);
+            let all = networks(&world).await;
+            let (finished, ()) = tokio::join!(all[0].0.finish(), async { all[1].0.close(ending) });
+            let lost = finished.expect_err("the other was not done");
+            assert_eq!((lost.seat, lost.ending), (Seat(1), Some(ending)));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_party_that_closes_as_done_was_done() {
     guarded(async {
         let world = World::new(&[true, true]);
         let all = networks(&world).await;
-        let lost = all[0]
-            .0
-            .finish(Duration::from_millis(50))
-            .await
-            .expect_err("nobody answers");
-        assert_eq!((lost.seat, lost.cause), (Seat(1), LinkError::TimedOut));
+        let both = tokio::join!(all[0].0.finish(), async {
+            all[1].0.close(Ending::Done);
+        });
+        assert_eq!(both.0, Ok(()));
     })
     .await;
 }
