@@ -261,7 +261,7 @@ pub(crate) enum PartyCommand {
     /// List the parties that the coordinator knows, and which are connected
     #[command(after_help = "Example:\n  entente party list")]
     List(ConfigArg),
-    /// Try to reach a party (or all of them), directly and through the relay
+    /// Is a party's agent connected, and does it answer at its own address?
     #[command(after_help = "Example:\n  entente party ping clinic_b")]
     Ping(PingArgs),
 }
