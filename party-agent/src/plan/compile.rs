@@ -202,14 +202,7 @@ fn assemble(
     });
     let released = finish::columns(outer, &keys, &sums.collect::<Vec<_>>());
     let (final_sql, outputs) = finish::query(outer, &released)?;
-    let correlations = match rule {
-        ReleaseRule::Compare => spec.correlations.clone(),
-        ReleaseRule::None | ReleaseRule::OpenCounts => None,
-    };
-    let dealer = match &correlations {
-        Some(Correlations::Dealer(dealer)) => Some(dealer.clone()),
-        _ => None,
-    };
+    let (correlations, dealer) = source(spec, rule);
     let plan = Plan {
         format: super::PLAN_FORMAT,
         engine: concat!("entente ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -247,6 +240,19 @@ fn assemble(
         outer,
     };
     Ok(words::complete(cost::complete(plan, rows), &decided))
+}
+
+/// The source of correlated randomness, if the rule takes any, and the dealer among it.
+fn source(spec: &CheckedSpec, rule: ReleaseRule) -> (Option<Correlations>, Option<PartyId>) {
+    let correlations = match rule {
+        ReleaseRule::Compare => spec.correlations.clone(),
+        ReleaseRule::None | ReleaseRule::OpenCounts => None,
+    };
+    let dealer = match &correlations {
+        Some(Correlations::Dealer(dealer)) => Some(dealer.clone()),
+        _ => None,
+    };
+    (correlations, dealer)
 }
 
 /// Both results, or the faults of both.

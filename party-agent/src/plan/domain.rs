@@ -136,11 +136,10 @@ fn of_cell(
     if combinations > MAX_COMBINATIONS {
         return Err(Missing::TooMany(combinations));
     }
-    // A column without any value, as in a table without rows, has no groups.
-    let found = if combinations == 0 {
-        Vec::new()
-    } else {
-        evaluate(expr, &schema, &values, combinations, state).map_err(fails)?
+    // A holder without rows publishes no values.
+    let found = match combinations {
+        0 => Vec::new(),
+        n => evaluate(expr, &schema, &values, n, state).map_err(fails)?,
     };
     Ok(Groups {
         values: found,

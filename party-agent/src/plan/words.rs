@@ -246,6 +246,9 @@ fn notes(plan: &Plan) -> Vec<String> {
     if plan.released.iter().any(|c| divided(&c.value)) {
         notes.push("means, variances and standard deviations are computed once, in the clear, from the totals; they are NULL where they are not defined".to_owned());
     }
+    if plan.final_sql.contains(" / nullif(") {
+        notes.push("quotients of totals are computed in double precision; they are NULL where the divisor is 0".to_owned());
+    }
     if plan.min_cell.at_least > 1 {
         notes.push(format!(
             "groups of fewer than {} rows are suppressed, as {} demands; their values were opened to nobody",

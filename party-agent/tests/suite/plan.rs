@@ -1,5 +1,12 @@
-//! The planner: how a job is split and what is refused, and plans run in the clear against plain SQL.
+//! The planner: from a job and catalogues to a plan, and the plan run in the clear against plain SQL.
 
 mod fixture;
-mod split;
+mod main_job;
+mod accepted;
+mod refused;
+mod domains;
+mod numbers;
+mod uses;
+mod determinism;
+mod fuzz;
 mod oracle;

@@ -204,11 +204,15 @@ fn quoted_key(name: &str) -> String {
     }
 }
 
-fn key_column(key: &Key, kind: ValueKind, groups: Groups) -> KeyColumn {
+fn key_column(key: &Key, kind: ValueKind, mut groups: Groups) -> KeyColumn {
     // A number or a day has no value `other`. Where its groups are published, they are complete, or the catalogue
     // is out of date, which is an error at its owner; where they are declared, the key becomes text.
     let declared = groups.source == Source::Declared;
     let has_other = !groups.closed && (kind == ValueKind::Text || declared);
+    if groups.values.is_empty() && !has_other {
+        // No holder has a row: a plan still has a cell.
+        groups.values.push(None);
+    }
     let other = Some("other".to_owned());
     let other_label = if groups.values.contains(&other) {
         "(other)"

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, JoinOperator, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr,
-    SetOperator, SetQuantifier, TableFactor, TableWithJoins, Visit, VisitMut, Visitor, VisitorMut,
+    Expr, Ident, JoinOperator, ObjectName, ObjectNamePart, Query, Select, SetExpr, SetOperator,
+    SetQuantifier, TableFactor, TableWithJoins, Visit, VisitMut, Visitor, VisitorMut,
 };
 use protocols::party::PartyId;
 
@@ -201,9 +201,10 @@ impl RowWise {
             faults: Vec::new(),
         };
         check.from(&outermost.from);
-        if let Some(selection) = &outermost.selection {
-            check.no_subquery(selection);
-        }
+        check.no_subquery(&outermost.selection, outermost);
+        check.no_subquery(&outermost.projection, outermost);
+        check.no_subquery(&outermost.group_by, outermost);
+        check.no_subquery(&outermost.having, outermost);
         check.faults
     }
 
@@ -283,21 +284,15 @@ impl RowWise {
             );
         }
         self.from(&select.from);
-        for item in &select.projection {
-            if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
-                self.no_subquery(expr);
-            }
-        }
-        if let Some(selection) = &select.selection {
-            self.no_subquery(selection);
-        }
+        self.no_subquery(&select.projection, select);
+        self.no_subquery(&select.selection, select);
     }
 
     /// Expressions over rows of several holders must not read further tables.
-    fn no_subquery(&mut self, expr: &Expr) {
-        if !holders_of(expr).is_empty() {
+    fn no_subquery(&mut self, exprs: &impl Visit, of: &Select) {
+        if !holders_of(exprs).is_empty() {
             self.fault(
-                expr,
+                of,
                 "a subquery compares rows of several holders with a table: a join between holders, which is not available in this version",
                 "filter by values, or use the subquery inside the part of its own holder",
             );

@@ -5,27 +5,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArguments, GroupByExpr, Ident, OrderByExpr, Query, Select, SelectItem, Spanned, Value,
-    VisitMut, VisitorMut,
+    BinaryOperator, Expr, GroupByExpr, Ident, OrderByExpr, Query, Select, SelectItem, Spanned,
+    Value, VisitMut, VisitorMut,
 };
 
 use super::super::{PlanFault, Released};
 use super::Site;
 use super::align::{name_of_expr, names_of_from};
-use super::functions::{
-    AggregateKind, aggregate_kind, distinct, is_aggregate, is_histogram, name_of, not_yet,
-};
+use super::functions::{AggregateKind, aggregate_kind, is_aggregate, is_histogram, name_of};
 use super::having::{self, HavingCheck};
 use super::holders::{Catalogues, has_call};
 use crate::catalogue::Aggregate;
 
 mod build;
 mod same;
+mod aggregate;
 mod tail;
 
 pub(in crate::plan) use build::{MARK, cast, is_marked, marked};
-use build::{call, case_when, divided, filtered, product};
+use build::{call, divided, is_divided};
 use same::Same;
 
 /// The outermost SELECT, taken apart.
@@ -299,14 +297,15 @@ impl Apart {
     }
 
     fn outputs(&mut self) {
-        let mut names: BTreeMap<String, usize> = BTreeMap::new();
+        let mut names = BTreeSet::new();
         for Item { expr, alias } in std::mem::take(&mut self.items) {
             let plain = alias.or_else(|| name_of_expr(&expr));
-            let mut name = plain.unwrap_or_else(|| expr.to_string());
-            let uses = names.entry(name.to_lowercase()).or_default();
-            *uses += 1;
-            if *uses > 1 {
-                name = format!("{name}_{uses}");
+            let plain = plain.unwrap_or_else(|| expr.to_string());
+            let mut name = plain.clone();
+            let mut n = 2;
+            while !names.insert(name.to_lowercase()) {
+                name = format!("{plain}_{n}");
+                n += 1;
             }
             let expr = self.over_released(expr);
             self.outer.outputs.push(Output { name, expr });
@@ -376,161 +375,6 @@ impl Apart {
         let _ = VisitMut::visit(&mut expr, &mut OverReleased(self));
         expr
     }
-
-    fn released(&mut self, name: String, value: Released) -> Expr {
-        let column = marked(&name);
-        self.outer.released.insert(name, value);
-        column
-    }
-
-    fn arg(&mut self, expr: Expr, label: String, asked: Aggregate) -> usize {
-        let text = self.same.text(&expr);
-        let known = self.arg_texts.iter().position(|t| *t == text);
-        let index = known.unwrap_or_else(|| {
-            self.arg_texts.push(text);
-            self.outer.args.push(Arg {
-                expr,
-                label,
-                asked: BTreeSet::new(),
-                sum: false,
-                sum_sq: false,
-            });
-            self.outer.args.len() - 1
-        });
-        let arg = &mut self.outer.args[index];
-        arg.asked.insert(asked);
-        arg.sum |= asked != Aggregate::Count;
-        arg.sum_sq |= asked == Aggregate::Var;
-        index
-    }
-
-    /// A call of an aggregate as an expression over the columns of `released`.
-    fn aggregate(&mut self, function: &Function) -> Result<Expr, PlanFault> {
-        let name = name_of(function);
-        let refuse = |(what, fix): (String, &str)| Err(self.site.fault(function, what, fix));
-        let Some(kind) = aggregate_kind(&name) else {
-            return refuse(not_yet(&name));
-        };
-        let upper = name.to_uppercase();
-        let FunctionArguments::List(args) = &function.args else {
-            return refuse((
-                format!("{upper} has no arguments"),
-                "write its argument in parentheses",
-            ));
-        };
-        if args.duplicate_treatment == Some(DuplicateTreatment::Distinct) {
-            return refuse(distinct(&format!("{upper}(DISTINCT …)")));
-        }
-        if !args.clauses.is_empty()
-            || !function.within_group.is_empty()
-            || function.null_treatment.is_some()
-            || !matches!(function.parameters, FunctionArguments::None)
-        {
-            let what = format!("{upper} cannot take ORDER BY, WITHIN GROUP or NULLS clauses here");
-            return refuse((what, "leave them out"));
-        }
-        let filter = function.filter.as_deref();
-        let wanted = if kind == AggregateKind::WeightedAvg {
-            2
-        } else {
-            1
-        };
-        let values: Option<Vec<Option<Expr>>> = args.args.iter().map(value_of).collect();
-        let Some(values) = values.filter(|v| v.len() == wanted) else {
-            let what = format!(
-                "{upper} takes {wanted} argument(s), here are {}",
-                args.args.len()
-            );
-            return refuse((what, "write it as in COUNT(*), SUM(x), WEIGHTED_AVG(x, w)"));
-        };
-        for part in values.iter().flatten().chain(filter) {
-            if has_call(part, is_aggregate) || super::holders::has_window(part) {
-                let what = format!("{upper} of another aggregate or of a window function");
-                return refuse((what, "aggregate columns and functions of columns"));
-            }
-        }
-        Ok(match (kind, values.as_slice()) {
-            (AggregateKind::Count, [value]) => self.count_call(value.as_ref(), filter),
-            (AggregateKind::WeightedAvg, [Some(value), Some(weight)]) => {
-                self.weighted(value, weight, filter)
-            }
-            (kind, [Some(value)]) => self.plain_call(kind, value, filter),
-            _ => return refuse((format!("{upper}(*)"), "write a column in place of *")),
-        })
-    }
-
-    fn count_call(&mut self, value: Option<&Expr>, filter: Option<&Expr>) -> Expr {
-        let constant = |e: &Expr| matches!(e, Expr::Value(v) if v.value != Value::Null);
-        match (value.filter(|v| !constant(v)), filter) {
-            (None, None) => self.released("n".into(), Released::Rows),
-            (None, Some(filter)) => {
-                let one = Expr::value(Value::Number("1".into(), false));
-                let label = format!("* FILTER (WHERE {filter})");
-                let arg = self.arg(case_when(filter, one), label, Aggregate::Count);
-                self.released(format!("n{arg}"), Released::Count(arg))
-            }
-            (Some(value), filter) => {
-                let arg = self.arg(
-                    filtered(value, filter),
-                    label(value, filter),
-                    Aggregate::Count,
-                );
-                self.released(format!("n{arg}"), Released::Count(arg))
-            }
-        }
-    }
-
-    fn plain_call(&mut self, kind: AggregateKind, value: &Expr, filter: Option<&Expr>) -> Expr {
-        let (asked, name) = match kind {
-            AggregateKind::Avg => (Aggregate::Avg, "avg"),
-            AggregateKind::Var { sample: true } => (Aggregate::Var, "var_samp"),
-            AggregateKind::Var { sample: false } => (Aggregate::Var, "var_pop"),
-            AggregateKind::StdDev { sample: true } => (Aggregate::Var, "stddev_samp"),
-            AggregateKind::StdDev { sample: false } => (Aggregate::Var, "stddev_pop"),
-            _ => (Aggregate::Sum, "s"),
-        };
-        let measure = self.arg(filtered(value, filter), label(value, filter), asked);
-        let value = match kind {
-            AggregateKind::Avg => Released::Avg(measure),
-            AggregateKind::Var { sample } => Released::Var { measure, sample },
-            AggregateKind::StdDev { sample } => Released::StdDev { measure, sample },
-            _ => Released::Sum(measure),
-        };
-        self.released(format!("{name}{measure}"), value)
-    }
-
-    /// SUM(x·w) / SUM(w where x is not NULL).
-    fn weighted(&mut self, value: &Expr, weight: &Expr, filter: Option<&Expr>) -> Expr {
-        let known = Expr::IsNotNull(Box::new(value.clone()));
-        let weights = case_when(&known, weight.clone());
-        let products = product(value, weight);
-        let mut sum = |expr: &Expr| {
-            let arg = self.arg(filtered(expr, filter), label(expr, filter), Aggregate::Sum);
-            self.released(format!("s{arg}"), Released::Sum(arg))
-        };
-        let (products, weights) = (sum(&products), sum(&weights));
-        Expr::BinaryOp {
-            left: Box::new(products),
-            op: BinaryOperator::Divide,
-            right: Box::new(weights),
-        }
-    }
-}
-
-fn label(value: &Expr, filter: Option<&Expr>) -> String {
-    match filter {
-        Some(filter) => format!("{value} FILTER (WHERE {filter})"),
-        None => value.to_string(),
-    }
-}
-
-/// An argument's value; the inner `None` stands for `*`, the outer one for anything unusual.
-fn value_of(arg: &FunctionArg) -> Option<Option<Expr>> {
-    match arg {
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(Some(expr.clone())),
-        FunctionArg::Unnamed(FunctionArgExpr::Wildcard) => Some(None),
-        _ => None,
-    }
 }
 
 fn ordinal(value: &Value) -> Option<usize> {
@@ -589,7 +433,7 @@ impl VisitorMut for OverReleased<'_> {
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         if let Expr::BinaryOp { left, op, right } = expr {
             match op {
-                BinaryOperator::Divide => *expr = divided(left, right),
+                BinaryOperator::Divide if !is_divided(left, right) => *expr = divided(left, right),
                 BinaryOperator::Modulo => {
                     let zero = Expr::value(Value::Number("0".into(), false));
                     **right = call("nullif", vec![(**right).clone(), zero]);

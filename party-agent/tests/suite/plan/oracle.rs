@@ -9,14 +9,13 @@ use arrow::datatypes::{DataType, Float64Type};
 use datafusion::catalog::{MemorySchemaProvider, SchemaProvider};
 use datafusion::prelude::SessionContext;
 use party_agent::catalogue::{Catalogue, Publish, describe};
-use party_agent::local::totals;
 use party_agent::plan::Plan;
 use party_agent::policy::Policy;
-use party_agent::result::{ResultTable, table};
+use party_agent::result::ResultTable;
 use party_agent::source::{EngineConfig, Source, make_context};
-use protocols::aggregate::{LocalTotals, Released};
 
 use super::fixture::{Catalogues, party, plan};
+use crate::plans;
 
 /// Holders with their tables and what they publish.
 struct World {
@@ -79,44 +78,9 @@ impl World {
 
     /// The plan's result, with totals added in the clear.
     async fn run(&self, plan: &Plan) -> ResultTable {
-        let mut sum = LocalTotals {
-            narrow: vec![vec![0; plan.shape.cells]; plan.shape.narrow],
-            wide: vec![vec![0; plan.shape.cells]; plan.shape.wide],
-        };
-        for (holder, source) in &self.sources {
-            let (part, _) = totals(plan, &party(holder), source, &|_| {})
-                .await
-                .unwrap_or_else(|e| panic!("{holder}: {e}\n{}", plan.explain()));
-            for (sum, part) in sum.narrow.iter_mut().zip(&part.narrow) {
-                sum.iter_mut()
-                    .zip(part)
-                    .for_each(|(s, p)| *s = s.wrapping_add(*p));
-            }
-            for (sum, part) in sum.wide.iter_mut().zip(&part.wide) {
-                sum.iter_mut()
-                    .zip(part)
-                    .for_each(|(s, p)| *s = s.wrapping_add(*p));
-            }
-        }
-        let passes = |cell: usize| {
-            let mut checks = plan.shape.checks.iter();
-            checks.all(|c| sum.narrow[c.column][cell] >= c.at_least)
-        };
-        let ok: Vec<bool> = (0..plan.shape.cells).map(passes).collect();
-        fn chosen<T: Copy>(column: &[T], ok: &[bool]) -> Vec<T> {
-            column
-                .iter()
-                .zip(ok)
-                .filter(|(_, ok)| **ok)
-                .map(|(v, _)| *v)
-                .collect()
-        }
-        let released = Released {
-            narrow: sum.narrow.iter().map(|c| chosen(c, &ok)).collect(),
-            wide: sum.wide.iter().map(|c| chosen(c, &ok)).collect(),
-            ok,
-        };
-        table(plan, &released).await.expect("a result")
+        let sources = self.sources.iter();
+        let sources: Vec<_> = sources.map(|(name, source)| (*name, source)).collect();
+        plans::run(plan, &sources).await
     }
 }
 
@@ -182,7 +146,7 @@ const UNION: &str = "(SELECT * FROM hospital_1.encounters UNION ALL SELECT * FRO
 const HOSPITALS: [&str; 3] = ["hospital_1", "hospital_2", "hospital_3"];
 
 /// Jobs whose text is plain SQL as it stands.
-const PLAIN: [&str; 13] = [
+const PLAIN: [&str; 14] = [
     "SELECT diag_group, COUNT(*) AS n, AVG(time_in_hospital) AS los, STDDEV_SAMP(time_in_hospital) AS los_sd, SUM(num_medications) AS meds FROM {e} e WHERE time_in_hospital >= 1 GROUP BY diag_group HAVING COUNT(*) >= 11 ORDER BY n DESC",
     "SELECT COUNT(*) AS n, COUNT(medical_specialty) AS known, SUM(time_in_hospital) AS days, VAR_SAMP(num_lab_procedures) AS v, VAR_POP(num_lab_procedures) AS vp, STDDEV_POP(num_lab_procedures) AS sp FROM {e} e",
     "SELECT gender, age, COUNT(*) AS n, SUM(CASE WHEN readmitted = '<30' THEN 1 ELSE 0 END) AS r FROM {e} e GROUP BY gender, age HAVING COUNT(*) >= 11 ORDER BY gender, age",
@@ -193,6 +157,7 @@ const PLAIN: [&str; 13] = [
     "SELECT COALESCE(medical_specialty, 'none') = 'Cardiology' AS heart, COUNT(*) AS n FROM {e} e GROUP BY COALESCE(medical_specialty, 'none') = 'Cardiology' ORDER BY heart",
     "SELECT diag_group, COUNT(*) FILTER (WHERE gender = 'Female') AS women, SUM(time_in_hospital) FILTER (WHERE readmitted = 'NO') AS days FROM {e} e GROUP BY diag_group HAVING COUNT(*) >= 11 ORDER BY women DESC, diag_group",
     "WITH u AS (SELECT diag_group AS d, time_in_hospital AS t FROM hospital_1.encounters WHERE num_medications > 20 UNION ALL SELECT diag_group, num_procedures FROM hospital_2.encounters UNION ALL SELECT diag_group, t FROM (SELECT *, time_in_hospital * 2 AS t FROM hospital_3.encounters) x) SELECT d, SUM(t) AS t, COUNT(t) AS n FROM u GROUP BY d HAVING COUNT(*) >= 11 ORDER BY t DESC LIMIT 4 OFFSET 1",
+    "SELECT stays, COUNT(*) AS patients FROM (SELECT LEAST(COUNT(*), 3) AS stays FROM hospital_1.encounters GROUP BY gender, age, diag_group, insulin UNION ALL SELECT LEAST(COUNT(*), 3) FROM hospital_2.encounters GROUP BY gender, age, diag_group, insulin) p GROUP BY stays HAVING COUNT(*) >= 11 ORDER BY stays",
     "SELECT e.gender, m.name, COUNT(*) AS n FROM {e} e JOIN (VALUES ('circulatory', 'heart'), ('respiratory', 'lung')) AS m(code, name) ON e.diag_group = m.code GROUP BY e.gender, m.name HAVING COUNT(*) >= 11 ORDER BY 1, 2",
     "SELECT readmitted, AVG(num_lab_procedures) - AVG(num_procedures) AS d, CASE WHEN COUNT(*) > 5000 THEN 'many' ELSE 'few' END AS size, ROUND(AVG(time_in_hospital), 2) AS r FROM {e} e WHERE insulin IN ('Up', 'Down') AND age_mid BETWEEN 20 AND 80 GROUP BY readmitted ORDER BY AVG(time_in_hospital)",
     "SELECT gender, SUM(CAST(num_medications AS DECIMAL(10, 2)) / 4) AS q, AVG(CAST(num_medications AS DOUBLE) * 0.1) AS f, SUM(num_lab_procedures * num_medications) AS p FROM {e} e GROUP BY gender HAVING COUNT(*) >= 11 ORDER BY gender",

@@ -6,6 +6,8 @@ use datafusion::sql::sqlparser::ast::{
     Value, helpers::attached_token::AttachedToken,
 };
 
+use crate::plan::sql::functions::name_of;
+
 /// Marks the columns of `released` inside the job's own expressions. No query that is read holds this character.
 pub(in crate::plan) const MARK: char = '\u{E000}';
 
@@ -88,6 +90,20 @@ pub(super) fn divided(left: &Expr, right: &Expr) -> Expr {
         op: BinaryOperator::Divide,
         right: Box::new(call("nullif", vec![double(right), zero])),
     }
+}
+
+/// Whether a quotient is already one of [`divided`].
+pub(super) fn is_divided(left: &Expr, right: &Expr) -> bool {
+    let double = |e: &Expr| {
+        matches!(
+            e,
+            Expr::Cast {
+                data_type: DataType::Double(_),
+                ..
+            }
+        )
+    };
+    double(left) && matches!(right, Expr::Function(f) if name_of(f) == "nullif")
 }
 
 /// An expression in parentheses, unless it needs none.

@@ -2,6 +2,7 @@
 
 use datafusion::sql::sqlparser::ast::{Expr, LimitClause, OrderByExpr, OrderByKind, Query, Value};
 
+use super::build::case_when;
 use super::{Apart, ordinal};
 use crate::plan::Released;
 
@@ -81,7 +82,10 @@ fn order(apart: &mut Apart, item: &OrderByExpr) {
         (key.histogram && expr == super::marked(&format!("k{i}"))).then_some(i)
     });
     let expr = match histogram {
-        Some(i) => apart.released(format!("o{i}"), Released::Ordinal(i)),
+        Some(i) => {
+            let slot = apart.released(format!("o{i}"), Released::Ordinal(i));
+            case_when(&Expr::IsNotNull(Box::new(expr)), slot)
+        }
         None => expr,
     };
     apart.outer.order.push(OrderByExpr {

@@ -1,0 +1,408 @@
+//! Queries that cannot be planned: each with what, where and what to do.
+
+use super::fixture::{faults, hospitals, job, job_with};
+
+/// A query and how its first fault begins (most are written out in full).
+const REFUSED: &[(&str, &str)] = &[
+    // What is no query, or not one.
+    (
+        "SELEC COUNT(*) FROM {e} e",
+        "compute.sql, line 6: the query cannot be read: Expected: an SQL statement, found: SELEC; correct the SQL",
+    ),
+    (
+        "SELECT COUNT(* FROM {e} e",
+        "compute.sql, line 6: the query cannot be read: Expected: ",
+    ),
+    (
+        "SELECT 'open",
+        "compute.sql, line 6: the query cannot be read: Unterminated string literal",
+    ),
+    (
+        "SELECT COUNT(*) FROM {e} e; SELECT 1",
+        "compute.sql: there is more than one statement; write one SELECT",
+    ),
+    (
+        "DELETE FROM hospital_1.encounters",
+        "compute.sql: the query is not a SELECT; write one SELECT",
+    ),
+    (
+        "-- nothing",
+        "compute.sql: the query is empty; write one SELECT",
+    ),
+    (
+        "SELECT COUNT(*) AS n INTO x FROM {e} e",
+        "compute.sql, line 6: SELECT … INTO cannot be used in a job; leave it out",
+    ),
+    (
+        "SELECT COUNT(*) FROM {e} e FOR UPDATE",
+        "compute.sql, line 6: FOR … cannot be used in a job; leave it out",
+    ),
+    (
+        "SELECT COUNT(*) FROM GENERATE_SERIES(1, 10) g",
+        "compute.sql, line 6: a table function (anything in FROM but tables and subqueries) cannot be used in a job; leave it out",
+    ),
+    (
+        "WITH RECURSIVE t AS (SELECT 1) SELECT COUNT(*) FROM {e} e",
+        "compute.sql, line 6: WITH RECURSIVE cannot be used in a job; write the steps out, or prepare them in a table at the holder",
+    ),
+    (
+        "SELECT \u{E000}n FROM {e} e",
+        "compute.sql: the query holds a character of a private-use area, U+E000; leave it out",
+    ),
+    // Whose tables.
+    (
+        "SELECT 1",
+        "compute.sql: the query names no holder's table; name tables of at least two holders, joined by UNION ALL",
+    ),
+    (
+        "SELECT COUNT(*) FROM hospital_1.encounters",
+        "compute.sql: the query names tables of hospital_1 alone: the result would be that holder's own figures; name tables of at least two holders, joined by UNION ALL",
+    ),
+    (
+        "SELECT COUNT(*) FROM encounters",
+        "compute.sql, line 6: encounters does not say whose table it is; write hospital_1.encounters or hospital_2.encounters or hospital_3.encounters",
+    ),
+    (
+        "SELECT COUNT(*) FROM visits",
+        "compute.sql, line 6: visits does not say whose table it is; name tables as party.table, of hospital_1, hospital_2, hospital_3",
+    ),
+    (
+        "SELECT COUNT(*) FROM a.b.c",
+        "compute.sql, line 6: a.b.c is not the name of a table; name tables as party.table",
+    ),
+    (
+        "SELECT COUNT(*) FROM (SELECT * FROM hospital_1.encounter UNION ALL SELECT * FROM hospital_2.encounters) e",
+        "compute.sql, line 6: hospital_1 publishes no table encounter; did you mean encounters?; it publishes encounters, wards",
+    ),
+    (
+        "SELECT COUNT(*) FROM (SELECT * FROM hospitl_2.wards UNION ALL SELECT * FROM hospital_2.wards) e",
+        "compute.sql, line 6: there is no party hospitl_2; did you mean hospital_2 or hospital_1 or hospital_3?; name one of hospital_1, hospital_2, hospital_3",
+    ),
+    (
+        "SELECT COUNT(*) FROM (SELECT * FROM analyst.t UNION ALL SELECT * FROM hospital_2.wards) e",
+        "compute.sql, line 6: analyst publishes no table t; analyst publishes no tables at all; ask it to publish one",
+    ),
+    // Rows instead of aggregates.
+    (
+        "SELECT * FROM {e} e",
+        "compute.sql, line 6: the job would release rows: a SELECT over several holders releases aggregates only in this version; aggregate with COUNT, SUM, AVG … and GROUP BY",
+    ),
+    (
+        "SELECT diag_group FROM {e} e",
+        "compute.sql, line 6: the job would release rows: a SELECT over several holders releases aggregates only in this version; aggregate with COUNT, SUM, AVG … and GROUP BY",
+    ),
+    (
+        "SELECT DISTINCT diag_group FROM {e} e",
+        "compute.sql, line 6: SELECT DISTINCT over several holders would need to compare their rows; use GROUP BY",
+    ),
+    (
+        "SELECT COUNT(*) FROM {e} e UNION ALL SELECT COUNT(*) FROM {e} e",
+        "compute.sql, line 6: the outermost level must be one SELECT with aggregates; put UNION ALL into FROM, and ORDER BY and LIMIT at the very end",
+    ),
+    (
+        "SELECT diag_group, COUNT(*) FROM {e} e",
+        "compute.sql, line 6: diag_group is neither a group key nor inside an aggregate; put diag_group into GROUP BY, or aggregate it",
+    ),
+    (
+        "SELECT COUNT(*) AS gender, gender FROM {e} e",
+        "compute.sql, line 6: gender is neither a group key nor inside an aggregate; put gender into GROUP BY, or aggregate it",
+    ),
+    // Aggregates that are not there yet.
+    (
+        "SELECT MIN(time_in_hospital) FROM {e} e",
+        "compute.sql, line 6: MIN over several holders tells one person's value, and is not available in this version; use HISTOGRAM(x, edges…) as a group key, or AVG and STDDEV_SAMP",
+    ),
+    (
+        "SELECT MEDIAN(bmi) FROM {e} e",
+        "compute.sql, line 6: MEDIAN over several holders needs their rows sorted on shares, which is not available in this version; use HISTOGRAM(x, edges…) as a group key",
+    ),
+    (
+        "SELECT PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY bmi) FROM {e} e",
+        "compute.sql, line 6: PERCENTILE_CONT over several holders needs their rows sorted on shares, which is not available in this version; use HISTOGRAM(x, edges…) as a group key",
+    ),
+    (
+        "SELECT COUNT(DISTINCT patient_id) FROM {e} e",
+        "compute.sql, line 6: COUNT(DISTINCT …) over several holders needs a private union of their values, which is not available in this version; use COUNT(*), which counts rows, or make rows distinct inside the part of each holder",
+    ),
+    (
+        "SELECT CORR(bmi, weight) FROM {e} e",
+        "compute.sql, line 6: CORR over several holders is not available in this version; use COUNT, SUM, AVG, VAR_SAMP, VAR_POP, STDDEV_SAMP, STDDEV_POP or WEIGHTED_AVG",
+    ),
+    (
+        "SELECT RANK() OVER (ORDER BY COUNT(*)) FROM {e} e GROUP BY gender",
+        "compute.sql, line 6: a window function over several holders is not available in this version; use it inside the part of one holder",
+    ),
+    (
+        "SELECT SUM(COUNT(*)) FROM {e} e",
+        "compute.sql, line 6: SUM of another aggregate or of a window function; aggregate columns and functions of columns",
+    ),
+    (
+        "SELECT SUM(bmi, weight) FROM {e} e",
+        "compute.sql, line 6: SUM takes 1 argument(s), here are 2; write it as in COUNT(*), SUM(x), WEIGHTED_AVG(x, w)",
+    ),
+    (
+        "SELECT SUM(*) FROM {e} e",
+        "compute.sql, line 6: SUM(*); write a column in place of *",
+    ),
+    // HAVING, GROUP BY, ORDER BY, LIMIT.
+    (
+        "SELECT gender, COUNT(*) FROM {e} e GROUP BY gender HAVING SUM(charges) > 5",
+        "compute.sql, line 6: HAVING SUM(charges) > 5 would have to be decided on shares; only counts can be in this version; use COUNT(*) or COUNT(x) with >= or > and a whole number, joined by AND; filter the result by the rest",
+    ),
+    (
+        "SELECT gender, COUNT(*) FROM {e} e GROUP BY gender HAVING COUNT(*) < 5",
+        "compute.sql, line 6: HAVING COUNT(*) < 5 would have to be decided on shares",
+    ),
+    (
+        "SELECT gender, COUNT(*) FROM {e} e GROUP BY gender HAVING COUNT(*) > 5 OR COUNT(*) > 9",
+        "compute.sql, line 6: HAVING COUNT(*) > 5 OR COUNT(*) > 9 would have to be decided on shares",
+    ),
+    (
+        "SELECT gender, COUNT(*) FROM {e} e GROUP BY ROLLUP(gender)",
+        "compute.sql, line 6: ROLLUP, CUBE and GROUPING SETS are not available in this version: totals beside their parts would tell small groups; run one job for each grouping",
+    ),
+    (
+        "SELECT gender, COUNT(*) FROM {e} e GROUP BY 3",
+        "compute.sql, line 6: GROUP BY 3: there are 2 outputs; name one of them",
+    ),
+    (
+        "SELECT gender, COUNT(*) AS n FROM {e} e GROUP BY n",
+        "compute.sql, line 6: GROUP BY n means an output that is an aggregate; group by columns and functions of columns",
+    ),
+    (
+        "SELECT COUNT(*) FROM {e} e ORDER BY 2",
+        "compute.sql, line 6: ORDER BY 2: there are 1 outputs; name one of them",
+    ),
+    (
+        "SELECT COUNT(*) FROM {e} e LIMIT 2 + 1",
+        "compute.sql, line 6: LIMIT or OFFSET 2 + 1; write a whole number of rows",
+    ),
+    (
+        "SELECT HISTOGRAM(bmi, 3, 2) AS h, COUNT(*) FROM {e} e GROUP BY h",
+        "compute.sql, line 6: HISTOGRAM needs a value and at least two edges, plain numbers in ascending order; write HISTOGRAM(x, 0, 10, 20)",
+    ),
+    // What would need rows of several holders in one place.
+    (
+        "SELECT COUNT(*) FROM hospital_1.encounters a JOIN hospital_2.encounters b ON a.patient_id = b.patient_id",
+        "compute.sql, line 6: a join between holders (hospital_1 with hospital_2) is not available in this version; join tables of one holder inside that holder's branch of the UNION ALL",
+    ),
+    (
+        "SELECT COUNT(*) FROM hospital_1.encounters a, hospital_2.encounters b",
+        "compute.sql, line 6: a join between holders (hospital_1 with hospital_2) is not available in this version",
+    ),
+    (
+        "SELECT COUNT(*) FROM {e} e JOIN hospital_1.wards w ON e.patient_id = w.patient_id",
+        "compute.sql, line 6: a join between holders (hospital_1, hospital_2, hospital_3 with hospital_1) is not available in this version",
+    ),
+    (
+        "WITH u AS (SELECT * FROM {e} x) SELECT COUNT(*) FROM u a JOIN u b USING (patient_id)",
+        "compute.sql, line 6: a join between holders (",
+    ),
+    (
+        "SELECT COUNT(*) FROM (VALUES (1)) AS m(x) LEFT JOIN {e} e ON m.x = e.time_in_hospital",
+        "compute.sql, line 6: this join would add rows that belong to no single holder; join the constants with INNER JOIN, or with LEFT JOIN on the right-hand side",
+    ),
+    (
+        "SELECT COUNT(*) FROM {e} e WHERE patient_id IN (SELECT patient_id FROM hospital_1.wards)",
+        "compute.sql, line 6: a subquery compares rows of several holders with a table: a join between holders, which is not available in this version; filter by values, or use the subquery inside the part of its own holder",
+    ),
+    (
+        "SELECT SUM((SELECT MAX(beds) FROM hospital_1.wards)) FROM {e} e",
+        "compute.sql, line 6: a subquery compares rows of several holders with a table",
+    ),
+    (
+        "SELECT COUNT(*) FILTER (WHERE patient_id IN (SELECT patient_id FROM hospital_2.wards)) FROM {e} e",
+        "compute.sql, line 6: a subquery compares rows of several holders with a table",
+    ),
+    (
+        "SELECT COUNT(*), (SELECT 1) FROM {e} e",
+        "compute.sql, line 6: a subquery beside aggregates over several holders is not available in this version; run it as a job of its own",
+    ),
+    (
+        "SELECT COUNT(*) FROM (SELECT DISTINCT patient_id FROM {e} e) d",
+        "compute.sql, line 6: DISTINCT over several holders would need to compare their rows; use it inside the part of one holder",
+    ),
+    (
+        "SELECT COUNT(*) FROM (SELECT patient_id, COUNT(*) AS n FROM {e} e GROUP BY patient_id) d",
+        "compute.sql, line 6: an aggregate below the outermost SELECT cannot run over several holders; aggregate on the outermost SELECT, or inside the part of one holder",
+    ),
+    (
+        "SELECT COUNT(*) FROM (SELECT patient_id, ROW_NUMBER() OVER (ORDER BY admitted) AS k FROM {e} e) d",
+        "compute.sql, line 6: a window function over several holders would need their rows in one place; use it inside the part of one holder",
+    ),
+    (
+        "SELECT COUNT(*) FROM (SELECT * FROM {e} e ORDER BY admitted LIMIT 10) d",
+        "compute.sql, line 6: ORDER BY or LIMIT over the rows of several holders would need their rows in one place; put it on the outermost SELECT, or inside the part of one holder",
+    ),
+    (
+        "SELECT COUNT(*) FROM (SELECT patient_id FROM hospital_1.encounters UNION SELECT patient_id FROM hospital_2.encounters) d",
+        "compute.sql, line 6: UNION between holders would need to compare their rows; use UNION ALL",
+    ),
+    (
+        "SELECT COUNT(*) FROM (SELECT patient_id FROM hospital_1.encounters EXCEPT SELECT patient_id FROM hospital_2.encounters) d",
+        "compute.sql, line 6: EXCEPT between holders would need to compare their rows; use UNION ALL",
+    ),
+    (
+        "SELECT COUNT(*) FROM (SELECT patient_id FROM hospital_1.encounters UNION ALL SELECT patient_id FROM hospital_2.encounters UNION ALL SELECT 'x') d",
+        "compute.sql, line 6: a branch of UNION ALL between holders names no table, so no holder would count it; leave it out",
+    ),
+    // Columns.
+    (
+        "SELECT COUNT(*) FROM (SELECT * FROM hospital_1.encounters UNION ALL SELECT * FROM hospital_2.wards) d",
+        "compute.sql, line 6: the first branch of the UNION ALL has 16 columns, the branch of hospital_2 has 3: it has no admitted, bmi, charges, diag_group, emergency, and adds beds, ward; list the same columns in every branch",
+    ),
+    (
+        "SELECT COUNT(*) FROM (SELECT patient_id, note FROM hospital_1.encounters UNION ALL SELECT patient_id FROM hospital_2.encounters) d",
+        "compute.sql, line 6: the first branch of the UNION ALL has 2 columns, the branch of hospital_2 has 1: it has no note; list the same columns in every branch",
+    ),
+    (
+        "SELECT COUNT(*) FROM (SELECT beds, ward, patient_id FROM hospital_1.wards UNION ALL SELECT * FROM hospital_2.wards) d",
+        "compute.sql, line 6: UNION ALL matches columns by position, and * gives the branch of hospital_2 other columns, or the same in another order; list the columns in the same order in every branch",
+    ),
+    (
+        "SELECT AVG(time_in_hosptial) FROM {e} e",
+        "compute.sql, line 6: hospital_1.encounters has no column time_in_hosptial; did you mean time_in_hospital?",
+    ),
+    (
+        "SELECT COUNT(*) FROM {e} e WHERE nothing_like_it > 3",
+        "compute.sql, line 6: hospital_1.encounters has no column nothing_like_it; its columns are admitted, bmi, charges, diag_group, emergency, gender, Größe, note, num_lab_procedures, num_medications, patient_id, readmitted, seen_at, time_in_hospital, weight, 科室",
+    ),
+    (
+        "SELECT SUM(note) FROM (SELECT patient_id AS x, bmi FROM hospital_1.encounters UNION ALL SELECT patient_id, weight FROM hospital_2.encounters) d",
+        "the part of hospital_1: there is no column note at this place of the query; columns here are x, bmi",
+    ),
+    // Types.
+    (
+        "SELECT SUM(diag_group) FROM {e} e",
+        "the part of hospital_1: hospital_1.encounters.diag_group is text, the job needs a number; CAST it, aggregate another column, or use COUNT",
+    ),
+    (
+        "SELECT SUM(emergency) FROM {e} e",
+        "the part of hospital_1: hospital_1.encounters.emergency is true or false, the job needs a number; write CASE WHEN … THEN 1 ELSE 0 END",
+    ),
+    (
+        "SELECT AVG(bmi > 3) FROM {e} e",
+        "the part of hospital_1: bmi > 3 is true or false, the job needs a number; write CASE WHEN … THEN 1 ELSE 0 END",
+    ),
+    (
+        "SELECT COUNT(*) FROM {e} e WHERE note > 3",
+        "the part of hospital_1: e.note > 3 mixes text and a number; CAST one side to the type of the other",
+    ),
+    (
+        "SELECT COUNT(*) FROM {e} e WHERE time_in_hospital IN (1, '2')",
+        "the part of hospital_1: ",
+    ),
+    (
+        "SELECT COUNT(*) FROM {e} e WHERE admitted > NOW()",
+        "the part of hospital_1: now() gives each holder another value, so nobody could approve it; write the date or number out",
+    ),
+    (
+        "SELECT SUM(bmi * RANDOM()) FROM {e} e",
+        "the part of hospital_1: random() gives each holder another value, so nobody could approve it; write the date or number out",
+    ),
+    (
+        "SELECT nosuch(gender) AS g, COUNT(*) FROM {e} e GROUP BY g",
+        "the part of hospital_1: Invalid function 'nosuch'",
+    ),
+    (
+        "SELECT bmi, COUNT(*) FROM {e} e GROUP BY bmi",
+        "hospital_1.encounters.bmi: the group key bmi is a floating-point number; group by text, whole numbers, decimals, days or conditions: CAST(… AS DATE), ROUND or HISTOGRAM",
+    ),
+    (
+        "SELECT x, COUNT(*) FROM (SELECT diag_group AS x FROM hospital_1.encounters UNION ALL SELECT time_in_hospital FROM hospital_2.encounters) e GROUP BY x",
+        "hospital_2.encounters.time_in_hospital: the group key x is a whole number here and text at hospital_1.encounters.diag_group; CAST one to the type of the other in its branch of the UNION ALL",
+    ),
+    (
+        "SELECT INTERVAL '1 day' AS i, COUNT(*) FROM {e} e",
+        "the outermost SELECT: the output i is a span of time; CAST it to a number, text or DATE",
+    ),
+    // Groups.
+    (
+        "SELECT note, COUNT(*) FROM {e} e GROUP BY note",
+        "hospital_1.encounters.note: the groups of note are not known: no categories are published; ask hospital_1 to publish them in its policy (categories = \"from_data\" or a list), or declare the groups in the job: [compute.domain] note = [\"…\"]",
+    ),
+    (
+        "SELECT UPPER(note) AS \"the note\", COUNT(*) FROM {e} e GROUP BY 1",
+        "hospital_1.encounters.note: the groups of the note are not known: no categories are published; ask hospital_1 to publish them in its policy (categories = \"from_data\" or a list), or declare the groups in the job: [compute.domain] \"the note\" = [\"…\"]",
+    ),
+    (
+        "SELECT gender, time_in_hospital, num_medications, diag_group, readmitted, admitted, COUNT(*) FROM {e} e GROUP BY ALL",
+        "GROUP BY: the groups multiply to more than 1048576: gender (3 groups) × time_in_hospital (14 groups) × num_medications (102 groups) × diag_group (6 groups) × readmitted (4 groups) × admitted (1096 groups); group by fewer or coarser keys, or declare fewer groups in [compute.domain]",
+    ),
+];
+
+#[test]
+fn each_fault_says_what_where_and_what_to_do() {
+    let mut wrong = Vec::new();
+    for (sql, expected) in REFUSED {
+        let found = faults(&job(sql), &hospitals());
+        if !found[0].starts_with(expected) {
+            wrong.push(format!(
+                "{sql}\n  found    {}\n  expected {expected}",
+                found[0]
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn faults_of_one_job_are_reported_together() {
+    let sql = "SELECT MIN(bmi),\n MAX(bmi),\n COUNT(DISTINCT note)\nFROM {e} e JOIN hospital_1.wards w ON e.patient_id = w.patient_id";
+    let text = job(sql).replace("\"analyst\"", "\"analist\"");
+    let found = faults(&text, &hospitals());
+    let places: Vec<&str> = found
+        .iter()
+        .map(|f| f.split(": ").next().unwrap_or_default())
+        .collect();
+    assert_eq!(
+        places,
+        [
+            "compute.sql, line 6",
+            "compute.sql, line 7",
+            "compute.sql, line 8",
+            "compute.sql, line 9"
+        ],
+        "{found:#?}"
+    );
+    let types = faults(
+        &job("SELECT note, SUM(note), AVG(admitted) FROM {e} e GROUP BY note"),
+        &hospitals(),
+    );
+    assert_eq!(types.len(), 6, "two arguments at three holders: {types:#?}");
+}
+
+#[test]
+fn correlations_must_be_named_where_something_is_compared() {
+    let sql = "SELECT gender, COUNT(*) FROM {e} e GROUP BY gender HAVING COUNT(bmi) >= 3";
+    assert_eq!(
+        faults(&job_with(sql, "", ""), &hospitals()),
+        [
+            "privacy.correlations: is missing: comparing counts on shares (COUNT(*) >= 5 AND COUNT(bmi) >= 3) takes correlated random numbers, and hospital_1, hospital_2, hospital_3 does not let counts be opened instead; write correlations = \"ot\" (the parties make them, no third party), or correlations = \"dealer:NAME\" (that party deals them, sees no data, and must not collude with any party)"
+        ]
+    );
+}
+
+#[test]
+fn parties_must_be_known_and_the_dealer_apart() {
+    let sql = "SELECT COUNT(*) FROM {e} e";
+    let with = |from: &str, to: &str| faults(&job(sql).replace(from, to), &hospitals());
+    assert_eq!(
+        with("\"analyst\"", "\"analist\""),
+        [
+            "receivers: there is no party analist; did you mean analyst?; the parties are analyst, hospital_1, hospital_2, hospital_3, notary"
+        ]
+    );
+    assert_eq!(
+        with("\"ot\"", "\"dealer:nobody\""),
+        [
+            "privacy.correlations: there is no party nobody; the parties are analyst, hospital_1, hospital_2, hospital_3, notary"
+        ]
+    );
+    assert_eq!(
+        with("\"ot\"", "\"dealer:hospital_2\""),
+        [
+            "privacy.correlations: the dealer hospital_2 is a holder of this job, and would learn every input; name a party without tables in this job, or write correlations = \"ot\""
+        ]
+    );
+}
