@@ -49,6 +49,42 @@ pub fn unpack(words: &[u64], n_bits: usize) -> Vec<bool> {
     (0..n_bits).map(|i| get(words, i)).collect()
 }
 
+/// Bits `at`, `at` + 1, … of a packed vector, `n_bits` of them, packed from bit 0 on.
+///
+/// # Panics
+///
+/// If the range lies outside.
+pub fn range(words: &[u64], at: usize, n_bits: usize) -> Vec<u64> {
+    let (first, shift) = (at / 64, at % 64);
+    let mut out: Vec<u64> = if shift == 0 {
+        words[first..first + words_for(n_bits)].to_vec()
+    } else {
+        let high = |i: usize| words.get(i + 1).map_or(0, |w| w << (64 - shift));
+        (first..first + words_for(n_bits))
+            .map(|i| words[i] >> shift | high(i))
+            .collect()
+    };
+    clear_tail(&mut out, n_bits);
+    out
+}
+
+/// ORs packed bits into `words` from bit `at` on. Bits past the end of `words` must be zero.
+///
+/// # Panics
+///
+/// If a bit that is set lies outside.
+pub fn or_at(words: &mut [u64], at: usize, other: &[u64]) {
+    let (first, shift) = (at / 64, at % 64);
+    for (i, word) in other.iter().enumerate() {
+        if *word << shift != 0 {
+            words[first + i] |= word << shift;
+        }
+        if shift != 0 && word >> (64 - shift) != 0 {
+            words[first + i + 1] |= word >> (64 - shift);
+        }
+    }
+}
+
 /// `acc ^= other`, word by word.
 ///
 /// # Panics

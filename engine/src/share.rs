@@ -67,6 +67,35 @@ impl<R: Ring> Share<R> {
         std::mem::take(&mut self.values)
     }
 
+    /// Takes the elements from `at` on out into a share of their own.
+    ///
+    /// # Panics
+    ///
+    /// If there are fewer than `at` elements.
+    #[must_use]
+    pub fn split_off(&mut self, at: usize) -> Self {
+        let tail = Self::new(self.values[at..].to_vec());
+        // What stays behind in memory is wiped with the rest, on drop.
+        self.values.truncate(at);
+        tail
+    }
+
+    /// Puts the elements of another share after those of this one.
+    pub fn append(&mut self, other: Self) {
+        if self.is_empty() {
+            *self = other;
+            return;
+        }
+        // A vector that grew by itself would leave its old memory behind, not wiped.
+        if self.values.capacity() - self.len() < other.len() {
+            let mut grown = Vec::with_capacity((self.len() + other.len()).max(2 * self.len()));
+            grown.extend_from_slice(&self.values);
+            self.values.zeroize();
+            self.values = grown;
+        }
+        self.values.extend_from_slice(&other.values);
+    }
+
     /// Adds a shared vector to this one.
     ///
     /// # Panics

@@ -61,6 +61,38 @@ impl BitShare {
         std::mem::take(&mut self.words)
     }
 
+    /// Takes the bits from `at` on out into a share of their own.
+    ///
+    /// # Panics
+    ///
+    /// If there are fewer than `at` bits.
+    #[must_use]
+    pub fn split_off(&mut self, at: usize) -> Self {
+        assert!(at <= self.n_bits, "a vector is split within its length");
+        let n_bits = self.n_bits - at;
+        let tail = Self::from_words(n_bits, bits::range(&self.words, at, n_bits));
+        let keep = bits::words_for(at);
+        // What stays behind in memory is wiped with the rest, on drop.
+        self.words.truncate(keep);
+        bits::clear_tail(&mut self.words, at);
+        self.n_bits = at;
+        tail
+    }
+
+    /// Puts the bits of another share after those of this one.
+    pub fn append(&mut self, other: Self) {
+        if self.n_bits == 0 {
+            *self = other;
+            return;
+        }
+        let n_bits = self.n_bits + other.n_bits;
+        let mut words = Vec::with_capacity(bits::words_for(n_bits));
+        words.extend_from_slice(&self.words);
+        words.resize(bits::words_for(n_bits), 0);
+        bits::or_at(&mut words, self.n_bits, &other.words);
+        *self = Self::from_words(n_bits, words);
+    }
+
     /// XORs a shared vector into this one.
     ///
     /// # Panics

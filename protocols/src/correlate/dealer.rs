@@ -75,6 +75,7 @@ pub async fn serve(session: &mut Session, needs: &Needs) -> Result<(), ProtocolE
     if needs.is_nothing() {
         return Ok(());
     }
+    super::check_offered(needs)?;
     let seats: Vec<Seat> = session.computing_seats().collect();
     let seeds = seats
         .iter()

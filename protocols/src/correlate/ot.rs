@@ -13,7 +13,8 @@
 //! All messages of a round go to all peers at once, and every seat sends every peer the same
 //! lengths. A batch is one message to each peer, so that nobody holds more than a batch's in memory.
 
-use super::{BIT_TRIPLES, BitTriples, Needs, Stock};
+use super::stock::BIT_TRIPLES;
+use super::{BitTriples, Needs, Stock};
 use crate::cost::{Cost, Stream};
 use crate::error::ProtocolError;
 use crate::party::Seat;

@@ -9,13 +9,13 @@ use protocols::party::Seat;
 /// Words in a full chunk of a dealer's corrections.
 const CHUNK_WORDS: u64 = 1 << 16;
 
-fn dealt(n_computing: usize, needs: Needs, seed: u64) -> Vec<Option<Stock>> {
+fn dealt(n_computing: usize, needs: &Needs, seed: u64) -> Vec<Option<Stock>> {
     let ended = World::with_dealer(n_computing, true, seed).run(async |session| {
         let seat = Seat::from_index(n_computing);
         if session.seat() == seat {
-            return dealer::serve(session, &needs).await.map(|()| None);
+            return dealer::serve(session, needs).await.map(|()| None);
         }
-        correlate::preprocess(session, &Source::Dealer { seat }, &needs)
+        correlate::preprocess(session, &Source::Dealer { seat }, needs)
             .await
             .map(Some)
     });
@@ -42,9 +42,10 @@ fn a_dealers_triples_are_triples() {
         for n_words in [1, 2, 7, 100, chunk - 1, chunk, chunk + 1] {
             let needs = Needs {
                 bit_triples: n_words * 64,
+                ..Needs::default()
             };
             let mut triples = Vec::new();
-            for stock in dealt(n_computing, needs, n_words).into_iter().flatten() {
+            for stock in dealt(n_computing, &needs, n_words).into_iter().flatten() {
                 let mut stock = stock;
                 assert_eq!(stock.left(), needs);
                 triples.push(stock.take_bit_triples(n_words as usize).expect("enough"));
@@ -68,9 +69,10 @@ fn a_dealers_triples_are_triples() {
 fn no_word_is_dealt_twice() {
     let needs = Needs {
         bit_triples: (3 * CHUNK_WORDS + 5) * 64,
+        ..Needs::default()
     };
     let mut words = Vec::new();
-    for mut stock in dealt(2, needs, 1).into_iter().flatten() {
+    for mut stock in dealt(2, &needs, 1).into_iter().flatten() {
         let triples = stock
             .take_bit_triples(needs.bit_triple_words())
             .expect("enough");
@@ -91,9 +93,16 @@ fn no_word_is_dealt_twice() {
 #[test]
 fn two_sessions_get_different_triples() {
     let take = |seed| {
-        let stocks = dealt(2, Needs { bit_triples: 64 }, seed)
-            .into_iter()
-            .flatten();
+        let stocks = dealt(
+            2,
+            &Needs {
+                bit_triples: 64,
+                ..Needs::default()
+            },
+            seed,
+        )
+        .into_iter()
+        .flatten();
         let words = stocks.map(|mut s| s.take_bit_triples(1).expect("enough").as_words().0[0]);
         words.collect::<Vec<u64>>()
     };
@@ -103,7 +112,13 @@ fn two_sessions_get_different_triples() {
 
 #[test]
 fn needs_add_up_and_round_to_words() {
-    let sum = Needs { bit_triples: 65 } + Needs { bit_triples: 1 };
+    let sum = Needs {
+        bit_triples: 65,
+        ..Needs::default()
+    } + Needs {
+        bit_triples: 1,
+        ..Needs::default()
+    };
     assert_eq!(sum.bit_triple_words(), 2);
     assert!(Needs::default().is_nothing());
 }
@@ -151,7 +166,10 @@ fn nothing_is_sent_for_no_needs() {
 
 #[test]
 fn only_the_last_seat_deals_and_only_where_there_is_a_dealer() {
-    let needs = Needs { bit_triples: 64 };
+    let needs = Needs {
+        bit_triples: 64,
+        ..Needs::default()
+    };
     let ended = World::new(3, 4).run(async |session| {
         let asked = Source::Dealer { seat: Seat(2) };
         let from_nobody = correlate::preprocess(session, &asked, &needs)

@@ -195,6 +195,7 @@ fn dealing_costs_what_it_declares() {
         for n_words in [n as u64, 100, full - 1, full, full + 1] {
             let needs = Needs {
                 bit_triples: n_words * 64,
+                ..Needs::default()
             };
             let source = Source::Dealer {
                 seat: Seat::from_index(n),
@@ -330,6 +331,7 @@ fn a_release_prepares_exactly_what_it_takes() {
         let job = Job::new(2, cells, n_checks, CellRule::Compare, prg.next_u64());
         let one_too_few = Needs {
             bit_triples: job.needs().bit_triples.saturating_sub(64),
+            ..Needs::default()
         };
         if job.needs().is_nothing() {
             continue;

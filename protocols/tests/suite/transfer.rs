@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex};
 fn needs(n_words: usize) -> Needs {
     Needs {
         bit_triples: 64 * n_words as u64,
+        ..Needs::default()
     }
 }
 
@@ -315,6 +316,7 @@ fn a_string_that_is_no_group_element_is_blamed_on_its_sender() {
 fn a_dealer_and_excessive_needs_are_refused_before_anything_is_sent() {
     let excessive = Needs {
         bit_triples: (1 << 40) + 1,
+        ..Needs::default()
     };
     let ended = World::with_dealer(2, true, 13)
         .run(async |session| preprocess(session, &Source::Ot, &excessive).await);

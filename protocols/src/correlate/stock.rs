@@ -1,0 +1,516 @@
+//! What was prepared and not yet used.
+
+use super::{
+    BitPairs, BitTriples, DaBits, EdaBits, MatrixShape, MatrixTriple, Muxes, Needs,
+    PermutationNeed, PermutationShare, RingNeeds, StockedRing, Triples, Truncs,
+};
+use crate::error::ProtocolError;
+use engine::ring::Ring;
+use engine::share::Share;
+use engine::share::boolean::BitShare;
+use std::collections::BTreeMap;
+use std::mem;
+use zeroize::Zeroize;
+
+/// The name of the correlation in errors.
+pub(crate) const BIT_TRIPLES: &str = "bit triples";
+const BIT_PAIRS: &str = "bit triples in pairs";
+const TRIPLES: &str = "ring triples";
+const DABITS: &str = "doubly shared bits";
+const EDABITS: &str = "elements with shared bits";
+const MUXES: &str = "selections";
+const TRUNCS: &str = "truncations";
+const MATRICES: &str = "matrix triples of this shape";
+const PERMUTATIONS: &str = "permutations of this shape";
+
+/// Correlated randomness that was prepared and not yet used. It can be moved, not copied.
+///
+/// ```compile_fail
+/// let stock = protocols::correlate::Stock::empty();
+/// let twice = stock.clone(); // a correlation that is used twice reveals the difference
+/// ```
+#[derive(Default)]
+pub struct Stock {
+    bit_triples: BitTriples,
+    bit_pairs: BitPairs,
+    ring64: RingShelf<u64>,
+    ring128: RingShelf<u128>,
+    permutations: Vec<(PermutationNeed, PermutationShare)>,
+}
+
+/// What was prepared over one ring.
+pub struct RingShelf<R: Ring> {
+    triples: Triples<R>,
+    dabits: DaBits<R>,
+    edabits: EdaBits<R>,
+    muxes: Muxes<R>,
+    truncs: BTreeMap<u32, Truncs<R>>,
+    matrices: Vec<(MatrixShape, MatrixTriple<R>)>,
+}
+
+impl<R: Ring> Default for RingShelf<R> {
+    fn default() -> Self {
+        Self {
+            triples: Items::nothing(),
+            dabits: Items::nothing(),
+            edabits: Items::nothing(),
+            muxes: Items::nothing(),
+            truncs: BTreeMap::new(),
+            matrices: Vec::new(),
+        }
+    }
+}
+
+impl<R: Ring> RingShelf<R> {
+    fn left(&self) -> RingNeeds {
+        RingNeeds {
+            triples: self.triples.n_items() as u64,
+            dabits: self.dabits.n_items() as u64,
+            edabits: self.edabits.n_items() as u64,
+            muxes: self.muxes.n_items() as u64,
+            truncs: self
+                .truncs
+                .iter()
+                .map(|(f, items)| (*f, items.n_items() as u64))
+                .collect(),
+            matrices: self.matrices.iter().map(|(shape, _)| *shape).collect(),
+        }
+    }
+}
+
+impl StockedRing for u64 {
+    fn needs(needs: &Needs) -> &RingNeeds {
+        &needs.ring64
+    }
+    fn needs_mut(needs: &mut Needs) -> &mut RingNeeds {
+        &mut needs.ring64
+    }
+    fn shelf(stock: &Stock) -> &RingShelf<Self> {
+        &stock.ring64
+    }
+    fn shelf_mut(stock: &mut Stock) -> &mut RingShelf<Self> {
+        &mut stock.ring64
+    }
+}
+
+impl StockedRing for u128 {
+    fn needs(needs: &Needs) -> &RingNeeds {
+        &needs.ring128
+    }
+    fn needs_mut(needs: &mut Needs) -> &mut RingNeeds {
+        &mut needs.ring128
+    }
+    fn shelf(stock: &Stock) -> &RingShelf<Self> {
+        &stock.ring128
+    }
+    fn shelf_mut(stock: &mut Stock) -> &mut RingShelf<Self> {
+        &mut stock.ring128
+    }
+}
+
+/// Filling. A source calls these; so may a test that makes all seats' stocks by itself.
+impl Stock {
+    /// Nothing: for computations whose [`Needs::is_nothing`].
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// A stock of bit triples.
+    pub fn from_bit_triples(bit_triples: BitTriples) -> Self {
+        Self {
+            bit_triples,
+            ..Self::default()
+        }
+    }
+
+    /// Adds words of bit triples.
+    pub fn add_bit_triples(&mut self, items: BitTriples) {
+        self.bit_triples.append(items);
+    }
+
+    /// Adds words of bit pairs.
+    pub fn add_bit_pairs(&mut self, items: BitPairs) {
+        self.bit_pairs.append(items);
+    }
+
+    /// Adds triples.
+    pub fn add_triples<R: StockedRing>(&mut self, items: Triples<R>) {
+        R::shelf_mut(self).triples.append(items);
+    }
+
+    /// Adds doubly shared bits.
+    pub fn add_dabits<R: StockedRing>(&mut self, items: DaBits<R>) {
+        R::shelf_mut(self).dabits.append(items);
+    }
+
+    /// Adds elements with shared bits.
+    pub fn add_edabits<R: StockedRing>(&mut self, items: EdaBits<R>) {
+        R::shelf_mut(self).edabits.append(items);
+    }
+
+    /// Adds material for truncation by `frac_bits`.
+    pub fn add_truncs<R: StockedRing>(&mut self, frac_bits: u32, items: Truncs<R>) {
+        let shelf = R::shelf_mut(self);
+        let truncs = shelf.truncs.entry(frac_bits).or_insert_with(Items::nothing);
+        truncs.append(items);
+    }
+
+    /// Adds material for selections.
+    pub fn add_muxes<R: StockedRing>(&mut self, items: Muxes<R>) {
+        R::shelf_mut(self).muxes.append(items);
+    }
+
+    /// Adds a matrix triple.
+    ///
+    /// # Panics
+    ///
+    /// If it is not of this shape.
+    pub fn add_matrix<R: StockedRing>(&mut self, shape: MatrixShape, item: MatrixTriple<R>) {
+        assert!(item.fits(shape), "a matrix triple of another shape");
+        R::shelf_mut(self).matrices.push((shape, item));
+    }
+
+    /// Adds a permutation.
+    ///
+    /// # Panics
+    ///
+    /// If it is not of this shape.
+    pub fn add_permutation(&mut self, need: PermutationNeed, share: PermutationShare) {
+        let before_fits = share.before.as_ref().is_none_or(|rows| rows.fits(need));
+        assert!(
+            before_fits && share.after.fits(need),
+            "a permutation of another shape"
+        );
+        self.permutations.push((need, share));
+    }
+}
+
+/// Taking. What was taken is gone.
+impl Stock {
+    /// Takes words of bit triples out.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtocolError::OutOfCorrelations`] if fewer are left.
+    pub fn take_bit_triples(&mut self, n_words: usize) -> Result<BitTriples, ProtocolError> {
+        take(&mut self.bit_triples, BIT_TRIPLES, n_words)
+    }
+
+    /// Takes words of bit pairs out.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtocolError::OutOfCorrelations`] if fewer are left.
+    pub fn take_bit_pairs(&mut self, n_words: usize) -> Result<BitPairs, ProtocolError> {
+        take(&mut self.bit_pairs, BIT_PAIRS, n_words)
+    }
+
+    /// Takes triples out.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtocolError::OutOfCorrelations`] if fewer are left.
+    pub fn take_triples<R: StockedRing>(
+        &mut self,
+        n_items: usize,
+    ) -> Result<Triples<R>, ProtocolError> {
+        take(&mut R::shelf_mut(self).triples, TRIPLES, n_items)
+    }
+
+    /// Takes doubly shared bits out.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtocolError::OutOfCorrelations`] if fewer are left.
+    pub fn take_dabits<R: StockedRing>(
+        &mut self,
+        n_items: usize,
+    ) -> Result<DaBits<R>, ProtocolError> {
+        take(&mut R::shelf_mut(self).dabits, DABITS, n_items)
+    }
+
+    /// Takes elements with shared bits out.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtocolError::OutOfCorrelations`] if fewer are left.
+    pub fn take_edabits<R: StockedRing>(
+        &mut self,
+        n_items: usize,
+    ) -> Result<EdaBits<R>, ProtocolError> {
+        let mut taken = take(&mut R::shelf_mut(self).edabits, EDABITS, n_items)?;
+        // Of no items there are as many planes as of any other number.
+        taken
+            .planes
+            .resize_with(R::BITS as usize, || BitShare::zero(n_items));
+        Ok(taken)
+    }
+
+    /// Takes material for truncation by `frac_bits` out.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtocolError::OutOfCorrelations`] if less is left.
+    pub fn take_truncs<R: StockedRing>(
+        &mut self,
+        frac_bits: u32,
+        n_items: usize,
+    ) -> Result<Truncs<R>, ProtocolError> {
+        let truncs = &mut R::shelf_mut(self).truncs;
+        let items = truncs.entry(frac_bits).or_insert_with(Items::nothing);
+        let taken = take(items, TRUNCS, n_items);
+        if items.n_items() == 0 {
+            truncs.remove(&frac_bits);
+        }
+        taken
+    }
+
+    /// Takes material for selections out.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtocolError::OutOfCorrelations`] if less is left.
+    pub fn take_muxes<R: StockedRing>(
+        &mut self,
+        n_items: usize,
+    ) -> Result<Muxes<R>, ProtocolError> {
+        take(&mut R::shelf_mut(self).muxes, MUXES, n_items)
+    }
+
+    /// Takes the first matrix triple of this shape out.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtocolError::OutOfCorrelations`] if none is left.
+    pub fn take_matrix<R: StockedRing>(
+        &mut self,
+        shape: MatrixShape,
+    ) -> Result<MatrixTriple<R>, ProtocolError> {
+        take_first(&mut R::shelf_mut(self).matrices, MATRICES, shape)
+    }
+
+    /// Takes the first permutation of this shape out.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtocolError::OutOfCorrelations`] if none is left.
+    pub fn take_permutation(
+        &mut self,
+        need: PermutationNeed,
+    ) -> Result<PermutationShare, ProtocolError> {
+        take_first(&mut self.permutations, PERMUTATIONS, need)
+    }
+
+    /// Checks that there is enough for a protocol before it begins.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtocolError::OutOfCorrelations`] if there is not.
+    pub fn check(&self, needs: &Needs) -> Result<(), ProtocolError> {
+        let left = self.left();
+        check_count(BIT_TRIPLES, needs.bit_triples, left.bit_triples)?;
+        check_count(BIT_PAIRS, needs.bit_pairs, left.bit_pairs)?;
+        check_ring(&needs.ring64, &left.ring64)?;
+        check_ring(&needs.ring128, &left.ring128)?;
+        check_each(PERMUTATIONS, &needs.permutations, &left.permutations)
+    }
+
+    /// What is left.
+    pub fn left(&self) -> Needs {
+        Needs {
+            bit_triples: self.bit_triples.n_words() as u64 * u64::from(u64::BITS),
+            bit_pairs: self.bit_pairs.n_words() as u64 * u64::from(u64::BITS),
+            ring64: self.ring64.left(),
+            ring128: self.ring128.left(),
+            permutations: self.permutations.iter().map(|(need, _)| *need).collect(),
+        }
+    }
+}
+
+fn check_ring(needs: &RingNeeds, left: &RingNeeds) -> Result<(), ProtocolError> {
+    check_count(TRIPLES, needs.triples, left.triples)?;
+    check_count(DABITS, needs.dabits, left.dabits)?;
+    check_count(EDABITS, needs.edabits, left.edabits)?;
+    check_count(MUXES, needs.muxes, left.muxes)?;
+    for (frac_bits, needed) in &needs.truncs {
+        let left = left.truncs.get(frac_bits).copied().unwrap_or_default();
+        check_count(TRUNCS, *needed, left)?;
+    }
+    check_each(MATRICES, &needs.matrices, &left.matrices)
+}
+
+fn check_count(kind: &'static str, needed: u64, left: u64) -> Result<(), ProtocolError> {
+    match needed > left {
+        true => Err(ProtocolError::OutOfCorrelations { kind, needed, left }),
+        false => Ok(()),
+    }
+}
+
+/// Of each shape there must be as many as are needed.
+fn check_each<T: Ord + Copy>(
+    kind: &'static str,
+    needs: &[T],
+    left: &[T],
+) -> Result<(), ProtocolError> {
+    let mut counts: BTreeMap<T, u64> = BTreeMap::new();
+    for shape in needs {
+        *counts.entry(*shape).or_default() += 1;
+    }
+    for (shape, needed) in counts {
+        let left = left.iter().filter(|other| **other == shape).count();
+        check_count(kind, needed, left as u64)?;
+    }
+    Ok(())
+}
+
+fn take<T: Items>(items: &mut T, kind: &'static str, n_items: usize) -> Result<T, ProtocolError> {
+    let left = items.n_items();
+    let unit = T::UNIT;
+    check_count(kind, n_items as u64 * unit, left as u64 * unit)?;
+    if n_items == left {
+        return Ok(mem::replace(items, T::nothing()));
+    }
+    Ok(items.split_off(left - n_items))
+}
+
+fn take_first<K: PartialEq, V>(
+    items: &mut Vec<(K, V)>,
+    kind: &'static str,
+    shape: K,
+) -> Result<V, ProtocolError> {
+    let position = items.iter().position(|(other, _)| *other == shape);
+    let out = ProtocolError::OutOfCorrelations {
+        kind,
+        needed: 1,
+        left: 0,
+    };
+    position.map(|at| items.remove(at).1).ok_or(out)
+}
+
+/// A batch of correlations of one kind, which can be cut in two and put together.
+trait Items: Sized {
+    /// How many an item counts for in errors: packed bits are taken in words of 64.
+    const UNIT: u64 = 1;
+    fn nothing() -> Self;
+    fn n_items(&self) -> usize;
+    fn split_off(&mut self, at: usize) -> Self;
+    fn append(&mut self, other: Self);
+}
+
+impl<R: Ring> Items for Share<R> {
+    fn nothing() -> Self {
+        Self::zero(0)
+    }
+    fn n_items(&self) -> usize {
+        self.len()
+    }
+    fn split_off(&mut self, at: usize) -> Self {
+        Self::split_off(self, at)
+    }
+    fn append(&mut self, other: Self) {
+        Self::append(self, other);
+    }
+}
+
+impl Items for BitShare {
+    fn nothing() -> Self {
+        Self::zero(0)
+    }
+    fn n_items(&self) -> usize {
+        self.n_bits()
+    }
+    fn split_off(&mut self, at: usize) -> Self {
+        Self::split_off(self, at)
+    }
+    fn append(&mut self, other: Self) {
+        Self::append(self, other);
+    }
+}
+
+/// Packed words.
+impl Items for Vec<u64> {
+    const UNIT: u64 = 64;
+    fn nothing() -> Self {
+        Self::new()
+    }
+    fn n_items(&self) -> usize {
+        self.len()
+    }
+    fn split_off(&mut self, at: usize) -> Self {
+        Self::split_off(self, at)
+    }
+    fn append(&mut self, mut other: Self) {
+        if self.is_empty() {
+            *self = other;
+            return;
+        }
+        let mut grown = Self::with_capacity(self.len() + other.len());
+        grown.extend_from_slice(self);
+        grown.extend_from_slice(&other);
+        self.zeroize();
+        other.zeroize();
+        *self = grown;
+    }
+}
+
+/// The planes of elements with shared bits.
+impl Items for Vec<BitShare> {
+    fn nothing() -> Self {
+        Self::new()
+    }
+    fn n_items(&self) -> usize {
+        self.first().map_or(0, BitShare::n_bits)
+    }
+    fn split_off(&mut self, at: usize) -> Self {
+        self.iter_mut().map(|plane| plane.split_off(at)).collect()
+    }
+    fn append(&mut self, other: Self) {
+        if self.is_empty() {
+            *self = other;
+            return;
+        }
+        for (plane, other) in self.iter_mut().zip(other) {
+            plane.append(other);
+        }
+    }
+}
+macro_rules! columns {
+    ($($name:ty [$($generic:tt)*] $unit:literal: $first:ident $(, $column:ident)*;)+) => {$(
+        impl $($generic)* Items for $name {
+            const UNIT: u64 = $unit;
+            fn nothing() -> Self {
+                Self { $first: Items::nothing() $(, $column: Items::nothing())* }
+            }
+            fn n_items(&self) -> usize {
+                self.$first.n_items()
+            }
+            fn split_off(&mut self, at: usize) -> Self {
+                Self {
+                    $first: Items::split_off(&mut self.$first, at),
+                    $($column: Items::split_off(&mut self.$column, at),)*
+                }
+            }
+            fn append(&mut self, mut other: Self) {
+                assert!(
+                    true $(&& other.$column.n_items() == other.$first.n_items())*,
+                    "vectors of unequal length"
+                );
+                Items::append(&mut self.$first, mem::replace(&mut other.$first, Items::nothing()));
+                $(Items::append(
+                    &mut self.$column,
+                    mem::replace(&mut other.$column, Items::nothing()),
+                );)*
+            }
+        }
+    )+};
+}
+
+columns! {
+    BitTriples [] 64: a, b, c;
+    BitPairs [] 64: a, b, c, ab, ac;
+    Triples<R> [<R: Ring>] 1: a, b, c;
+    DaBits<R> [<R: Ring>] 1: bits, arith;
+    EdaBits<R> [<R: Ring>] 1: r, planes;
+    Truncs<R> [<R: Ring>] 1: r, u, top;
+    Muxes<R> [<R: Ring>] 1: bits, bits_arith, a, bits_times_a;
+}
