@@ -1,5 +1,6 @@
 //! Correlations hold their equation, are used once, and come from the source that was named.
 
+use crate::ideal;
 use crate::world::{World, all_ok};
 use engine::bits;
 use protocols::correlate::{self, BitTriples, Needs, Source, Stock, dealer};
@@ -186,5 +187,44 @@ fn only_the_last_seat_deals_and_only_where_there_is_a_dealer() {
             ended.outcome,
             Err(ProtocolError::InvalidInput { .. })
         ));
+    }
+}
+
+/// The checker accepts the ideal source, of which nothing can be wrong, in every kind.
+#[test]
+fn ideal_correlations_hold_their_equations() {
+    for n_computing in [2, 3, 5] {
+        for n in [0, 1, 2, 63, 64, 65, 200] {
+            let owner = Seat::from_index(n_computing - 1);
+            let needs = ideal::every_kind(n, owner);
+            ideal::check(&needs, ideal::stocks(n_computing, &needs, n));
+        }
+    }
+}
+
+/// Parts of any sizes, taken one after the other, hold together what the whole holds.
+#[test]
+fn a_stock_is_taken_in_parts() {
+    let needs = ideal::every_kind(200, Seat(0));
+    let whole = ideal::stocks(2, &needs, 1);
+    let mut parts = ideal::stocks(2, &needs, 1);
+    let mut joined: Vec<Stock> = Vec::new();
+    for stock in &mut parts {
+        let mut taken = Vec::new();
+        for n in [0, 1, 64, 70, 65] {
+            taken.push(stock.take_dabits::<u64>(n).expect("enough"));
+        }
+        let mut again = Stock::empty();
+        // What was taken first was at the end.
+        for dabits in taken.into_iter().rev() {
+            again.add_dabits(dabits);
+        }
+        joined.push(again);
+    }
+    for (mut whole, mut joined) in whole.into_iter().zip(joined) {
+        let whole = whole.take_dabits::<u64>(200).expect("enough");
+        let joined = joined.take_dabits::<u64>(200).expect("enough");
+        assert_eq!(whole.bits.as_words(), joined.bits.as_words());
+        assert_eq!(whole.arith.as_slice(), joined.arith.as_slice());
     }
 }

@@ -4,6 +4,7 @@
 //! Every test runs from a seed that it prints. A deadline guards against hangs; nothing is timed.
 
 mod world;
+mod ideal;
 
 mod net;
 mod session;
