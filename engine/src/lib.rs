@@ -13,6 +13,7 @@
 //! * [`share`]: additive and XOR shares, types that cannot be copied, printed or encoded;
 //! * [`fixed`]: real numbers as scaled integers, with a stated error;
 //! * [`hash`], [`prg`], [`block`]: the symmetric primitives, all with domain separation;
+//! * [`curve`]: groups for Diffie–Hellman on hashed items;
 //! * [`ot`]: oblivious transfer and bit triples without a third party;
 //! * [`params`]: every cryptographic parameter with its source.
 //!
@@ -37,4 +38,5 @@ pub mod hash;
 pub mod prg;
 pub mod block;
 pub mod params;
+pub mod curve;
 pub mod ot;

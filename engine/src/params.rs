@@ -1,8 +1,9 @@
 //! Every cryptographic parameter, its source and what it buys. No module has its own.
 //!
 //! κ = 128 bits of computational security throughout. Symmetric primitives: AES-128 and BLAKE3
-//! with 256 bits of output. Group: ristretto255 (RFC 9496), of prime order ≈ 2^252, where the best
-//! known attack on Diffie–Hellman takes ≈ 2^126 group operations.
+//! with 256 bits of output. Groups: ristretto255 (RFC 9496) and Curve25519 (RFC 7748), both of
+//! prime order ≈ 2^252 (times a cofactor), where the best known attack on Diffie–Hellman takes
+//! ≈ 2^126 group operations.
 
 /// κ: computational security in bits.
 pub const COMPUTATIONAL_BITS: usize = 128;
@@ -13,6 +14,16 @@ pub const BASE_OTS: usize = COMPUTATIONAL_BITS;
 
 /// Length of an encoded group element (RFC 9496, §4.3.2).
 pub const POINT_BYTES: usize = 32;
+
+/// Length of an item in a private set intersection, as it enters a group or an encoding: a hash of
+/// 128 bits. Among 2^32 items, two have the same hash with probability under 2^−65.
+pub const ITEM_BYTES: usize = 16;
+
+/// Domain separation tag with which items are hashed to ristretto255 (RFC 9380, §3.1).
+pub const RISTRETTO_ITEM_TAG: &[u8] = b"ENTENTE-V01-PSI-with-ristretto255_XMD:SHA-512_R255MAP_RO_";
+
+/// Domain separation tag with which items are hashed to Curve25519 (RFC 9380, §3.1).
+pub const MONTGOMERY_ITEM_TAG: &[u8] = b"ENTENTE-V01-PSI-with-curve25519_XMD:SHA-512_ELL2_NU_";
 
 /// k of SoftSpoken OT (Roy, 2022/192): the depth of its trees. Any k gives the same security; k
 /// trades 2^k / k generator bits against 128 / k bits of traffic for each OT. At 4 the generator

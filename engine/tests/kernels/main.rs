@@ -3,6 +3,7 @@
 //! Everything random comes from [`SEED`]; each test prints it, so that a failure can be repeated.
 
 mod bits;
+mod curve;
 mod fixed;
 mod hash;
 mod known_answers;
