@@ -7,6 +7,7 @@
 //! * [`base`]: 128 OTs from Diffie–Hellman, once per pair of seats and direction;
 //! * [`pprf`]: the trees that turn them into punctured generators;
 //! * [`extend`]: any number of OTs from these, with symmetric operations only;
+//! * [`ferret`]: the same with two hundredths of the traffic, for slow links;
 //! * [`triples`]: shares of random bits a, b and a∧b for any number of seats.
 //!
 //! Every type here is a state machine without a network. A step takes the bytes that came in and
@@ -16,6 +17,8 @@
 pub mod base;
 pub mod pprf;
 pub mod extend;
+pub(crate) mod tree;
+pub mod ferret;
 pub mod triples;
 
 use thiserror::Error;
@@ -76,7 +79,7 @@ pub struct Direction {
 
 impl Direction {
     /// The fixed-width encoding that goes into hashes.
-    fn to_bytes(self) -> [u8; 42] {
+    pub(crate) fn to_bytes(self) -> [u8; 42] {
         let mut out = [0; 42];
         out[..32].copy_from_slice(&self.session_id);
         out[32..40].copy_from_slice(&self.operation.to_le_bytes());
@@ -86,7 +89,11 @@ impl Direction {
     }
 }
 
-fn check_length(what: &'static str, message: &[u8], expected: usize) -> Result<(), OtError> {
+pub(crate) fn check_length(
+    what: &'static str,
+    message: &[u8],
+    expected: usize,
+) -> Result<(), OtError> {
     let actual = message.len();
     if actual == expected {
         Ok(())

@@ -55,3 +55,88 @@ const _: () = assert!(
     MAX_OTS.is_multiple_of(OT_CHUNK as u64),
     "a session ends with a whole chunk"
 );
+
+/// A set of parameters of Ferret (2020/924): primal LPN with regular noise.
+///
+/// A round turns [`FerretSet::base_cots`] correlated OTs into [`FerretSet::n_cots`] ones.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FerretSet {
+    /// t: trees, and so the noise's weight: one error in every block of 2^depth outputs.
+    pub trees: usize,
+    /// Depth of a tree.
+    pub depth: usize,
+    /// log2 of k, the length of the LPN secret.
+    pub log_secret: usize,
+}
+
+impl FerretSet {
+    /// COTs that one tree becomes.
+    pub const fn leaves(&self) -> usize {
+        1 << self.depth
+    }
+
+    /// k: COTs that are the LPN secret of a round.
+    pub const fn secret_len(&self) -> usize {
+        1 << self.log_secret
+    }
+
+    /// COTs that a round consumes: the secret, and one for each level of each tree.
+    pub const fn base_cots(&self) -> usize {
+        self.secret_len() + self.trees * self.depth
+    }
+
+    /// COTs that a round makes, those for the next round included.
+    pub const fn n_cots(&self) -> usize {
+        self.trees * self.leaves()
+    }
+}
+
+/// Positions of the secret that are added up for each output of Ferret's code.
+pub const FERRET_WEIGHT: usize = 10;
+
+/// Ferret's first set, which starts a session: b10 of emp-ot (`tuning.h`, 2026-07), chosen for 128
+/// bits over the published attacks on regular LPN, of which the hybrid one binds. Pooled Gauss costs
+/// 2^139.6 (CRYPTO §2.3).
+pub const FERRET_FIRST: FerretSet = FerretSet {
+    trees: 850,
+    depth: 10,
+    log_secret: 16,
+};
+
+/// Ferret's set for everything after: emp-ot's b11, Gauss 2^141.7. Its secret takes 2 MiB, and a COT
+/// 0.73 bits. emp-ot's b12 (1520, 12, 18) and b13 (1900, 13, 19) halve and quarter that, which no
+/// link notices, and are slower because their secrets are in no second-level cache. The older set
+/// (10 485 760, 452 000, 1280) has no margin and must not return.
+pub const FERRET_BULK: FerretSet = FerretSet {
+    trees: 1170,
+    depth: 11,
+    log_secret: 17,
+};
+
+const _: () = {
+    let (first, bulk) = (FERRET_FIRST, FERRET_BULK);
+    assert!(
+        bulk.base_cots() < first.n_cots() && bulk.base_cots() < bulk.n_cots(),
+        "a round of either set feeds a round of the second"
+    );
+    assert!(
+        first.leaves().is_multiple_of(64) && bulk.leaves().is_multiple_of(64),
+        "trees are read 64 COTs at a time"
+    );
+};
+
+/// t of silent VOLE: blocks of regular noise. libOTe takes 128 for an assumed relative distance of
+/// 0.25; with 256 the bias against linear tests stays under 2^−128 down to a distance of 0.147
+/// (CRYPTO §2.4).
+pub const VOLE_NOISE: usize = 256;
+
+/// Shortest block of noise: vectors under 2^12 elements are cut from one of that length.
+pub const VOLE_MIN_BLOCK: usize = 32;
+
+/// Expand-convolute code of silent VOLE (2023/882, "7×24", as libOTe has it): positions that an
+/// output adds up, and how many of them are regular.
+pub const VOLE_WEIGHT: usize = 7;
+/// Positions that are drawn from one equal part of the vector each.
+pub const VOLE_REGULAR_WEIGHT: usize = 4;
+/// Random taps of the accumulator.
+pub const VOLE_TAPS: usize = 24;

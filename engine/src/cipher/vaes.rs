@@ -2,6 +2,8 @@
 //!
 //! The portable twin is [`super::Aes128::Portable`]; [`RoundKeys::new`] chooses at run time.
 
+mod tree;
+
 use super::Bytes16;
 use std::arch::x86_64::*;
 use zeroize::ZeroizeOnDrop;
@@ -39,6 +41,25 @@ impl RoundKeys {
     pub(crate) fn twice_with_index(&self, first: u64, blocks: &mut [Bytes16]) {
         // SAFETY: `new` made this value only after detecting all features that are needed.
         unsafe { twice_with_index(&self.0, first, blocks) }
+    }
+
+    pub(crate) fn half_children(
+        &self,
+        parents: &[Bytes16],
+        children: &mut [Bytes16],
+    ) -> [Bytes16; 2] {
+        // SAFETY: `new` made this value only after detecting all features that are needed.
+        unsafe { tree::half_children(&self.0, parents, children) }
+    }
+
+    pub(crate) fn children(
+        left: &Self,
+        right: &Self,
+        parents: &[Bytes16],
+        children: &mut [Bytes16],
+    ) -> [Bytes16; 2] {
+        // SAFETY: `new` made these values only after detecting all features that are needed.
+        unsafe { tree::children(&left.0, &right.0, parents, children) }
     }
 }
 

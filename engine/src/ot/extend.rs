@@ -143,8 +143,8 @@ impl Sender {
         self.extend(first, choices, message, &mut pairs, |index, rows| {
             let shifted = rows.map(|row| row ^ self.delta);
             [
-                self.state.hashed_bits(index, rows),
-                self.state.hashed_bits(index, shifted),
+                hashed_bits(&self.state.hash, index, rows),
+                hashed_bits(&self.state.hash, index, shifted),
             ]
         });
         let (mut zeros, mut ones): (Vec<u64>, Vec<u64>) =
@@ -239,7 +239,7 @@ impl Receiver {
         given: Option<&[u64]>,
     ) -> Result<(ReceiverBits, Vec<u8>), OtError> {
         let mut chosen = vec![0; n.div_ceil(64)];
-        let hash = |state: &State, index, rows| state.hashed_bits(index, rows);
+        let hash = |state: &State, index, rows| hashed_bits(&state.hash, index, rows);
         let (choices, message) = self.extend(n, given, &mut chosen, hash)?;
         bits::clear_tail(&mut chosen, n);
         Ok((ReceiverBits { choices, chosen }, message))
@@ -341,17 +341,17 @@ impl State {
         self.next_chunk = next;
         Ok(first)
     }
+}
 
-    /// The lowest bits of the hashed rows of OTs `index`, `index` + 1, …
-    fn hashed_bits(&self, index: u64, mut rows: Rows) -> u64 {
-        self.hash.hash_in_place(&mut rows, index);
-        let word = rows
-            .iter()
-            .rev()
-            .fold(0, |word, row| word << 1 | (row.0 as u64 & 1));
-        rows.zeroize();
-        word
-    }
+/// The lowest bits of the hashed rows of OTs `index`, `index` + 1, …
+pub(super) fn hashed_bits(hash: &CrHash, index: u64, mut rows: Rows) -> u64 {
+    hash.hash_in_place(&mut rows, index);
+    let word = rows
+        .iter()
+        .rev()
+        .fold(0, |word, row| word << 1 | (row.0 as u64 & 1));
+    rows.zeroize();
+    word
 }
 
 macro_rules! wipe_on_drop {

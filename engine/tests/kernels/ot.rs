@@ -1,5 +1,6 @@
 mod base;
 mod extend;
+mod ferret;
 mod pprf;
 mod triples;
 
@@ -8,7 +9,7 @@ use engine::ot::Direction;
 use engine::ot::extend::{Receiver, ReceiverSetup, Sender, SenderSetup};
 use engine::prg::Prg;
 
-const DIRECTION: Direction = Direction {
+pub(crate) const DIRECTION: Direction = Direction {
     session_id: [7; 32],
     operation: 1,
     sender: 0,
@@ -16,7 +17,7 @@ const DIRECTION: Direction = Direction {
 };
 
 /// Both sides of one direction, set up without a network.
-fn pair(direction: Direction, prg: &mut Prg) -> (Sender, Receiver) {
+pub(crate) fn set_up(direction: Direction, prg: &mut Prg) -> (Sender, Receiver) {
     let (sender, points) = SenderSetup::new(direction, prg);
     let (receiver, key) = ReceiverSetup::new(direction, prg);
     let (receiver, trees) = receiver.finish(&points).expect("an honest message");
@@ -28,7 +29,7 @@ fn pair(direction: Direction, prg: &mut Prg) -> (Sender, Receiver) {
 
 /// Both sides of [`DIRECTION`] for one test.
 fn labelled_pair(label: &'static str) -> (Sender, Receiver) {
-    pair(DIRECTION, &mut prg(label))
+    set_up(DIRECTION, &mut prg(label))
 }
 
 /// Whether a share of ones is what fair coins give: within 6 standard deviations of a half.

@@ -32,9 +32,19 @@ pub struct SenderSetup {
 impl SenderSetup {
     /// Draws Δ. Returns the message to the receiver, of [`base::RECEIVER_BYTES`].
     pub fn new(direction: Direction, prg: &mut Prg) -> (Self, Vec<u8>) {
+        Self::with_lowest_bit(direction, prg, 0)
+    }
+
+    /// Like [`SenderSetup::new`], with the lowest bit of Δ set: then the lowest bit of a row can
+    /// tell the choice, as [`crate::ot::ferret`] wants it. 127 bits of Δ are secret.
+    pub fn with_odd_delta(direction: Direction, prg: &mut Prg) -> (Self, Vec<u8>) {
+        Self::with_lowest_bit(direction, prg, 1)
+    }
+
+    fn with_lowest_bit(direction: Direction, prg: &mut Prg, set: u128) -> (Self, Vec<u8>) {
         let mut delta = [0; Block::BYTES];
         prg.fill_bytes(&mut delta);
-        let choices = Block(!u128::from_le_bytes(delta));
+        let choices = Block(!(u128::from_le_bytes(delta) | set));
         delta.zeroize();
         let (base, message) = base::Receiver::new(direction, choices, prg);
         (Self { direction, base }, message)

@@ -1,4 +1,4 @@
-use super::{DIRECTION, assert_balanced, labelled_pair, ones, pair};
+use super::{DIRECTION, assert_balanced, labelled_pair, ones, set_up};
 use crate::{LENGTHS, prg, seed};
 use engine::bits;
 use engine::block::Block;
@@ -220,7 +220,7 @@ fn no_two_calls_and_no_two_places_share_output() {
     let mut bit_words = std::collections::BTreeSet::new();
     for direction in elsewhere {
         // The same randomness everywhere: only the place differs.
-        let mut pair = pair(direction, &mut prg("separation"));
+        let mut pair = set_up(direction, &mut prg("separation"));
         for _ in 0..3 {
             let (q, t) = cots(&mut pair, n, None);
             rows.extend(q.rows.iter().chain(&t.rows).map(|row| row.0));

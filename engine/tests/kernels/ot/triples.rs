@@ -1,4 +1,4 @@
-use super::{assert_balanced, ones, pair};
+use super::{assert_balanced, ones, set_up};
 use crate::{LENGTHS, prg};
 use engine::bits;
 use engine::ot::Direction;
@@ -27,7 +27,7 @@ impl Seats {
                     sender,
                     receiver,
                 };
-                pairs.insert((i, j), pair(direction, &mut prg));
+                pairs.insert((i, j), set_up(direction, &mut prg));
             }
         }
         Self {
