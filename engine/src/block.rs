@@ -1,5 +1,7 @@
 //! 128-bit blocks: the values that AES and oblivious transfer work on.
 
+pub mod gf128;
+
 use bytemuck::{Pod, Zeroable};
 use std::ops::{BitAnd, BitXor, BitXorAssign};
 use subtle::{Choice, ConditionallySelectable};

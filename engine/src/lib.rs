@@ -15,6 +15,7 @@
 //! * [`hash`], [`prg`], [`block`]: the symmetric primitives, all with domain separation;
 //! * [`curve`]: groups for Diffie–Hellman on hashed items;
 //! * [`ot`]: oblivious transfer and bit triples without a third party;
+//! * [`vole`]: correlated vectors over GF(2^128), of any length from short messages;
 //! * [`params`]: every cryptographic parameter with its source.
 //!
 //! # Panics
@@ -40,3 +41,4 @@ pub mod block;
 pub mod params;
 pub mod curve;
 pub mod ot;
+pub mod vole;

@@ -5,12 +5,14 @@
 mod bits;
 mod curve;
 mod fixed;
+mod gf128;
 mod hash;
 mod known_answers;
 mod ot;
 mod prg;
 mod ring;
 mod share;
+mod vole;
 
 use engine::prg::{Prg, Seed};
 use proptest::test_runner::{Config, RngSeed};
