@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
-/// Parties `a`, `b` and `c`; `a` needs seconds for its own part, so that things can happen meanwhile.
+/// Parties `a`, `b` and `c`; `a` needs minutes for its own part, so that things can happen meanwhile.
 struct Slow {
     directory: tempfile::TempDir,
 }
@@ -16,7 +16,7 @@ const PARTIES: [&str; 3] = ["a", "b", "c"];
 impl Slow {
     fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let rows: String = (0..4000)
+        let rows: String = (0..40_000)
             .map(|i| format!("{},{}\n", ["x", "y"][i % 2], i % 7))
             .collect();
         let policy = "min_cell = 2\nopen_counts = false\n[tables.t.columns]\ng = { group_by = true, filter = true, categories = [\"x\", \"y\"] }\n\
@@ -35,7 +35,7 @@ impl Slow {
         self.directory.path().join(name)
     }
 
-    /// A cross join of party a's table with itself: 16 million rows, all at its own place.
+    /// A cross join of party a's table with itself: 1.6 billion rows, all at its own place.
     fn job(&self) -> PathBuf {
         let text = "job = \"slow\"\npurpose = \"test\"\nreceivers = [\"a\", \"b\", \"c\"]\n[compute]\nsql = \"\"\"\n\
             SELECT g, COUNT(*) AS n, SUM(v) AS v FROM (SELECT l.g, l.v FROM a.t l CROSS JOIN a.t r WHERE l.v + r.v >= 0 \
