@@ -8,6 +8,9 @@
 /// κ: computational security in bits.
 pub const COMPUTATIONAL_BITS: usize = 128;
 
+/// σ: the probability of a wrong result stays below 2^−σ for a whole protocol run.
+pub const STATISTICAL_BITS: usize = 40;
+
 /// Base oblivious transfers per direction and pair, one for each bit of Δ. A guess of Δ succeeds
 /// with probability 2^−128.
 pub const BASE_OTS: usize = COMPUTATIONAL_BITS;

@@ -63,6 +63,12 @@ pub enum ProtocolError {
         /// What does not fit.
         what: &'static str,
     },
+    /// This holder could not read or write what it keeps on its own disk.
+    #[error("this holder could not keep {what}")]
+    Storage {
+        /// What was to be kept or read.
+        what: &'static str,
+    },
     /// What was to be revealed goes beyond what this holder approved. No message was sent.
     #[error("not approved by this holder: {what}")]
     NotApproved {
@@ -81,6 +87,7 @@ impl ProtocolError {
             | Self::OverBudget { .. }
             | Self::OutOfCorrelations { .. }
             | Self::InvalidInput { .. }
+            | Self::Storage { .. }
             | Self::NotApproved { .. } => None,
         }
     }

@@ -13,8 +13,9 @@
 //! * [`compute`]: where kernels run; [`session`]: how a protocol sends and receives;
 //! * [`cost`], [`security`]: what a protocol declares; [`disclose`]: how a value reaches a person;
 //! * [`arith`], [`correlate`], [`boolean`], [`compare`]: the building blocks;
-//! * [`aggregate`]: totals over all holders with small cells held back; [`oracle`]: the same
-//!   function in the clear, for tests.
+//! * [`aggregate`]: totals over all holders with small cells held back; [`psi`]: what two sets have
+//!   in common;
+//! * [`oracle`]: the same functions in the clear, for tests.
 //!
 //! Everything here replays from the seeds of a [`session::SessionConfig`].
 #![forbid(unsafe_code)]
@@ -35,4 +36,5 @@ pub mod arith;
 pub mod boolean;
 pub mod compare;
 pub mod aggregate;
+pub mod psi;
 pub mod oracle;

@@ -33,6 +33,12 @@ pub enum Kind {
     Corrections = 5,
     /// A step of oblivious transfer.
     Transfer = 6,
+    /// A number of items, told before they come.
+    Count = 7,
+    /// Group elements, each multiplied by its sender's secret.
+    Elements = 8,
+    /// Hashes of group elements or of pseudo-random values.
+    Tags = 9,
 }
 
 /// A message as a network carries it.

@@ -264,6 +264,7 @@ fn class_of(error: &ProtocolError) -> FailureClass {
         ProtocolError::OverBudget { .. } | ProtocolError::OutOfCorrelations { .. } => {
             FailureClass::OverBudget
         }
+        ProtocolError::Storage { .. } => FailureClass::Source,
         ProtocolError::InvalidInput { .. } | ProtocolError::NotApproved { .. } => {
             FailureClass::Internal
         }

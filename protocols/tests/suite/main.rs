@@ -18,3 +18,4 @@ mod tamper;
 mod uniformity;
 mod disclosure;
 mod transfer;
+mod keys;
