@@ -42,6 +42,13 @@ pub trait Ring:
     #[must_use]
     fn wrapping_neg(self) -> Self;
 
+    /// Product with 2^n mod 2^k; 0 from n = k on.
+    #[must_use]
+    fn shl(self, n_bits: u32) -> Self;
+    /// The element without its lowest n bits, moved down; 0 from n = k on.
+    #[must_use]
+    fn shr(self, n_bits: u32) -> Self;
+
     /// The element with this value.
     fn from_u64(value: u64) -> Self;
 
@@ -92,6 +99,16 @@ macro_rules! impl_ring {
             #[inline]
             fn wrapping_neg(self) -> Self {
                 self.wrapping_neg()
+            }
+
+            #[inline]
+            fn shl(self, n_bits: u32) -> Self {
+                self.checked_shl(n_bits).unwrap_or(0)
+            }
+
+            #[inline]
+            fn shr(self, n_bits: u32) -> Self {
+                self.checked_shr(n_bits).unwrap_or(0)
             }
 
             #[inline]

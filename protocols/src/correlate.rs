@@ -7,6 +7,9 @@
 mod needs;
 mod kinds;
 mod stock;
+mod recipe;
+mod sections;
+mod matrix;
 pub mod dealer;
 mod ot;
 
@@ -71,7 +74,7 @@ pub async fn preprocess(
     if needs.is_nothing() {
         return Ok(Stock::empty());
     }
-    check_offered(needs)?;
+    sections::check(needs, session.n_computing())?;
     let outcome = match source {
         Source::Dealer { seat } => dealer::receive(session, *seat, needs).await,
         Source::Ot => ot::generate(session, needs).await,
@@ -84,19 +87,5 @@ pub fn cost(source: &Source, n_computing: usize, needs: &Needs) -> Cost {
     match source {
         Source::Dealer { .. } => dealer::cost(n_computing, needs),
         Source::Ot => ot::cost(n_computing, needs),
-    }
-}
-
-/// Refuses what the sources do not make.
-fn check_offered(needs: &Needs) -> Result<(), ProtocolError> {
-    let of_bit_triples = Needs {
-        bit_triples: needs.bit_triples,
-        ..Needs::default()
-    };
-    match *needs == of_bit_triples {
-        true => Ok(()),
-        false => Err(ProtocolError::InvalidInput {
-            what: "the source makes bit triples, and no other correlation",
-        }),
     }
 }

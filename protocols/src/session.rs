@@ -31,7 +31,7 @@ use crate::path::Path;
 use crate::stamp::Stamp;
 use crate::wire::Wire;
 use bytes::Bytes;
-use concurrent::try_both;
+pub(crate) use concurrent::try_both;
 use engine::hash;
 use engine::prg::Seed;
 use std::collections::BTreeMap;

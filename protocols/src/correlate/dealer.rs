@@ -1,8 +1,18 @@
 //! Correlated randomness from a dealer: seeds, and one stream of corrections.
 //!
-//! The dealer shares a seed with each computing seat. All of them expand the seeds to the free
-//! values, and the dealer alone, who has all seeds, can compute what the derived values lack: one
-//! correction per triple, sent to one seat. Everything else costs no communication.
+//! For each kind of correlation the dealer shares a seed with each computing seat. All of them expand
+//! the seeds to their shares of the values that are drawn, and all but one to their shares of the
+//! values that are derived from these. The dealer, who has all seeds, adds everything up, computes the
+//! derived values, and sends the one seat that is left what the others' shares lack. Chunk by chunk it
+//! is another seat's turn. Everything else costs no communication.
+//!
+//! ```text
+//! chunk of triples    seat i expands a_i, b_i; each seat but one, r, expands c_i
+//!                     the dealer sends r: c_r = (Σa)·(Σb) − Σ_{i≠r} c_i
+//! ```
+//!
+//! What seat r receives is uniform to it as long as one other seat does not collude with it: that
+//! seat's share is a mask.
 //!
 //! The seeds are not sent. Each is derived from the pair seed that the dealer and the seat already
 //! share, which an agent takes from the TLS connection between the two: it is as fresh as the
@@ -13,35 +23,46 @@
 //! of them it learns every input. It is trusted to deal triples that are triples; a dealer that
 //! does not, changes results, and learns nothing by it.
 
-use super::{BitTriples, Needs, Stock};
+mod items;
+mod matrix;
+mod permutation;
+
+use super::sections::{self, Section, Width, sections};
+use super::{Needs, Stock};
 use crate::cost::{Cost, Stream};
 use crate::error::ProtocolError;
 use crate::party::Seat;
-use crate::session::{Chunks, Session};
-use crate::wire::{Kind, Wire, WireError, ring_bytes, xor_bytes};
+use crate::session::{Session, try_both};
+use crate::wire::{Kind, Wire, WireError};
 use bytes::Bytes;
-use engine::prg::{Prg, Seed};
+use engine::prg::Seed;
+use items::Items;
+use matrix::Matrix;
+use permutation::Permutation;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
-use zeroize::Zeroize;
 
-/// Most words of triples in one chunk: 512 KiB of corrections.
-const CHUNK_WORDS: usize = 1 << 16;
+/// Most bytes of corrections in one message, as far as a single row of a matrix is not longer.
+const CHUNK_BYTES: usize = 1 << 19;
 
-const PURPOSE: &str = "dealer bit triples";
+/// Messages whose kernels run together: enough for all cores, and little to hold in memory.
+const BATCH_CHUNKS: usize = 8;
 
-/// What the derived values of one chunk lack, masked by the seeds of all computing seats.
+const PURPOSE: &str = "dealer";
+
+/// What the derived values of one chunk lack at one seat, masked by the shares of all others.
 struct Corrections {
     body: Bytes,
 }
 
 impl Wire for Corrections {
     const KIND: Kind = Kind::Corrections;
-    /// Number of words.
+    /// Number of bytes.
     type Shape = usize;
 
-    fn wire_len(n_words: usize) -> usize {
-        n_words * 8
+    fn wire_len(n_bytes: usize) -> usize {
+        n_bytes
     }
 
     fn encode(self) -> Bytes {
@@ -53,17 +74,94 @@ impl Wire for Corrections {
     }
 }
 
+/// Correlations of one kind and size: how they are cut into chunks, and both sides' kernels.
+trait Deal: Send + Sync + 'static {
+    /// One seat's shares of some chunks.
+    type Part: Send + 'static;
+
+    /// Number of chunks.
+    fn n_chunks(&self) -> usize;
+
+    /// Length of a chunk's correction.
+    fn correction_bytes(&self, chunk: usize) -> usize;
+
+    /// Chunks that are made together, from `first` on.
+    fn batch(&self, first: usize) -> Range<usize> {
+        first..(first + BATCH_CHUNKS).min(self.n_chunks())
+    }
+
+    /// The dealer's kernel: the corrections of these chunks, from the seeds of all computing seats.
+    fn corrections(&self, seeds: &[Seed], turns: Turns, chunks: Range<usize>) -> Vec<Vec<u8>>;
+
+    /// A seat's kernel: its shares of these chunks, without those that it will be sent.
+    fn expand(&self, seed: &Seed, me: Seat, turns: Turns, chunks: Range<usize>) -> Self::Part;
+
+    /// Completes a seat's shares with the corrections that it was sent, and puts them into its stock.
+    fn store(&self, part: Self::Part, corrections: Vec<(usize, Bytes)>, stock: &mut Stock);
+}
+
+/// Whose turn it is to be sent a chunk's correction: all seats in turn, over all kinds.
+#[derive(Clone, Copy)]
+struct Turns {
+    n_computing: usize,
+    first: usize,
+}
+
+impl Turns {
+    fn seat(self, chunk: usize) -> Seat {
+        Seat::from_index((self.first + chunk) % self.n_computing)
+    }
+
+    fn after(self, n_chunks: usize) -> Self {
+        let first = (self.first + n_chunks) % self.n_computing;
+        Self { first, ..self }
+    }
+}
+
+/// Does the same with each section, whatever its type.
+macro_rules! for_each_section {
+    ($needs:expr, $n_computing:expr, |$turns:ident, $deal:ident| $body:expr) => {
+        let mut turns = Turns {
+            n_computing: $n_computing,
+            first: 0,
+        };
+        for section in sections($needs) {
+            macro_rules! with {
+                ($made:expr) => {{
+                    let $deal = Arc::new($made);
+                    let $turns = turns;
+                    turns = turns.after($deal.n_chunks());
+                    $body
+                }};
+            }
+            match section {
+                Section::Items(recipe, Width::Z64, n) => {
+                    with!(Items::<u64>::new(recipe, n, $n_computing))
+                }
+                Section::Items(recipe, Width::Z128, n) => {
+                    with!(Items::<u128>::new(recipe, n, $n_computing))
+                }
+                Section::Matrix(Width::Z64, shape) => with!(Matrix::<u64>::new(shape)),
+                Section::Matrix(Width::Z128, shape) => with!(Matrix::<u128>::new(shape)),
+                Section::Permutation(need) => with!(Permutation::new(need)),
+            }
+        }
+    };
+}
+
 /// Deals what `needs` says. The dealer's seat calls this while the others call
 /// [`preprocess`](super::preprocess).
 ///
 /// # Seats     the dealer, which is the last seat
 /// # Inputs    `needs`: the same at all seats
 /// # Output    none
-/// # Cost      [`cost`]: 1 round; 8 bytes a word of 64 triples, to one seat per chunk in turn
+/// # Cost      [`cost`]: 1 round; to one seat per chunk in turn, for each item over k bits: 1/8 byte
+///   for a bit triple, 1/4 for a pair, k/8 for a triple, a daBit, an edaBit, an element of a matrix
+///   product or a word of a permuted row, k/4 for a selection or a truncation
 /// # Security  semi-honest; the dealer must not collude with a computing seat. It learns the needs
 /// # Errors    [`ProtocolError::Link`]; [`ProtocolError::InvalidInput`] at another seat
 /// # Source    Beaver, STOC '97 (commodity servers); one correction per item as in SecretFlow SPU,
-///   semi2k. Differs: bulk streams instead of a call per operation, and packed bits
+///   semi2k. Differs: bulk streams instead of a call per operation, packed bits, and turns
 pub async fn serve(session: &mut Session, needs: &Needs) -> Result<(), ProtocolError> {
     let me = session.seat();
     if session.dealer() != Some(me) {
@@ -71,24 +169,49 @@ pub async fn serve(session: &mut Session, needs: &Needs) -> Result<(), ProtocolE
             what: "only the dealer's seat deals",
         });
     }
-    let chunks = chunks(needs, session.n_computing());
-    if needs.is_nothing() {
-        return Ok(());
-    }
-    super::check_offered(needs)?;
-    let seats: Vec<Seat> = session.computing_seats().collect();
-    let seeds = seats
-        .iter()
-        .map(|seat| session.pair_seed(*seat, me, PURPOSE));
-    let seeds: Arc<Vec<Seed>> = Arc::new(seeds.collect());
-    for chunk in 0..chunks.count() {
-        let seeds = seeds.clone();
-        let n_words = chunks.range(chunk).len();
-        let kernel = move || correction(&seeds, chunk, n_words);
-        let body = ring_bytes(session.compute().run(kernel).await);
-        session
-            .send(seats[chunk % seats.len()], Corrections { body })
-            .await?;
+    let n_computing = session.n_computing();
+    sections::check(needs, n_computing)?;
+    for_each_section!(needs, n_computing, |turns, deal| {
+        let seats = session.computing_seats();
+        let seeds = seats.map(|seat| session.pair_seed(seat, me, PURPOSE));
+        let seeds = seeds.collect();
+        serve_section(session, seeds, turns, deal).await?;
+    });
+    Ok(())
+}
+
+/// Sends the corrections of one kind, while those of the next chunks are being computed.
+async fn serve_section<D: Deal>(
+    session: &mut Session,
+    seeds: Vec<Seed>,
+    turns: Turns,
+    deal: Arc<D>,
+) -> Result<(), ProtocolError> {
+    let compute = session.compute();
+    let seeds = Arc::new(seeds);
+    let kernel = |first: usize| {
+        let (deal, seeds) = (deal.clone(), seeds.clone());
+        let chunks = deal.batch(first);
+        async move {
+            let run = compute.run(move || deal.corrections(&seeds, turns, chunks));
+            Ok::<_, ProtocolError>(run.await)
+        }
+    };
+    let mut first = 0;
+    let mut ready = kernel(0).await?;
+    while first < deal.n_chunks() {
+        let next = deal.batch(first).end;
+        let send = async {
+            for (chunk, body) in (first..).zip(std::mem::take(&mut ready)) {
+                let body = body.into();
+                session
+                    .send(turns.seat(chunk), Corrections { body })
+                    .await?;
+            }
+            Ok(())
+        };
+        (ready, ()) = try_both(kernel(next), send).await?;
+        first = next;
     }
     Ok(())
 }
@@ -104,20 +227,52 @@ pub(super) async fn receive(
             what: "the dealer is the session's last seat",
         });
     }
-    let me = session.seat();
-    let chunks = chunks(needs, session.n_computing());
-    let seed = session.pair_seed(me, dealer, PURPOSE);
-    let kernel = move || {
-        let parts = (0..chunks.count()).map(|k| expand(&seed, k, chunks.range(k).len()));
-        BitTriples::concatenate(parts, chunks.n_items)
+    let (me, n_computing) = (session.seat(), session.n_computing());
+    let mut stock = Stock::empty();
+    for_each_section!(needs, n_computing, |turns, deal| {
+        let seed = session.pair_seed(me, dealer, PURPOSE);
+        receive_section(session, dealer, (seed, turns), deal, &mut stock).await?;
+    });
+    Ok(stock)
+}
+
+/// Receives the corrections of one kind, while the seed is expanded for the next chunks.
+async fn receive_section<D: Deal>(
+    session: &mut Session,
+    dealer: Seat,
+    (seed, turns): (Seed, Turns),
+    deal: Arc<D>,
+    stock: &mut Stock,
+) -> Result<(), ProtocolError> {
+    let (compute, me) = (session.compute(), session.seat());
+    let seed = Arc::new(seed);
+    let kernel = |first: usize| {
+        let (deal, seed) = (deal.clone(), seed.clone());
+        let chunks = deal.batch(first);
+        async move {
+            let run = compute.run(move || deal.expand(&seed, me, turns, chunks));
+            Ok::<_, ProtocolError>(run.await)
+        }
     };
-    let mut triples = session.compute().run(kernel).await;
-    for chunk in (me.index()..chunks.count()).step_by(session.n_computing()) {
-        let words = chunks.range(chunk);
-        let correction: Corrections = session.recv(dealer, words.len()).await?;
-        xor_bytes(&mut triples.c[words], &correction.body);
+    let mut first = 0;
+    let mut ready = kernel(0).await?;
+    while first < deal.n_chunks() {
+        let chunks = deal.batch(first);
+        let next = chunks.end;
+        let receive = async {
+            let mut received = Vec::new();
+            for chunk in chunks.filter(|chunk| turns.seat(*chunk) == me) {
+                let n_bytes = deal.correction_bytes(chunk);
+                let message: Corrections = session.recv(dealer, n_bytes).await?;
+                received.push((chunk, message.body));
+            }
+            Ok(received)
+        };
+        let (part, received) = try_both(kernel(next), receive).await?;
+        deal.store(std::mem::replace(&mut ready, part), received, stock);
+        first = next;
     }
-    Ok(Stock::from_bit_triples(triples))
+    Ok(())
 }
 
 /// The declared cost of [`serve`] and its counterparts.
@@ -126,56 +281,18 @@ pub fn cost(n_computing: usize, needs: &Needs) -> Cost {
     if needs.is_nothing() {
         return Cost::none(n_seats);
     }
-    let chunks = chunks(needs, n_computing);
     let mut sends = BTreeMap::new();
-    for chunk in 0..chunks.count() {
-        let stream = sends.entry(chunk % n_computing).or_insert(Stream {
-            n_bytes: 0,
-            n_messages: 0,
-        });
-        stream.n_bytes += chunks.range(chunk).len() as u64 * 8;
-        stream.n_messages += 1;
-    }
+    for_each_section!(needs, n_computing, |turns, deal| {
+        for chunk in 0..deal.n_chunks() {
+            let stream = sends.entry(turns.seat(chunk)).or_insert(Stream {
+                n_bytes: 0,
+                n_messages: 0,
+            });
+            stream.n_bytes += deal.correction_bytes(chunk) as u64;
+            stream.n_messages += 1;
+        }
+    });
     let dealer = Seat::from_index(n_computing);
-    let sends = sends
-        .into_iter()
-        .map(|(to, stream)| (dealer, Seat::from_index(to), stream));
+    let sends = sends.into_iter().map(|(to, stream)| (dealer, to, stream));
     Cost::round(n_seats, sends)
-}
-
-/// Chunks are small enough that even a small stock is corrected by every seat in turn.
-fn chunks(needs: &Needs, n_computing: usize) -> Chunks {
-    let n_items = needs.bit_triple_words();
-    Chunks {
-        n_items,
-        chunk_items: n_items.div_ceil(n_computing).clamp(1, CHUNK_WORDS),
-    }
-}
-
-/// One seat's values of one chunk, before the correction: a, b and c in this order from stream
-/// number `chunk` of its seed.
-fn expand(seed: &Seed, chunk: usize, n_words: usize) -> BitTriples {
-    let mut prg = Prg::new(seed, chunk as u64);
-    let mut draw = || {
-        let mut words = vec![0u64; n_words];
-        prg.fill_ring(&mut words);
-        words
-    };
-    BitTriples::new(draw(), draw(), draw())
-}
-
-/// (⊕ a) ∧ (⊕ b) ⊕ (⊕ c) over all computing seats, the one that gets the correction included.
-fn correction(seeds: &[Seed], chunk: usize, n_words: usize) -> Vec<u64> {
-    let mut sum = BitTriples::new(vec![0; n_words], vec![0; n_words], vec![0; n_words]);
-    for seed in seeds {
-        let part = expand(seed, chunk, n_words);
-        engine::bits::xor_assign(&mut sum.a, &part.a);
-        engine::bits::xor_assign(&mut sum.b, &part.b);
-        engine::bits::xor_assign(&mut sum.c, &part.c);
-    }
-    let mut correction = sum.a.clone();
-    engine::bits::and_assign(&mut correction, &sum.b);
-    engine::bits::xor_assign(&mut correction, &sum.c);
-    sum.zeroize();
-    correction
 }

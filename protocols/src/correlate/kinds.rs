@@ -3,9 +3,12 @@
 //! None of these types can be copied or printed; all memory is wiped when it is dropped.
 
 use super::{MatrixShape, PermutationNeed};
-use engine::ring::Ring;
+use engine::prg::Prg;
+use engine::ring::{self, Ring};
 use engine::share::Share;
 use engine::share::boolean::BitShare;
+use std::mem;
+use std::ops::Range;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// Packed bit triples: the XOR over all seats of `c` is the AND of the XOR of `a` and the XOR of
@@ -170,6 +173,20 @@ impl SecretPermutation {
         Self { sources }
     }
 
+    /// A uniformly random permutation (Fisher and Yates; Knuth, TAOCP 2, §3.4.2, algorithm P).
+    ///
+    /// # Panics
+    ///
+    /// If there are 2^32 rows or more.
+    pub fn random(n_rows: usize, prg: &mut Prg) -> Self {
+        let n_rows = u32::try_from(n_rows).expect("less than 2^32 rows");
+        let mut sources: Vec<u32> = (0..n_rows).collect();
+        for i in (1..sources.len()).rev() {
+            sources.swap(i, prg.next_bounded(i as u64 + 1) as usize);
+        }
+        Self { sources }
+    }
+
     /// Where each row comes from.
     pub fn sources(&self) -> &[u32] {
         &self.sources
@@ -208,6 +225,23 @@ impl RowShares {
             && self.words.iter().all(|c| c.n_bits() == 64 * n_rows)
             && self.ring64.iter().all(|c| c.len() == n_rows)
             && self.ring128.iter().all(|c| c.len() == n_rows)
+    }
+
+    /// Overwrites some rows of a column, words first, then Z_2^64, then Z_2^128.
+    pub(super) fn write(&mut self, column: usize, rows: Range<usize>, bytes: &[u8]) {
+        let (n_words, n_narrow) = (self.words.len(), self.words.len() + self.ring64.len());
+        if column < n_words {
+            let n_bits = self.words[column].n_bits();
+            let mut words = mem::replace(&mut self.words[column], BitShare::zero(0)).into_words();
+            ring::as_bytes_mut(&mut words[rows]).copy_from_slice(bytes);
+            self.words[column] = BitShare::from_words(n_bits, words);
+        } else if column < n_narrow {
+            let column = self.ring64[column - n_words].as_mut_slice();
+            ring::as_bytes_mut(&mut column[rows]).copy_from_slice(bytes);
+        } else {
+            let column = self.ring128[column - n_narrow].as_mut_slice();
+            ring::as_bytes_mut(&mut column[rows]).copy_from_slice(bytes);
+        }
     }
 }
 

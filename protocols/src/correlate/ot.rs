@@ -245,6 +245,15 @@ pub(super) async fn generate(session: &mut Session, needs: &Needs) -> Result<Sto
             what: "a dealer takes no part in oblivious transfer",
         });
     }
+    let of_bit_triples = Needs {
+        bit_triples: needs.bit_triples,
+        ..Needs::default()
+    };
+    if *needs != of_bit_triples {
+        return Err(ProtocolError::InvalidInput {
+            what: "oblivious transfer makes bit triples, and no other correlation",
+        });
+    }
     let n_words = needs.bit_triple_words();
     let n_ots = n_words as u64 * u64::from(u64::BITS);
     if n_ots > MAX_OTS {

@@ -5,6 +5,7 @@ use super::{
     PermutationNeed, PermutationShare, RingNeeds, StockedRing, Triples, Truncs,
 };
 use crate::error::ProtocolError;
+use engine::bits;
 use engine::ring::Ring;
 use engine::share::Share;
 use engine::share::boolean::BitShare;
@@ -31,8 +32,8 @@ const PERMUTATIONS: &str = "permutations of this shape";
 /// ```
 #[derive(Default)]
 pub struct Stock {
-    bit_triples: BitTriples,
-    bit_pairs: BitPairs,
+    bit_triples: Shelf<BitTriples>,
+    bit_pairs: Shelf<BitPairs>,
     ring64: RingShelf<u64>,
     ring128: RingShelf<u128>,
     permutations: Vec<(PermutationNeed, PermutationShare)>,
@@ -40,21 +41,21 @@ pub struct Stock {
 
 /// What was prepared over one ring.
 pub struct RingShelf<R: Ring> {
-    triples: Triples<R>,
-    dabits: DaBits<R>,
-    edabits: EdaBits<R>,
-    muxes: Muxes<R>,
-    truncs: BTreeMap<u32, Truncs<R>>,
+    triples: Shelf<Triples<R>>,
+    dabits: Shelf<DaBits<R>>,
+    edabits: Shelf<EdaBits<R>>,
+    muxes: Shelf<Muxes<R>>,
+    truncs: BTreeMap<u32, Shelf<Truncs<R>>>,
     matrices: Vec<(MatrixShape, MatrixTriple<R>)>,
 }
 
 impl<R: Ring> Default for RingShelf<R> {
     fn default() -> Self {
         Self {
-            triples: Items::nothing(),
-            dabits: Items::nothing(),
-            edabits: Items::nothing(),
-            muxes: Items::nothing(),
+            triples: Shelf::default(),
+            dabits: Shelf::default(),
+            edabits: Shelf::default(),
+            muxes: Shelf::default(),
             truncs: BTreeMap::new(),
             matrices: Vec::new(),
         }
@@ -64,14 +65,14 @@ impl<R: Ring> Default for RingShelf<R> {
 impl<R: Ring> RingShelf<R> {
     fn left(&self) -> RingNeeds {
         RingNeeds {
-            triples: self.triples.n_items() as u64,
-            dabits: self.dabits.n_items() as u64,
-            edabits: self.edabits.n_items() as u64,
-            muxes: self.muxes.n_items() as u64,
+            triples: self.triples.n_items as u64,
+            dabits: self.dabits.n_items as u64,
+            edabits: self.edabits.n_items as u64,
+            muxes: self.muxes.n_items as u64,
             truncs: self
                 .truncs
                 .iter()
-                .map(|(f, items)| (*f, items.n_items() as u64))
+                .map(|(f, items)| (*f, items.n_items as u64))
                 .collect(),
             matrices: self.matrices.iter().map(|(shape, _)| *shape).collect(),
         }
@@ -117,47 +118,45 @@ impl Stock {
 
     /// A stock of bit triples.
     pub fn from_bit_triples(bit_triples: BitTriples) -> Self {
-        Self {
-            bit_triples,
-            ..Self::default()
-        }
+        let mut stock = Self::default();
+        stock.add_bit_triples(bit_triples);
+        stock
     }
 
     /// Adds words of bit triples.
     pub fn add_bit_triples(&mut self, items: BitTriples) {
-        self.bit_triples.append(items);
+        self.bit_triples.add(items);
     }
 
     /// Adds words of bit pairs.
     pub fn add_bit_pairs(&mut self, items: BitPairs) {
-        self.bit_pairs.append(items);
+        self.bit_pairs.add(items);
     }
 
     /// Adds triples.
     pub fn add_triples<R: StockedRing>(&mut self, items: Triples<R>) {
-        R::shelf_mut(self).triples.append(items);
+        R::shelf_mut(self).triples.add(items);
     }
 
     /// Adds doubly shared bits.
     pub fn add_dabits<R: StockedRing>(&mut self, items: DaBits<R>) {
-        R::shelf_mut(self).dabits.append(items);
+        R::shelf_mut(self).dabits.add(items);
     }
 
     /// Adds elements with shared bits.
     pub fn add_edabits<R: StockedRing>(&mut self, items: EdaBits<R>) {
-        R::shelf_mut(self).edabits.append(items);
+        R::shelf_mut(self).edabits.add(items);
     }
 
     /// Adds material for truncation by `frac_bits`.
     pub fn add_truncs<R: StockedRing>(&mut self, frac_bits: u32, items: Truncs<R>) {
         let shelf = R::shelf_mut(self);
-        let truncs = shelf.truncs.entry(frac_bits).or_insert_with(Items::nothing);
-        truncs.append(items);
+        shelf.truncs.entry(frac_bits).or_default().add(items);
     }
 
     /// Adds material for selections.
     pub fn add_muxes<R: StockedRing>(&mut self, items: Muxes<R>) {
-        R::shelf_mut(self).muxes.append(items);
+        R::shelf_mut(self).muxes.add(items);
     }
 
     /// Adds a matrix triple.
@@ -193,7 +192,7 @@ impl Stock {
     ///
     /// [`ProtocolError::OutOfCorrelations`] if fewer are left.
     pub fn take_bit_triples(&mut self, n_words: usize) -> Result<BitTriples, ProtocolError> {
-        take(&mut self.bit_triples, BIT_TRIPLES, n_words)
+        self.bit_triples.take(BIT_TRIPLES, n_words)
     }
 
     /// Takes words of bit pairs out.
@@ -202,7 +201,7 @@ impl Stock {
     ///
     /// [`ProtocolError::OutOfCorrelations`] if fewer are left.
     pub fn take_bit_pairs(&mut self, n_words: usize) -> Result<BitPairs, ProtocolError> {
-        take(&mut self.bit_pairs, BIT_PAIRS, n_words)
+        self.bit_pairs.take(BIT_PAIRS, n_words)
     }
 
     /// Takes triples out.
@@ -214,7 +213,7 @@ impl Stock {
         &mut self,
         n_items: usize,
     ) -> Result<Triples<R>, ProtocolError> {
-        take(&mut R::shelf_mut(self).triples, TRIPLES, n_items)
+        R::shelf_mut(self).triples.take(TRIPLES, n_items)
     }
 
     /// Takes doubly shared bits out.
@@ -226,7 +225,7 @@ impl Stock {
         &mut self,
         n_items: usize,
     ) -> Result<DaBits<R>, ProtocolError> {
-        take(&mut R::shelf_mut(self).dabits, DABITS, n_items)
+        R::shelf_mut(self).dabits.take(DABITS, n_items)
     }
 
     /// Takes elements with shared bits out.
@@ -238,7 +237,7 @@ impl Stock {
         &mut self,
         n_items: usize,
     ) -> Result<EdaBits<R>, ProtocolError> {
-        let mut taken = take(&mut R::shelf_mut(self).edabits, EDABITS, n_items)?;
+        let mut taken = R::shelf_mut(self).edabits.take(EDABITS, n_items)?;
         // Of no items there are as many planes as of any other number.
         taken
             .planes
@@ -257,9 +256,9 @@ impl Stock {
         n_items: usize,
     ) -> Result<Truncs<R>, ProtocolError> {
         let truncs = &mut R::shelf_mut(self).truncs;
-        let items = truncs.entry(frac_bits).or_insert_with(Items::nothing);
-        let taken = take(items, TRUNCS, n_items);
-        if items.n_items() == 0 {
+        let items = truncs.entry(frac_bits).or_default();
+        let taken = items.take(TRUNCS, n_items);
+        if items.n_items == 0 {
             truncs.remove(&frac_bits);
         }
         taken
@@ -274,7 +273,7 @@ impl Stock {
         &mut self,
         n_items: usize,
     ) -> Result<Muxes<R>, ProtocolError> {
-        take(&mut R::shelf_mut(self).muxes, MUXES, n_items)
+        R::shelf_mut(self).muxes.take(MUXES, n_items)
     }
 
     /// Takes the first matrix triple of this shape out.
@@ -318,8 +317,8 @@ impl Stock {
     /// What is left.
     pub fn left(&self) -> Needs {
         Needs {
-            bit_triples: self.bit_triples.n_words() as u64 * u64::from(u64::BITS),
-            bit_pairs: self.bit_pairs.n_words() as u64 * u64::from(u64::BITS),
+            bit_triples: self.bit_triples.n_items as u64 * u64::from(u64::BITS),
+            bit_pairs: self.bit_pairs.n_items as u64 * u64::from(u64::BITS),
             ring64: self.ring64.left(),
             ring128: self.ring128.left(),
             permutations: self.permutations.iter().map(|(need, _)| *need).collect(),
@@ -363,16 +362,6 @@ fn check_each<T: Ord + Copy>(
     Ok(())
 }
 
-fn take<T: Items>(items: &mut T, kind: &'static str, n_items: usize) -> Result<T, ProtocolError> {
-    let left = items.n_items();
-    let unit = T::UNIT;
-    check_count(kind, n_items as u64 * unit, left as u64 * unit)?;
-    if n_items == left {
-        return Ok(mem::replace(items, T::nothing()));
-    }
-    Ok(items.split_off(left - n_items))
-}
-
 fn take_first<K: PartialEq, V>(
     items: &mut Vec<(K, V)>,
     kind: &'static str,
@@ -387,122 +376,182 @@ fn take_first<K: PartialEq, V>(
     position.map(|at| items.remove(at).1).ok_or(out)
 }
 
-/// A batch of correlations of one kind, which can be cut in two and put together.
+/// All that is left of one kind, in the parts in which it was made. Taking whole parts copies nothing.
+struct Shelf<T> {
+    parts: Vec<T>,
+    n_items: usize,
+}
+
+impl<T> Default for Shelf<T> {
+    fn default() -> Self {
+        Self {
+            parts: Vec::new(),
+            n_items: 0,
+        }
+    }
+}
+
+impl<T: Items> Shelf<T> {
+    fn add(&mut self, part: T) {
+        self.n_items += part.n_items();
+        self.parts.push(part);
+    }
+
+    /// Takes the last items out, in their order: which ones they are does not depend on the parts.
+    fn take(&mut self, kind: &'static str, n_items: usize) -> Result<T, ProtocolError> {
+        let (needed, left) = (n_items as u64 * T::UNIT, self.n_items as u64 * T::UNIT);
+        check_count(kind, needed, left)?;
+        self.n_items -= n_items;
+        let mut taken = Vec::new();
+        let mut missing = n_items;
+        while missing > 0 {
+            let mut part = self.parts.pop().expect("the parts have as many items");
+            let n_items = part.n_items();
+            if n_items > missing {
+                taken.push(part.split_off(n_items - missing));
+                self.parts.push(part);
+                break;
+            }
+            missing -= n_items;
+            taken.push(part);
+        }
+        taken.reverse();
+        Ok(T::concatenate(taken))
+    }
+}
+
+/// A batch of correlations of one kind, or a column of it.
 trait Items: Sized {
     /// How many an item counts for in errors: packed bits are taken in words of 64.
     const UNIT: u64 = 1;
-    fn nothing() -> Self;
     fn n_items(&self) -> usize;
     fn split_off(&mut self, at: usize) -> Self;
-    fn append(&mut self, other: Self);
+    /// All parts in order. Vectors have their final size from the beginning: what grew would leave
+    /// copies behind.
+    fn concatenate(parts: Vec<Self>) -> Self;
 }
 
 impl<R: Ring> Items for Share<R> {
-    fn nothing() -> Self {
-        Self::zero(0)
-    }
     fn n_items(&self) -> usize {
         self.len()
     }
+
     fn split_off(&mut self, at: usize) -> Self {
         Self::split_off(self, at)
     }
-    fn append(&mut self, other: Self) {
-        Self::append(self, other);
+
+    fn concatenate(mut parts: Vec<Self>) -> Self {
+        if parts.len() == 1 {
+            return parts.remove(0);
+        }
+        let mut all = Vec::with_capacity(parts.iter().map(Self::len).sum());
+        for part in parts {
+            all.extend_from_slice(part.as_slice());
+        }
+        Self::new(all)
     }
 }
 
 impl Items for BitShare {
-    fn nothing() -> Self {
-        Self::zero(0)
-    }
     fn n_items(&self) -> usize {
         self.n_bits()
     }
+
     fn split_off(&mut self, at: usize) -> Self {
         Self::split_off(self, at)
     }
-    fn append(&mut self, other: Self) {
-        Self::append(self, other);
+
+    fn concatenate(mut parts: Vec<Self>) -> Self {
+        if parts.len() == 1 {
+            return parts.remove(0);
+        }
+        let n_bits = parts.iter().map(Self::n_bits).sum();
+        let mut words = vec![0; bits::words_for(n_bits)];
+        let mut at = 0;
+        for part in parts {
+            bits::or_at(&mut words, at, part.as_words());
+            at += part.n_bits();
+        }
+        Self::from_words(n_bits, words)
     }
 }
 
 /// Packed words.
 impl Items for Vec<u64> {
-    const UNIT: u64 = 64;
-    fn nothing() -> Self {
-        Self::new()
-    }
     fn n_items(&self) -> usize {
         self.len()
     }
+
     fn split_off(&mut self, at: usize) -> Self {
         Self::split_off(self, at)
     }
-    fn append(&mut self, mut other: Self) {
-        if self.is_empty() {
-            *self = other;
-            return;
+
+    fn concatenate(mut parts: Vec<Self>) -> Self {
+        if parts.len() == 1 {
+            return parts.remove(0);
         }
-        let mut grown = Self::with_capacity(self.len() + other.len());
-        grown.extend_from_slice(self);
-        grown.extend_from_slice(&other);
-        self.zeroize();
-        other.zeroize();
-        *self = grown;
+        let mut all = Self::with_capacity(parts.iter().map(Self::len).sum());
+        for mut part in parts {
+            all.extend_from_slice(&part);
+            part.zeroize();
+        }
+        all
     }
 }
 
-/// The planes of elements with shared bits.
+/// The planes of elements with shared bits. All parts have the same number of planes.
 impl Items for Vec<BitShare> {
-    fn nothing() -> Self {
-        Self::new()
-    }
     fn n_items(&self) -> usize {
         self.first().map_or(0, BitShare::n_bits)
     }
+
     fn split_off(&mut self, at: usize) -> Self {
         self.iter_mut().map(|plane| plane.split_off(at)).collect()
     }
-    fn append(&mut self, other: Self) {
-        if self.is_empty() {
-            *self = other;
-            return;
-        }
-        for (plane, other) in self.iter_mut().zip(other) {
-            plane.append(other);
-        }
+
+    fn concatenate(parts: Vec<Self>) -> Self {
+        let n_planes = parts.first().map_or(0, Self::len);
+        let mut parts: Vec<_> = parts.into_iter().map(Self::into_iter).collect();
+        let plane = |_| Items::concatenate(parts.iter_mut().filter_map(Iterator::next).collect());
+        (0..n_planes).map(plane).collect()
     }
 }
+
 macro_rules! columns {
     ($($name:ty [$($generic:tt)*] $unit:literal: $first:ident $(, $column:ident)*;)+) => {$(
         impl $($generic)* Items for $name {
             const UNIT: u64 = $unit;
-            fn nothing() -> Self {
-                Self { $first: Items::nothing() $(, $column: Items::nothing())* }
-            }
+
             fn n_items(&self) -> usize {
-                self.$first.n_items()
+                let n_items = self.$first.n_items();
+                assert!(true $(&& self.$column.n_items() == n_items)*, "vectors of unequal length");
+                n_items
             }
+
             fn split_off(&mut self, at: usize) -> Self {
                 Self {
                     $first: Items::split_off(&mut self.$first, at),
                     $($column: Items::split_off(&mut self.$column, at),)*
                 }
             }
-            fn append(&mut self, mut other: Self) {
-                assert!(
-                    true $(&& other.$column.n_items() == other.$first.n_items())*,
-                    "vectors of unequal length"
-                );
-                Items::append(&mut self.$first, mem::replace(&mut other.$first, Items::nothing()));
-                $(Items::append(
-                    &mut self.$column,
-                    mem::replace(&mut other.$column, Items::nothing()),
-                );)*
+
+            fn concatenate(mut parts: Vec<Self>) -> Self {
+                if parts.len() == 1 {
+                    return parts.remove(0);
+                }
+                Self {
+                    $first: column(&mut parts, |part| &mut part.$first),
+                    $($column: column(&mut parts, |part| &mut part.$column),)*
+                }
             }
         }
     )+};
+}
+
+/// One column of all parts.
+fn column<T, C: Items>(parts: &mut [T], of: impl Fn(&mut T) -> &mut C) -> C {
+    let take = |part| mem::replace(of(part), C::concatenate(Vec::new()));
+    C::concatenate(parts.iter_mut().map(take).collect())
 }
 
 columns! {

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 /// Runs both to the end, or until one fails; then the other is dropped where it stands.
-pub(super) async fn try_both<A, B, E>(
+pub(crate) async fn try_both<A, B, E>(
     left: impl Future<Output = Result<A, E>>,
     right: impl Future<Output = Result<B, E>>,
 ) -> Result<(A, B), E> {

@@ -1,15 +1,19 @@
 //! Correlations hold their equation, are used once, and come from the source that was named.
 
+use crate::cost::assert_cost;
 use crate::ideal;
 use crate::world::{World, all_ok};
 use engine::bits;
-use protocols::correlate::{self, BitTriples, Needs, Source, Stock, dealer};
+use protocols::correlate::{
+    self, BitTriples, MatrixShape, Needs, PermutationNeed, RingNeeds, Source, Stock, dealer,
+};
 use protocols::error::ProtocolError;
 use protocols::party::Seat;
 
 /// Words in a full chunk of a dealer's corrections.
 const CHUNK_WORDS: u64 = 1 << 16;
 
+/// Every seat's stock from a dealer, whose cost is held to the declared one.
 fn dealt(n_computing: usize, needs: &Needs, seed: u64) -> Vec<Option<Stock>> {
     let ended = World::with_dealer(n_computing, true, seed).run(async |session| {
         let seat = Seat::from_index(n_computing);
@@ -20,7 +24,23 @@ fn dealt(n_computing: usize, needs: &Needs, seed: u64) -> Vec<Option<Stock>> {
             .await
             .map(Some)
     });
+    let source = Source::Dealer {
+        seat: Seat::from_index(n_computing),
+    };
+    assert_cost(
+        &ended,
+        &correlate::cost(&source, n_computing, needs),
+        "dealing",
+    );
     all_ok(ended)
+}
+
+/// The stocks of the computing seats.
+fn dealt_stocks(n_computing: usize, needs: &Needs, seed: u64) -> Vec<Stock> {
+    dealt(n_computing, needs, seed)
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// The triples of all seats, added up: (a, b, c).
@@ -227,4 +247,103 @@ fn a_stock_is_taken_in_parts() {
         assert_eq!(whole.bits.as_words(), joined.bits.as_words());
         assert_eq!(whole.arith.as_slice(), joined.arith.as_slice());
     }
+}
+
+/// Shapes around a dealer's blocks of 1024 items, and words of 64.
+#[test]
+fn dealt_correlations_hold_their_equations() {
+    for n_computing in [2, 3, 5] {
+        for n in [1, 2, 3, 63, 64, 65, 127, 1023, 2049, 5000] {
+            let owner = Seat::from_index(n as usize % n_computing);
+            let needs = ideal::every_kind(n, owner);
+            ideal::check(&needs, dealt_stocks(n_computing, &needs, n));
+        }
+    }
+}
+
+/// Shapes around a dealer's chunks of 512 KiB, and around a batch of eight of them.
+#[test]
+fn dealt_correlations_of_many_chunks_hold_their_equations() {
+    let chunk = 1 << 16;
+    for n in [2 * chunk - 1, 2 * chunk, 2 * chunk + 1, 8 * chunk + 129] {
+        let triples = RingNeeds {
+            triples: n,
+            ..RingNeeds::default()
+        };
+        let needs = Needs::of_ring::<u64>(triples);
+        ideal::check(&needs, dealt_stocks(2, &needs, n));
+    }
+    let matrices = vec![
+        MatrixShape {
+            m: 3,
+            k: 2,
+            n: 1 << 16,
+        },
+        MatrixShape { m: 0, k: 2, n: 3 },
+        MatrixShape { m: 2, k: 0, n: 3 },
+    ];
+    let mut needs = Needs::of_ring::<u64>(RingNeeds {
+        edabits: 2 * chunk + 1,
+        truncs: [(16, 65_537)].into(),
+        matrices,
+        ..RingNeeds::default()
+    });
+    needs.permutations.push(PermutationNeed {
+        n_rows: (1 << 15) + 1,
+        n_words: 1,
+        n_ring64: 1,
+        n_ring128: 1,
+        owner: Seat(1),
+    });
+    ideal::check(&needs, dealt_stocks(2, &needs, 7));
+    ideal::check(&needs, dealt_stocks(3, &needs, 8));
+}
+
+/// Bytes of corrections for each item, as the dealer's documentation says.
+#[test]
+fn a_dealer_sends_no_more_than_it_declares() {
+    let n = 1 << 20;
+    let bytes = |needs: Needs| {
+        let source = Source::Dealer { seat: Seat(2) };
+        let cost = correlate::cost(&source, 2, &needs);
+        assert_eq!(cost.rounds, 1);
+        cost.bytes_sent(Seat(2))
+    };
+    let of_ring = |change: fn(&mut RingNeeds, u64)| {
+        let mut needs = Needs::default();
+        change(&mut needs.ring64, n);
+        needs
+    };
+    assert_eq!(bytes(of_ring(|ring, n| ring.triples = n)), 8 * n);
+    assert_eq!(bytes(of_ring(|ring, n| ring.dabits = n)), 8 * n);
+    assert_eq!(bytes(of_ring(|ring, n| ring.edabits = n)), 8 * n);
+    assert_eq!(bytes(of_ring(|ring, n| ring.muxes = n)), 16 * n);
+    assert_eq!(
+        bytes(of_ring(|ring, n| ring.truncs = [(16, n)].into())),
+        16 * n
+    );
+    let product = of_ring(|ring, _| {
+        let (m, k, n) = (300, 70, 500);
+        ring.matrices = vec![MatrixShape { m, k, n }];
+    });
+    assert_eq!(bytes(product), 8 * 300 * 500);
+    assert_eq!(bytes(Needs::of_bit_triple_words(1 << 14)), n / 8);
+    assert_eq!(bytes(Needs::of_bit_pair_words(1 << 14)), n / 4);
+    let triples = RingNeeds {
+        triples: n,
+        ..RingNeeds::default()
+    };
+    assert_eq!(bytes(Needs::of_ring::<u128>(triples)), 16 * n);
+    let permutations = vec![PermutationNeed {
+        n_rows: n as usize,
+        n_words: 2,
+        n_ring64: 1,
+        n_ring128: 1,
+        owner: Seat(0),
+    }];
+    let rows = Needs {
+        permutations,
+        ..Needs::default()
+    };
+    assert_eq!(bytes(rows), n * 40);
 }

@@ -25,7 +25,7 @@ fn sizes() -> impl Iterator<Item = usize> {
         .chain(CHUNK_ITEMS - 1..=CHUNK_ITEMS + 1)
 }
 
-fn assert_cost<T>(ended: &[Ended<T>], declared: &Cost, what: &str) {
+pub(crate) fn assert_cost<T>(ended: &[Ended<T>], declared: &Cost, what: &str) {
     for (seat, ended) in Seat::first(ended.len()).zip(ended) {
         let at = seat.index();
         assert!(ended.outcome.is_ok(), "{what}, {seat}");

@@ -192,10 +192,8 @@ impl Ideal {
 
     /// The owner has no part of A: it is split among the others, and π(A) among all.
     fn permutation(&mut self, need: PermutationNeed) {
-        let mut sources: Vec<u32> = (0..need.n_rows as u32).collect();
-        for i in (1..sources.len()).rev() {
-            sources.swap(i, self.prg.next_bounded(i as u64 + 1) as usize);
-        }
+        let order = SecretPermutation::random(need.n_rows, &mut self.prg);
+        let sources = order.sources().to_vec();
         let move_rows = |rows: &[u64]| SecretPermutation::new(sources.clone()).apply(rows);
         let n_computing = self.n_computing;
         let tables = |n: usize| (0..n).map(|_| RowShares::default()).collect::<Vec<_>>();
@@ -545,7 +543,8 @@ pub(crate) fn every_kind(n: u64, owner: protocols::party::Seat) -> Needs {
         ring.dabits = n;
         ring.edabits = n / 2;
         ring.muxes = n;
-        ring.truncs = [(1, n), (16, n / 3)].into();
+        let truncs = [(1, n), (16, n / 3)].into_iter();
+        ring.truncs = truncs.filter(|(_, n)| *n > 0).collect();
         ring.matrices = shapes.map(|(m, k, n)| MatrixShape { m, k, n }).to_vec();
     }
     let permutation = |n_rows, n_words, n_ring64, n_ring128| PermutationNeed {
