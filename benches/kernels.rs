@@ -14,6 +14,7 @@ use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterio
 use engine::block::Block;
 use engine::fixed::FixedPoint;
 use engine::hash::CrHash;
+use engine::matrix::{self, View};
 use engine::ot::Direction;
 use engine::ot::extend::{Choices, Receiver, ReceiverSetup, Sender, SenderSetup};
 use engine::prg::{Prg, Seed};
@@ -209,6 +210,45 @@ fn extension(criterion: &mut Criterion) {
     }
 }
 
+/// A square product on all cores, after the machine's own limit: the same multiplications and additions on all
+/// cores with everything in registers. Throughput counts multiply-adds.
+fn matrices<R: Ring>(criterion: &mut Criterion, ring: &str, sides: [usize; 3]) {
+    let mut group = group(criterion, "matrix");
+    let n_threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let (n_products, _) = matrix::register_only::<R>(CEILING_STEPS);
+    group.throughput(Throughput::Elements(n_products * n_threads as u64));
+    group.bench_function(format!("ceiling/{ring}"), |bench| {
+        bench.iter(|| {
+            std::thread::scope(|scope| {
+                for _ in 0..n_threads {
+                    scope.spawn(|| black_box(matrix::register_only::<R>(black_box(CEILING_STEPS))));
+                }
+            });
+        });
+    });
+    for side in sides {
+        let (a, b) = (random::<R>(side * side, 6), random::<R>(side * side, 7));
+        let (a, b) = (View::new(&a, side, side), View::new(&b, side, side));
+        let mut c = vec![R::ZERO; side * side];
+        group.throughput(Throughput::Elements((side * side * side) as u64));
+        group.bench_function(format!("multiply/{ring}/{side}"), |bench| {
+            bench.iter(|| matrix::mul_acc(black_box(&mut c), a, b));
+        });
+    }
+}
+
+/// Long enough that starting threads does not count.
+const CEILING_STEPS: u64 = 3_000_000;
+
+fn random<R: Ring>(n_items: usize, stream: u64) -> Vec<R> {
+    vector(n_items * R::BYTES, stream)
+}
+
+fn products(criterion: &mut Criterion) {
+    matrices::<u64>(criterion, "u64", [128, 1024, 2048]);
+    matrices::<u128>(criterion, "u128", [128, 512, 1024]);
+}
+
 criterion_group!(
     kernels,
     memory,
@@ -219,6 +259,7 @@ criterion_group!(
     fixed_point,
     transposition,
     base_transfer,
-    extension
+    extension,
+    products
 );
 criterion_main!(kernels);

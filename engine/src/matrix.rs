@@ -71,15 +71,6 @@ impl<'a, R: Ring> View<'a, R> {
     pub fn n_cols(self) -> usize {
         self.n_cols
     }
-
-    /// Distance of neighbours in a column, and of neighbours in a row.
-    fn steps(self) -> (usize, usize) {
-        if self.is_transposed {
-            (1, self.n_rows)
-        } else {
-            (self.n_cols, 1)
-        }
-    }
 }
 
 /// `c += a·b`, where `c` is row-major with as many rows as `a` and as many columns as `b`.

@@ -61,8 +61,10 @@ fn tile(a: &[[u64; ROWS]], b: &[[u64; COLS]], sums: &mut [[u64; COLS]]) {
         }
     }
     for (i, sums) in sums.iter_mut().enumerate() {
-        let product = _mm256_add_epi64(low[i], _mm256_slli_epi64::<32>(high[i]));
-        store(sums, _mm256_add_epi64(load(sums), product));
+        store(
+            sums,
+            _mm256_add_epi64(low[i], _mm256_slli_epi64::<32>(high[i])),
+        );
     }
 }
 

@@ -1,6 +1,8 @@
 //! Kernels for AVX-512.
 //!
-//! Over Z_2^64 the processor's own product of 64-bit lanes (AVX-512 DQ). Over Z_2^128 the products of 52
+//! Over Z_2^64 the processor's own product of 64-bit lanes (AVX-512 DQ). On Zen 4 it is three and a half times as
+//! fast as three products of 32 bits, and as fast again against four of 52 bits; on Intel, where it is three
+//! micro-operations, a multiply-add takes four of them either way. Over Z_2^128 the products of 52
 //! bits of AVX-512 IFMA: with a = a₀ + 2^52·a₁ + 2^104·a₂ and b likewise,
 //!
 //! a·b = lo(a₀b₀) + 2^52·(hi(a₀b₀) + lo(a₀b₁) + lo(a₁b₀))
@@ -78,7 +80,7 @@ fn tile_64(a: &[[u64; ROWS_64]], b: &[[u64; COLS_64]], sums: &mut [[u64; COLS_64
     }
     for (acc, sums) in acc.iter().zip(sums) {
         for (acc, sums) in acc.iter().zip(sums.as_chunks_mut().0) {
-            store(sums, _mm512_add_epi64(load(sums), *acc));
+            store(sums, *acc);
         }
     }
 }
@@ -202,9 +204,11 @@ fn join(sums: &mut [u128; LANES], acc: &[__m512i; LIMBS]) {
         store(words, *acc);
     }
     for (lane, sum) in sums.iter_mut().enumerate() {
+        let mut total = 0u128;
         for (limb, words) in words.iter().enumerate() {
-            *sum = sum.wrapping_add(u128::from(words[lane]) << (LIMB_BITS * limb));
+            total = total.wrapping_add(u128::from(words[lane]) << (LIMB_BITS * limb));
         }
+        *sum = total;
     }
 }
 

@@ -29,7 +29,7 @@ impl Kernel<u64> for Portable {
         for (a, b) in a.iter().zip(b) {
             add_outer(&mut acc, a, b);
         }
-        add_all(sums, &acc);
+        sums.copy_from_slice(acc.as_flattened());
     }
 }
 
@@ -53,7 +53,7 @@ impl Kernel<u128> for Portable {
             let b: [u128; COLS] = std::array::from_fn(|j| join(b[j], b[COLS + j]));
             add_outer(&mut acc, &a, &b);
         }
-        add_all(sums, &acc);
+        sums.copy_from_slice(acc.as_flattened());
     }
 }
 
@@ -68,12 +68,6 @@ fn add_outer<R: Ring>(acc: &mut [[R; COLS]; ROWS], a: &[R; ROWS], b: &[R; COLS])
         for (acc, b) in acc.iter_mut().zip(b) {
             *acc = acc.wrapping_add(a.wrapping_mul(*b));
         }
-    }
-}
-
-fn add_all<R: Ring>(sums: &mut [R], acc: &[[R; COLS]; ROWS]) {
-    for (sum, acc) in sums.iter_mut().zip(acc.as_flattened()) {
-        *sum = sum.wrapping_add(*acc);
     }
 }
 
