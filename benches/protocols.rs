@@ -224,7 +224,7 @@ async fn release_at(
         Some(seat) => correlate::preprocess(&mut session, &Source::Dealer { seat }, &needs).await?,
         None => Stock::empty(),
     };
-    let disclosure = Disclosure::approved(shape.receivers.clone(), false);
+    let disclosure = Disclosure::approved(shape.terms());
     aggregate::release(&mut session, input, &shape, stock, disclosure).await
 }
 

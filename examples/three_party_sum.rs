@@ -7,7 +7,7 @@ use engine::prg::Seed;
 use engine::share::Share;
 use protocols::arith;
 use protocols::compute::Compute;
-use protocols::disclose::{Disclosure, Values, reveal};
+use protocols::disclose::{Disclosure, Terms, Values, reveal};
 use protocols::error::ProtocolError;
 use protocols::net::memory;
 use protocols::party::Seat;
@@ -43,7 +43,7 @@ async fn party(mut session: Session, number: u64) -> Result<Option<u64>, Protoco
         narrow: total,
         wide: Share::zero(0),
     };
-    let disclosure = Disclosure::approved(vec![Seat(0)], false);
+    let disclosure = Disclosure::approved(Terms::of_values(1, 0, &[Seat(0)]));
     let revealed = reveal(&mut session, values, &[Seat(0)], disclosure).await?;
     Ok(revealed.map(|revealed| revealed.narrow[0]))
 }

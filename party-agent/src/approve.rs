@@ -21,6 +21,7 @@ use coordinator::contract::{
     Acceptance, Contract, Digest, JobId, Nonce, PartyName, SignError, Signed,
 };
 use coordinator::tls::{Fingerprint, Identity, Pins};
+use protocols::aggregate::ReleaseShape;
 use protocols::disclose::Disclosure;
 use protocols::party::{PartyId, Seat};
 
@@ -349,9 +350,13 @@ impl Vetted {
             let seat = parties.iter().position(|p| p.name.as_str() == r.as_str())?;
             Some(Seat::from_index(seat))
         });
-        let opens_counts = self.plan.shape.rule == ReleaseRule::OpenCounts;
+        // The receivers are those of the contract's seats, so that a plan which counts seats differently opens nothing.
+        let approved = ReleaseShape {
+            receivers: receivers.collect(),
+            ..self.plan.release_shape()
+        };
         // The one place where a disclosure is issued: after policy, people and everybody's signature.
-        let disclosure = Disclosure::approved(receivers.collect(), opens_counts);
+        let disclosure = Disclosure::approved(approved.terms());
         let binding = Binding {
             job_id: self.contract.job_id,
             contract: self.digest,

@@ -16,7 +16,7 @@ use crate::boolean;
 use crate::compare;
 use crate::correlate::{self, Needs, Source, Stock};
 use crate::cost::Cost;
-use crate::disclose::{self, Disclosure, Values, reveal};
+use crate::disclose::{self, Disclosure, Terms, Values, reveal};
 use crate::error::ProtocolError;
 use crate::party::Seat;
 use crate::security::{Adversary, Collusion, Learns, Security};
@@ -34,7 +34,7 @@ use shape::lanes_for;
 ///
 /// # Seats     symmetric among the computing seats, any number ≥ 2; a dealer takes no part
 /// # Inputs    `input`: this holder's totals; `shape`: the same at all seats; `stock`: at least
-///   [`needs`]; `disclosure`: covers the shape's receivers, and counts if they are opened
+///   [`needs`]; `disclosure`: for the shape's [`terms`](ReleaseShape::terms)
 /// # Output    at receivers the released cells, elsewhere `None`
 /// # Cost      [`cost`]: 2 rounds without checks; with [`CellRule::Compare`] the rounds of
 ///   [`compare::levels`], ⌈log2 checks⌉ to combine them, 1 to open the bits and 2 to
@@ -68,7 +68,7 @@ async fn try_release(
 ) -> Result<Option<Released>, ProtocolError> {
     shape.check(session.n_computing())?;
     shape.check_input(&input)?;
-    disclosure.check(&shape.receivers, session)?;
+    disclosure.check(&shape.terms(), session)?;
     stock.check(&needs(shape, session.n_computing()))?;
     let ok = match shape.mode {
         CellRule::None => vec![true; shape.cells],
@@ -77,6 +77,9 @@ async fn try_release(
     };
     let values = released_cells(&input, &ok);
     drop(input);
+    let (n_narrow, n_wide) = (shape.cells * shape.narrow, shape.cells * shape.wide);
+    let terms = Terms::of_values(n_narrow, n_wide, &shape.receivers);
+    let disclosure = disclosure.part(terms);
     let revealed = reveal(session, values, &shape.receivers, disclosure).await?;
     Ok(revealed.map(|values| Released::from_revealed(shape, ok, &values)))
 }
@@ -133,8 +136,9 @@ async fn open_counts(
     shape: &ReleaseShape,
     disclosure: &Disclosure,
 ) -> Result<Vec<bool>, ProtocolError> {
-    let disclosure = disclosure.for_counts(session)?;
-    let receivers = disclosure.receivers().to_vec();
+    let receivers: Vec<Seat> = session.computing_seats().collect();
+    let terms = Terms::of_values(shape.checks.len() * shape.cells, 0, &receivers);
+    let disclosure = disclosure.part(terms);
     let values = Values {
         narrow: checked_counts(input, shape, shape.cells),
         wide: Share::zero(0),

@@ -40,9 +40,9 @@ pub async fn input<R: Ring>(
 ) -> Result<Share<R>, ProtocolError> {
     let is_owner = session.seat() == owner;
     if is_owner != values.is_some() || values.as_ref().is_some_and(|v| v.len() != n_items) {
-        return Err(ProtocolError::InvalidInput {
+        return session.ended_by(Err(ProtocolError::InvalidInput {
             what: "the owner of an input gives n values",
-        });
+        }));
     }
     let others = if is_owner {
         session.peers()

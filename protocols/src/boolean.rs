@@ -102,7 +102,7 @@ pub async fn and(
         assert_eq!(x.n_bits(), y.n_bits(), "bit vectors of unequal length");
     }
     let n_words: usize = pairs.iter().map(|(x, _)| x.as_words().len()).sum();
-    let triples = stock.take_bit_triples(n_words)?;
+    let triples = session.ended_by(stock.take_bit_triples(n_words))?;
     let (a, b, c) = triples.as_words();
 
     let mut differences = Vec::with_capacity(2 * n_words);

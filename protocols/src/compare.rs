@@ -49,9 +49,9 @@ pub async fn at_least(
     stock: &mut Stock,
 ) -> Result<BitShare, ProtocolError> {
     if bound_bits > MAX_BOUND_BITS {
-        return Err(ProtocolError::InvalidInput {
+        return session.ended_by(Err(ProtocolError::InvalidInput {
             what: "a count is bounded by 2^63",
-        });
+        }));
     }
     let differences = subtract(session, counts, thresholds, bound_bits);
     let mine = to_planes(differences.as_slice(), bound_bits as usize + 1);

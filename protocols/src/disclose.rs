@@ -2,57 +2,91 @@
 //!
 //! [`reveal`] is the only function that turns a share into a value for somebody. It takes a
 //! [`Disclosure`], which the agent issues in its `approve` step and nowhere else: a holder that has
-//! not approved a receiver has no `Disclosure` that names it, and its share stays where it is.
+//! not approved a release, down to the last number and receiver, has no `Disclosure` for it, and
+//! its share stays where it is.
 
 use crate::arith::release;
 use crate::cost::Cost;
 use crate::error::ProtocolError;
 use crate::party::Seat;
 use crate::session::Session;
+use engine::hash;
 use engine::share::Share;
 
-/// What a holder lets out of one computation. Used up by one [`reveal`].
-pub struct Disclosure {
+/// The public description of one release: all that is fixed before it runs. It is what a holder
+/// approves, and what a protocol is about to do, so that the two can be compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    digest: [u8; 32],
     receivers: Vec<Seat>,
-    opens_counts: bool,
+}
+
+impl Terms {
+    /// The terms of a protocol. `context` names the protocol, `fields` are its public shape in an
+    /// order that the protocol fixes: whatever changes what is learnt has to be among them.
+    pub fn new(context: &'static str, fields: &[&[u8]], receivers: &[Seat]) -> Self {
+        let seats: Vec<u8> = receivers.iter().map(|r| r.0).collect();
+        let mut all = vec![&seats[..]];
+        all.extend(fields);
+        Self {
+            digest: hash::digest(context, &all),
+            receivers: receivers.to_vec(),
+        }
+    }
+
+    /// The terms of one [`reveal`] of so many values of each ring.
+    pub fn of_values(n_narrow: usize, n_wide: usize, receivers: &[Seat]) -> Self {
+        let sizes = [n_narrow, n_wide].map(|n| (n as u64).to_le_bytes());
+        Self::new(
+            "entente/v1/terms/values",
+            &[&sizes[0], &sizes[1]],
+            receivers,
+        )
+    }
+
+    /// The seats that learn the result.
+    pub fn receivers(&self) -> &[Seat] {
+        &self.receivers
+    }
+}
+
+/// What a holder lets out of one computation. Used up by one release.
+pub struct Disclosure {
+    terms: Terms,
 }
 
 impl Disclosure {
     /// Issues a disclosure. Only the agent's `approve` step calls this, with what the holder's
     /// policy or people agreed to.
-    ///
-    /// `receivers` may learn the result. With `opens_counts` every computing seat may learn the
-    /// size of every group, small ones included.
-    pub fn approved(receivers: Vec<Seat>, opens_counts: bool) -> Self {
-        Self {
-            receivers,
-            opens_counts,
-        }
+    pub fn approved(terms: Terms) -> Self {
+        Self { terms }
     }
 
     /// The seats that may learn the result.
     pub fn receivers(&self) -> &[Seat] {
-        &self.receivers
+        self.terms.receivers()
     }
 
-    /// The part of this disclosure that opens group counts to all computing seats.
-    pub(crate) fn for_counts(&self, session: &Session) -> Result<Self, ProtocolError> {
-        if !self.opens_counts {
-            return Err(ProtocolError::NotApproved {
-                what: "opening group counts",
-            });
-        }
-        Ok(Self::approved(session.computing_seats().collect(), false))
+    /// One reveal within a release whose terms were checked, and which says that there is this one.
+    pub(crate) fn part(&self, terms: Terms) -> Self {
+        Self { terms }
     }
 
-    /// Checks that these receivers are covered, and can be receivers of this session.
-    pub(crate) fn check(&self, receivers: &[Seat], session: &Session) -> Result<(), ProtocolError> {
-        if receivers.iter().any(|r| !self.receivers.contains(r)) {
-            return Err(ProtocolError::NotApproved {
-                what: "a receiver of the result",
-            });
+    /// Checks that exactly this was approved, and that its receivers can be receivers of this
+    /// session.
+    pub(crate) fn check(&self, terms: &Terms, session: &Session) -> Result<(), ProtocolError> {
+        let not_approved = |what| Err(ProtocolError::NotApproved { what });
+        if self.terms.receivers != terms.receivers {
+            return not_approved("the receivers of the result");
         }
-        if receivers.iter().any(|r| r.index() >= session.n_computing()) {
+        if self.terms != *terms {
+            return not_approved("a release of this shape");
+        }
+        if terms
+            .receivers
+            .iter()
+            .any(|r| r.index() >= session.n_computing())
+        {
             return Err(ProtocolError::InvalidInput {
                 what: "a receiver is a computing seat",
             });
@@ -87,7 +121,8 @@ pub struct Revealed {
 /// anything is revealed, and receivers never end with different results.
 ///
 /// # Seats     symmetric, any number ≥ 2; the result is `Some` at receivers and `None` elsewhere
-/// # Inputs    `values`: shares; `receivers`: the same list at all seats; `disclosure` covers them
+/// # Inputs    `values`: shares; `receivers`: the same list at all seats; `disclosure`: for these
+///   receivers and so many values
 /// # Output    the values, at receivers
 /// # Cost      2 rounds; [`cost`]
 /// # Security  semi-honest, all but one seat may be corrupt; an opening that does not match its
@@ -101,7 +136,8 @@ pub async fn reveal(
     receivers: &[Seat],
     disclosure: Disclosure,
 ) -> Result<Option<Revealed>, ProtocolError> {
-    let outcome = match disclosure.check(receivers, session) {
+    let terms = Terms::of_values(values.narrow.len(), values.wide.len(), receivers);
+    let outcome = match disclosure.check(&terms, session) {
         Ok(()) => release::commit_then_open(session, values, receivers).await,
         Err(refused) => Err(refused),
     };

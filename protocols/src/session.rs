@@ -11,7 +11,7 @@
 //!   in number and length, on public sizes alone.
 //! * Every operation that sends and receives does both at once, so bounded links cannot deadlock.
 //! * The first error ends the session for good: its links close, so that every peer finds out. An
-//!   operation whose future is dropped before its end counts as an error.
+//!   operation or a sub-protocol whose future is dropped before its end counts as an error.
 //! * The dealer, if there is one, is the last seat. Operations over "all" seats run over the
 //!   computing seats, which are all the others.
 
@@ -104,9 +104,6 @@ pub struct Session {
     occurrences: BTreeMap<(Option<(Seat, Seat)>, &'static str), u64>,
     /// Running digest of everything that was opened to all seats.
     view: [u8; 32],
-    /// True while a transfer runs. A transfer whose future is dropped leaves it set, and links in
-    /// an unknown state: nothing can follow.
-    in_transfer: bool,
 }
 
 struct Link {
@@ -181,7 +178,6 @@ impl Session {
             children: BTreeMap::new(),
             occurrences: BTreeMap::new(),
             view,
-            in_transfer: false,
         }
     }
 
@@ -257,6 +253,14 @@ impl Session {
             self.end();
         }
         outcome
+    }
+
+    /// Marks the begin of something that must not be left half done.
+    fn begin(&mut self) -> Operation<'_> {
+        Operation {
+            session: self,
+            is_done: false,
+        }
     }
 
     /// Sends one message to one seat. Peers: that seat calls [`Session::recv`].
@@ -474,7 +478,9 @@ impl Session {
         protocol: impl AsyncFnOnce(&mut Self) -> Result<T, ProtocolError>,
     ) -> Result<T, ProtocolError> {
         let mut child = self.child(label);
+        let operation = self.begin();
         let outcome = protocol(&mut child).await;
+        operation.done();
         self.absorb(&[&child]);
         self.ended_by(outcome)
     }
@@ -498,7 +504,9 @@ impl Session {
     ) -> Result<(A, B), ProtocolError> {
         let mut left_child = self.child(left.0);
         let mut right_child = self.child(right.0);
+        let operation = self.begin();
         let outcome = try_both(left.1(&mut left_child), right.1(&mut right_child)).await;
+        operation.done();
         self.absorb(&[&left_child, &right_child]);
         self.ended_by(outcome)
     }
@@ -546,6 +554,27 @@ impl Session {
         let (outlet, inlet) = halves.map_err(|e| ProtocolError::from_link(peer, e))?;
         self.links.insert(peer, Link { outlet, inlet });
         Ok(())
+    }
+}
+
+/// A transfer or a sub-protocol that is under way. If its future is dropped before it is done,
+/// nobody knows what was sent and what was not: the session ends at once, and its peers find out.
+struct Operation<'a> {
+    session: &'a mut Session,
+    is_done: bool,
+}
+
+impl Operation<'_> {
+    fn done(mut self) {
+        self.is_done = true;
+    }
+}
+
+impl Drop for Operation<'_> {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.session.end();
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What all seats know of a release beforehand, and what goes in and comes out.
 
 use crate::compare::MAX_BOUND_BITS;
-use crate::disclose::Revealed;
+use crate::disclose::{Revealed, Terms};
 use crate::error::ProtocolError;
 use crate::party::Seat;
 use engine::bits;
@@ -67,6 +67,21 @@ pub struct Released {
 }
 
 impl ReleaseShape {
+    /// What a holder approves with this shape: every size, check and receiver, and the rule.
+    pub fn terms(&self) -> Terms {
+        let sizes = [self.cells, self.narrow, self.wide].map(|n| (n as u64).to_le_bytes());
+        let check = |c: &Check| [c.column as u64, c.at_least, u64::from(c.bound_bits)];
+        let checks = self.checks.iter().flat_map(check);
+        let checks: Vec<u8> = checks.flat_map(u64::to_le_bytes).collect();
+        let rule: u8 = match self.mode {
+            CellRule::None => 0,
+            CellRule::Compare => 1,
+            CellRule::OpenCounts => 2,
+        };
+        let fields = [sizes.as_flattened(), &checks, &[rule]];
+        Terms::new("entente/v1/terms/release", &fields, &self.receivers)
+    }
+
     /// Checks that the parts of the shape fit together.
     ///
     /// # Errors

@@ -165,9 +165,9 @@ macro_rules! for_each_section {
 pub async fn serve(session: &mut Session, needs: &Needs) -> Result<(), ProtocolError> {
     let me = session.seat();
     if session.dealer() != Some(me) {
-        return Err(ProtocolError::InvalidInput {
+        return session.ended_by(Err(ProtocolError::InvalidInput {
             what: "only the dealer's seat deals",
-        });
+        }));
     }
     let n_computing = session.n_computing();
     sections::check(needs, n_computing)?;

@@ -35,12 +35,9 @@ pub(super) type Take<'a> =
 impl Session {
     /// Sends and receives at the same time. An error ends the session.
     pub(super) async fn transfer(&mut self, transfer: Transfer<'_>) -> Result<(), ProtocolError> {
-        if self.in_transfer {
-            self.end();
-        }
-        self.in_transfer = true;
-        let outcome = self.try_transfer(transfer).await;
-        self.in_transfer = false;
+        let operation = self.begin();
+        let outcome = operation.session.try_transfer(transfer).await;
+        operation.done();
         self.ended_by(outcome)
     }
 

@@ -7,7 +7,7 @@ use engine::share::boolean::BitShare;
 use protocols::aggregate::{self, CellRule};
 use protocols::correlate::{self, BitTriples, Needs, Source, Stock, dealer};
 use protocols::cost::Cost;
-use protocols::disclose::{self, Disclosure, Values, reveal};
+use protocols::disclose::{self, Disclosure, Terms, Values, reveal};
 use protocols::error::ProtocolError;
 use protocols::net::sim::{self, LinkModel};
 use protocols::party::Seat;
@@ -226,7 +226,8 @@ fn reveal_costs_what_it_declares() {
                         narrow: Share::zero(n_narrow),
                         wide: Share::zero(n_wide),
                     };
-                    let disclosure = Disclosure::approved(receivers.to_vec(), false);
+                    let terms = Terms::of_values(n_narrow, n_wide, receivers);
+                    let disclosure = Disclosure::approved(terms);
                     reveal(session, values, receivers, disclosure)
                         .await
                         .map(|_| ())

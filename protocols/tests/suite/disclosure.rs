@@ -3,16 +3,18 @@
 
 use crate::world::{Job, World, all_ok, transcripts};
 use bytes::Bytes;
+use engine::share::Share;
 use protocols::aggregate::{self, CellRule, ReleaseShape};
 use protocols::correlate::Stock;
-use protocols::disclose::Disclosure;
+use protocols::disclose::{Disclosure, Terms, Values, reveal};
 use protocols::error::{LinkError, Misdeed, ProtocolError};
 use protocols::net::record::{Direction, Entry, Transcript};
 use protocols::net::{BoxFuture, Frame, FrameShape, Inlet, LinkHalves, Network, Outlet};
 use protocols::oracle;
 use protocols::party::Seat;
 use protocols::path::PathId;
-use protocols::wire::Kind;
+use protocols::session::Session;
+use protocols::wire::{Kind, Wire, WireError};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -149,12 +151,13 @@ fn only_receivers_get_openings() {
     }
 }
 
-/// Runs a release at every seat with the given shape, disclosure and inputs of that shape.
-fn refused(shape: &ReleaseShape, disclosure: fn() -> Disclosure) -> ProtocolError {
+/// Runs a release of one shape at every seat, where another was approved.
+fn refused(shape: &ReleaseShape, approved: &ReleaseShape) -> ProtocolError {
     let job = Job::new(2, 4, 1, CellRule::OpenCounts, 63);
     let ended = World::new(2, 63).run(async |session| {
         let input = job.inputs().swap_remove(session.seat().index());
-        aggregate::release(session, input, shape, Stock::empty(), disclosure())
+        let disclosure = Disclosure::approved(approved.terms());
+        aggregate::release(session, input, shape, Stock::empty(), disclosure)
             .await
             .map(|_| ())
     });
@@ -169,25 +172,72 @@ fn refused(shape: &ReleaseShape, disclosure: fn() -> Disclosure) -> ProtocolErro
         .expect_err("refused")
 }
 
+/// A disclosure is for one shape: whatever differs between what was approved and what is asked for, even by less
+/// being shown, is refused.
 #[test]
 fn what_was_not_approved_is_refused_before_anything_is_sent() {
-    let mut shape = Job::new(2, 4, 1, CellRule::OpenCounts, 63).shape;
-    let no_counts = refused(&shape, || Disclosure::approved(vec![Seat(0)], false));
-    assert!(
-        matches!(no_counts, ProtocolError::NotApproved { .. }),
-        "{no_counts}"
-    );
-    let other_receiver = refused(&shape, || Disclosure::approved(vec![Seat(1)], true));
-    assert!(
-        matches!(other_receiver, ProtocolError::NotApproved { .. }),
-        "{other_receiver}"
-    );
-    shape.receivers = vec![Seat(0), Seat(1)];
-    let one_more = refused(&shape, || Disclosure::approved(vec![Seat(0)], true));
-    assert!(
-        matches!(one_more, ProtocolError::NotApproved { .. }),
-        "{one_more}"
-    );
+    let shape = Job::new(2, 4, 1, CellRule::OpenCounts, 63).shape;
+    let edits: [(&str, fn(&mut ReleaseShape)); 10] = [
+        ("cells", |s| s.cells = 3),
+        ("columns", |s| s.narrow = 1),
+        ("wide columns", |s| s.wide = 0),
+        ("no check", |s| s.checks.clear()),
+        ("another column checked", |s| s.checks[0].column = 1),
+        ("a higher minimum", |s| s.checks[0].at_least = 12),
+        ("another bound", |s| s.checks[0].bound_bits = 7),
+        ("counts compared", |s| s.mode = CellRule::Compare),
+        ("another receiver", |s| s.receivers = vec![Seat(1)]),
+        ("one receiver more", |s| s.receivers.push(Seat(1))),
+    ];
+    for (what, edit) in edits {
+        let mut approved = shape.clone();
+        edit(&mut approved);
+        let error = refused(&shape, &approved);
+        assert!(
+            matches!(error, ProtocolError::NotApproved { .. }),
+            "{what}: {error}"
+        );
+    }
+}
+
+/// The same for a reveal by itself.
+#[test]
+fn a_reveal_of_more_or_to_others_than_approved_is_refused() {
+    let approved = [
+        Terms::of_values(2, 1, &[Seat(0)]),
+        Terms::of_values(3, 0, &[Seat(0)]),
+        Terms::of_values(3, 1, &[Seat(1)]),
+        Terms::of_values(3, 1, &[Seat(0), Seat(1)]),
+        Terms::of_values(4, 1, &[Seat(0)]),
+        ReleaseShape {
+            cells: 1,
+            narrow: 3,
+            wide: 1,
+            checks: Vec::new(),
+            receivers: vec![Seat(0)],
+            mode: CellRule::None,
+        }
+        .terms(),
+    ];
+    for (i, terms) in approved.iter().enumerate() {
+        let ended = World::new(2, 63).run(async |session| {
+            let values = Values {
+                narrow: Share::zero(3),
+                wide: Share::zero(1),
+            };
+            let disclosure = Disclosure::approved(terms.clone());
+            reveal(session, values, &[Seat(0)], disclosure)
+                .await
+                .map(|_| ())
+        });
+        for ended in ended {
+            assert!(
+                matches!(ended.outcome, Err(ProtocolError::NotApproved { .. })),
+                "{i}"
+            );
+            assert_eq!(ended.traffic.messages_sent, [0, 0], "{i}");
+        }
+    }
 }
 
 #[test]
@@ -209,9 +259,7 @@ fn shapes_that_do_not_fit_are_refused_before_anything_is_sent() {
     for (i, edit) in edits.iter().enumerate() {
         let mut shape = good.clone();
         edit(&mut shape);
-        let error = refused(&shape, || {
-            Disclosure::approved(vec![Seat(0), Seat(1), Seat(2)], true)
-        });
+        let error = refused(&shape, &shape);
         assert!(
             matches!(error, ProtocolError::InvalidInput { .. }),
             "edit {i}: {error}"
@@ -259,6 +307,109 @@ fn every_opening_has_a_nonce_of_its_own() {
     nonces.sort();
     nonces.dedup();
     assert_eq!(nonces.len(), n_nonces);
+}
+
+/// One seat's nonces in a reveal of several messages: a commitment to a chunk of zeros must hide that, as all
+/// chunks of a vector may hold the same.
+#[test]
+fn every_chunk_of_a_reveal_has_a_nonce_of_its_own() {
+    const N_NARROW: usize = (2 << 20) / 8 + 1;
+    let world = World::new(2, 70).recorded();
+    let logs = world.logs();
+    let ended = world.run(async |session| {
+        let values = Values {
+            narrow: Share::zero(N_NARROW),
+            wide: Share::zero(0),
+        };
+        let terms = Terms::of_values(N_NARROW, 0, &[Seat(0)]);
+        reveal(session, values, &[Seat(0)], Disclosure::approved(terms)).await
+    });
+    all_ok(ended);
+    let openings = bodies(&logs[0].transcript(), Direction::Received, Kind::Opening);
+    assert_eq!(openings.len(), 3);
+    let mut nonces: Vec<_> = openings
+        .iter()
+        .map(|o| o.slice(DIGEST_BYTES..OPENING_OVERHEAD))
+        .collect();
+    nonces.sort();
+    nonces.dedup();
+    assert_eq!(nonces.len(), 3);
+}
+
+/// Bytes of a reveal's messages, for a seat that makes them up.
+struct Raw<const K: u16>(Bytes);
+
+impl<const K: u16> Wire for Raw<K> {
+    const KIND: Kind = if K == Kind::Commitments as u16 {
+        Kind::Commitments
+    } else {
+        Kind::Opening
+    };
+    type Shape = usize;
+
+    fn wire_len(len_bytes: usize) -> usize {
+        len_bytes
+    }
+
+    fn encode(self) -> Bytes {
+        self.0
+    }
+
+    fn decode(_: usize, body: Bytes) -> Result<Self, WireError> {
+        Ok(Self(body))
+    }
+}
+
+type RawCommitments = Raw<{ Kind::Commitments as u16 }>;
+type RawOpening = Raw<{ Kind::Opening as u16 }>;
+
+/// Seat 1 sends the commitments and openings of an earlier reveal again, which it may have kept for its values, and
+/// waits for seat 2's opening to learn what digest of all commitments the receivers expect in its own.
+async fn replay(
+    session: &mut Session,
+    earlier: &Transcript,
+    len_bytes: usize,
+) -> Result<(), ProtocolError> {
+    let sent = |kind| bodies(earlier, Direction::Sent, kind).swap_remove(0);
+    let (commitments, opening) = (sent(Kind::Commitments), sent(Kind::Opening));
+    let n_bytes = commitments.len();
+    session
+        .exchange::<RawCommitments>(Raw(commitments), n_bytes)
+        .await?;
+    let theirs: RawOpening = session.recv(Seat(2), OPENING_OVERHEAD + len_bytes).await?;
+    let seen = &theirs.0[..DIGEST_BYTES];
+    let body = [seen, &opening[DIGEST_BYTES..]].concat();
+    session.send::<RawOpening>(Seat(0), Raw(body.into())).await
+}
+
+/// Nothing but the place of a commitment tells two reveals of the same length on one path apart.
+#[test]
+fn messages_of_one_reveal_are_refused_in_another() {
+    const RECEIVERS: [Seat; 2] = [Seat(0), Seat(1)];
+    let world = World::new(3, 71).recorded();
+    let logs = world.logs();
+    let ended = world.run(async |session| {
+        let once = async |session: &mut Session| {
+            let values = Values {
+                narrow: Share::zero(2),
+                wide: Share::zero(0),
+            };
+            let terms = Terms::of_values(2, 0, &RECEIVERS);
+            let disclosure = Disclosure::approved(terms);
+            reveal(session, values, &RECEIVERS, disclosure).await
+        };
+        once(session).await?;
+        if session.seat() == Seat(1) {
+            return replay(session, &logs[1].transcript(), 16).await;
+        }
+        once(session).await.map(|_| ())
+    });
+    let outcomes: Vec<_> = ended.into_iter().map(|e| e.outcome).collect();
+    let blamed = ProtocolError::PeerMisbehaved {
+        seat: Seat(1),
+        what: Misdeed::Commitment,
+    };
+    assert_eq!(outcomes[0], Err(blamed));
 }
 
 /// A rushing seat that sends back what it was sent: its commitment and its opening are those of

@@ -8,7 +8,7 @@ use engine::share::boolean::{BitShare, to_planes};
 use engine::share::{self, Share};
 use protocols::aggregate::{CellRule, Check, LocalTotals};
 use protocols::correlate::{BitTriples, Stock};
-use protocols::disclose::{Disclosure, Values, reveal};
+use protocols::disclose::{Disclosure, Terms, Values, reveal};
 use protocols::party::Seat;
 use protocols::{arith, boolean, compare, oracle};
 
@@ -221,7 +221,8 @@ fn reveal_returns_the_values_across_messages() {
                     narrow: part_of(&narrow_shares, session.seat()),
                     wide: part_of(&wide_shares, session.seat()),
                 };
-                let disclosure = Disclosure::approved(receivers.to_vec(), false);
+                let terms = Terms::of_values(n_narrow, n_wide, &receivers);
+                let disclosure = Disclosure::approved(terms);
                 reveal(session, values, &receivers, disclosure).await
             });
             for (seat, revealed) in Seat::first(n_computing).zip(all_ok(ended)) {
@@ -387,6 +388,37 @@ fn at_least_is_exact_for_every_small_number() {
                 .collect();
             let (counts, thresholds): (Vec<u64>, Vec<u64>) = all.into_iter().unzip();
             check_at_least(n_computing, &counts, &thresholds, bound_bits, 7);
+        }
+    }
+}
+
+/// Seven to ten operands take one to two levels of carry-save adders more, and leave one or two over at some.
+#[test]
+fn at_least_is_exact_with_seven_to_ten_seats() {
+    for n_computing in 7..=10 {
+        for bound_bits in [1, 3, 6, 63] {
+            let top = (1u64 << bound_bits) - 1;
+            let edges = [0, 1, top / 2, top / 2 + 1, top - 1, top];
+            let beyond = [top + 1, u64::MAX];
+            let all: Vec<(u64, u64)> = edges
+                .into_iter()
+                .flat_map(|c| edges.into_iter().chain(beyond).map(move |t| (c, t)))
+                .collect();
+            let (counts, thresholds): (Vec<u64>, Vec<u64>) = all.into_iter().unzip();
+            check_at_least(n_computing, &counts, &thresholds, bound_bits, 9);
+        }
+    }
+}
+
+#[test]
+fn release_with_seven_to_ten_seats() {
+    for n_computing in 7..=10 {
+        for (mode, n_checks) in [
+            (CellRule::None, 0),
+            (CellRule::Compare, 2),
+            (CellRule::OpenCounts, 1),
+        ] {
+            check_job(&Job::new(n_computing, 65, n_checks, mode, 400));
         }
     }
 }

@@ -3,8 +3,12 @@
 use crate::world::{DEADLINE, Job, World, all_ok, block_on, is_pending, run_configs};
 use bytes::Bytes;
 use engine::prg::Prg;
-use protocols::aggregate::CellRule;
+use engine::share::Share;
+use engine::share::boolean::BitShare;
+use protocols::aggregate::{self, CellRule};
 use protocols::compute::Compute;
+use protocols::correlate::{self, Needs, Source, Stock, dealer};
+use protocols::disclose::{Disclosure, Terms, Values, reveal};
 use protocols::error::{LinkError, ProtocolError};
 use protocols::net::memory;
 use protocols::net::record::{Direction, Log};
@@ -13,6 +17,7 @@ use protocols::oracle;
 use protocols::party::Seat;
 use protocols::session::{Chunks, Session};
 use protocols::wire::{Kind, Wire, WireError};
+use protocols::{arith, boolean, compare};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -467,6 +472,146 @@ fn an_operation_that_was_abandoned_ends_the_session() {
             ..
         })
     ));
+}
+
+/// The links of a sub-protocol are gone with it, so its parent cannot go on either: a peer would take what it
+/// says for what comes after a sub-protocol that was completed.
+#[test]
+fn a_sub_protocol_that_was_abandoned_ends_its_parent() {
+    for joined in [false, true] {
+        let ended = World::new(2, 17).run(async |session| {
+            if session.seat() == Seat(1) {
+                return session.recv::<Note>(Seat(0), 3).await.map(|_| ());
+            }
+            let wait = async |s: &mut Session| s.recv::<Note>(Seat(1), 3).await;
+            let waits = if joined {
+                is_pending(session.join(("left", wait), ("right", wait))).await
+            } else {
+                let inner = async |s: &mut Session| s.within("inner", wait).await;
+                is_pending(session.within("outer", inner)).await
+            };
+            assert!(waits, "nothing comes");
+            session.send(Seat(1), note(Seat(0))).await
+        });
+        let outcomes: Vec<_> = ended.into_iter().map(|e| e.outcome).collect();
+        let causes = [LinkError::Ended, LinkError::Closed];
+        for (outcome, expected) in outcomes.into_iter().zip(causes) {
+            let Err(ProtocolError::Link { cause, .. }) = outcome else {
+                panic!("joined: {joined}, {outcome:?}");
+            };
+            assert_eq!(cause, expected, "joined: {joined}");
+        }
+    }
+}
+
+/// Peers that wait on the parent's own links hear of it at once, and not when the parent is used again.
+#[test]
+fn an_abandoned_sub_protocol_closes_the_links_of_its_parent_at_once() {
+    let ended = World::new(2, 18).run(async |session| {
+        session.exchange(note(session.seat()), 3).await?;
+        if session.seat() == Seat(1) {
+            return session.recv::<Note>(Seat(0), 3).await.map(|_| ());
+        }
+        let wait = async |s: &mut Session| s.recv::<Note>(Seat(1), 3).await;
+        assert!(is_pending(session.within("step", wait)).await);
+        // Seat 1 ends while this session still exists: were it waiting for this seat, nothing would end.
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    });
+    let last = ended.into_iter().nth(1).expect("two seats").outcome;
+    assert!(
+        matches!(
+            last,
+            Err(ProtocolError::Link {
+                cause: LinkError::Closed,
+                ..
+            })
+        ),
+        "{last:?}"
+    );
+}
+
+/// Runs `protocol`, which fails at both seats, and checks that the session has ended with it.
+fn fails_for_good(what: &str, protocol: impl AsyncFn(&mut Session) -> Result<(), ProtocolError>) {
+    let ended = World::new(2, 19).run(async |session| {
+        let error = protocol(session).await.expect_err(what);
+        let to = if session.seat() == Seat(0) {
+            Seat(1)
+        } else {
+            Seat(0)
+        };
+        Ok((error, session.send(to, note(session.seat())).await))
+    });
+    for (error, after) in all_ok(ended) {
+        let is_own = !matches!(error, ProtocolError::Link { .. });
+        assert!(is_own, "{what} fails for a reason of its own: {error}");
+        let is_ended = matches!(
+            after,
+            Err(ProtocolError::Link {
+                cause: LinkError::Ended,
+                ..
+            })
+        );
+        assert!(is_ended, "{what}: {after:?} after {error}");
+    }
+}
+
+/// A protocol that stops for a reason of its own has left the others waiting: it has to close its links, whatever
+/// the caller does with the error.
+#[test]
+fn every_protocol_that_fails_ends_its_session() {
+    fails_for_good("an input without values", async |s| {
+        let seat = s.seat();
+        arith::input::<u64>(s, seat, None, 1).await.map(|_| ())
+    });
+    fails_for_good("a count without a bound", async |s| {
+        let counts = Share::<u64>::zero(1);
+        let bound = compare::MAX_BOUND_BITS + 1;
+        let stock = &mut Stock::empty();
+        let ok = compare::at_least(s, &counts, &[1], bound, stock).await;
+        ok.map(|_| ())
+    });
+    fails_for_good("a comparison without triples", async |s| {
+        let counts = Share::<u64>::zero(1);
+        let stock = &mut Stock::empty();
+        let ok = compare::at_least(s, &counts, &[1], 3, stock).await;
+        ok.map(|_| ())
+    });
+    fails_for_good("an AND without triples", async |s| {
+        let bits = BitShare::zero(1);
+        let product = boolean::and(s, &[(&bits, &bits)], &mut Stock::empty()).await;
+        product.map(|_| ())
+    });
+    fails_for_good("a dealer that is none", async |s| {
+        dealer::serve(s, &Needs::default()).await
+    });
+    let excessive = Needs {
+        bit_triples: 1 << 50,
+        ..Needs::default()
+    };
+    fails_for_good("more triples than there are", async |s| {
+        let stock = correlate::preprocess(s, &Source::Ot, &excessive).await;
+        stock.map(|_| ())
+    });
+    fails_for_good("a reveal of something else", async |s| {
+        let values = Values {
+            narrow: Share::zero(2),
+            wide: Share::zero(0),
+        };
+        let approved = Disclosure::approved(Terms::of_values(1, 0, &[Seat(0)]));
+        reveal(s, values, &[Seat(0)], approved).await.map(|_| ())
+    });
+    fails_for_good("a release of another shape", async |s| {
+        let job = Job::new(2, 4, 0, CellRule::None, 19);
+        let mut other = job.shape.clone();
+        other.cells = 5;
+        let approved = Disclosure::approved(other.terms());
+        let input = job.inputs().swap_remove(s.seat().index());
+        let released = aggregate::release(s, input, &job.shape, Stock::empty(), approved).await;
+        released.map(|_| ())
+    });
 }
 
 /// All frames of a seat, without the stamps' times.

@@ -1,11 +1,17 @@
 //! A seat that changes one of its messages: no panic, no hang, and never a silently wrong value.
 
-use crate::world::{Ended, Job, all_ok, prg};
+use crate::world::{Ended, Job, World, all_ok, prg};
+use engine::share::Share;
+use engine::share::boolean::BitShare;
 use protocols::aggregate::{CellRule, Released};
+use protocols::disclose::{Disclosure, Terms, Values, reveal};
 use protocols::error::{Misdeed, ProtocolError};
+use protocols::net::record::{Direction, Entry};
 use protocols::net::tamper::{Change, Tampered};
-use protocols::oracle;
 use protocols::party::Seat;
+use protocols::session::Session;
+use protocols::wire::Kind;
+use protocols::{arith, boolean, oracle};
 use std::sync::Arc;
 
 fn tampered(
@@ -93,6 +99,55 @@ fn different_commitments_are_found_by_every_receiver() {
         for honest in [0, 2] {
             let outcome = &ended[honest].outcome;
             assert!(outcome.is_err(), "message {at_message}, seat {honest}");
+        }
+    }
+}
+
+/// A seat that opens one thing to one seat and something else to another is found out by both before the next
+/// reveal, in either kind of opening, and on a path below as well: nobody sends an opening to a receiver.
+#[test]
+fn different_openings_are_found_before_anything_is_revealed() {
+    let everybody: Vec<Seat> = Seat::first(3).collect();
+    for boolean in [false, true] {
+        for below in [false, true] {
+            for at_message in [0, 1] {
+                let flip = Change::FlipBit(5);
+                let wrap = |inner| Arc::new(Tampered::new(inner, at_message, flip)) as Arc<_>;
+                let world = World::new(3, 46).wrap(Seat(1), wrap).recorded();
+                let logs = world.logs();
+                let ended = world.run(async |session| {
+                    let open = async |s: &mut Session| {
+                        if boolean {
+                            boolean::open(s, BitShare::zero(64)).await
+                        } else {
+                            arith::open(s, Share::<u64>::zero(1)).await
+                        }
+                    };
+                    if below {
+                        session.within("step", open).await?;
+                    } else {
+                        open(session).await?;
+                    }
+                    let values = Values {
+                        narrow: Share::zero(1),
+                        wide: Share::zero(0),
+                    };
+                    let disclosure = Disclosure::approved(Terms::of_values(1, 0, &everybody));
+                    reveal(session, values, &everybody, disclosure)
+                        .await
+                        .map(|_| ())
+                });
+                let place = format!("boolean {boolean}, below {below}, message {at_message}");
+                for (seat, ended) in ended.into_iter().enumerate().filter(|(s, _)| *s != 1) {
+                    let found = matches!(ended.outcome, Err(ProtocolError::CheckFailed { .. }));
+                    assert!(found, "{place}: {:?} at seat {seat}", ended.outcome);
+                    let is_opening = |e: &Entry| {
+                        e.direction == Direction::Sent && e.frame.kind == Kind::Opening as u16
+                    };
+                    let revealed = logs[seat].transcript().iter().any(is_opening);
+                    assert!(!revealed, "{place}: seat {seat} has revealed its share");
+                }
+            }
         }
     }
 }

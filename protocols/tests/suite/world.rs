@@ -319,8 +319,7 @@ impl Job {
     }
 
     pub(crate) fn disclosure(&self) -> Disclosure {
-        let opens_counts = self.shape.mode == CellRule::OpenCounts;
-        Disclosure::approved(self.shape.receivers.clone(), opens_counts)
+        Disclosure::approved(self.shape.terms())
     }
 }
 

@@ -369,8 +369,7 @@ async fn a_session_over_quic_says_what_it_says_in_memory() {
                         narrow: vec![totals(i as u64)],
                         wide: Vec::new(),
                     };
-                    let disclosure =
-                        protocols::disclose::Disclosure::approved(shape.receivers.clone(), false);
+                    let disclosure = protocols::disclose::Disclosure::approved(shape.terms());
                     let stock = protocols::correlate::Stock::empty();
                     let released = protocols::aggregate::release(
                         &mut session,
