@@ -16,6 +16,7 @@
 //! * [`curve`]: groups for Diffie–Hellman on hashed items;
 //! * [`ot`]: oblivious transfer and bit triples without a third party;
 //! * [`vole`]: correlated vectors over GF(2^128), of any length from short messages;
+//! * [`okvs`]: values stored under keys so that the store hides the keys;
 //! * [`params`]: every cryptographic parameter with its source.
 //!
 //! # Panics
@@ -42,3 +43,4 @@ pub mod params;
 pub mod curve;
 pub mod ot;
 pub mod vole;
+pub mod okvs;

@@ -143,3 +143,13 @@ pub const VOLE_WEIGHT: usize = 7;
 pub const VOLE_REGULAR_WEIGHT: usize = 4;
 /// Random taps of the accumulator.
 pub const VOLE_TAPS: usize = 24;
+
+/// Sparse columns of a row of an OKVS (RR22, 2022/320).
+pub const OKVS_WEIGHT: usize = 3;
+
+/// Dense columns beyond those that figure 1 of RR22 asks for.
+pub const OKVS_SPARE_DENSE: usize = 2;
+
+/// Keys of one cluster of an OKVS, on average. Its columns take 670 KiB and stay in a second-level
+/// cache; the store has 1.31 columns a key at 2^20 keys.
+pub const OKVS_CLUSTER_KEYS: usize = 1 << 15;

@@ -8,6 +8,7 @@ mod fixed;
 mod gf128;
 mod hash;
 mod known_answers;
+mod okvs;
 mod ot;
 mod prg;
 mod ring;
