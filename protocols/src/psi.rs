@@ -5,8 +5,13 @@
 //! key of the job, which keep jobs apart and give all names one width. The hash is no protection:
 //! whoever knows the job's key can try names. The protocols are.
 //!
+//! * [`ecdh`]: each side puts a secret on both sets in a group: little traffic, and sets may be
+//!   larger than memory;
+//! * [`tags`]: sorted runs of what is compared in the end, in memory or in files.
 
 pub mod keys;
+pub mod tags;
+pub mod ecdh;
 
 pub use engine::curve::Item;
 

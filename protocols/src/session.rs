@@ -17,6 +17,7 @@
 
 mod concurrent;
 mod keys;
+pub mod stream;
 mod traffic;
 mod transfer;
 

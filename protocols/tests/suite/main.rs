@@ -19,3 +19,4 @@ mod uniformity;
 mod disclosure;
 mod transfer;
 mod keys;
+mod ecdh;
