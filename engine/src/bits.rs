@@ -1,6 +1,8 @@
 //! Packed bits: bit i of a vector is bit i mod 64 of word i / 64, least significant first.
 
+use crate::ring::Ring;
 use crate::wide;
+use zeroize::Zeroize;
 
 /// Number of 64-bit words that hold `n_bits` bits.
 pub const fn words_for(n_bits: usize) -> usize {
@@ -107,6 +109,43 @@ pub fn and_assign(acc: &mut [u64], other: &[u64]) {
     for (a, b) in acc.iter_mut().zip(other) {
         *a &= b;
     }
+}
+
+/// Words of a plane that [`block_planes`] makes at a time: a line of the cache. Planes written word by
+/// word, all a power of two apart, would push each other out.
+pub const BLOCK_WORDS: usize = 8;
+
+/// Items of a full block of [`block_planes`].
+pub const BLOCK_ITEMS: usize = 64 * BLOCK_WORDS;
+
+/// The lowest bit planes of at most [`BLOCK_ITEMS`] elements, as many as there are places for: bit j of
+/// word w of plane i is bit i of element 64·w + j. Missing elements count as zero.
+///
+/// # Panics
+///
+/// If there are more elements, or more places than bits.
+pub fn block_planes<R: Ring>(values: &[R], planes: &mut [[u64; BLOCK_WORDS]]) {
+    assert!(values.len() <= BLOCK_ITEMS, "a block holds fewer elements");
+    assert!(
+        planes.len() <= R::BITS as usize,
+        "an element has fewer bits"
+    );
+    let n_limbs = R::BYTES / 8;
+    let limbs: &[u64] = bytemuck::cast_slice(values);
+    let mut tile = [0; 64];
+    for (limb, planes) in planes.chunks_mut(64).enumerate() {
+        for word in 0..BLOCK_WORDS {
+            for (bit, row) in tile.iter_mut().enumerate() {
+                let at = (64 * word + bit) * n_limbs + limb;
+                *row = limbs.get(at).copied().unwrap_or(0);
+            }
+            transpose_64(&mut tile);
+            for (plane, row) in planes.iter_mut().zip(&tile) {
+                plane[word] = *row;
+            }
+        }
+    }
+    tile.zeroize();
 }
 
 /// Transposes a 64×64 bit matrix in place: bit j of row i changes places with bit i of row j.

@@ -12,8 +12,8 @@ mod shape;
 
 pub use shape::{CellRule, Check, LocalTotals, ReleaseShape, Released};
 
+use crate::arith::compare;
 use crate::boolean;
-use crate::compare;
 use crate::correlate::{self, Needs, Source, Stock};
 use crate::cost::Cost;
 use crate::disclose::{self, Disclosure, Terms, Values, reveal};

@@ -1,6 +1,16 @@
-//! Additive sharing over Z_2^64 and Z_2^128: input, zero-sharing, opening.
+//! Computing on additive shares over Z_2^64 and Z_2^128: input, zero-sharing, opening; and in the
+//! modules below products, selection, comparison, conversion and truncation.
 
 pub(crate) mod release;
+mod circuit;
+pub mod mul;
+pub mod matmul;
+pub mod mux;
+pub mod bits;
+pub mod compare;
+pub mod convert;
+pub mod trunc;
+pub mod order;
 
 use crate::compute::Compute;
 use crate::cost::{Cost, Stream};
@@ -89,6 +99,29 @@ pub async fn rerandomise<R: Ring>(session: &mut Session, share: Share<R>) -> Sha
         })
         .collect();
     masked(session.compute(), share, masks).await
+}
+
+/// Shares of x − y.
+///
+/// # Panics
+///
+/// If the lengths differ.
+pub(crate) fn difference<R: Ring>(x: &Share<R>, y: &Share<R>) -> Share<R> {
+    let mut difference = copy(x);
+    difference.sub_assign(y);
+    difference
+}
+
+/// The same share once more, for protocols that use a value twice.
+pub(crate) fn copy<R: Ring>(x: &Share<R>) -> Share<R> {
+    Share::new(x.as_slice().to_vec())
+}
+
+/// Adds one public value to every element. For seat 0 alone.
+pub(crate) fn add_to_all<R: Ring>(x: &mut Share<R>, value: R) {
+    for item in x.as_mut_slice() {
+        *item = item.wrapping_add(value);
+    }
 }
 
 /// A pseudo-random vector to be added or subtracted.

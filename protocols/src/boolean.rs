@@ -3,10 +3,14 @@
 //! Vectors are packed, 64 bits a word, and bit-sliced: a batch of numbers is one vector per bit
 //! position. XOR and NOT are local. All ANDs of one circuit level go out in one message.
 
+mod level;
+
+pub(crate) use level::{Gates, Level, Planes, Triples};
+
 use crate::correlate::Stock;
 use crate::cost::{Cost, Stream};
 use crate::error::ProtocolError;
-use crate::party::Seat;
+use crate::price::Seats;
 use crate::session::{Chunks, Session};
 use crate::wire::MaskedBits;
 use engine::bits;
@@ -14,6 +18,7 @@ use engine::prg::{Prg, Seed};
 use engine::ring;
 use engine::share::boolean::BitShare;
 use std::sync::Mutex;
+use zeroize::Zeroizing;
 
 /// Words in one message: 1 MiB.
 const CHUNK_WORDS: usize = 1 << 17;
@@ -78,7 +83,7 @@ fn random_bits(seed: &Seed, lens: &[usize]) -> Vec<BitShare> {
     lens.iter().map(|n_bits| draw(*n_bits)).collect()
 }
 
-/// Computes the ANDs of one circuit level: for each pair of shared vectors x and y, the vector x∧y.
+/// Computes ANDs: for each pair of shared vectors x and y, the vector x∧y.
 ///
 /// With a triple (a, b, c = a∧b), d = x⊕a and e = y⊕b are opened, and
 /// x∧y = c ⊕ d∧b ⊕ e∧a ⊕ d∧e.
@@ -101,29 +106,23 @@ pub async fn and(
     for (x, y) in pairs {
         assert_eq!(x.n_bits(), y.n_bits(), "bit vectors of unequal length");
     }
+    // One gate over all vectors, end to end.
     let n_words: usize = pairs.iter().map(|(x, _)| x.as_words().len()).sum();
-    let triples = session.ended_by(stock.take_bit_triples(n_words))?;
-    let (a, b, c) = triples.as_words();
-
-    let mut differences = Vec::with_capacity(2 * n_words);
-    differences.extend(pairs.iter().flat_map(|(x, _)| x.as_words()));
-    differences.extend(pairs.iter().flat_map(|(_, y)| y.as_words()));
-    bits::xor_assign(&mut differences[..n_words], a);
-    bits::xor_assign(&mut differences[n_words..], b);
-    let opened = exchange(session, differences).await?;
-    let (d, e) = opened.split_at(n_words);
-
-    let is_first = session.seat() == Seat(0);
-    let product = |i: usize| {
-        let both = if is_first { d[i] & e[i] } else { 0 };
-        c[i] ^ (d[i] & b[i]) ^ (e[i] & a[i]) ^ both
+    let end_to_end = |vectors: &mut dyn Iterator<Item = &BitShare>| {
+        let mut words = Zeroizing::new(Vec::with_capacity(n_words));
+        vectors.for_each(|v| words.extend_from_slice(v.as_words()));
+        words
     };
-    let mut at = 0;
+    let x = end_to_end(&mut pairs.iter().map(|(x, _)| *x));
+    let y = end_to_end(&mut pairs.iter().map(|(_, y)| *y));
+    let mut level = Level::new(n_words * 64, Triples::Single);
+    level.and(&x, &y);
+    let products = level.run(session, stock).await?;
+    let mut rest = products.single(0);
     let mut take = |n_bits: usize| {
-        let end = at + bits::words_for(n_bits);
-        let words = (at..end).map(product).collect();
-        at = end;
-        BitShare::from_words(n_bits, words)
+        let (words, after) = rest.split_at(bits::words_for(n_bits));
+        rest = after;
+        BitShare::from_words(n_bits, words.to_vec())
     };
     Ok(pairs.iter().map(|(x, _)| take(x.n_bits())).collect())
 }
@@ -154,7 +153,11 @@ pub async fn open(session: &mut Session, share: BitShare) -> Result<Vec<u64>, Pr
 
 /// The declared cost of one [`and`] over so many words.
 pub fn and_cost(n_seats: usize, n_computing: usize, n_words: usize) -> Cost {
-    open_cost(n_seats, n_computing, 2 * n_words)
+    let seats = Seats {
+        n_seats,
+        n_computing,
+    };
+    Gates::singles(1).price(seats, n_words * 64).cost
 }
 
 /// The declared cost of [`open`] of so many words.

@@ -12,7 +12,8 @@
 //! * [`error`]: what went wrong, and whose fault it is;
 //! * [`compute`]: where kernels run; [`session`]: how a protocol sends and receives;
 //! * [`cost`], [`security`]: what a protocol declares; [`disclose`]: how a value reaches a person;
-//! * [`arith`], [`correlate`], [`boolean`], [`compare`]: the building blocks;
+//! * [`correlate`]: randomness prepared ahead; [`price`]: what a protocol takes and sends;
+//! * [`arith`], [`boolean`]: computing on shares;
 //! * [`aggregate`]: totals over all holders with small cells held back; [`psi`]: what two sets have
 //!   in common;
 //! * [`oracle`]: the same functions in the clear, for tests.
@@ -32,9 +33,10 @@ pub mod cost;
 pub mod security;
 pub mod disclose;
 pub mod correlate;
+pub mod price;
+mod lanes;
 pub mod arith;
 pub mod boolean;
-pub mod compare;
 pub mod aggregate;
 pub mod psi;
 pub mod oracle;

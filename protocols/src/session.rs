@@ -441,8 +441,37 @@ impl Session {
         to: &[Seat],
         from: &[Seat],
         chunks: Chunks,
-        mut make: impl FnMut(Range<usize>) -> T + Send,
-        mut take: impl FnMut(Seat, Range<usize>, T) -> Result<(), ProtocolError> + Send,
+        make: impl FnMut(Range<usize>) -> T + Send,
+        take: impl FnMut(Seat, Range<usize>, T) -> Result<(), ProtocolError> + Send,
+    ) -> Result<(), ProtocolError> {
+        let shape = |items: &Range<usize>| items.len();
+        self.round_shaped(to, from, chunks, shape, (make, take))
+            .await
+    }
+
+    /// Like [`Session::exchange_chunks`], for messages whose shape follows from the items in them.
+    pub(crate) async fn exchange_shaped<T: Wire>(
+        &mut self,
+        chunks: Chunks,
+        shape: impl Fn(&Range<usize>) -> T::Shape + Sync,
+        make: impl FnMut(Range<usize>) -> T + Send,
+        take: impl FnMut(Seat, Range<usize>, T) -> Result<(), ProtocolError> + Send,
+    ) -> Result<(), ProtocolError> {
+        let peers = self.peers();
+        self.round_shaped(&peers, &peers, chunks, shape, (make, take))
+            .await
+    }
+
+    async fn round_shaped<T: Wire>(
+        &mut self,
+        to: &[Seat],
+        from: &[Seat],
+        chunks: Chunks,
+        shape: impl Fn(&Range<usize>) -> T::Shape + Sync,
+        (mut make, mut take): (
+            impl FnMut(Range<usize>) -> T + Send,
+            impl FnMut(Seat, Range<usize>, T) -> Result<(), ProtocolError> + Send,
+        ),
     ) -> Result<(), ProtocolError> {
         let mut current: Option<(usize, Bytes)> = None;
         self.transfer(Transfer {
@@ -458,10 +487,10 @@ impl Session {
                     current.insert((chunk, body)).1.clone()
                 }
             },
-            len: &|_, chunk| T::wire_len(chunks.range(chunk).len()),
+            len: &|_, chunk| T::wire_len(shape(&chunks.range(chunk))),
             take: &mut |seat, chunk, body| {
                 let range = chunks.range(chunk);
-                let message = decode(seat, range.len(), body)?;
+                let message = decode(seat, shape(&range), body)?;
                 take(seat, range, message)
             },
         })

@@ -39,6 +39,8 @@ pub enum Kind {
     Elements = 8,
     /// Hashes of group elements or of pseudo-random values.
     Tags = 9,
+    /// [`MaskedLanes`]: ring elements and bits under one-time masks.
+    MaskedLanes = 10,
 }
 
 /// A message as a network carries it.
@@ -329,5 +331,73 @@ impl Wire for MaskedBits {
 
     fn decode(_: usize, body: Bytes) -> Result<Self, WireError> {
         Ok(Self { body })
+    }
+}
+
+/// Number of ring elements and of words of packed bits in a [`MaskedLanes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LanesShape {
+    /// Ring elements, which come first.
+    pub n_elements: usize,
+    /// Words of packed bits, which follow.
+    pub n_words: usize,
+}
+
+/// What one step of a computation opens of a batch: ring elements and packed bits, each under a mask
+/// that is used once and unknown to the receiver.
+#[derive(Clone)]
+pub struct MaskedLanes<R: Ring> {
+    body: Bytes,
+    /// Where the packed bits begin.
+    elements_end: usize,
+    ring: PhantomData<R>,
+}
+
+impl<R: Ring> MaskedLanes<R> {
+    /// Declares that every element and every bit is masked.
+    pub(crate) fn new(elements: Vec<R>, words: Vec<u64>) -> Self {
+        let elements_end = elements.len() * R::BYTES;
+        let body = match (elements.is_empty(), words.is_empty()) {
+            (_, true) => ring_bytes(elements),
+            (true, false) => ring_bytes(words),
+            (false, false) => {
+                let mut body = Vec::with_capacity(elements_end + words.len() * 8);
+                body.extend_from_slice(ring::as_bytes(&elements));
+                body.extend_from_slice(ring::as_bytes(&words));
+                Bytes::from(body)
+            }
+        };
+        Self {
+            body,
+            elements_end,
+            ring: PhantomData,
+        }
+    }
+
+    /// Adds the elements to `elements` and the bits to `words`.
+    pub(crate) fn add_to(&self, elements: &mut [R], words: &mut [u64]) {
+        add_bytes(elements, &self.body[..self.elements_end]);
+        xor_bytes(words, &self.body[self.elements_end..]);
+    }
+}
+
+impl<R: Ring> Wire for MaskedLanes<R> {
+    const KIND: Kind = Kind::MaskedLanes;
+    type Shape = LanesShape;
+
+    fn wire_len(shape: LanesShape) -> usize {
+        shape.n_elements * R::BYTES + shape.n_words * 8
+    }
+
+    fn encode(self) -> Bytes {
+        self.body
+    }
+
+    fn decode(shape: LanesShape, body: Bytes) -> Result<Self, WireError> {
+        Ok(Self {
+            body,
+            elements_end: shape.n_elements * R::BYTES,
+            ring: PhantomData,
+        })
     }
 }

@@ -1,6 +1,6 @@
 //! What all seats know of a release beforehand, and what goes in and comes out.
 
-use crate::compare::MAX_BOUND_BITS;
+use crate::arith::compare::MAX_BOUND_BITS;
 use crate::disclose::{Revealed, Terms};
 use crate::error::ProtocolError;
 use crate::party::Seat;

@@ -5,6 +5,8 @@ use crate::world::{Ended, Job, World, prg};
 use engine::share::Share;
 use engine::share::boolean::BitShare;
 use protocols::aggregate::{self, CellRule};
+use protocols::arith::{self, compare};
+use protocols::boolean;
 use protocols::correlate::{self, BitTriples, Needs, Source, Stock, dealer};
 use protocols::cost::Cost;
 use protocols::disclose::{self, Disclosure, Terms, Values, reveal};
@@ -12,7 +14,6 @@ use protocols::error::ProtocolError;
 use protocols::net::sim::{self, LinkModel};
 use protocols::party::Seat;
 use protocols::session::Session;
-use protocols::{arith, boolean, compare};
 
 const SEATS: [usize; 3] = [2, 3, 5];
 

@@ -10,6 +10,7 @@ mod net;
 mod session;
 mod decoders;
 mod oracle;
+mod arith;
 mod correlate;
 mod cost;
 mod shape;

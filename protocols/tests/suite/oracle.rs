@@ -7,10 +7,11 @@ use engine::ring::Ring;
 use engine::share::boolean::{BitShare, to_planes};
 use engine::share::{self, Share};
 use protocols::aggregate::{CellRule, Check, LocalTotals};
+use protocols::arith::{self, compare};
 use protocols::correlate::{BitTriples, Stock};
 use protocols::disclose::{Disclosure, Terms, Values, reveal};
 use protocols::party::Seat;
-use protocols::{arith, boolean, compare, oracle};
+use protocols::{boolean, oracle};
 
 const SEATS: [usize; 3] = [2, 3, 5];
 

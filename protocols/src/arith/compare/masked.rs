@@ -1,0 +1,213 @@
+//! Comparison of a masked opening with its mask, bit by bit.
+//!
+//! With r from an edaBit, c = x + r is opened, and x = c − r. Position i of that subtraction
+//! generates a borrow if g_i = ¬c_i∧r_i and passes one on if p_i = ¬(c_i⊕r_i). Both are linear in
+//! the shares, because c is public. So are g and p of two neighbouring positions, but for the one
+//! product r_hi∧r_lo, which does not depend on x and is computed in the round of the opening. The
+//! circuit therefore starts with groups of two positions.
+
+use crate::arith::circuit;
+use crate::boolean::{Gates, Planes};
+use crate::correlate::{RingNeeds, Stock, StockedRing};
+use crate::error::ProtocolError;
+use crate::lanes::{self, Layout};
+use crate::party::Seat;
+use crate::price::{Price, Seats};
+use crate::session::Session;
+use engine::bits::{self, BLOCK_ITEMS, BLOCK_WORDS};
+use engine::share::Share;
+use std::ops::Range;
+
+/// Groups of two positions of c − r, lowest first, and a last one of one if their number is odd.
+pub(crate) struct Groups {
+    pub(crate) generate: Planes,
+    pub(crate) propagate: Planes,
+    pub(crate) n_groups: usize,
+    /// c⊕r at the top position.
+    pub(crate) top: Planes,
+}
+
+/// Number of groups over so many positions.
+pub(crate) fn n_groups(n_positions: usize) -> usize {
+    n_positions.div_ceil(2)
+}
+
+fn layout(n_lanes: usize, n_positions: usize) -> Layout {
+    Layout {
+        n_lanes,
+        elements: 1,
+        words: 2 * (n_positions / 2),
+    }
+}
+
+/// The price of [`open_groups`]: one round.
+pub(crate) fn price<R: StockedRing>(seats: Seats, n_lanes: usize, n_positions: usize) -> Price {
+    let ring = RingNeeds {
+        edabits: n_lanes as u64,
+        ..RingNeeds::default()
+    };
+    let mut price = Price::of_ring::<R>(ring, layout(n_lanes, n_positions).cost::<R>(seats));
+    price.needs += Gates::singles(n_positions / 2).price(seats, n_lanes).needs;
+    price
+}
+
+/// One seat's words of one group of two positions, before and after the opening.
+struct Pair<'a> {
+    /// Shares of r at the high position and at the low one.
+    r: [&'a [u64]; 2],
+    /// The triple of r_hi∧r_lo.
+    triple: [&'a [u64]; 3],
+}
+
+/// Opens x + r and makes groups of the lowest `n_positions` positions of the subtraction of r.
+pub(crate) async fn open_groups<R: StockedRing>(
+    session: &mut Session,
+    x: &Share<R>,
+    n_positions: usize,
+    stock: &mut Stock,
+) -> Result<Groups, ProtocolError> {
+    let n_lanes = x.len();
+    let n_words = bits::words_for(n_lanes);
+    let seats = Seats::of(session);
+    stock.check(&price::<R>(seats, n_lanes, n_positions).needs)?;
+    let edabits = stock.take_edabits::<R>(n_lanes)?;
+    let triples = stock.take_bit_triples(n_positions / 2 * n_words)?;
+    let (a, b, c) = triples.as_words();
+    let pair = |group: usize, words: &Range<usize>| {
+        let own = group * n_words + words.start..group * n_words + words.end;
+        let plane = |i: usize| &edabits.planes[i].as_words()[words.clone()];
+        Pair {
+            r: [plane(2 * group + 1), plane(2 * group)],
+            triple: [&a[own.clone()], &b[own.clone()], &c[own]],
+        }
+    };
+    let mut groups = Groups {
+        generate: Planes::zero(n_lanes, n_groups(n_positions)),
+        propagate: Planes::zero(n_lanes, n_groups(n_positions)),
+        n_groups: n_groups(n_positions),
+        top: Planes::zero(n_lanes, 1),
+    };
+    let is_first = session.seat() == Seat(0);
+    let mask = |lanes: Range<usize>, elements: &mut [R], words: &mut [u64]| {
+        let own = x.as_slice()[lanes.clone()].iter();
+        let r = &edabits.r.as_slice()[lanes.clone()];
+        for (out, (x, r)) in elements.iter_mut().zip(own.zip(r)) {
+            *out = x.wrapping_add(*r);
+        }
+        let columns = lanes::columns(&lanes);
+        let halves = words.chunks_exact_mut(columns.len().max(1));
+        for (half, out) in halves.enumerate() {
+            let Pair { r, triple } = pair(half / 2, &columns);
+            for (out, (r, t)) in out.iter_mut().zip(r[half % 2].iter().zip(triple[half % 2])) {
+                *out = r ^ t;
+            }
+        }
+    };
+    let mut planes = vec![[0; BLOCK_WORDS]; R::BITS as usize];
+    let take = |lanes: Range<usize>, opened: &[R], products: &[u64]| {
+        let columns = lanes::columns(&lanes);
+        for (number, c) in opened.chunks(BLOCK_ITEMS).enumerate() {
+            bits::block_planes(c, &mut planes);
+            let start = columns.start + number * BLOCK_WORDS;
+            let words = start..columns.end.min(start + BLOCK_WORDS);
+            let opened_of = |half: usize| {
+                let at = half * columns.len() + number * BLOCK_WORDS;
+                &products[at..at + words.len()]
+            };
+            for group in 0..n_positions / 2 {
+                let opened = [opened_of(2 * group), opened_of(2 * group + 1)];
+                let c = [&planes[2 * group + 1], &planes[2 * group]];
+                let out = (
+                    &mut groups.generate.plane_mut(group)[words.clone()],
+                    &mut groups.propagate.plane_mut(group)[words.clone()],
+                );
+                two_positions(out, &pair(group, &words), c, opened, is_first);
+            }
+            if n_positions % 2 == 1 {
+                let (last, group) = (n_positions - 1, n_positions / 2);
+                let r = &edabits.planes[last].as_words()[words.clone()];
+                let out = (
+                    &mut groups.generate.plane_mut(group)[words.clone()],
+                    &mut groups.propagate.plane_mut(group)[words.clone()],
+                );
+                one_position(out, r, &planes[last], is_first);
+            }
+            let top = R::BITS as usize - 1;
+            let r = &edabits.planes[top].as_words()[words.clone()];
+            let out = &mut groups.top.plane_mut(0)[words];
+            for (out, (r, c)) in out.iter_mut().zip(r.iter().zip(&planes[top])) {
+                *out = if is_first { r ^ c } else { *r };
+            }
+        }
+    };
+    lanes::open(session, layout(n_lanes, n_positions), mask, take).await?;
+    Ok(groups)
+}
+
+/// g and p of one position.
+fn one_position(
+    (generate, propagate): (&mut [u64], &mut [u64]),
+    r: &[u64],
+    c: &[u64; BLOCK_WORDS],
+    is_first: bool,
+) {
+    let own = if is_first { u64::MAX } else { 0 };
+    for ((g, p), (r, c)) in generate.iter_mut().zip(propagate).zip(r.iter().zip(c)) {
+        *g = !c & r;
+        *p = r ^ (!c & own);
+    }
+}
+
+/// g and p of two positions, from q = r_hi∧r_lo, which Beaver's method gives from what was opened.
+fn two_positions(
+    (generate, propagate): (&mut [u64], &mut [u64]),
+    pair: &Pair,
+    [c_hi, c_lo]: [&[u64; BLOCK_WORDS]; 2],
+    [d, e]: [&[u64]; 2],
+    is_first: bool,
+) {
+    let own = if is_first { u64::MAX } else { 0 };
+    let [r_hi, r_lo] = pair.r;
+    let [a, b, c] = pair.triple;
+    for i in 0..generate.len() {
+        let q = c[i] ^ (d[i] & (b[i] ^ (e[i] & own))) ^ (e[i] & a[i]);
+        let (hi, lo) = (!c_hi[i], !c_lo[i]);
+        generate[i] = (hi & r_hi[i]) ^ (lo & ((hi & r_lo[i]) ^ q));
+        propagate[i] = (hi & lo & own) ^ (hi & r_lo[i]) ^ (lo & r_hi[i]) ^ q;
+    }
+}
+
+/// The levels after the opening of [`is_negative`].
+pub(crate) fn is_negative_levels<R: StockedRing>() -> Vec<Gates> {
+    circuit::last_carry_levels(n_groups(R::BITS as usize - 1))
+}
+
+/// The levels after the opening of [`is_zero`].
+pub(crate) fn is_zero_levels<R: StockedRing>() -> Vec<Gates> {
+    circuit::all_of_levels(n_groups(R::BITS as usize))
+}
+
+/// The top bit of x, as plane 0 of the result: c_top ⊕ r_top ⊕ the borrow into the top position.
+pub(crate) async fn is_negative<R: StockedRing>(
+    session: &mut Session,
+    x: &Share<R>,
+    stock: &mut Stock,
+) -> Result<Planes, ProtocolError> {
+    let groups = open_groups(session, x, R::BITS as usize - 1, stock).await?;
+    let with = (stock, crate::boolean::Triples::InPairs);
+    let (generate, propagate) = (groups.generate, groups.propagate);
+    let mut sign = groups.top;
+    let borrow = circuit::last_carry(session, generate, propagate, groups.n_groups, with).await?;
+    bits::xor_assign(sign.plane_mut(0), borrow.plane(0));
+    Ok(sign)
+}
+
+/// Whether x is zero, as plane 0 of the result: then c = r, and every position passes a borrow on.
+pub(crate) async fn is_zero<R: StockedRing>(
+    session: &mut Session,
+    x: &Share<R>,
+    stock: &mut Stock,
+) -> Result<Planes, ProtocolError> {
+    let groups = open_groups(session, x, R::BITS as usize, stock).await?;
+    circuit::all_of(session, groups.propagate, groups.n_groups, stock).await
+}

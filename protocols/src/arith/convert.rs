@@ -1,0 +1,285 @@
+//! Conversions between additive shares of numbers and XOR shares of their bits.
+
+use super::circuit;
+use super::compare::{Method, summed};
+use crate::boolean::{Gates, Planes, Triples};
+use crate::correlate::{DaBits, EdaBits, RingNeeds, Stock, StockedRing};
+use crate::error::ProtocolError;
+use crate::lanes::{self, Layout};
+use crate::party::Seat;
+use crate::price::{Price, Seats};
+use crate::session::Session;
+use engine::bits::{self, BLOCK_ITEMS, BLOCK_WORDS};
+use engine::share::Share;
+use engine::share::boolean::BitShare;
+use std::ops::Range;
+
+/// Turns XOR-shared bits into additive shares of 0 and 1.
+///
+/// # Seats     symmetric, any number ≥ 2
+/// # Inputs    `bits`: n shared bits; takes n daBits
+/// # Output    n shares
+/// # Cost      1 round; n bits to each other seat; [`planes_price`] of one plane
+/// # Security  semi-honest, all but one seat may be corrupt; reveals n
+/// # Errors    [`ProtocolError::OutOfCorrelations`] before anything is sent, [`ProtocolError::Link`],
+///   [`ProtocolError::PeerMisbehaved`] (length)
+/// # Source    Rotaru–Wood, INDOCRYPT 2019 (2019/207), §3: with δ = b⊕β opened, b = δ + β − 2·δ·β
+pub async fn bit_to_arith<R: StockedRing>(
+    session: &mut Session,
+    bits: &BitShare,
+    stock: &mut Stock,
+) -> Result<Share<R>, ProtocolError> {
+    let mut each = planes_to_arith(session, &[bits], stock).await?;
+    Ok(each.pop().expect("a share for each plane"))
+}
+
+/// Turns each of several vectors of XOR-shared bits into additive shares of 0 and 1, in one round.
+///
+/// # Cost      1 round; [`planes_price`]
+/// # Panics    if the planes have different lengths
+///
+/// Everything else is that of [`bit_to_arith`].
+pub async fn planes_to_arith<R: StockedRing>(
+    session: &mut Session,
+    planes: &[&BitShare],
+    stock: &mut Stock,
+) -> Result<Vec<Share<R>>, ProtocolError> {
+    let n_items = planes.first().map_or(0, |plane| plane.n_bits());
+    let mut each: Vec<Share<R>> = planes.iter().map(|_| Share::zero(n_items)).collect();
+    let put = |plane: usize, lane: usize, bit: R| each[plane].as_mut_slice()[lane] = bit;
+    convert(session, planes, stock, put).await?;
+    Ok(each)
+}
+
+/// Turns numbers without sign whose bits are XOR-shared into additive shares.
+///
+/// # Inputs    `planes`: w ≤ k planes of n bits each, lowest first; takes w·n daBits
+/// # Output    n shares of Σ 2^i·(bit i)
+/// # Cost      1 round; w·n bits to each other seat; [`planes_price`]
+/// # Panics    if the planes have different lengths
+///
+/// Everything else is that of [`bit_to_arith`].
+pub async fn b2a<R: StockedRing>(
+    session: &mut Session,
+    planes: &[BitShare],
+    stock: &mut Stock,
+) -> Result<Share<R>, ProtocolError> {
+    let n_items = planes.first().map_or(0, BitShare::n_bits);
+    let mut sum = Share::<R>::zero(n_items);
+    let planes: Vec<&BitShare> = planes.iter().collect();
+    let put = |plane: usize, lane: usize, bit: R| {
+        let item = &mut sum.as_mut_slice()[lane];
+        *item = item.wrapping_add(bit.shl(plane as u32));
+    };
+    convert(session, &planes, stock, put).await?;
+    Ok(sum)
+}
+
+/// Opens all planes under daBits in one round, and puts each bit's share in its place.
+async fn convert<R: StockedRing>(
+    session: &mut Session,
+    planes: &[&BitShare],
+    stock: &mut Stock,
+    mut put: impl FnMut(usize, usize, R) + Send,
+) -> Result<(), ProtocolError> {
+    let n_items = planes.first().map_or(0, |plane| plane.n_bits());
+    for plane in planes {
+        assert_eq!(plane.n_bits(), n_items, "bit vectors of unequal length");
+    }
+    let seats = Seats::of(session);
+    stock.check(&planes_price::<R>(seats, n_items, planes.len()).needs)?;
+    let mut dabits: Vec<DaBits<R>> = Vec::with_capacity(planes.len());
+    for _ in planes {
+        dabits.push(stock.take_dabits(n_items)?);
+    }
+    let is_first = session.seat() == Seat(0);
+    let mask = |lanes: Range<usize>, _: &mut [R], words: &mut [u64]| {
+        let columns = lanes::columns(&lanes);
+        let parts = words.chunks_exact_mut(columns.len().max(1));
+        for (out, (plane, dabits)) in parts.zip(planes.iter().zip(&dabits)) {
+            out.copy_from_slice(&plane.as_words()[columns.clone()]);
+            bits::xor_assign(out, &dabits.bits.as_words()[columns.clone()]);
+        }
+    };
+    let take = |lanes: Range<usize>, _: &[R], opened: &[u64]| {
+        let n_columns = lanes::columns(&lanes).len();
+        let parts = opened.chunks_exact(n_columns.max(1));
+        for (plane, (delta, dabits)) in parts.zip(&dabits).enumerate() {
+            let beta = &dabits.arith.as_slice()[lanes.clone()];
+            for (i, beta) in beta.iter().enumerate() {
+                let delta = R::from_u64(delta[i / 64] >> (i % 64) & 1);
+                let sign = R::ONE.wrapping_sub(delta.shl(1));
+                let constant = if is_first { delta } else { R::ZERO };
+                let bit = sign.wrapping_mul(*beta).wrapping_add(constant);
+                put(plane, lanes.start + i, bit);
+            }
+        }
+    };
+    lanes::open(session, bits_layout(n_items, planes.len()), mask, take).await
+}
+
+fn bits_layout(n_lanes: usize, n_planes: usize) -> Layout {
+    Layout {
+        n_lanes,
+        elements: 0,
+        words: n_planes,
+    }
+}
+
+/// The declared price of [`planes_to_arith`] and [`b2a`] of n items; of [`bit_to_arith`] with one
+/// plane.
+pub fn planes_price<R: StockedRing>(seats: Seats, n_items: usize, n_planes: usize) -> Price {
+    let needs = RingNeeds {
+        dabits: (n_items * n_planes) as u64,
+        ..RingNeeds::default()
+    };
+    Price::of_ring::<R>(needs, bits_layout(n_items, n_planes).cost::<R>(seats))
+}
+
+/// Turns additive shares into XOR shares of the lowest bits.
+///
+/// # Seats     symmetric, any number ≥ 2
+/// # Inputs    `x`: n shares over Z_2^k; `n_planes`: w ≤ k; takes [`a2b_price`]
+/// # Output    w planes of n bits, lowest first: x mod 2^w, a negative number in two's complement
+/// # Cost      [`a2b_price`]. Masked: 1 + ⌈log2 (w−1)⌉ rounds. Summed: the same at two seats, 1 to 3
+///   more for up to five
+/// # Security  semi-honest, all but one seat may be corrupt; reveals n and w
+/// # Errors    [`ProtocolError::InvalidInput`] if w is 0 or over k,
+///   [`ProtocolError::OutOfCorrelations`] before anything is sent, [`ProtocolError::Link`],
+///   [`ProtocolError::PeerMisbehaved`] (length)
+/// # Source    Masked: the bits of c − r for c = x + r opened (2020/338, §4). Summed: the bits of the
+///   sum of the seats' shares (GMW). All carries by a prefix network: Sklansky, 1960
+pub async fn a2b<R: StockedRing>(
+    session: &mut Session,
+    x: &Share<R>,
+    n_planes: usize,
+    method: Method,
+    stock: &mut Stock,
+) -> Result<Vec<BitShare>, ProtocolError> {
+    if n_planes == 0 || n_planes > R::BITS as usize {
+        return Err(ProtocolError::InvalidInput {
+            what: "a number has between 1 and as many bits as the ring",
+        });
+    }
+    let seats = Seats::of(session);
+    stock.check(&a2b_price::<R>(seats, x.len(), n_planes, method).needs)?;
+    let planes = match method {
+        Method::Masked => bits_of_difference(session, x, n_planes, stock).await?,
+        Method::Summed => bits_of_sum(session, x, n_planes, stock).await?,
+    };
+    Ok((0..n_planes).map(|i| planes.share(i)).collect())
+}
+
+/// The declared price of [`a2b`] for n numbers.
+pub fn a2b_price<R: StockedRing>(
+    seats: Seats,
+    n_items: usize,
+    n_planes: usize,
+    method: Method,
+) -> Price {
+    let carries = circuit::all_carries_levels(n_planes - 1);
+    match method {
+        Method::Masked => {
+            let needs = RingNeeds {
+                edabits: n_items as u64,
+                ..RingNeeds::default()
+            };
+            let opening = Price::of_ring::<R>(needs, elements_layout(n_items).cost::<R>(seats));
+            opening.then(&circuit::price(seats, &carries, n_items))
+        }
+        Method::Summed => {
+            let mut levels = summed::carry_save_levels(seats.n_computing, n_planes);
+            if n_planes > 1 {
+                levels.push(Gates::singles(n_planes - 1));
+            }
+            levels.extend(carries.into_iter().map(Gates::apart));
+            circuit::price(seats, &levels, n_items)
+        }
+    }
+}
+
+fn elements_layout(n_lanes: usize) -> Layout {
+    Layout {
+        n_lanes,
+        elements: 1,
+        words: 0,
+    }
+}
+
+/// The lowest bits of c − r, where c = x + r is opened: c_i ⊕ r_i ⊕ the borrow into position i.
+async fn bits_of_difference<R: StockedRing>(
+    session: &mut Session,
+    x: &Share<R>,
+    n_planes: usize,
+    stock: &mut Stock,
+) -> Result<Planes, ProtocolError> {
+    let EdaBits { r, planes } = stock.take_edabits::<R>(x.len())?;
+    let mut masked = super::copy(x);
+    masked.add_assign(&r);
+    let mut c = Planes::zero(x.len(), n_planes);
+    let mask = |lanes: Range<usize>, out: &mut [R], _: &mut [u64]| {
+        out.copy_from_slice(&masked.as_slice()[lanes]);
+    };
+    let mut block = vec![[0; BLOCK_WORDS]; n_planes];
+    let take = |lanes: Range<usize>, opened: &[R], _: &[u64]| {
+        let columns = lanes::columns(&lanes);
+        for (number, opened) in opened.chunks(BLOCK_ITEMS).enumerate() {
+            bits::block_planes(opened, &mut block);
+            let start = columns.start + number * BLOCK_WORDS;
+            let words = start..columns.end.min(start + BLOCK_WORDS);
+            for (i, own) in block.iter().enumerate() {
+                c.plane_mut(i)[words.clone()].copy_from_slice(&own[..words.len()]);
+            }
+        }
+    };
+    lanes::open(session, elements_layout(x.len()), mask, take).await?;
+    let is_first = session.seat() == Seat(0);
+    let own = if is_first { u64::MAX } else { 0 };
+    let n_carries = n_planes - 1;
+    let mut generate = Planes::zero(x.len(), n_carries);
+    let mut propagate = Planes::zero(x.len(), n_carries);
+    for (i, r) in planes.iter().enumerate().take(n_planes) {
+        // What is left in `c` is this seat's share of c⊕r.
+        for (j, (c, r)) in c.plane_mut(i).iter_mut().zip(r.as_words()).enumerate() {
+            if i < n_carries {
+                generate.plane_mut(i)[j] = !*c & r;
+                propagate.plane_mut(i)[j] = r ^ (!*c & own);
+            }
+            *c = r ^ (*c & own);
+        }
+    }
+    let with = (stock, Triples::InPairs);
+    let borrows = circuit::all_carries(session, generate, propagate, n_carries, with).await?;
+    for i in 0..n_carries {
+        bits::xor_assign(c.plane_mut(i + 1), borrows.plane(i));
+    }
+    Ok(c)
+}
+
+/// The lowest bits of the sum of all seats' shares.
+async fn bits_of_sum<R: StockedRing>(
+    session: &mut Session,
+    x: &Share<R>,
+    n_planes: usize,
+    stock: &mut Stock,
+) -> Result<Planes, ProtocolError> {
+    let operands = summed::two_operands(session, x.as_slice(), n_planes, stock).await?;
+    let summed::Operands { mut x, y, .. } = operands;
+    let n_carries = n_planes - 1;
+    let mut sum = Planes::zero(x.n_lanes(), n_planes);
+    for i in 0..n_planes {
+        sum.plane_mut(i).copy_from_slice(x.plane(i));
+        bits::xor_assign(sum.plane_mut(i), y.plane(i));
+    }
+    if n_carries == 0 {
+        return Ok(sum);
+    }
+    let generate;
+    (generate, x) = summed::leaves(session, x, &y, n_carries, stock).await?;
+    let with = (stock, Triples::Single);
+    let carries = circuit::all_carries(session, generate, x, n_carries, with).await?;
+    for i in 0..n_carries {
+        bits::xor_assign(sum.plane_mut(i + 1), carries.plane(i));
+    }
+    Ok(sum)
+}
