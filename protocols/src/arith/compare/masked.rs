@@ -27,6 +27,26 @@ pub(crate) struct Groups {
     pub(crate) top: Planes,
 }
 
+impl Groups {
+    fn zero(n_lanes: usize, n_groups: usize) -> Self {
+        Self {
+            generate: Planes::zero(n_lanes, n_groups),
+            propagate: Planes::zero(n_lanes, n_groups),
+            n_groups,
+            top: Planes::zero(n_lanes, 1),
+        }
+    }
+
+    /// Some words of g and p of one group.
+    fn at(&mut self, group: usize, words: &Range<usize>) -> (&mut [u64], &mut [u64]) {
+        let generate = &mut self.generate.plane_mut(group)[words.clone()];
+        (
+            generate,
+            &mut self.propagate.plane_mut(group)[words.clone()],
+        )
+    }
+}
+
 /// Number of groups over so many positions.
 pub(crate) fn n_groups(n_positions: usize) -> usize {
     n_positions.div_ceil(2)
@@ -81,12 +101,8 @@ pub(crate) async fn open_groups<R: StockedRing>(
             triple: [&a[own.clone()], &b[own.clone()], &c[own]],
         }
     };
-    let mut groups = Groups {
-        generate: Planes::zero(n_lanes, n_groups(n_positions)),
-        propagate: Planes::zero(n_lanes, n_groups(n_positions)),
-        n_groups: n_groups(n_positions),
-        top: Planes::zero(n_lanes, 1),
-    };
+    let mut groups = Groups::zero(n_lanes, n_groups(n_positions));
+    let top = R::BITS as usize - 1;
     let is_first = session.seat() == Seat(0);
     let mask = |lanes: Range<usize>, elements: &mut [R], words: &mut [u64]| {
         let own = x.as_slice()[lanes.clone()].iter();
@@ -117,26 +133,19 @@ pub(crate) async fn open_groups<R: StockedRing>(
             for group in 0..n_positions / 2 {
                 let opened = [opened_of(2 * group), opened_of(2 * group + 1)];
                 let c = [&planes[2 * group + 1], &planes[2 * group]];
-                let out = (
-                    &mut groups.generate.plane_mut(group)[words.clone()],
-                    &mut groups.propagate.plane_mut(group)[words.clone()],
-                );
+                let out = groups.at(group, &words);
                 two_positions(out, &pair(group, &words), c, opened, is_first);
             }
+            let r = |i: usize| &edabits.planes[i].as_words()[words.clone()];
             if n_positions % 2 == 1 {
-                let (last, group) = (n_positions - 1, n_positions / 2);
-                let r = &edabits.planes[last].as_words()[words.clone()];
-                let out = (
-                    &mut groups.generate.plane_mut(group)[words.clone()],
-                    &mut groups.propagate.plane_mut(group)[words.clone()],
-                );
-                one_position(out, r, &planes[last], is_first);
+                let last = n_positions - 1;
+                let out = groups.at(n_positions / 2, &words);
+                one_position(out, r(last), &planes[last], is_first);
             }
-            let top = R::BITS as usize - 1;
-            let r = &edabits.planes[top].as_words()[words.clone()];
-            let out = &mut groups.top.plane_mut(0)[words];
-            for (out, (r, c)) in out.iter_mut().zip(r.iter().zip(&planes[top])) {
-                *out = if is_first { r ^ c } else { *r };
+            let own = if is_first { u64::MAX } else { 0 };
+            let out = &mut groups.top.plane_mut(0)[words.clone()];
+            for (out, (r, c)) in out.iter_mut().zip(r(top).iter().zip(&planes[top])) {
+                *out = r ^ (c & own);
             }
         }
     };

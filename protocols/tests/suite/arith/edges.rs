@@ -1,12 +1,12 @@
 //! What stands at the borders of ranges, and what is not covered by the list of protocols.
 
-use super::ops::{METHODS, Op};
+use super::ops::{self, METHODS, Op};
 use super::{Clear, joined, run, seats};
-use crate::world::{World, all_ok};
+use crate::world::{World, all_ok, prg, random_vec};
 use engine::ring::Ring;
 use protocols::arith::compare::{self, Method};
-use protocols::arith::{convert, trunc};
-use protocols::correlate::{Stock, StockedRing};
+use protocols::arith::{convert, matmul, trunc};
+use protocols::correlate::{MatrixShape, Stock, StockedRing};
 use protocols::error::ProtocolError;
 
 fn one(op: Op, n_computing: usize, values: Vec<Vec<u64>>) -> Clear<u64> {
@@ -172,4 +172,59 @@ fn the_price_of_a_comparison() {
     assert_eq!(price.needs.ring64.edabits, n as u64);
     let small = compare::less_than_zero_price::<u64>(seats(2), 64, 20, Method::Summed);
     assert_eq!(small.cost.rounds, 6);
+}
+
+fn check_matmul<R: StockedRing>(n_computing: usize, shape: MatrixShape) {
+    let seed = (shape.m * 10_000 + shape.k * 100 + shape.n) as u64;
+    let mut prg = prg(seed);
+    let x: Vec<R> = random_vec(&mut prg, shape.left_len());
+    let y: Vec<R> = random_vec(&mut prg, shape.right_len());
+    let mut expected = vec![R::ZERO; shape.product_len()];
+    for (i, out) in expected.iter_mut().enumerate() {
+        let (row, column) = (i / shape.n, i % shape.n);
+        for l in 0..shape.k {
+            let product = x[row * shape.k + l].wrapping_mul(y[l * shape.n + column]);
+            *out = out.wrapping_add(product);
+        }
+    }
+    let price = matmul::price::<R>(seats(n_computing), shape);
+    let inputs = Clear::of_ring(vec![x, y]);
+    let ended = run(
+        World::new(n_computing, seed),
+        &inputs,
+        &price.needs,
+        async |session, inputs, stock| {
+            let [x, y] = &inputs.ring[..] else {
+                panic!("two matrices")
+            };
+            let product = match shape == matmul::dot_shape(shape.k) {
+                true => matmul::dot(session, x, y, stock).await?,
+                false => matmul::matmul(session, x, y, shape, stock).await?,
+            };
+            Ok(super::Shared {
+                ring: vec![product],
+                bits: Vec::new(),
+            })
+        },
+    );
+    for ended in &ended {
+        let sent: u64 = ended.traffic.bytes_sent.iter().sum();
+        let declared: u64 = price.cost.bytes[0].iter().sum();
+        assert_eq!(sent, declared, "{shape:?}");
+        assert_eq!(ended.traffic.rounds, 1);
+    }
+    assert!(joined(all_ok(ended)).ring[0] == expected, "{shape:?}");
+}
+
+#[test]
+fn products_of_matrices_are_those_of_plain_arithmetic() {
+    for n_computing in [2, 3, 5] {
+        for shape in ops::shapes() {
+            check_matmul::<u64>(n_computing, shape);
+            check_matmul::<u128>(n_computing, shape);
+        }
+    }
+    // The opening takes more than one message, and the left matrix ends within one.
+    let (m, k, n) = (300, 400, 200);
+    check_matmul::<u64>(2, MatrixShape { m, k, n });
 }

@@ -237,27 +237,6 @@ impl Op {
                 }
                 one_column(sum)
             }
-            Self::A2b(w, _) => {
-                let plane = |i: usize| ring(0).map(|v| v >> i & 1 == 1).collect();
-                Clear::of_bits((0..w).map(plane).collect())
-            }
-            Self::LessThanZero(..) => Clear::of_bits(vec![ring(0).map(|v| v < 0).collect()]),
-            Self::EqualZero(..) => Clear::of_bits(vec![ring(0).map(|v| v == 0).collect()]),
-            Self::LessThan(..) => {
-                Clear::of_bits(vec![ring(0).zip(ring(1)).map(|(x, y)| x < y).collect()])
-            }
-            Self::BitsLessThan(w) | Self::BitsEqual(w) => {
-                let x: Vec<Vec<bool>> = (0..2 * w).map(bools).collect();
-                let order = |lane: usize| {
-                    let of = |i: usize| (x[i][lane], x[w + i][lane]);
-                    let highest = (0..w).rev().map(of).find(|(x, y)| x != y);
-                    match self {
-                        Self::BitsEqual(_) => highest.is_none(),
-                        _ => highest.is_some_and(|(x, _)| !x),
-                    }
-                };
-                Clear::of_bits(vec![(0..x[0].len()).map(order).collect()])
-            }
             Self::Trunc(f) => one_column(ring(0).map(|v| number(v >> f)).collect()),
             Self::TruncExact(f, _) => {
                 one_column(ring(0).map(|v| number((v + (1 << (f - 1))) >> f)).collect())
@@ -288,6 +267,37 @@ impl Op {
                 let limited = |v: i128| number(v.clamp(LIMITS.0, LIMITS.1));
                 one_column(ring(0).map(limited).collect())
             }
+            other => other.expected_bits(inputs),
+        }
+    }
+
+    /// Of the protocols that give bits alone.
+    fn expected_bits<R: Ring>(self, inputs: &Clear<R>) -> Clear<R> {
+        let ring = |i: usize| inputs.ring[i].iter().map(|v| v.to_signed());
+        let bools = |i: usize| bits::unpack(&inputs.bits[i].1, inputs.bits[i].0);
+        match self {
+            Self::A2b(w, _) => {
+                let plane = |i: usize| ring(0).map(|v| v >> i & 1 == 1).collect();
+                Clear::of_bits((0..w).map(plane).collect())
+            }
+            Self::LessThanZero(..) => Clear::of_bits(vec![ring(0).map(|v| v < 0).collect()]),
+            Self::EqualZero(..) => Clear::of_bits(vec![ring(0).map(|v| v == 0).collect()]),
+            Self::LessThan(..) => {
+                Clear::of_bits(vec![ring(0).zip(ring(1)).map(|(x, y)| x < y).collect()])
+            }
+            Self::BitsLessThan(w) | Self::BitsEqual(w) => {
+                let x: Vec<Vec<bool>> = (0..2 * w).map(bools).collect();
+                let order = |lane: usize| {
+                    let of = |i: usize| (x[i][lane], x[w + i][lane]);
+                    let highest = (0..w).rev().map(of).find(|(x, y)| x != y);
+                    match self {
+                        Self::BitsEqual(_) => highest.is_none(),
+                        _ => highest.is_some_and(|(x, _)| !x),
+                    }
+                };
+                Clear::of_bits(vec![(0..x[0].len()).map(order).collect()])
+            }
+            other => panic!("{other:?} gives numbers"),
         }
     }
 
