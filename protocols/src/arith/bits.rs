@@ -29,8 +29,8 @@ pub async fn less_than(
     y: &[BitShare],
     stock: &mut Stock,
 ) -> Result<BitShare, ProtocolError> {
-    let (n_planes, n_lanes) = check_planes(x, y)?;
-    stock.check(&less_than_price(Seats::of(session), n_lanes, n_planes).needs)?;
+    let (n_planes, n_lanes) = session.ended_by(check_planes(x, y))?;
+    session.ended_by(stock.check(&less_than_price(Seats::of(session), n_lanes, n_planes).needs))?;
     let not_x = complements(session, x);
     let mut level = Level::new(n_lanes, Triples::InPairs);
     for (i, y) in y.iter().enumerate() {
@@ -70,8 +70,8 @@ pub async fn equal(
     y: &[BitShare],
     stock: &mut Stock,
 ) -> Result<BitShare, ProtocolError> {
-    let (n_planes, n_lanes) = check_planes(x, y)?;
-    stock.check(&equal_price(Seats::of(session), n_lanes, n_planes).needs)?;
+    let (n_planes, n_lanes) = session.ended_by(check_planes(x, y))?;
+    session.ended_by(stock.check(&equal_price(Seats::of(session), n_lanes, n_planes).needs))?;
     let mut same = complements(session, x);
     for (i, y) in y.iter().enumerate() {
         bits::xor_assign(same.plane_mut(i), y.as_words());

@@ -57,9 +57,11 @@ pub async fn less_than_zero<R: StockedRing>(
     method: Method,
     stock: &mut Stock,
 ) -> Result<BitShare, ProtocolError> {
-    check_bound::<R>(bound_bits)?;
+    session.ended_by(check_bound::<R>(bound_bits))?;
     let seats = Seats::of(session);
-    stock.check(&less_than_zero_price::<R>(seats, x.len(), bound_bits, method).needs)?;
+    session.ended_by(
+        stock.check(&less_than_zero_price::<R>(seats, x.len(), bound_bits, method).needs),
+    )?;
     let sign = match method {
         Method::Masked => masked::is_negative(session, x, stock).await?,
         Method::Summed => is_negative_summed(session, x.as_slice(), bound_bits, stock).await?,
@@ -129,9 +131,10 @@ pub async fn equal_zero<R: StockedRing>(
     method: Method,
     stock: &mut Stock,
 ) -> Result<BitShare, ProtocolError> {
-    check_bound::<R>(bound_bits)?;
+    session.ended_by(check_bound::<R>(bound_bits))?;
     let seats = Seats::of(session);
-    stock.check(&equal_zero_price::<R>(seats, x.len(), bound_bits, method).needs)?;
+    session
+        .ended_by(stock.check(&equal_zero_price::<R>(seats, x.len(), bound_bits, method).needs))?;
     let equal = match method {
         Method::Masked => masked::is_zero(session, x, stock).await?,
         Method::Summed => {
@@ -188,7 +191,7 @@ pub async fn at_least(
     bound_bits: u32,
     stock: &mut Stock,
 ) -> Result<BitShare, ProtocolError> {
-    check_bound::<u64>(bound_bits)?;
+    session.ended_by(check_bound::<u64>(bound_bits))?;
     // No count reaches 2^b, so a greater threshold is as good as 2^b; and 2^b fits b+1 bits.
     let negative = |t: &u64| (*t).min(1 << bound_bits).wrapping_neg();
     let negatives: Vec<u64> = thresholds.iter().map(negative).collect();

@@ -87,10 +87,10 @@ async fn convert<R: StockedRing>(
         assert_eq!(plane.n_bits(), n_items, "bit vectors of unequal length");
     }
     let seats = Seats::of(session);
-    stock.check(&planes_price::<R>(seats, n_items, planes.len()).needs)?;
+    session.ended_by(stock.check(&planes_price::<R>(seats, n_items, planes.len()).needs))?;
     let mut dabits: Vec<DaBits<R>> = Vec::with_capacity(planes.len());
     for _ in planes {
-        dabits.push(stock.take_dabits(n_items)?);
+        dabits.push(session.ended_by(stock.take_dabits(n_items))?);
     }
     let is_first = session.seat() == Seat(0);
     let mask = |lanes: Range<usize>, _: &mut [R], words: &mut [u64]| {
@@ -157,12 +157,12 @@ pub async fn a2b<R: StockedRing>(
     stock: &mut Stock,
 ) -> Result<Vec<BitShare>, ProtocolError> {
     if n_planes == 0 || n_planes > R::BITS as usize {
-        return Err(ProtocolError::InvalidInput {
+        return session.ended_by(Err(ProtocolError::InvalidInput {
             what: "a number has between 1 and as many bits as the ring",
-        });
+        }));
     }
     let seats = Seats::of(session);
-    stock.check(&a2b_price::<R>(seats, x.len(), n_planes, method).needs)?;
+    session.ended_by(stock.check(&a2b_price::<R>(seats, x.len(), n_planes, method).needs))?;
     let planes = match method {
         Method::Masked => bits_of_difference(session, x, n_planes, stock).await?,
         Method::Summed => bits_of_sum(session, x, n_planes, stock).await?,
@@ -213,7 +213,7 @@ async fn bits_of_difference<R: StockedRing>(
     n_planes: usize,
     stock: &mut Stock,
 ) -> Result<Planes, ProtocolError> {
-    let EdaBits { r, planes } = stock.take_edabits::<R>(x.len())?;
+    let EdaBits { r, planes } = session.ended_by(stock.take_edabits::<R>(x.len()))?;
     let mut masked = super::copy(x);
     masked.add_assign(&r);
     let mut c = Planes::zero(x.len(), n_planes);

@@ -35,11 +35,11 @@ pub async fn matmul<R: StockedRing>(
 ) -> Result<Share<R>, ProtocolError> {
     let (n_left, n_right) = (shape.left_len(), shape.right_len());
     if x.len() != n_left || y.len() != n_right {
-        return Err(ProtocolError::InvalidInput {
+        return session.ended_by(Err(ProtocolError::InvalidInput {
             what: "a matrix has as many elements as its shape says",
-        });
+        }));
     }
-    let MatrixTriple { a, b, c } = stock.take_matrix::<R>(shape)?;
+    let MatrixTriple { a, b, c } = session.ended_by(stock.take_matrix::<R>(shape))?;
     let mut opened = vec![R::ZERO; n_left + n_right];
     let mask = |lanes: Range<usize>, out: &mut [R], _: &mut [u64]| {
         // The lanes run through the left matrix and then through the right one.

@@ -30,7 +30,7 @@ pub async fn mul<R: StockedRing>(
     stock: &mut Stock,
 ) -> Result<Share<R>, ProtocolError> {
     assert_eq!(x.len(), y.len(), "vectors of unequal length");
-    let Triples { a, b, mut c } = stock.take_triples::<R>(x.len())?;
+    let Triples { a, b, mut c } = session.ended_by(stock.take_triples::<R>(x.len()))?;
     let is_first = session.seat() == Seat(0);
     let mask = |lanes: Range<usize>, out: &mut [R], _: &mut [u64]| {
         let (d, e) = out.split_at_mut(lanes.len());

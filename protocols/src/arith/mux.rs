@@ -54,7 +54,7 @@ pub async fn times<R: StockedRing>(
         bits_arith,
         a,
         bits_times_a: mut product,
-    } = stock.take_muxes::<R>(x.len())?;
+    } = session.ended_by(stock.take_muxes::<R>(x.len()))?;
     let is_first = session.seat() == Seat(0);
     let mask = |lanes: Range<usize>, out: &mut [R], words: &mut [u64]| {
         let columns = lanes::columns(&lanes);

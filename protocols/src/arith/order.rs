@@ -31,7 +31,7 @@ pub async fn min_max<R: StockedRing>(
     stock: &mut Stock,
 ) -> Result<(Share<R>, Share<R>), ProtocolError> {
     let seats = Seats::of(session);
-    stock.check(&min_max_price::<R>(seats, x.len(), bound_bits, method).needs)?;
+    session.ended_by(stock.check(&min_max_price::<R>(seats, x.len(), bound_bits, method).needs))?;
     let x_over_y = difference(x, y);
     let is_less = compare::less_than_zero(session, &x_over_y, bound_bits, method, stock).await?;
     let mut lesser = mux::times(session, &is_less, &x_over_y, stock).await?;
@@ -74,13 +74,13 @@ pub async fn argmax<R: StockedRing>(
     stock: &mut Stock,
 ) -> Result<(Share<R>, Share<R>), ProtocolError> {
     let Some(n_rows) = candidates.first().map(Share::len) else {
-        return Err(ProtocolError::InvalidInput {
+        return session.ended_by(Err(ProtocolError::InvalidInput {
             what: "the greatest of no numbers",
-        });
+        }));
     };
     let seats = Seats::of(session);
     let price = argmax_price::<R>(seats, n_rows, candidates.len(), bound_bits, method);
-    stock.check(&price.needs)?;
+    session.ended_by(stock.check(&price.needs))?;
     let is_first = session.seat() == Seat(0);
     let position = |i: usize| {
         let own = if is_first { i as u64 } else { 0 };
@@ -171,7 +171,7 @@ pub async fn sign<R: StockedRing>(
     stock: &mut Stock,
 ) -> Result<Share<R>, ProtocolError> {
     let seats = Seats::of(session);
-    stock.check(&sign_price::<R>(seats, x.len(), bound_bits, method).needs)?;
+    session.ended_by(stock.check(&sign_price::<R>(seats, x.len(), bound_bits, method).needs))?;
     let mut both = super::copy(x);
     both.negate();
     both.append(super::copy(x));
@@ -208,7 +208,7 @@ pub async fn abs<R: StockedRing>(
     stock: &mut Stock,
 ) -> Result<(Share<R>, BitShare), ProtocolError> {
     let seats = Seats::of(session);
-    stock.check(&min_max_price::<R>(seats, x.len(), bound_bits, method).needs)?;
+    session.ended_by(stock.check(&min_max_price::<R>(seats, x.len(), bound_bits, method).needs))?;
     let is_negative = compare::less_than_zero(session, x, bound_bits, method, stock).await?;
     let mut magnitude = mux::times(session, &is_negative, x, stock).await?;
     magnitude.scale_public(R::from_u64(2).wrapping_neg());
@@ -234,7 +234,7 @@ pub async fn clamp<R: StockedRing>(
     stock: &mut Stock,
 ) -> Result<Share<R>, ProtocolError> {
     let seats = Seats::of(session);
-    stock.check(&clamp_price::<R>(seats, x.len(), bound_bits, method).needs)?;
+    session.ended_by(stock.check(&clamp_price::<R>(seats, x.len(), bound_bits, method).needs))?;
     let is_first = session.seat() == Seat(0);
     let own = |limit: R| if is_first { limit } else { R::ZERO };
     let over = |limit: R| {

@@ -39,11 +39,11 @@ pub async fn probabilistic<R: StockedRing>(
     frac_bits: u32,
     stock: &mut Stock,
 ) -> Result<Share<R>, ProtocolError> {
-    check_frac_bits::<R>(frac_bits)?;
+    session.ended_by(check_frac_bits::<R>(frac_bits))?;
     if frac_bits == 0 {
         return Ok(super::copy(x));
     }
-    let Truncs { r, mut u, top } = stock.take_truncs::<R>(frac_bits, x.len())?;
+    let Truncs { r, mut u, top } = session.ended_by(stock.take_truncs::<R>(frac_bits, x.len()))?;
     let is_first = session.seat() == Seat(0);
     let offset = if is_first {
         R::ONE.shl(R::BITS - 2)
@@ -104,12 +104,12 @@ pub async fn exact<R: StockedRing>(
     method: Method,
     stock: &mut Stock,
 ) -> Result<Share<R>, ProtocolError> {
-    check_frac_bits::<R>(frac_bits)?;
+    session.ended_by(check_frac_bits::<R>(frac_bits))?;
     if frac_bits == 0 {
         return Ok(super::copy(x));
     }
     let seats = Seats::of(session);
-    stock.check(&exact_price::<R>(seats, x.len(), frac_bits, method).needs)?;
+    session.ended_by(stock.check(&exact_price::<R>(seats, x.len(), frac_bits, method).needs))?;
     let mut remainder = super::copy(x);
     if session.seat() == Seat(0) {
         super::add_to_all(&mut remainder, R::ONE.shl(frac_bits - 1));

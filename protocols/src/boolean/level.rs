@@ -130,10 +130,10 @@ impl<'a> Level<'a> {
         stock: &mut Stock,
     ) -> Result<Products, ProtocolError> {
         let gates = self.gates();
-        stock.check(&gates.needs(self.n_lanes))?;
+        session.ended_by(stock.check(&gates.needs(self.n_lanes)))?;
         let n = self.n_words;
-        let triples = stock.take_bit_triples(gates.singles * n)?;
-        let pair_triples = stock.take_bit_pairs(gates.pairs * n)?;
+        let triples = session.ended_by(stock.take_bit_triples(gates.singles * n))?;
+        let pair_triples = session.ended_by(stock.take_bit_pairs(gates.pairs * n))?;
         let (a, b, c) = triples.as_words();
         let [pa, pb, pc, pab, pac] = pair_triples.as_words();
         let mut products = Products::zero(n, gates, self.n_proper);

@@ -89,9 +89,9 @@ pub(crate) async fn open_groups<R: StockedRing>(
     let n_lanes = x.len();
     let n_words = bits::words_for(n_lanes);
     let seats = Seats::of(session);
-    stock.check(&price::<R>(seats, n_lanes, n_positions).needs)?;
-    let edabits = stock.take_edabits::<R>(n_lanes)?;
-    let triples = stock.take_bit_triples(n_positions / 2 * n_words)?;
+    session.ended_by(stock.check(&price::<R>(seats, n_lanes, n_positions).needs))?;
+    let edabits = session.ended_by(stock.take_edabits::<R>(n_lanes))?;
+    let triples = session.ended_by(stock.take_bit_triples(n_positions / 2 * n_words))?;
     let (a, b, c) = triples.as_words();
     let pair = |group: usize, words: &Range<usize>| {
         let own = group * n_words + words.start..group * n_words + words.end;
