@@ -102,12 +102,9 @@ impl Session {
         outgoing: Option<(Chunks, P)>,
         incoming: Option<(Chunks, C)>,
     ) -> Result<(Option<P>, Option<C>), ProtocolError> {
-        if self.in_transfer {
-            self.end();
-        }
-        self.in_transfer = true;
-        let outcome = self.try_stream(peer, outgoing, incoming).await;
-        self.in_transfer = false;
+        let operation = self.begin();
+        let outcome = operation.session.try_stream(peer, outgoing, incoming).await;
+        operation.done();
         self.ended_by(outcome)
     }
 
