@@ -51,7 +51,7 @@ pub enum ElementError {
 impl ElementError {
     /// The same fault, of an element that comes `offset` places later.
     #[must_use]
-    fn moved(self, offset: usize) -> Self {
+    pub(crate) fn moved(self, offset: usize) -> Self {
         match self {
             Self::NotCanonical { index } => Self::NotCanonical {
                 index: index + offset,

@@ -13,7 +13,8 @@
 //! * [`share`]: additive and XOR shares, types that cannot be copied, printed or encoded;
 //! * [`fixed`]: real numbers as scaled integers, with a stated error;
 //! * [`hash`], [`prg`], [`block`]: the symmetric primitives, all with domain separation;
-//! * [`curve`]: groups for Diffie–Hellman on hashed items;
+//! * [`curve`]: groups for Diffie–Hellman on hashed items; [`oprf`]: a pseudo-random function that
+//!   one side holds and the other side applies;
 //! * [`ot`]: oblivious transfer and bit triples without a third party;
 //! * [`vole`]: correlated vectors over GF(2^128), of any length from short messages;
 //! * [`okvs`]: values stored under keys so that the store hides the keys;
@@ -41,6 +42,7 @@ pub mod prg;
 pub mod block;
 pub mod params;
 pub mod curve;
+pub mod oprf;
 pub mod ot;
 pub mod vole;
 pub mod okvs;
