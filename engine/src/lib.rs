@@ -18,6 +18,7 @@
 //! * [`ot`]: oblivious transfer and bit triples without a third party;
 //! * [`vole`]: correlated vectors over GF(2^128), of any length from short messages;
 //! * [`okvs`]: values stored under keys so that the store hides the keys;
+//! * [`tags`]: comparing sets by short hashes;
 //! * [`params`]: every cryptographic parameter with its source.
 //!
 //! # Panics
@@ -46,3 +47,4 @@ pub mod oprf;
 pub mod ot;
 pub mod vole;
 pub mod okvs;
+pub mod tags;

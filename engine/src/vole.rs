@@ -25,6 +25,7 @@
 //! One OT extension serves trees and values, because the VOLE's Δ is the extension's. Security is
 //! against semi-honest parties.
 
+pub mod oprf;
 mod code;
 
 use crate::bits;
