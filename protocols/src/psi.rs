@@ -7,11 +7,13 @@
 //!
 //! * [`ecdh`]: each side puts a secret on both sets in a group: little traffic, and sets may be
 //!   larger than memory;
+//! * [`vole`]: symmetric operations alone, and the fastest where a link carries 32 bytes an item;
 //! * [`tags`]: sorted runs of what is compared in the end, in memory or in files.
 
 pub mod keys;
 pub mod tags;
 pub mod ecdh;
+pub mod vole;
 
 pub use engine::curve::Item;
 

@@ -41,6 +41,8 @@ pub enum Kind {
     Tags = 9,
     /// [`MaskedLanes`]: ring elements and bits under one-time masks.
     MaskedLanes = 10,
+    /// A store of items under the mask of a VOLE.
+    Store = 11,
 }
 
 /// A message as a network carries it.
