@@ -4,7 +4,11 @@
 //! position. XOR and NOT are local. All ANDs of one circuit level go out in one message.
 
 mod level;
+mod input;
+mod keep;
 
+pub use input::input;
+pub use keep::{all, all_price, and_price, keep, keep_price};
 pub(crate) use level::{Gates, Level, Planes, Triples};
 
 use crate::correlate::Stock;

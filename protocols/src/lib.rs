@@ -14,8 +14,9 @@
 //! * [`cost`], [`security`]: what a protocol declares; [`disclose`]: how a value reaches a person;
 //! * [`correlate`]: randomness prepared ahead; [`price`]: what a protocol takes and sends;
 //! * [`arith`], [`boolean`]: computing on shares;
-//! * [`aggregate`]: totals over all holders with small cells held back; [`psi`]: what two sets have
-//!   in common;
+//! * [`table`], [`shuffle`], [`sort`], [`scan`]: shared rows, and bringing them into an order;
+//! * [`aggregate`]: totals over all holders with small cells held back; [`stats`]: statistics that
+//!   need comparisons or an order; [`psi`]: what two sets have in common;
 //! * [`oracle`]: the same functions in the clear, for tests.
 //!
 //! Everything here replays from the seeds of a [`session::SessionConfig`].
@@ -37,6 +38,11 @@ pub mod price;
 mod lanes;
 pub mod arith;
 pub mod boolean;
+pub mod table;
+pub mod shuffle;
+pub mod sort;
+pub mod scan;
 pub mod aggregate;
+pub mod stats;
 pub mod psi;
 pub mod oracle;

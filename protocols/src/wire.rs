@@ -43,6 +43,8 @@ pub enum Kind {
     MaskedLanes = 10,
     /// A store of items under the mask of a VOLE.
     Store = 11,
+    /// Public randomness of one seat.
+    Coin = 20,
 }
 
 /// A message as a network carries it.

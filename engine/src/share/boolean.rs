@@ -56,6 +56,26 @@ impl BitShare {
         &self.words
     }
 
+    /// The raw packed share, for kernels that write in place. They leave bits past the end zero.
+    pub fn as_mut_words(&mut self) -> &mut [u64] {
+        &mut self.words
+    }
+
+    /// The bits at some positions, in this order.
+    ///
+    /// # Panics
+    ///
+    /// If a position lies outside.
+    #[must_use]
+    pub fn picked(&self, positions: impl ExactSizeIterator<Item = usize>) -> Self {
+        let mut picked = Self::zero(positions.len());
+        for (i, position) in positions.enumerate() {
+            assert!(position < self.n_bits, "a bit of the vector");
+            picked.words[i / 64] |= u64::from(bits::get(&self.words, position)) << (i % 64);
+        }
+        picked
+    }
+
     /// Takes the raw packed share out. The caller is now answerable for wiping it.
     pub fn into_words(mut self) -> Vec<u64> {
         std::mem::take(&mut self.words)

@@ -22,3 +22,6 @@ mod psi_vole;
 mod transfer;
 mod keys;
 mod ecdh;
+mod demands;
+mod tables;
+mod stats;

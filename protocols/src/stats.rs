@@ -1,0 +1,46 @@
+//! Statistics that need comparisons or an order.
+//!
+//! What comes out are shares of one number for each cell of a table, over the ring in which the job
+//! keeps it. They are released like the holders' own totals: as further columns of the
+//! [`LocalTotals`](crate::aggregate::LocalTotals) of one release, which holds small cells back and
+//! opens the others to the receivers by commit-then-open. Nothing here opens a result.
+//!
+//! * [`extreme`]: MIN and MAX of each group, from every holder's own;
+//! * [`quantile`]: quantiles over a small public domain, from every holder's counts;
+//! * [`distinct`]: how many different keys the holders have together, of each group;
+
+pub mod extreme;
+pub mod quantile;
+pub mod distinct;
+mod input;
+mod ones;
+
+use engine::share::boolean::{self, BitShare};
+
+/// Cuts numbers of up to 128 bits into vectors of bits, lowest first.
+fn planes_of(values: &[u128], n_planes: usize) -> Vec<BitShare> {
+    let low: Vec<u64> = values.iter().map(|v| *v as u64).collect();
+    let mut planes = boolean::to_planes(&low, n_planes.min(64));
+    if n_planes > 64 {
+        let high: Vec<u64> = values.iter().map(|v| (*v >> 64) as u64).collect();
+        planes.extend(boolean::to_planes(&high, n_planes - 64));
+    }
+    planes
+}
+
+/// Several vectors of bits, one after the other.
+fn end_to_end<'a>(vectors: impl IntoIterator<Item = &'a BitShare>) -> BitShare {
+    let mut all = BitShare::zero(0);
+    for vector in vectors {
+        all.append(BitShare::from_words(
+            vector.n_bits(),
+            vector.as_words().to_vec(),
+        ));
+    }
+    all
+}
+
+/// Bits that a number in 0 ..= `greatest` needs.
+fn bits_for(greatest: u128) -> usize {
+    (u128::BITS - greatest.leading_zeros()) as usize
+}

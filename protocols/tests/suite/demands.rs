@@ -1,0 +1,216 @@
+//! What every protocol on tables and every statistic is held to: its plain counterpart, its declared
+//! price, messages that do not depend on secrets and look uniform, and an orderly end if a seat dies at
+//! any message. Correlations are the ideal source's.
+
+use crate::arith::{Clear, Shared, joined, run, seats};
+use crate::world::{Ended, World, all_ok, prg, transcripts};
+use engine::ring::Ring;
+use protocols::correlate::{Stock, StockedRing};
+use protocols::error::{LinkError, ProtocolError};
+use protocols::net::record::{Direction, Entry, Transcript};
+use protocols::net::sim::{self, Cut, LinkModel};
+use protocols::party::Seat;
+use protocols::price::{Price, Seats};
+use protocols::session::Session;
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+/// One protocol with its public parameters. Everything secret follows from a number, `secrets`.
+pub(crate) trait Case: Debug {
+    type R: StockedRing;
+
+    /// Shares that go in. Statistics take none: each seat has its own input.
+    fn inputs(&self, _secrets: u64) -> Clear<Self::R> {
+        Clear::default()
+    }
+
+    /// What the shares that come out stand for.
+    fn expected(&self, n_computing: usize, secrets: u64) -> Clear<Self::R>;
+
+    fn price(&self, seats: Seats) -> Price;
+
+    async fn call(
+        &self,
+        session: &mut Session,
+        secrets: u64,
+        inputs: Shared<Self::R>,
+        stock: &mut Stock,
+    ) -> Result<Shared<Self::R>, ProtocolError>;
+}
+
+fn ended<C: Case>(case: &C, world: World, secrets: u64) -> Vec<Ended<Shared<C::R>>> {
+    let needs = case.price(seats(world.n_seats())).needs;
+    let inputs = case.inputs(secrets);
+    run(world, &inputs, &needs, async |session, inputs, stock| {
+        case.call(session, secrets, inputs, stock).await
+    })
+}
+
+/// The result is that of the plain counterpart.
+pub(crate) fn check_result<C: Case>(case: &C, n_computing: usize, secrets: u64) {
+    let world = World::new(n_computing, secrets);
+    let found = joined(all_ok(ended(case, world, secrets)));
+    let expected = case.expected(n_computing, secrets);
+    assert!(
+        found == expected,
+        "{case:?} among {n_computing}\n{found:?}\n{expected:?}"
+    );
+}
+
+/// Measured rounds, bytes, messages and time are the declared ones.
+pub(crate) fn check_price<C: Case>(case: &C, n_computing: usize) {
+    let declared = case.price(seats(n_computing)).cost;
+    let network = sim::network(n_computing, LinkModel::WAN, None);
+    let ended = ended(case, World::new(n_computing, 11).on(network), 11);
+    for (seat, ended) in Seat::first(n_computing).zip(&ended) {
+        let what = format!("{case:?} among {n_computing}, {seat}");
+        assert!(ended.outcome.is_ok(), "{what}");
+        let traffic = &ended.traffic;
+        assert_eq!(traffic.bytes_sent, declared.bytes[seat.index()], "{what}");
+        let messages = &declared.messages[seat.index()];
+        assert_eq!(traffic.messages_sent, *messages, "{what}");
+        assert!(traffic.rounds <= declared.rounds, "{what}");
+    }
+    let rounds = ended.iter().map(|e| e.traffic.rounds).max();
+    assert_eq!(
+        rounds,
+        Some(declared.rounds),
+        "{case:?} among {n_computing}"
+    );
+}
+
+/// A message without its content.
+type Outline = (Direction, Seat, u64, u16, usize, u32);
+
+fn outline(transcript: &Transcript) -> Vec<Outline> {
+    let message = |e: &Entry| {
+        let frame = &e.frame;
+        let depth = frame.stamp.depth;
+        (
+            e.direction,
+            e.peer,
+            e.path.0,
+            frame.kind,
+            frame.body.len(),
+            depth,
+        )
+    };
+    let mut all: Vec<Outline> = transcript.iter().map(message).collect();
+    all.sort_by_key(|(direction, peer, path, ..)| (*direction, *peer, *path));
+    all
+}
+
+/// Other secrets of the same shape give the same list of messages.
+pub(crate) fn check_outline<C: Case>(case: &C, n_computing: usize) {
+    let outlines = |secrets: u64| {
+        let world = World::new(n_computing, 12).recorded();
+        let logs = world.logs();
+        all_ok(ended(case, world, secrets));
+        transcripts(&logs).iter().map(outline).collect::<Vec<_>>()
+    };
+    let first = outlines(1);
+    assert!(first == outlines(2) && first == outlines(3), "{case:?}");
+}
+
+/// Every message, from many sessions with the same secrets, has bytes that are uniform: at most five
+/// standard deviations over the mean of χ² with 255 degrees of freedom.
+pub(crate) fn check_uniform<C: Case>(case: &C, n_sessions: u64) {
+    const BOUND: f64 = 368.0;
+    let mut histograms: BTreeMap<(Seat, Seat, usize), [u64; 256]> = BTreeMap::new();
+    for seed in 0..n_sessions {
+        let world = World::new(3, 1000 + seed).recorded();
+        let logs = world.logs();
+        all_ok(ended(case, world, 13));
+        for (receiver, transcript) in Seat::first(3).zip(transcripts(&logs)) {
+            let mut nth = BTreeMap::new();
+            for entry in transcript
+                .iter()
+                .filter(|e| e.direction == Direction::Received)
+            {
+                let nth: &mut usize = nth.entry(entry.peer).or_default();
+                let place = (receiver, entry.peer, *nth);
+                *nth += 1;
+                let histogram = histograms.entry(place).or_insert([0; 256]);
+                let bytes = entry.frame.body.iter();
+                bytes.for_each(|b| histogram[usize::from(*b)] += 1);
+            }
+        }
+    }
+    for (place, histogram) in &histograms {
+        let total: u64 = histogram.iter().sum();
+        let expected = total as f64 / 256.0;
+        let terms = histogram.iter().map(|n| (*n as f64 - expected).powi(2));
+        let chi = terms.sum::<f64>() / expected.max(1e-9);
+        assert!(chi < BOUND, "{case:?}: χ² = {chi} at {place:?}");
+    }
+}
+
+/// A seat that dies at any message: every other seat ends with a link error and nobody hangs.
+pub(crate) fn check_cuts<C: Case>(case: &C) {
+    let whole = ended(case, World::new(3, 14), 14);
+    let n_sent: u64 = whole[1].traffic.messages_sent.iter().sum();
+    all_ok(whole);
+    for at_message in 0..n_sent {
+        let seat = Seat(1);
+        let cut = Some(Cut { seat, at_message });
+        let world = World::new(3, 14).on(sim::network(3, LinkModel::LAN, cut));
+        let mut n_failed = 0;
+        for (seat, ended) in Seat::first(3).zip(ended(case, world, 14)) {
+            match ended.outcome {
+                Ok(_) => {}
+                Err(ProtocolError::Link {
+                    seat: culprit,
+                    cause: LinkError::Closed,
+                }) if culprit != seat => n_failed += 1,
+                Err(other) => panic!("{case:?}, {seat}: {other}"),
+            }
+        }
+        assert!(n_failed >= 1, "{case:?} at message {at_message}");
+    }
+    println!("{n_sent} cuts");
+}
+
+/// With nothing in stock, nothing is sent.
+pub(crate) fn check_empty_stock<C: Case>(case: &C) {
+    let inputs = case.inputs(15);
+    let nothing = protocols::correlate::Needs::default();
+    let ended = run(
+        World::new(2, 15),
+        &inputs,
+        &nothing,
+        async |session, inputs, stock| case.call(session, 15, inputs, stock).await,
+    );
+    for ended in ended {
+        let needs = case.price(seats(2)).needs;
+        if needs.is_nothing() {
+            continue;
+        }
+        let error = ended.outcome.map(|_| ()).expect_err("nothing in stock");
+        let is_out = matches!(error, ProtocolError::OutOfCorrelations { .. });
+        assert!(is_out, "{case:?}: {error}");
+        assert_eq!(ended.traffic.rounds, 0, "{case:?}: nothing was sent");
+    }
+}
+
+/// All demands on one case, which must be small.
+pub(crate) fn check_all<C: Case>(case: &C) {
+    for n_computing in [2, 3, 5] {
+        check_result(case, n_computing, 21);
+        check_price(case, n_computing);
+    }
+    check_outline(case, 3);
+    check_cuts(case);
+    check_empty_stock(case);
+}
+
+/// A number of a test below a bound.
+pub(crate) fn below(secrets: u64, stream: u64, bound: u64, n_items: usize) -> Vec<u64> {
+    let mut prg = prg(secrets.wrapping_mul(1_000_003).wrapping_add(stream));
+    (0..n_items).map(|_| prg.next_bounded(bound)).collect()
+}
+
+/// Signed numbers as ring elements.
+pub(crate) fn elements<R: Ring>(values: impl IntoIterator<Item = i128>) -> Vec<R> {
+    let element = |v| R::from_signed(v).expect("fits the ring");
+    values.into_iter().map(element).collect()
+}
