@@ -22,6 +22,7 @@ mod solve;
 pub use size::Size;
 
 use crate::block::{Block, gf128};
+use crate::memory::zeroed;
 use crate::prg::{Prg, Seed};
 use rayon::prelude::*;
 use rows::{Hasher, Part};
@@ -86,11 +87,10 @@ impl Okvs {
             "the size is for fewer keys"
         );
         let is_filled = filler.is_some();
-        let mut columns = vec![0u128; self.size.columns()];
+        let mut columns = zeroed(self.size.columns());
         if let Some(prg) = filler {
-            prg.fill_ring(&mut columns);
+            prg.fill_bytes(bytemuck::cast_slice_mut(&mut columns));
         }
-        let mut columns: Vec<Block> = columns.into_iter().map(Block).collect();
         let parts: Vec<Part> = keys
             .par_chunks(CHUNK)
             .map(|keys| self.hasher.part(keys))
@@ -118,7 +118,7 @@ impl Okvs {
     /// If the store does not have this layout's size.
     pub fn decode(&self, store: &[Block], keys: &[Block]) -> Vec<Block> {
         assert_eq!(store.len(), self.size.columns(), "a store of this size");
-        let mut values = vec![Block::ZERO; keys.len()];
+        let mut values = zeroed(keys.len());
         values
             .par_chunks_mut(CHUNK)
             .zip(keys.par_chunks(CHUNK))

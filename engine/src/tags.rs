@@ -6,6 +6,9 @@
 use crate::block::Block;
 use rayon::prelude::*;
 
+/// Tags that are looked up together.
+const BATCH: usize = 64;
+
 /// Longest tag.
 pub const MAX_BYTES: usize = Block::BYTES;
 
@@ -91,10 +94,22 @@ impl TagList {
         );
         let mask = mask(self.tag_bytes);
         let index = Index::new(self);
-        let is_match = |(place, value): (usize, &Block)| {
-            index.contains(value.0 & mask).then_some(place as u32)
-        };
-        values.par_iter().enumerate().filter_map(is_match).collect()
+        let found = values
+            .par_chunks(BATCH)
+            .enumerate()
+            .flat_map_iter(|(batch, values)| {
+                let mut tags = [0; BATCH];
+                let tags = &mut tags[..values.len()];
+                for (tag, value) in tags.iter_mut().zip(values) {
+                    *tag = value.0 & mask;
+                }
+                let first = (batch * BATCH) as u32;
+                let places = (first..).zip(index.contain(tags));
+                places
+                    .filter(|(_, is_found)| *is_found)
+                    .map(|(place, _)| place)
+            });
+        found.collect()
     }
 }
 
@@ -129,10 +144,24 @@ impl<'a> Index<'a> {
         }
     }
 
-    fn contains(&self, tag: u128) -> bool {
-        let bucket = bucket_of(tag, self.shift);
-        let range = self.starts[bucket] as usize..self.starts[bucket + 1] as usize;
-        self.tags[range].contains(&tag)
+    /// Which of some tags are in the list. Memory is read in two passes, of which each has many
+    /// reads under way at once.
+    fn contain(&self, tags: &[u128]) -> [bool; BATCH] {
+        let mut candidates = [(0, 0, 0); BATCH];
+        for (candidate, tag) in candidates.iter_mut().zip(tags) {
+            let bucket = bucket_of(*tag, self.shift);
+            let (start, end) = (self.starts[bucket], self.starts[bucket + 1]);
+            let first = self.tags.get(start as usize).copied().unwrap_or(0);
+            *candidate = (start, end, first);
+        }
+        let mut found = [false; BATCH];
+        for ((found, tag), (start, end, first)) in found.iter_mut().zip(tags).zip(candidates) {
+            let is_in = |range: std::ops::Range<u32>| {
+                self.tags[range.start as usize..range.end as usize].contains(tag)
+            };
+            *found = start < end && (first == *tag || is_in(start + 1..end));
+        }
+        found
     }
 }
 

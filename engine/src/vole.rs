@@ -32,6 +32,7 @@ use crate::bits;
 use crate::block::{Block, gf128};
 use crate::cipher::Aes128;
 use crate::hash::{self, CrHash};
+use crate::memory::zeroed;
 use crate::ot::extend::{self, Choices, ReceiverCots};
 use crate::ot::tree::{Branching, Shape};
 use crate::ot::{Direction, OtError, check_length};
@@ -323,10 +324,6 @@ fn combine(values: &[Block], tree: usize) -> Block {
     let rows = &values[tree * COMPUTATIONAL_BITS..][..COMPUTATIONAL_BITS];
     let horner = |sum, row: &Block| gf128::mul(sum, Block(2)) ^ *row;
     rows.iter().rev().fold(Block::ZERO, horner)
-}
-
-fn zeroed(n: usize) -> Vec<Block> {
-    vec![Block::ZERO; n]
 }
 
 impl Drop for Sender {
