@@ -10,6 +10,7 @@
 //! * [`ring`]: Z_2^64 and Z_2^128, and loops over slices of them;
 //! * [`bits`]: packed bits and their transposition;
 //! * [`matrix`]: products of matrices;
+//! * [`switching`]: permutations as networks of switches;
 //! * [`share`]: additive and XOR shares, types that cannot be copied, printed or encoded;
 //! * [`fixed`]: real numbers as scaled integers, with a stated error;
 //! * [`hash`], [`prg`], [`block`]: the symmetric primitives, all with domain separation;
@@ -35,6 +36,7 @@ mod wide;
 pub mod ring;
 pub mod bits;
 pub mod matrix;
+pub mod switching;
 pub mod share;
 pub mod fixed;
 mod cipher;

@@ -8,7 +8,8 @@
 //! * [`pprf`]: the trees that turn them into punctured generators;
 //! * [`extend`]: any number of OTs from these, with symmetric operations only;
 //! * [`ferret`]: the same with two hundredths of the traffic, for slow links;
-//! * [`triples`]: shares of random bits a, b and a∧b for any number of seats.
+//! * [`triples`]: shares of random bits a, b and a∧b for any number of seats;
+//! * [`products`]: shares of products of bits and ring elements, of which two seats have one each.
 //!
 //! Every type here is a state machine without a network. A step takes the bytes that came in and
 //! returns the bytes to send; each message has one length that both sides compute from public
@@ -20,6 +21,7 @@ pub mod extend;
 pub(crate) mod tree;
 pub mod ferret;
 pub mod triples;
+pub mod products;
 
 use thiserror::Error;
 

@@ -42,6 +42,10 @@ pub trait Ring:
     #[must_use]
     fn wrapping_neg(self) -> Self;
 
+    /// Sum of the bits without carries.
+    #[must_use]
+    fn xor(self, other: Self) -> Self;
+
     /// Product with 2^n mod 2^k; 0 from n = k on.
     #[must_use]
     fn shl(self, n_bits: u32) -> Self;
@@ -99,6 +103,11 @@ macro_rules! impl_ring {
             #[inline]
             fn wrapping_neg(self) -> Self {
                 self.wrapping_neg()
+            }
+
+            #[inline]
+            fn xor(self, other: Self) -> Self {
+                self ^ other
             }
 
             #[inline]

@@ -346,6 +346,41 @@ impl Session {
         Ok(received)
     }
 
+    /// Sends some seats a message of their own, and receives a message of a known shape from some:
+    /// one round in which not everybody has something to say. Results come in the order of seats.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtocolError::Link`], [`ProtocolError::PeerMisbehaved`].
+    pub async fn swap<T: Wire>(
+        &mut self,
+        messages: Vec<(Seat, T)>,
+        expected: &[(Seat, T::Shape)],
+    ) -> Result<Vec<(Seat, T)>, ProtocolError> {
+        let to: Vec<Seat> = messages.iter().map(|(seat, _)| *seat).collect();
+        let from: Vec<Seat> = expected.iter().map(|(seat, _)| *seat).collect();
+        let bodies: BTreeMap<Seat, Bytes> = messages
+            .into_iter()
+            .map(|(seat, message)| (seat, message.encode()))
+            .collect();
+        let shapes: BTreeMap<Seat, T::Shape> = expected.iter().copied().collect();
+        let mut received = Vec::with_capacity(from.len());
+        self.transfer(Transfer {
+            to: &to,
+            from: &from,
+            kind: T::KIND,
+            n_chunks: 1,
+            make: &mut |seat, _| bodies[&seat].clone(),
+            len: &|seat, _| T::wire_len(shapes[&seat]),
+            take: &mut |seat, _, body| {
+                received.push((seat, decode(seat, shapes[&seat], body)?));
+                Ok(())
+            },
+        })
+        .await?;
+        Ok(received)
+    }
+
     /// One seat sends one message to every other computing seat. `message` is `Some` there and
     /// `None` elsewhere; everywhere else the result is the message.
     ///

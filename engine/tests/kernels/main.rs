@@ -13,6 +13,7 @@ mod ot;
 mod prg;
 mod ring;
 mod share;
+mod switching;
 mod vole;
 
 use engine::prg::{Prg, Seed};

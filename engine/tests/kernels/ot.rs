@@ -2,6 +2,7 @@ mod base;
 mod extend;
 mod ferret;
 mod pprf;
+mod products;
 mod triples;
 
 use crate::prg;

@@ -43,18 +43,6 @@ impl BitTriples {
     pub fn as_words(&self) -> (&[u64], &[u64], &[u64]) {
         (&self.a, &self.b, &self.c)
     }
-
-    /// All parts in order, in vectors of their final size: what grew would leave copies behind.
-    pub(super) fn concatenate(parts: impl Iterator<Item = Self>, n_words: usize) -> Self {
-        let with_capacity = || Vec::with_capacity(n_words);
-        let mut all = Self::new(with_capacity(), with_capacity(), with_capacity());
-        for part in parts {
-            all.a.extend_from_slice(&part.a);
-            all.b.extend_from_slice(&part.b);
-            all.c.extend_from_slice(&part.c);
-        }
-        all
-    }
 }
 
 /// Packed bit triples in pairs that share one factor: bits a, b and c with a∧b and a∧c, XOR-shared

@@ -191,7 +191,7 @@ impl Recipe {
 }
 
 /// Each packed bit as a ring element.
-fn as_ring<R: Ring>(words: &[u64], out: &mut [R]) {
+pub(super) fn as_ring<R: Ring>(words: &[u64], out: &mut [R]) {
     for (word, out) in words.iter().zip(out.chunks_mut(64)) {
         for (i, out) in out.iter_mut().enumerate() {
             *out = R::from_u64(word >> i & 1);
@@ -200,7 +200,7 @@ fn as_ring<R: Ring>(words: &[u64], out: &mut [R]) {
 }
 
 /// The bits of ring elements: plane i holds bit i of each.
-fn to_planes<R: Ring>(values: &[R], planes: &mut [Zeroizing<Vec<u64>>]) {
+pub(super) fn to_planes<R: Ring>(values: &[R], planes: &mut [Zeroizing<Vec<u64>>]) {
     for (limb, planes) in planes.chunks_mut(64).enumerate() {
         let mut tile = Zeroizing::new([0u64; 64]);
         for (word, values) in values.chunks(64).enumerate() {

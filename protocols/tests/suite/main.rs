@@ -20,6 +20,7 @@ mod uniformity;
 mod disclosure;
 mod psi_vole;
 mod transfer;
+mod kinds;
 mod keys;
 mod ecdh;
 mod demands;

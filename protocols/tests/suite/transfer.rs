@@ -120,7 +120,7 @@ fn recorded(n_computing: usize, seed: u64, n_words: usize, pooled: bool) -> Vec<
 }
 
 /// Everything about a message but its content.
-fn shape(transcript: &Transcript) -> Vec<(Direction, Seat, u64, u16, usize, u32)> {
+pub(crate) fn shape(transcript: &Transcript) -> Vec<(Direction, Seat, u64, u16, usize, u32)> {
     let shape = |e: &Entry| {
         let frame = &e.frame;
         (
@@ -173,7 +173,7 @@ fn the_pool_sends_what_one_thread_sends() {
 }
 
 /// χ² over byte values, with 255 degrees of freedom: 255 ± 22.6; accepted within 6.5 deviations.
-fn assert_uniform(bytes: &[u8], what: &str) {
+pub(crate) fn assert_uniform(bytes: &[u8], what: &str) {
     let mut counts = [0u32; 256];
     for byte in bytes {
         counts[usize::from(*byte)] += 1;
