@@ -339,6 +339,7 @@ fn coordinator_toml(name: &PartyName, listen: SocketAddr) -> String {
          listen    = \"{listen}\"         # UDP; the one port that has to be open, and only here\n\
          identity  = \"identity\"             # directory of key.pem (keep it secret) and certificate.pem\n\
          state_dir = \"state\"                # the job book; back it up\n\
-         trusted   = \"trusted.toml\"         # the members: entente keys trust NAME SHA256:…; read again when it changes\n"
+         trusted   = \"trusted.toml\"         # the members: entente keys trust NAME SHA256:…; read again when it changes\n\
+         # keep_jobs_days = 400             # jobs that ended longer ago, and whose contracts have expired, are forgotten\n"
     )
 }

@@ -28,7 +28,7 @@ use crate::control::{
 };
 use crate::job::{JobState, JobSummary, JobView, Outcome};
 use crate::logsafe::LogSafe;
-use crate::tls::{Expect, Identity, Trouble};
+use crate::tls::{Expect, Fingerprint, Identity, Trouble};
 
 /// How many events may wait for the agent. All that is sent after a reconnect fits.
 const EVENT_QUEUE: usize = 4096;
@@ -100,12 +100,24 @@ pub enum LinkError {
     #[error("cannot open a UDP socket")]
     Socket,
     /// The connection failed or ended.
-    #[error("coordinator at {address}: {trouble}")]
+    #[error("coordinator at {address}: {}", said(trouble))]
     Connection {
         /// The coordinator's address.
         address: SocketAddr,
         /// How.
         trouble: Trouble,
+    },
+    /// The coordinator does not let this party in.
+    #[error(
+        "the coordinator at {address} refused this party's certificate; its operator adds the key with: entente keys trust {name} {key}; if the key is there already, start this agent again, which renews the certificate, and check both clocks"
+    )]
+    Refused {
+        /// The coordinator's address.
+        address: SocketAddr,
+        /// Our own name.
+        name: PartyName,
+        /// Our own key.
+        key: Fingerprint,
     },
     /// The coordinator answers, but not in this protocol.
     #[error("coordinator at {address} does not speak this protocol: {error}")]
@@ -122,12 +134,23 @@ pub enum LinkError {
 
 impl LogSafe for LinkError {}
 
+/// The trouble in words: a code with which the coordinator closes has a meaning.
+fn said(trouble: &Trouble) -> String {
+    match trouble {
+        Trouble::Closed { code } => match CloseCode::from_code(*code) {
+            Some(known) => format!("it closed the connection: {}", known.reason()),
+            None => trouble.to_string(),
+        },
+        _ => trouble.to_string(),
+    }
+}
+
 impl LinkError {
     /// Does trying again help only after a person has changed something?
     pub fn needs_a_person(&self) -> bool {
         match self {
             Self::Connection {
-                trouble: Trouble::Closed { code, .. },
+                trouble: Trouble::Closed { code },
                 ..
             } => {
                 let lasting = [
@@ -139,7 +162,7 @@ impl LinkError {
                 lasting.iter().any(|lasting| *lasting as u64 == *code)
             }
             Self::Connection { trouble, .. } => trouble.is_refusal(),
-            Self::Protocol { .. } => true,
+            Self::Refused { .. } | Self::Protocol { .. } => true,
             Self::Lookup { .. } | Self::Socket | Self::EventsUnread => false,
         }
     }

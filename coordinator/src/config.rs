@@ -3,8 +3,10 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -74,6 +76,7 @@ pub fn parse_toml<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, Tom
 /// identity  = "identity"           # directory of key.pem and certificate.pem; paths are relative to this file
 /// state_dir = "state"              # the journal; back it up
 /// trusted   = "trusted.toml"       # the members; re-read when it changes
+/// keep_jobs_days = 400             # jobs that ended longer ago are forgotten
 ///
 /// [[member]]                       # members may also stand here
 /// name        = "hospital_1"
@@ -86,6 +89,7 @@ struct CoordinatorFile {
     identity: PathBuf,
     state_dir: PathBuf,
     trusted: Option<PathBuf>,
+    keep_jobs_days: Option<NonZeroU32>,
     #[serde(default)]
     member: Vec<Pin>,
 }
@@ -166,6 +170,7 @@ listen    = \"{listen}\"   # UDP; agents dial in here
 identity  = \"identity\"         # directory of key.pem and certificate.pem
 state_dir = \"state\"            # the job book; back it up
 trusted   = \"trusted.toml\"     # the members; re-read when it changes (entente keys trust NAME SHA256:…)
+# keep_jobs_days = 400           # jobs that ended longer ago, and whose contracts have expired, are forgotten
 "
         )
     }
@@ -183,13 +188,17 @@ trusted   = \"trusted.toml\"     # the members; re-read when it changes (entente
             file: file.trusted.map(beside),
         };
         members.load()?;
+        let mut limits = Limits::default();
+        if let Some(days) = file.keep_jobs_days {
+            limits.book.keep_jobs = Duration::from_secs(u64::from(days.get()) * 86_400);
+        }
         Ok(Self {
             identity: Arc::new(Identity::load(&beside(file.identity))?),
             listen: file.listen,
             state_dir: beside(file.state_dir),
             members,
             clock: Arc::new(SystemClock),
-            limits: Limits::default(),
+            limits,
             probe: Probe::default(),
         })
     }

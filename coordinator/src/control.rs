@@ -356,6 +356,25 @@ pub enum CloseCode {
 }
 
 impl CloseCode {
+    const ALL: [Self; 11] = [
+        Self::Goodbye,
+        Self::NoHello,
+        Self::BadFrame,
+        Self::NameMismatch,
+        Self::Replaced,
+        Self::TooManyConnections,
+        Self::SlowReader,
+        Self::Removed,
+        Self::ShuttingDown,
+        Self::Version,
+        Self::TooSlow,
+    ];
+
+    /// The meaning of a code that came in, if it has one.
+    pub fn from_code(code: u64) -> Option<Self> {
+        Self::ALL.into_iter().find(|c| *c as u64 == code)
+    }
+
     /// The code on the wire.
     pub fn code(self) -> quinn::VarInt {
         quinn::VarInt::from_u32(self as u32)

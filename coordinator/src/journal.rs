@@ -358,6 +358,40 @@ impl Journal {
         Ok(jobs)
     }
 
+    /// Forgets the jobs that ended before a time and whose contracts have expired: before that, a replayed contract must
+    /// find its job. Returns how many.
+    pub async fn prune(&mut self, ended_before: u64, now: u64) -> Result<usize, JournalError> {
+        let rows = sqlx::query(
+            "SELECT job_id, body, public_key, signature FROM jobs WHERE is_final = 1 AND updated_at < ?",
+        )
+        .bind(seconds(ended_before))
+        .fetch_all(&mut self.database)
+        .await?;
+        let mut transaction = self.database.begin().await?;
+        let mut n_pruned = 0;
+        for row in &rows {
+            let (contract, _) = read_statement::<Contract>(row)?;
+            if contract.not_after >= now {
+                continue;
+            }
+            for delete in [
+                "DELETE FROM parties WHERE job_id = ?",
+                "DELETE FROM acceptances WHERE job_id = ?",
+                "DELETE FROM rejections WHERE job_id = ?",
+                "DELETE FROM outcomes WHERE job_id = ?",
+                "DELETE FROM jobs WHERE job_id = ?",
+            ] {
+                sqlx::query(delete)
+                    .bind(&contract.job_id.0[..])
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+            n_pruned += 1;
+        }
+        transaction.commit().await?;
+        Ok(n_pruned)
+    }
+
     /// How many jobs a party has proposed since a time.
     pub async fn n_proposed_since(
         &mut self,

@@ -34,3 +34,4 @@ pub mod client;
 pub mod config;
 pub mod clock;
 pub mod logsafe;
+pub mod throttle;

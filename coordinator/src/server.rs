@@ -1,6 +1,6 @@
 //! The coordinator's QUIC shell: lets members in, and passes what they say to the book and the relay.
 //!
-//! A stranger costs a handshake and nothing more. Handshakes, connections, streams, frames and the time that each may take are
+//! A stranger costs a handshake and nothing more, not even a line of the log each. Handshakes, connections, streams, frames and the time that each may take are
 //! bounded; a peer that exceeds a bound is closed with a code that says which.
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc};
@@ -29,6 +29,7 @@ use crate::journal::{Journal, JournalError};
 use crate::logsafe::safe;
 use crate::registry::{QUEUE_FRAMES, Registry, Session};
 use crate::relay::{Leg, Relay};
+use crate::throttle::Throttle;
 use crate::tls::{self, Admit as _, EndpointError, Fingerprint, PinsError, Trouble};
 
 /// The journal's file in the state directory.
@@ -95,6 +96,7 @@ struct Shared {
     handshakes: Semaphore,
     connections: Mutex<BTreeMap<PartyName, usize>>,
     next_session: AtomicU64,
+    refusals: Throttle,
 }
 
 /// A coordinator that listens, and serves once it is [run](Server::run).
@@ -156,6 +158,7 @@ impl Server {
             limits: limits.server,
             connections: Mutex::default(),
             next_session: AtomicU64::new(0),
+            refusals: Throttle::of_refusals(),
         };
         let fingerprint = config.identity.fingerprint();
         Ok(Self {
@@ -279,7 +282,9 @@ async fn serve(incoming: quinn::Incoming, shared: Arc<Shared>) {
     let (hello, reader, writer) = match opened {
         Ok(opened) => opened,
         Err(code) => {
-            tracing::warn!(party = %safe(&name), from = %safe(&from), "refused: {}", code.reason());
+            if let Some(left_out) = shared.refusals.admit(Instant::now()) {
+                tracing::warn!(party = %safe(&name), from = %safe(&from), left_out = %safe(&left_out), "refused: {}", code.reason());
+            }
             return code.close(&connection);
         }
     };
@@ -325,7 +330,7 @@ async fn leave(shared: &Shared, name: &PartyName, id: u64, trouble: Option<Troub
         return;
     }
     let goodbye =
-        matches!(trouble, Some(Trouble::Closed { code, .. }) if code == CloseCode::Goodbye as u64);
+        matches!(trouble, Some(Trouble::Closed { code }) if code == CloseCode::Goodbye as u64);
     shared.registry.broadcast(
         &Event::PartyDown {
             party: name.clone(),
@@ -346,11 +351,15 @@ async fn handshake(
     let connection = match connected {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {
-            tracing::warn!(from = %safe(&from), why = %safe(&Trouble::of(&error)), "handshake failed");
+            if let Some(left_out) = shared.refusals.admit(Instant::now()) {
+                tracing::warn!(from = %safe(&from), why = %safe(&Trouble::of(&error)), left_out = %safe(&left_out), "handshake failed");
+            }
             return None;
         }
         Err(_) => {
-            tracing::warn!(from = %safe(&from), "handshake not completed in time");
+            if let Some(left_out) = shared.refusals.admit(Instant::now()) {
+                tracing::warn!(from = %safe(&from), left_out = %safe(&left_out), "handshake not completed in time");
+            }
             return None;
         }
     };

@@ -314,7 +314,7 @@ impl Task<'_> {
             engine: self.plan.engine.clone(),
             started: 0,
             ended: 0,
-            rounds: u64::from(traffic.rounds),
+            rounds: rounds(traffic.rounds, self.plan.cost.rounds),
             bytes_sent: names.with(self.binding.me, &traffic.bytes_sent),
             bytes_received: names.with(self.binding.me, &traffic.bytes_received),
             routes: BTreeMap::new(),
@@ -514,6 +514,11 @@ impl Names<'_> {
     }
 }
 
+/// The rounds of a run. Peers' stamps go into the measurement: a false one must not get more signed than was declared.
+fn rounds(measured: u32, declared: u64) -> u64 {
+    u64::from(measured).min(declared)
+}
+
 fn route_word(route: Route) -> String {
     match route {
         Route::Direct => "direct",
@@ -573,4 +578,17 @@ pub fn clean(results: &Path) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A peer can claim any depth: see `protocols::stamp`.
+    #[test]
+    fn no_more_rounds_are_signed_than_were_declared() {
+        assert_eq!(rounds(u32::MAX, 9), 9);
+        assert_eq!(rounds(9, 9), 9);
+        assert_eq!(rounds(1, 9), 1, "a dealer takes part in one");
+    }
 }

@@ -36,7 +36,7 @@ pub struct Receipt {
     pub started: u64,
     /// When it ended, Unix seconds.
     pub ended: u64,
-    /// Rounds, as measured.
+    /// Rounds, as measured, and at most as many as the plan declares.
     pub rounds: u64,
     /// Bytes of messages sent to each party.
     pub bytes_sent: BTreeMap<PartyName, u64>,

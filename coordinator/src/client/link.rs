@@ -159,9 +159,13 @@ impl Task {
             .map_err(|_| LinkError::Lookup {
                 address: config.address.clone(),
             })?;
-        let failed = |error: &quinn::ConnectionError| LinkError::Connection {
-            address,
-            trouble: Trouble::of(error),
+        let failed = |error: &quinn::ConnectionError| match Trouble::of(error) {
+            Trouble::PeerRefused => LinkError::Refused {
+                address,
+                name: config.identity.name().clone(),
+                key: config.identity.fingerprint(),
+            },
+            trouble => LinkError::Connection { address, trouble },
         };
         let connection = connecting.await.map_err(|e| failed(&e))?;
         match hello(&connection, config).await {

@@ -31,6 +31,11 @@ const CLOCK_SKEW_S: u64 = 300;
 /// The most jobs in one list, and the most ended jobs that a reconnecting agent is told of.
 const LIST_MAX: u32 = 128;
 
+/// How long jobs that have ended stay in the book, unless the configuration says otherwise: a year, and time to look back on it.
+pub const KEEP_JOBS: Duration = Duration::from_secs(400 * DAY_S);
+
+const DAY_S: u64 = 86_400;
+
 /// What a party may ask of the book, and how long the book waits for a party.
 #[derive(Clone, Debug)]
 pub struct BookLimits {
@@ -42,6 +47,8 @@ pub struct BookLimits {
     pub rejoin: Duration,
     /// The same after a start of the coordinator, when everybody has to come back.
     pub rejoin_after_start: Duration,
+    /// How long jobs that have ended stay in the book, at least until their contracts expire.
+    pub keep_jobs: Duration,
 }
 
 impl Default for BookLimits {
@@ -51,6 +58,7 @@ impl Default for BookLimits {
             jobs_per_member_per_day: 2000,
             rejoin: Duration::from_secs(2),
             rejoin_after_start: Duration::from_secs(15),
+            keep_jobs: KEEP_JOBS,
         }
     }
 }
@@ -185,6 +193,8 @@ pub(crate) struct Book {
     last_seen: BTreeMap<PartyName, u64>,
     /// Parties without a connection that some open job needs: gone for good at this instant.
     gone_at: BTreeMap<PartyName, Instant>,
+    /// When to look for old jobs next, Unix seconds.
+    prune_at: u64,
     messages: mpsc::Receiver<Message>,
     running: watch::Sender<Arc<BTreeMap<JobId, BTreeSet<PartyName>>>>,
 }
@@ -226,6 +236,7 @@ impl Book {
             catalogues,
             last_seen,
             gone_at,
+            prune_at: 0,
             messages,
             running,
         };
@@ -252,6 +263,22 @@ impl Book {
                 _ = tick.tick() => {}
             }
             self.settle().await;
+            self.prune().await;
+        }
+    }
+
+    /// Forgets old jobs, once a day.
+    async fn prune(&mut self) {
+        let now = self.clock.now_unix_s();
+        if now < self.prune_at {
+            return;
+        }
+        self.prune_at = now + DAY_S;
+        let ended_before = now.saturating_sub(self.limits.keep_jobs.as_secs());
+        match self.journal.prune(ended_before, now).await {
+            Ok(0) => {}
+            Ok(n_jobs) => tracing::info!(n_jobs, "jobs that ended long ago are forgotten"),
+            Err(error) => log_journal(&error),
         }
     }
 

@@ -70,6 +70,14 @@ pub enum IdentityError {
         /// What it should be.
         expected: &'static str,
     },
+    /// A key without its certificate.
+    #[error(
+        "{path} is missing, though there is a key beside it; restore it from a backup, or, if this identity was never used, remove the directory and run entente init again"
+    )]
+    Incomplete {
+        /// The certificate's file.
+        path: PathBuf,
+    },
     /// There is an identity already.
     #[error("{path} exists already; a key is never overwritten. Choose another directory")]
     Exists {
@@ -148,34 +156,49 @@ impl Identity {
         SignatureBytes(self.key.signing.sign(&message).to_bytes())
     }
 
-    /// Writes key (mode 0600) and certificate to `dir`, which is made with mode 0700 if need be. Never overwrites a key.
+    /// Writes key (mode 0600) and certificate to `dir` (mode 0700), which must not exist or be empty. Never overwrites a key.
+    ///
+    /// Both appear in one step: whoever is killed on the way leaves a directory beside `dir` that the next call removes,
+    /// and never a key without its certificate.
     pub fn save(&self, dir: &Path) -> Result<(), IdentityError> {
+        let path = dir.join(KEY_FILE);
+        if path.exists() {
+            return Err(IdentityError::Exists { path });
+        }
+        let staging = unfinished(dir);
+        if staging.exists() {
+            fs::remove_dir_all(&staging).map_err(at(&staging))?;
+        }
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
-            .create(dir)
-            .map_err(at(dir))?;
-        let path = dir.join(KEY_FILE);
+            .create(&staging)
+            .map_err(at(&staging))?;
+        self.save_key(&staging.join(KEY_FILE))?;
+        self.save_certificate(&staging)?;
+        // Replaces an empty directory, and no other: somebody else may have been faster.
+        fs::rename(&staging, dir).map_err(|error| match error.kind() {
+            io::ErrorKind::DirectoryNotEmpty if path.exists() => IdentityError::Exists { path },
+            _ => at(dir)(error),
+        })
+    }
+
+    fn save_key(&self, path: &Path) -> Result<(), IdentityError> {
         let pem = self
             .key
             .signing
             .to_pkcs8_pem(LineEnding::LF)
             .expect("an Ed25519 key has a PKCS #8 form");
-        let mut file = match fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-        {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(IdentityError::Exists { path });
-            }
-            file => file.map_err(at(&path))?,
+        let write = || {
+            let mut file = fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(path)?;
+            file.write_all(pem.as_bytes())?;
+            file.sync_all()
         };
-        file.write_all(pem.as_bytes())
-            .and_then(|()| file.sync_all())
-            .map_err(at(&path))?;
-        self.save_certificate(dir)
+        write().map_err(at(path))
     }
 
     /// Writes the certificate alone, after [`Identity::renew`], replacing the file in one step.
@@ -209,7 +232,10 @@ impl Identity {
         let key = Arc::new(SecretKey::new(signing));
 
         let path = dir.join(CERTIFICATE_FILE);
-        let pem = fs::read(&path).map_err(at(&path))?;
+        let pem = fs::read(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => IdentityError::Incomplete { path: path.clone() },
+            _ => at(&path)(error),
+        })?;
         let malformed = || IdentityError::Malformed {
             path: path.clone(),
             expected: "the certificate of the key beside it",
@@ -255,6 +281,13 @@ impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Identity({} {})", self.name, self.fingerprint())
     }
+}
+
+/// Where an identity is written before it is whole.
+fn unfinished(dir: &Path) -> PathBuf {
+    let mut name = dir.as_os_str().to_owned();
+    name.push(".unfinished");
+    PathBuf::from(name)
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> IdentityError {

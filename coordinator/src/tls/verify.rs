@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::crypto::{CryptoProvider, verify_tls13_signature_with_raw_key};
+use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, OtherError, SignatureScheme};
 use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate};
@@ -55,8 +55,8 @@ impl Admit for Expect {
 
 /// Why a certificate is refused.
 ///
-/// The text is sent to the refused side too. It starts with a code in brackets, by which [`super::Trouble`] recognises it, and
-/// tells the refused party nothing but what it sent and what to do.
+/// The text starts with a code in brackets, by which [`super::Trouble`] recognises it at the end that refuses. It is sent along
+/// with the refusal, where the other end does not look at it: nobody can tell who wrote it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// A key that is on no list.
@@ -116,6 +116,8 @@ pub enum Refusal {
 /// What this system reads from a certificate.
 pub(super) struct Certificate {
     pub(super) fingerprint: Fingerprint,
+    /// The key, as DER.
+    spki: Vec<u8>,
     /// The common name, whatever it says.
     pub(super) name: Option<String>,
     not_before: i64,
@@ -137,6 +139,7 @@ impl Certificate {
             .and_then(|name| name.as_str().ok());
         Ok(Self {
             fingerprint,
+            spki: certificate.public_key().raw.to_vec(),
             name: name.map(str::to_owned),
             not_before: certificate.validity().not_before.timestamp(),
             not_after: certificate.validity().not_after.timestamp(),
@@ -207,9 +210,12 @@ impl PinVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
+        // With the very key that was judged: a second parser might find another one in the same bytes.
+        let read = Certificate::read(certificate)
+            .map_err(|refusal| rustls::Error::Other(OtherError(Arc::new(refusal))))?;
+        verify_tls13_signature_with_raw_key(
             message,
-            certificate,
+            &SubjectPublicKeyInfoDer::from(read.spki.as_slice()),
             signed,
             &self.provider.signature_verification_algorithms,
         )

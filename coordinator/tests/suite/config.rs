@@ -54,6 +54,23 @@ fn the_template_is_a_good_file() {
 }
 
 #[test]
+fn old_jobs_are_kept_for_400_days_or_as_the_file_says() {
+    let dir = tempfile::tempdir().unwrap();
+    identity("coordinator")
+        .save(&dir.path().join("identity"))
+        .unwrap();
+    pins([]).save(&dir.path().join("trusted.toml")).unwrap();
+    let days = |text: &str| {
+        let config = CoordinatorConfig::load(&write(dir.path(), text)).unwrap();
+        config.limits.book.keep_jobs.as_secs() / 86_400
+    };
+    assert_eq!(days(GOOD), 400);
+    assert_eq!(days(&format!("{GOOD}keep_jobs_days = 30\n")), 30);
+    let none = error_of(&write(dir.path(), &format!("{GOOD}keep_jobs_days = 0\n")));
+    assert!(none.contains(":5:"), "{none}");
+}
+
+#[test]
 fn faults_are_named_with_file_and_line() {
     let dir = tempfile::tempdir().unwrap();
     identity("coordinator")

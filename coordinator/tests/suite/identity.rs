@@ -119,6 +119,64 @@ fn files_that_do_not_belong_together_are_refused() {
     ));
 }
 
+/// What a process leaves behind that was killed while it saved: at most a directory beside, which is no identity and
+/// stands in nobody's way.
+#[test]
+fn an_identity_is_there_as_a_whole_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, unfinished) = (
+        dir.path().join("identity"),
+        dir.path().join("identity.unfinished"),
+    );
+    fs::create_dir(&unfinished).unwrap();
+    fs::write(
+        unfinished.join("key.pem"),
+        "-----BEGIN PRIVATE KEY-----\nMC4",
+    )
+    .unwrap();
+    assert!(matches!(
+        Identity::load(&whole),
+        Err(IdentityError::File { .. })
+    ));
+    let identity = Identity::generate(name("a"), 1).unwrap();
+    identity.save(&whole).unwrap();
+    let loaded = Identity::load(&whole).unwrap();
+    assert_eq!(loaded.fingerprint(), identity.fingerprint());
+    assert!(!unfinished.exists(), "nothing secret is left lying about");
+}
+
+/// Half an identity, as an earlier version could leave it behind, or somebody who removed a file.
+#[test]
+fn a_key_without_its_certificate_is_named_as_such() {
+    let dir = tempfile::tempdir().unwrap();
+    Identity::generate(name("a"), 1)
+        .unwrap()
+        .save(dir.path())
+        .unwrap();
+    fs::remove_file(dir.path().join("certificate.pem")).unwrap();
+    let error = Identity::load(dir.path()).unwrap_err();
+    assert!(matches!(error, IdentityError::Incomplete { .. }), "{error}");
+    assert!(error.to_string().contains("entente init"), "{error}");
+    // And the key is not overwritten either.
+    let other = Identity::generate(name("a"), 1).unwrap();
+    assert!(matches!(
+        other.save(dir.path()),
+        Err(IdentityError::Exists { .. })
+    ));
+}
+
+#[test]
+fn a_directory_with_other_files_is_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let notes = dir.path().join("notes.txt");
+    fs::write(&notes, "mine").unwrap();
+    let identity = Identity::generate(name("a"), 1).unwrap();
+    let error = identity.save(dir.path()).unwrap_err();
+    assert!(matches!(error, IdentityError::File { .. }), "{error}");
+    assert_eq!(fs::read_to_string(&notes).unwrap(), "mine");
+    assert!(!dir.path().join("key.pem").exists());
+}
+
 #[test]
 fn a_renewed_certificate_keeps_the_key() {
     let dir = tempfile::tempdir().unwrap();

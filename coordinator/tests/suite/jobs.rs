@@ -1,6 +1,7 @@
 //! Jobs over real QUIC: from proposal to end, and all the ways in which they must not go.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use coordinator::client::ClientError;
 use coordinator::clock::ManualClock;
@@ -11,7 +12,7 @@ use coordinator::job::{FailureClass, JobState, Outcome, StopReason};
 
 use crate::support::{
     World, accept, acceptance, completed, contract, identity, name, now, reject, wait_for,
-    wait_state,
+    wait_state, within,
 };
 
 fn failed(party: &str, class: FailureClass) -> JobState {
@@ -367,6 +368,33 @@ async fn a_contract_that_expires_before_it_starts() {
             .accept(accept(&contract, &world.parties[1]))
             .await,
         Ok(expired)
+    );
+}
+
+/// The book forgets a job once it has ended for as long as the configuration says, and not before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_ended_long_ago_is_forgotten() {
+    const DAY: u64 = 86_400;
+    let clock = Arc::new(ManualClock::at(now()));
+    let mut limits = Limits::default();
+    limits.book.keep_jobs = Duration::from_secs(10 * DAY);
+    let world = World::start_at(&["a", "b"], limits, Arc::clone(&clock) as _).await;
+    let mut agents = world.connect_all().await;
+    let contract = world.start_job(&mut agents, 1).await;
+    agents[0].0.cancel(contract.job_id).await.unwrap();
+    clock.advance(9 * DAY);
+    // Two requests: between them the book looks at the time.
+    for _ in 0..2 {
+        assert_eq!(agents[0].0.jobs().await.unwrap().len(), 1);
+    }
+    clock.advance(2 * DAY);
+    within("the job is forgotten", async {
+        while !agents[0].0.jobs().await.unwrap().is_empty() {}
+    })
+    .await;
+    assert_eq!(
+        agents[1].0.job_status(contract.job_id).await.map(|_| ()),
+        Err(ClientError::Refused(CallError::UnknownJob))
     );
 }
 

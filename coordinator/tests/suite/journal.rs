@@ -139,6 +139,60 @@ async fn rejections_catalogues_and_members_are_kept() {
     );
 }
 
+/// What ended long ago is forgotten with all that belongs to it; what has not ended, or could be replayed, is not.
+#[tokio::test]
+async fn old_jobs_are_forgotten_and_no_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.sqlite");
+    let (a, b) = (identity("a"), identity("b"));
+    let mut journal = Journal::open(&path).await.unwrap();
+    let ended = JobState::Cancelled { by: name("b") };
+    let mut ids = Vec::new();
+    for (job, state, at) in [
+        (1, &ended, 100),
+        (2, &ended, 200),
+        (3, &JobState::Running, 100),
+    ] {
+        let contract = contract(&[&a, &b], job);
+        let signed = Signed::sign(&contract, &a).unwrap();
+        journal.propose(&contract, &signed, 50).await.unwrap();
+        let outcome = Outcome::Completed {
+            receipt: "{}".into(),
+        };
+        for evidence in [
+            Evidence::Acceptance(name("a"), accept(&contract, &a)),
+            Evidence::Outcome(name("a"), outcome),
+            Evidence::Rejection(reject(&contract, &b)),
+        ] {
+            journal
+                .record(&contract.job_id, state, &evidence, at)
+                .await
+                .unwrap();
+        }
+        ids.push((contract.job_id, contract.not_after));
+    }
+    let not_after = ids[0].1;
+    assert_eq!(
+        journal.prune(150, not_after).await.unwrap(),
+        0,
+        "not expired"
+    );
+    assert_eq!(journal.prune(100, u64::MAX).await.unwrap(), 0, "not so old");
+    assert_eq!(journal.prune(150, not_after + 1).await.unwrap(), 1);
+    assert!(journal.job(&ids[0].0).await.unwrap().is_none());
+    for (id, _) in &ids[1..] {
+        let kept = journal.job(id).await.unwrap().unwrap();
+        assert_eq!((kept.acceptances.len(), kept.outcomes.len()), (1, 1));
+    }
+    // Nothing hangs on: the same job can be entered anew.
+    let contract = contract(&[&a, &b], 1);
+    let signed = Signed::sign(&contract, &a).unwrap();
+    journal.propose(&contract, &signed, 300).await.unwrap();
+    let again = journal.job(&contract.job_id).await.unwrap().unwrap();
+    assert!(again.acceptances.is_empty() && again.outcomes.is_empty());
+    assert!(again.rejection.is_none());
+}
+
 #[tokio::test]
 async fn a_second_coordinator_on_the_same_directory_is_refused() {
     let dir = tempfile::tempdir().unwrap();

@@ -153,7 +153,7 @@ async fn a_party_that_comes_back_in_time_goes_on() {
     wait_for(&mut events, |e| matches!(e, Event::Start(_))).await;
     let (first, _) = &agents[1];
     let replaced = CloseCode::Replaced as u64;
-    let is_replaced = |link: &Link| matches!(link, Link::Down { why: Some(LinkError::Connection { trouble: Trouble::Closed { code, .. }, .. }), .. } if *code == replaced);
+    let is_replaced = |link: &Link| matches!(link, Link::Down { why: Some(LinkError::Connection { trouble: Trouble::Closed { code }, .. }), .. } if *code == replaced);
     within("the first is told", first.link().wait_for(is_replaced))
         .await
         .unwrap();

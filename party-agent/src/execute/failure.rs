@@ -170,7 +170,9 @@ impl Failure {
             ConnectCause::Handshake(HandshakeError::Objected(o) | HandshakeError::Refused(o)) => {
                 match o {
                     Objection::Plan => FailureClass::PlanMismatch,
-                    Objection::Slow | Objection::UnknownJob => FailureClass::LinkLost,
+                    Objection::Slow | Objection::UnknownJob | Objection::TooMany => {
+                        FailureClass::LinkLost
+                    }
                     _ => FailureClass::PeerMisbehaved,
                 }
             }
@@ -182,6 +184,7 @@ impl Failure {
             {
                 FailureClass::PeerMisbehaved
             }
+            // Among them what somebody said in the peer's place.
             ConnectCause::Handshake(_) | ConnectCause::Relay(_) | ConnectCause::TimedOut => {
                 FailureClass::LinkLost
             }

@@ -50,10 +50,12 @@ pub enum Objection {
     Slow = 26,
     /// A stream that does not belong to the session, comes twice, or is one too many.
     Stream = 27,
+    /// More connections of one party than may wait.
+    TooMany = 28,
 }
 
 impl Objection {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Malformed,
         Self::Job,
         Self::Contract,
@@ -66,6 +68,7 @@ impl Objection {
         Self::UnknownJob,
         Self::Slow,
         Self::Stream,
+        Self::TooMany,
     ];
 
     /// The objection in words, from the point of view of who raised it.
@@ -88,6 +91,7 @@ impl Objection {
             Self::UnknownJob => "no job of this id is running here",
             Self::Slow => "the peer was too slow to say what it wants",
             Self::Stream => "the peer opened a stream that does not belong to the session",
+            Self::TooMany => "too many connections of the same party wait for their jobs",
         }
     }
 }
@@ -190,7 +194,7 @@ mod tests {
             3,
             6,
             15,
-            28,
+            29,
             0xff,
             0x100,
             0x101,

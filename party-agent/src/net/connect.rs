@@ -3,11 +3,14 @@
 //! Both agents know both addresses, so both know who dials: of a pair, the lower seat dials the higher one's
 //! address; only if the higher one has none, the higher dials the lower one's. If that takes longer than
 //! [`DIRECT_PATIENCE`], both open a leg of the coordinator's relay, and the same one of the two dials again
-//! inside it.
+//! inside it. A leg that breaks, or does not come, is asked for again until the peer is given up.
+//!
+//! What happens before a peer has proved its key may be the work of anybody on the way, and ends nothing: another
+//! way, or another try, may lead to the peer. Only what the peer itself says is final.
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use coordinator::contract::{JobId, PartyName};
@@ -15,11 +18,13 @@ use coordinator::tls::{self, Expect, Identity, Trouble};
 use futures::future::try_join_all;
 use protocols::net::BoxFuture;
 use protocols::party::Seat;
-use quinn::{Connection, Endpoint, EndpointConfig};
+use quinn::{Endpoint, EndpointConfig, Incoming};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::lookup_host;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
 
+use super::close::Objection;
 use super::handshake::{self, Binding, Caller, Channel, HandshakeError};
 use super::listener::{Inbox, Listener};
 use super::relay::{self, RelaySocket};
@@ -29,9 +34,6 @@ pub const DIRECT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long a peer may take to be there at all. A peer whose agent has died is named sooner, by the coordinator.
 pub const PEER_PATIENCE: Duration = Duration::from_secs(30);
-
-/// How long legs of the relay are asked for: less than [`PEER_PATIENCE`], so that the coordinator's reason is told.
-const RELAY_PATIENCE: Duration = Duration::from_secs(15);
 
 /// Pause before another leg is asked for.
 const RELAY_PAUSE: Duration = Duration::from_millis(250);
@@ -145,192 +147,243 @@ impl Connector<'_> {
     async fn pair(
         &self,
         binding: &Binding,
-        peer: Seat,
+        seat: Seat,
         addresses: &[Option<String>],
     ) -> Result<(Route, Channel), ConnectCause> {
-        let deadline = Instant::now() + PEER_PATIENCE;
-        let made = timeout_at(deadline, async {
-            match plan(binding.me, peer, addresses) {
-                Plan::Dial(address) => self.dial(binding, peer, address.as_deref()).await,
-                Plan::Await(direct) => self.answer(binding, peer, direct).await,
+        let pair = self.with(binding, seat);
+        let made = timeout(PEER_PATIENCE, async {
+            match plan(binding.me, seat, addresses) {
+                Plan::Dial(address) => pair.dial(address.as_deref()).await,
+                Plan::Await(direct) => pair.answer(direct).await,
             }
         });
-        made.await.unwrap_or(Err(ConnectCause::TimedOut))
+        made.await.unwrap_or_else(|_| Err(pair.why_late()))
     }
 
-    async fn dial(
-        &self,
-        binding: &Binding,
-        peer: Seat,
-        address: Option<&str>,
-    ) -> Result<(Route, Channel), ConnectCause> {
+    pub(super) fn with<'a>(&'a self, binding: &'a Binding, peer: Seat) -> Pair<'a> {
+        Pair {
+            connector: self,
+            binding,
+            peer,
+            last: Mutex::default(),
+        }
+    }
+}
+
+/// This agent's way to one peer.
+pub(super) struct Pair<'a> {
+    connector: &'a Connector<'a>,
+    binding: &'a Binding,
+    peer: Seat,
+    /// What went wrong so far, to be told if nothing goes right in time.
+    last: Mutex<Option<ConnectCause>>,
+}
+
+impl Pair<'_> {
+    async fn dial(&self, address: Option<&str>) -> Result<(Route, Channel), ConnectCause> {
         if let Some(address) = address {
-            let direct = timeout(DIRECT_PATIENCE, self.dial_direct(binding, peer, address));
-            match direct.await {
-                Ok(Ok(channel)) => return Ok((Route::Direct, channel)),
-                Ok(Err(error)) if is_final(&error) => return Err(error.into()),
-                // Unreachable, or too slow: what the relay is for.
-                Ok(Err(_)) | Err(_) => {}
-            }
-        }
-        let endpoint = self.relayed_endpoint(binding, peer, None).await?;
-        let mut config = tls::client_config(self.identity, expect(binding, peer));
-        config.transport_config(super::relayed_transport());
-        loop {
-            let connecting = endpoint.connect_with(config.clone(), relay::PEER, tls::SERVER_NAME);
-            let connecting = connecting.map_err(|e| ConnectCause::Relay(io::Error::other(e)))?;
-            let channel = match connecting.await {
-                Ok(connection) => handshake::dial(connection, binding, self.identity, peer).await,
-                Err(error) => Err(HandshakeError::from_connection(&error)),
-            };
-            match channel {
-                Ok(mut channel) => {
-                    channel.endpoint = Some(endpoint);
-                    return Ok((Route::Relayed, channel));
-                }
+            match self.dial_direct(address).await {
+                Ok(channel) => return Ok((Route::Direct, channel)),
                 Err(error) if is_final(&error) => return Err(error.into()),
-                // The peer's leg is not there yet.
-                Err(_) => {}
+                // Unreachable, too slow, or not who it should be: what the relay is for.
+                Err(error) => self.note(error.into()),
             }
+        }
+        loop {
+            let leg = self.leg(None).await?;
+            match self.dial_relayed(&leg.endpoint).await {
+                Ok(channel) => return Ok((Route::Relayed, leg.keep(channel))),
+                Err(error) if is_final(&error) => return Err(error.into()),
+                Err(error) => self.note(error.into()),
+            }
+            sleep(RELAY_PAUSE).await;
         }
     }
 
-    async fn dial_direct(
-        &self,
-        binding: &Binding,
-        peer: Seat,
-        address: &str,
-    ) -> Result<Channel, HandshakeError> {
-        let mut config = tls::client_config(self.identity, expect(binding, peer));
+    pub(super) async fn dial_direct(&self, address: &str) -> Result<Channel, HandshakeError> {
+        let Connector {
+            endpoint, identity, ..
+        } = self.connector;
+        let mut config = tls::client_config(identity, self.expected());
         config.transport_config(Arc::new(super::transport()));
-        let unreachable = || HandshakeError::Connection(Trouble::TimedOut);
-        let resolved = lookup_host(address).await.map_err(|_| unreachable())?;
-        let dialled_from_v6 = self.endpoint.local_addr().is_ok_and(|a| a.is_ipv6());
-        let usable = |a: &SocketAddr| a.is_ipv4() || dialled_from_v6;
-        let address = resolved.into_iter().find(usable).ok_or_else(unreachable)?;
-        let connecting = self
-            .endpoint
-            .connect_with(config, address, tls::SERVER_NAME);
-        let connection: Connection = connecting
-            .map_err(|_| unreachable())?
+        let unreachable = || HandshakeError::Unproven(Trouble::TimedOut);
+        let greeting = async {
+            let resolved = lookup_host(address).await.map_err(|_| unreachable())?;
+            let dialled_from_v6 = endpoint.local_addr().is_ok_and(|a| a.is_ipv6());
+            let usable = |a: &SocketAddr| a.is_ipv4() || dialled_from_v6;
+            let address = resolved.into_iter().find(usable).ok_or_else(unreachable)?;
+            let connecting = endpoint.connect_with(config, address, tls::SERVER_NAME);
+            let connecting = connecting.map_err(|_| unreachable())?;
+            let connection = connecting.await;
+            let connection = connection.map_err(|e| HandshakeError::unproven(&e))?;
+            handshake::greet(connection, self.binding, identity, self.peer).await
+        };
+        // Over once the peer has answered: what is left must not be broken off.
+        let greeted = timeout(DIRECT_PATIENCE, greeting).await;
+        greeted
+            .unwrap_or_else(|_| Err(unreachable()))?
+            .ready()
             .await
-            .map_err(|e| HandshakeError::from_connection(&e))?;
-        handshake::dial(connection, binding, self.identity, peer).await
     }
 
-    async fn answer(
-        &self,
-        binding: &Binding,
-        peer: Seat,
-        direct: bool,
-    ) -> Result<(Route, Channel), ConnectCause> {
-        let key = binding.parties[peer.index()].1;
+    async fn dial_relayed(&self, endpoint: &Endpoint) -> Result<Channel, HandshakeError> {
+        let identity = self.connector.identity;
+        let mut config = tls::client_config(identity, self.expected());
+        config.transport_config(super::relayed_transport());
+        let connecting = endpoint.connect_with(config, relay::PEER, tls::SERVER_NAME);
+        let connecting = connecting.map_err(|_| HandshakeError::Unproven(Trouble::ClosedHere))?;
+        let connection = connecting.await;
+        let connection = connection.map_err(|e| HandshakeError::unproven(&e))?;
+        handshake::dial(connection, self.binding, identity, self.peer).await
+    }
+
+    pub(super) async fn answer(&self, direct: bool) -> Result<(Route, Channel), ConnectCause> {
+        let key = self.binding.parties[self.peer.index()].1;
         let mut inbox = self
+            .connector
             .listener
             .filter(|_| direct)
-            .map(|l| l.expect(binding.job_id, key));
-        // The dialler gives up after its patience; only then is a leg of the relay worth opening.
+            .map(|l| l.expect(self.binding.job_id, key));
+        // The dialler gives up after its patience; only then is a leg of the relay worth opening. The time is for the
+        // waiting alone: a dialler whose handshake was broken off in the middle may hold it for complete.
         if let Some(inbox) = &mut inbox
-            && let Ok(channel) =
-                timeout(DIRECT_PATIENCE, self.answer_direct(binding, peer, inbox)).await
+            && let Ok(caller) = timeout(DIRECT_PATIENCE, inbox.next()).await
         {
-            return Ok((Route::Direct, channel?));
+            match caller
+                .answer(self.binding, self.connector.identity, self.peer)
+                .await
+            {
+                Ok(channel) => return Ok((Route::Direct, channel)),
+                Err(error) if is_final(&error) => return Err(error.into()),
+                Err(error) => self.note(error.into()),
+            }
         }
-        let relayed = self.answer_relayed(binding, peer);
+        let relayed = self.answer_relayed();
         match &mut inbox {
             None => relayed.await,
             Some(inbox) => tokio::select! {
-                channel = self.answer_direct(binding, peer, inbox) => Ok((Route::Direct, channel?)),
+                channel = self.answer_direct(inbox) => Ok((Route::Direct, channel?)),
                 channel = relayed => channel,
             },
         }
     }
 
-    async fn answer_direct(
-        &self,
-        binding: &Binding,
-        peer: Seat,
-        inbox: &mut Inbox,
-    ) -> Result<Channel, HandshakeError> {
+    async fn answer_direct(&self, inbox: &mut Inbox) -> Result<Channel, HandshakeError> {
         loop {
             let caller = inbox.next().await;
-            match caller.answer(binding, self.identity, peer).await {
-                Err(error) if !is_final(&error) => {}
+            let identity = self.connector.identity;
+            match caller.answer(self.binding, identity, self.peer).await {
+                Err(error) if !is_final(&error) => self.note(error.into()),
                 done => return done,
             }
         }
     }
 
-    async fn answer_relayed(
-        &self,
-        binding: &Binding,
-        peer: Seat,
-    ) -> Result<(Route, Channel), ConnectCause> {
-        let mut config = tls::server_config(self.identity, expect(binding, peer));
+    async fn answer_relayed(&self) -> Result<(Route, Channel), ConnectCause> {
+        let identity = self.connector.identity;
+        let mut config = tls::server_config(identity, self.expected());
         config.transport_config(super::relayed_transport());
-        let endpoint = self.relayed_endpoint(binding, peer, Some(config)).await?;
         loop {
-            let Some(incoming) = endpoint.accept().await else {
-                return Err(ConnectCause::TimedOut);
+            let leg = self.leg(Some(config.clone())).await?;
+            let incoming = tokio::select! {
+                biased;
+                incoming = leg.endpoint.accept() => incoming,
+                () = leg.ended.notified() => None,
             };
-            let channel = match incoming.await {
-                Ok(connection) => match Caller::listen(connection).await {
-                    Ok(caller) => caller.answer(binding, self.identity, peer).await,
-                    Err(error) => Err(error),
-                },
-                Err(error) => Err(HandshakeError::from_connection(&error)),
+            let channel = match incoming {
+                Some(incoming) => self.answer_incoming(incoming).await,
+                None => Err(HandshakeError::Unproven(Trouble::TimedOut)),
             };
             match channel {
-                Ok(mut channel) => {
-                    channel.endpoint = Some(endpoint);
-                    return Ok((Route::Relayed, channel));
-                }
+                Ok(channel) => return Ok((Route::Relayed, leg.keep(channel))),
                 Err(error) if is_final(&error) => return Err(error.into()),
-                Err(_) => {}
+                Err(error) => self.note(error.into()),
             }
+            sleep(RELAY_PAUSE).await;
         }
     }
 
-    /// A leg of the relay. The coordinator joins two legs that come within seconds of each other, so a peer that is
-    /// late, because its agent is busy, needs another try.
-    async fn relayed_leg(&self, job: JobId, peer: &PartyName) -> Result<RelayLeg, ConnectCause> {
-        let give_up = Instant::now() + RELAY_PATIENCE;
-        loop {
-            match self.relay.open(job, peer).await {
-                Ok(leg) => return Ok(leg),
-                Err(error) if Instant::now() > give_up => return Err(ConnectCause::Relay(error)),
-                Err(_) => sleep(RELAY_PAUSE).await,
-            }
-        }
+    async fn answer_incoming(&self, incoming: Incoming) -> Result<Channel, HandshakeError> {
+        let connection = incoming.await.map_err(|e| HandshakeError::unproven(&e))?;
+        let caller = Caller::listen(connection).await?;
+        let identity = self.connector.identity;
+        caller.answer(self.binding, identity, self.peer).await
     }
 
-    async fn relayed_endpoint(
-        &self,
-        binding: &Binding,
-        peer: Seat,
-        server: Option<quinn::ServerConfig>,
-    ) -> Result<Endpoint, ConnectCause> {
-        let leg = self.relayed_leg(binding.job_id, binding.name(peer)).await?;
+    /// A leg of the relay, with an endpoint inside. The coordinator joins two legs that come within seconds of each
+    /// other, so a peer that is late, because its agent is busy, needs another try.
+    async fn leg(&self, server: Option<quinn::ServerConfig>) -> Result<Leg, ConnectCause> {
+        let peer = self.binding.name(self.peer);
+        let leg = loop {
+            match self.connector.relay.open(self.binding.job_id, peer).await {
+                Ok(leg) => break leg,
+                Err(error) => self.note(ConnectCause::Relay(error)),
+            }
+            sleep(RELAY_PAUSE).await;
+        };
         let mut config = EndpointConfig::default();
         config
             .max_udp_payload_size(relay::MAX_PACKET)
             .expect("the packet size is within QUIC's limits");
         let socket = Arc::new(RelaySocket::new(leg.writer, leg.reader));
-        Endpoint::new_with_abstract_socket(config, server, socket, Arc::new(quinn::TokioRuntime))
-            .map_err(ConnectCause::Relay)
+        let ended = socket.ended();
+        let runtime = Arc::new(quinn::TokioRuntime);
+        let endpoint = Endpoint::new_with_abstract_socket(config, server, socket, runtime);
+        let endpoint = endpoint.map_err(ConnectCause::Relay)?;
+        Ok(Leg { endpoint, ended })
+    }
+
+    /// The key that the contract names for the peer, and no other.
+    fn expected(&self) -> Arc<Expect> {
+        let (name, fingerprint) = self.binding.parties[self.peer.index()].clone();
+        Arc::new(Expect { name, fingerprint })
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<ConnectCause>> {
+        self.last
+            .lock()
+            .expect("no code panics while it holds this lock")
+    }
+
+    /// Keeps a failure in mind. One that a person can mend is not forgotten for one that waiting might have mended.
+    fn note(&self, cause: ConnectCause) {
+        let mut last = self.last();
+        if !last.as_ref().is_some_and(is_refusal) {
+            *last = Some(cause);
+        }
+    }
+
+    fn why_late(&self) -> ConnectCause {
+        self.last().take().unwrap_or(ConnectCause::TimedOut)
     }
 }
 
-/// The key that the contract names for a peer, and no other.
-fn expect(binding: &Binding, peer: Seat) -> Arc<Expect> {
-    let (name, fingerprint) = binding.parties[peer.index()].clone();
-    Arc::new(Expect { name, fingerprint })
+/// One leg of the relay: good for one attempt.
+struct Leg {
+    endpoint: Endpoint,
+    ended: Arc<Notify>,
 }
 
-/// Whether trying again or elsewhere is of no use: one of the two has said no.
+impl Leg {
+    /// The channel that was made over this leg holds it from now on.
+    fn keep(self, mut channel: Channel) -> Channel {
+        channel.endpoint = Some(self.endpoint);
+        channel
+    }
+}
+
+/// Whether trying again or elsewhere is of no use: one of the two has said no, and proved who it is.
 fn is_final(error: &HandshakeError) -> bool {
     match error {
+        // It is there, and not ready yet.
+        HandshakeError::Objected(Objection::Slow)
+        | HandshakeError::Refused(Objection::Slow | Objection::UnknownJob | Objection::TooMany)
+        | HandshakeError::Unproven(_) => false,
         HandshakeError::Objected(_) | HandshakeError::Refused(_) | HandshakeError::Ended(_) => true,
         HandshakeError::Connection(trouble) => trouble.is_refusal(),
     }
+}
+
+fn is_refusal(cause: &ConnectCause) -> bool {
+    matches!(cause, ConnectCause::Handshake(HandshakeError::Unproven(t)) if t.is_refusal())
 }

@@ -24,7 +24,7 @@ use super::close::{Ending, Objection};
 pub const HELLO_BYTES: usize = 8 + 16 + 3 * 32 + 32 + 64 + 3;
 
 const MAGIC: [u8; 8] = *b"entente1";
-const SIGN_CONTEXT: &str = "entente/v1/net/handshake";
+pub(super) const SIGN_CONTEXT: &str = "entente/v1/net/handshake";
 const EXPORTER_LABEL: &[u8] = b"EXPORTER-entente/v1/channel";
 const READY: [u8; 1] = [1];
 
@@ -60,7 +60,7 @@ impl Binding {
         &self.parties[seat.index()].0
     }
 
-    fn transcript(&self, from: Seat, to: Seat, exporter: &[u8; 32]) -> [u8; 32] {
+    pub(super) fn transcript(&self, from: Seat, to: Seat, exporter: &[u8; 32]) -> [u8; 32] {
         let seats = [from.0, to.0];
         let mut fields: Vec<&[u8]> = vec![
             &self.job_id.0,
@@ -154,7 +154,12 @@ impl Hello {
         }
     }
 
-    fn signed(binding: &Binding, identity: &Identity, to: Seat, exporter: &[u8; 32]) -> Self {
+    pub(super) fn signed(
+        binding: &Binding,
+        identity: &Identity,
+        to: Seat,
+        exporter: &[u8; 32],
+    ) -> Self {
         let transcript = binding.transcript(binding.me, to, exporter);
         Self {
             job_id: binding.job_id,
@@ -228,6 +233,9 @@ pub enum HandshakeError {
     /// The connection failed.
     #[error("{0}")]
     Connection(Trouble),
+    /// The connection failed before the peer had proved its key: anybody on the way may have caused it.
+    #[error("{0}")]
+    Unproven(Trouble),
 }
 
 impl HandshakeError {
@@ -237,6 +245,12 @@ impl HandshakeError {
             Some(ending) => Self::Ended(ending),
             None => Self::Connection(Trouble::of(error)),
         }
+    }
+
+    /// The error of a connection whose TLS handshake did not come to its end. Whatever code or words it holds, they
+    /// may be those of a stranger.
+    pub(super) fn unproven(error: &quinn::ConnectionError) -> Self {
+        Self::Unproven(Trouble::of(error))
     }
 }
 
@@ -259,6 +273,23 @@ pub async fn dial(
     identity: &Identity,
     peer: Seat,
 ) -> Result<Channel, HandshakeError> {
+    greet(connection, binding, identity, peer)
+        .await?
+        .ready()
+        .await
+}
+
+/// A peer that has answered, and waits for one byte to go on.
+pub(super) struct Greeted(Channel);
+
+/// The first half of [`dial`]: until the peer has answered. It may be given up at any point, for the peer cannot take the
+/// connection for made.
+pub(super) async fn greet(
+    connection: Connection,
+    binding: &Binding,
+    identity: &Identity,
+    peer: Seat,
+) -> Result<Greeted, HandshakeError> {
     let ended = |_| closed(&connection);
     let exporter = exporter(&connection, &binding.job_id)?;
     let (mut send, mut recv) = connection
@@ -272,14 +303,23 @@ pub async fn dial(
     if let Err(objection) = answer.check(binding, peer, key, &exporter) {
         return Err(object(&connection, objection));
     }
-    send.write_all(&READY).await.map_err(ended)?;
     let pair_seed = pair_seed(binding, peer, &exporter);
-    Ok(Channel {
+    Ok(Greeted(Channel {
         connection,
         control: (send, recv),
         pair_seed,
         endpoint: None,
-    })
+    }))
+}
+
+impl Greeted {
+    /// The second half of [`dial`]. It must not be given up: the peer may have the byte, and rely on the connection.
+    pub(super) async fn ready(self) -> Result<Channel, HandshakeError> {
+        let Self(mut channel) = self;
+        let sent = channel.control.0.write_all(&READY).await;
+        sent.map_err(|_| closed(&channel.connection))?;
+        Ok(channel)
+    }
 }
 
 /// A peer that dialled this agent and said what it wants.
@@ -393,7 +433,7 @@ fn closed(connection: &Connection) -> HandshakeError {
     }
 }
 
-fn exporter(
+pub(super) fn exporter(
     connection: &Connection,
     job_id: &JobId,
 ) -> Result<Zeroizing<[u8; 32]>, HandshakeError> {

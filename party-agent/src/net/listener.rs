@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use coordinator::contract::JobId;
+use coordinator::throttle::Throttle;
 use coordinator::tls::{self, Admit, EndpointError, Fingerprint, Identity, Trouble};
 use quinn::{Endpoint, Incoming};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -18,8 +19,18 @@ use super::PROMPT;
 use super::close::{Ending, Objection};
 use super::handshake::Caller;
 
-/// Callers that are being told apart, or wait for their job to start here.
-const MAX_CALLERS: usize = 64;
+/// How many callers may be told apart, or wait for their job to start here, at a time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Places {
+    pub(super) in_total: usize,
+    /// Of one party, so that none can take all places.
+    pub(super) of_one: usize,
+}
+
+const PLACES: Places = Places {
+    in_total: 128,
+    of_one: 16,
+};
 
 /// How long a caller waits for a job that has not started here yet.
 const UNKNOWN_JOB: Duration = Duration::from_secs(10);
@@ -34,9 +45,13 @@ pub struct Listener {
 /// By job and by the key that TLS has proved, so that no party can take another's place in the queue.
 type Expected = BTreeMap<(JobId, Fingerprint), mpsc::Sender<Caller>>;
 
-#[derive(Default)]
 struct Desk {
     expected: Mutex<Expected>,
+    /// Callers that have not been handed over, by key.
+    waiting: Mutex<BTreeMap<Fingerprint, usize>>,
+    /// Strangers may call as often as they like, and are not to fill the log.
+    refusals: Throttle,
+    places: Places,
     /// Counts registrations, so that waiting callers look again.
     changed: watch::Sender<u64>,
 }
@@ -58,11 +73,26 @@ impl Listener {
         identity: &Identity,
         admit: Arc<dyn Admit>,
     ) -> Result<Self, EndpointError> {
+        Self::start_with(address, identity, admit, PLACES)
+    }
+
+    pub(super) fn start_with(
+        address: SocketAddr,
+        identity: &Identity,
+        admit: Arc<dyn Admit>,
+        places: Places,
+    ) -> Result<Self, EndpointError> {
         let mut config = tls::server_config(identity, admit);
         config.transport_config(Arc::new(super::transport()));
-        config.max_incoming(MAX_CALLERS);
+        config.max_incoming(places.in_total);
         let endpoint = tls::endpoint(address, Some(config))?;
-        let desk = Arc::new(Desk::default());
+        let desk = Arc::new(Desk {
+            expected: Mutex::default(),
+            waiting: Mutex::default(),
+            refusals: Throttle::of_refusals(),
+            places,
+            changed: watch::Sender::default(),
+        });
         let accepting = tokio::spawn(accept(endpoint.clone(), Arc::clone(&desk)));
         Ok(Self {
             endpoint,
@@ -125,10 +155,11 @@ impl Drop for Inbox {
 }
 
 async fn accept(endpoint: Endpoint, desk: Arc<Desk>) {
-    let places = Arc::new(Semaphore::new(MAX_CALLERS));
+    let in_total = desk.places.in_total;
+    let places = Arc::new(Semaphore::new(in_total));
     while let Some(incoming) = endpoint.accept().await {
         // With half the places taken, an address has to prove that it can receive before it gets one.
-        if !incoming.remote_address_validated() && places.available_permits() < MAX_CALLERS / 2 {
+        if !incoming.remote_address_validated() && places.available_permits() < in_total / 2 {
             let _ = incoming.retry();
             continue;
         }
@@ -149,14 +180,41 @@ async fn greet(incoming: Incoming, desk: &Desk) {
     let connection = match timeout(PROMPT, incoming.into_future()).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {
-            info!(%from, trouble = %Trouble::of(&error), "a caller was not let in");
+            if let Some(left_out) = desk.refusals.admit(Instant::now()) {
+                info!(%from, trouble = %Trouble::of(&error), left_out, "a caller was not let in");
+            }
             return;
         }
         Err(_) => return,
     };
+    let Some(_counted) = tls::peer_fingerprint(&connection).and_then(|key| desk.count(key)) else {
+        return Ending::Refused(Objection::TooMany).close(&connection);
+    };
     match Caller::listen(connection).await {
         Ok(caller) => desk.hand_over(caller).await,
-        Err(error) => info!(%from, %error, "a caller did not finish its handshake"),
+        Err(error) => {
+            if let Some(left_out) = desk.refusals.admit(Instant::now()) {
+                info!(%from, %error, left_out, "a caller did not finish its handshake");
+            }
+        }
+    }
+}
+
+/// Counts a caller of one party until it is handed over or gone.
+struct Counted<'a> {
+    desk: &'a Desk,
+    key: Fingerprint,
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.desk.waiting();
+        if let Some(n) = waiting.get_mut(&self.key) {
+            *n -= 1;
+            if *n == 0 {
+                waiting.remove(&self.key);
+            }
+        }
     }
 }
 
@@ -165,6 +223,23 @@ impl Desk {
         self.expected
             .lock()
             .expect("no code panics while it holds this lock")
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, BTreeMap<Fingerprint, usize>> {
+        self.waiting
+            .lock()
+            .expect("no code panics while it holds this lock")
+    }
+
+    /// A place for one more caller of this party, if it has not got as many as it may.
+    fn count(&self, key: Fingerprint) -> Option<Counted<'_>> {
+        let mut waiting = self.waiting();
+        let n = waiting.entry(key).or_default();
+        if *n == self.places.of_one {
+            return None;
+        }
+        *n += 1;
+        Some(Counted { desk: self, key })
     }
 
     /// Gives a caller to the job that expects it, for which it waits a while.

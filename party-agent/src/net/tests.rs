@@ -3,4 +3,5 @@
 mod fixture;
 mod handshakes;
 mod links;
+mod routes;
 mod streams;

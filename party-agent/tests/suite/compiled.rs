@@ -214,3 +214,15 @@ async fn jobs_give_what_plain_sql_gives() {
 async fn a_holder_without_rows_and_one_with_a_single_row() {
     agrees(&holders([visits(0, 120), visits(1, 0), visits(2, 1)]).await).await;
 }
+
+/// What nobody else has heard of is a group like any other, and so is what one holder leaves empty throughout.
+#[tokio::test]
+async fn a_category_that_one_holder_alone_has_and_columns_of_nothing_but_null() {
+    let unheard_of = visits(2, 40)
+        .replace("dental", "肿瘤科")
+        .replace(",X,", ",unknown,");
+    agrees(&holders([visits(0, 120), visits(1, 80), unheard_of]).await).await;
+    let header = visits(2, 0);
+    let nulls = header + &",,,,,,,\n".repeat(20);
+    agrees(&holders([visits(0, 120), visits(1, 80), nulls]).await).await;
+}

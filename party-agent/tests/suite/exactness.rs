@@ -367,7 +367,7 @@ async fn a_plan_can_only_read() {
     let source = Memory::new(vec![("i", ints)], 512).into_source("t", 1);
     for sql in [
         "CREATE EXTERNAL TABLE x STORED AS CSV LOCATION '/etc/passwd'",
-        "COPY party.t TO '/tmp/stolen.csv'",
+        "COPY party.t TO 'elsewhere/copy.csv'",
         "SELECT * FROM '/etc/passwd'",
         "SET datafusion.execution.batch_size = 1",
         "SELECT i AS a0, i AS a1 FROM party.t",

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -128,6 +129,8 @@ pub(super) struct MemoryRelay {
     pub(super) seen: Arc<Mutex<Vec<u8>>>,
     /// Byte offset, over both directions of a leg, at which one bit is turned over.
     pub(super) flip_at: Option<usize>,
+    /// Pairs of legs that are still to be cut as soon as they are joined.
+    pub(super) n_cuts: Arc<AtomicUsize>,
 }
 
 /// The relay as one party sees it.
@@ -170,6 +173,14 @@ impl MemoryRelay {
         };
         if let Some((receiver, theirs)) = first {
             let other = receiver.await.map_err(io::Error::other)?;
+            let one_less = |n: usize| n.checked_sub(1);
+            if self.n_cuts.fetch_update(SeqCst, SeqCst, one_less).is_ok() {
+                let (reader, writer) = tokio::io::split(ours);
+                return Ok(RelayLeg {
+                    writer: Box::new(writer),
+                    reader: Box::new(reader),
+                });
+            }
             let (a_read, a_write) = tokio::io::split(theirs);
             let (b_read, b_write) = tokio::io::split(other);
             tokio::spawn(self.clone().copy(a_read, b_write));

@@ -105,7 +105,7 @@ async fn exchange(network: &QuicNetwork, me: usize, n: usize) {
     futures::future::join_all(pairs).await;
 }
 
-async fn everybody_exchanges(world: &World, route: Route) {
+pub(super) async fn everybody_exchanges(world: &World, route: Route) {
     let all = networks(world).await;
     for (_, _, routes) in &all {
         assert!(routes.iter().all(|r| *r == route), "{routes:?}");
