@@ -85,8 +85,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: LogCommand,
     },
-    /// (not available in this version) Measure this machine and a link; `cargo bench` has the benches
-    #[command(after_help = "Example:\n  entente bench")]
+    /// Measure this machine: kernels, protocols, loopback, and a whole job; every result is checked
+    #[command(
+        after_help = "Example:\n  entente bench --out report\n  entente bench kernels --compare report/bench.json\n\n\
+                            Exit code 1 if a result is wrong, or if a figure is more than 10 % worse than the baseline's."
+    )]
     Bench(BenchArgs),
     /// Look for what usually goes wrong: clock, keys, configuration, network, disk, processor, data files
     #[command(after_help = "Example:\n  entente doctor --config agent.toml")]
@@ -459,9 +462,35 @@ pub(crate) struct LaterArgs {
 /// `entente bench`.
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
-    /// The area to measure
-    pub(crate) area: Option<String>,
-    /// Compare with a saved report
+    /// The area to measure; all without it
+    #[arg(value_enum)]
+    pub(crate) area: Option<BenchArea>,
+    /// Small inputs: does everything run here, and is it right? The figures say little
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// How often each measurement is repeated
+    #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1000))]
+    pub(crate) repetitions: Option<usize>,
+    /// Rows of each of the three holders of the job; it is run with four times as many as well
+    #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=100_000_000))]
+    pub(crate) rows: Option<usize>,
+    /// Write bench.json and bench.md into this directory (made if it is not there)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Compare with a saved bench.json, and list what is more than 10 % worse
     #[arg(long, value_name = "FILE")]
     pub(crate) compare: Option<PathBuf>,
+}
+
+/// What `entente bench` can measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchArea {
+    /// The engine on all cores: rings, generator, oblivious transfer, matrices
+    Kernels,
+    /// Protocols between two seats in memory, preprocessing and online work apart
+    Protocols,
+    /// Bulk messages on loopback: a session beside a bare QUIC stream
+    Network,
+    /// A job over three agents in processes of their own
+    Job,
 }

@@ -17,6 +17,7 @@ mod job;
 mod rehearse;
 mod simulate;
 mod demo;
+mod bench;
 
 use clap::Parser;
 use cli::{Cli, Command, DemoName, EvidenceCommand, LogCommand};
@@ -89,8 +90,7 @@ async fn run(command: Command, output: &Output) -> Outcome<Option<Reply>> {
         Command::Log {
             what: LogCommand::Verify(_),
         } => Err(Failure::not_in_this_version("log verify")),
-        Command::Bench(_) => Err(Failure::not_in_this_version("bench")
-            .advice("`cargo bench` runs the benches of the source")),
+        Command::Bench(arguments) => bench::run(&arguments, output).await.map(Some),
         Command::Simulate(arguments) => simulate::run(&arguments, output).await.map(Some),
         Command::Agent(arguments) => serve::agent(&arguments, output).await.map(|()| None),
         Command::Party { what } => party::run(what).await.map(Some),

@@ -8,3 +8,4 @@ mod parties;
 mod ends;
 mod tutorial;
 mod figures;
+mod bench;

@@ -59,8 +59,6 @@ fn what_this_version_lacks_says_so_and_exits_with_2() {
         "evidence export x",
         "evidence verify x",
         "log verify",
-        "bench",
-        "bench session",
     ] {
         let ended = entente(words.split(' ')).expect(2);
         assert!(
@@ -78,7 +76,7 @@ fn what_this_version_lacks_says_so_and_exits_with_2() {
 #[test]
 fn help_does_not_list_missing_commands_as_working() {
     let help = entente(["--help"]).expect(0).stdout;
-    for name in ["evidence", "log", "bench"] {
+    for name in ["evidence", "log"] {
         let line = help
             .lines()
             .find(|line| line.trim_start().starts_with(name))

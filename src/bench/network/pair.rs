@@ -1,0 +1,254 @@
+//! Two ends on loopback, in this process. `benches/quic.rs` uses this file as well.
+
+use std::error::Error;
+use std::hint::black_box;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use coordinator::contract::{Digest, JobId, Nonce, PartyName};
+use coordinator::tls::{self, Expect, Identity, Pin, Pins};
+use engine::prg::Seed;
+use party_agent::net::connect::{Connector, Relay, RelayLeg};
+use party_agent::net::handshake::Binding;
+use party_agent::net::listener::Listener;
+use party_agent::net::quic::QuicNetwork;
+use protocols::compute::Compute;
+use protocols::net::BoxFuture;
+use protocols::party::Seat;
+use protocols::session::{Chunks, Session, SessionConfig};
+use protocols::wire::{Kind, Wire, WireError};
+use quinn::{Connection, Endpoint};
+
+/// Whatever can go wrong with sockets of one's own machine.
+pub(crate) type Trouble = Box<dyn Error + Send + Sync>;
+
+/// Bytes that stand for masked values.
+struct Bulk(Bytes);
+
+impl Wire for Bulk {
+    const KIND: Kind = Kind::Masked;
+    type Shape = usize;
+
+    fn wire_len(n_bytes: usize) -> usize {
+        n_bytes
+    }
+
+    fn encode(self) -> Bytes {
+        self.0
+    }
+
+    fn decode(_: usize, body: Bytes) -> Result<Self, WireError> {
+        Ok(Self(body))
+    }
+}
+
+fn any() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+fn identity(name: &str) -> Result<Identity, Trouble> {
+    Ok(Identity::generate(PartyName::new(name)?, 1)?)
+}
+
+fn expect(identity: &Identity) -> Arc<Expect> {
+    Arc::new(Expect {
+        name: identity.name().clone(),
+        fingerprint: identity.fingerprint(),
+    })
+}
+
+/// A connection as quinn makes it, with the same TLS and transport settings.
+pub(crate) struct Bare {
+    sender: Connection,
+    receiver: Connection,
+    _endpoints: [Endpoint; 2],
+}
+
+impl Bare {
+    pub(crate) async fn connect() -> Result<Self, Trouble> {
+        let (a, b) = (identity("a")?, identity("b")?);
+        let listening = tls::endpoint(any(), Some(tls::server_config(&b, expect(&a))))?;
+        let dialling = tls::endpoint(any(), None)?;
+        let connecting = dialling.connect_with(
+            tls::client_config(&a, expect(&b)),
+            listening.local_addr()?,
+            tls::SERVER_NAME,
+        )?;
+        let accepting = async {
+            let incoming = listening.accept().await.ok_or("the endpoint was closed")?;
+            Ok::<_, Trouble>(incoming.await?)
+        };
+        let (sender, receiver) = tokio::join!(connecting, accepting);
+        Ok(Self {
+            sender: sender?,
+            receiver: receiver?,
+            _endpoints: [dialling, listening],
+        })
+    }
+
+    /// One transfer on a fresh stream, in messages of one chunk: the time from the first byte to the last, and the
+    /// bytes that arrived.
+    pub(crate) async fn transfer(
+        &self,
+        n_bytes: usize,
+        chunk: &Bytes,
+    ) -> Result<(Duration, usize), Trouble> {
+        let began = Instant::now();
+        let sending = async {
+            let mut stream = self.sender.open_uni().await?;
+            let mut left = n_bytes;
+            while left > 0 {
+                let part = chunk.slice(..left.min(chunk.len()));
+                left -= part.len();
+                stream.write_chunk(part).await?;
+            }
+            stream.finish()?;
+            Ok::<_, Trouble>(())
+        };
+        let receiving = async {
+            let mut stream = self.receiver.accept_uni().await?;
+            let mut received = 0;
+            while let Some(chunk) = stream.read_chunk(usize::MAX, true).await? {
+                received += chunk.bytes.len();
+                black_box(chunk);
+            }
+            Ok::<_, Trouble>(received)
+        };
+        let (sent, received) = tokio::join!(sending, receiving);
+        sent?;
+        Ok((began.elapsed(), received?))
+    }
+}
+
+/// There is nobody to relay, and both ends can be dialled.
+struct NoRelay;
+
+impl Relay for NoRelay {
+    fn open<'a>(&'a self, _: JobId, _: &'a PartyName) -> BoxFuture<'a, io::Result<RelayLeg>> {
+        Box::pin(async { Err(io::Error::other("there is no relay here")) })
+    }
+}
+
+/// Two sessions over the agents' data plane, and the sockets under them.
+pub(crate) struct Sessions {
+    sessions: [Session; 2],
+    _sockets: (Option<Listener>, Endpoint),
+}
+
+impl Sessions {
+    /// Directly from agent to agent.
+    pub(crate) async fn connect() -> Result<Self, Trouble> {
+        Self::connect_by(true, &NoRelay).await
+    }
+
+    /// Directly, or else through a relay.
+    pub(crate) async fn connect_by(direct: bool, relay: &dyn Relay) -> Result<Self, Trouble> {
+        let ids = [identity("a")?, identity("b")?];
+        let mut pins = Pins::new();
+        for id in &ids {
+            pins.add(Pin {
+                name: id.name().clone(),
+                fingerprint: id.fingerprint(),
+                note: None,
+            })?;
+        }
+        let listener = match direct {
+            true => Some(Listener::start(any(), &ids[1], Arc::new(pins))?),
+            false => None,
+        };
+        let address = listener.as_ref().map(Listener::local_addr).transpose()?;
+        let addresses = [None, address.map(|address| address.to_string())];
+        let endpoint = tls::endpoint(any(), None)?;
+        let connect = async |me: usize| {
+            let connector = Connector {
+                identity: &ids[me],
+                endpoint: &endpoint,
+                listener: listener.as_ref().filter(|_| me == 1),
+                relay,
+            };
+            session(&connector, binding(&ids, me), &addresses).await
+        };
+        let (a, b) = tokio::join!(connect(0), connect(1));
+        Ok(Self {
+            sessions: [a?, b?],
+            _sockets: (listener, endpoint),
+        })
+    }
+
+    /// One transfer from the first to the second session, as in [`Bare::transfer`].
+    pub(crate) async fn transfer(
+        &mut self,
+        n_bytes: usize,
+        chunk: &Bytes,
+    ) -> Result<(Duration, usize), Trouble> {
+        let [a, b] = &mut self.sessions;
+        let chunks = Chunks {
+            n_items: n_bytes,
+            chunk_items: chunk.len(),
+        };
+        let mut n_received = 0;
+        let began = Instant::now();
+        let sending = a.round_chunks(
+            &[Seat(1)],
+            &[],
+            chunks,
+            |range| Bulk(chunk.slice(..range.len())),
+            |_, _, _| Ok(()),
+        );
+        let receiving = b.round_chunks(
+            &[],
+            &[Seat(0)],
+            chunks,
+            |_| Bulk(Bytes::new()),
+            |_, _, message: Bulk| {
+                n_received += message.0.len();
+                black_box(message.0);
+                Ok(())
+            },
+        );
+        let (sent, received) = tokio::join!(sending, receiving);
+        sent?;
+        received?;
+        Ok((began.elapsed(), n_received))
+    }
+}
+
+/// What both sides would have agreed in a contract.
+fn binding(ids: &[Identity; 2], me: usize) -> Binding {
+    Binding {
+        job_id: JobId([1; 16]),
+        contract: Digest([2; 32]),
+        plan: Digest([3; 32]),
+        nonces: vec![Nonce([4; 32]), Nonce([5; 32])],
+        parties: ids
+            .iter()
+            .map(|i| (i.name().clone(), i.fingerprint()))
+            .collect(),
+        me: Seat::from_index(me),
+    }
+}
+
+async fn session(
+    connector: &Connector<'_>,
+    binding: Binding,
+    addresses: &[Option<String>],
+) -> Result<Session, Trouble> {
+    let channels = connector.connect(&binding, addresses).await?;
+    let channels = channels
+        .into_iter()
+        .map(|(seat, _, channel)| (seat, channel));
+    let (network, pair_seeds) = QuicNetwork::new(binding.session_id(), 2, channels.collect());
+    Ok(Session::new(SessionConfig {
+        seat: binding.me,
+        n_seats: 2,
+        has_dealer: false,
+        session_id: binding.session_id(),
+        own_seed: Seed::from_bytes([6; 32]),
+        pair_seeds,
+        network: Arc::new(network),
+        compute: Compute::Inline,
+    }))
+}
