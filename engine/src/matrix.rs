@@ -84,12 +84,7 @@ pub fn mul_acc<R: Ring>(c: &mut [R], a: View<'_, R>, b: View<'_, R>) {
     if c.is_empty() || a.n_cols == 0 {
         return;
     }
-    if b.n_cols == 1 {
-        return mul_vector(c, a, b.values);
-    }
-    if a.n_rows == 1 {
-        return mul_vector(c, b.transposed(), a.values);
-    }
+    // From here on nothing is generic, so that it is compiled in this package, with its optimisation.
     match R::BITS {
         64 => mul_acc_64(bytemuck::cast_slice_mut(c), cast(a), cast(b)),
         _ => mul_acc_128(bytemuck::cast_slice_mut(c), cast(a), cast(b)),
@@ -118,6 +113,9 @@ fn cast<R: Ring, S: Ring>(view: View<'_, R>) -> View<'_, S> {
 }
 
 fn mul_acc_64(c: &mut [u64], a: View<'_, u64>, b: View<'_, u64>) {
+    if is_vector(a, b) {
+        return mul_acc_vector(c, a, b);
+    }
     #[cfg(target_arch = "x86_64")]
     {
         if let Some(kernel) = avx512::Products64::detect() {
@@ -132,11 +130,27 @@ fn mul_acc_64(c: &mut [u64], a: View<'_, u64>, b: View<'_, u64>) {
 
 /// Without 52-bit multiplications the scalar multiplier is as fast as anything.
 fn mul_acc_128(c: &mut [u128], a: View<'_, u128>, b: View<'_, u128>) {
+    if is_vector(a, b) {
+        return mul_acc_vector(c, a, b);
+    }
     #[cfg(target_arch = "x86_64")]
     if let Some(kernel) = avx512::Products128::detect() {
         return product(kernel, c, a, b);
     }
     product(Portable, c, a, b);
+}
+
+fn is_vector<R>(a: View<'_, R>, b: View<'_, R>) -> bool {
+    a.n_rows == 1 || b.n_cols == 1
+}
+
+/// A product whose result is one column or one row.
+fn mul_acc_vector<R: Ring>(c: &mut [R], a: View<'_, R>, b: View<'_, R>) {
+    if b.n_cols == 1 {
+        mul_vector(c, a, b.values);
+    } else {
+        mul_vector(c, b.transposed(), a.values);
+    }
 }
 
 /// Values of a matrix that one task of a product with a vector reads.

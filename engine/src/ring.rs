@@ -11,9 +11,16 @@ use std::fmt::Debug;
 use zeroize::Zeroize;
 
 mod sealed {
-    pub trait Sealed {}
-    impl Sealed for u64 {}
-    impl Sealed for u128 {}
+    /// The loops over slices. They belong to the two rings, and not to whoever calls a generic function, so that they
+    /// are compiled here: a caller that is built with less optimisation does not slow them down.
+    pub trait Sealed: Sized {
+        fn add_slice(acc: &mut [Self], other: &[Self]);
+        fn sub_slice(acc: &mut [Self], other: &[Self]);
+        fn mul_slice(acc: &mut [Self], other: &[Self]);
+        fn scale_slice(acc: &mut [Self], factor: Self);
+        fn negate_slice(acc: &mut [Self]);
+        fn sum_slice(values: &[Self]) -> Self;
+    }
 }
 
 /// An element of Z_2^k with wrapping arithmetic; k is [`Ring::BITS`].
@@ -79,6 +86,42 @@ pub trait Ring:
 
 macro_rules! impl_ring {
     ($unsigned:ty, $signed:ty) => {
+        impl sealed::Sealed for $unsigned {
+            fn add_slice(acc: &mut [Self], other: &[Self]) {
+                for (a, b) in acc.iter_mut().zip(other) {
+                    *a = a.wrapping_add(*b);
+                }
+            }
+
+            fn sub_slice(acc: &mut [Self], other: &[Self]) {
+                for (a, b) in acc.iter_mut().zip(other) {
+                    *a = a.wrapping_sub(*b);
+                }
+            }
+
+            fn mul_slice(acc: &mut [Self], other: &[Self]) {
+                for (a, b) in acc.iter_mut().zip(other) {
+                    *a = a.wrapping_mul(*b);
+                }
+            }
+
+            fn scale_slice(acc: &mut [Self], factor: Self) {
+                for a in acc {
+                    *a = a.wrapping_mul(factor);
+                }
+            }
+
+            fn negate_slice(acc: &mut [Self]) {
+                for a in acc {
+                    *a = a.wrapping_neg();
+                }
+            }
+
+            fn sum_slice(values: &[Self]) -> Self {
+                values.iter().fold(0, |acc, v| acc.wrapping_add(*v))
+            }
+        }
+
         impl Ring for $unsigned {
             const BITS: u32 = Self::BITS;
             const BYTES: usize = size_of::<Self>();
@@ -161,9 +204,7 @@ impl_ring!(u128, i128);
 /// If the lengths differ.
 pub fn add_assign<R: Ring>(acc: &mut [R], other: &[R]) {
     assert_same_len(acc.len(), other.len());
-    for (a, b) in acc.iter_mut().zip(other) {
-        *a = a.wrapping_add(*b);
-    }
+    R::add_slice(acc, other);
 }
 
 /// `acc[i] -= other[i]` for every i.
@@ -173,9 +214,7 @@ pub fn add_assign<R: Ring>(acc: &mut [R], other: &[R]) {
 /// If the lengths differ.
 pub fn sub_assign<R: Ring>(acc: &mut [R], other: &[R]) {
     assert_same_len(acc.len(), other.len());
-    for (a, b) in acc.iter_mut().zip(other) {
-        *a = a.wrapping_sub(*b);
-    }
+    R::sub_slice(acc, other);
 }
 
 /// `acc[i] *= other[i]` for every i.
@@ -185,28 +224,22 @@ pub fn sub_assign<R: Ring>(acc: &mut [R], other: &[R]) {
 /// If the lengths differ.
 pub fn mul_assign<R: Ring>(acc: &mut [R], other: &[R]) {
     assert_same_len(acc.len(), other.len());
-    for (a, b) in acc.iter_mut().zip(other) {
-        *a = a.wrapping_mul(*b);
-    }
+    R::mul_slice(acc, other);
 }
 
 /// `acc[i] *= factor` for every i.
 pub fn scale<R: Ring>(acc: &mut [R], factor: R) {
-    for a in acc {
-        *a = a.wrapping_mul(factor);
-    }
+    R::scale_slice(acc, factor);
 }
 
 /// `acc[i] = −acc[i]` for every i.
 pub fn negate<R: Ring>(acc: &mut [R]) {
-    for a in acc {
-        *a = a.wrapping_neg();
-    }
+    R::negate_slice(acc);
 }
 
 /// Sum of all elements mod 2^k.
 pub fn sum<R: Ring>(values: &[R]) -> R {
-    values.iter().fold(R::ZERO, |acc, v| acc.wrapping_add(*v))
+    R::sum_slice(values)
 }
 
 /// The elements as little-endian bytes, without copying.
