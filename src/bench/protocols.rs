@@ -6,17 +6,21 @@
 use super::machine;
 use super::report::{Extra, Meter, Work};
 use crate::outcome::{Failure, Outcome};
-use engine::bits::words_for;
+use engine::bits::{self, words_for};
+use engine::matrix::{self, View};
 use engine::prg::{Prg, Seed};
+use engine::ring;
+use engine::share::Share;
 use engine::share::boolean::BitShare;
-use protocols::arith;
+use protocols::arith::compare::{self, Method};
+use protocols::arith::{self, matmul, trunc};
 use protocols::boolean;
-use protocols::compare;
 use protocols::compute::Compute;
-use protocols::correlate::{self, Needs, Source, Stock, dealer};
+use protocols::correlate::{self, MatrixShape, Needs, Source, Stock, dealer};
 use protocols::error::ProtocolError;
 use protocols::net::{BoxFuture, memory};
 use protocols::party::Seat;
+use protocols::price::Seats;
 use protocols::session::{Session, insecure_configs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,10 +31,12 @@ const SEED: [u8; 32] = *b"entente bench: protocols, seed 1";
 /// Seats that compute.
 const N_SEATS: usize = 2;
 
+/// The size, and what a seat begins with.
 type Online = for<'a> fn(
     &'a mut Session,
     &'a mut Stock,
     usize,
+    Inputs,
 ) -> BoxFuture<'a, Result<Answer, ProtocolError>>;
 
 /// A protocol, with inputs that everybody can make and with what must come out.
@@ -38,85 +44,187 @@ type Online = for<'a> fn(
 struct Case {
     name: &'static str,
     unit: &'static str,
-    n_items: usize,
-    n_items_quick: usize,
-    needs: fn(usize) -> Needs,
+    /// The size, and that of a quick look.
+    sizes: (usize, usize),
+    /// How many units a size is.
+    count: fn(usize) -> usize,
+    /// How many words each seat brings, and what number is made of a word.
+    words: fn(usize) -> usize,
+    number: fn(u64) -> u64,
+    needs: fn(Seats, usize) -> Needs,
     online: Online,
     expected: fn(usize) -> Vec<u64>,
+    /// By how much a value may be greater than expected.
+    tolerance: u64,
+}
+
+/// What a seat has at the beginning.
+struct Inputs {
+    /// Shares of what is made of seat 0's words.
+    x: Share<u64>,
+    /// Shares of what is made of seat 1's words.
+    y: Share<u64>,
+    /// This seat's words.
+    own: Vec<u64>,
 }
 
 /// What a seat has at the end: a share, or the value itself.
 enum Answer {
+    Sum(Share<u64>),
     Xor(Vec<u64>),
     Open(Vec<u64>),
 }
 
-const CASES: [Case; 3] = [
+const CASES: [Case; 7] = [
     Case {
         name: "open-u64",
         unit: "value",
-        n_items: 1 << 22,
-        n_items_quick: 1 << 12,
-        needs: |_| Needs::default(),
-        online: |session, _, n| Box::pin(open(session, n)),
-        expected: |n| {
-            first(n)
-                .iter()
-                .zip(second(n))
-                .map(|(x, y)| x.wrapping_add(y))
-                .collect()
-        },
+        sizes: (1 << 22, 1 << 12),
+        count: |n| n,
+        words: |n| n,
+        number: |word| word,
+        needs: |_, _| Needs::default(),
+        online: |session, _, _, inputs| Box::pin(open(session, inputs)),
+        expected: |n| pairs(n).map(|(x, y)| x.wrapping_add(y)).collect(),
+        tolerance: 0,
     },
     Case {
         name: "and",
         unit: "AND",
-        n_items: 1 << 26,
-        n_items_quick: 1 << 12,
-        needs: |n| Needs {
-            bit_triples: n as u64,
-            ..Needs::default()
-        },
-        online: |session, stock, n| Box::pin(and(session, stock, n)),
-        expected: |n| {
-            let words = words_for(n);
-            first(words)
-                .iter()
-                .zip(second(words))
-                .map(|(x, y)| x & y)
-                .collect()
-        },
+        sizes: (1 << 26, 1 << 12),
+        count: |n| n,
+        words: words_for,
+        number: |word| word,
+        needs: |_, n| Needs::of_bit_triple_words(words_for(n)),
+        online: |session, stock, n, inputs| Box::pin(and(session, stock, n, inputs)),
+        expected: |n| pairs(words_for(n)).map(|(x, y)| x & y).collect(),
+        tolerance: 0,
     },
     Case {
-        name: "at-least-63-bit",
-        unit: "comparison",
-        n_items: 1 << 18,
-        n_items_quick: 1 << 10,
-        needs: |n| compare::needs(N_SEATS, compare::MAX_BOUND_BITS, n),
-        online: |session, stock, n| Box::pin(at_least(session, stock, n)),
-        expected: |n| {
-            let counts = counts(n);
-            let is_at_least = |i: usize| u64::from(counts[i] >= thresholds(n)[i]);
-            let words = (0..words_for(n)).map(|w| {
-                let bits = (64 * w)..n.min(64 * w + 64);
-                bits.rev().fold(0, |word, i| word << 1 | is_at_least(i))
-            });
-            words.collect()
+        name: "multiply-u64",
+        unit: "product",
+        sizes: (1 << 22, 1 << 10),
+        count: |n| n,
+        words: |n| n,
+        number: |word| word,
+        needs: |seats, n| arith::mul::price::<u64>(seats, n).needs,
+        online: |session, stock, _, inputs| Box::pin(multiply(session, stock, inputs)),
+        expected: |n| pairs(n).map(|(x, y)| x.wrapping_mul(y)).collect(),
+        tolerance: 0,
+    },
+    Case {
+        name: "multiply-fixed-u64",
+        unit: "product",
+        sizes: (1 << 21, 1 << 10),
+        count: |n| n,
+        words: |n| n,
+        number: real,
+        needs: |seats, n| {
+            let product = arith::mul::price::<u64>(seats, n);
+            product
+                .then(&trunc::price::<u64>(seats, n, FRAC_BITS))
+                .needs
         },
+        online: |session, stock, _, inputs| Box::pin(multiply_fixed(session, stock, inputs)),
+        expected: |n| {
+            let products = pairs(n).map(|(x, y)| real(x).wrapping_mul(real(y)).cast_signed());
+            products
+                .map(|product| (product >> FRAC_BITS).cast_unsigned())
+                .collect()
+        },
+        tolerance: 1,
+    },
+    Case {
+        name: "less-than-zero-masked-u64",
+        unit: "comparison",
+        sizes: (1 << 19, 1 << 10),
+        count: |n| n,
+        words: |n| n,
+        number: bounded,
+        needs: |seats, n| {
+            compare::less_than_zero_price::<u64>(seats, n, BOUND_BITS, Method::Masked).needs
+        },
+        online: |session, stock, _, inputs| {
+            Box::pin(less_than_zero(session, stock, inputs, Method::Masked))
+        },
+        expected: |n| packed(first(n).into_iter().map(|x| bounded(x).cast_signed() < 0)),
+        tolerance: 0,
+    },
+    Case {
+        name: "less-than-zero-summed-u64",
+        unit: "comparison",
+        sizes: (1 << 18, 1 << 10),
+        count: |n| n,
+        words: |n| n,
+        number: bounded,
+        needs: |seats, n| {
+            compare::less_than_zero_price::<u64>(seats, n, BOUND_BITS, Method::Summed).needs
+        },
+        online: |session, stock, _, inputs| {
+            Box::pin(less_than_zero(session, stock, inputs, Method::Summed))
+        },
+        expected: |n| packed(first(n).into_iter().map(|x| bounded(x).cast_signed() < 0)),
+        tolerance: 0,
+    },
+    Case {
+        name: "matrix-product-u64",
+        unit: "multiply-add",
+        sizes: (1000, 20),
+        count: |n| n * n * n,
+        words: |n| n * n,
+        number: |word| word,
+        needs: |seats, n| matmul::price::<u64>(seats, square(n)).needs,
+        online: |session, stock, n, inputs| Box::pin(matrix_product(session, stock, n, inputs)),
+        expected: |n| {
+            let (x, y) = (first(n * n), second(n * n));
+            matrix::mul(View::new(&x, n, n), View::new(&y, n, n))
+        },
+        tolerance: 0,
     },
 ];
 
+/// Fractional bits of the factors.
+const FRAC_BITS: u32 = 16;
+
+/// A fixed-point number between −2^15 and 2^15.
+fn real(word: u64) -> u64 {
+    (word.cast_signed() >> 33).cast_unsigned()
+}
+
+/// Numbers that are compared lie between −2^62 and 2^62.
+const BOUND_BITS: u32 = 62;
+
+fn bounded(word: u64) -> u64 {
+    (word.cast_signed() >> 1).cast_unsigned()
+}
+
+fn square(side: usize) -> MatrixShape {
+    MatrixShape {
+        m: side,
+        k: side,
+        n: side,
+    }
+}
+
 pub(super) async fn measure(meter: &mut Meter<'_>) -> Outcome<()> {
     for case in CASES {
-        let n_items = meter.scale.size(case.n_items, case.n_items_quick);
-        let needs = (case.needs)(n_items);
-        if needs.is_nothing() {
+        let n_items = meter.scale.size(case.sizes.0, case.sizes.1);
+        if (case.needs)(Seats::computing(N_SEATS), n_items).is_nothing() {
             online(meter, case, n_items, None).await?;
             continue;
         }
-        online(meter, case, n_items, Some(true)).await?;
-        online(meter, case, n_items, Some(false)).await?;
+        for source in [Prepared::ByDealer, Prepared::ByOt] {
+            online(meter, case, n_items, Some(source)).await?;
+        }
     }
     Ok(())
+}
+
+/// Where a case has its correlations from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Prepared {
+    ByDealer,
+    ByOt,
 }
 
 /// What both seats took for one part of a run.
@@ -143,7 +251,7 @@ async fn online(
     meter: &mut Meter<'_>,
     case: Case,
     n_items: usize,
-    from_dealer: Option<bool>,
+    prepared_by: Option<Prepared>,
 ) -> Outcome<()> {
     let name = format!("protocols/{}", case.name);
     meter.announce(&format!("{name}/{n_items}"));
@@ -152,7 +260,7 @@ async fn online(
     let (mut prepared, mut done, mut correct) = (Vec::new(), Vec::new(), true);
     // The first run warms up.
     for repetition in 0..=meter.scale.repetitions {
-        let (prepare, online, right) = together(case, n_items, from_dealer, &expected)
+        let (prepare, online, right) = together(case, n_items, prepared_by, &expected)
             .await
             .map_err(|error| Failure::runtime("protocol", error.to_string()).at(name.clone()))?;
         correct &= right;
@@ -162,7 +270,11 @@ async fn online(
         }
     }
     let mut take_down = |what: &str, parts: Vec<Part>| {
-        let work = Work::new(format!("{name}/{what}/{n_items}"), n_items, case.unit);
+        let work = Work::new(
+            format!("{name}/{what}/{n_items}"),
+            (case.count)(n_items),
+            case.unit,
+        );
         let one = parts[0];
         let seconds = parts.iter().map(|part| part.time.as_secs_f64()).collect();
         let extra = Extra {
@@ -172,18 +284,13 @@ async fn online(
         };
         meter.record(work, seconds, extra);
     };
-    if let Some(from_dealer) = from_dealer {
-        take_down(
-            if from_dealer {
-                "prepare-dealer"
-            } else {
-                "prepare-ot"
-            },
-            prepared,
-        );
+    match prepared_by {
+        Some(Prepared::ByDealer) => take_down("prepare-dealer", prepared),
+        Some(Prepared::ByOt) => take_down("prepare-ot", prepared),
+        None => {}
     }
     // The online part is the same whatever the source.
-    if from_dealer != Some(false) {
+    if prepared_by != Some(Prepared::ByOt) {
         take_down("online", done);
     }
     Ok(())
@@ -193,10 +300,10 @@ async fn online(
 async fn together(
     case: Case,
     n_items: usize,
-    from_dealer: Option<bool>,
+    prepared_by: Option<Prepared>,
     expected: &[u64],
 ) -> Result<(Part, Part, bool), ProtocolError> {
-    let has_dealer = from_dealer == Some(true);
+    let has_dealer = prepared_by == Some(Prepared::ByDealer);
     let networks = memory::network(N_SEATS + usize::from(has_dealer));
     let configs = insecure_configs(&Seed::from_bytes(SEED), networks, has_dealer, Compute::Pool);
     let ready = Arc::new(Barrier::new(N_SEATS));
@@ -219,7 +326,7 @@ async fn together(
         online = online.or_more(ended.online);
         answers.extend(ended.answer);
     }
-    Ok((prepare, online, is_right(answers, expected)))
+    Ok((prepare, online, is_right(answers, expected, case.tolerance)))
 }
 
 struct Ended {
@@ -234,7 +341,7 @@ async fn at_seat(
     n_items: usize,
     ready: Arc<Barrier>,
 ) -> Result<Ended, ProtocolError> {
-    let needs = (case.needs)(n_items);
+    let needs = (case.needs)(Seats::of(&session), n_items);
     let began = Instant::now();
     let source = match session.dealer() {
         Some(seat) if seat == session.seat() => {
@@ -250,9 +357,10 @@ async fn at_seat(
     };
     let mut stock = correlate::preprocess(&mut session, &source, &needs).await?;
     let prepare = part(&session, began, Part::default());
+    let inputs = inputs(&mut session, (case.words)(n_items), case.number).await?;
     ready.wait().await;
     let began = Instant::now();
-    let answer = (case.online)(&mut session, &mut stock, n_items).await?;
+    let answer = (case.online)(&mut session, &mut stock, n_items, inputs).await?;
     Ok(Ended {
         prepare,
         online: part(&session, began, prepare),
@@ -270,20 +378,25 @@ fn part(session: &Session, began: Instant, before: Part) -> Part {
     }
 }
 
-fn is_right(answers: Vec<Answer>, expected: &[u64]) -> bool {
-    let mut xor = vec![0; expected.len()];
-    let mut n_shares = 0;
+fn is_right(answers: Vec<Answer>, expected: &[u64], tolerance: u64) -> bool {
+    let (mut xor, mut sum) = (vec![0; expected.len()], vec![0; expected.len()]);
+    let mut opened = true;
+    let mut shares = None;
     for answer in answers {
         match answer {
-            Answer::Open(values) if values == expected => {}
-            Answer::Open(_) => return false,
+            Answer::Open(values) => opened &= values == expected,
             Answer::Xor(words) => {
-                n_shares += 1;
-                engine::bits::xor_assign(&mut xor, &words);
+                bits::xor_assign(&mut xor, &words);
+                shares = Some(&xor);
+            }
+            Answer::Sum(share) => {
+                ring::add_assign(&mut sum, share.as_slice());
+                shares = Some(&sum);
             }
         }
     }
-    n_shares == 0 || xor == expected
+    let close = |(value, expected): (&u64, &u64)| value.wrapping_sub(*expected) <= tolerance;
+    opened && shares.is_none_or(|values| values.iter().zip(expected).all(close))
 }
 
 fn vector(n_items: usize, stream: u64) -> Vec<u64> {
@@ -302,53 +415,101 @@ fn second(n_items: usize) -> Vec<u64> {
     vector(n_items, 1)
 }
 
-/// Numbers below 2^63.
-fn counts(n_items: usize) -> Vec<u64> {
-    vector(n_items, 0).into_iter().map(|v| v >> 1).collect()
+/// Both inputs, item by item.
+fn pairs(n_items: usize) -> impl Iterator<Item = (u64, u64)> {
+    first(n_items).into_iter().zip(second(n_items))
 }
 
-fn thresholds(n_items: usize) -> Vec<u64> {
-    vector(n_items, 1).into_iter().map(|v| v >> 1).collect()
+/// Bits in words, lowest first.
+fn packed(bits: impl Iterator<Item = bool>) -> Vec<u64> {
+    let bits: Vec<bool> = bits.collect();
+    let words = bits.chunks(64);
+    let word = |bits: &[bool]| {
+        bits.iter()
+            .rev()
+            .fold(0, |word, bit| word << 1 | u64::from(*bit))
+    };
+    words.map(word).collect()
 }
 
-async fn open(session: &mut Session, n_items: usize) -> Result<Answer, ProtocolError> {
-    let me = session.seat();
-    let x = (me == Seat(0)).then(|| first(n_items));
-    let y = (me == Seat(1)).then(|| second(n_items));
-    let mut sum = arith::input(session, Seat(0), x, n_items).await?;
-    sum.add_assign(&arith::input(session, Seat(1), y, n_items).await?);
+/// What both seats bring, shared.
+async fn inputs(
+    session: &mut Session,
+    n_words: usize,
+    number: fn(u64) -> u64,
+) -> Result<Inputs, ProtocolError> {
+    let is_first = session.seat() == Seat(0);
+    let own = if is_first {
+        first(n_words)
+    } else {
+        second(n_words)
+    };
+    let numbers = || own.iter().map(|word| number(*word)).collect();
+    let (x, y) = (is_first.then(numbers), (!is_first).then(numbers));
+    let x = arith::input(session, Seat(0), x, n_words).await?;
+    let y = arith::input(session, Seat(1), y, n_words).await?;
+    Ok(Inputs { x, y, own })
+}
+
+async fn open(session: &mut Session, inputs: Inputs) -> Result<Answer, ProtocolError> {
+    let mut sum = inputs.x;
+    sum.add_assign(&inputs.y);
     Ok(Answer::Open(arith::open(session, sum).await?))
 }
 
-/// Each seat's own input, and zero for that of the other, are shares.
+/// Each seat's own words, and zeros for those of the other, are shares.
 async fn and(
     session: &mut Session,
     stock: &mut Stock,
     n_bits: usize,
+    inputs: Inputs,
 ) -> Result<Answer, ProtocolError> {
-    let n_words = words_for(n_bits);
-    let me = session.seat();
-    let own = |seat: u8, words: fn(usize) -> Vec<u64>| {
-        if me == Seat(seat) {
-            BitShare::from_words(n_bits, words(n_words))
-        } else {
-            BitShare::zero(n_bits)
-        }
+    let own = BitShare::from_words(n_bits, inputs.own);
+    let other = BitShare::zero(n_bits);
+    let pair = match session.seat() {
+        Seat(0) => (&own, &other),
+        _ => (&other, &own),
     };
-    let (x, y) = (own(0, first), own(1, second));
-    let products = boolean::and(session, &[(&x, &y)], stock).await?;
+    let products = boolean::and(session, &[pair], stock).await?;
     let words = products.into_iter().flat_map(BitShare::into_words);
     Ok(Answer::Xor(words.collect()))
 }
 
-async fn at_least(
+async fn multiply(
     session: &mut Session,
     stock: &mut Stock,
-    n_items: usize,
+    inputs: Inputs,
 ) -> Result<Answer, ProtocolError> {
-    let own = (session.seat() == Seat(0)).then(|| counts(n_items));
-    let counts = arith::input(session, Seat(0), own, n_items).await?;
-    let bound_bits = compare::MAX_BOUND_BITS;
-    let bits = compare::at_least(session, &counts, &thresholds(n_items), bound_bits, stock).await?;
+    let product = arith::mul::mul(session, &inputs.x, &inputs.y, stock).await?;
+    Ok(Answer::Sum(product))
+}
+
+async fn multiply_fixed(
+    session: &mut Session,
+    stock: &mut Stock,
+    inputs: Inputs,
+) -> Result<Answer, ProtocolError> {
+    let product = arith::mul::mul(session, &inputs.x, &inputs.y, stock).await?;
+    let product = trunc::probabilistic(session, &product, FRAC_BITS, stock).await?;
+    Ok(Answer::Sum(product))
+}
+
+async fn less_than_zero(
+    session: &mut Session,
+    stock: &mut Stock,
+    inputs: Inputs,
+    method: Method,
+) -> Result<Answer, ProtocolError> {
+    let bits = compare::less_than_zero(session, &inputs.x, BOUND_BITS, method, stock).await?;
     Ok(Answer::Xor(bits.into_words()))
+}
+
+async fn matrix_product(
+    session: &mut Session,
+    stock: &mut Stock,
+    side: usize,
+    inputs: Inputs,
+) -> Result<Answer, ProtocolError> {
+    let product = matmul::matmul(session, &inputs.x, &inputs.y, square(side), stock).await?;
+    Ok(Answer::Sum(product))
 }
