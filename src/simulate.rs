@@ -1,6 +1,6 @@
 //! `entente simulate`: a job on local data, by the same code path as in earnest.
 
-use crate::cli::SimulateArgs;
+use crate::cli::{NetProfile, SimulateArgs};
 use crate::init::{cannot_write, party_name};
 use crate::job::{plan, read_spec, watch};
 use crate::outcome::{Failure, Outcome, Output, Reply};
@@ -102,7 +102,11 @@ fn report(
         rounds: finished.rounds(),
         parties: finished.parties(),
         network: NetworkReport {
-            predicted_s: plan::network_seconds(&planned.plan, &profile),
+            // On loopback it was measured.
+            predicted_s: match arguments.net {
+                NetProfile::Loopback => None,
+                _ => plan::network_seconds(&planned.plan, &profile),
+            },
             profile,
         },
         rehearsal_policy: parties

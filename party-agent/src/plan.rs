@@ -22,6 +22,7 @@ mod part;
 mod types;
 mod widen;
 mod finish;
+mod coefficients;
 mod cost;
 mod words;
 mod explain;
@@ -524,8 +525,11 @@ pub struct PlanCost {
     pub memory_bytes: u64,
     /// Published bound on the rows over all holders.
     pub rows_at_most: u64,
-    /// Predicted network time on each link, in microseconds, by name: `lan`, `metro`, `wan`.
+    /// Predicted network time on each link, in microseconds, by name: `loopback`, `lan`, `metro`, `wan`.
     pub network_us: BTreeMap<String, u64>,
+    /// Predicted work of the party that has the most of it, reading included, in microseconds, on the machine of the
+    /// project's records. It comes on top of the network's time.
+    pub work_us: u64,
 }
 
 /// One reason why a job cannot be planned.

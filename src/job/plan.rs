@@ -92,11 +92,14 @@ fn cost(plan: &Value) -> String {
         cost["rounds"],
         bytes(most)
     );
+    let work_us = cost["work_us"].as_f64().unwrap_or(0.0);
     for (name, us) in cost["network_us"].as_object().into_iter().flatten() {
+        let us = us.as_f64().unwrap_or(0.0);
         let _ = writeln!(
             out,
-            "  on a {name} network {:.2} s of it",
-            us.as_f64().unwrap_or(0.0) / 1e6
+            "  {name}: about {:.2} s, {:.2} s of it for the messages",
+            (us + work_us) / 1e6,
+            us / 1e6
         );
     }
     out

@@ -1,4 +1,4 @@
-//! What a plan costs: declared by the protocols, predicted on three kinds of network.
+//! What a plan costs: declared by the protocols, and predicted in seconds on four kinds of network.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use protocols::aggregate;
 use protocols::net::sim::LinkModel;
 use protocols::party::Seat;
 
-use super::{Plan, PlanCost};
+use super::{Plan, PlanCost, coefficients};
 
 /// Fills in the costs. `rows` is the bound over all holders.
 pub(super) fn complete(mut plan: Plan, rows: u64) -> Plan {
@@ -15,6 +15,7 @@ pub(super) fn complete(mut plan: Plan, rows: u64) -> Plan {
     let cost = aggregate::cost(&shape, plan.seats.len(), source.as_ref());
     let n_seats = plan.seats.len() + usize::from(plan.dealer.is_some());
     let links = [
+        ("loopback", LinkModel::LOOPBACK),
         ("lan", LinkModel::LAN),
         ("metro", LinkModel::METRO),
         ("wan", LinkModel::WAN),
@@ -34,6 +35,24 @@ pub(super) fn complete(mut plan: Plan, rows: u64) -> Plan {
         memory_bytes: totals * plan.seats.len() as u64 + traffic.max().unwrap_or(0),
         rows_at_most: rows,
         network_us,
+        work_us: work_us(&plan),
     };
     plan
 }
+
+/// The work of the party with the most rows. The others work at the same time, on machines of their own.
+fn work_us(plan: &Plan) -> u64 {
+    let columns = (plan.keys.len() + plan.measures.len()).max(1) as u64;
+    let rows = plan.locals.values().map(|local| local.rows_at_most).max();
+    let values = rows.unwrap_or(0).saturating_mul(columns);
+    let reading_us = values.saturating_mul(coefficients::READ_NS_A_VALUE) / 1000;
+    let source = plan.source();
+    let prepared = source.map_or(0, |s| coefficients::correlations_us(&s, &plan.needs()));
+    coefficients::START_US
+        .saturating_add(reading_us)
+        .saturating_add(prepared)
+        .min(MOST_US)
+}
+
+/// A year: a plan's numbers stay below 2^53, and such a job is refused by people.
+const MOST_US: u64 = 365 * 86_400 * 1_000_000;

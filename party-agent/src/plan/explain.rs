@@ -156,18 +156,17 @@ impl Plan {
             "  memory beside the engine: {}",
             bytes_in_words(cost.memory_bytes)
         )?;
-        let times = ["lan", "metro", "wan"].into_iter().filter_map(|link| {
-            let us = cost.network_us.get(link)?;
-            Some(format!(
-                "{link} {}.{:03} s",
-                us / 1_000_000,
-                us / 1000 % 1000
-            ))
+        let seconds = |us: u64| format!("{}.{:03} s", us / 1_000_000, us / 1000 % 1000);
+        let links = ["loopback", "lan", "metro", "wan"].into_iter();
+        let times = links.filter_map(|link| {
+            let us = cost.network_us.get(link)? + cost.work_us;
+            Some(format!("{link} {}", seconds(us)))
         });
         writeln!(
             out,
-            "  network time: {}",
-            times.collect::<Vec<_>>().join(", ")
+            "  time, predicted: {}; {} of it is work at the party that has most of it",
+            times.collect::<Vec<_>>().join(", "),
+            seconds(cost.work_us)
         )
     }
 }

@@ -1,0 +1,77 @@
+//! How long this program works on one thing of each kind, for predictions.
+//!
+//! Measured on one machine (`benches/RECORD.md`: two cores, Zen 4) with all parties on it; somebody else's machine is
+//! some factor away from it, so a prediction says whether a job takes a second or an hour. They are constants of the
+//! program, because every agent must compile the same plan.
+
+use protocols::correlate::{Needs, RingNeeds, Source};
+
+/// Connecting, shaking hands, signing: paid once.
+pub(super) const START_US: u64 = 100_000;
+
+/// Reading one value of one row from Parquet and adding it to its group: `entente bench job`, `reading`, over rows and
+/// columns.
+pub(super) const READ_NS_A_VALUE: u64 = 10;
+
+/// Making and using one correlation, in picoseconds.
+struct Work {
+    /// `entente bench protocols`: `prepare-dealer` over the correlations that the case takes.
+    dealt_ps: u64,
+    /// The same for `prepare-ot`.
+    transferred_ps: u64,
+    /// `online`, likewise.
+    used_ps: u64,
+}
+
+/// Cases `and`, `less-than-zero-summed-u64`.
+const BIT_TRIPLE: Work = Work {
+    dealt_ps: 150,
+    transferred_ps: 60_000,
+    used_ps: 250,
+};
+
+/// Case `multiply-u64`. A correlation over Z_2^128 counts as two.
+const RING_ITEM: Work = Work {
+    dealt_ps: 15_000,
+    transferred_ps: 6_000_000,
+    used_ps: 25_000,
+};
+
+impl Work {
+    fn ps(&self, source: &Source, n: u64) -> u64 {
+        let made = match source {
+            Source::Dealer { .. } => self.dealt_ps,
+            Source::Ot => self.transferred_ps,
+        };
+        n.saturating_mul(made + self.used_ps)
+    }
+}
+
+/// Microseconds of a party's work with correlations.
+pub(super) fn correlations_us(source: &Source, needs: &Needs) -> u64 {
+    let bits = needs
+        .bit_triples
+        .saturating_add(needs.bit_pairs.saturating_mul(2));
+    let elements =
+        ring_items(&needs.ring64).saturating_add(ring_items(&needs.ring128).saturating_mul(2));
+    let rows = needs
+        .permutations
+        .iter()
+        .map(|p| (p.n_rows * p.n_words) as u64)
+        .sum();
+    let ps = BIT_TRIPLE
+        .ps(source, bits)
+        .saturating_add(RING_ITEM.ps(source, elements))
+        .saturating_add(RING_ITEM.ps(source, rows));
+    ps / 1_000_000
+}
+
+/// Correlations over a ring as a number of triples: those with bits cost one for the number and the bits of it.
+fn ring_items(needs: &RingNeeds) -> u64 {
+    let truncs: u64 = needs.truncs.values().sum();
+    let matrices = needs
+        .matrices
+        .iter()
+        .map(|m| (m.m * m.k + m.k * m.n + m.m * m.n) as u64);
+    needs.triples + needs.dabits + 2 * needs.edabits + needs.muxes + truncs + matrices.sum::<u64>()
+}
