@@ -52,6 +52,8 @@ struct Case {
     words: fn(usize) -> usize,
     number: fn(u64) -> u64,
     needs: fn(Seats, usize) -> Needs,
+    /// What can make its correlations.
+    sources: &'static [Prepared],
     online: Online,
     expected: fn(usize) -> Vec<u64>,
     /// By how much a value may be greater than expected.
@@ -84,6 +86,7 @@ const CASES: [Case; 7] = [
         words: |n| n,
         number: |word| word,
         needs: |_, _| Needs::default(),
+        sources: &[],
         online: |session, _, _, inputs| Box::pin(open(session, inputs)),
         expected: |n| pairs(n).map(|(x, y)| x.wrapping_add(y)).collect(),
         tolerance: 0,
@@ -96,6 +99,7 @@ const CASES: [Case; 7] = [
         words: words_for,
         number: |word| word,
         needs: |_, n| Needs::of_bit_triple_words(words_for(n)),
+        sources: &[Prepared::ByDealer, Prepared::ByOt],
         online: |session, stock, n, inputs| Box::pin(and(session, stock, n, inputs)),
         expected: |n| pairs(words_for(n)).map(|(x, y)| x & y).collect(),
         tolerance: 0,
@@ -108,6 +112,7 @@ const CASES: [Case; 7] = [
         words: |n| n,
         number: |word| word,
         needs: |seats, n| arith::mul::price::<u64>(seats, n).needs,
+        sources: &[Prepared::ByDealer],
         online: |session, stock, _, inputs| Box::pin(multiply(session, stock, inputs)),
         expected: |n| pairs(n).map(|(x, y)| x.wrapping_mul(y)).collect(),
         tolerance: 0,
@@ -125,6 +130,7 @@ const CASES: [Case; 7] = [
                 .then(&trunc::price::<u64>(seats, n, FRAC_BITS))
                 .needs
         },
+        sources: &[Prepared::ByDealer],
         online: |session, stock, _, inputs| Box::pin(multiply_fixed(session, stock, inputs)),
         expected: |n| {
             let products = pairs(n).map(|(x, y)| real(x).wrapping_mul(real(y)).cast_signed());
@@ -144,6 +150,7 @@ const CASES: [Case; 7] = [
         needs: |seats, n| {
             compare::less_than_zero_price::<u64>(seats, n, BOUND_BITS, Method::Masked).needs
         },
+        sources: &[Prepared::ByDealer],
         online: |session, stock, _, inputs| {
             Box::pin(less_than_zero(session, stock, inputs, Method::Masked))
         },
@@ -160,6 +167,7 @@ const CASES: [Case; 7] = [
         needs: |seats, n| {
             compare::less_than_zero_price::<u64>(seats, n, BOUND_BITS, Method::Summed).needs
         },
+        sources: &[Prepared::ByDealer, Prepared::ByOt],
         online: |session, stock, _, inputs| {
             Box::pin(less_than_zero(session, stock, inputs, Method::Summed))
         },
@@ -174,6 +182,7 @@ const CASES: [Case; 7] = [
         words: |n| n * n,
         number: |word| word,
         needs: |seats, n| matmul::price::<u64>(seats, square(n)).needs,
+        sources: &[Prepared::ByDealer],
         online: |session, stock, n, inputs| Box::pin(matrix_product(session, stock, n, inputs)),
         expected: |n| {
             let (x, y) = (first(n * n), second(n * n));
@@ -209,12 +218,11 @@ fn square(side: usize) -> MatrixShape {
 pub(super) async fn measure(meter: &mut Meter<'_>) -> Outcome<()> {
     for case in CASES {
         let n_items = meter.scale.size(case.sizes.0, case.sizes.1);
-        if (case.needs)(Seats::computing(N_SEATS), n_items).is_nothing() {
+        if case.sources.is_empty() {
             online(meter, case, n_items, None).await?;
-            continue;
         }
-        for source in [Prepared::ByDealer, Prepared::ByOt] {
-            online(meter, case, n_items, Some(source)).await?;
+        for source in case.sources {
+            online(meter, case, n_items, Some(*source)).await?;
         }
     }
     Ok(())
