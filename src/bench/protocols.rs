@@ -112,7 +112,7 @@ const CASES: [Case; 7] = [
         words: |n| n,
         number: |word| word,
         needs: |seats, n| arith::mul::price::<u64>(seats, n).needs,
-        sources: &[Prepared::ByDealer],
+        sources: &[Prepared::ByDealer, Prepared::ByOt],
         online: |session, stock, _, inputs| Box::pin(multiply(session, stock, inputs)),
         expected: |n| pairs(n).map(|(x, y)| x.wrapping_mul(y)).collect(),
         tolerance: 0,
@@ -130,7 +130,7 @@ const CASES: [Case; 7] = [
                 .then(&trunc::price::<u64>(seats, n, FRAC_BITS))
                 .needs
         },
-        sources: &[Prepared::ByDealer],
+        sources: &[Prepared::ByDealer, Prepared::ByOt],
         online: |session, stock, _, inputs| Box::pin(multiply_fixed(session, stock, inputs)),
         expected: |n| {
             let products = pairs(n).map(|(x, y)| real(x).wrapping_mul(real(y)).cast_signed());
@@ -150,7 +150,7 @@ const CASES: [Case; 7] = [
         needs: |seats, n| {
             compare::less_than_zero_price::<u64>(seats, n, BOUND_BITS, Method::Masked).needs
         },
-        sources: &[Prepared::ByDealer],
+        sources: &[Prepared::ByDealer, Prepared::ByOt],
         online: |session, stock, _, inputs| {
             Box::pin(less_than_zero(session, stock, inputs, Method::Masked))
         },
@@ -182,7 +182,7 @@ const CASES: [Case; 7] = [
         words: |n| n * n,
         number: |word| word,
         needs: |seats, n| matmul::price::<u64>(seats, square(n)).needs,
-        sources: &[Prepared::ByDealer],
+        sources: &[Prepared::ByDealer, Prepared::ByOt],
         online: |session, stock, n, inputs| Box::pin(matrix_product(session, stock, n, inputs)),
         expected: |n| {
             let (x, y) = (first(n * n), second(n * n));

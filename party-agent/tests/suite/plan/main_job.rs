@@ -132,7 +132,7 @@ fn the_plan_says_what_each_party_learns() {
         "opened to analyst: the totals of the groups that pass",
         "correlated randomness: oblivious transfer between the computing parties, no third party",
         "rows: at most 196608",
-        "network time: lan ",
+        "time, predicted: loopback ",
         "  ! the minimum cell counts rows: a released group can have fewer than 11 values that are not NULL of num_medications",
     ] {
         assert!(text.contains(part), "{part:?} is missing in\n{text}");
