@@ -132,10 +132,14 @@ fn columns_text(entry: &Value) -> String {
         .unwrap_or_default();
     let rows = columns.iter().map(|column| {
         let text = |field: &str| column.get(field).map(plain).unwrap_or_default();
-        let categories = column
-            .get("categories")
-            .and_then(Value::as_array)
-            .map(|c| format!("{} groups", c.len()));
+        let categories =
+            column
+                .get("categories")
+                .and_then(Value::as_array)
+                .map(|c| match c.len() {
+                    1 => "1 group".to_owned(),
+                    n => format!("{n} groups"),
+                });
         vec![
             text("name"),
             kind(&column["kind"]),

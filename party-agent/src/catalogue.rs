@@ -144,15 +144,26 @@ pub enum Aggregate {
     Avg,
     /// VAR_* and STDDEV_*.
     Var,
+    /// CORR, COVAR_*, REGR_* and SPEARMAN with another column for which it is allowed as well.
+    Corr,
+    /// MIN: the value of a single row.
+    Min,
+    /// MAX: the value of a single row.
+    Max,
+    /// MEDIAN.
+    Median,
+    /// PERCENTILE_CONT and PERCENTILE_DISC.
+    Quantile,
+    /// COUNT(DISTINCT …).
+    CountDistinct,
 }
 
 impl Uses {
     /// Every use: what a rehearsal without a policy allows.
     #[must_use]
     pub fn all() -> Self {
-        use Aggregate::{Avg, Count, Sum, Var};
         Self {
-            aggregate: BTreeSet::from([Count, Sum, Avg, Var]),
+            aggregate: BTreeSet::from(Aggregate::ALL),
             filter: true,
             group_by: true,
         }
@@ -160,6 +171,20 @@ impl Uses {
 }
 
 impl Aggregate {
+    /// All that there are.
+    pub const ALL: [Self; 10] = [
+        Self::Count,
+        Self::Sum,
+        Self::Avg,
+        Self::Var,
+        Self::Corr,
+        Self::Min,
+        Self::Max,
+        Self::Median,
+        Self::Quantile,
+        Self::CountDistinct,
+    ];
+
     /// The word that policies and catalogues use for it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -168,6 +193,12 @@ impl Aggregate {
             Self::Sum => "sum",
             Self::Avg => "avg",
             Self::Var => "var",
+            Self::Corr => "corr",
+            Self::Min => "min",
+            Self::Max => "max",
+            Self::Median => "median",
+            Self::Quantile => "quantile",
+            Self::CountDistinct => "count_distinct",
         }
     }
 }

@@ -7,6 +7,7 @@
 
 mod failure;
 mod progress;
+mod steps;
 mod usage;
 
 use std::collections::BTreeMap;
@@ -22,7 +23,7 @@ use coordinator::clock::Clock;
 use coordinator::contract::{Contract, Digest, PartyName};
 use coordinator::job::{FailureClass, StopReason};
 use engine::prg::Seed;
-use protocols::aggregate::{self, LocalTotals, Released};
+use protocols::aggregate::{self, Released};
 use protocols::compute::Compute;
 use protocols::correlate;
 use protocols::disclose::Disclosure;
@@ -34,7 +35,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use crate::approve::Approved;
 use crate::ledger::StoredResult;
-use crate::local;
+use crate::local::{self, LocalInputs};
 use crate::net::close::Ending;
 use crate::net::connect::{Connector, Route};
 use crate::net::handshake::{Binding, Channel};
@@ -383,13 +384,14 @@ impl Task<'_> {
             });
         }
         self.progress.enter(Stage::Read);
-        let (totals, rows_used) = self.read().await?;
+        let (inputs, rows_used) = self.read().await?;
         self.progress.enter(Stage::Prepare);
-        let stock = match &self.plan.source() {
+        let mut stock = match &self.plan.source() {
             Some(source) => correlate::preprocess(session, source, &needs).await?,
             None => correlate::Stock::empty(),
         };
         self.progress.enter(Stage::Compute);
+        let totals = steps::run(session, self.plan, inputs, &mut stock).await?;
         let released = aggregate::release(session, totals, &shape, stock, disclosure).await;
         Ok(Computed {
             released: released?,
@@ -398,7 +400,7 @@ impl Task<'_> {
         })
     }
 
-    async fn read(&self) -> Result<(LocalTotals, u64), Failure> {
+    async fn read(&self) -> Result<(LocalInputs, u64), Failure> {
         let me: &PartyId = &self.plan.seats[self.binding.me.index()];
         let rows_at_most = self
             .plan
@@ -408,8 +410,8 @@ impl Task<'_> {
         // The bound is the next power of two, so this moves between a half and the whole.
         let progress = |rows: u64| self.progress.within(rows as f64 / rows_at_most as f64);
         let read = local::totals(self.plan, me, self.source, &progress).await;
-        let (totals, report) = read.map_err(|e| Failure::source(&e))?;
-        Ok((totals, report.rows_used))
+        let (inputs, report) = read.map_err(|e| Failure::source(&e))?;
+        Ok((inputs, report.rows_used))
     }
 
     /// Builds the result and writes it where nobody looks for it yet.

@@ -8,6 +8,7 @@ mod cells;
 mod exact;
 mod float;
 mod measure;
+mod order;
 
 use arrow::array::RecordBatch;
 use datafusion::execution::context::SQLOptions;
@@ -15,11 +16,30 @@ use datafusion::prelude::DataFrame;
 use futures::StreamExt;
 use protocols::aggregate::LocalTotals;
 use protocols::party::PartyId;
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::plan::{LocalPlan, Plan};
 use crate::source::{Source, SourceError};
 use cells::CellIndex;
 use measure::MeasureTotals;
+use order::OrderTotals;
+
+/// What a holder brings into the computation: its secrets, wiped when they are dropped.
+pub struct LocalInputs {
+    /// Columns that are added. Those that a step fills are zeros here.
+    pub totals: LocalTotals,
+    /// One for each of the plan's steps.
+    pub steps: Vec<StepInput>,
+}
+
+/// What a holder brings into one step.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub enum StepInput {
+    /// For each value that is found, one number a lane: the least of this holder's distances.
+    Extremes(Vec<u64>),
+    /// Rows by value and group, all groups of the lowest value first.
+    Histogram(Vec<u64>),
+}
 
 /// What a holder may know about its own part. Counts only, and for this holder alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,7 +50,7 @@ pub struct LocalReport {
     pub rows_in_other: u64,
 }
 
-/// Runs this holder's query and sums its rows by cell, in the layout of the plan's shape.
+/// Runs this holder's query and sums its rows by cell, in the layout of the plan's shape and steps.
 ///
 /// A party without a query in the plan (a mere receiver) contributes zeros. `progress` is told the number of
 /// rows so far, batch by batch.
@@ -43,9 +63,13 @@ pub async fn totals(
     me: &PartyId,
     source: &Source,
     progress: &(dyn Fn(u64) + Send + Sync),
-) -> Result<(LocalTotals, LocalReport), SourceError> {
+) -> Result<(LocalInputs, LocalReport), SourceError> {
     let Some(local) = plan.locals.get(me) else {
-        return Ok((zeros(plan), LocalReport::default()));
+        let nothing = LocalInputs {
+            totals: zeros(plan),
+            steps: OrderTotals::new(plan).finish(),
+        };
+        return Ok((nothing, LocalReport::default()));
     };
     let query = prepare(local, me, source).await?;
     let mut sums = Totals::new(plan, local)?;
@@ -93,6 +117,7 @@ struct Totals<'a> {
     cells: CellIndex<'a>,
     rows: Vec<u64>,
     measures: Vec<MeasureTotals<'a>>,
+    order: OrderTotals<'a>,
     report: LocalReport,
 }
 
@@ -107,6 +132,7 @@ impl<'a> Totals<'a> {
             measures: measures
                 .map(|m| MeasureTotals::new(m, local, plan.shape.cells))
                 .collect::<Result<_, _>>()?,
+            order: OrderTotals::new(plan),
             report: LocalReport::default(),
         })
     }
@@ -146,16 +172,19 @@ impl<'a> Totals<'a> {
         }
         for (measure, values) in self.measures.iter_mut().zip(&batch.columns()[keys..]) {
             measure.add(cells, values)?;
+            let ordered = self.order.add(measure.arg(), cells, values);
+            ordered.ok_or_else(|| measure.other_type())?;
         }
         Ok(())
     }
 
-    fn finish(self) -> Result<(LocalTotals, LocalReport), SourceError> {
+    fn finish(self) -> Result<(LocalInputs, LocalReport), SourceError> {
         let mut totals = zeros(self.plan);
         totals.narrow[0] = self.rows;
         for measure in self.measures {
             measure.write_to(&mut totals)?;
         }
-        Ok((totals, self.report))
+        let steps = self.order.finish();
+        Ok((LocalInputs { totals, steps }, self.report))
     }
 }

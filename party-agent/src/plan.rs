@@ -23,8 +23,10 @@ mod types;
 mod widen;
 mod finish;
 mod coefficients;
+pub(crate) mod steps;
+mod top;
 mod cost;
-mod words;
+pub(crate) mod words;
 mod explain;
 mod compile;
 
@@ -35,12 +37,15 @@ use protocols::party::PartyId;
 use serde::Serialize;
 
 use coordinator::contract::{Digest, canonical};
-use protocols::aggregate::{CellRule, Check, ReleaseShape};
+use protocols::aggregate::{CellRule, Check, ReleaseShape, Top};
 use protocols::correlate::{Needs, Source};
 use protocols::party::Seat;
+use protocols::price::Seats;
 
 use crate::catalogue::{Aggregate, Catalogue};
 use crate::spec::{CheckedSpec, Correlations, names};
+
+pub use steps::{Found, Fraction, Step, Which};
 
 /// Version of the plan's own format; agents with different ones refuse each other by digest.
 pub const PLAN_FORMAT: u16 = 1;
@@ -89,6 +94,8 @@ pub struct Plan {
     pub measures: Vec<Measure>,
     /// The columns of totals that are added on shares, and the rule by which cells are released.
     pub shape: Shape,
+    /// Work on shares beyond adding up, in order; each step fills further columns of the shape.
+    pub steps: Vec<Step>,
     /// The columns of the table `released` that a receiver builds from the released totals.
     pub released: Vec<ReleasedColumn>,
     /// What a receiver runs over `released`; it has exactly the columns of [`Plan::outputs`].
@@ -175,10 +182,16 @@ impl Plan {
                 .filter_map(seat)
                 .map(Seat::from_index)
                 .collect(),
-            mode: match self.shape.rule {
-                ReleaseRule::None => CellRule::None,
-                ReleaseRule::Compare => CellRule::Compare,
-                ReleaseRule::OpenCounts => CellRule::OpenCounts,
+            mode: match (self.shape.rule, &self.shape.top) {
+                (ReleaseRule::None, _) => CellRule::None,
+                (ReleaseRule::OpenCounts, _) => CellRule::OpenCounts,
+                (ReleaseRule::Compare, None) => CellRule::Compare,
+                (ReleaseRule::Compare, Some(top)) => CellRule::Top(Top {
+                    column: top.column,
+                    n: usize::try_from(top.n).unwrap_or(usize::MAX),
+                    greatest_first: top.greatest_first,
+                    bound_bits: top.bound_bits,
+                }),
             },
         }
     }
@@ -197,7 +210,9 @@ impl Plan {
     /// The correlated randomness that the run takes.
     #[must_use]
     pub fn needs(&self) -> Needs {
-        protocols::aggregate::needs(&self.release_shape(), self.seats.len())
+        let (rows, seats) = (self.cost.rows_at_most, Seats::computing(self.seats.len()));
+        let steps = steps::price(&self.steps, self.shape.cells, rows, seats);
+        protocols::aggregate::needs(&self.release_shape(), self.seats.len()) + steps.needs
     }
 }
 
@@ -359,6 +374,8 @@ pub enum MeasureKind {
     },
     /// 64-bit floats. Each holder sums its cell exactly and rounds once to [`Slot::frac_bits`] fractional bits.
     Float,
+    /// Calendar days as days since 1970-01-01: compared, not summed.
+    Day,
 }
 
 /// The inclusive range of an argument's values.
@@ -421,6 +438,23 @@ pub struct Shape {
     pub checks: Vec<CellCheck>,
     /// How the checks are made.
     pub rule: ReleaseRule,
+    /// Of the cells that pass, only these are opened.
+    pub top: Option<TopCells>,
+}
+
+/// The cells that come first by a total: ORDER BY a total with LIMIT.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TopCells {
+    /// How many.
+    pub n: u64,
+    /// The narrow column of the total.
+    pub column: usize,
+    /// DESC (true) or ASC.
+    pub greatest_first: bool,
+    /// Every possible total lies strictly between ± 2^`bound_bits`.
+    pub bound_bits: u32,
+    /// The total as a person would write it.
+    pub label: String,
 }
 
 /// A count that must reach a threshold.
@@ -453,7 +487,8 @@ pub enum ReleaseRule {
 /// One column of the table `released`: one row for each released cell, in cell order.
 ///
 /// Names: `k0…` the keys, `o0…` the keys' slot numbers, `n` the rows, and for measure *i* `n<i>` the values that
-/// are not NULL, `s<i>` the sum, `avg<i>`, `var_samp<i>`, `var_pop<i>`, `stddev_samp<i>`, `stddev_pop<i>`.
+/// are not NULL, `s<i>` the sum, `avg<i>`, `var_samp<i>`, `var_pop<i>`, `stddev_samp<i>`, `stddev_pop<i>`,
+/// `min<i>`, `max<i>`, `cont<i>_1_2`, `disc<i>_1_2` and the like; for two measures `corr_<i>_<j>` and the like.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReleasedColumn {
     /// Its name in [`Plan::final_sql`].
@@ -494,6 +529,96 @@ pub enum Released {
         /// Divide by n − 1 (true) or n (false).
         sample: bool,
     },
+    /// MIN or MAX: NULL where nothing was counted.
+    Extreme {
+        /// The measure.
+        measure: usize,
+        /// MAX (true) or MIN (false).
+        greatest: bool,
+    },
+    /// PERCENTILE_CONT (a double) or PERCENTILE_DISC; NULL where nothing was counted.
+    Quantile {
+        /// The measure.
+        measure: usize,
+        /// At which part of the rows.
+        p: Fraction,
+        /// PERCENTILE_CONT (true) or PERCENTILE_DISC (false).
+        continuous: bool,
+    },
+    /// A statistic of two columns over the rows in which both are known, as a double; NULL where it is not
+    /// defined.
+    Pair {
+        /// Which.
+        stat: PairStat,
+        /// The measure of the first argument.
+        y: usize,
+        /// The measure of the second argument.
+        x: usize,
+        /// The measure of the products.
+        products: usize,
+    },
+}
+
+/// A statistic of two columns y and x, as SQL defines it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PairStat {
+    /// CORR.
+    Corr,
+    /// COVAR_SAMP.
+    CovarSamp,
+    /// COVAR_POP.
+    CovarPop,
+    /// REGR_SLOPE.
+    Slope,
+    /// REGR_INTERCEPT.
+    Intercept,
+    /// REGR_R2.
+    R2,
+    /// REGR_COUNT.
+    Count,
+    /// REGR_AVGX.
+    AvgX,
+    /// REGR_AVGY.
+    AvgY,
+    /// REGR_SXX.
+    Sxx,
+    /// REGR_SYY.
+    Syy,
+    /// REGR_SXY.
+    Sxy,
+}
+
+impl PairStat {
+    const NAMES: [(&'static str, Self); 13] = [
+        ("corr", Self::Corr),
+        ("covar", Self::CovarSamp),
+        ("covar_samp", Self::CovarSamp),
+        ("covar_pop", Self::CovarPop),
+        ("regr_slope", Self::Slope),
+        ("regr_intercept", Self::Intercept),
+        ("regr_r2", Self::R2),
+        ("regr_count", Self::Count),
+        ("regr_avgx", Self::AvgX),
+        ("regr_avgy", Self::AvgY),
+        ("regr_sxx", Self::Sxx),
+        ("regr_syy", Self::Syy),
+        ("regr_sxy", Self::Sxy),
+    ];
+
+    /// The statistic with this name in small letters.
+    fn named(name: &str) -> Option<Self> {
+        let found = Self::NAMES.iter().find(|(n, _)| *n == name);
+        found.map(|(_, stat)| *stat)
+    }
+
+    /// The last of its names in small letters.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        let mut names = Self::NAMES.iter().rev();
+        let found = names.find(|(_, stat)| *stat == self);
+        found.expect("every statistic has a name").0
+    }
 }
 
 /// One column of the result.

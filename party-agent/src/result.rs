@@ -6,8 +6,10 @@
 
 mod document;
 mod file;
+mod found;
 mod moments;
 mod nat;
+mod pairs;
 mod released;
 
 use std::collections::BTreeMap;
@@ -19,6 +21,7 @@ use datafusion::datasource::MemTable;
 use datafusion::execution::context::SQLOptions;
 use protocols::aggregate::Released;
 
+use crate::plan::words::counted;
 use crate::plan::{CellCheck, OutputColumn, Plan, ValueKind};
 use crate::source::{EngineConfig, SourceError, make_context};
 use released::Cells;
@@ -173,7 +176,8 @@ fn typed(values: &ArrayRef, column: &OutputColumn) -> Result<ArrayRef, ResultErr
 fn held_back(plan: &Plan, released: &Released) -> (Vec<Suppressed>, Vec<String>) {
     let checks = &plan.shape.checks;
     let mut notes = Vec::new();
-    if !checks.iter().any(|c| c.reason.contains("min_cell")) {
+    // Which of the groups that are not among the first are too small is known to nobody.
+    if plan.shape.top.is_some() || !checks.iter().any(|c| c.reason.contains("min_cell")) {
         return (Vec::new(), notes);
     }
     let reason = joined(checks, |c| &c.reason, " and ");
@@ -207,12 +211,17 @@ fn held_back(plan: &Plan, released: &Released) -> (Vec<Suppressed>, Vec<String>)
         notes.push(format!("a suppressed group is one that does not meet {rule}; it may also be empty, and nobody knows which"));
     }
     if n_more > 0 {
+        let (n_more, are) = (
+            counted(n_more, "more group"),
+            if n_more == 1 { "is" } else { "are" },
+        );
         notes.push(format!(
-            "{n_more} more groups are suppressed by the same rule and not listed"
+            "{n_more} {are} suppressed by the same rule and not listed"
         ));
     }
     if n_other > 0 {
-        notes.push(format!("{n_other} groups with a value outside the agreed categories do not meet {rule} or are empty, and are not listed"));
+        let n_other = counted(n_other, "group");
+        notes.push(format!("{n_other} with a value outside the agreed categories, too small for {rule} or empty, not listed"));
     }
     (listed, notes)
 }

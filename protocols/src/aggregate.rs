@@ -5,12 +5,16 @@
 //! without showing any of them, decides for every cell whether it may be released, and opens the
 //! cells that may to the receivers.
 //!
+//! With [`CellRule::Top`] only the first of these cells by a total are opened.
+//!
 //! A holder's own totals are an additive sharing of the joint totals as they stand. Nothing is
 //! sent to share them, and everything that is opened is re-randomised first.
 
 mod shape;
+mod top;
 
 pub use shape::{CellRule, Check, LocalTotals, ReleaseShape, Released};
+pub use top::{MAX_TOP_BITS, MAX_TOP_CELLS, Top};
 
 use crate::arith::compare;
 use crate::boolean;
@@ -19,6 +23,7 @@ use crate::cost::Cost;
 use crate::disclose::{self, Disclosure, Terms, Values, reveal};
 use crate::error::ProtocolError;
 use crate::party::Seat;
+use crate::price::Seats;
 use crate::security::{Adversary, Collusion, Learns, Security};
 use crate::session::Session;
 use engine::bits;
@@ -72,7 +77,9 @@ async fn try_release(
     stock.check(&needs(shape, session.n_computing()))?;
     let ok = match shape.mode {
         CellRule::None => vec![true; shape.cells],
-        CellRule::Compare => compare_counts(session, &input, shape, stock).await?,
+        CellRule::Compare | CellRule::Top(_) => {
+            compare_counts(session, &input, shape, stock).await?
+        }
         CellRule::OpenCounts => open_counts(session, &input, shape, &disclosure).await?,
     };
     let values = released_cells(&input, &ok);
@@ -98,7 +105,10 @@ async fn compare_counts(
     let thresholds: Vec<u64> = shape.checks.iter().flat_map(of_check).collect();
     let bound_bits = shape.bound_bits();
     let at_least = compare::at_least(session, &counts, &thresholds, bound_bits, &mut stock).await?;
-    let ok = all_of(session, at_least, shape, &mut stock).await?;
+    let mut ok = all_of(session, at_least, shape, &mut stock).await?;
+    if let CellRule::Top(top) = &shape.mode {
+        ok = top::first(session, &input.narrow[top.column], ok, top, &mut stock).await?;
+    }
     let opened = boolean::open(session, ok).await?;
     Ok(bits::unpack(&opened, shape.cells))
 }
@@ -185,12 +195,18 @@ fn released_cells(input: &LocalTotals, ok: &[bool]) -> Values {
 
 /// The correlated randomness that [`release`] takes.
 pub fn needs(shape: &ReleaseShape, n_computing: usize) -> Needs {
-    if shape.mode != CellRule::Compare || shape.checks.is_empty() {
+    let first = match &shape.mode {
+        CellRule::None | CellRule::OpenCounts => return Needs::default(),
+        CellRule::Compare => Needs::default(),
+        CellRule::Top(top) => top::price(top, shape.cells, Seats::computing(n_computing)).needs,
+    };
+    if shape.checks.is_empty() {
         return Needs::default();
     }
     let n_counts = shape.checks.len() * lanes_for(shape.cells);
     let combine: usize = combine_levels(shape).iter().sum();
-    compare::needs(n_computing, shape.bound_bits(), n_counts) + Needs::of_bit_triple_words(combine)
+    let compared = compare::needs(n_computing, shape.bound_bits(), n_counts);
+    compared + Needs::of_bit_triple_words(combine) + first
 }
 
 /// Words of ANDs at each level that combines the checks.
@@ -214,11 +230,14 @@ pub fn cost(shape: &ReleaseShape, n_computing: usize, source: Option<&Source>) -
         Some(source) => correlate::cost(source, n_computing, &needs),
         None => Cost::none(n_seats),
     };
+    prepared.then(&online_cost(shape, n_seats, n_computing))
+}
+
+/// What a release costs once its stock is there. `n_seats` counts a dealer too.
+pub fn online_cost(shape: &ReleaseShape, n_seats: usize, n_computing: usize) -> Cost {
     let (narrow, wide) = (shape.cells * shape.narrow, shape.cells * shape.wide);
     let reveal = disclose::cost(n_seats, n_computing, narrow, wide, &shape.receivers);
-    prepared
-        .then(&decision_cost(shape, n_seats, n_computing))
-        .then(&reveal)
+    decision_cost(shape, n_seats, n_computing).then(&reveal)
 }
 
 /// The cost of finding out which cells are released.
@@ -230,14 +249,21 @@ fn decision_cost(shape: &ReleaseShape, n_seats: usize, n_computing: usize) -> Co
             let everybody: Vec<Seat> = Seat::first(n_computing).collect();
             disclose::cost(n_seats, n_computing, n_checks * shape.cells, 0, &everybody)
         }
-        CellRule::Compare => {
+        CellRule::Compare | CellRule::Top(_) => {
             let n_counts = n_checks * lanes_for(shape.cells);
             let compared = compare::cost(n_seats, n_computing, shape.bound_bits(), n_counts);
             let levels = combine_levels(shape);
             let combined = levels
                 .iter()
                 .map(|w| boolean::and_cost(n_seats, n_computing, *w));
-            let decided = combined.fold(compared, |sum, level| sum.then(&level));
+            let mut decided = combined.fold(compared, |sum, level| sum.then(&level));
+            if let CellRule::Top(top) = &shape.mode {
+                let seats = Seats {
+                    n_seats,
+                    n_computing,
+                };
+                decided = decided.then(&top::price(top, shape.cells, seats).cost);
+            }
             let n_words = bits::words_for(shape.cells);
             decided.then(&boolean::open_cost(n_seats, n_computing, n_words))
         }
@@ -257,6 +283,12 @@ pub fn security(shape: &ReleaseShape, n_computing: usize, source: Option<&Source
             learns.push(Learns {
                 seats: everybody,
                 what: "which groups are large enough",
+            });
+        }
+        CellRule::Top(_) => {
+            learns.push(Learns {
+                seats: everybody,
+                what: "which groups come first among those that are large enough",
             });
         }
         CellRule::OpenCounts => {

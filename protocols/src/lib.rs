@@ -17,6 +17,7 @@
 //! * [`table`], [`shuffle`], [`sort`], [`scan`]: shared rows, and bringing them into an order;
 //! * [`aggregate`]: totals over all holders with small cells held back; [`stats`]: statistics that
 //!   need comparisons or an order; [`psi`]: what two sets have in common;
+//! * [`dense`]: least, greatest and quantiles of public groups, from bit triples alone;
 //! * [`oracle`]: the same functions in the clear, for tests.
 //!
 //! Everything here replays from the seeds of a [`session::SessionConfig`].
@@ -42,6 +43,7 @@ pub mod table;
 pub mod shuffle;
 pub mod sort;
 pub mod scan;
+pub mod dense;
 pub mod aggregate;
 pub mod stats;
 pub mod psi;

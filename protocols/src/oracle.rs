@@ -2,7 +2,7 @@
 //!
 //! Whoever calls this has all parties' inputs. No product code does.
 
-use crate::aggregate::{LocalTotals, ReleaseShape, Released};
+use crate::aggregate::{CellRule, LocalTotals, ReleaseShape, Released};
 use engine::ring::{Ring, add_assign};
 
 /// [`aggregate::release`](crate::aggregate::release) over all computing seats' totals.
@@ -23,7 +23,18 @@ pub fn release(inputs: &[LocalTotals], shape: &ReleaseShape) -> Released {
             .iter()
             .all(|c| narrow[c.column][cell] >= c.at_least)
     };
-    let ok: Vec<bool> = (0..shape.cells).map(holds).collect();
+    let mut ok: Vec<bool> = (0..shape.cells).map(holds).collect();
+    if let CellRule::Top(top) = shape.mode {
+        let mut order: Vec<usize> = (0..shape.cells).filter(|cell| ok[*cell]).collect();
+        let total = |cell: &usize| narrow[top.column][*cell] as i64;
+        match top.greatest_first {
+            true => order.sort_by_key(|cell| std::cmp::Reverse(total(cell))),
+            false => order.sort_by_key(total),
+        }
+        for cell in order.into_iter().skip(top.n) {
+            ok[cell] = false;
+        }
+    }
     Released {
         narrow: narrow.iter().map(|column| chosen(column, &ok)).collect(),
         wide: wide.iter().map(|column| chosen(column, &ok)).collect(),

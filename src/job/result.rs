@@ -27,7 +27,11 @@ pub(crate) async fn run(arguments: &ResultArgs) -> Outcome<Reply> {
     match &arguments.out {
         Some(path) => {
             write_new(path, text.as_bytes(), 0o600)?;
-            let said = format!("{} rows in {}\n", parsed.n_rows(), path.display());
+            let rows = match parsed.n_rows() {
+                1 => "1 row".to_owned(),
+                n => format!("{n} rows"),
+            };
+            let said = format!("{rows} in {}\n", path.display());
             Ok(Reply::new(
                 &json!({ "job_id": id, "file": path, "rows": parsed.n_rows() }),
                 said,

@@ -3,13 +3,14 @@
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, DecimalType, Float64Type, Int8Type,
-    Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    DataType, Decimal128Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
+    UInt16Type, UInt32Type, UInt64Type,
 };
 use protocols::aggregate::LocalTotals;
 
 use super::exact::{ExactTotals, Refused};
 use super::float::FloatTotals;
+use crate::plan::words::range_of;
 use crate::plan::{LocalPlan, Measure, MeasureKind, RingWidth, Slot};
 use crate::source::SourceError;
 
@@ -43,7 +44,11 @@ impl<'a> MeasureTotals<'a> {
         let (sum, squares) = (measure.sum, measure.sum_sq);
         this.values = match measure.kind {
             MeasureKind::Counted => Values::Counted,
-            MeasureKind::Exact { scale } => {
+            MeasureKind::Exact { .. } | MeasureKind::Day => {
+                let scale = match measure.kind {
+                    MeasureKind::Exact { scale } => scale,
+                    _ => 0,
+                };
                 let (low, high) = this.range::<i128>()?;
                 let totals = ExactTotals::new(low, high, sum.is_some(), squares.is_some(), n_cells);
                 Values::Exact { totals, scale }
@@ -106,11 +111,20 @@ impl<'a> MeasureTotals<'a> {
         match added {
             Some(Ok(())) => Ok(()),
             Some(Err(refused)) => Err(self.refused(refused)),
-            None => Err(self.fault(
-                "its values do not have the type that the plan says",
-                "publish the catalogue again and plan anew",
-            )),
+            None => Err(self.other_type()),
         }
+    }
+
+    /// Index of the argument.
+    pub(super) fn arg(&self) -> usize {
+        self.measure.arg
+    }
+
+    pub(super) fn other_type(&self) -> SourceError {
+        self.fault(
+            "its values do not have the type that the plan says",
+            "publish the catalogue again and plan anew",
+        )
     }
 
     /// Writes the totals to their columns, in two's complement.
@@ -165,14 +179,8 @@ impl<'a> MeasureTotals<'a> {
     }
 
     fn range_in_words(&self) -> String {
-        let bound = |text: &String| match (self.measure.kind, text.parse()) {
-            (MeasureKind::Exact { scale }, Ok(unscaled)) if scale > 0 => {
-                Decimal128Type::format_decimal(unscaled, DECIMAL128_MAX_PRECISION, scale)
-            }
-            _ => text.clone(),
-        };
-        let range = &self.measure.range;
-        format!("{} to {}", bound(&range.low), bound(&range.high))
+        let (low, high) = range_of(self.measure);
+        format!("{low} to {high}")
     }
 
     /// Names the columns behind the argument, as their owner knows them.

@@ -215,6 +215,7 @@ impl Analysis<'_> {
     fn function(&mut self, name: &str, args: &[&Expr]) -> Option<Interval> {
         match (name, args) {
             ("coalesce" | "nvl" | "ifnull" | "greatest" | "least", _) => self.hull(args),
+            ("nvl2", [_, values @ ..]) => self.hull(values),
             ("nullif", [first, ..]) => self.of(first),
             ("abs", [inner]) => self.of(inner)?.magnitude(),
             ("round" | "trunc" | "floor" | "ceil", [inner, ..]) => self.of(inner)?.rounded(),

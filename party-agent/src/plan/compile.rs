@@ -21,7 +21,7 @@ use super::sql::outer::{Arg, Outer, take_apart};
 use super::sql::{self, Site};
 use super::{
     KeyColumn, LocalPlan, MAX_ROWS, MinCell, Plan, PlanCost, PlanFault, ReleaseRule, Shape, cost,
-    types, widen, words,
+    steps, top, types, widen, words,
 };
 use crate::spec::{CheckedSpec, Compute, Correlations, SqlCompute};
 
@@ -156,6 +156,7 @@ fn count_only() -> Arg {
         asked: BTreeSet::new(),
         sum: false,
         sum_sq: false,
+        ordered: false,
     }
 }
 
@@ -192,17 +193,26 @@ fn assemble(
         keys::keys(sql, whole, &types, raw),
         measures::fits(whole, &types, raw, rows),
     )?;
-    let columns = measures::columns(outer, &types, raw, &fits);
+    let mut columns = measures::columns(outer, &types, raw, &fits);
+    let cells = keys.iter().map(KeyColumn::n_slots).product();
+    let steps = steps::build(outer, &columns.measures, cells, &mut columns.narrow)?;
     let min_cell = MinCell::strictest(spec, whole.catalogues, &parties.holders);
-    let checks = checks::checks(outer, &columns.measures, &min_cell, rows);
+    let mut checks = checks::checks(outer, &columns.measures, &min_cell, rows);
+    let top = top::cells(outer, &columns.measures, &fits, cells, rows);
+    let top = top.filter(|_| spec.correlations.is_some() && !outer.keys.is_empty());
+    if top.is_some() && !checks.iter().any(|c| c.column == 0) {
+        checks.push(top::nonempty(rows));
+    }
     let rule = checks::rule(spec, whole.catalogues, parties, &checks).map_err(one)?;
     let sums = fits.iter().zip(&types.measures).map(|(fit, kind)| SumOf {
         kind: *kind,
         largest: fit.as_ref().and_then(|f| f.largest_sum),
+        is_narrow: fit.as_ref().is_some_and(|f| f.is_narrow()),
     });
     let released = finish::columns(outer, &keys, &sums.collect::<Vec<_>>());
     let (final_sql, outputs) = finish::query(outer, &released)?;
-    let (correlations, dealer) = source(spec, rule);
+    let found = steps::first_use(&released);
+    let (correlations, dealer) = source(spec, rule, found).map_err(one)?;
     let plan = Plan {
         format: super::PLAN_FORMAT,
         engine: concat!("entente ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -217,12 +227,14 @@ fn assemble(
         max_wall_s: spec.max_wall_s,
         locals: locals(outer, raw, &finals),
         shape: Shape {
-            cells: keys.iter().map(KeyColumn::n_slots).product(),
+            cells,
             narrow: columns.narrow,
             wide: columns.wide,
             checks,
             rule,
+            top,
         },
+        steps,
         keys,
         measures: columns.measures,
         released,
@@ -242,17 +254,31 @@ fn assemble(
     Ok(words::complete(cost::complete(plan, rows), &decided))
 }
 
-/// The source of correlated randomness, if the rule takes any, and the dealer among it.
-fn source(spec: &CheckedSpec, rule: ReleaseRule) -> (Option<Correlations>, Option<PartyId>) {
-    let correlations = match rule {
-        ReleaseRule::Compare => spec.correlations.clone(),
-        ReleaseRule::None | ReleaseRule::OpenCounts => None,
+/// The source of correlated randomness, if anything takes any, and the dealer among it. `found` is something that is
+/// found on shares.
+fn source(
+    spec: &CheckedSpec,
+    rule: ReleaseRule,
+    found: Option<&str>,
+) -> Result<(Option<Correlations>, Option<PartyId>), PlanFault> {
+    let correlations = match (rule, found, &spec.correlations) {
+        (ReleaseRule::Compare, ..) | (_, Some(_), Some(_)) => spec.correlations.clone(),
+        (_, None, _) => None,
+        (_, Some(found), None) => {
+            return Err(PlanFault {
+                place: "privacy.correlations".to_owned(),
+                what: format!(
+                    "is missing: {found} over several holders is found on shares, which takes correlated random numbers"
+                ),
+                fix: checks::SOURCES.to_owned(),
+            });
+        }
     };
     let dealer = match &correlations {
         Some(Correlations::Dealer(dealer)) => Some(dealer.clone()),
         _ => None,
     };
-    (correlations, dealer)
+    Ok((correlations, dealer))
 }
 
 /// Both results, or the faults of both.

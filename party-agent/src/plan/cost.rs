@@ -3,17 +3,31 @@
 use std::collections::BTreeMap;
 
 use protocols::aggregate;
+use protocols::correlate;
+use protocols::cost::Cost;
 use protocols::net::sim::LinkModel;
 use protocols::party::Seat;
+use protocols::price::Seats;
 
-use super::{Plan, PlanCost, coefficients};
+use super::{Plan, PlanCost, coefficients, steps};
 
 /// Fills in the costs. `rows` is the bound over all holders.
 pub(super) fn complete(mut plan: Plan, rows: u64) -> Plan {
     let shape = plan.release_shape();
     let source = plan.source();
-    let cost = aggregate::cost(&shape, plan.seats.len(), source.as_ref());
-    let n_seats = plan.seats.len() + usize::from(plan.dealer.is_some());
+    plan.cost.rows_at_most = rows;
+    let (n_seats, n_computing) = (plan.parties().count(), plan.seats.len());
+    let prepared = match &source {
+        Some(source) => correlate::cost(source, n_computing, &plan.needs()),
+        None => Cost::none(n_seats),
+    };
+    let seats = Seats {
+        n_seats,
+        n_computing,
+    };
+    let cost = prepared
+        .then(&steps::price(&plan.steps, shape.cells, rows, seats).cost)
+        .then(&aggregate::online_cost(&shape, n_seats, n_computing));
     let links = [
         ("loopback", LinkModel::LOOPBACK),
         ("lan", LinkModel::LAN),

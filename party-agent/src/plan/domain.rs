@@ -1,7 +1,7 @@
 //! The public groups of a key: declared in the job, written in the expression, or computed from what catalogues
 //! publish about the columns that it depends on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
@@ -9,7 +9,9 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Schema};
 use datafusion::common::{DFSchema, DataFusionError};
 use datafusion::execution::SessionState;
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Case, Expr, ExprSchemable};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::scalar::ScalarValue;
 
 use super::bounds::{Interval, entry};
@@ -84,6 +86,18 @@ pub(super) fn merge(all: &mut Groups, more: Groups) {
     }
     all.closed &= more.closed;
     all.source = all.source.max(more.source);
+}
+
+/// Writes groups as values of the key's type are written: holders may publish them in narrower types.
+pub(super) fn unify(groups: &mut Groups, kind: ValueKind) {
+    let mut values = Vec::with_capacity(groups.values.len());
+    for value in std::mem::take(&mut groups.values) {
+        let value = value.map(|text| declared(&text, kind).unwrap_or(text));
+        if !values.contains(&value) {
+            values.push(value);
+        }
+    }
+    groups.values = values;
 }
 
 /// Sorts groups: NULL last; numbers and days by value; texts by their bytes, unless they are all written in the
@@ -262,10 +276,12 @@ fn evaluate(
     state: &SessionState,
 ) -> Result<Vec<Option<String>>, DataFusionError> {
     // The fields allow NULL here even where a column does not: an outer join can bring it in.
-    let fields = schema.fields().iter();
-    let fields: Vec<_> = fields
-        .map(|f| Arc::new(f.as_ref().clone().with_nullable(true)))
-        .collect();
+    let fields = schema.iter().map(|(relation, field)| {
+        let field = field.as_ref().clone().with_nullable(true);
+        (relation.cloned(), Arc::new(field))
+    });
+    let schema = DFSchema::new_with_metadata(fields.collect(), HashMap::new())?;
+    let fields = schema.fields().clone();
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(values.len());
     let mut repeat = combinations;
     for column in values {
@@ -276,7 +292,13 @@ fn evaluate(
     let options = RecordBatchOptions::new().with_row_count(Some(combinations));
     let batch =
         RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?;
-    let physical = state.create_physical_expr(expr.clone(), schema)?;
+    // Some functions, COALESCE among them, exist only until they are simplified.
+    let context = SimplifyContext::builder()
+        .with_schema(Arc::new(schema.clone()))
+        .with_config_options(Arc::clone(state.config_options()))
+        .build();
+    let expr = ExprSimplifier::new(context).simplify(expr.clone())?;
+    let physical = state.create_physical_expr(expr, &schema)?;
     let found = physical.evaluate(&batch)?.into_array(combinations)?;
     Ok(distinct(&found)?)
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::words::{correlations, listed, range_of};
+use super::words::{correlations, counted, listed, range_of};
 use super::{
     CellCheck, KeyColumn, Measure, MeasureKind, Plan, RangeOrigin, ReleaseRule, RingWidth, Slot,
 };
@@ -70,13 +70,18 @@ impl Plan {
         let (cells, narrow, wide) = (shape.cells, shape.narrow, shape.wide);
         writeln!(
             out,
-            "   {cells} groups × {narrow} columns of 64 bits and {wide} of 128"
+            "   {} × {} of 64 bits and {wide} of 128",
+            counted(cells as u64, "group"),
+            counted(narrow as u64, "column"),
         )?;
         for key in &self.keys {
             writeln!(out, "   key {}: {}", key.name, groups(key))?;
         }
         for measure in &self.measures {
             writeln!(out, "   total {}", total(measure))?;
+        }
+        for step in &self.steps {
+            writeln!(out, "   found {}", step.in_words(&self.measures))?;
         }
         let rules: Vec<&str> = shape.checks.iter().map(|c| c.rule.as_str()).collect();
         let rule = listed(&rules);
@@ -93,9 +98,21 @@ impl Plan {
         for check in &shape.checks {
             writeln!(out, "   {}", self.because(check))?;
         }
+        if let Some(top) = &shape.top {
+            let (n, label) = (counted(top.n, "group"), &top.label);
+            let order = if top.greatest_first {
+                "greatest"
+            } else {
+                "least"
+            };
+            writeln!(
+                out,
+                "   of these only the first {n} by {label}, {order} first, found by comparing all with each other on shares"
+            )?;
+        }
         writeln!(
             out,
-            "   opened to {}: the totals of the groups that pass",
+            "   opened to {}: {} of the groups that pass",
             {
                 listed(
                     &self
@@ -104,6 +121,11 @@ impl Plan {
                         .map(|p| p.as_str())
                         .collect::<Vec<_>>(),
                 )
+            },
+            if self.steps.is_empty() {
+                "the totals"
+            } else {
+                "the totals and what was found"
             }
         )?;
         writeln!(out, "   correlated randomness: {}", correlations(self))
@@ -133,7 +155,8 @@ impl Plan {
             let rows = local.rows_at_most;
             writeln!(
                 out,
-                "   {branch} {holder}, in its own engine (at most {rows} rows)"
+                "   {branch} {holder}, in its own engine (at most {})",
+                counted(rows, "row")
             )?;
             for line in local.sql.lines() {
                 writeln!(out, "   {bar}   {line}")?;
@@ -189,8 +212,8 @@ fn groups(key: &KeyColumn) -> String {
         String::new()
     };
     format!(
-        "{} groups {}: {}{other}",
-        key.domain.len(),
+        "{} {}: {}{other}",
+        counted(key.domain.len() as u64, "group"),
         key.source,
         shown.join(", ")
     )
@@ -223,6 +246,7 @@ fn total(measure: &Measure) -> String {
         MeasureKind::Counted | MeasureKind::Exact { scale: 0 } => String::new(),
         MeasureKind::Exact { scale } => format!(" ({scale} decimals)"),
         MeasureKind::Float => " (floating point)".to_owned(),
+        MeasureKind::Day => " (days)".to_owned(),
     };
     format!("{}{kind}: {}{range}", measure.label, columns.join(", "))
 }

@@ -13,7 +13,9 @@ use super::schema::{Schemas, engine_fault};
 use super::sql::outer::{MARK, Outer, cast, is_marked};
 use super::sql::spell::quoted;
 use super::types::in_words;
-use super::{KeyColumn, MeasureKind, OutputColumn, PlanFault, Released, ReleasedColumn, ValueKind};
+use super::{
+    KeyColumn, MeasureKind, OutputColumn, PairStat, PlanFault, Released, ReleasedColumn, ValueKind,
+};
 
 /// The table that a receiver's query reads.
 const RELEASED: &str = "released";
@@ -23,6 +25,8 @@ const PLACE: &str = "the outermost SELECT";
 pub(super) struct SumOf {
     pub(super) kind: MeasureKind,
     pub(super) largest: Option<i256>,
+    /// Whether every value is a whole number of 64 bits.
+    pub(super) is_narrow: bool,
 }
 
 /// The columns of `released`: keys, their slots, the rows, and what the expressions use.
@@ -50,7 +54,34 @@ fn kind_of(value: Released, keys: &[KeyColumn], sums: &[SumOf]) -> ValueKind {
         Released::Key(i) => keys.get(i).map_or(ValueKind::Text, |key| key.kind),
         Released::Ordinal(_) | Released::Rows | Released::Count(_) => ValueKind::Int,
         Released::Sum(i) => sums.get(i).map_or(ValueKind::Float, sum_kind),
-        Released::Avg(_) | Released::Var { .. } | Released::StdDev { .. } => ValueKind::Float,
+        Released::Extreme { measure, .. }
+        | Released::Quantile {
+            measure,
+            continuous: false,
+            ..
+        } => sums.get(measure).map_or(ValueKind::Float, value_kind),
+        Released::Quantile { .. } => ValueKind::Float,
+        Released::Pair {
+            stat: PairStat::Count,
+            ..
+        } => ValueKind::Int,
+        Released::Avg(_)
+        | Released::Var { .. }
+        | Released::StdDev { .. }
+        | Released::Pair { .. } => ValueKind::Float,
+    }
+}
+
+/// The type of a single value of a measure.
+fn value_kind(sum: &SumOf) -> ValueKind {
+    match sum.kind {
+        MeasureKind::Exact { scale: 0 } if sum.is_narrow => ValueKind::Int,
+        MeasureKind::Exact { scale } => ValueKind::Decimal {
+            precision: 38,
+            scale,
+        },
+        MeasureKind::Day => ValueKind::Date,
+        MeasureKind::Float | MeasureKind::Counted => ValueKind::Float,
     }
 }
 
@@ -90,6 +121,13 @@ impl Released {
             Self::Avg(i) => (3, i, 2),
             Self::Var { measure, sample } => (3, measure, 3 + u8::from(sample)),
             Self::StdDev { measure, sample } => (3, measure, 5 + u8::from(sample)),
+            Self::Extreme { measure, greatest } => (3, measure, 7 + u8::from(greatest)),
+            Self::Quantile {
+                measure,
+                continuous,
+                ..
+            } => (3, measure, 9 + u8::from(continuous)),
+            Self::Pair { stat, y, x, .. } => (4 + y, x, stat as u8),
         }
     }
 }

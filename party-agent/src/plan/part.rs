@@ -48,6 +48,8 @@ pub(super) enum Convert {
     Decimal(i8),
     /// To a double.
     Double,
+    /// From a day to a whole number of days.
+    Days,
 }
 
 /// Everything that the parts of all holders are made from.
@@ -177,6 +179,7 @@ impl Convert {
             Self::DecimalText(scale) => text(decimal(expr, scale)),
             Self::Decimal(scale) => decimal(expr, scale),
             Self::Double => cast(expr, SqlType::Double(ExactNumberInfo::None)),
+            Self::Days => cast(expr, SqlType::Int(None)),
         }
     }
 }

@@ -3,7 +3,7 @@
 use arrow::datatypes::i256;
 
 use super::bounds::{Interval, Known};
-use super::{RangeOrigin, RingWidth, ValueRange};
+use super::{MeasureKind, RangeOrigin, RingWidth, ValueRange};
 
 /// Fractional bits of floats whose range nobody declared.
 const ASSUMED_FRAC_BITS: u32 = 40;
@@ -15,8 +15,8 @@ const MAX_FRAC_BITS: u32 = 100;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fit {
     pub(super) range: ValueRange,
-    /// For the sum and for the sum of squares: ring and fractional bits.
-    pub(super) sum: (RingWidth, u32),
+    /// For the sum and for the sum of squares, where they are wanted: ring and fractional bits.
+    pub(super) sum: Option<(RingWidth, u32)>,
     pub(super) sum_sq: Option<(RingWidth, u32)>,
     /// No sum of an exact argument is larger in magnitude.
     pub(super) largest_sum: Option<i256>,
@@ -29,6 +29,76 @@ pub(super) struct TooWide {
     pub(super) at_most: String,
     /// Whether it is the sum of squares that does not fit.
     pub(super) squares: bool,
+}
+
+impl Fit {
+    /// Whether every value is a whole number of 64 bits.
+    pub(super) fn is_narrow(&self) -> bool {
+        let narrow = |text: &String| text.parse::<i64>().is_ok();
+        narrow(&self.range.low) && narrow(&self.range.high)
+    }
+}
+
+/// Values that are compared with each other and not summed: all of the declared range or of the type.
+pub(super) fn ordered(known: &Known, kind: MeasureKind) -> Fit {
+    let origin = match known.declared {
+        true => RangeOrigin::Declared,
+        false => RangeOrigin::Type,
+    };
+    let (low, high) = match (&known.interval, kind) {
+        (Some(interval), MeasureKind::Float) => match interval {
+            Interval::Float { low, high } if low <= high => (low.to_string(), high.to_string()),
+            _ => ("0".to_owned(), "0".to_owned()),
+        },
+        (None, MeasureKind::Float) => (f64::MIN.to_string(), f64::MAX.to_string()),
+        (interval, kind) => {
+            let scale = match kind {
+                MeasureKind::Exact { scale } => scale,
+                _ => 0,
+            };
+            let all = Interval::whole(i64::MIN.into(), i64::MAX.into());
+            let interval = interval.as_ref().and_then(|i| i.at_scale(scale));
+            match interval.unwrap_or(all) {
+                Interval::Exact { low, high, .. } if low <= high => {
+                    (low.to_string(), high.to_string())
+                }
+                _ => ("0".to_owned(), "0".to_owned()),
+            }
+        }
+    };
+    Fit {
+        range: ValueRange { low, high, origin },
+        sum: None,
+        sum_sq: None,
+        largest_sum: None,
+    }
+}
+
+/// A range whose values are told apart by 64 bits: narrowed if nobody declared it, as for sums.
+pub(super) fn within_64_bits(range: ValueRange, scale: i8) -> Result<ValueRange, TooWide> {
+    let most = 1i128 << 62;
+    let parsed = |text: &String| text.parse::<i128>().ok();
+    let (low, high) = (parsed(&range.low), parsed(&range.high));
+    let fits = match (low, high) {
+        (Some(low), Some(high)) => high
+            .checked_sub(low)
+            .is_some_and(|span| span <= i128::from(u64::MAX)),
+        _ => false,
+    };
+    if fits {
+        return Ok(range);
+    }
+    if range.origin == RangeOrigin::Declared {
+        return Err(TooWide {
+            at_most: unscaled(i256::from_i128(most), scale),
+            squares: false,
+        });
+    }
+    Ok(ValueRange {
+        low: low.unwrap_or(-most).max(-most).to_string(),
+        high: high.unwrap_or(most).min(most).to_string(),
+        origin: RangeOrigin::Assumed,
+    })
 }
 
 /// Fits an exact argument: `known` is the interval over all holders, at `scale`.
@@ -95,7 +165,7 @@ fn exact_within(magnitude: i256, rows: i256, squares: bool) -> Option<Fit> {
             high: String::new(),
             origin: RangeOrigin::None,
         },
-        sum: (sum_ring, 0),
+        sum: Some((sum_ring, 0)),
         sum_sq,
         largest_sum: Some(sum),
     })
@@ -189,7 +259,7 @@ pub(super) fn float(known: &Known, rows: u64, squares: bool) -> Result<Fit, TooW
             high: high.to_string(),
             origin,
         },
-        sum: (RingWidth::Wide, sum),
+        sum: Some((RingWidth::Wide, sum)),
         sum_sq: squares.then_some((RingWidth::Wide, sum_sq)),
         largest_sum: None,
     })
@@ -223,7 +293,8 @@ mod tests {
     fn sums_change_rings_exactly_at_2_to_63_and_2_to_127() {
         let narrow_most = i128::from(i64::MAX);
         let ring = |magnitude: i128, rows| {
-            exact(&known(-magnitude, magnitude, true), 0, rows, false).map(|f| f.sum.0)
+            exact(&known(-magnitude, magnitude, true), 0, rows, false)
+                .map(|f| f.sum.expect("a sum").0)
         };
         assert_eq!(ring(narrow_most, 1), Ok(RingWidth::Narrow));
         assert_eq!(ring(narrow_most + 1, 1), Ok(RingWidth::Wide));
@@ -255,7 +326,7 @@ mod tests {
         assert_eq!(small.sum_sq, Some((RingWidth::Narrow, 0)));
         let wide = fit(1 << 32, 1024).expect("fits");
         assert_eq!(
-            (wide.sum.0, wide.sum_sq),
+            (wide.sum.expect("a sum").0, wide.sum_sq),
             (RingWidth::Narrow, Some((RingWidth::Wide, 0)))
         );
         let refused = fit(1 << 59, 1024).expect_err("squares do not fit");
@@ -269,7 +340,7 @@ mod tests {
         let all = known(i64::MIN.into(), i64::MAX.into(), false);
         let sum = exact(&all, 0, 1 << 20, false).expect("fits");
         assert_eq!(
-            (sum.sum.0, sum.range.origin),
+            (sum.sum.expect("a sum").0, sum.range.origin),
             (RingWidth::Wide, RangeOrigin::Type)
         );
         let squares = exact(&all, 0, 1 << 20, true).expect("is bounded by assumption");
@@ -299,7 +370,7 @@ mod tests {
         };
         assert_eq!(
             float(&unit, 1 << 20, true).expect("fits").sum,
-            (RingWidth::Wide, 100)
+            Some((RingWidth::Wide, 100))
         );
         let huge = Known {
             interval: Some(Interval::Float {

@@ -133,8 +133,12 @@ fn common(a: ValueKind, b: ValueKind) -> Option<ValueKind> {
 }
 
 fn measure_kind(arg: &Arg, column: usize, parts: &[Part]) -> Result<MeasureKind, Vec<PlanFault>> {
-    if !arg.sum {
+    if !arg.sum && !arg.ordered {
         return Ok(MeasureKind::Counted);
+    }
+    let is_day = |part: &Part| matches!(part.types[column], DataType::Date32 | DataType::Null);
+    if !arg.sum && parts.iter().all(is_day) {
+        return Ok(MeasureKind::Day);
     }
     let mut kind = MeasureKind::Exact { scale: 0 };
     let mut faults = Vec::new();
@@ -153,9 +157,10 @@ fn measure_kind(arg: &Arg, column: usize, parts: &[Part]) -> Result<MeasureKind,
             other => faults.push(PlanFault {
                 place: format!("the part of {}", part.holder),
                 what: format!(
-                    "{} is {}, the job needs a number",
+                    "{} is {}, the job needs a number{}",
                     subject(part, column, &arg.label),
-                    in_words(other)
+                    in_words(other),
+                    if arg.sum { "" } else { ", or days everywhere" }
                 ),
                 fix: match other {
                     DataType::Boolean => "write CASE WHEN … THEN 1 ELSE 0 END".to_owned(),
@@ -177,6 +182,7 @@ fn conversion(kind: MeasureKind, from: &DataType) -> Convert {
         | (MeasureKind::Counted, _)
         | (_, DataType::Null) => Convert::Keep,
         (MeasureKind::Float, _) => Convert::Double,
+        (MeasureKind::Day, _) => Convert::Days,
         (MeasureKind::Exact { scale: 0 }, kind) if kind.is_integer() => Convert::Keep,
         (MeasureKind::Exact { scale }, DataType::Decimal128(_, s)) if *s == scale => Convert::Keep,
         (MeasureKind::Exact { scale }, _) => Convert::Decimal(scale),

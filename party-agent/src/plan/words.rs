@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use arrow::datatypes::Date32Type;
+
 use super::compile::Decided;
-use super::{Learns, Measure, MeasureKind, Plan, RangeOrigin, ReleaseRule, Released, Slot};
+use super::{Learns, Measure, MeasureKind, Plan, RangeOrigin, ReleaseRule, Released, Slot, Step};
 use crate::plan::ring::unscaled;
 use crate::spec::Correlations;
 
@@ -27,9 +29,21 @@ pub(super) fn listed<T: AsRef<str>>(items: &[T]) -> String {
     }
 }
 
+/// `1 group`, `2 groups`.
+pub(crate) fn counted(n: u64, what: &str) -> String {
+    if n == 1 {
+        format!("1 {what}")
+    } else {
+        format!("{n} {what}s")
+    }
+}
+
 fn learns(plan: &Plan) -> Vec<Learns> {
     let which = match plan.shape.rule {
         ReleaseRule::None => None,
+        ReleaseRule::Compare if plan.shape.top.is_some() => Some(
+            "which groups come first among those that are large enough, and nothing about the others",
+        ),
         ReleaseRule::Compare => Some(
             "which groups are large enough to be released, and nothing about the size of the others",
         ),
@@ -85,6 +99,8 @@ fn released_totals(plan: &Plan) -> String {
             totals.push(format!("the sum of squares of {}", measure.label));
         }
     }
+    let found = plan.steps.iter().flat_map(Step::finds);
+    totals.extend(found.map(|f| f.in_words(&plan.measures)));
     listed(&totals)
 }
 
@@ -118,6 +134,7 @@ fn warnings(plan: &Plan, decided: &Decided<'_>) -> Vec<String> {
         ));
     }
     warnings.extend(assumed(plan));
+    warnings.extend(single_values(plan));
     if plan.shape.rule == ReleaseRule::OpenCounts {
         warnings.push(
             "group counts are opened to the computing parties, not compared on shares".to_owned(),
@@ -132,9 +149,10 @@ fn warnings(plan: &Plan, decided: &Decided<'_>) -> Vec<String> {
             "privacy.join has no effect: the query joins no tables of different holders".to_owned(),
         );
     }
-    if decided.outer.limit.is_some() || decided.outer.offset.is_some() {
+    let cut = decided.outer.limit.is_some() || decided.outer.offset.is_some();
+    if cut && plan.shape.top.is_none() && !plan.keys.is_empty() {
         warnings.push(
-            "LIMIT and OFFSET are applied by the receivers: their agents learn all released groups"
+            "LIMIT and OFFSET are applied by the receivers: their agents learn all released groups; with correlations and ORDER BY one count, or one sum that cannot be NULL, only the groups that come first are opened"
                 .to_owned(),
         );
     }
@@ -173,6 +191,21 @@ fn minimum_warnings(plan: &Plan, decided: &Decided<'_>, warnings: &mut Vec<Strin
     }
 }
 
+/// What the receivers learn of single rows.
+fn single_values(plan: &Plan) -> Option<String> {
+    let found = plan.steps.iter().flat_map(Step::finds);
+    let labels: BTreeSet<&str> = found
+        .map(|f| plan.measures[f.measure].label.as_str())
+        .collect();
+    let all: Vec<&str> = labels.into_iter().collect();
+    (!all.is_empty()).then(|| {
+        format!(
+            "MIN, MAX and quantiles of {} are values of single rows of a released group, whose owner stays unknown",
+            listed(&all)
+        )
+    })
+}
+
 /// The ranges that nobody declared and that the rings do not hold in full.
 fn assumed(plan: &Plan) -> Vec<String> {
     let assumed = plan
@@ -191,14 +224,22 @@ fn assumed(plan: &Plan) -> Vec<String> {
 }
 
 /// A measure's range as a person would write it.
-pub(super) fn range_of(measure: &Measure) -> (String, String) {
+pub(crate) fn range_of(measure: &Measure) -> (String, String) {
     let written = |text: &String| match measure.kind {
         MeasureKind::Exact { scale } => text
             .parse()
             .map_or_else(|_| text.clone(), |v| unscaled(v, scale)),
+        MeasureKind::Day => text
+            .parse()
+            .map_or_else(|_| text.clone(), |day| day_text(day)),
         MeasureKind::Counted | MeasureKind::Float => text.clone(),
     };
     (written(&measure.range.low), written(&measure.range.high))
+}
+
+/// Days since 1970-01-01 as a calendar day.
+fn day_text(days: i32) -> String {
+    Date32Type::to_naive_date_opt(days).map_or_else(|| days.to_string(), |d| d.to_string())
 }
 
 fn notes(plan: &Plan) -> Vec<String> {
@@ -240,27 +281,63 @@ fn notes(plan: &Plan) -> Vec<String> {
     let divided = |r: &Released| {
         matches!(
             r,
-            Released::Avg(_) | Released::Var { .. } | Released::StdDev { .. }
+            Released::Avg(_)
+                | Released::Var { .. }
+                | Released::StdDev { .. }
+                | Released::Pair { .. }
         )
     };
     if plan.released.iter().any(|c| divided(&c.value)) {
-        notes.push("means, variances and standard deviations are computed once, in the clear, from the totals; they are NULL where they are not defined".to_owned());
+        notes.push("means, variances and what follows from them are computed once, in the clear, from the totals; they are NULL where they are not defined".to_owned());
+    }
+    let quantile = |wanted: bool| {
+        let mut columns = plan.released.iter();
+        columns.any(
+            |c| matches!(c.value, Released::Quantile { continuous, .. } if continuous == wanted),
+        )
+    };
+    if quantile(true) {
+        notes.push("MEDIAN and PERCENTILE_CONT are quantiles of type 7: interpolated between the two neighbours".to_owned());
+    }
+    if quantile(false) {
+        notes.push("PERCENTILE_DISC is the quantile of type 1: the least value that p of the rows do not exceed".to_owned());
     }
     if plan.final_sql.contains(" / nullif(") {
         notes.push("quotients of totals are computed in double precision; they are NULL where the divisor is 0".to_owned());
     }
+    if !plan.steps.is_empty() && plan.min_cell.at_least <= 1 {
+        notes.push(
+            "there is no minimum cell, so a group's MIN, MAX or quantile can be its only value"
+                .to_owned(),
+        );
+    }
     if plan.min_cell.at_least > 1 {
         notes.push(format!(
-            "groups of fewer than {} rows are suppressed, as {} demands; their values were opened to nobody",
+            "groups of fewer than {} rows are suppressed, as {} {}; their values were opened to nobody",
             plan.min_cell.at_least,
-            listed(&plan.min_cell.set_by)
+            listed(&plan.min_cell.set_by),
+            if plan.min_cell.set_by.len() == 1 { "demands" } else { "demand" },
+        ));
+    }
+    if let Some(top) = &plan.shape.top {
+        notes.push(format!(
+            "only the first {} by {} were opened; among equals the earlier group comes first, and nothing is known of the others",
+            counted(top.n, "group"),
+            top.label
+        ));
+    }
+    if plan.shape.rule == ReleaseRule::OpenCounts {
+        let rules: Vec<&str> = plan.shape.checks.iter().map(|c| c.rule.as_str()).collect();
+        notes.push(format!(
+            "{} was decided on counts that were opened to the computing parties, those of small groups too, as every holder's policy allows",
+            listed(&rules)
         ));
     }
     for key in plan.keys.iter().filter(|k| k.has_other) {
         notes.push(format!(
-            "values of {} outside its {} groups are counted as {}",
+            "values of {} outside its {} are counted as {}",
             key.name,
-            key.domain.len(),
+            counted(key.domain.len() as u64, "group"),
             key.other_label
         ));
     }

@@ -10,7 +10,7 @@ use crate::catalogue::{Aggregate, CategoryRule, ColumnRule, Uses};
 use crate::config::fields::{Faults, Fields, document, kind};
 use crate::spec::Fault;
 
-const AGGREGATES: &str = "\"count\", \"sum\", \"avg\" or \"var\"";
+const AGGREGATES: &str = "\"count\", \"sum\", \"avg\", \"var\", \"corr\", \"min\", \"max\", \"median\", \"quantile\" or \"count_distinct\"";
 
 /// Largest minimum cell and number of runs that can be written.
 const MAX_NUMBER: u64 = 1 << 40;
@@ -156,14 +156,7 @@ fn aggregates(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> BTreeSet<
     let at = fields.value("aggregate").map_or(0..0, Spanned::span);
     let words = fields.strings(faults, "aggregate").unwrap_or_default();
     let read = |word: &str| {
-        let found = [
-            Aggregate::Count,
-            Aggregate::Sum,
-            Aggregate::Avg,
-            Aggregate::Var,
-        ]
-        .into_iter()
-        .find(|f| f.as_str() == word);
+        let found = Aggregate::ALL.into_iter().find(|f| f.as_str() == word);
         if found.is_none() {
             faults.add(
                 &at,

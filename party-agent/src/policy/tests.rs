@@ -451,7 +451,7 @@ fn a_faulty_file_is_refused_with_all_its_faults() {
             &[(4, "tables.v.columns.a.group_by")],
         ),
         (
-            "min_cell = 11\nopen_counts = false\n[tables.v.columns]\na = { aggregate = [\"median\"] }",
+            "min_cell = 11\nopen_counts = false\n[tables.v.columns]\na = { aggregate = [\"mode\"] }",
             &[(4, "tables.v.columns.a.aggregate")],
         ),
         (

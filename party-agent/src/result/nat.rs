@@ -67,6 +67,21 @@ impl Nat {
         Self::trimmed(shifted)
     }
 
+    pub(super) fn plus(&self, other: &Self) -> Self {
+        let n_limbs = self.0.len().max(other.0.len());
+        let mut sum = Vec::with_capacity(n_limbs + 1);
+        let mut carry = false;
+        let limb = |nat: &Self, i: usize| nat.0.get(i).copied().unwrap_or(0);
+        for i in 0..n_limbs {
+            let (first, c1) = limb(self, i).overflowing_add(limb(other, i));
+            let (second, c2) = first.overflowing_add(u64::from(carry));
+            sum.push(second);
+            carry = c1 | c2;
+        }
+        sum.push(u64::from(carry));
+        Self::trimmed(sum)
+    }
+
     /// The difference, or `None` if `other` is greater.
     pub(super) fn minus(&self, other: &Self) -> Option<Self> {
         if self.compare(other) == Ordering::Less {
@@ -183,6 +198,10 @@ mod tests {
         let run = runner.run(&cases, |(a, b, c, n)| {
             let (wide_a, wide_b) = (u128::from(a), u128::from(b));
             prop_assert_eq!(nat(wide_a).times(&nat(wide_b)), nat(wide_a * wide_b));
+            prop_assert_eq!(
+                nat(wide_a * wide_b).plus(&nat(wide_a)),
+                nat(wide_a * (wide_b + 1))
+            );
             let difference = nat(wide_a * wide_b).minus(&nat(wide_a));
             prop_assert_eq!(difference, (wide_a * wide_b).checked_sub(wide_a).map(nat));
             // Both are exact doubles here, so the processor's own division rounds the same quotient.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Decimal128Array, Decimal256Array, Float64Array, Int64Array, RecordBatch,
+    ArrayRef, Date32Array, Decimal128Array, Decimal256Array, Float64Array, Int64Array, RecordBatch,
     RecordBatchOptions, StringArray,
 };
 use arrow::compute::{CastOptions, cast_with_options};
@@ -12,14 +12,16 @@ use arrow::datatypes::{Field, Schema, i256};
 use protocols::aggregate::Released;
 
 use super::moments::{Moments, Unit};
+use super::pairs::{Pairs, Total};
 use super::{ResultError, slots_of, totals};
 use crate::plan::{
-    Measure, MeasureKind, Plan, Released as Value, ReleasedColumn, RingWidth, Slot, ValueKind,
+    Measure, MeasureKind, PairStat, Plan, Released as Value, ReleasedColumn, RingWidth, Slot,
+    ValueKind, Which,
 };
 
 /// Released totals by group, empty groups left out.
 pub(super) struct Cells<'a> {
-    plan: &'a Plan,
+    pub(super) plan: &'a Plan,
     released: &'a Released,
     /// The groups: number of the cell, and its place among the released ones.
     groups: Vec<(usize, usize)>,
@@ -149,16 +151,57 @@ impl<'a> Cells<'a> {
             Value::Avg(measure) => Ok(floats(&Moments::mean, measure)),
             Value::Var { measure, sample } => Ok(floats(&|m| m.variance(sample), measure)),
             Value::StdDev { measure, sample } => Ok(floats(&|m| m.deviation(sample), measure)),
+            Value::Extreme { measure, greatest } => {
+                let which = if greatest {
+                    Which::Greatest
+                } else {
+                    Which::Least
+                };
+                self.found(column, measure, which)
+            }
+            Value::Quantile {
+                measure,
+                p,
+                continuous: true,
+            } => self.between(measure, p),
+            Value::Quantile { measure, p, .. } => self.found(column, measure, Which::Inverse(p)),
+            Value::Pair {
+                stat: PairStat::Count,
+                x,
+                ..
+            } => {
+                let measure = &self.plan.measures[x];
+                self.integers(column, |place| Some(self.count(measure, place).into()))
+            }
+            Value::Pair {
+                stat,
+                y,
+                x,
+                products,
+            } => {
+                let measures = [y, x, products].map(|i| &self.plan.measures[i]);
+                let groups = self.groups.iter();
+                let values = groups.map(|&(_, place)| self.pairs(measures, place).statistic(stat));
+                Ok(Arc::new(values.collect::<Float64Array>()))
+            }
         }
     }
 
-    /// Whole numbers, or decimals whose unscaled integers these are.
     fn integers(
         &self,
         column: &ReleasedColumn,
         value: impl Fn(usize) -> Option<i128>,
     ) -> Result<ArrayRef, ResultError> {
-        let values = self.groups.iter().map(|&(_, place)| value(place));
+        self.whole_numbers(column, self.places().map(value).collect())
+    }
+
+    /// Whole numbers, decimals whose unscaled integers these are, or days since 1970-01-01.
+    pub(super) fn whole_numbers(
+        &self,
+        column: &ReleasedColumn,
+        values: Vec<Option<i128>>,
+    ) -> Result<ArrayRef, ResultError> {
+        let values = values.into_iter();
         let too_wide = || totals(format!("a value of {} does not fit its type", column.name));
         match column.kind {
             ValueKind::Int => {
@@ -187,6 +230,11 @@ impl<'a> Cells<'a> {
                     .map_err(|_| too_wide())?;
                 Ok(Arc::new(array))
             }
+            ValueKind::Date => {
+                let days = values.map(|v| v.map(i32::try_from).transpose());
+                let days = days.collect::<Result<Date32Array, _>>();
+                Ok(Arc::new(days.map_err(|_| too_wide())?))
+            }
             _ => Err(totals(format!("{} is not a number", column.name))),
         }
     }
@@ -207,6 +255,19 @@ impl<'a> Cells<'a> {
         };
         cast_with_options(&texts, &kind.arrow(), &strict)
             .map_err(|_| totals(format!("the groups of {} are not of its type", key.name)))
+    }
+
+    /// The places of the groups among the released ones.
+    pub(super) fn places(&self) -> impl Iterator<Item = usize> {
+        self.groups.iter().map(|&(_, place)| place)
+    }
+
+    pub(super) fn counts(&self, measure: &Measure) -> impl Iterator<Item = u64> {
+        self.places().map(|place| self.count(measure, place))
+    }
+
+    pub(super) fn narrow(&self, column: usize, place: usize) -> u64 {
+        self.released.narrow[column][place]
     }
 
     fn count(&self, measure: &Measure, place: usize) -> u64 {
@@ -230,13 +291,33 @@ impl<'a> Cells<'a> {
         }
     }
 
+    fn pairs(&self, [y, x, products]: [&Measure; 3], place: usize) -> Pairs {
+        let total = |measure: &Measure, slot: Option<Slot>, power: u32| {
+            let (ten, two) = match measure.kind {
+                MeasureKind::Exact { scale } => (power * u32::from(scale.unsigned_abs()), 0),
+                MeasureKind::Float | MeasureKind::Counted | MeasureKind::Day => {
+                    (0, slot.map_or(0, |s| s.frac_bits))
+                }
+            };
+            Total::new(self.total(slot, place), ten, two)
+        };
+        Pairs {
+            n: self.count(products, place),
+            y: total(y, y.sum, 1),
+            x: total(x, x.sum, 1),
+            yy: total(y, y.sum_sq, 2),
+            xx: total(x, x.sum_sq, 2),
+            xy: total(products, products.sum, 1),
+        }
+    }
+
     fn moments(&self, measure: &Measure, place: usize) -> Moments {
         let frac_bits = |slot: Option<Slot>| slot.map_or(0, |s| s.frac_bits);
         let unit = match measure.kind {
             MeasureKind::Exact { scale } => Unit::Decimal {
                 scale: scale.unsigned_abs().into(),
             },
-            MeasureKind::Float | MeasureKind::Counted => Unit::Binary {
+            MeasureKind::Float | MeasureKind::Counted | MeasureKind::Day => Unit::Binary {
                 sum: frac_bits(measure.sum),
                 squares: frac_bits(measure.sum_sq),
             },

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use party_agent::local::totals;
+use party_agent::local::{LocalInputs, StepInput, totals};
 use party_agent::plan::{
-    CellCheck, KeyColumn, LocalPlan, Measure, MeasureKind, MinCell, OutputColumn, Plan, PlanCost,
-    RangeOrigin, ReleaseRule, Released as Value, ReleasedColumn, RingWidth, Shape, Slot,
-    TableColumn, ValueKind, ValueRange,
+    CellCheck, Fraction, KeyColumn, LocalPlan, Measure, MeasureKind, MinCell, OutputColumn, Plan,
+    PlanCost, RangeOrigin, ReleaseRule, Released as Value, ReleasedColumn, RingWidth, Shape, Slot,
+    TableColumn, ValueKind, ValueRange, Which,
 };
 use party_agent::result::{ResultTable, table};
 use party_agent::source::{Source, SourceError};
@@ -133,6 +133,7 @@ pub(crate) fn plan(
             ReleaseRule::Compare
         },
         checks,
+        top: None,
     };
     let n_args = args.len();
     let measures: Vec<_> = args
@@ -197,6 +198,7 @@ pub(crate) fn plan(
         keys,
         measures,
         shape,
+        steps: Vec::new(),
         released,
         final_sql: format!("SELECT {select} FROM released{order}"),
         outputs,
@@ -255,7 +257,7 @@ fn released_columns(keys: &[KeyColumn], measures: &[Measure]) -> Vec<ReleasedCol
     for (i, m) in measures.iter().enumerate() {
         columns.push(column(format!("n{i}"), ValueKind::Int, Value::Count(i)));
         let sum_kind = match m.kind {
-            MeasureKind::Counted => continue,
+            MeasureKind::Counted | MeasureKind::Day => continue,
             MeasureKind::Exact { scale } => ValueKind::Decimal {
                 precision: 38,
                 scale,
@@ -291,7 +293,63 @@ pub(crate) async fn local(
 ) -> Result<LocalTotals, SourceError> {
     totals(plan, &party(name), source, &|_| {})
         .await
-        .map(|(totals, _)| totals)
+        .map(|(inputs, _)| inputs.totals)
+}
+
+/// All holders' totals, with what the steps find among the first holder's.
+fn with_steps(plan: &Plan, mut inputs: Vec<LocalInputs>) -> Vec<LocalTotals> {
+    let cells = plan.shape.cells;
+    for (i, step) in plan.steps.iter().enumerate() {
+        let parts: Vec<_> = inputs.iter().map(|input| &input.steps[i]).collect();
+        let mut found = Vec::new();
+        for (place, find) in step.finds().iter().enumerate() {
+            let values: Vec<u64> = (0..cells)
+                .map(|cell| find_in_the_clear(&parts, cells, place, cell, find.what))
+                .collect();
+            found.push((find, values));
+        }
+        for (find, values) in found {
+            for bit in 0..find.bits as usize {
+                let column = values.iter().map(|v| v >> bit << 63).collect();
+                inputs[0].totals.narrow[find.column + bit] = column;
+            }
+        }
+    }
+    inputs.into_iter().map(|input| input.totals).collect()
+}
+
+/// One value by sorting; the protocols count.
+fn find_in_the_clear(
+    parts: &[&StepInput],
+    cells: usize,
+    place: usize,
+    cell: usize,
+    what: Which,
+) -> u64 {
+    let mut codes = Vec::new();
+    for part in parts {
+        match part {
+            StepInput::Extremes(least) => {
+                codes.push(least[place * cells.div_ceil(64) * 64 + cell]);
+            }
+            StepInput::Histogram(counts) => {
+                for (code, counts) in counts.chunks(cells).enumerate() {
+                    codes.extend((0..counts[cell]).map(|_| code as u64));
+                }
+            }
+        }
+    }
+    codes.sort_unstable();
+    let n = codes.len() as u64;
+    let h = |p: Fraction| (n.saturating_sub(1) * p.numerator, p.denominator);
+    let at = match what {
+        // Extremes are least distances; for the greatest, from the top.
+        Which::Least | Which::Greatest => 0,
+        Which::Inverse(p) => (n * p.numerator).div_ceil(p.denominator).saturating_sub(1),
+        Which::Below(p) => h(p).0 / h(p).1,
+        Which::Above(p) => h(p).0.div_ceil(h(p).1),
+    };
+    codes.get(at as usize).copied().unwrap_or(0)
 }
 
 /// What would be released if everything were added in the clear.
@@ -324,9 +382,10 @@ pub(crate) fn release(plan: &Plan, inputs: &[LocalTotals]) -> Released {
 pub(crate) async fn run(plan: &Plan, holders: &[(&str, &Source)]) -> ResultTable {
     let mut inputs = Vec::new();
     for (name, source) in holders {
-        inputs.push(local(plan, name, source).await.expect("local totals"));
+        let local = totals(plan, &party(name), source, &|_| {}).await;
+        inputs.push(local.expect("local totals").0);
     }
-    table(plan, &release(plan, &inputs))
+    table(plan, &release(plan, &with_steps(plan, inputs)))
         .await
         .expect("a result")
 }

@@ -91,7 +91,7 @@ async fn golden_documents() {
     ];
     let result = run(&with_select(plan(vec![plans::min_cell(11)]), sql, &outputs)).await;
     let note = "a suppressed group is one that does not meet COUNT(*) >= 11; it may also be empty, and nobody knows which";
-    let other = "1 groups with a value outside the agreed categories do not meet COUNT(*) >= 11 or are empty, and are not listed";
+    let other = "1 group with a value outside the agreed categories, too small for COUNT(*) >= 11 or empty, not listed";
     let columns = r#"[{"name":"grp","type":"text"},{"name":"n","type":"int"},{"name":"n0","type":"int"},{"name":"paid","type":"decimal(38,2)"},{"name":"mean","type":"float"},{"name":"weight","type":"float"}]"#;
     let held = |group: &str| {
         format!(r#"{{"group":{{"grp":{group}}},"reason":"min_cell","rule":"COUNT(*) >= 11"}}"#)

@@ -1,5 +1,6 @@
 //! What all seats know of a release beforehand, and what goes in and comes out.
 
+use super::top::{MAX_TOP_BITS, MAX_TOP_CELLS, Top};
 use crate::arith::compare::MAX_BOUND_BITS;
 use crate::disclose::{Revealed, Terms};
 use crate::error::ProtocolError;
@@ -44,6 +45,9 @@ pub enum CellRule {
     Compare,
     /// The counts are opened to all computing seats. Only where every holder's policy says so.
     OpenCounts,
+    /// The counts are compared on shares, and of the cells that pass only those that come first by a
+    /// total are released. All computing seats learn which cells are released.
+    Top(Top),
 }
 
 /// One holder's totals, column by column, each `cells` long. Signed values in two's complement.
@@ -77,8 +81,19 @@ impl ReleaseShape {
             CellRule::None => 0,
             CellRule::Compare => 1,
             CellRule::OpenCounts => 2,
+            CellRule::Top(_) => 3,
         };
-        let fields = [sizes.as_flattened(), &checks, &[rule]];
+        let top = match self.mode {
+            CellRule::Top(top) => [
+                top.column as u64,
+                top.n as u64,
+                u64::from(top.greatest_first),
+                u64::from(top.bound_bits),
+            ],
+            _ => [0; 4],
+        };
+        let top = top.map(u64::to_le_bytes);
+        let fields = [sizes.as_flattened(), &checks, &[rule], top.as_flattened()];
         Terms::new("entente/v1/terms/release", &fields, &self.receivers)
     }
 
@@ -101,6 +116,14 @@ impl ReleaseShape {
             .any(|c| !(1..=MAX_BOUND_BITS).contains(&c.bound_bits))
         {
             return invalid("a count is bounded by 2^1 to 2^63");
+        }
+        if let CellRule::Top(top) = self.mode {
+            if top.column >= self.narrow {
+                return invalid("groups are ordered by a narrow column");
+            }
+            if self.cells > MAX_TOP_CELLS || !(1..=MAX_TOP_BITS).contains(&top.bound_bits) {
+                return invalid("the first of at most 2048 groups are found by totals below 2^61");
+            }
         }
         if self.receivers.is_empty() {
             return invalid("a release has a receiver");

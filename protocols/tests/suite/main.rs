@@ -26,3 +26,4 @@ mod ecdh;
 mod demands;
 mod tables;
 mod stats;
+mod dense;

@@ -241,7 +241,7 @@ impl Job {
 
     /// The job needs a dealer.
     pub(crate) fn has_dealer(&self) -> bool {
-        self.shape.mode == CellRule::Compare
+        matches!(self.shape.mode, CellRule::Compare | CellRule::Top(_))
     }
 
     pub(crate) fn source(&self) -> Option<Source> {

@@ -24,6 +24,7 @@ pub(in crate::plan) fn type_interval(kind: &DataType) -> Option<Interval> {
         DataType::UInt16 => whole(0, u16::MAX.into()),
         DataType::UInt32 => whole(0, u32::MAX.into()),
         DataType::UInt64 => whole(0, u64::MAX.into()),
+        DataType::Date32 => whole(i32::MIN.into(), i32::MAX.into()),
         DataType::Decimal32(p, s)
         | DataType::Decimal64(p, s)
         | DataType::Decimal128(p, s)
@@ -81,6 +82,7 @@ impl Interval {
             ScalarValue::UInt16(Some(v)) => whole((*v).into()),
             ScalarValue::UInt32(Some(v)) => whole((*v).into()),
             ScalarValue::UInt64(Some(v)) => whole((*v).into()),
+            ScalarValue::Date32(Some(v)) => whole((*v).into()),
             ScalarValue::Decimal128(Some(v), _, scale) => {
                 let v = i256::from_i128(*v);
                 Some(Self::Exact {
@@ -109,6 +111,20 @@ impl Interval {
         match kind {
             DataType::Float32 | DataType::Float64 => {
                 Self::float(low.parse().ok()?, high.parse().ok()?)
+            }
+            DataType::Date32 => {
+                let day = |text: &str| {
+                    let day = ScalarValue::try_from_string(text.to_owned(), kind).ok()?;
+                    Self::of_scalar(&day)
+                };
+                match (day(low)?, day(high)?) {
+                    (Self::Exact { low, .. }, Self::Exact { high, .. }) => Some(Self::Exact {
+                        low,
+                        high,
+                        scale: 0,
+                    }),
+                    _ => None,
+                }
             }
             _ => {
                 let all = type_interval(kind)?;

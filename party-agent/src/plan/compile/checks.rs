@@ -10,6 +10,9 @@ use crate::plan::sql::outer::{Counted, Outer};
 use crate::plan::{CellCheck, MAX_ROWS, Measure, MinCell, PlanFault, ReleaseRule};
 use crate::spec::CheckedSpec;
 
+/// What can be written where a source of correlated randomness is missing.
+pub(super) const SOURCES: &str = "write correlations = \"ot\" (the parties make them, no third party), or correlations = \"dealer:NAME\" (that party deals them, sees no data, and must not collude with any party)";
+
 /// The checks by count column: the larger threshold wins where two are on the same.
 pub(super) fn checks(
     outer: &Outer,
@@ -107,6 +110,6 @@ pub(super) fn rule(
             rules.join(" AND "),
             closed.join(", ")
         ),
-        fix: "write correlations = \"ot\" (the parties make them, no third party), or correlations = \"dealer:NAME\" (that party deals them, sees no data, and must not collude with any party)".to_owned(),
+        fix: SOURCES.to_owned(),
     })
 }

@@ -5,6 +5,7 @@ use crate::plan::domain::{self, Groups, Missing, Source};
 use crate::plan::part::{Part, Whole};
 use crate::plan::sql::outer::{Key, Outer};
 use crate::plan::types::{self, Types};
+use crate::plan::words::counted;
 use crate::plan::{KeyColumn, MAX_CELLS, PlanFault, ValueKind};
 use crate::spec::SqlCompute;
 
@@ -28,6 +29,7 @@ pub(super) fn keys(
         };
         match groups {
             Ok(mut groups) => {
+                domain::unify(&mut groups, kind);
                 domain::sort(&mut groups, kind);
                 let column = key_column(key, kind, groups);
                 cells = cells.saturating_mul(column.n_slots());
@@ -39,7 +41,7 @@ pub(super) fn keys(
     if cells > MAX_CELLS {
         let sizes: Vec<String> = keys
             .iter()
-            .map(|k| format!("{} ({} groups)", k.name, k.n_slots()))
+            .map(|k| format!("{} ({})", k.name, counted(k.n_slots() as u64, "group")))
             .collect();
         faults.push(PlanFault {
             place: "GROUP BY".to_owned(),

@@ -71,13 +71,35 @@ fn fit(
         wraps: None,
     });
     let fit = match kind {
+        _ if !arg.sum => Ok(ring::ordered(&known, kind)),
         MeasureKind::Exact { scale } => ring::exact(&known, scale, rows, arg.sum_sq),
         _ => ring::float(&known, rows, arg.sum_sq),
     };
-    match fit {
-        Ok(fit) => Ok(Some(fit)),
-        Err(too_wide) => Err(one(too_wide_fault(arg, parts, column, rows, &too_wide))),
+    let fit = fit.map_err(|wide| one(too_wide_fault(arg, parts, column, rows, &wide)))?;
+    let scale = match kind {
+        MeasureKind::Exact { scale } => scale,
+        MeasureKind::Day => 0,
+        _ => return Ok(Some(fit)),
+    };
+    if !arg.ordered {
+        return Ok(Some(fit));
     }
+    match ring::within_64_bits(fit.range, scale) {
+        Ok(range) => Ok(Some(Fit { range, ..fit })),
+        Err(wide) => Err(one(PlanFault {
+            place: origins(parts, column),
+            what: format!(
+                "the values of {} cannot be told apart by 64 bits, by the declared range",
+                arg.label
+            ),
+            fix: format!("declare a range within ±{}", wide.at_most),
+        })),
+    }
+}
+
+fn origins(parts: &[Part], column: usize) -> String {
+    let origins: BTreeSet<String> = parts.iter().map(|p| types::origin(p, column)).collect();
+    origins.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 fn too_wide_fault(
@@ -87,14 +109,13 @@ fn too_wide_fault(
     rows: u64,
     too_wide: &TooWide,
 ) -> PlanFault {
-    let origins: BTreeSet<String> = parts.iter().map(|p| types::origin(p, column)).collect();
     let total = if too_wide.squares {
         "sum of squares"
     } else {
         "sum"
     };
     PlanFault {
-        place: origins.into_iter().collect::<Vec<_>>().join(", "),
+        place: origins(parts, column),
         what: format!(
             "the {total} of {} over {rows} rows does not fit 128 bits, by the declared range",
             arg.label
@@ -146,7 +167,7 @@ pub(super) fn columns(
             kind: types.measures[i],
             range: fit.map_or_else(no_range, |f| f.range.clone()),
             count,
-            sum: fit.map(|f| slot(f.sum)),
+            sum: fit.and_then(|f| f.sum).map(&mut slot),
             sum_sq: fit.and_then(|f| f.sum_sq).map(&mut slot),
         });
     }

@@ -20,7 +20,7 @@ use super::holders::{Catalogues, holder_and_table, holders_of, spans};
 /// Names every branch of every UNION ALL between holders like the first.
 ///
 /// # Errors
-/// Branches with another number of columns, or `*` over tables whose columns differ or stand in another order.
+/// Branches with another number of columns, or `*` over tables whose columns stand in another order.
 pub(in crate::plan) fn align(
     query: &mut Query,
     catalogues: &Catalogues,
@@ -101,22 +101,53 @@ impl Align<'_> {
             return;
         }
         let fold = |n: &Option<String>| n.as_ref().map(|n| n.to_lowercase());
-        let same = first.iter().map(fold).eq(here.iter().map(fold));
-        if same {
+        let (names, own): (Vec<_>, Vec<_>) = (
+            first.iter().map(fold).collect(),
+            here.iter().map(fold).collect(),
+        );
+        if names == own {
             return;
         }
-        if !rename(branch, first) {
+        let sorted = |mut names: Vec<Option<String>>| {
+            names.sort();
+            names
+        };
+        // SQL would pair them by position without a word, and mix up columns of one type.
+        if has_wildcard(branch) && sorted(names) == sorted(own) {
             let what = format!(
-                "UNION ALL matches columns by position, and * gives the branch of {owner} other columns, or the same in another order{}",
-                difference(first, &here)
+                "UNION ALL matches columns by position, and * gives the branch of {owner} the same columns in another order"
             );
             self.faults.push(self.site.fault(
                 branch,
                 what,
                 "list the columns in the same order in every branch",
             ));
+        } else if !rename(branch, first) {
+            self.faults.push(self.site.fault(
+                branch,
+                format!(
+                    "the columns of the branch of {owner} cannot be given the names of the first"
+                ),
+                "give its columns the aliases of the first branch",
+            ));
         }
     }
+}
+
+fn has_wildcard(branch: &SetExpr) -> bool {
+    match branch {
+        SetExpr::Select(select) => !select.projection.iter().all(is_named_by_itself),
+        SetExpr::Query(query) => has_wildcard(&query.body),
+        _ => false,
+    }
+}
+
+/// Whether an item of a SELECT list is one column.
+fn is_named_by_itself(item: &SelectItem) -> bool {
+    matches!(
+        item,
+        SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. }
+    )
 }
 
 /// What one branch has and the other has not, in words.
@@ -141,23 +172,15 @@ fn difference(first: &Names, here: &Names) -> String {
     }
 }
 
-/// Gives the columns of a branch these names; false where a `*` stands in the way.
+/// Gives the columns of a branch these names; false where the branch cannot be written out and read again.
 fn rename(branch: &mut SetExpr, names: &Names) -> bool {
     let SetExpr::Select(select) = branch else {
         return rename_around(branch, names);
     };
-    let plain = |item: &SelectItem| {
-        matches!(
-            item,
-            SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. }
-        )
-    };
-    if !select.projection.iter().all(plain) {
-        return false;
-    }
     let grouped = !matches!(&select.group_by, GroupByExpr::Expressions(e, _) if e.is_empty());
-    if grouped || select.having.is_some() || select.qualify.is_some() {
-        // These can refer to the names that the branch gives itself.
+    let starred = !select.projection.iter().all(is_named_by_itself);
+    if starred || grouped || select.having.is_some() || select.qualify.is_some() {
+        // A `*` has no place for names, and the others can refer to the names that the branch gives itself.
         return rename_around(branch, names);
     }
     for (item, name) in select.projection.iter_mut().zip(names) {

@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::ast::{
     helpers::attached_token::AttachedToken,
 };
 
-use super::super::PlanFault;
+use super::super::{PairStat, PlanFault};
 use super::Site;
 
 /// An aggregate that runs over several holders.
@@ -17,9 +17,22 @@ pub(in crate::plan) enum AggregateKind {
     Count,
     Sum,
     Avg,
-    Var { sample: bool },
-    StdDev { sample: bool },
+    Var {
+        sample: bool,
+    },
+    StdDev {
+        sample: bool,
+    },
     WeightedAvg,
+    Pair(PairStat),
+    Least,
+    Greatest,
+    Median,
+    /// PERCENTILE_CONT (true) or PERCENTILE_DISC.
+    Percentile {
+        continuous: bool,
+    },
+    Spearman,
 }
 
 /// The aggregate with this name in small letters.
@@ -33,11 +46,17 @@ pub(in crate::plan) fn aggregate_kind(name: &str) -> Option<AggregateKind> {
         "stddev" | "stddev_samp" => AggregateKind::StdDev { sample: true },
         "stddev_pop" => AggregateKind::StdDev { sample: false },
         "weighted_avg" | "weighted_mean" => AggregateKind::WeightedAvg,
-        _ => return None,
+        "min" => AggregateKind::Least,
+        "max" => AggregateKind::Greatest,
+        "median" => AggregateKind::Median,
+        "percentile_cont" | "quantile_cont" => AggregateKind::Percentile { continuous: true },
+        "percentile_disc" | "quantile_disc" => AggregateKind::Percentile { continuous: false },
+        "spearman" => AggregateKind::Spearman,
+        _ => AggregateKind::Pair(PairStat::named(name)?),
     })
 }
 
-const NOT_YET: [&str; 33] = [
+const NOT_YET: [&str; 16] = [
     "any_value",
     "approx_distinct",
     "approx_median",
@@ -49,74 +68,44 @@ const NOT_YET: [&str; 33] = [
     "bit_xor",
     "bool_and",
     "bool_or",
-    "corr",
-    "covar",
-    "covar_pop",
-    "covar_samp",
     "first_value",
     "grouping",
     "last_value",
-    "max",
-    "median",
-    "min",
     "nth_value",
-    "percentile_cont",
-    "percentile_disc",
-    "quantile_cont",
-    "regr_avgx",
-    "regr_avgy",
-    "regr_count",
-    "regr_intercept",
-    "regr_r2",
-    "regr_slope",
-    "regr_sxx",
     "string_agg",
 ];
 
 /// Whether a function with this name in small letters aggregates rows.
 pub(in crate::plan) fn is_aggregate(name: &str) -> bool {
-    aggregate_kind(name).is_some()
-        || NOT_YET.contains(&name)
-        || matches!(name, "regr_sxy" | "regr_syy")
+    aggregate_kind(name).is_some() || NOT_YET.contains(&name)
 }
 
 /// Why an aggregate cannot run over several holders, and what to do instead.
 pub(in crate::plan) fn not_yet(name: &str) -> (String, &'static str) {
     let upper = name.to_uppercase();
-    match name {
-        "min" | "max" => (
-            format!(
-                "{upper} over several holders tells one person's value, and is not available in this version"
-            ),
-            "use HISTOGRAM(x, edges…) as a group key, or AVG and STDDEV_SAMP",
-        ),
-        "median"
-        | "approx_median"
-        | "percentile_cont"
-        | "percentile_disc"
-        | "quantile_cont"
-        | "approx_percentile_cont"
-        | "approx_percentile_cont_with_weight" => (
-            format!(
-                "{upper} over several holders needs their rows sorted on shares, which is not available in this version"
-            ),
-            "use HISTOGRAM(x, edges…) as a group key",
-        ),
-        "approx_distinct" => distinct("APPROX_DISTINCT"),
-        _ => (
-            format!("{upper} over several holders is not available in this version"),
-            "use COUNT, SUM, AVG, VAR_SAMP, VAR_POP, STDDEV_SAMP, STDDEV_POP or WEIGHTED_AVG",
-        ),
-    }
+    let fix = match name {
+        "approx_distinct" => "use COUNT(DISTINCT x), which is exact",
+        "approx_median" => "use MEDIAN, which is exact",
+        "approx_percentile_cont" | "approx_percentile_cont_with_weight" => {
+            "use PERCENTILE_CONT, which is exact"
+        }
+        _ => {
+            "use COUNT, SUM, AVG, MIN, MAX, MEDIAN, PERCENTILE_CONT, VAR_SAMP, STDDEV_SAMP, CORR or WEIGHTED_AVG"
+        }
+    };
+    (
+        format!("{upper} over several holders is not available in this version"),
+        fix,
+    )
 }
 
 /// Why an aggregate over distinct values cannot run over several holders.
 pub(in crate::plan) fn distinct(what: &str) -> (String, &'static str) {
     (
         format!(
-            "{what} over several holders needs a private union of their values, which is not available in this version"
+            "{what} over several holders needs a private union of their values, which is available for COUNT(DISTINCT x) alone"
         ),
-        "use COUNT(*), which counts rows, or make rows distinct inside the part of each holder",
+        "leave DISTINCT out, or make rows distinct inside the part of each holder",
     )
 }
 

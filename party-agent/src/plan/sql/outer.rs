@@ -16,6 +16,7 @@ use super::functions::{AggregateKind, aggregate_kind, is_aggregate, is_histogram
 use super::having::{self, HavingCheck};
 use super::holders::{Catalogues, has_call};
 use crate::catalogue::Aggregate;
+use crate::plan::words::counted;
 
 mod build;
 mod same;
@@ -23,7 +24,7 @@ mod aggregate;
 mod tail;
 
 pub(in crate::plan) use build::{MARK, cast, is_marked, marked};
-use build::{call, divided, is_divided};
+use build::{call, divided, is_divided, is_nullif};
 use same::Same;
 
 /// The outermost SELECT, taken apart.
@@ -64,6 +65,8 @@ pub(in crate::plan) struct Arg {
     pub(in crate::plan) asked: BTreeSet<Aggregate>,
     pub(in crate::plan) sum: bool,
     pub(in crate::plan) sum_sq: bool,
+    /// Whether its values are compared with each other.
+    pub(in crate::plan) ordered: bool,
 }
 
 impl Arg {
@@ -241,7 +244,8 @@ impl Apart {
                 Some(n) => match self.items.get(n.wrapping_sub(1)) {
                     Some(item) => (item.expr.clone(), true),
                     None => {
-                        let what = format!("GROUP BY {n}: there are {} outputs", self.items.len());
+                        let outputs = counted(self.items.len() as u64, "output");
+                        let what = format!("GROUP BY {n}: the SELECT list has {outputs}");
                         self.fault(&expr, what, "name one of them");
                         return None;
                     }
@@ -434,7 +438,7 @@ impl VisitorMut for OverReleased<'_> {
         if let Expr::BinaryOp { left, op, right } = expr {
             match op {
                 BinaryOperator::Divide if !is_divided(left, right) => *expr = divided(left, right),
-                BinaryOperator::Modulo => {
+                BinaryOperator::Modulo if !is_nullif(right) => {
                     let zero = Expr::value(Value::Number("0".into(), false));
                     **right = call("nullif", vec![(**right).clone(), zero]);
                 }

@@ -74,7 +74,7 @@ const PIECES: [&str; 40] = [
 
 fn mutate(text: &str, random: &mut Random) -> String {
     let mut chars: Vec<char> = text.chars().collect();
-    for _ in 0..=random.below(4) {
+    for _ in 0..=random.below(2) {
         let at = random.below(chars.len() + 1);
         match random.below(4) {
             0 => {

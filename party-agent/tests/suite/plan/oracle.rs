@@ -146,7 +146,7 @@ const UNION: &str = "(SELECT * FROM hospital_1.encounters UNION ALL SELECT * FRO
 const HOSPITALS: [&str; 3] = ["hospital_1", "hospital_2", "hospital_3"];
 
 /// Jobs whose text is plain SQL as it stands.
-const PLAIN: [&str; 14] = [
+const PLAIN: [&str; 21] = [
     "SELECT diag_group, COUNT(*) AS n, AVG(time_in_hospital) AS los, STDDEV_SAMP(time_in_hospital) AS los_sd, SUM(num_medications) AS meds FROM {e} e WHERE time_in_hospital >= 1 GROUP BY diag_group HAVING COUNT(*) >= 11 ORDER BY n DESC",
     "SELECT COUNT(*) AS n, COUNT(medical_specialty) AS known, SUM(time_in_hospital) AS days, VAR_SAMP(num_lab_procedures) AS v, VAR_POP(num_lab_procedures) AS vp, STDDEV_POP(num_lab_procedures) AS sp FROM {e} e",
     "SELECT gender, age, COUNT(*) AS n, SUM(CASE WHEN readmitted = '<30' THEN 1 ELSE 0 END) AS r FROM {e} e GROUP BY gender, age HAVING COUNT(*) >= 11 ORDER BY gender, age",
@@ -157,9 +157,16 @@ const PLAIN: [&str; 14] = [
     "SELECT COALESCE(medical_specialty, 'none') = 'Cardiology' AS heart, COUNT(*) AS n FROM {e} e GROUP BY COALESCE(medical_specialty, 'none') = 'Cardiology' ORDER BY heart",
     "SELECT diag_group, COUNT(*) FILTER (WHERE gender = 'Female') AS women, SUM(time_in_hospital) FILTER (WHERE readmitted = 'NO') AS days FROM {e} e GROUP BY diag_group HAVING COUNT(*) >= 11 ORDER BY women DESC, diag_group",
     "WITH u AS (SELECT diag_group AS d, time_in_hospital AS t FROM hospital_1.encounters WHERE num_medications > 20 UNION ALL SELECT diag_group, num_procedures FROM hospital_2.encounters UNION ALL SELECT diag_group, t FROM (SELECT *, time_in_hospital * 2 AS t FROM hospital_3.encounters) x) SELECT d, SUM(t) AS t, COUNT(t) AS n FROM u GROUP BY d HAVING COUNT(*) >= 11 ORDER BY t DESC LIMIT 4 OFFSET 1",
-    "SELECT stays, COUNT(*) AS patients FROM (SELECT LEAST(COUNT(*), 3) AS stays FROM hospital_1.encounters GROUP BY gender, age, diag_group, insulin UNION ALL SELECT LEAST(COUNT(*), 3) FROM hospital_2.encounters GROUP BY gender, age, diag_group, insulin) p GROUP BY stays HAVING COUNT(*) >= 11 ORDER BY stays",
+    "SELECT COUNT(*) AS patients, SUM(n) AS stays, MAX(n) AS most FROM (SELECT COUNT(*) AS n FROM hospital_1.encounters GROUP BY gender, age, diag_group, insulin UNION ALL SELECT COUNT(*) FROM hospital_2.encounters GROUP BY gender, age, diag_group, insulin) p",
     "SELECT e.gender, m.name, COUNT(*) AS n FROM {e} e JOIN (VALUES ('circulatory', 'heart'), ('respiratory', 'lung')) AS m(code, name) ON e.diag_group = m.code GROUP BY e.gender, m.name HAVING COUNT(*) >= 11 ORDER BY 1, 2",
     "SELECT readmitted, AVG(num_lab_procedures) - AVG(num_procedures) AS d, CASE WHEN COUNT(*) > 5000 THEN 'many' ELSE 'few' END AS size, ROUND(AVG(time_in_hospital), 2) AS r FROM {e} e WHERE insulin IN ('Up', 'Down') AND age_mid BETWEEN 20 AND 80 GROUP BY readmitted ORDER BY AVG(time_in_hospital)",
+    "SELECT diag_group, MIN(time_in_hospital) AS a, MAX(time_in_hospital) AS b, MIN(num_medications - num_procedures) AS c, MAX(CAST(num_lab_procedures AS DECIMAL(9, 2)) / 4) AS d, MAX(CAST(num_medications AS DOUBLE) * -0.1) AS e FROM {e} e GROUP BY diag_group HAVING COUNT(*) >= 11 ORDER BY diag_group",
+    "SELECT gender, readmitted, MAX(age_mid) - MIN(age_mid) AS spread, MIN(CASE WHEN insulin = 'Up' THEN num_medications END) AS m, MAX(num_procedures) FILTER (WHERE age_mid < 30) AS f FROM {e} e GROUP BY gender, readmitted HAVING COUNT(*) >= 11 ORDER BY MAX(num_medications) DESC, gender, readmitted",
+    "SELECT CORR(time_in_hospital, num_medications) AS c, COVAR_SAMP(time_in_hospital, num_lab_procedures) AS cs, COVAR_POP(num_medications, num_procedures) AS cp, REGR_SLOPE(num_medications, time_in_hospital) AS b, REGR_INTERCEPT(num_medications, time_in_hospital) AS a, REGR_R2(num_medications, time_in_hospital) AS r2, REGR_COUNT(num_medications, time_in_hospital) AS n FROM {e} e",
+    "SELECT insulin, CORR(num_lab_procedures, num_medications) AS c, REGR_AVGX(num_lab_procedures, num_medications) AS x, REGR_AVGY(num_lab_procedures, num_medications) AS y, REGR_SXX(num_lab_procedures, num_medications) AS sxx, REGR_SYY(num_lab_procedures, num_medications) AS syy, REGR_SXY(num_lab_procedures, num_medications) AS sxy FROM {e} e GROUP BY insulin ORDER BY insulin",
+    "SELECT age, COUNT(*) AS n, SUM(time_in_hospital) AS days FROM {e} e GROUP BY age ORDER BY n DESC LIMIT 3",
+    "SELECT diag_group, gender, SUM(time_in_hospital) AS days FROM {e} e GROUP BY diag_group, gender ORDER BY days LIMIT 4 OFFSET 2",
+    "SELECT a, COUNT(*) AS n, SUM(b) AS s FROM (SELECT gender AS a, num_medications AS b, 1 AS c FROM hospital_1.encounters UNION ALL SELECT t.*, 3 FROM (SELECT insulin, num_procedures FROM hospital_2.encounters) t UNION ALL SELECT *, 4 FROM (SELECT gender, num_procedures FROM hospital_3.encounters) t) u GROUP BY a ORDER BY a",
     "SELECT gender, SUM(CAST(num_medications AS DECIMAL(10, 2)) / 4) AS q, AVG(CAST(num_medications AS DOUBLE) * 0.1) AS f, SUM(num_lab_procedures * num_medications) AS p FROM {e} e GROUP BY gender HAVING COUNT(*) >= 11 ORDER BY gender",
 ];
 
@@ -189,6 +196,14 @@ async fn our_own_functions_equal_their_definitions() {
         (
             "SELECT HISTOGRAM(time_in_hospital, 1, 2, 4, 8, 14) AS days, COUNT(*) AS n FROM {e} e GROUP BY days ORDER BY days DESC",
             "SELECT CASE WHEN time_in_hospital < 2 THEN '[1, 2)' WHEN time_in_hospital < 4 THEN '[2, 4)' WHEN time_in_hospital < 8 THEN '[4, 8)' ELSE '[8, 14]' END AS days, COUNT(*) AS n FROM {e} e GROUP BY 1 ORDER BY MIN(time_in_hospital) DESC",
+        ),
+        (
+            "SELECT diag_group, MEDIAN(time_in_hospital) AS m, PERCENTILE_CONT(0.95) WITHIN GROUP (ORDER BY num_medications) AS p, QUANTILE_CONT(num_procedures, 0.1) AS q FROM {e} e GROUP BY diag_group HAVING COUNT(*) >= 11 ORDER BY diag_group",
+            "SELECT diag_group, MEDIAN(CAST(time_in_hospital AS DOUBLE)) AS m, PERCENTILE_CONT(0.95) WITHIN GROUP (ORDER BY CAST(num_medications AS DOUBLE)) AS p, PERCENTILE_CONT(0.1) WITHIN GROUP (ORDER BY CAST(num_procedures AS DOUBLE)) AS q FROM {e} e GROUP BY diag_group HAVING COUNT(*) >= 11 ORDER BY diag_group",
+        ),
+        (
+            "SELECT gender, PERCENTILE_DISC(0.3) WITHIN GROUP (ORDER BY num_medications) AS m, PERCENTILE_DISC(0) WITHIN GROUP (ORDER BY num_medications) AS a, PERCENTILE_DISC(1) WITHIN GROUP (ORDER BY num_medications) AS b FROM {e} e GROUP BY gender HAVING COUNT(*) >= 11 ORDER BY gender",
+            "SELECT gender, MIN(x) FILTER (WHERE c >= 0.3) AS m, MIN(x) AS a, MAX(x) AS b FROM (SELECT gender, num_medications AS x, CUME_DIST() OVER (PARTITION BY gender ORDER BY num_medications) AS c FROM {e} e) t GROUP BY gender HAVING COUNT(*) >= 11 ORDER BY gender",
         ),
         (
             "SELECT gender, WEIGHTED_AVG(age_mid, time_in_hospital) AS w, SUM(num_medications) / SUM(time_in_hospital) AS r FROM {e} e GROUP BY gender HAVING COUNT(*) >= 11 ORDER BY gender",

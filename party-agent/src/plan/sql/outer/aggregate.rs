@@ -4,17 +4,18 @@ use std::collections::BTreeSet;
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArguments, Value,
+    FunctionArguments, Ident, Value,
 };
 
-use super::build::{case_when, filtered, marked, product};
+use super::build::{case_when, filtered, marked, product, where_known};
 use super::{Apart, Arg};
 use crate::catalogue::Aggregate;
 use crate::plan::sql::functions::{
     AggregateKind, aggregate_kind, distinct, is_aggregate, name_of, not_yet,
 };
 use crate::plan::sql::holders::{has_call, has_window};
-use crate::plan::{PlanFault, Released};
+use crate::plan::words::counted;
+use crate::plan::{Fraction, PairStat, PlanFault, Released};
 
 impl Apart {
     pub(super) fn released(&mut self, name: String, value: Released) -> Expr {
@@ -34,12 +35,19 @@ impl Apart {
                 asked: BTreeSet::new(),
                 sum: false,
                 sum_sq: false,
+                ordered: false,
             });
             self.outer.args.len() - 1
         });
         let arg = &mut self.outer.args[index];
         arg.asked.insert(asked);
-        arg.sum |= asked != Aggregate::Count;
+        match asked {
+            Aggregate::Count | Aggregate::CountDistinct => {}
+            Aggregate::Min | Aggregate::Max | Aggregate::Median | Aggregate::Quantile => {
+                arg.ordered = true;
+            }
+            Aggregate::Sum | Aggregate::Avg | Aggregate::Var | Aggregate::Corr => arg.sum = true,
+        }
         arg.sum_sq |= asked == Aggregate::Var;
         index
     }
@@ -52,19 +60,29 @@ impl Apart {
             return refuse(not_yet(&name));
         };
         let upper = name.to_uppercase();
+        if let AggregateKind::Percentile { continuous } = kind {
+            return match percentile(function, &upper) {
+                Ok((value, p)) => {
+                    let filter = function.filter.as_deref();
+                    Ok(self.quantile(&value, filter, p, continuous, Aggregate::Quantile))
+                }
+                Err(reason) => refuse(reason),
+            };
+        }
         let args = match bare_args(function, &upper) {
             Ok(args) => args,
             Err(reason) => return refuse(reason),
         };
         let filter = function.filter.as_deref();
         let wanted = match kind {
-            AggregateKind::WeightedAvg => 2,
+            AggregateKind::WeightedAvg | AggregateKind::Pair(_) | AggregateKind::Spearman => 2,
             _ => 1,
         };
         let values: Option<Vec<Option<Expr>>> = args.iter().map(value_of).collect();
         let Some(values) = values.filter(|v| v.len() == wanted) else {
             let what = format!(
-                "{upper} takes {wanted} argument(s), here are {}",
+                "{upper} takes {}, not {}",
+                counted(wanted as u64, "argument"),
                 args.len()
             );
             return refuse((what, "write it as in COUNT(*), SUM(x), WEIGHTED_AVG(x, w)"));
@@ -80,6 +98,13 @@ impl Apart {
             (AggregateKind::WeightedAvg, [Some(value), Some(weight)]) => {
                 self.weighted(value, weight, filter)
             }
+            (AggregateKind::Pair(stat), [Some(y), Some(x)]) => self.pair(stat, y, x, filter),
+            (AggregateKind::Least, [Some(value)]) => self.extreme(value, filter, false),
+            (AggregateKind::Greatest, [Some(value)]) => self.extreme(value, filter, true),
+            (AggregateKind::Median, [Some(value)]) => {
+                self.quantile(value, filter, Fraction::HALF, true, Aggregate::Median)
+            }
+            (AggregateKind::Spearman, _) => return refuse(not_yet(&name)),
             (kind, [Some(value)]) => self.plain_call(kind, value, filter),
             _ => return refuse((format!("{upper}(*)"), "write a column in place of *")),
         })
@@ -125,6 +150,63 @@ impl Apart {
         self.released(format!("{name}{measure}"), value)
     }
 
+    fn extreme(&mut self, value: &Expr, filter: Option<&Expr>, greatest: bool) -> Expr {
+        let (asked, name) = match greatest {
+            true => (Aggregate::Max, "max"),
+            false => (Aggregate::Min, "min"),
+        };
+        let measure = self.arg(filtered(value, filter), label(value, filter), asked);
+        self.released(
+            format!("{name}{measure}"),
+            Released::Extreme { measure, greatest },
+        )
+    }
+
+    fn quantile(
+        &mut self,
+        value: &Expr,
+        filter: Option<&Expr>,
+        p: Fraction,
+        continuous: bool,
+        asked: Aggregate,
+    ) -> Expr {
+        let measure = self.arg(filtered(value, filter), label(value, filter), asked);
+        let name = if continuous { "cont" } else { "disc" };
+        self.released(
+            format!("{name}{measure}_{}_{}", p.numerator, p.denominator),
+            Released::Quantile {
+                measure,
+                p,
+                continuous,
+            },
+        )
+    }
+
+    /// A statistic of two columns, from five sums over the rows in which both are known.
+    fn pair(&mut self, stat: PairStat, y: &Expr, x: &Expr, filter: Option<&Expr>) -> Expr {
+        let mut measure = |value: Expr, text: String, squares: bool| {
+            let shown = Expr::Identifier(Ident::new(text));
+            let arg = self.arg(
+                filtered(&value, filter),
+                label(&shown, filter),
+                Aggregate::Corr,
+            );
+            self.outer.args[arg].sum_sq |= squares;
+            arg
+        };
+        let y_measure = measure(where_known(y, x), format!("{y} where {x} is known"), true);
+        let x_measure = measure(where_known(x, y), format!("{x} where {y} is known"), true);
+        let products = measure(product(y, x), format!("{y} * {x}"), false);
+        let name = format!("{}_{y_measure}_{x_measure}", stat.as_str());
+        let value = Released::Pair {
+            stat,
+            y: y_measure,
+            x: x_measure,
+            products,
+        };
+        self.released(name, value)
+    }
+
     /// SUM(x·w) / SUM(w where x is not NULL).
     fn weighted(&mut self, value: &Expr, weight: &Expr, filter: Option<&Expr>) -> Expr {
         let known = Expr::IsNotNull(Box::new(value.clone()));
@@ -140,6 +222,49 @@ impl Apart {
             op: BinaryOperator::Divide,
             right: Box::new(weights),
         }
+    }
+}
+
+/// The value and the fraction of PERCENTILE_CONT(p) WITHIN GROUP (ORDER BY x) or of QUANTILE_CONT(x, p).
+fn percentile(
+    function: &Function,
+    upper: &str,
+) -> Result<(Expr, Fraction), (String, &'static str)> {
+    let refused = |what: &str| {
+        let what = format!("{upper} {what}");
+        let fix = "write PERCENTILE_CONT(0.25) WITHIN GROUP (ORDER BY x), with up to six decimals from 0 to 1";
+        Err((what, fix))
+    };
+    let FunctionArguments::List(list) = &function.args else {
+        return refused("has no arguments");
+    };
+    if list.duplicate_treatment.is_some()
+        || !list.clauses.is_empty()
+        || function.null_treatment.is_some()
+        || !matches!(function.parameters, FunctionArguments::None)
+    {
+        return refused("has a clause that it cannot take");
+    }
+    let values: Option<Vec<Expr>> = list.args.iter().map(|a| value_of(a).flatten()).collect();
+    let (value, p) = match (values.as_deref(), function.within_group.as_slice()) {
+        (Some([p]), [order]) if order.options.asc != Some(false) => (order.expr.clone(), p),
+        (Some([_]), [_]) => return refused("sorts downwards; sort upwards and take 1 − p"),
+        (Some([value, p]), []) => (value.clone(), p),
+        _ => return refused("needs one fraction and one value"),
+    };
+    let text = match p {
+        Expr::Value(v) => match &v.value {
+            Value::Number(digits, false) => Fraction::read(digits),
+            _ => None,
+        },
+        _ => None,
+    };
+    if has_call(&value, is_aggregate) || has_window(&value) {
+        return refused("of another aggregate or of a window function");
+    }
+    match text {
+        Some(p) => Ok((value, p)),
+        None => refused(&format!("of {p}, which is no fraction from 0 to 1")),
     }
 }
 

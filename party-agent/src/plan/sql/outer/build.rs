@@ -72,6 +72,13 @@ pub(super) fn filtered(value: &Expr, filter: Option<&Expr>) -> Expr {
     }
 }
 
+/// A value where another one is not NULL, else NULL. No CASE: the other value decides nothing but this, and a
+/// policy that allows the two together allows it.
+pub(super) fn where_known(value: &Expr, other: &Expr) -> Expr {
+    let null = Expr::value(Value::Null);
+    call("nvl2", vec![other.clone(), value.clone(), null])
+}
+
 pub(super) fn product(left: &Expr, right: &Expr) -> Expr {
     Expr::BinaryOp {
         left: Box::new(grouped(left)),
@@ -103,7 +110,12 @@ pub(super) fn is_divided(left: &Expr, right: &Expr) -> bool {
             }
         )
     };
-    double(left) && matches!(right, Expr::Function(f) if name_of(f) == "nullif")
+    double(left) && is_nullif(right)
+}
+
+/// Whether a divisor of 0 is already NULL.
+pub(in crate::plan) fn is_nullif(divisor: &Expr) -> bool {
+    matches!(divisor, Expr::Function(f) if name_of(f) == "nullif")
 }
 
 /// An expression in parentheses, unless it needs none.

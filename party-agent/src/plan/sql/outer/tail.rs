@@ -5,6 +5,7 @@ use datafusion::sql::sqlparser::ast::{Expr, LimitClause, OrderByExpr, OrderByKin
 use super::build::case_when;
 use super::{Apart, ordinal};
 use crate::plan::Released;
+use crate::plan::words::counted;
 
 pub(super) fn read(apart: &mut Apart, query: &Query) {
     apart.aliases_visible = true;
@@ -60,7 +61,8 @@ fn order(apart: &mut Apart, item: &OrderByExpr) {
         Expr::Value(value) => match ordinal(&value.value) {
             Some(n) if (1..=n_outputs).contains(&n) => Some(n - 1),
             _ => {
-                let what = format!("ORDER BY {}: there are {n_outputs} outputs", item.expr);
+                let n_outputs = counted(n_outputs as u64, "output");
+                let what = format!("ORDER BY {}: the SELECT list has {n_outputs}", item.expr);
                 apart.fault(item, what, "name one of them");
                 return;
             }

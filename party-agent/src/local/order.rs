@@ -1,0 +1,118 @@
+//! What a holder gives to the steps that compare values: its own extremes, and histograms.
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Float64Type};
+
+use super::StepInput;
+use crate::plan::steps::order_of;
+use crate::plan::{Measure, MeasureKind, Plan, Step, Which};
+
+/// The inputs of all steps, as the rows stream past.
+pub(super) struct OrderTotals<'a> {
+    plan: &'a Plan,
+    inputs: Vec<StepInput>,
+}
+
+impl<'a> OrderTotals<'a> {
+    /// The inputs of a party without rows.
+    pub(super) fn new(plan: &'a Plan) -> Self {
+        let cells = plan.shape.cells;
+        let inputs = plan.steps.iter().map(|step| match step {
+            // Nothing is greater, so it loses against every value.
+            Step::Extremes { bits, finds } => StepInput::Extremes(vec![
+                u64::MAX >> (64 - bits);
+                finds.len()
+                    * Step::lanes(cells)
+            ]),
+            Step::Ranks { n_values, .. } => {
+                let n_values = usize::try_from(*n_values).expect("at most MAX_VALUES");
+                StepInput::Histogram(vec![0; n_values * cells])
+            }
+        });
+        Self {
+            plan,
+            inputs: inputs.collect(),
+        }
+    }
+
+    /// Adds one batch of an argument whose values were found to be in range; `None` if they have another type.
+    pub(super) fn add(&mut self, measure: usize, cells: &[u32], values: &ArrayRef) -> Option<()> {
+        let plan = self.plan;
+        let is_used = |step: &Step| step.finds().iter().any(|f| f.measure == measure);
+        if !plan.steps.iter().any(is_used) {
+            return Some(());
+        }
+        let codes = Codes::of(&plan.measures[measure], values)?;
+        for (step, input) in plan.steps.iter().zip(&mut self.inputs) {
+            match (step, input) {
+                (Step::Extremes { finds, .. }, StepInput::Extremes(least)) => {
+                    let lanes = Step::lanes(plan.shape.cells);
+                    let of_measure = finds.iter().zip(least.chunks_mut(lanes));
+                    for (found, least) in of_measure.filter(|(f, _)| f.measure == measure) {
+                        let from_top = found.what == Which::Greatest;
+                        for (row, code) in &codes.rows {
+                            let code = if from_top { codes.span - code } else { *code };
+                            let cell = &mut least[cells[*row] as usize];
+                            *cell = (*cell).min(code);
+                        }
+                    }
+                }
+                (Step::Ranks { measure: m, .. }, StepInput::Histogram(counts)) if *m == measure => {
+                    for (row, code) in &codes.rows {
+                        // The code is below the step's number of values, which fits in memory.
+                        let at = *code as usize * plan.shape.cells + cells[*row] as usize;
+                        counts[at] += 1;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Some(())
+    }
+
+    pub(super) fn finish(self) -> Vec<StepInput> {
+        self.inputs
+    }
+}
+
+/// The values of one batch that are not NULL, with their rows, as distances from the low end of the range.
+struct Codes {
+    rows: Vec<(usize, u64)>,
+    span: u64,
+}
+
+impl Codes {
+    fn of(measure: &Measure, values: &ArrayRef) -> Option<Self> {
+        let range = &measure.range;
+        let nulls = values.logical_nulls();
+        let is_valid = |row: &usize| nulls.as_ref().is_none_or(|n| n.is_valid(*row));
+        let valid = (0..values.len()).filter(is_valid);
+        let scale = match measure.kind {
+            MeasureKind::Counted => return None,
+            MeasureKind::Float => {
+                let low = order_of(range.low.parse().ok()?);
+                let high = order_of(range.high.parse().ok()?);
+                let values = cast(values, &DataType::Float64).ok()?;
+                let values = values.as_primitive::<Float64Type>();
+                let code = |row| Some((row, order_of(values.value(row)).checked_sub(low)?));
+                return Some(Self {
+                    rows: valid.map(code).collect::<Option<_>>()?,
+                    span: high.checked_sub(low)?,
+                });
+            }
+            MeasureKind::Exact { scale } => scale,
+            MeasureKind::Day => 0,
+        };
+        let (low, high) = (range.low.parse::<i128>().ok()?, range.high.parse().ok()?);
+        let distance = |value: i128| u64::try_from(value.checked_sub(low)?).ok();
+        let kind = DataType::Decimal128(DECIMAL128_MAX_PRECISION, scale);
+        let values = cast(values, &kind).ok()?;
+        let values = values.as_primitive::<Decimal128Type>();
+        let code = |row| Some((row, distance(values.value(row))?));
+        Some(Self {
+            rows: valid.map(code).collect::<Option<_>>()?,
+            span: distance(high)?,
+        })
+    }
+}
