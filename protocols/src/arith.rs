@@ -2,7 +2,7 @@
 //! modules below products, selection, comparison, conversion and truncation.
 
 pub(crate) mod release;
-mod circuit;
+pub(crate) mod circuit;
 pub mod mul;
 pub mod matmul;
 pub mod mux;

@@ -13,7 +13,7 @@
 //! * [`compute`]: where kernels run; [`session`]: how a protocol sends and receives;
 //! * [`cost`], [`security`]: what a protocol declares; [`disclose`]: how a value reaches a person;
 //! * [`correlate`]: randomness prepared ahead; [`price`]: what a protocol takes and sends;
-//! * [`arith`], [`boolean`]: computing on shares;
+//! * [`arith`], [`boolean`]: computing on shares; [`function`]: real functions of them;
 //! * [`table`], [`shuffle`], [`sort`], [`scan`]: shared rows, and bringing them into an order;
 //! * [`aggregate`]: totals over all holders with small cells held back; [`stats`]: statistics that
 //!   need comparisons or an order; [`psi`]: what two sets have in common;
@@ -39,6 +39,7 @@ pub mod price;
 mod lanes;
 pub mod arith;
 pub mod boolean;
+pub mod function;
 pub mod table;
 pub mod shuffle;
 pub mod sort;

@@ -154,6 +154,37 @@ pub(crate) async fn all_of(
     Ok(planes)
 }
 
+/// The levels of [`all_prefixes`].
+pub(crate) fn all_prefixes_levels(n_planes: usize) -> Vec<Gates> {
+    let levels = all_carries_levels(n_planes).into_iter();
+    levels
+        .map(|gates| Gates::singles(gates.singles + gates.pairs))
+        .collect()
+}
+
+/// For each plane the AND of it and all planes before it, by the network of [`all_carries`].
+pub(crate) async fn all_prefixes(
+    session: &mut Session,
+    mut planes: Planes,
+    n_planes: usize,
+    stock: &mut Stock,
+) -> Result<Planes, ProtocolError> {
+    let mut half = 1;
+    while half < n_planes {
+        let combined = (half..n_planes).filter(|i| i & half != 0);
+        let mut level = Level::new(planes.n_lanes(), Triples::InPairs);
+        for i in combined.clone() {
+            level.and(planes.plane(i), planes.plane(i / half * half - 1));
+        }
+        let products = level.run(session, stock).await?;
+        for (gate, i) in combined.enumerate() {
+            planes.plane_mut(i).copy_from_slice(products.single(gate));
+        }
+        half *= 2;
+    }
+    Ok(planes)
+}
+
 /// The price of levels one after another.
 pub(crate) fn price(seats: Seats, levels: &[Gates], n_lanes: usize) -> Price {
     Price::sequence(

@@ -2,6 +2,7 @@
 //! its declared price, messages that do not depend on secrets and look uniform, and an orderly end if a
 //! seat dies at any message. Correlations are the ideal source's.
 
+mod real;
 mod ops;
 mod demands;
 mod edges;

@@ -1,5 +1,6 @@
 //! The protocols as a list: inputs, plain counterpart, price, and how each is called.
 
+use super::real::Real;
 use super::{Clear, Shared};
 use engine::bits;
 use engine::prg::Prg;
@@ -8,6 +9,7 @@ use protocols::arith::compare::{self, Method};
 use protocols::arith::{bits as planes, convert, mul, mux, order, trunc};
 use protocols::correlate::{MatrixShape, Stock, StockedRing};
 use protocols::error::ProtocolError;
+use protocols::function::Format;
 use protocols::price::{Price, Seats};
 use protocols::session::Session;
 
@@ -34,6 +36,7 @@ pub(crate) enum Op {
     Sign(u32, Method),
     Abs(u32, Method),
     Clamp(u32, Method),
+    Real(Real, Format),
 }
 
 pub(crate) const METHODS: [Method; 2] = [Method::Masked, Method::Summed];
@@ -85,6 +88,12 @@ pub(crate) fn all<R: Ring>() -> Vec<Op> {
             Op::Abs(40, method),
             Op::Clamp(25, method),
         ]);
+        let format = Format {
+            frac_bits: k / 4,
+            bound_bits: k / 2 - 6,
+            method,
+        };
+        ops.extend(Real::ALL.map(|real| Op::Real(real, format)));
     }
     ops
 }
@@ -198,11 +207,13 @@ impl Op {
                 clear.ring = vec![x];
             }
             Self::Clamp(b, _) => clear.ring = vec![column(prg, n_items, b - 1)],
+            Self::Real(real, format) => clear.ring = real.inputs(format, n_items, prg),
         }
         clear
     }
 
-    /// What comes out, in the clear. A truncation that rounds either way is rounded down.
+    /// What comes out, in the clear. A truncation that rounds either way is rounded down, and of a real
+    /// function this is the nearest number.
     pub(crate) fn expected<R: Ring>(self, inputs: &Clear<R>) -> Clear<R> {
         let ring = |i: usize| inputs.ring[i].iter().map(|v| v.to_signed());
         let bools = |i: usize| bits::unpack(&inputs.bits[i].1, inputs.bits[i].0);
@@ -267,6 +278,7 @@ impl Op {
                 let limited = |v: i128| number(v.clamp(LIMITS.0, LIMITS.1));
                 one_column(ring(0).map(limited).collect())
             }
+            Self::Real(real, format) => one_column(real.expected(format, &inputs.ring)),
             other => other.expected_bits(inputs),
         }
     }
@@ -320,6 +332,7 @@ impl Op {
             Self::Argmax(c, b, m) => order::argmax_price::<R>(seats, n, c, b, m),
             Self::Sign(b, m) => order::sign_price::<R>(seats, n, b, m),
             Self::Clamp(b, m) => order::clamp_price::<R>(seats, n, b, m),
+            Self::Real(real, format) => real.price::<R>(seats, n, format),
         }
     }
 
@@ -392,6 +405,9 @@ impl Op {
             Self::Clamp(b, m) => {
                 let limits = (element(LIMITS.0), element(LIMITS.1));
                 out.ring = vec![order::clamp(session, &ring[0], limits, (b, m), stock).await?];
+            }
+            Self::Real(real, format) => {
+                out.ring = vec![real.call(session, ring, format, stock).await?];
             }
         }
         Ok(out)
