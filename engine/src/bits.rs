@@ -197,4 +197,31 @@ mod tests {
             assert_eq!(fast, portable);
         }
     }
+
+    fn check_block_planes<R: Ring>() {
+        println!("seed [2; 32]");
+        let mut prg = Prg::new(&Seed::from_bytes([2; 32]), 0);
+        for n_items in [0, 1, 63, 64, 65, 300, BLOCK_ITEMS] {
+            let mut values = vec![R::ZERO; n_items];
+            prg.fill_ring(&mut values);
+            for n_planes in [1, 13, 64, R::BITS] {
+                // What was there before is overwritten.
+                let mut planes = vec![[u64::MAX; BLOCK_WORDS]; n_planes as usize];
+                block_planes(&values, &mut planes);
+                for (i, plane) in (0..).zip(&planes) {
+                    for item in 0..BLOCK_ITEMS {
+                        let value = values.get(item).copied().unwrap_or(R::ZERO);
+                        let bit = value.shr(i).shl(R::BITS - 1) != R::ZERO;
+                        assert_eq!(get(plane, item), bit, "bit {i} of item {item}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn planes_of_a_block_hold_the_bits_of_its_elements() {
+        check_block_planes::<u64>();
+        check_block_planes::<u128>();
+    }
 }

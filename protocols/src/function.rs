@@ -17,7 +17,7 @@
 //! | [`rsqrt`] | 0 < x·2^f < 2^b | 2u + ε/√x | 2·10⁻¹² | 10⁻²³ |
 //! | [`exp`] | any; limited to ±16·ln 2, or ±32·ln 2 | 2u + (2ε + 2^(f−50))·eˣ | 3·10⁻⁹ (degree 6) | 3·10⁻¹⁵ (degree 10) |
 //! | [`log`] | 0 < x·2^f < 2^b | 2u + ε | 4·10⁻⁸ (degree 8) | 2·10⁻¹⁴ (degree 16) |
-//! | [`sigmoid`] | any | 2u + 2ε + 2^(f−50); and 2^−16, or 2^−32, from where [`exp`] is limited | 6·10⁻⁹ | 3·10⁻¹⁵ |
+//! | [`sigmoid`] | any | 2u + 2ε + 2^(f−50); and 2^(1/64−M), the least [`exp`] | 6·10⁻⁹ | 3·10⁻¹⁵ |
 
 mod fixed;
 mod normal;

@@ -15,11 +15,11 @@ use crate::session::Session;
 use engine::ring::{self, Ring};
 use engine::share::Share;
 use engine::share::boolean::BitShare;
-use std::f64::consts::{LN_2, LOG2_E};
+use std::f64::consts::{LN_2, LOG2_E, SQRT_2};
 
 /// 2^(1/2 + t) on [−1/2, 1/2], interpolated at Chebyshev's nodes: error 3·10⁻⁹.
 const DEGREE_6: [f64; 7] = [
-    1.414_213_562_373_095_1,
+    SQRT_2,
     0.980_258_180_440_173_7,
     0.339_731_587_384_547_9,
     0.078_493_480_395_647_6,
@@ -30,7 +30,7 @@ const DEGREE_6: [f64; 7] = [
 
 /// The same, with an error of 3·10⁻¹⁵.
 const DEGREE_10: [f64; 11] = [
-    1.414_213_562_373_095_6,
+    SQRT_2,
     0.980_258_143_468_566_2,
     0.339_731_584_183_073_1,
     0.078_494_663_240_021_33,

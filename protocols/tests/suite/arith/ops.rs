@@ -6,7 +6,7 @@ use engine::bits;
 use engine::prg::Prg;
 use engine::ring::Ring;
 use protocols::arith::compare::{self, Method};
-use protocols::arith::{bits as planes, convert, mul, mux, order, trunc};
+use protocols::arith::{bits as planes, convert, matmul, mul, mux, order, trunc};
 use protocols::correlate::{MatrixShape, Stock, StockedRing};
 use protocols::error::ProtocolError;
 use protocols::function::Format;
@@ -18,6 +18,7 @@ use protocols::session::Session;
 pub(crate) enum Op {
     Mul,
     Square,
+    Dot,
     Mux,
     Times,
     BitToArith,
@@ -50,6 +51,7 @@ pub(crate) fn all<R: Ring>() -> Vec<Op> {
     let mut ops = vec![
         Op::Mul,
         Op::Square,
+        Op::Dot,
         Op::Mux,
         Op::Times,
         Op::BitToArith,
@@ -157,7 +159,7 @@ impl Op {
         let k = R::BITS;
         let mut clear = Clear::default();
         match self {
-            Self::Mul => {
+            Self::Mul | Self::Dot => {
                 let x = column(prg, n_items, k - 1);
                 clear.ring = vec![x, column(prg, n_items, k - 1)];
             }
@@ -226,6 +228,7 @@ impl Op {
         let select = |x: &R, bit: bool| if bit { *x } else { R::ZERO };
         match self {
             Self::Mul => one_column(zip(R::wrapping_mul)),
+            Self::Dot => one_column(vec![engine::ring::sum(&zip(R::wrapping_mul))]),
             Self::Square => one_column(inputs.ring[0].iter().map(|x| x.wrapping_mul(*x)).collect()),
             Self::Mux => {
                 let both = inputs.ring[0].iter().zip(&inputs.ring[1]).zip(bools(0));
@@ -316,6 +319,7 @@ impl Op {
     pub(crate) fn price<R: StockedRing>(self, seats: Seats, n: usize) -> Price {
         match self {
             Self::Mul | Self::Square => mul::price::<R>(seats, n),
+            Self::Dot => matmul::price::<R>(seats, matmul::dot_shape(n)),
             Self::Mux | Self::Times => mux::price::<R>(seats, n),
             Self::BitToArith => convert::planes_price::<R>(seats, n, 1),
             Self::PlanesToArith(w) | Self::B2a(w) => convert::planes_price::<R>(seats, n, w),
@@ -347,6 +351,7 @@ impl Op {
         match self {
             Self::Mul => out.ring = vec![mul::mul(session, &ring[0], &ring[1], stock).await?],
             Self::Square => out.ring = vec![mul::square(session, &ring[0], stock).await?],
+            Self::Dot => out.ring = vec![matmul::dot(session, &ring[0], &ring[1], stock).await?],
             Self::Mux => {
                 out.ring = vec![mux::mux(session, &bits[0], &ring[0], &ring[1], stock).await?];
             }

@@ -131,7 +131,9 @@ impl Real {
                 Self::Divide => 2.0 * unit / y + epsilon * value,
                 Self::Exp => (2.0 * epsilon + power_of_two(f - 50)) * value,
                 Self::Log => epsilon,
-                Self::Sigmoid => 2.0 * epsilon + power_of_two(f - 50) + (-exp_range::<R>()).exp2(),
+                Self::Sigmoid => {
+                    2.0 * epsilon + power_of_two(f - 50) + (1.0 / 64.0 - exp_range::<R>()).exp2()
+                }
             }
     }
 
