@@ -84,7 +84,7 @@ impl Table {
             planes.iter().all(|p| p.n_bits() == n_rows),
             "a bit for each row"
         );
-        let words = planes.chunks(WORD_BITS).map(|p| word_column(p)).collect();
+        let words = planes.chunks(WORD_BITS).map(word_column).collect();
         let rows = RowShares {
             words,
             ring64,

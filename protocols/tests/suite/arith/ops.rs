@@ -366,16 +366,14 @@ impl Op {
             Self::B2a(_) => out.ring = vec![convert::b2a(session, bits, stock).await?],
             Self::A2b(w, m) => out.bits = convert::a2b(session, &ring[0], w, m, stock).await?,
             Self::LessThanZero(b, m) => {
-                let bit = compare::less_than_zero(session, &ring[0], b, m, stock).await?;
-                out.bits = vec![bit];
+                out.bits = vec![compare::less_than_zero(session, &ring[0], b, m, stock).await?];
             }
             Self::LessThan(b, m) => {
                 let bit = compare::less_than(session, &ring[0], &ring[1], b, m, stock).await?;
                 out.bits = vec![bit];
             }
             Self::EqualZero(b, m) => {
-                let bit = compare::equal_zero(session, &ring[0], b, m, stock).await?;
-                out.bits = vec![bit];
+                out.bits = vec![compare::equal_zero(session, &ring[0], b, m, stock).await?];
             }
             Self::BitsLessThan(w) => {
                 let (x, y) = bits.split_at(w);

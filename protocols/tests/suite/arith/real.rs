@@ -71,7 +71,7 @@ impl Real {
         let small = b.min(format.frac_bits + 3);
         let mut column = |kind: u32| {
             let value = |i: usize| {
-                let sign = if i % 2 == 0 { 1 } else { -1 };
+                let sign = if i.is_multiple_of(2) { 1 } else { -1 };
                 element(match kind {
                     0 => positive(b),
                     1 => sign * positive(b),

@@ -43,7 +43,7 @@ impl<R> Distinct<R> {
     fn input(&self, secrets: u64, seat: usize) -> DistinctInput {
         let seed = 16 * secrets + seat as u64;
         let n_keys = below(seed, 1, self.rows[seat] as u64 + 1, 1)[0] as usize;
-        let n_keys = if secrets % 3 == 0 {
+        let n_keys = if secrets.is_multiple_of(3) {
             self.rows[seat]
         } else {
             n_keys
