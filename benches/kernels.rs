@@ -6,20 +6,28 @@
 //! one vector and writes another can beat it.
 //!
 //! Throughput counts the bytes of one vector, whatever else is read; for oblivious transfer it counts
-//! transfers. OT extension uses all cores; set `RAYON_NUM_THREADS=1` for one.
+//! transfers, and for groups elements. OT extension and groups use all cores; set `RAYON_NUM_THREADS=1` for one.
 //! All inputs come from [`SEED`].
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
+use curve25519_dalek::MontgomeryPoint;
+use curve25519_dalek::ristretto::RistrettoPoint;
+use curve25519_dalek::scalar::Scalar;
 use engine::block::Block;
+use engine::curve::montgomery::Montgomery;
+use engine::curve::ristretto::Ristretto;
+use engine::curve::{self, Group, Item};
 use engine::fixed::FixedPoint;
 use engine::hash::CrHash;
 use engine::matrix::{self, View};
+use engine::oprf::{Client, Mode, ServerKey};
 use engine::ot::Direction;
 use engine::ot::extend::{Choices, Receiver, ReceiverSetup, Sender, SenderSetup};
 use engine::prg::{Prg, Seed};
 use engine::ring::{self, Ring};
 use engine::{bits, share};
+use rayon::prelude::*;
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -249,6 +257,90 @@ fn products(criterion: &mut Criterion) {
     matrices::<u128>(criterion, "u128", [128, 512, 1024]);
 }
 
+/// Items that are masked at once: one message of an intersection, and many of them.
+const N_ITEMS: [(&str, usize); 2] = [("2^12", 1 << 12), ("2^15", 1 << 15)];
+
+/// `hash-and-multiply` is what a party does to its own items, `multiply` what it does to the other's.
+fn masks<G: Group>(criterion: &mut Criterion, name: &str) {
+    let mut group = group(criterion, "curve");
+    let secret = G::secret(&mut prg(7));
+    for (size, n_items) in N_ITEMS {
+        let items: Vec<Item> = (0..n_items as u128).map(u128::to_le_bytes).collect();
+        group.throughput(Throughput::Elements(n_items as u64));
+        group.bench_function(format!("hash-and-multiply/{name}/{size}"), |bench| {
+            bench.iter(|| curve::mask_items::<G>(&secret, black_box(&items)));
+        });
+        let elements = curve::mask_items::<G>(&secret, &items);
+        group.bench_function(format!("multiply/{name}/{size}"), |bench| {
+            bench.iter(|| curve::mask_elements::<G>(&secret, black_box(&elements)));
+        });
+    }
+}
+
+/// Beside them the bare multiplications of curve25519-dalek, without hashing, decoding or encoding:
+/// no construction on it does more elements a second.
+fn groups(criterion: &mut Criterion) {
+    masks::<Montgomery>(criterion, "curve25519");
+    masks::<Ristretto>(criterion, "ristretto255");
+    let mut group = group(criterion, "curve");
+    let (_, n_items) = N_ITEMS[0];
+    group.throughput(Throughput::Elements(n_items as u64));
+    let mut uniform = vec![[0; 64]; n_items];
+    prg(8).fill_bytes(uniform.as_flattened_mut());
+    let scalar = Scalar::from_bytes_mod_order_wide(&uniform[0]);
+    group.bench_function("hash-to-group/ristretto255-dalek/2^12", |bench| {
+        let hash = |bytes: &[u8; 64]| RistrettoPoint::from_uniform_bytes(bytes);
+        bench.iter(|| black_box(&uniform).par_iter().map(hash).collect::<Vec<_>>());
+    });
+    let hash = |bytes: &[u8; 64]| RistrettoPoint::from_uniform_bytes(bytes);
+    let points: Vec<RistrettoPoint> = uniform.iter().map(hash).collect();
+    group.bench_function("floor/ristretto255-dalek/2^12", |bench| {
+        bench.iter(|| {
+            black_box(&points)
+                .par_iter()
+                .map(|p| scalar * p)
+                .collect::<Vec<_>>()
+        });
+    });
+    let secret = *scalar.as_bytes();
+    let points: Vec<_> = points
+        .iter()
+        .map(|p| MontgomeryPoint(p.compress().0))
+        .collect();
+    group.bench_function("floor/curve25519-dalek/2^12", |bench| {
+        let multiply = |p: &MontgomeryPoint| p.mul_clamped(secret);
+        bench.iter(|| {
+            black_box(&points)
+                .par_iter()
+                .map(multiply)
+                .collect::<Vec<_>>()
+        });
+    });
+}
+
+/// A thousand questions, both sides, with the proof; and what a holder does once for its table.
+fn oblivious_function(criterion: &mut Criterion) {
+    let mut group = group(criterion, "oprf");
+    let mode = Mode::Verifiable;
+    let key = ServerKey::derive(mode, &Seed::from_bytes(SEED), b"").expect("a key");
+    let inputs: Vec<Item> = (0..1000u128).map(u128::to_le_bytes).collect();
+    group.throughput(Throughput::Elements(inputs.len() as u64));
+    let mut prg = prg(9);
+    group.bench_function("voprf/both-sides/1000", |bench| {
+        bench.iter(|| {
+            let client = Client::new(mode, inputs.clone(), &mut prg).expect("short inputs");
+            let answer = key.evaluate_blinded(client.blinded(), &mut prg);
+            let answer = answer.expect("honest elements");
+            client
+                .finish(&answer, key.public())
+                .expect("an honest answer")
+        });
+    });
+    group.bench_function("evaluate/1000", |bench| {
+        bench.iter(|| key.evaluate(black_box(&inputs)).expect("short inputs"));
+    });
+}
+
 criterion_group!(
     kernels,
     memory,
@@ -260,6 +352,8 @@ criterion_group!(
     transposition,
     base_transfer,
     extension,
-    products
+    products,
+    groups,
+    oblivious_function
 );
 criterion_main!(kernels);

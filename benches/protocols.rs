@@ -13,6 +13,9 @@ use criterion::measurement::WallTime;
 use criterion::{
     BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main,
 };
+use engine::curve::Group;
+use engine::curve::montgomery::Montgomery;
+use engine::curve::ristretto::Ristretto;
 use engine::prg::{Prg, Seed};
 use engine::ring::Ring;
 use engine::share::Share;
@@ -26,6 +29,9 @@ use protocols::net::Network;
 use protocols::net::memory;
 use protocols::net::record::{Recorder, Replay, Transcript};
 use protocols::party::Seat;
+use protocols::psi::Item;
+use protocols::psi::ecdh::{self, Common, InOrder, Learns, Shape, Shuffled, Stores};
+use protocols::psi::tags::MemoryStore;
 use protocols::session::{Session, SessionConfig, insecure_configs};
 use std::future::Future;
 use std::sync::Arc;
@@ -258,5 +264,60 @@ fn release(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, share, open, release);
+/// Both parties of an intersection of two sets of one size, half of which is common, on all cores.
+/// Throughput counts the items of one set.
+fn intersections<G: Group>(criterion: &mut Criterion, name: &str, log_sizes: [u32; 3]) {
+    let mut group = group(criterion, "psi");
+    for log_n in log_sizes {
+        let n = 1u128 << log_n;
+        let set = |first: u128| {
+            (first..first + n)
+                .map(u128::to_le_bytes)
+                .collect::<Vec<Item>>()
+        };
+        let sets = [set(0), set(n / 2)];
+        group.throughput(Throughput::Elements(n as u64));
+        group.bench_function(format!("ecdh-{name}/all-parties/2^{log_n}"), |bench| {
+            bench.iter(|| {
+                let seats = pooled(2).into_iter().zip(sets.clone()).collect();
+                assert!(together(seats, intersect::<G>) == Some(Common::Count(n as u64 / 2)));
+            });
+        });
+    }
+}
+
+fn pooled(n_seats: usize) -> Vec<Session> {
+    let networks = memory::network(n_seats);
+    let seed = Seed::from_bytes(SEED);
+    let configs = insecure_configs(&seed, networks, false, Compute::Pool);
+    configs.into_iter().map(Session::new).collect()
+}
+
+async fn intersect<G: Group>(
+    (mut session, items): (Session, Vec<Item>),
+) -> Result<Option<Common>, ProtocolError> {
+    let shape = Shape {
+        receiver: Seat(0),
+        sender: Seat(1),
+        n_receiver: items.len(),
+        n_sender: items.len(),
+        learns: Learns::Count,
+    };
+    if session.seat() == shape.receiver {
+        let (items, stores) = (InOrder::new(items), Stores::in_memory());
+        let common = ecdh::receive::<G>(&mut session, &shape, items, stores);
+        return common.await.map(Some);
+    }
+    let items = Shuffled::new(items, &Seed::from_bytes(SEED));
+    let store = Box::new(MemoryStore::default());
+    ecdh::send::<G>(&mut session, &shape, items, store).await?;
+    Ok(None)
+}
+
+fn intersection(criterion: &mut Criterion) {
+    intersections::<Montgomery>(criterion, "curve25519", [12, 14, 16]);
+    intersections::<Ristretto>(criterion, "ristretto255", [10, 12, 14]);
+}
+
+criterion_group!(benches, share, open, release, intersection);
 criterion_main!(benches);

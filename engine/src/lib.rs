@@ -15,7 +15,7 @@
 //! * [`fixed`]: real numbers as scaled integers, with a stated error;
 //! * [`hash`], [`prg`], [`block`]: the symmetric primitives, all with domain separation;
 //! * [`curve`]: groups for Diffie–Hellman on hashed items; [`oprf`]: a pseudo-random function that
-//!   one side holds and the other side applies;
+//!   one side holds and the other side applies; [`cuckoo`]: items in bins of their own;
 //! * [`ot`]: oblivious transfer and bit triples without a third party;
 //! * [`vole`]: correlated vectors over GF(2^128), of any length from short messages;
 //! * [`okvs`]: values stored under keys so that the store hides the keys;
@@ -47,6 +47,7 @@ pub mod params;
 mod memory;
 pub mod curve;
 pub mod oprf;
+pub mod cuckoo;
 pub mod ot;
 pub mod vole;
 pub mod okvs;

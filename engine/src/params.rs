@@ -153,3 +153,9 @@ pub const OKVS_SPARE_DENSE: usize = 2;
 /// Keys of one cluster of an OKVS, on average. Its columns take 670 KiB and stay in a second-level
 /// cache; the store has 1.31 columns a key at 2^20 keys.
 pub const OKVS_CLUSTER_KEYS: usize = 1 << 15;
+
+/// Bins of a cuckoo table for each item, and how many more there are. Three choices, no stash: the
+/// items do not fit with probability under 2^−42 (union bound; see [`cuckoo`](crate::cuckoo)).
+pub const CUCKOO_BINS_PER_ITEM: usize = 2;
+/// See [`CUCKOO_BINS_PER_ITEM`].
+pub const CUCKOO_SPARE_BINS: usize = 96;

@@ -17,6 +17,7 @@
 //! * [`table`], [`shuffle`], [`sort`], [`scan`]: shared rows, and bringing them into an order;
 //! * [`aggregate`]: totals over all holders with small cells held back; [`stats`]: statistics that
 //!   need comparisons or an order; [`psi`]: what two sets have in common;
+//!   [`lookup`]: what stands under a key in somebody else's table;
 //! * [`dense`]: least, greatest and quantiles of public groups, from bit triples alone;
 //! * [`oracle`]: the same functions in the clear, for tests.
 //!
@@ -48,4 +49,5 @@ pub mod dense;
 pub mod aggregate;
 pub mod stats;
 pub mod psi;
+pub mod lookup;
 pub mod oracle;

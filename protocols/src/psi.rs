@@ -33,7 +33,7 @@ pub fn tag_bytes(n: usize, m: usize) -> usize {
 }
 
 /// The number of a holder's items.
-struct Count(u64);
+pub(crate) struct Count(pub(crate) u64);
 
 impl Wire for Count {
     const KIND: Kind = Kind::Count;

@@ -45,6 +45,14 @@ pub enum Kind {
     Store = 11,
     /// Public randomness of one seat.
     Coin = 20,
+    /// What is told of an encrypted table before it comes.
+    Table = 21,
+    /// Encrypted records.
+    Records = 22,
+    /// Values of an oblivious function, blinded, with a proof.
+    Evaluations = 23,
+    /// A store in which a key finds what it was given, and everybody else finds noise.
+    Hints = 24,
 }
 
 /// A message as a network carries it.

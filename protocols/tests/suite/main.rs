@@ -27,3 +27,5 @@ mod demands;
 mod tables;
 mod stats;
 mod dense;
+mod lookup;
+mod sample_data;
