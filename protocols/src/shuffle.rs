@@ -190,7 +190,7 @@ async fn step(
     stock: &mut Stock,
 ) -> Result<Table, ProtocolError> {
     let shape = table.shape();
-    let correlation = stock.take_permutation(shape.permutation(owner))?;
+    let correlation = session.ended_by(stock.take_permutation(shape.permutation(owner)))?;
     let mut differences = table.into_rows();
     if let Some(before) = &correlation.before {
         subtract(&mut differences, before);

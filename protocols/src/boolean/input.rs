@@ -28,9 +28,9 @@ pub async fn input(
     let is_owner = session.seat() == owner;
     let fits = |v: &Vec<BitShare>| v.iter().map(BitShare::n_bits).eq(lens.iter().copied());
     if is_owner != values.is_some() || !values.as_ref().is_none_or(fits) {
-        return Err(ProtocolError::InvalidInput {
+        return session.ended_by(Err(ProtocolError::InvalidInput {
             what: "the owner of an input gives bits of the agreed lengths",
-        });
+        }));
     }
     let others = if is_owner {
         session.peers()

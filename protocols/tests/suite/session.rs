@@ -18,6 +18,8 @@ use protocols::net::sim::{self, LinkModel};
 use protocols::oracle;
 use protocols::party::Seat;
 use protocols::session::{Chunks, Session};
+use protocols::shuffle::Shuffler;
+use protocols::table::Table;
 use protocols::wire::{Kind, Wire, WireError};
 use std::ops::Range;
 use std::sync::Arc;
@@ -584,6 +586,18 @@ fn every_protocol_that_fails_ends_its_session() {
         let bits = BitShare::zero(1);
         let product = boolean::and(s, &[(&bits, &bits)], &mut Stock::empty()).await;
         product.map(|_| ())
+    });
+    fails_for_good("bits without values", async |s| {
+        let seat = s.seat();
+        let shares = boolean::input(s, seat, None, vec![1]).await;
+        shares.map(|_| ())
+    });
+    fails_for_good("a shuffle without permutations", async |s| {
+        let keys = vec![BitShare::zero(2)];
+        let table = Table::new(2, &keys, &[], Vec::new(), Vec::new());
+        let mut shuffler = Shuffler::new(s).await?;
+        let shuffled = shuffler.shuffle(s, table, &mut Stock::empty()).await;
+        shuffled.map(|_| ())
     });
     fails_for_good("a dealer that is none", async |s| {
         dealer::serve(s, &Needs::default()).await
