@@ -5,6 +5,10 @@
 //! measure it without sharing its cores among all parties. `all-parties` runs every seat on one
 //! thread. Network time is not in here: `Cost::time_on` computes it.
 //!
+//! `preprocess` makes correlations for two holders, kind by kind: `dealer` and `ot` are the sources,
+//! elements are items (bits for bit triples, multiplications for a matrix product). With a dealer,
+//! `dealer` in place of `one-party` is the dealer alone.
+//!
 //! Vectors come in the sizes of `kernels`. Releases are tables of one count, three narrow and four
 //! wide columns (96 bytes a cell) among three holders; with `compare` the counts are compared on
 //! shares and a dealer makes the triples. All seeds derive from [`SEED`].
@@ -22,7 +26,9 @@ use engine::share::Share;
 use protocols::aggregate::{self, CellRule, Check, LocalTotals, ReleaseShape, Released};
 use protocols::arith;
 use protocols::compute::Compute;
-use protocols::correlate::{self, Source, Stock, dealer};
+use protocols::correlate::{
+    self, MatrixShape, Needs, PermutationNeed, RingNeeds, Source, Stock, dealer,
+};
 use protocols::disclose::Disclosure;
 use protocols::error::ProtocolError;
 use protocols::net::Network;
@@ -319,5 +325,129 @@ fn intersection(criterion: &mut Criterion) {
     intersections::<Ristretto>(criterion, "ristretto255", [10, 12, 14]);
 }
 
-criterion_group!(benches, share, open, release, intersection);
+/// A kind of correlation: what is needed, and how many items that is.
+struct Kind {
+    name: &'static str,
+    needs: Needs,
+    n_items: u64,
+}
+
+/// Needs of every kind: as many bits, ring elements and rows as `log_bits`, `log_elements` and
+/// `log_rows` say, and a product of matrices of this size.
+fn kinds(log_bits: u32, log_elements: u32, log_rows: u32, matrix: usize) -> Vec<Kind> {
+    let (n_bits, n) = (1 << log_bits, 1 << log_elements);
+    let ring = |name, change: fn(&mut RingNeeds, u64)| {
+        let mut needs = Needs::default();
+        change(&mut needs.ring64, n);
+        let n_items = n;
+        Kind {
+            name,
+            needs,
+            n_items,
+        }
+    };
+    let mut product = Needs::default();
+    product.ring64.matrices = vec![MatrixShape {
+        m: matrix,
+        k: matrix,
+        n: matrix,
+    }];
+    let rows = Needs {
+        permutations: vec![PermutationNeed {
+            n_rows: 1 << log_rows,
+            n_words: 1,
+            n_ring64: 1,
+            n_ring128: 0,
+            owner: Seat(0),
+        }],
+        ..Needs::default()
+    };
+    let other = |name, needs, n_items| Kind {
+        name,
+        needs,
+        n_items,
+    };
+    vec![
+        other(
+            "bit-triples",
+            Needs::of_bit_triple_words(1 << (log_bits - 6)),
+            n_bits,
+        ),
+        other(
+            "bit-pairs",
+            Needs::of_bit_pair_words(1 << (log_bits - 6)),
+            n_bits,
+        ),
+        ring("triples", |ring, n| ring.triples = n),
+        ring("dabits", |ring, n| ring.dabits = n),
+        ring("edabits", |ring, n| ring.edabits = n),
+        ring("truncs-16", |ring, n| ring.truncs = [(16, n)].into()),
+        ring("muxes", |ring, n| ring.muxes = n),
+        other("matrix", product, matrix.pow(3) as u64),
+        other("permutation-2-words", rows, 1 << log_rows),
+    ]
+}
+
+/// Preparation at a holder, or dealing. The stock is dropped, and wiped, in the measured time.
+async fn prepare_at(mut session: Session, needs: Needs) -> Result<(), ProtocolError> {
+    let dealer = session.dealer();
+    if dealer == Some(session.seat()) {
+        return dealer::serve(&mut session, &needs).await;
+    }
+    let source = dealer.map_or(Source::Ot, |seat| Source::Dealer { seat });
+    let stock = correlate::preprocess(&mut session, &source, &needs).await;
+    stock.map(drop)
+}
+
+fn preprocess(criterion: &mut Criterion) {
+    let mut group = group(criterion, "protocols/preprocess");
+    for (source, has_dealer) in [("dealer", true), ("ot", false)] {
+        let n_seats = 2 + usize::from(has_dealer);
+        let kinds = match has_dealer {
+            true => kinds(26, 20, 16, 512),
+            false => kinds(22, 14, 12, 16),
+        };
+        for Kind {
+            name,
+            needs,
+            n_items,
+        } in kinds
+        {
+            group.throughput(Throughput::Elements(n_items));
+            let run = |session: Session| prepare_at(session, needs.clone());
+            group.bench_function(format!("{source}/{name}/all-parties/{n_items}"), |bench| {
+                bench.iter_batched(
+                    || sessions(n_seats, has_dealer),
+                    |seats| together(seats, run),
+                    BatchSize::PerIteration,
+                );
+            });
+            let transcript = recorded(n_seats, has_dealer, run);
+            group.bench_function(format!("{source}/{name}/one-party/{n_items}"), |bench| {
+                bench.iter_batched(
+                    || alone(&transcript, n_seats, has_dealer),
+                    |session| block_on(run(session)).expect("a stock"),
+                    BatchSize::PerIteration,
+                );
+            });
+            if has_dealer {
+                group.bench_function(format!("{source}/{name}/dealer/{n_items}"), |bench| {
+                    bench.iter_batched(
+                        dealing,
+                        |session| block_on(run(session)).expect("a dealer that is done"),
+                        BatchSize::PerIteration,
+                    );
+                });
+            }
+        }
+    }
+}
+
+/// The dealer of two, who hears nothing; what it sends goes nowhere.
+fn dealing() -> Session {
+    let networks = (0..3).map(|_| Replay::new(&Transcript::new())).collect();
+    Session::new(configs(networks, true).swap_remove(2))
+}
+
+criterion_group!(benches, share, open, release, intersection, preprocess);
 criterion_main!(benches);

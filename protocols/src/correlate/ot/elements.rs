@@ -22,8 +22,9 @@ use engine::ring::{self, Ring};
 use engine::share::Share;
 use rayon::prelude::*;
 
-/// Most OTs of a batch.
-pub(super) const BATCH_OTS: usize = 1 << 20;
+/// Most OTs of a batch. Its messages take about 1 MiB each way and a round or two, so that a slow link is
+/// kept busy; what a batch needs in memory, some 20 MiB, is small enough to be used again for the next.
+pub(super) const BATCH_OTS: usize = 1 << 18;
 
 /// Bytes of a batch's second message, as far as a single row is not longer.
 const BATCH_BYTES: usize = 1 << 23;
