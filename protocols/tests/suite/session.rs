@@ -23,7 +23,7 @@ use protocols::table::Table;
 use protocols::wire::{Kind, Wire, WireError};
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// A message of these tests: its bytes are what they are.
@@ -510,15 +510,18 @@ fn a_sub_protocol_that_was_abandoned_ends_its_parent() {
 /// Peers that wait on the parent's own links hear of it at once, and not when the parent is used again.
 #[test]
 fn an_abandoned_sub_protocol_closes_the_links_of_its_parent_at_once() {
+    let is_over = AtomicBool::new(false);
     let ended = World::new(2, 18).run(async |session| {
         session.exchange(note(session.seat()), 3).await?;
         if session.seat() == Seat(1) {
-            return session.recv::<Note>(Seat(0), 3).await.map(|_| ());
+            let outcome = session.recv::<Note>(Seat(0), 3).await;
+            is_over.store(true, Ordering::Relaxed);
+            return outcome.map(|_| ());
         }
         let wait = async |s: &mut Session| s.recv::<Note>(Seat(1), 3).await;
         assert!(is_pending(session.within("step", wait)).await);
-        // Seat 1 ends while this session still exists: were it waiting for this seat, nothing would end.
-        for _ in 0..1000 {
+        // This session lives on until seat 1 has heard of it.
+        while !is_over.load(Ordering::Relaxed) {
             tokio::task::yield_now().await;
         }
         Ok(())
