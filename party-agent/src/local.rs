@@ -39,6 +39,8 @@ pub enum StepInput {
     Extremes(Vec<u64>),
     /// Rows by value and group, all groups of the lowest value first.
     Histogram(Vec<u64>),
+    /// Group and hash of the different values.
+    Keys(Vec<(u32, u128)>),
 }
 
 /// What a holder may know about its own part. Counts only, and for this holder alone.

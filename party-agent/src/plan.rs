@@ -374,6 +374,8 @@ pub enum MeasureKind {
     },
     /// 64-bit floats. Each holder sums its cell exactly and rounds once to [`Slot::frac_bits`] fractional bits.
     Float,
+    /// Its different values are counted: any type, as text. NULL is no value.
+    Distinct,
     /// Calendar days as days since 1970-01-01: compared, not summed.
     Day,
 }
@@ -488,7 +490,7 @@ pub enum ReleaseRule {
 ///
 /// Names: `k0…` the keys, `o0…` the keys' slot numbers, `n` the rows, and for measure *i* `n<i>` the values that
 /// are not NULL, `s<i>` the sum, `avg<i>`, `var_samp<i>`, `var_pop<i>`, `stddev_samp<i>`, `stddev_pop<i>`,
-/// `min<i>`, `max<i>`, `cont<i>_1_2`, `disc<i>_1_2` and the like; for two measures `corr_<i>_<j>` and the like.
+/// `distinct<i>`, `min<i>`, `max<i>`, `cont<i>_1_2`, `disc<i>_1_2` and the like; for two measures `corr_<i>_<j>` and the like.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReleasedColumn {
     /// Its name in [`Plan::final_sql`].
@@ -529,6 +531,8 @@ pub enum Released {
         /// Divide by n − 1 (true) or n (false).
         sample: bool,
     },
+    /// COUNT(DISTINCT a_i).
+    Distinct(usize),
     /// MIN or MAX: NULL where nothing was counted.
     Extreme {
         /// The measure.

@@ -252,7 +252,13 @@ fn groups_histogram_and_largest_diagnoses_of_the_public_members() {
         .collect();
     assert_eq!(counts, expected_counts);
 
-    let result = parts.run("hospital_1", 11, &format!("SELECT diag_1, COUNT(*) AS n FROM {union} GROUP BY diag_1 ORDER BY n DESC, diag_1 LIMIT 10"));
+    let result = parts.run(
+        "hospital_1",
+        11,
+        &format!(
+            "SELECT diag_1, COUNT(*) AS n FROM {union} GROUP BY diag_1 ORDER BY n DESC LIMIT 10"
+        ),
+    );
     let top = tasks["topk_diag1_public"].as_array().expect("a list");
     for (got, expected) in rows(&result).iter().zip(top) {
         assert_eq!(
@@ -277,6 +283,76 @@ fn groups_histogram_and_largest_diagnoses_of_the_public_members() {
         equal(name, &got[1], &group["n"]);
         same(name, &got[2], &group["mean"]);
         same(name, &got[3], &group["var"]);
+    }
+}
+
+#[test]
+fn order_statistics_and_correlations_of_the_public_members() {
+    let Some(shared) = shared() else { return };
+    let (parts, tasks) = (
+        hospitals(&shared),
+        expected(&shared, "claims_diabetes130.json"),
+    );
+    let union = members_encounters(&["public"]);
+    let columns = [
+        ("los", "time_in_hospital"),
+        ("meds", "num_medications"),
+        ("lab", "num_lab_procedures"),
+        ("inp", "number_inpatient"),
+    ];
+    let levels = [
+        ("p05", "0.05"),
+        ("p25", "0.25"),
+        ("p50", "0.5"),
+        ("p75", "0.75"),
+        ("p95", "0.95"),
+    ];
+    let quantiles = |x: &str| {
+        let of = levels.map(|(_, p)| {
+            let within = format!("({p}) WITHIN GROUP (ORDER BY {x})");
+            format!("PERCENTILE_CONT{within}, PERCENTILE_DISC{within}")
+        });
+        of.join(", ")
+    };
+    let outputs = columns
+        .map(|(x, _)| format!("MIN({x}), MAX({x}), MEDIAN({x}), {}", quantiles(x)))
+        .join(", ");
+    let result = parts.run("hospital_1", 11, &format!("SELECT {outputs} FROM {union}"));
+    let got = rows(&result)[0].as_array().expect("a row");
+    for ((_, name), got) in columns.iter().zip(got.chunks(13)) {
+        let described = &tasks["describe_public"][name];
+        equal(name, &got[0], &described["min"]);
+        equal(name, &got[1], &described["max"]);
+        same(name, &got[2], &described["quantiles_type7"]["p50"]);
+        for ((level, _), got) in levels.iter().zip(got[3..].chunks(2)) {
+            same(name, &got[0], &described["quantiles_type7"][level]);
+            equal(name, &got[1], &described["quantiles_type1"][level]);
+        }
+    }
+    let columns = ["los", "lab", "proc", "meds", "inp", "dia"];
+    let pairs: Vec<(usize, usize)> = (0..6)
+        .flat_map(|i| (i + 1..6).map(move |j| (i, j)))
+        .collect();
+    let outputs: Vec<String> = pairs
+        .iter()
+        .map(|(i, j)| {
+            format!(
+                "CORR({0}, {1}), COVAR_SAMP({0}, {1})",
+                columns[*i], columns[*j]
+            )
+        })
+        .collect();
+    let sql = format!("SELECT {} FROM {union}", outputs.join(", "));
+    let result = parts.run("hospital_1", 11, &sql);
+    let got = rows(&result)[0].as_array().expect("a row");
+    for ((i, j), got) in pairs.into_iter().zip(got.chunks(2)) {
+        let expected = &tasks["corr_public"];
+        same(
+            &format!("corr {i} {j}"),
+            &got[0],
+            &expected["pearson"][i][j],
+        );
+        same(&format!("cov {i} {j}"), &got[1], &expected["cov"][i][j]);
     }
 }
 

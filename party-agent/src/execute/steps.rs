@@ -7,6 +7,7 @@ use protocols::correlate::Stock;
 use protocols::dense::{self, extreme, rank};
 use protocols::error::ProtocolError;
 use protocols::session::Session;
+use protocols::stats::distinct::{self, DistinctInput};
 use zeroize::Zeroize;
 
 use crate::local::{LocalInputs, StepInput};
@@ -20,7 +21,18 @@ pub(super) async fn run(
     stock: &mut Stock,
 ) -> Result<LocalTotals, ProtocolError> {
     let LocalInputs { mut totals, steps } = inputs;
-    for (step, input) in plan.steps.iter().zip(steps) {
+    for (step, mut input) in plan.steps.iter().zip(steps) {
+        if let (Some(shape), Step::Distinct { column, .. }, StepInput::Keys(keys)) =
+            (step.distinct_shape(plan.shape.cells), step, &mut input)
+        {
+            let keys = DistinctInput {
+                keys: std::mem::take(keys),
+            };
+            let counts = distinct::distinct::<u64>(session, keys, &shape, stock).await?;
+            totals.narrow[*column].zeroize();
+            totals.narrow[*column] = counts.into_vec();
+            continue;
+        }
         let outcome = one(session, plan, step, input, stock).await;
         let found = session.ended_by(outcome)?;
         for (found, planes) in step.finds().iter().zip(found) {

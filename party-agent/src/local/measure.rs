@@ -43,7 +43,7 @@ impl<'a> MeasureTotals<'a> {
         };
         let (sum, squares) = (measure.sum, measure.sum_sq);
         this.values = match measure.kind {
-            MeasureKind::Counted => Values::Counted,
+            MeasureKind::Counted | MeasureKind::Distinct => Values::Counted,
             MeasureKind::Exact { .. } | MeasureKind::Day => {
                 let scale = match measure.kind {
                     MeasureKind::Exact { scale } => scale,
@@ -81,6 +81,9 @@ impl<'a> MeasureTotals<'a> {
 
     /// Adds one batch.
     pub(super) fn add(&mut self, cells: &[u32], values: &ArrayRef) -> Result<(), SourceError> {
+        if self.measure.kind == MeasureKind::Distinct {
+            return Ok(());
+        }
         let nulls = values.logical_nulls().filter(|n| n.null_count() > 0);
         match (&mut self.counts, &nulls) {
             (None, None) => {}

@@ -5,7 +5,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Float64Type};
 
 use super::StepInput;
-use crate::plan::steps::order_of;
+use crate::plan::steps::{HASH_BITS, order_of};
 use crate::plan::{Measure, MeasureKind, Plan, Step, Which};
 
 /// The inputs of all steps, as the rows stream past.
@@ -29,6 +29,7 @@ impl<'a> OrderTotals<'a> {
                 let n_values = usize::try_from(*n_values).expect("at most MAX_VALUES");
                 StepInput::Histogram(vec![0; n_values * cells])
             }
+            Step::Distinct { .. } => StepInput::Keys(Vec::new()),
         });
         Self {
             plan,
@@ -39,6 +40,9 @@ impl<'a> OrderTotals<'a> {
     /// Adds one batch of an argument whose values were found to be in range; `None` if they have another type.
     pub(super) fn add(&mut self, measure: usize, cells: &[u32], values: &ArrayRef) -> Option<()> {
         let plan = self.plan;
+        if plan.measures[measure].kind == MeasureKind::Distinct {
+            return self.add_keys(measure, cells, values);
+        }
         let is_used = |step: &Step| step.finds().iter().any(|f| f.measure == measure);
         if !plan.steps.iter().any(is_used) {
             return Some(());
@@ -71,9 +75,39 @@ impl<'a> OrderTotals<'a> {
         Some(())
     }
 
+    /// Adds the hashes of one batch's values.
+    fn add_keys(&mut self, measure: usize, cells: &[u32], values: &ArrayRef) -> Option<()> {
+        let texts = cast(values, &DataType::Utf8View).ok()?;
+        let texts = texts.as_string_view();
+        for (step, input) in self.plan.steps.iter().zip(&mut self.inputs) {
+            let (Step::Distinct { measure: m, .. }, StepInput::Keys(keys)) = (step, input) else {
+                continue;
+            };
+            if *m != measure {
+                continue;
+            }
+            let valid = texts.iter().zip(cells);
+            keys.extend(valid.filter_map(|(text, cell)| Some((*cell, hash(self.plan, text?)))));
+            // Copies within this holder are dropped as they pile up.
+            keys.sort_unstable();
+            keys.dedup();
+        }
+        Some(())
+    }
+
     pub(super) fn finish(self) -> Vec<StepInput> {
         self.inputs
     }
+}
+
+/// A value's hash, the same at all holders of one job. It never leaves a holder but as shares.
+fn hash(plan: &Plan, text: &str) -> u128 {
+    let mut hash = blake3::Hasher::new_derive_key("entente/v1/distinct value");
+    hash.update(plan.spec.as_bytes());
+    hash.update(text.as_bytes());
+    let bytes = hash.finalize();
+    let (low, _) = bytes.as_bytes().split_first_chunk().expect("32 bytes");
+    u128::from_le_bytes(*low) & ((1 << HASH_BITS) - 1)
 }
 
 /// The values of one batch that are not NULL, with their rows, as distances from the low end of the range.
@@ -89,7 +123,7 @@ impl Codes {
         let is_valid = |row: &usize| nulls.as_ref().is_none_or(|n| n.is_valid(*row));
         let valid = (0..values.len()).filter(is_valid);
         let scale = match measure.kind {
-            MeasureKind::Counted => return None,
+            MeasureKind::Counted | MeasureKind::Distinct => return None,
             MeasureKind::Float => {
                 let low = order_of(range.low.parse().ok()?);
                 let high = order_of(range.high.parse().ok()?);

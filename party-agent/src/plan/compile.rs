@@ -157,6 +157,7 @@ fn count_only() -> Arg {
         sum: false,
         sum_sq: false,
         ordered: false,
+        distinct: false,
     }
 }
 
@@ -195,7 +196,14 @@ fn assemble(
     )?;
     let mut columns = measures::columns(outer, &types, raw, &fits);
     let cells = keys.iter().map(KeyColumn::n_slots).product();
-    let steps = steps::build(outer, &columns.measures, cells, &mut columns.narrow)?;
+    let bounds = steps::RowBounds::of(&parties.seats, raw);
+    let steps = steps::build(
+        outer,
+        &columns.measures,
+        cells,
+        &bounds,
+        &mut columns.narrow,
+    )?;
     let min_cell = MinCell::strictest(spec, whole.catalogues, &parties.holders);
     let mut checks = checks::checks(outer, &columns.measures, &min_cell, rows);
     let top = top::cells(outer, &columns.measures, &fits, cells, rows);

@@ -243,6 +243,7 @@ fn total(measure: &Measure) -> String {
         RangeOrigin::Assumed => format!(", assumed within {low} to {high}"),
     };
     let kind = match measure.kind {
+        MeasureKind::Distinct => return format!("{} (different values, see below)", measure.label),
         MeasureKind::Counted | MeasureKind::Exact { scale: 0 } => String::new(),
         MeasureKind::Exact { scale } => format!(" ({scale} decimals)"),
         MeasureKind::Float => " (floating point)".to_owned(),

@@ -52,7 +52,9 @@ pub(super) fn columns(outer: &Outer, keys: &[KeyColumn], sums: &[SumOf]) -> Vec<
 fn kind_of(value: Released, keys: &[KeyColumn], sums: &[SumOf]) -> ValueKind {
     match value {
         Released::Key(i) => keys.get(i).map_or(ValueKind::Text, |key| key.kind),
-        Released::Ordinal(_) | Released::Rows | Released::Count(_) => ValueKind::Int,
+        Released::Ordinal(_) | Released::Rows | Released::Count(_) | Released::Distinct(_) => {
+            ValueKind::Int
+        }
         Released::Sum(i) => sums.get(i).map_or(ValueKind::Float, sum_kind),
         Released::Extreme { measure, .. }
         | Released::Quantile {
@@ -81,7 +83,7 @@ fn value_kind(sum: &SumOf) -> ValueKind {
             scale,
         },
         MeasureKind::Day => ValueKind::Date,
-        MeasureKind::Float | MeasureKind::Counted => ValueKind::Float,
+        MeasureKind::Float | MeasureKind::Counted | MeasureKind::Distinct => ValueKind::Float,
     }
 }
 
@@ -121,6 +123,7 @@ impl Released {
             Self::Avg(i) => (3, i, 2),
             Self::Var { measure, sample } => (3, measure, 3 + u8::from(sample)),
             Self::StdDev { measure, sample } => (3, measure, 5 + u8::from(sample)),
+            Self::Distinct(i) => (3, i, 11),
             Self::Extreme { measure, greatest } => (3, measure, 7 + u8::from(greatest)),
             Self::Quantile {
                 measure,

@@ -7,9 +7,12 @@ use std::collections::BTreeMap;
 
 use protocols::dense::extreme;
 use protocols::dense::rank::{self, Rank, RankShape};
+use protocols::party::PartyId;
 use protocols::price::{Price, Seats};
+use protocols::stats::distinct::{self, DistinctShape};
 use serde::Serialize;
 
+use super::part::Part;
 use super::sql::outer::Outer;
 use super::words::counted;
 use super::{Measure, MeasureKind, PlanFault, Released, ReleasedColumn};
@@ -39,6 +42,33 @@ pub enum Step {
         /// What is found, one for each rank.
         finds: Vec<Found>,
     },
+    /// Merges the holders' different values, hashed, and counts those that are not the same as the one before.
+    Distinct {
+        /// The measure.
+        measure: usize,
+        /// For each seat how many values it may have; what it has less is filled up.
+        rows: Vec<u64>,
+        /// The narrow column of the counts.
+        column: usize,
+    },
+}
+
+/// Bits of the hash by which values are told apart.
+pub(crate) const HASH_BITS: usize = 80;
+/// Most rows over all holders among which different values are counted.
+const MAX_DISTINCT_ROWS: u64 = 1 << 20;
+
+/// The published bound on every seat's rows; 0 for a seat without tables.
+pub(super) struct RowBounds(Vec<u64>);
+
+impl RowBounds {
+    pub(super) fn of(seats: &[PartyId], parts: &[Part]) -> Self {
+        let of_seat = |seat: &PartyId| {
+            let part = parts.iter().find(|p| p.holder == *seat);
+            part.map_or(0, |p| p.rows_at_most)
+        };
+        Self(seats.iter().map(of_seat).collect())
+    }
 }
 
 /// A value that a step finds in every group.
@@ -143,6 +173,7 @@ impl Step {
     pub fn finds(&self) -> &[Found] {
         match self {
             Self::Extremes { finds, .. } | Self::Ranks { finds, .. } => finds,
+            Self::Distinct { .. } => &[],
         }
     }
 
@@ -167,7 +198,25 @@ impl Step {
         })
     }
 
+    /// The shape of a distinct count, as the protocol takes it.
+    pub(crate) fn distinct_shape(&self, cells: usize) -> Option<DistinctShape> {
+        let Self::Distinct { rows, .. } = self else {
+            return None;
+        };
+        let rows = rows
+            .iter()
+            .map(|n| usize::try_from(*n).expect("at most MAX_DISTINCT_ROWS"));
+        Some(DistinctShape {
+            rows: rows.collect(),
+            cells,
+            hash_bits: HASH_BITS,
+        })
+    }
+
     pub(super) fn price(&self, cells: usize, rows: u64, seats: Seats) -> Price {
+        if let Some(shape) = self.distinct_shape(cells) {
+            return distinct::price::<u64>(&shape, seats);
+        }
         match (self, self.rank_shape(cells, rows)) {
             (_, Some(shape)) => rank::price(seats, &shape),
             (Self::Extremes { bits, finds }, _) => {
@@ -182,6 +231,11 @@ impl Step {
         let finds: Vec<String> = self.finds().iter().map(|f| f.in_words(measures)).collect();
         let finds = super::words::listed(&finds);
         match self {
+            Self::Distinct { measure, rows, .. } => format!(
+                "the number of different {}: hashes of {HASH_BITS} bits, filled up to {}, are merged in order on shares, and each is compared with the one before",
+                measures[*measure].label,
+                counted(rows.iter().sum(), "row")
+            ),
             Self::Extremes { bits, .. } => format!(
                 "{finds}: each holder's own is compared with the others' on shares, {bits} bits"
             ),
@@ -221,14 +275,16 @@ pub(super) fn build(
     outer: &Outer,
     measures: &[Measure],
     cells: usize,
+    bounds: &RowBounds,
     narrow: &mut usize,
 ) -> Result<Vec<Step>, Vec<PlanFault>> {
     let mut wanted: BTreeMap<usize, Vec<Which>> = BTreeMap::new();
-    let mut extremes = Vec::new();
+    let (mut extremes, mut distinct) = (Vec::new(), Vec::new());
     let mut faults = Vec::new();
     for value in outer.released.values() {
         match *value {
             Released::Extreme { measure, greatest } => extremes.push((measure, greatest)),
+            Released::Distinct(measure) => distinct.push(measure),
             Released::Quantile {
                 measure,
                 p,
@@ -296,10 +352,34 @@ pub(super) fn build(
             _ => faults.push(too_many_values(&measures[measure], n_values, cells)),
         }
     }
+    distinct.sort_unstable();
+    for measure in distinct {
+        let rows: u64 = bounds.0.iter().fold(0, |n, r| n.saturating_add(*r));
+        if rows > MAX_DISTINCT_ROWS {
+            faults.push(too_many_rows(&measures[measure], rows));
+            continue;
+        }
+        steps.push(Step::Distinct {
+            measure,
+            rows: bounds.0.clone(),
+            column: column(1),
+        });
+    }
     if faults.is_empty() {
         Ok(steps)
     } else {
         Err(faults)
+    }
+}
+
+fn too_many_rows(measure: &Measure, rows: u64) -> PlanFault {
+    PlanFault {
+        place: "compute.sql".to_owned(),
+        what: format!(
+            "the different values of {} would be counted among {rows} rows, by the published sizes of the tables, and at most {MAX_DISTINCT_ROWS} are",
+            measure.label
+        ),
+        fix: "make rows distinct inside the part of each holder and count those, or use smaller tables".to_owned(),
     }
 }
 
@@ -378,6 +458,7 @@ pub(super) fn first_use(columns: &[ReleasedColumn]) -> Option<&'static str> {
             greatest: false, ..
         } => Some("MIN"),
         Released::Extreme { .. } => Some("MAX"),
+        Released::Distinct(_) => Some("COUNT(DISTINCT …)"),
         Released::Quantile { .. } => Some("a quantile"),
         _ => None,
     })

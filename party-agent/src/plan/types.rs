@@ -3,7 +3,7 @@
 use arrow::datatypes::DataType;
 
 use super::part::{Convert, Part};
-use super::sql::outer::{Arg, Key, Outer};
+use super::sql::outer::{Arg, Outer};
 use super::{MeasureKind, PlanFault, TableColumn, ValueKind};
 
 /// The agreed types and what each holder does to reach them.
@@ -26,22 +26,27 @@ pub(super) fn agree(outer: &Outer, parts: &[Part]) -> Result<Types, Vec<PlanFaul
     };
     let mut faults = Vec::new();
     for (i, key) in outer.keys.iter().enumerate() {
-        match key_kind(key, i, parts) {
+        let what = format!("the group key {}", key.name);
+        match key_kind(&what, i, parts) {
             Ok(kind) => {
                 types.keys.push(kind);
-                for convert in &mut types.convert {
-                    convert.push(match kind {
-                        ValueKind::Text => Convert::Keep,
-                        ValueKind::Decimal { scale, .. } => Convert::DecimalText(scale),
-                        _ => Convert::Text,
-                    });
-                }
+                types.convert.iter_mut().for_each(|c| c.push(as_text(kind)));
             }
             Err(fault) => faults.push(fault),
         }
     }
     for (i, arg) in outer.args.iter().enumerate() {
         let column = outer.keys.len() + i;
+        if arg.distinct {
+            match key_kind(&format!("COUNT(DISTINCT {})", arg.label), column, parts) {
+                Ok(kind) => {
+                    types.measures.push(MeasureKind::Distinct);
+                    types.convert.iter_mut().for_each(|c| c.push(as_text(kind)));
+                }
+                Err(fault) => faults.push(fault),
+            }
+            continue;
+        }
         match measure_kind(arg, column, parts) {
             Ok(kind) => {
                 types.measures.push(kind);
@@ -59,7 +64,17 @@ pub(super) fn agree(outer: &Outer, parts: &[Part]) -> Result<Types, Vec<PlanFaul
     }
 }
 
-fn key_kind(key: &Key, column: usize, parts: &[Part]) -> Result<ValueKind, PlanFault> {
+/// What every holder does so that equal values are equal texts.
+fn as_text(kind: ValueKind) -> Convert {
+    match kind {
+        ValueKind::Text => Convert::Keep,
+        ValueKind::Decimal { scale, .. } => Convert::DecimalText(scale),
+        _ => Convert::Text,
+    }
+}
+
+/// `what` is the key or the argument, for people.
+fn key_kind(what: &str, column: usize, parts: &[Part]) -> Result<ValueKind, PlanFault> {
     let mut agreed: Option<(ValueKind, &Part)> = None;
     for part in parts {
         let kind = &part.types[column];
@@ -69,8 +84,8 @@ fn key_kind(key: &Key, column: usize, parts: &[Part]) -> Result<ValueKind, PlanF
         let Some(here) = groupable(kind) else {
             return Err(PlanFault {
                 place: origin(part, column),
-                what: format!("the group key {} is {}", key.name, in_words(kind)),
-                fix: "group by text, whole numbers, decimals, days or conditions: CAST(… AS DATE), ROUND or HISTOGRAM"
+                what: format!("{what} is {}", in_words(kind)),
+                fix: "use text, whole numbers, decimals, days or conditions: CAST(… AS DATE), ROUND or HISTOGRAM"
                     .to_owned(),
             });
         };
@@ -82,8 +97,7 @@ fn key_kind(key: &Key, column: usize, parts: &[Part]) -> Result<ValueKind, PlanF
                     return Err(PlanFault {
                         place: origin(part, column),
                         what: format!(
-                            "the group key {} is {} here and {} at {}",
-                            key.name,
+                            "{what} is {} here and {} at {}",
                             in_words(kind),
                             in_words(&first.types[column]),
                             origin(first, column)
@@ -179,7 +193,7 @@ fn measure_kind(arg: &Arg, column: usize, parts: &[Part]) -> Result<MeasureKind,
 fn conversion(kind: MeasureKind, from: &DataType) -> Convert {
     match (kind, from) {
         (MeasureKind::Float, DataType::Float64)
-        | (MeasureKind::Counted, _)
+        | (MeasureKind::Counted | MeasureKind::Distinct, _)
         | (_, DataType::Null) => Convert::Keep,
         (MeasureKind::Float, _) => Convert::Double,
         (MeasureKind::Day, _) => Convert::Days,

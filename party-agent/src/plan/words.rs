@@ -101,6 +101,12 @@ fn released_totals(plan: &Plan) -> String {
     }
     let found = plan.steps.iter().flat_map(Step::finds);
     totals.extend(found.map(|f| f.in_words(&plan.measures)));
+    for step in &plan.steps {
+        if let Step::Distinct { measure, .. } = step {
+            let label = &plan.measures[*measure].label;
+            totals.push(format!("the number of different {label}"));
+        }
+    }
     listed(&totals)
 }
 
@@ -232,7 +238,7 @@ pub(crate) fn range_of(measure: &Measure) -> (String, String) {
         MeasureKind::Day => text
             .parse()
             .map_or_else(|_| text.clone(), |day| day_text(day)),
-        MeasureKind::Counted | MeasureKind::Float => text.clone(),
+        MeasureKind::Counted | MeasureKind::Distinct | MeasureKind::Float => text.clone(),
     };
     (written(&measure.range.low), written(&measure.range.high))
 }
@@ -301,6 +307,13 @@ fn notes(plan: &Plan) -> Vec<String> {
     }
     if quantile(false) {
         notes.push("PERCENTILE_DISC is the quantile of type 1: the least value that p of the rows do not exceed".to_owned());
+    }
+    if plan
+        .steps
+        .iter()
+        .any(|s| matches!(s, Step::Distinct { .. }))
+    {
+        notes.push("values are told apart by hashes of 80 bits: a distinct count is off by one with a chance of n² in 2^81".to_owned());
     }
     if plan.final_sql.contains(" / nullif(") {
         notes.push("quotients of totals are computed in double precision; they are NULL where the divisor is 0".to_owned());

@@ -14,6 +14,7 @@ use protocols::aggregate::Released;
 use super::moments::{Moments, Unit};
 use super::pairs::{Pairs, Total};
 use super::{ResultError, slots_of, totals};
+use crate::plan::Step;
 use crate::plan::{
     Measure, MeasureKind, PairStat, Plan, Released as Value, ReleasedColumn, RingWidth, Slot,
     ValueKind, Which,
@@ -96,9 +97,9 @@ impl<'a> Cells<'a> {
                 .sum::<u64>();
             self.n_used() - counted
         };
-        self.plan
-            .measures
-            .iter()
+        let measures = self.plan.measures.iter();
+        measures
+            .filter(|m| m.kind != MeasureKind::Distinct)
             .map(|m| (m.label.clone(), nulls(m)))
             .collect()
     }
@@ -151,6 +152,17 @@ impl<'a> Cells<'a> {
             Value::Avg(measure) => Ok(floats(&Moments::mean, measure)),
             Value::Var { measure, sample } => Ok(floats(&|m| m.variance(sample), measure)),
             Value::StdDev { measure, sample } => Ok(floats(&|m| m.deviation(sample), measure)),
+            Value::Distinct(measure) => {
+                let mut steps = self.plan.steps.iter();
+                let slot = steps.find_map(|step| match step {
+                    Step::Distinct {
+                        measure: m, column, ..
+                    } if *m == measure => Some(*column),
+                    _ => None,
+                });
+                let slot = slot.ok_or_else(|| totals("a count that no step makes"))?;
+                self.integers(column, |place| Some(self.narrow(slot, place).into()))
+            }
             Value::Extreme { measure, greatest } => {
                 let which = if greatest {
                     Which::Greatest
@@ -295,9 +307,10 @@ impl<'a> Cells<'a> {
         let total = |measure: &Measure, slot: Option<Slot>, power: u32| {
             let (ten, two) = match measure.kind {
                 MeasureKind::Exact { scale } => (power * u32::from(scale.unsigned_abs()), 0),
-                MeasureKind::Float | MeasureKind::Counted | MeasureKind::Day => {
-                    (0, slot.map_or(0, |s| s.frac_bits))
-                }
+                MeasureKind::Float
+                | MeasureKind::Counted
+                | MeasureKind::Distinct
+                | MeasureKind::Day => (0, slot.map_or(0, |s| s.frac_bits)),
             };
             Total::new(self.total(slot, place), ten, two)
         };
@@ -317,7 +330,10 @@ impl<'a> Cells<'a> {
             MeasureKind::Exact { scale } => Unit::Decimal {
                 scale: scale.unsigned_abs().into(),
             },
-            MeasureKind::Float | MeasureKind::Counted | MeasureKind::Day => Unit::Binary {
+            MeasureKind::Float
+            | MeasureKind::Counted
+            | MeasureKind::Distinct
+            | MeasureKind::Day => Unit::Binary {
                 sum: frac_bits(measure.sum),
                 squares: frac_bits(measure.sum_sq),
             },

@@ -6,7 +6,7 @@ use party_agent::local::{LocalInputs, StepInput, totals};
 use party_agent::plan::{
     CellCheck, Fraction, KeyColumn, LocalPlan, Measure, MeasureKind, MinCell, OutputColumn, Plan,
     PlanCost, RangeOrigin, ReleaseRule, Released as Value, ReleasedColumn, RingWidth, Shape, Slot,
-    TableColumn, ValueKind, ValueRange, Which,
+    Step, TableColumn, ValueKind, ValueRange, Which,
 };
 use party_agent::result::{ResultTable, table};
 use party_agent::source::{Source, SourceError};
@@ -257,7 +257,7 @@ fn released_columns(keys: &[KeyColumn], measures: &[Measure]) -> Vec<ReleasedCol
     for (i, m) in measures.iter().enumerate() {
         columns.push(column(format!("n{i}"), ValueKind::Int, Value::Count(i)));
         let sum_kind = match m.kind {
-            MeasureKind::Counted | MeasureKind::Day => continue,
+            MeasureKind::Counted | MeasureKind::Distinct | MeasureKind::Day => continue,
             MeasureKind::Exact { scale } => ValueKind::Decimal {
                 precision: 38,
                 scale,
@@ -301,6 +301,16 @@ fn with_steps(plan: &Plan, mut inputs: Vec<LocalInputs>) -> Vec<LocalTotals> {
     let cells = plan.shape.cells;
     for (i, step) in plan.steps.iter().enumerate() {
         let parts: Vec<_> = inputs.iter().map(|input| &input.steps[i]).collect();
+        if let Step::Distinct { column, .. } = step {
+            let keys = parts.iter().flat_map(|part| match part {
+                StepInput::Keys(keys) => keys.as_slice(),
+                _ => &[],
+            });
+            let all: std::collections::BTreeSet<(u32, u128)> = keys.copied().collect();
+            let of_cell = |cell| all.iter().filter(|(c, _)| *c as usize == cell).count() as u64;
+            inputs[0].totals.narrow[*column] = (0..cells).map(of_cell).collect();
+            continue;
+        }
         let mut found = Vec::new();
         for (place, find) in step.finds().iter().enumerate() {
             let values: Vec<u64> = (0..cells)
@@ -337,6 +347,7 @@ fn find_in_the_clear(
                     codes.extend((0..counts[cell]).map(|_| code as u64));
                 }
             }
+            StepInput::Keys(_) => {}
         }
     }
     codes.sort_unstable();

@@ -38,7 +38,7 @@ fn fit(
     column: usize,
     rows: u64,
 ) -> Result<Option<Fit>, Vec<PlanFault>> {
-    if kind == MeasureKind::Counted {
+    if matches!(kind, MeasureKind::Counted | MeasureKind::Distinct) {
         return Ok(None);
     }
     let mut all: Option<Known> = None;
@@ -155,7 +155,7 @@ pub(super) fn columns(
     let mut measures = Vec::new();
     for (i, arg) in outer.args.iter().enumerate() {
         let column = outer.keys.len() + i;
-        let nullable = parts.iter().any(|p| p.nullable[column]);
+        let nullable = !arg.distinct && parts.iter().any(|p| p.nullable[column]);
         let count = match nullable {
             true => slot((RingWidth::Narrow, 0)).index,
             false => 0,

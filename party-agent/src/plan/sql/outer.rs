@@ -67,6 +67,8 @@ pub(in crate::plan) struct Arg {
     pub(in crate::plan) sum_sq: bool,
     /// Whether its values are compared with each other.
     pub(in crate::plan) ordered: bool,
+    /// Whether its different values are counted.
+    pub(in crate::plan) distinct: bool,
 }
 
 impl Arg {

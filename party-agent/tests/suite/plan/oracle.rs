@@ -146,7 +146,7 @@ const UNION: &str = "(SELECT * FROM hospital_1.encounters UNION ALL SELECT * FRO
 const HOSPITALS: [&str; 3] = ["hospital_1", "hospital_2", "hospital_3"];
 
 /// Jobs whose text is plain SQL as it stands.
-const PLAIN: [&str; 21] = [
+const PLAIN: [&str; 23] = [
     "SELECT diag_group, COUNT(*) AS n, AVG(time_in_hospital) AS los, STDDEV_SAMP(time_in_hospital) AS los_sd, SUM(num_medications) AS meds FROM {e} e WHERE time_in_hospital >= 1 GROUP BY diag_group HAVING COUNT(*) >= 11 ORDER BY n DESC",
     "SELECT COUNT(*) AS n, COUNT(medical_specialty) AS known, SUM(time_in_hospital) AS days, VAR_SAMP(num_lab_procedures) AS v, VAR_POP(num_lab_procedures) AS vp, STDDEV_POP(num_lab_procedures) AS sp FROM {e} e",
     "SELECT gender, age, COUNT(*) AS n, SUM(CASE WHEN readmitted = '<30' THEN 1 ELSE 0 END) AS r FROM {e} e GROUP BY gender, age HAVING COUNT(*) >= 11 ORDER BY gender, age",
@@ -164,8 +164,10 @@ const PLAIN: [&str; 21] = [
     "SELECT gender, readmitted, MAX(age_mid) - MIN(age_mid) AS spread, MIN(CASE WHEN insulin = 'Up' THEN num_medications END) AS m, MAX(num_procedures) FILTER (WHERE age_mid < 30) AS f FROM {e} e GROUP BY gender, readmitted HAVING COUNT(*) >= 11 ORDER BY MAX(num_medications) DESC, gender, readmitted",
     "SELECT CORR(time_in_hospital, num_medications) AS c, COVAR_SAMP(time_in_hospital, num_lab_procedures) AS cs, COVAR_POP(num_medications, num_procedures) AS cp, REGR_SLOPE(num_medications, time_in_hospital) AS b, REGR_INTERCEPT(num_medications, time_in_hospital) AS a, REGR_R2(num_medications, time_in_hospital) AS r2, REGR_COUNT(num_medications, time_in_hospital) AS n FROM {e} e",
     "SELECT insulin, CORR(num_lab_procedures, num_medications) AS c, REGR_AVGX(num_lab_procedures, num_medications) AS x, REGR_AVGY(num_lab_procedures, num_medications) AS y, REGR_SXX(num_lab_procedures, num_medications) AS sxx, REGR_SYY(num_lab_procedures, num_medications) AS syy, REGR_SXY(num_lab_procedures, num_medications) AS sxy FROM {e} e GROUP BY insulin ORDER BY insulin",
+    "SELECT diag_group, COUNT(DISTINCT age) AS a, COUNT(DISTINCT num_medications) AS m, COUNT(DISTINCT medical_specialty) FILTER (WHERE gender = 'Female') AS s, COUNT(num_medications) AS n FROM {e} e GROUP BY diag_group HAVING COUNT(*) >= 11 ORDER BY diag_group",
+    "SELECT COUNT(DISTINCT patient_id) AS patients, COUNT(*) AS n FROM {e} e",
     "SELECT age, COUNT(*) AS n, SUM(time_in_hospital) AS days FROM {e} e GROUP BY age ORDER BY n DESC LIMIT 3",
-    "SELECT diag_group, gender, SUM(time_in_hospital) AS days FROM {e} e GROUP BY diag_group, gender ORDER BY days LIMIT 4 OFFSET 2",
+    "SELECT diag_group, gender, SUM(time_in_hospital) AS days FROM {e} e GROUP BY diag_group, gender HAVING COUNT(*) >= 11 ORDER BY days LIMIT 4 OFFSET 2",
     "SELECT a, COUNT(*) AS n, SUM(b) AS s FROM (SELECT gender AS a, num_medications AS b, 1 AS c FROM hospital_1.encounters UNION ALL SELECT t.*, 3 FROM (SELECT insulin, num_procedures FROM hospital_2.encounters) t UNION ALL SELECT *, 4 FROM (SELECT gender, num_procedures FROM hospital_3.encounters) t) u GROUP BY a ORDER BY a",
     "SELECT gender, SUM(CAST(num_medications AS DECIMAL(10, 2)) / 4) AS q, AVG(CAST(num_medications AS DOUBLE) * 0.1) AS f, SUM(num_lab_procedures * num_medications) AS p FROM {e} e GROUP BY gender HAVING COUNT(*) >= 11 ORDER BY gender",
 ];

@@ -137,8 +137,12 @@ const REFUSED: &[(&str, &str)] = &[
         "compute.sql, line 6: PERCENTILE_DISC needs one fraction and one value;",
     ),
     (
-        "SELECT COUNT(DISTINCT patient_id) FROM {e} e",
-        "compute.sql, line 6: COUNT(DISTINCT …) over several holders needs a private union of their values, which is available for COUNT(DISTINCT x) alone; leave DISTINCT out, or make rows distinct inside the part of each holder",
+        "SELECT COUNT(DISTINCT weight) FROM {e} e",
+        "hospital_1.encounters.weight: COUNT(DISTINCT weight) is a floating-point number; use text, whole numbers, decimals, days or conditions",
+    ),
+    (
+        "SELECT SUM(DISTINCT bmi) FROM {e} e",
+        "compute.sql, line 6: SUM(DISTINCT …) over several holders needs a private union of their values, which is available for COUNT(DISTINCT x) alone; leave DISTINCT out, or make rows distinct inside the part of each holder",
     ),
     (
         "SELECT CORR(bmi) FROM {e} e",
@@ -326,7 +330,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "SELECT bmi, COUNT(*) FROM {e} e GROUP BY bmi",
-        "hospital_1.encounters.bmi: the group key bmi is a floating-point number; group by text, whole numbers, decimals, days or conditions: CAST(… AS DATE), ROUND or HISTOGRAM",
+        "hospital_1.encounters.bmi: the group key bmi is a floating-point number; use text, whole numbers, decimals, days or conditions: CAST(… AS DATE), ROUND or HISTOGRAM",
     ),
     (
         "SELECT x, COUNT(*) FROM (SELECT diag_group AS x FROM hospital_1.encounters UNION ALL SELECT time_in_hospital FROM hospital_2.encounters) e GROUP BY x",
@@ -368,7 +372,7 @@ fn each_fault_says_what_where_and_what_to_do() {
 
 #[test]
 fn faults_of_one_job_are_reported_together() {
-    let sql = "SELECT ANY_VALUE(bmi),\n STRING_AGG(note),\n COUNT(DISTINCT note)\nFROM {e} e JOIN hospital_1.wards w ON e.patient_id = w.patient_id";
+    let sql = "SELECT ANY_VALUE(bmi),\n STRING_AGG(note),\n AVG(DISTINCT bmi)\nFROM {e} e JOIN hospital_1.wards w ON e.patient_id = w.patient_id";
     let text = job(sql).replace("\"analyst\"", "\"analist\"");
     let found = faults(&text, &hospitals());
     let places: Vec<&str> = found

@@ -25,7 +25,12 @@ impl Apart {
     }
 
     fn arg(&mut self, expr: Expr, label: String, asked: Aggregate) -> usize {
-        let text = self.same.text(&expr);
+        let is_distinct = asked == Aggregate::CountDistinct;
+        // The holders give it another form, so it is an argument of its own.
+        let text = match is_distinct {
+            true => format!("DISTINCT {}", self.same.text(&expr)),
+            false => self.same.text(&expr),
+        };
         let known = self.arg_texts.iter().position(|t| *t == text);
         let index = known.unwrap_or_else(|| {
             self.arg_texts.push(text);
@@ -36,6 +41,7 @@ impl Apart {
                 sum: false,
                 sum_sq: false,
                 ordered: false,
+                distinct: is_distinct,
             });
             self.outer.args.len() - 1
         });
@@ -68,6 +74,15 @@ impl Apart {
                 }
                 Err(reason) => refuse(reason),
             };
+        }
+        if kind == AggregateKind::Count
+            && let Some(value) = distinct_value(function)
+        {
+            if has_call(&value, is_aggregate) || has_window(&value) {
+                let what = format!("{upper} of another aggregate or of a window function");
+                return refuse((what, "aggregate columns and functions of columns"));
+            }
+            return Ok(self.distinct(&value, function.filter.as_deref()));
         }
         let args = match bare_args(function, &upper) {
             Ok(args) => args,
@@ -150,6 +165,12 @@ impl Apart {
         self.released(format!("{name}{measure}"), value)
     }
 
+    fn distinct(&mut self, value: &Expr, filter: Option<&Expr>) -> Expr {
+        let asked = Aggregate::CountDistinct;
+        let arg = self.arg(filtered(value, filter), label(value, filter), asked);
+        self.released(format!("distinct{arg}"), Released::Distinct(arg))
+    }
+
     fn extreme(&mut self, value: &Expr, filter: Option<&Expr>, greatest: bool) -> Expr {
         let (asked, name) = match greatest {
             true => (Aggregate::Max, "max"),
@@ -222,6 +243,22 @@ impl Apart {
             op: BinaryOperator::Divide,
             right: Box::new(weights),
         }
+    }
+}
+
+/// The one argument of COUNT(DISTINCT x), if it is one.
+fn distinct_value(function: &Function) -> Option<Expr> {
+    let FunctionArguments::List(list) = &function.args else {
+        return None;
+    };
+    let plain = list.duplicate_treatment == Some(DuplicateTreatment::Distinct)
+        && list.clauses.is_empty()
+        && function.within_group.is_empty()
+        && function.null_treatment.is_none()
+        && matches!(function.parameters, FunctionArguments::None);
+    match list.args.as_slice() {
+        [arg] if plain => value_of(arg).flatten(),
+        _ => None,
     }
 }
 
