@@ -9,7 +9,7 @@ mod keep;
 
 pub use input::input;
 pub use keep::{all, all_price, and_price, keep, keep_price};
-pub(crate) use level::{Gates, Level, Planes, Triples};
+pub(crate) use level::{Gates, Level, Planes};
 
 use crate::correlate::Stock;
 use crate::cost::{Cost, Stream};
@@ -119,7 +119,7 @@ pub async fn and(
     };
     let x = end_to_end(&mut pairs.iter().map(|(x, _)| *x));
     let y = end_to_end(&mut pairs.iter().map(|(_, y)| *y));
-    let mut level = Level::new(n_words * 64, Triples::Single);
+    let mut level = Level::new(n_words * 64);
     level.and(&x, &y);
     let products = level.run(session, stock).await?;
     let mut rest = products.single(0);

@@ -3,7 +3,7 @@
 //! A batch of n numbers of w bits is w planes, lowest first, each with a bit of every number.
 
 use super::circuit;
-use crate::boolean::{Gates, Level, Planes, Triples};
+use crate::boolean::{Gates, Level, Planes};
 use crate::correlate::Stock;
 use crate::error::ProtocolError;
 use crate::party::Seat;
@@ -32,7 +32,7 @@ pub async fn less_than(
     let (n_planes, n_lanes) = session.ended_by(check_planes(x, y))?;
     session.ended_by(stock.check(&less_than_price(Seats::of(session), n_lanes, n_planes).needs))?;
     let not_x = complements(session, x);
-    let mut level = Level::new(n_lanes, Triples::InPairs);
+    let mut level = Level::new(n_lanes);
     for (i, y) in y.iter().enumerate() {
         level.and(not_x.plane(i), y.as_words());
     }
@@ -43,8 +43,7 @@ pub async fn less_than(
         generate.plane_mut(i).copy_from_slice(products.single(i));
         bits::xor_assign(propagate.plane_mut(i), y.as_words());
     }
-    let with = (stock, Triples::InPairs);
-    let borrow = circuit::last_carry(session, generate, propagate, n_planes, with).await?;
+    let borrow = circuit::last_carry(session, generate, propagate, n_planes, stock).await?;
     Ok(borrow.share(0))
 }
 

@@ -5,7 +5,7 @@
 //! same holds for borrows. Each circuit has a list of its levels; needs, rounds and bytes all
 //! follow from it.
 
-use crate::boolean::{Gates, Level, Planes, Triples};
+use crate::boolean::{Gates, Level, Planes};
 use crate::correlate::Stock;
 use crate::error::ProtocolError;
 use crate::price::{Price, Seats};
@@ -34,10 +34,10 @@ pub(crate) async fn last_carry(
     mut generate: Planes,
     mut propagate: Planes,
     mut n_groups: usize,
-    (stock, triples): (&mut Stock, Triples),
+    stock: &mut Stock,
 ) -> Result<Planes, ProtocolError> {
     while n_groups > 1 {
-        let mut level = Level::new(generate.n_lanes(), triples);
+        let mut level = Level::new(generate.n_lanes());
         level.and(propagate.plane(1), generate.plane(0));
         for high in (3..n_groups).step_by(2) {
             let (p, low) = (propagate.plane(high), high - 1);
@@ -87,14 +87,14 @@ pub(crate) async fn all_carries(
     mut generate: Planes,
     mut propagate: Planes,
     n_positions: usize,
-    (stock, triples): (&mut Stock, Triples),
+    stock: &mut Stock,
 ) -> Result<Planes, ProtocolError> {
     let mut half = 1;
     while half < n_positions {
         let lowest = half..n_positions.min(2 * half);
         let others = (2 * half..n_positions).filter(|i| i & half != 0);
         let last_below = |i: usize| i / half * half - 1;
-        let mut level = Level::new(generate.n_lanes(), triples);
+        let mut level = Level::new(generate.n_lanes());
         for i in lowest.clone() {
             level.and(propagate.plane(i), generate.plane(half - 1));
         }
@@ -138,7 +138,7 @@ pub(crate) async fn all_of(
     stock: &mut Stock,
 ) -> Result<Planes, ProtocolError> {
     while n_planes > 1 {
-        let mut level = Level::new(planes.n_lanes(), Triples::InPairs);
+        let mut level = Level::new(planes.n_lanes());
         for i in 0..n_planes / 2 {
             level.and(planes.plane(2 * i), planes.plane(2 * i + 1));
         }
@@ -172,7 +172,7 @@ pub(crate) async fn all_prefixes(
     let mut half = 1;
     while half < n_planes {
         let combined = (half..n_planes).filter(|i| i & half != 0);
-        let mut level = Level::new(planes.n_lanes(), Triples::InPairs);
+        let mut level = Level::new(planes.n_lanes());
         for i in combined.clone() {
             level.and(planes.plane(i), planes.plane(i / half * half - 1));
         }

@@ -27,7 +27,7 @@ pub enum Method {
     /// Opens the number under a mask whose bits are shared (an edaBit), and compares with the mask.
     /// Few rounds whatever the number of seats; cheap where edaBits are: with a dealer.
     Masked,
-    /// Adds the seats' shares as a Boolean circuit, from bit triples alone. Cheap without a dealer,
+    /// Adds the seats' shares as a Boolean circuit, from triples of bits alone. Cheap without a dealer,
     /// and the cheaper the smaller the bound.
     Summed,
 }
@@ -168,8 +168,8 @@ pub fn equal_zero_price<R: StockedRing>(
     }
 }
 
-/// Finds which of n shared counts are at least as great as public thresholds, from bit triples alone
-/// ([`Method::Summed`]).
+/// Finds which of n shared counts are at least as great as public thresholds, from triples of
+/// bits alone ([`Method::Summed`]).
 ///
 /// # Seats     symmetric, any number ≥ 2
 /// # Inputs    `counts`: n shares over Z_2^64 of numbers in [0, 2^`bound_bits`); `thresholds`: n
@@ -214,7 +214,7 @@ async fn is_negative_summed<R: Ring>(
     summed::is_negative(session, operands, stock).await
 }
 
-/// The bits that carry out of the sums of XOR-shared numbers of w ≥ 1 bits, from bit triples alone.
+/// The bits that carry out of the sums of XOR-shared numbers of w ≥ 1 bits, from triples of bits alone.
 pub(crate) async fn carry_out(
     session: &mut Session,
     x: &[BitShare],
@@ -256,7 +256,8 @@ fn check_bound<R: Ring>(bound_bits: u32) -> Result<(), ProtocolError> {
 pub fn levels(n_computing: usize, bound_bits: u32, n_counts: usize) -> Vec<usize> {
     let n_words = bits::words_for(n_counts);
     let levels = at_least_gates(n_computing, bound_bits);
-    levels.iter().map(|gates| gates.singles * n_words).collect()
+    let n_ands = |gates: &Gates| (gates.singles + 2 * gates.pairs) * n_words;
+    levels.iter().map(n_ands).collect()
 }
 
 fn at_least_gates(n_computing: usize, bound_bits: u32) -> Vec<Gates> {
@@ -265,7 +266,9 @@ fn at_least_gates(n_computing: usize, bound_bits: u32) -> Vec<Gates> {
 
 /// What one [`at_least`] takes.
 pub fn needs(n_computing: usize, bound_bits: u32, n_counts: usize) -> Needs {
-    Needs::of_bit_triple_words(levels(n_computing, bound_bits, n_counts).iter().sum())
+    let seats = Seats::computing(n_computing);
+    let levels = at_least_gates(n_computing, bound_bits);
+    circuit::price(seats, &levels, n_counts).needs
 }
 
 /// The declared cost of one [`at_least`].

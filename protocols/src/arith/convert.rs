@@ -2,7 +2,7 @@
 
 use super::circuit;
 use super::compare::{Method, summed};
-use crate::boolean::{Gates, Planes, Triples};
+use crate::boolean::{Gates, Planes};
 use crate::correlate::{DaBits, EdaBits, RingNeeds, Stock, StockedRing};
 use crate::error::ProtocolError;
 use crate::lanes::{self, Layout};
@@ -192,7 +192,7 @@ pub fn a2b_price<R: StockedRing>(
             if n_planes > 1 {
                 levels.push(Gates::singles(n_planes - 1));
             }
-            levels.extend(carries.into_iter().map(Gates::apart));
+            levels.extend(carries);
             circuit::price(seats, &levels, n_items)
         }
     }
@@ -248,8 +248,7 @@ async fn bits_of_difference<R: StockedRing>(
             *c = r ^ (*c & own);
         }
     }
-    let with = (stock, Triples::InPairs);
-    let borrows = circuit::all_carries(session, generate, propagate, n_carries, with).await?;
+    let borrows = circuit::all_carries(session, generate, propagate, n_carries, stock).await?;
     for i in 0..n_carries {
         bits::xor_assign(c.plane_mut(i + 1), borrows.plane(i));
     }
@@ -276,8 +275,7 @@ async fn bits_of_sum<R: StockedRing>(
     }
     let generate;
     (generate, x) = summed::leaves(session, x, &y, n_carries, stock).await?;
-    let with = (stock, Triples::Single);
-    let carries = circuit::all_carries(session, generate, x, n_carries, with).await?;
+    let carries = circuit::all_carries(session, generate, x, n_carries, stock).await?;
     for i in 0..n_carries {
         bits::xor_assign(sum.plane_mut(i + 1), carries.plane(i));
     }

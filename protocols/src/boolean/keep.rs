@@ -1,6 +1,6 @@
 //! Bits that are kept where another bit is set.
 
-use super::{Gates, Level, Triples, and};
+use super::{Gates, Level, and};
 use crate::correlate::Stock;
 use crate::error::ProtocolError;
 use crate::price::{Price, Seats};
@@ -26,7 +26,7 @@ pub async fn keep(
 ) -> Result<Vec<BitShare>, ProtocolError> {
     let n_bits = bit.n_bits();
     let (pairs, odd) = planes.as_chunks::<2>();
-    let mut level = Level::new(n_bits, Triples::InPairs);
+    let mut level = Level::new(n_bits);
     for plane in odd {
         level.and(bit.as_words(), plane.as_words());
     }

@@ -11,15 +11,6 @@ use engine::share::boolean::BitShare;
 use std::ops::Range;
 use zeroize::Zeroize;
 
-/// Which triples the pairs of a level take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Triples {
-    /// Bit pairs, whose triples share a factor.
-    InPairs,
-    /// Bit triples alone: each pair is two singles.
-    Single,
-}
-
 /// How many gates a level has, each over all lanes of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Gates {
@@ -32,11 +23,6 @@ pub(crate) struct Gates {
 impl Gates {
     pub(crate) fn singles(singles: usize) -> Self {
         Self { singles, pairs: 0 }
-    }
-
-    /// The gates with each pair as two singles.
-    pub(crate) fn apart(self) -> Self {
-        Self::singles(self.singles + 2 * self.pairs)
     }
 
     fn layout(self, n_lanes: usize) -> Layout {
@@ -67,37 +53,27 @@ impl Gates {
 pub(crate) struct Level<'a> {
     n_lanes: usize,
     n_words: usize,
-    triples: Triples,
     singles: Vec<[&'a [u64]; 2]>,
-    /// Singles that were added by themselves; those that are halves of a pair come after them.
-    n_proper: usize,
     pairs: Vec<[&'a [u64]; 3]>,
 }
 
 impl<'a> Level<'a> {
-    pub(crate) fn new(n_lanes: usize, triples: Triples) -> Self {
+    pub(crate) fn new(n_lanes: usize) -> Self {
         Self {
             n_lanes,
             n_words: bits::words_for(n_lanes),
-            triples,
             singles: Vec::new(),
-            n_proper: 0,
             pairs: Vec::new(),
         }
     }
 
-    /// Adds x∧y. All singles are added before the first pair.
+    /// Adds x∧y.
     pub(crate) fn and(&mut self, x: &'a [u64], y: &'a [u64]) {
         assert!(
             x.len() == self.n_words && y.len() == self.n_words,
             "a gate takes whole vectors"
         );
-        assert!(
-            self.n_proper == self.singles.len() && self.pairs.is_empty(),
-            "singles come first"
-        );
         self.singles.push([x, y]);
-        self.n_proper += 1;
     }
 
     /// Adds x∧y and x∧z.
@@ -106,10 +82,7 @@ impl<'a> Level<'a> {
             [x, y, z].iter().all(|v| v.len() == self.n_words),
             "a gate takes whole vectors"
         );
-        match self.triples {
-            Triples::InPairs => self.pairs.push([x, y, z]),
-            Triples::Single => self.singles.extend([[x, y], [x, z]]),
-        }
+        self.pairs.push([x, y, z]);
     }
 
     fn gates(&self) -> Gates {
@@ -136,7 +109,7 @@ impl<'a> Level<'a> {
         let pair_triples = session.ended_by(stock.take_bit_pairs(gates.pairs * n))?;
         let (a, b, c) = triples.as_words();
         let [pa, pb, pc, pab, pac] = pair_triples.as_words();
-        let mut products = Products::zero(n, gates, self.n_proper);
+        let mut products = Products::zero(n, gates);
         let is_first = session.seat() == Seat(0);
         let mask = |lanes: Range<usize>, _: &mut [u64], mut out: &mut [u64]| {
             let words = lanes::columns(&lanes);
@@ -220,10 +193,10 @@ pub(crate) struct Products {
 }
 
 impl Products {
-    fn zero(n_words: usize, gates: Gates, n_singles: usize) -> Self {
+    fn zero(n_words: usize, gates: Gates) -> Self {
         Self {
             n_words,
-            n_singles,
+            n_singles: gates.singles,
             words: vec![0; (gates.singles + 2 * gates.pairs) * n_words],
         }
     }

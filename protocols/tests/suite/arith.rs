@@ -6,6 +6,7 @@ mod real;
 mod ops;
 mod demands;
 mod edges;
+mod sources;
 
 use crate::ideal;
 use crate::world::{Ended, World, prg};

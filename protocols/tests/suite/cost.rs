@@ -7,7 +7,7 @@ use engine::share::boolean::BitShare;
 use protocols::aggregate::{self, CellRule};
 use protocols::arith::{self, compare};
 use protocols::boolean;
-use protocols::correlate::{self, BitTriples, Needs, Source, Stock, dealer};
+use protocols::correlate::{self, BitPairs, BitTriples, Needs, Source, Stock, dealer};
 use protocols::cost::Cost;
 use protocols::disclose::{self, Disclosure, Terms, Values, reveal};
 use protocols::error::ProtocolError;
@@ -166,6 +166,8 @@ fn at_least_costs_what_it_declares_and_takes_what_it_needs() {
                 let needs = compare::needs(n, bound_bits, n_counts);
                 check(n, &declared, "at_least", async |session| {
                     let mut stock = zero_stock(needs.bit_triple_words());
+                    let pairs = needs.bit_pair_words();
+                    stock.add_bit_pairs(BitPairs::new([(); 5].map(|()| vec![0; pairs])));
                     let (counts, thresholds) = (Share::zero(n_counts), vec![1; n_counts]);
                     let counts = &counts;
                     compare::at_least(session, counts, &thresholds, bound_bits, &mut stock).await?;

@@ -1,5 +1,6 @@
 //! Every protocol computes what its plain counterpart does, for 2, 3 and 5 seats and awkward sizes.
 
+use crate::ideal;
 use crate::world::{Job, World, all_ok, prg, random_vec};
 use engine::bits;
 use engine::prg::Prg;
@@ -362,7 +363,7 @@ fn check_at_least(
     let mut prg = prg(seed);
     let shares = parts(share::split(counts.to_vec(), n_computing, &mut prg));
     let needs = compare::needs(n_computing, bound_bits, counts.len());
-    let stocks = parts(stocks(needs.bit_triple_words(), n_computing, &mut prg));
+    let stocks = parts(ideal::stocks(n_computing, &needs, seed));
     let ended = World::new(n_computing, seed).run(async |session| {
         let counts: Share<u64> = part_of(&shares, session.seat());
         let mut stock = part_of(&stocks, session.seat());

@@ -203,10 +203,9 @@ pub(crate) async fn is_negative<R: StockedRing>(
     stock: &mut Stock,
 ) -> Result<Planes, ProtocolError> {
     let groups = open_groups(session, x, R::BITS as usize - 1, stock).await?;
-    let with = (stock, crate::boolean::Triples::InPairs);
     let (generate, propagate) = (groups.generate, groups.propagate);
     let mut sign = groups.top;
-    let borrow = circuit::last_carry(session, generate, propagate, groups.n_groups, with).await?;
+    let borrow = circuit::last_carry(session, generate, propagate, groups.n_groups, stock).await?;
     bits::xor_assign(sign.plane_mut(0), borrow.plane(0));
     Ok(sign)
 }

@@ -6,7 +6,7 @@
 //! opened is under a triple whose shares are uniform at every seat.
 
 use crate::arith::circuit;
-use crate::boolean::{Gates, Level, Planes, Triples};
+use crate::boolean::{Gates, Level, Planes};
 use crate::correlate::Stock;
 use crate::error::ProtocolError;
 use crate::party::Seat;
@@ -90,7 +90,7 @@ async fn carry_save(
     }
     let mut next = Vec::with_capacity(2 * triples.len() + rest.len());
     if width > 1 {
-        let mut level = Level::new(triples[0][0].n_lanes(), Triples::Single);
+        let mut level = Level::new(triples[0][0].n_lanes());
         for [x, y, _] in &*triples {
             (0..width - 1).for_each(|i| level.and(x.plane(i), y.plane(i)));
         }
@@ -131,7 +131,7 @@ pub(crate) fn is_negative_levels(n_computing: usize, width: usize) -> Vec<Gates>
     if width > 1 {
         levels.push(Gates::singles(width - 1));
         let tree = circuit::last_carry_levels(width - 1);
-        levels.extend(tree.into_iter().map(Gates::apart));
+        levels.extend(tree);
     }
     levels
 }
@@ -151,8 +151,7 @@ pub(crate) async fn is_negative(
         return Ok(sign);
     }
     let (generate, propagate) = leaves(session, x, &y, top, stock).await?;
-    let with = (stock, Triples::Single);
-    let carry = circuit::last_carry(session, generate, propagate, top, with).await?;
+    let carry = circuit::last_carry(session, generate, propagate, top, stock).await?;
     bits::xor_assign(sign.plane_mut(0), carry.plane(0));
     Ok(sign)
 }
@@ -165,7 +164,7 @@ pub(crate) async fn leaves(
     n_positions: usize,
     stock: &mut Stock,
 ) -> Result<(Planes, Planes), ProtocolError> {
-    let mut level = Level::new(x.n_lanes(), Triples::Single);
+    let mut level = Level::new(x.n_lanes());
     (0..n_positions).for_each(|i| level.and(x.plane(i), y.plane(i)));
     let products = level.run(session, stock).await?;
     let mut generate = Planes::zero(x.n_lanes(), n_positions);
@@ -236,7 +235,7 @@ async fn zero_if_equal(
 ) -> Result<Planes, ProtocolError> {
     let mut sum = x;
     let top = width - 1;
-    let mut level = Level::new(sum.n_lanes(), Triples::Single);
+    let mut level = Level::new(sum.n_lanes());
     (0..top).for_each(|i| level.and(sum.plane(i), y.plane(i)));
     let both = level.run(session, stock).await?;
     (0..width).for_each(|i| bits::xor_assign(sum.plane_mut(i), y.plane(i)));

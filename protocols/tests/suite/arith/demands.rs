@@ -27,7 +27,7 @@ fn ended<R: StockedRing>(
 }
 
 /// The result is the expected one; of a truncation that may round either way, that or one more.
-fn assert_result<R: Ring>(op: Op, found: &Clear<R>, inputs: &Clear<R>) {
+pub(super) fn assert_result<R: Ring>(op: Op, found: &Clear<R>, inputs: &Clear<R>) {
     if let Op::Real(real, format) = op {
         return real.assert_close(format, &inputs.ring, &found.ring[0]);
     }
