@@ -13,6 +13,7 @@ use crate::party::Seat;
 use crate::session::Session;
 use engine::bits::{self, BLOCK_ITEMS, BLOCK_WORDS};
 use engine::ring::Ring;
+use zeroize::Zeroizing;
 
 /// Two operands whose sum mod 2^w is the number: planes 0 to w − 1.
 pub(crate) struct Operands {
@@ -36,7 +37,7 @@ pub(crate) fn carry_save_levels(mut n_operands: usize, width: usize) -> Vec<Gate
 pub(crate) fn own_planes<R: Ring>(values: &[R], width: usize) -> Planes {
     let mut planes = Planes::zero(values.len(), width);
     let n_words = planes.n_words();
-    let mut block = vec![[0; BLOCK_WORDS]; width];
+    let mut block = Zeroizing::new(vec![[0; BLOCK_WORDS]; width]);
     for (number, values) in values.chunks(BLOCK_ITEMS).enumerate() {
         bits::block_planes(values, &mut block);
         let words = number * BLOCK_WORDS..n_words.min((number + 1) * BLOCK_WORDS);
@@ -200,10 +201,8 @@ pub(crate) async fn is_zero<R: Ring>(
     let is_first = session.seat() == Seat(0);
     let mut equal = if session.n_computing() == 2 {
         let negative = |v: &R| if is_first { v.wrapping_neg() } else { *v };
-        let mut mine: Vec<R> = mine.iter().map(negative).collect();
-        let equal = own_planes(&mine, width);
-        zeroize::Zeroize::zeroize(&mut mine);
-        equal
+        let mine: Zeroizing<Vec<R>> = Zeroizing::new(mine.iter().map(negative).collect());
+        own_planes(&mine, width)
     } else {
         let Operands { x, y, .. } = two_operands(session, mine, width, stock).await?;
         if width == 1 {
@@ -241,7 +240,7 @@ async fn zero_if_equal(
     (0..width).for_each(|i| bits::xor_assign(sum.plane_mut(i), y.plane(i)));
     // Down from the top, so that plane i − 1 is still x⊕y when x∨y = x⊕y⊕x∧y is made from it.
     for i in (1..width).rev() {
-        let below = sum.plane(i - 1).to_vec();
+        let below = Zeroizing::new(sum.plane(i - 1).to_vec());
         let plane = sum.plane_mut(i);
         bits::xor_assign(plane, &below);
         bits::xor_assign(plane, both.single(i - 1));
