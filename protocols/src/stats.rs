@@ -1,19 +1,27 @@
 //! Statistics that need comparisons or an order.
 //!
-//! What comes out are shares of one number for each cell of a table, over the ring in which the job
-//! keeps it. They are released like the holders' own totals: as further columns of the
-//! [`LocalTotals`](crate::aggregate::LocalTotals) of one release, which holds small cells back and
-//! opens the others to the receivers by commit-then-open. Nothing here opens a result.
+//! What most of them find are shares: of one number for each cell of a table, over the ring in which
+//! the job keeps it, or of a few sums. They are released like the holders' own totals: as further
+//! columns of the [`LocalTotals`](crate::aggregate::LocalTotals) of one release, which holds small
+//! cells back and opens the others to the receivers by commit-then-open. [`top`] and [`group`] choose
+//! what is released themselves, and take a [`Disclosure`](crate::disclose::Disclosure) of their own.
 //!
 //! * [`extreme`]: MIN and MAX of each group, from every holder's own;
 //! * [`quantile`]: quantiles over a small public domain, from every holder's counts;
 //! * [`distinct`]: how many different keys the holders have together, of each group;
+//! * [`top`]: the first cells in the order of a hidden total;
+//! * [`group`]: totals of groups whose keys are not public;
+//! * [`rank`]: sums for the rank correlation of two columns.
 
 pub mod extreme;
 pub mod quantile;
 pub mod distinct;
+pub mod top;
+pub mod group;
+pub mod rank;
 mod input;
 mod ones;
+mod passes;
 
 use engine::share::boolean::{self, BitShare};
 

@@ -131,6 +131,13 @@ impl Table {
         (self.rows.ring64, self.rows.ring128)
     }
 
+    /// Takes the last column over Z_2^64 out.
+    pub(crate) fn pop_ring64(&mut self) -> Share<u64> {
+        let column = self.rows.ring64.pop().expect("a column over Z_2^64");
+        self.shape.ring64 -= 1;
+        column
+    }
+
     /// Takes the columns out.
     pub(crate) fn into_rows(self) -> RowShares {
         self.rows

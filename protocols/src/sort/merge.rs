@@ -33,8 +33,26 @@ pub async fn merge(
     stock: &mut Stock,
 ) -> Result<Table, ProtocolError> {
     let lens: Vec<usize> = runs.iter().map(Table::n_rows).collect();
-    let mut table = Table::concatenate(runs);
-    let network = Network::merging(&lens);
+    merge_runs(session, Table::concatenate(runs), &lens, stock).await
+}
+
+/// [`merge`] of runs that lie one after the other in one table.
+///
+/// # Panics
+///
+/// If the runs' lengths do not add up to the table's, or there is no key.
+pub async fn merge_runs(
+    session: &mut Session,
+    mut table: Table,
+    runs: &[usize],
+    stock: &mut Stock,
+) -> Result<Table, ProtocolError> {
+    assert_eq!(
+        runs.iter().sum::<usize>(),
+        table.n_rows(),
+        "every row is in a run"
+    );
+    let network = Network::merging(runs);
     for level in &network.levels {
         exchange(session, &mut table, level, stock).await?;
     }

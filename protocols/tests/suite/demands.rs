@@ -46,10 +46,24 @@ fn ended<C: Case>(case: &C, world: World, secrets: u64) -> Vec<Ended<Shared<C::R
     })
 }
 
+/// What the shares that come out stand for.
+pub(crate) fn found<C: Case>(case: &C, n_computing: usize, secrets: u64) -> Clear<C::R> {
+    found_in(case, n_computing, (secrets, secrets))
+}
+
+/// [`found`] in the session of one number, with the secrets of another.
+pub(crate) fn found_in<C: Case>(
+    case: &C,
+    n_computing: usize,
+    (session, secrets): (u64, u64),
+) -> Clear<C::R> {
+    let world = World::new(n_computing, session);
+    joined(all_ok(ended(case, world, secrets)))
+}
+
 /// The result is that of the plain counterpart.
 pub(crate) fn check_result<C: Case>(case: &C, n_computing: usize, secrets: u64) {
-    let world = World::new(n_computing, secrets);
-    let found = joined(all_ok(ended(case, world, secrets)));
+    let found = found(case, n_computing, secrets);
     let expected = case.expected(n_computing, secrets);
     assert!(
         found == expected,
@@ -77,6 +91,19 @@ pub(crate) fn check_price<C: Case>(case: &C, n_computing: usize) {
         Some(declared.rounds),
         "{case:?} among {n_computing}"
     );
+}
+
+/// Measured rounds and bytes are at most the declared ones.
+pub(crate) fn check_at_most<C: Case>(case: &C, n_computing: usize) {
+    let declared = case.price(seats(n_computing)).cost;
+    let ended = ended(case, World::new(n_computing, 16), 16);
+    for (seat, ended) in Seat::first(n_computing).zip(&ended) {
+        let sent = ended.traffic.bytes_sent.iter().sum::<u64>();
+        let most = declared.bytes_sent(seat);
+        println!("{case:?}, {seat}: {sent} of {most} bytes");
+        assert!(sent <= most && 2 * sent > most, "{case:?}");
+        assert!(ended.traffic.rounds <= declared.rounds, "{case:?}");
+    }
 }
 
 /// A message without its content.

@@ -7,6 +7,7 @@ use protocols::error::ProtocolError;
 use protocols::price::{Price, Seats};
 use protocols::scan::{self, Fold};
 use protocols::session::Session;
+use protocols::shuffle::{self, Shuffler};
 use protocols::sort;
 use protocols::table::{Table, TableShape};
 
@@ -229,4 +230,181 @@ fn groups_are_scanned() {
             demands::check_price(&scan, 2);
         }
     }
+}
+
+/// Any rows, in an order that nobody knows.
+#[derive(Debug)]
+struct Shuffle(usize);
+
+impl Case for Shuffle {
+    type R = u64;
+
+    fn inputs(&self, secrets: u64) -> Clear<u64> {
+        clear(&rows(secrets, self.0, 1 << KEY_BITS))
+    }
+
+    /// Sorted, and so is what comes out; see `call`.
+    fn expected(&self, _: usize, secrets: u64) -> Clear<u64> {
+        let mut rows = rows(secrets, self.0, 1 << KEY_BITS);
+        rows.sort_unstable_by_key(|row| row.2);
+        clear(&rows)
+    }
+
+    fn price(&self, seats: Seats) -> Price {
+        Shuffler::price(seats).then(&shuffle::price(shape(self.0), seats))
+    }
+
+    async fn call(
+        &self,
+        session: &mut Session,
+        _: u64,
+        inputs: Shared<u64>,
+        stock: &mut Stock,
+    ) -> Result<Shared<u64>, ProtocolError> {
+        let mut shuffler = Shuffler::new(session).await?;
+        let table = shuffler.shuffle(session, table(inputs), stock).await?;
+        Ok(shared(table))
+    }
+}
+
+/// The rows that all seats' tables stand for, by their elements.
+fn by_element(clear: &Clear<u64>) -> Vec<Row> {
+    let bit = |plane: usize, row: usize| clear.bits[plane].1[row / 64] >> (row % 64) & 1;
+    let number = |first: usize, n: usize, row: usize| {
+        (0..n).fold(0, |sum, b| sum | bit(first + b, row) << b)
+    };
+    let of_row = |row: usize| {
+        let extra = number(KEY_BITS, EXTRA_BITS, row);
+        (number(0, KEY_BITS, row), extra, clear.ring[0][row])
+    };
+    let mut rows: Vec<Row> = (0..clear.ring[0].len()).map(of_row).collect();
+    rows.sort_unstable_by_key(|row| row.2);
+    rows
+}
+
+#[test]
+fn shuffled_rows_are_the_same_rows_in_another_order() {
+    for n_computing in [2, 3, 5] {
+        for n_rows in [0, 1, 2, 3, 64, 65, 200] {
+            let case = Shuffle(n_rows);
+            let found = demands::found(&case, n_computing, 31);
+            let inputs = case.inputs(31);
+            assert_eq!(by_element(&found), by_element(&inputs));
+            assert!(n_rows < 64 || found != inputs, "another order");
+        }
+        demands::check_price(&Shuffle(17), n_computing);
+    }
+    // Messages of more than a chunk.
+    demands::check_price(&Shuffle(70_000), 2);
+    demands::check_outline(&Shuffle(9), 3);
+    demands::check_cuts(&Shuffle(5));
+    demands::check_uniform(&Shuffle(64), 30);
+}
+
+/// Where a row goes is uniform: χ² of the places of the first row of four, over many sessions, has 3
+/// degrees of freedom; 40 leaves a chance under 10⁻⁸.
+#[test]
+fn every_order_is_equally_likely() {
+    let case = Shuffle(4);
+    let first = case.inputs(5).ring[0][0];
+    let mut places = [0u32; 4];
+    for seed in 0..400 {
+        let found = demands::found_in(&case, 2, (seed, 5));
+        let place = found.ring[0].iter().position(|e| *e == first);
+        places[place.expect("the row is there")] += 1;
+    }
+    let terms = places
+        .iter()
+        .map(|n| (f64::from(*n) - 100.0).powi(2) / 100.0);
+    assert!(terms.sum::<f64>() < 40.0, "{places:?}");
+}
+
+/// Sorting by either method.
+#[derive(Debug)]
+struct Sort {
+    n_rows: usize,
+    key_bound: u64,
+    quick: bool,
+}
+
+impl Case for Sort {
+    type R = u64;
+
+    fn inputs(&self, secrets: u64) -> Clear<u64> {
+        clear(&rows(secrets, self.n_rows, self.key_bound))
+    }
+
+    fn expected(&self, _: usize, secrets: u64) -> Clear<u64> {
+        let mut rows = rows(secrets, self.n_rows, self.key_bound);
+        rows.sort_by_key(|row| row.0);
+        clear(&rows)
+    }
+
+    fn price(&self, seats: Seats) -> Price {
+        match self.quick {
+            true => sort::quick_price(shape(self.n_rows), seats),
+            false => sort::radix_price(shape(self.n_rows), seats),
+        }
+    }
+
+    async fn call(
+        &self,
+        session: &mut Session,
+        _: u64,
+        inputs: Shared<u64>,
+        stock: &mut Stock,
+    ) -> Result<Shared<u64>, ProtocolError> {
+        let sorted = match self.quick {
+            true => sort::quick(session, table(inputs), stock).await?,
+            false => sort::radix(session, table(inputs), stock).await?,
+        };
+        // Quicksort prepares for more comparisons than it takes.
+        *stock = Stock::empty();
+        Ok(shared(sorted))
+    }
+}
+
+#[test]
+fn rows_are_sorted_and_equal_keys_keep_their_order() {
+    for quick in [false, true] {
+        for key_bound in [1, 2, 5, 1 << KEY_BITS] {
+            for n_rows in [0, 1, 2, 3, 7, 8, 16, 17, 18, 33, 64, 65, 129] {
+                let case = Sort {
+                    n_rows,
+                    key_bound,
+                    quick,
+                };
+                demands::check_result(&case, 2, n_rows as u64);
+            }
+        }
+        let case = Sort {
+            n_rows: 40,
+            key_bound: 9,
+            quick,
+        };
+        demands::check_result(&case, 3, 1);
+        demands::check_result(&case, 5, 2);
+        demands::check_empty_stock(&case);
+        let case = Sort { n_rows: 5, ..case };
+        demands::check_cuts(&case);
+        if !quick {
+            demands::check_outline(&case, 3);
+            [2, 3, 5]
+                .iter()
+                .for_each(|n| demands::check_price(&case, *n));
+        }
+    }
+    let case = Sort {
+        n_rows: 2000,
+        key_bound: 100,
+        quick: true,
+    };
+    demands::check_result(&case, 2, 3);
+    demands::check_at_most(&case, 2);
+    let case = Sort {
+        n_rows: 64,
+        quick: false,
+        ..case
+    };
+    demands::check_uniform(&case, 20);
 }
