@@ -9,6 +9,9 @@
 //! transfers, and for groups elements. OT extension and groups use all cores; set `RAYON_NUM_THREADS=1` for one.
 //! All inputs come from [`SEED`].
 
+#[path = "kernels/silent.rs"]
+mod silent;
+
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use curve25519_dalek::MontgomeryPoint;
@@ -352,6 +355,10 @@ criterion_group!(
     transposition,
     base_transfer,
     extension,
+    silent::long_extension,
+    silent::binary_field,
+    silent::vectors,
+    silent::stores,
     products,
     groups,
     oblivious_function

@@ -35,9 +35,9 @@ use protocols::net::Network;
 use protocols::net::memory;
 use protocols::net::record::{Recorder, Replay, Transcript};
 use protocols::party::Seat;
-use protocols::psi::Item;
 use protocols::psi::ecdh::{self, Common, InOrder, Learns, Shape, Shuffled, Stores};
 use protocols::psi::tags::MemoryStore;
+use protocols::psi::{Item, vole};
 use protocols::session::{Session, SessionConfig, insecure_configs};
 use std::future::Future;
 use std::sync::Arc;
@@ -449,5 +449,42 @@ fn dealing() -> Session {
     Session::new(configs(networks, true).swap_remove(2))
 }
 
-criterion_group!(benches, share, open, release, intersection, preprocess);
+async fn intersect_by_vole(
+    (mut session, items): (Session, Vec<Item>),
+) -> Result<Option<usize>, ProtocolError> {
+    if session.seat() == Seat(1) {
+        vole::send(&mut session, Seat(0), &items, items.len()).await?;
+        return Ok(None);
+    }
+    let found = vole::receive(&mut session, Seat(1), &items, items.len()).await?;
+    Ok(Some(found.len()))
+}
+
+/// As [`intersections`], with symmetric operations: the kernel alone, as `volepsi` is measured.
+fn vole_intersection(criterion: &mut Criterion) {
+    let mut group = group(criterion, "psi");
+    for log_n in [16, 18, 20] {
+        let n = 1u128 << log_n;
+        let set =
+            |first: u128| -> Vec<Item> { (first..first + n).map(u128::to_le_bytes).collect() };
+        let sets = [set(0), set(n / 2)];
+        group.throughput(Throughput::Elements(n as u64));
+        group.bench_function(format!("vole/all-parties/2^{log_n}"), |bench| {
+            bench.iter(|| {
+                let seats = pooled(2).into_iter().zip(sets.clone()).collect();
+                assert!(together(seats, intersect_by_vole) == Some(n as usize / 2));
+            });
+        });
+    }
+}
+
+criterion_group!(
+    benches,
+    share,
+    open,
+    release,
+    intersection,
+    vole_intersection,
+    preprocess
+);
 criterion_main!(benches);

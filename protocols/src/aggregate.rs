@@ -300,7 +300,7 @@ pub fn security(shape: &ReleaseShape, n_computing: usize, source: Option<&Source
     }
     let collusion = match source {
         Some(Source::Dealer { .. }) => Collusion::AllButOneWithoutDealer,
-        Some(Source::Ot) | None => Collusion::AllButOne,
+        Some(Source::Ot | Source::FerretOt) | None => Collusion::AllButOne,
     };
     Security {
         adversary: Adversary::SemiHonest,

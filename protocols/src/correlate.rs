@@ -24,6 +24,7 @@ use crate::cost::Cost;
 use crate::error::ProtocolError;
 use crate::party::Seat;
 use crate::session::Session;
+use ot::Extension;
 
 /// Where correlated randomness comes from. The contract names it and every holder approves it;
 /// there is no default and no fallback.
@@ -36,6 +37,9 @@ pub enum Source {
     },
     /// Oblivious transfer between the computing parties: no third party.
     Ot,
+    /// The same with an extension that sends less and computes more, under one more assumption (LPN
+    /// with regular noise): for links that are slow, below about half a gigabit a second.
+    FerretOt,
 }
 
 impl Source {
@@ -44,6 +48,7 @@ impl Source {
         match self {
             Self::Dealer { .. } => "dealer",
             Self::Ot => "ot",
+            Self::FerretOt => "ot by ferret",
         }
     }
 
@@ -51,7 +56,7 @@ impl Source {
     pub fn extra_seats(&self) -> usize {
         match self {
             Self::Dealer { .. } => 1,
-            Self::Ot => 0,
+            Self::Ot | Self::FerretOt => 0,
         }
     }
 }
@@ -77,7 +82,8 @@ pub async fn preprocess(
     sections::check(needs, session.n_computing())?;
     let outcome = match source {
         Source::Dealer { seat } => dealer::receive(session, *seat, needs).await,
-        Source::Ot => ot::generate(session, needs).await,
+        Source::Ot => ot::generate(session, Extension::SoftSpoken, needs).await,
+        Source::FerretOt => ot::generate(session, Extension::Ferret, needs).await,
     };
     session.ended_by(outcome)
 }
@@ -86,6 +92,7 @@ pub async fn preprocess(
 pub fn cost(source: &Source, n_computing: usize, needs: &Needs) -> Cost {
     match source {
         Source::Dealer { .. } => dealer::cost(n_computing, needs),
-        Source::Ot => ot::cost(n_computing, needs),
+        Source::Ot => ot::cost(Extension::SoftSpoken, n_computing, needs),
+        Source::FerretOt => ot::cost(Extension::Ferret, n_computing, needs),
     }
 }

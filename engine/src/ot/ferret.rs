@@ -26,7 +26,7 @@
 mod code;
 mod schedule;
 
-pub use schedule::{Round, schedule};
+pub use schedule::{Round, endless, schedule};
 
 use super::extend::{
     self, Choices, ReceiverBits, ReceiverCots, SenderBits, SenderCots, hashed_bits,
@@ -69,7 +69,7 @@ impl Sender {
     /// If Δ is even: set up with [`extend::SenderSetup::with_odd_delta`].
     pub fn new(
         direction: Direction,
-        mut extension: extend::Sender,
+        extension: &mut extend::Sender,
         message: &[u8],
     ) -> Result<Self, OtError> {
         let delta = extension.delta();
@@ -185,7 +185,7 @@ impl Receiver {
     /// [`OtError::Exhausted`].
     pub fn new(
         direction: Direction,
-        mut extension: extend::Receiver,
+        extension: &mut extend::Receiver,
     ) -> Result<(Self, Vec<u8>), OtError> {
         let (mut cots, message) = extension.cots(FIRST_COTS, None)?;
         let mut base = std::mem::take(&mut cots.rows);

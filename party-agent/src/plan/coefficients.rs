@@ -41,7 +41,7 @@ impl Work {
     fn ps(&self, source: &Source, n: u64) -> u64 {
         let made = match source {
             Source::Dealer { .. } => self.dealt_ps,
-            Source::Ot => self.transferred_ps,
+            Source::Ot | Source::FerretOt => self.transferred_ps,
         };
         n.saturating_mul(made + self.used_ps)
     }

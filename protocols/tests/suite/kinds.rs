@@ -20,14 +20,22 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 fn run(world: World, needs: &Needs) -> Vec<Ended<Stock>> {
-    world.run(async |session| preprocess(session, &Source::Ot, needs).await)
+    run_from(Source::Ot, world, needs)
+}
+
+fn run_from(source: Source, world: World, needs: &Needs) -> Vec<Ended<Stock>> {
+    world.run(async |session| preprocess(session, &source, needs).await)
 }
 
 /// Every seat's stock, at the declared cost. Rounds are those of the longest chain; a seat that waits
 /// for nobody sees fewer.
 fn transferred(n_computing: usize, needs: &Needs, seed: u64) -> Vec<Stock> {
-    let declared = cost(&Source::Ot, n_computing, needs);
-    let ended = run(World::new(n_computing, seed), needs);
+    transferred_from(Source::Ot, n_computing, needs, seed)
+}
+
+fn transferred_from(source: Source, n_computing: usize, needs: &Needs, seed: u64) -> Vec<Stock> {
+    let declared = cost(&source, n_computing, needs);
+    let ended = run_from(source, World::new(n_computing, seed), needs);
     for (seat, ended) in ended.iter().enumerate() {
         let column = |table: &[Vec<u64>]| -> Vec<u64> { table.iter().map(|r| r[seat]).collect() };
         assert!(ended.outcome.is_ok(), "seat {seat}");
@@ -48,6 +56,48 @@ fn transferred_correlations_hold_their_equations() {
             let owner = Seat::from_index(n as usize % n_computing);
             let needs = ideal::every_kind(n, owner);
             ideal::check(&needs, transferred(n_computing, &needs, n));
+        }
+    }
+}
+
+#[test]
+fn correlations_by_ferret_hold_their_equations() {
+    for (n_computing, n) in [(2, 65), (3, 130)] {
+        let owner = Seat::from_index(1);
+        let needs = ideal::every_kind(n, owner);
+        let stocks = transferred_from(Source::FerretOt, n_computing, &needs, n);
+        ideal::check(&needs, stocks);
+    }
+}
+
+/// More than the first round makes, so that pools are refilled in the middle of a batch.
+#[test]
+fn rounds_of_ferret_join_without_a_seam() {
+    let needs = Needs {
+        bit_triples: 900_000,
+        bit_pairs: 70_000,
+        ..Needs::default()
+    };
+    ideal::check(&needs, transferred_from(Source::FerretOt, 2, &needs, 3));
+    let bytes = |source: Source| -> u64 { cost(&source, 2, &needs).bytes.iter().flatten().sum() };
+    assert!(4 * bytes(Source::FerretOt) < bytes(Source::Ot));
+}
+
+#[test]
+fn a_seat_that_dies_in_ferret_ends_all_others() {
+    let needs = few(Seat(1));
+    let n_computing = 2;
+    let declared = cost(&Source::FerretOt, n_computing, &needs);
+    for seat in Seat::first(n_computing) {
+        for at_message in 0..declared.messages[seat.index()].iter().sum() {
+            let cut = Cut { seat, at_message };
+            let network = sim::network(n_computing, LinkModel::LAN, Some(cut));
+            let world = World::new(n_computing, 4).on(network);
+            let ended = run_from(Source::FerretOt, world, &needs);
+            let is_link = |e: &Ended<Stock>| matches!(e.outcome, Err(ProtocolError::Link { .. }));
+            assert!(ended.iter().any(is_link), "{cut:?}");
+            let is_clean = |e: &Ended<Stock>| e.outcome.is_ok() || is_link(e);
+            assert!(ended.iter().all(is_clean), "{cut:?}");
         }
     }
 }

@@ -67,6 +67,22 @@ pub fn schedule(n_ots: u64) -> Vec<Round> {
     rounds
 }
 
+/// Round number `number`, from 0, where nobody knows how many OTs there will be: each makes as many
+/// as it can and feeds the next.
+pub fn endless(number: u64) -> Round {
+    let set = if number == 0 {
+        FERRET_FIRST
+    } else {
+        FERRET_BULK
+    };
+    let refill = FERRET_BULK.base_cots().next_multiple_of(set.leaves());
+    Round {
+        set,
+        n_ots: set.n_cots() - refill,
+        next: Some(FERRET_BULK),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +101,16 @@ mod tests {
                 assert_eq!(round.next.is_some(), at + 1 < rounds.len());
                 set = round.next.unwrap_or(set);
             }
+        }
+    }
+
+    #[test]
+    fn endless_rounds_use_whole_sets() {
+        for number in 0..3 {
+            let round = endless(number);
+            assert_eq!(round.n_trees(), round.set.trees);
+            assert_eq!(round.set == FERRET_FIRST, number == 0);
+            assert!(round.n_ots.is_multiple_of(64));
         }
     }
 

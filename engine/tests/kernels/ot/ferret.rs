@@ -12,10 +12,13 @@ use std::collections::BTreeSet;
 fn pair(direction: Direction, prg: &mut Prg) -> (Sender, Receiver) {
     let (sender, points) = SenderSetup::with_odd_delta(direction, prg);
     let (receiver, key) = ReceiverSetup::new(direction, prg);
-    let (receiver, trees) = receiver.finish(&points).unwrap();
-    let sender = sender.finish(&key, &trees).unwrap();
-    let (receiver, message) = Receiver::new(direction, receiver).unwrap();
-    (Sender::new(direction, sender, &message).unwrap(), receiver)
+    let (mut receiver, trees) = receiver.finish(&points).unwrap();
+    let mut sender = sender.finish(&key, &trees).unwrap();
+    let (receiver, message) = Receiver::new(direction, &mut receiver).unwrap();
+    (
+        Sender::new(direction, &mut sender, &message).unwrap(),
+        receiver,
+    )
 }
 
 /// Three rounds, the last one of which ends in the middle of a tree and of a word.
@@ -156,10 +159,10 @@ fn the_first_message_of_another_length_is_refused() {
     let mut prg = prg("Ferret first length");
     let (sender, points) = SenderSetup::with_odd_delta(DIRECTION, &mut prg);
     let (receiver, key) = ReceiverSetup::new(DIRECTION, &mut prg);
-    let (receiver, trees) = receiver.finish(&points).unwrap();
-    let sender = sender.finish(&key, &trees).unwrap();
-    let (_, message) = Receiver::new(DIRECTION, receiver).unwrap();
-    let refused = Sender::new(DIRECTION, sender, &message[1..]).err();
+    let (mut receiver, trees) = receiver.finish(&points).unwrap();
+    let mut sender = sender.finish(&key, &trees).unwrap();
+    let (_, message) = Receiver::new(DIRECTION, &mut receiver).unwrap();
+    let refused = Sender::new(DIRECTION, &mut sender, &message[1..]).err();
     assert!(matches!(refused, Some(OtError::WrongLength { .. })));
     assert_eq!(FIRST_COTS, (1 << 16) + 8500);
 }

@@ -8,7 +8,8 @@
 //! A pair needs one OT in each direction, as a triple does: the common factor a is the receiver's
 //! choice, and the sender's two messages have two bits, whose differences are its b and c.
 
-use super::pairs::{Pair, Pattern, Received, Sent, Transfers};
+use super::Extension;
+use super::pairs::{Pair, PairCots, Pattern, Received, Sent, Transfers};
 use super::tally::Tally;
 use crate::correlate::{BitPairs, BitTriples, Stock};
 use crate::error::ProtocolError;
@@ -16,7 +17,7 @@ use crate::party::Seat;
 use crate::session::Chunks;
 use crate::wire::MaskedBits;
 use engine::bits;
-use engine::ot::extend::Choices;
+use engine::ot::extend::{Choices, ReceiverBits, SenderBits};
 use engine::ot::triples::{self, PairBits};
 use rayon::prelude::*;
 use zeroize::Zeroizing;
@@ -72,6 +73,15 @@ async fn transfer(
 ) -> Result<(Vec<PairBits>, Option<OwnBits>), ProtocolError> {
     let n_ots = 64 * n_words;
     let mode = choices(transfers.n_computing());
+    if transfers.extension == Extension::Ferret {
+        let given = own.as_ref().map(|own| own.b.clone());
+        let cots = transfers.cots(Pattern::All, n_ots, given, mode).await?;
+        let hash = move |pairs: &mut Vec<Pair>| {
+            let both = pairs.par_iter().zip(&cots);
+            Ok(both.map(|(pair, cots)| hashed(pair, cots)).collect())
+        };
+        return Ok((transfers.with_pairs(hash).await?, own));
+    }
     let extend = move |pairs: &mut Vec<Pair>| {
         let given = own.as_ref().map(|own| own.b.as_slice());
         let extended = pairs
@@ -101,6 +111,26 @@ async fn transfer(
         .collect()
     };
     Ok((transfers.with_pairs(accept).await?, own))
+}
+
+/// Random OTs of one bit from correlated ones.
+fn hashed(pair: &Pair, cots: &PairCots) -> PairBits {
+    let both = "both directions are extended";
+    let (sent, received) = (
+        cots.sent.as_ref().expect(both),
+        cots.received.as_ref().expect(both),
+    );
+    let (first, rows) = (sent.first, &sent.cots.rows);
+    let [[zeros], [ones]] = pair.sender_hash.sender_bits::<1>(first, sent.delta, rows);
+    let (first, rows) = (received.first, &received.cots.rows);
+    let [chosen] = pair.receiver_hash.receiver_bits::<1>(first, rows);
+    PairBits {
+        sent: SenderBits { zeros, ones },
+        received: ReceiverBits {
+            choices: received.cots.choices.clone(),
+            chosen,
+        },
+    }
 }
 
 /// Makes triples from a batch of OTs.

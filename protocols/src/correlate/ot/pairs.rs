@@ -1,5 +1,7 @@
 //! Both directions of OT with every peer: set up once, extended as often as needed.
 
+use super::Extension;
+use super::pool::Pools;
 use crate::error::ProtocolError;
 use crate::party::Seat;
 use crate::session::Session;
@@ -80,14 +82,17 @@ struct Opening {
 
 impl Opening {
     /// `outgoing` is the direction in which this seat is the OT's sender.
-    fn new(outgoing: Direction, seed: &Seed) -> (Self, Transfer) {
+    fn new(outgoing: Direction, extension: Extension, seed: &Seed) -> (Self, Transfer) {
         let incoming = Direction {
             sender: outgoing.receiver,
             receiver: outgoing.sender,
             ..outgoing
         };
         let mut prg = Prg::new(seed, 0);
-        let (sender, mut message) = SenderSetup::new(outgoing, &mut prg);
+        let (sender, mut message) = match extension {
+            Extension::SoftSpoken => SenderSetup::new(outgoing, &mut prg),
+            Extension::Ferret => SenderSetup::with_odd_delta(outgoing, &mut prg),
+        };
         let (receiver, key) = ReceiverSetup::new(incoming, &mut prg);
         message.extend(key);
         let opening = Self {
@@ -111,6 +116,7 @@ impl Opening {
             receiver,
             receiver_hash: Hasher::new(&self.incoming),
             trees,
+            pools: Pools::new(self.outgoing, self.incoming),
         })
     }
 }
@@ -124,6 +130,8 @@ pub(super) struct Pair {
     pub(super) receiver_hash: Hasher,
     /// Tree corrections that go out with the first extension; empty afterwards.
     trees: Vec<u8>,
+    /// Ferret's OTs that are not used yet.
+    pub(super) pools: Pools,
 }
 
 /// The direction in which this seat is the OT's sender.
@@ -205,6 +213,7 @@ pub(super) struct Received {
 /// All directions, of one preparation.
 pub(super) struct Transfers<'a> {
     pub(super) session: &'a mut Session,
+    pub(super) extension: Extension,
     pub(super) pairs: Vec<Pair>,
     /// What this seat draws.
     pub(super) prg: Prg,
@@ -212,7 +221,10 @@ pub(super) struct Transfers<'a> {
 
 impl<'a> Transfers<'a> {
     /// Runs the base OTs in both directions with every peer.
-    pub(super) async fn set_up(session: &'a mut Session) -> Result<Self, ProtocolError> {
+    pub(super) async fn set_up(
+        session: &'a mut Session,
+        extension: Extension,
+    ) -> Result<Self, ProtocolError> {
         let prg = Prg::new(&session.own_seed("correlations"), 0);
         let occurrence = session.next_public("oblivious transfer") as u32;
         let place = session.path().child("oblivious transfer", occurrence);
@@ -231,7 +243,7 @@ impl<'a> Transfers<'a> {
         let open = move || {
             let openings = directions.par_iter().zip(&seeds);
             openings
-                .map(|(direction, seed)| Opening::new(*direction, seed))
+                .map(|(direction, seed)| Opening::new(*direction, extension, seed))
                 .unzip()
         };
         let (openings, messages): (Vec<Opening>, _) = session.compute().run(open).await;
@@ -246,6 +258,7 @@ impl<'a> Transfers<'a> {
         let pairs = session.compute().run(finish).await?;
         Ok(Self {
             session,
+            extension,
             pairs,
             prg,
         })
@@ -283,6 +296,9 @@ impl<'a> Transfers<'a> {
         given: Option<Vec<u64>>,
         mode: Choices,
     ) -> Result<Vec<PairCots>, ProtocolError> {
+        if self.extension == Extension::Ferret {
+            return self.pooled_cots(pattern, n_ots, given, mode).await;
+        }
         let me = self.me();
         let extend = move |pairs: &mut Vec<Pair>| {
             let extend = |pair: &mut Pair| {
