@@ -127,7 +127,7 @@ impl Pools {
 }
 
 /// A peer's message among those that came.
-fn from<'a>(peer: Seat, incoming: &'a [(Seat, Transfer)]) -> Option<&'a Transfer> {
+fn from(peer: Seat, incoming: &[(Seat, Transfer)]) -> Option<&Transfer> {
     let message = incoming.iter().find(|(seat, _)| *seat == peer);
     message.map(|(_, message)| message)
 }
