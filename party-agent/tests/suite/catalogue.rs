@@ -8,6 +8,8 @@ use party_agent::catalogue::{
     arrow_schema, describe,
 };
 use party_agent::source::Source;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
 use crate::plans;
 
@@ -233,4 +235,35 @@ async fn the_document_reads_back_and_nothing_else_does() {
             ..
         }
     ));
+}
+
+/// Catalogues come from other parties. Whatever a document holds, it is refused, or it is the one way to write what was read.
+#[tokio::test]
+async fn a_mutated_or_truncated_document_is_refused_or_read_as_itself() {
+    const SEED: u64 = 0x0063_6174;
+    println!("seed {SEED:#x}");
+    let (_dir, source) = source(TABLE).await;
+    let entry = describe(&source, "t", &Publish::Rehearsal, None)
+        .await
+        .expect("described");
+    let json = catalogue(entry).to_json();
+    for end in (0..json.len()).filter(|end| json.is_char_boundary(*end)) {
+        assert!(Catalogue::from_json(&json[..end]).is_err(), "{end} bytes");
+    }
+    let mut rng = StdRng::seed_from_u64(SEED);
+    for _ in 0..3_000 {
+        let mut bytes = json.clone().into_bytes();
+        for _ in 0..rng.random_range(1..4) {
+            let at = rng.random_range(0..bytes.len());
+            match rng.random_range(0..3) {
+                0 => bytes[at] ^= 1 << rng.random_range(0..7),
+                1 => drop(bytes.remove(at)),
+                _ => bytes.insert(at, rng.random_range(0x20..0x7f)),
+            }
+        }
+        let text = String::from_utf8_lossy(&bytes);
+        if let Ok(read) = Catalogue::from_json(&text) {
+            assert_eq!(read.to_json(), text);
+        }
+    }
 }
