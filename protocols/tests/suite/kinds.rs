@@ -85,7 +85,11 @@ fn rounds_of_ferret_join_without_a_seam() {
 
 #[test]
 fn a_seat_that_dies_in_ferret_ends_all_others() {
-    let needs = few(Seat(1));
+    let needs = Needs {
+        bit_triples: 64,
+        bit_pairs: 64,
+        ..Needs::default()
+    };
     let n_computing = 2;
     let declared = cost(&Source::FerretOt, n_computing, &needs);
     for seat in Seat::first(n_computing) {
