@@ -318,7 +318,8 @@ fn notes(plan: &Plan) -> Vec<String> {
     if plan.final_sql.contains(" / nullif(") {
         notes.push("quotients of totals are computed in double precision; they are NULL where the divisor is 0".to_owned());
     }
-    if !plan.steps.is_empty() && plan.min_cell.at_least <= 1 {
+    let finds_values = plan.steps.iter().any(|s| !s.finds().is_empty());
+    if finds_values && plan.min_cell.at_least <= 1 {
         notes.push(
             "there is no minimum cell, so a group's MIN, MAX or quantile can be its only value"
                 .to_owned(),
