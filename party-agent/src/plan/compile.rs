@@ -197,20 +197,13 @@ fn assemble(
     let mut columns = measures::columns(outer, &types, raw, &fits);
     let cells = keys.iter().map(KeyColumn::n_slots).product();
     let bounds = steps::RowBounds::of(&parties.seats, raw);
-    let steps = steps::build(
-        outer,
-        &columns.measures,
-        cells,
-        &bounds,
-        &mut columns.narrow,
-    )?;
+    let narrow = &mut columns.narrow;
+    let steps = steps::build(outer, &columns.measures, cells, &bounds, narrow)?;
     let min_cell = MinCell::strictest(spec, whole.catalogues, &parties.holders);
     let mut checks = checks::checks(outer, &columns.measures, &min_cell, rows);
     let top = top::cells(outer, &columns.measures, &fits, cells, rows);
-    let top = top.filter(|_| spec.correlations.is_some() && !outer.keys.is_empty());
-    if top.is_some() && !checks.iter().any(|c| c.column == 0) {
-        checks.push(top::nonempty(rows));
-    }
+    let top = top.filter(|_| spec.correlations.is_some());
+    checks.extend(top::nonempty(top.as_ref(), &checks, rows));
     let rule = checks::rule(spec, whole.catalogues, parties, &checks).map_err(one)?;
     let sums = fits.iter().zip(&types.measures).map(|(fit, kind)| SumOf {
         kind: *kind,

@@ -155,6 +155,16 @@ impl Fraction {
 }
 
 impl Which {
+    /// MAX (true) or MIN (false).
+    #[must_use]
+    pub fn extreme(greatest: bool) -> Self {
+        if greatest {
+            Self::Greatest
+        } else {
+            Self::Least
+        }
+    }
+
     fn rank(self) -> Rank {
         let of = |make: fn(u64, u64) -> Rank, p: Fraction| make(p.numerator, p.denominator);
         match self {
@@ -300,59 +310,21 @@ pub(super) fn build(
         }
     }
     extremes.sort_unstable();
-    let mut steps = Vec::new();
+    distinct.sort_unstable();
     let mut column = |bits: u32| {
         let first = *narrow;
         *narrow += bits as usize;
         first
     };
-    let finds: Vec<Found> = extremes
+    let mut steps: Vec<Step> = extremes_step(&extremes, measures, &mut column)
         .into_iter()
-        .map(|(measure, greatest)| {
-            let bits = measures[measure].code_bits();
-            Found {
-                measure,
-                what: if greatest {
-                    Which::Greatest
-                } else {
-                    Which::Least
-                },
-                column: column(bits),
-                bits,
-            }
-        })
         .collect();
-    if let Some(bits) = finds.iter().map(|f| f.bits).max() {
-        steps.push(Step::Extremes { bits, finds });
-    }
     for (measure, which) in wanted {
-        let n_values = measures[measure].n_values();
-        let compared = n_values.map(|n| {
-            let lanes = Step::lanes(cells) as u64;
-            n.saturating_mul(lanes).saturating_mul(which.len() as u64)
-        });
-        match (n_values, compared) {
-            (Some(n_values), Some(compared))
-                if n_values <= MAX_VALUES && compared <= MAX_COMPARISONS =>
-            {
-                let bits = 64 - (n_values - 1).leading_zeros();
-                let finds = which.into_iter().map(|what| Found {
-                    measure,
-                    what,
-                    column: column(bits),
-                    bits,
-                });
-                let finds = finds.collect();
-                steps.push(Step::Ranks {
-                    measure,
-                    n_values,
-                    finds,
-                });
-            }
-            _ => faults.push(too_many_values(&measures[measure], n_values, cells)),
+        match ranks_step(measure, which, measures, cells, &mut column) {
+            Ok(step) => steps.push(step),
+            Err(fault) => faults.push(fault),
         }
     }
-    distinct.sort_unstable();
     for measure in distinct {
         let rows: u64 = bounds.0.iter().fold(0, |n, r| n.saturating_add(*r));
         if rows > MAX_DISTINCT_ROWS {
@@ -370,6 +342,56 @@ pub(super) fn build(
     } else {
         Err(faults)
     }
+}
+
+/// One step for all least and greatest values.
+fn extremes_step(
+    extremes: &[(usize, bool)],
+    measures: &[Measure],
+    column: &mut impl FnMut(u32) -> usize,
+) -> Option<Step> {
+    let find = |&(measure, greatest): &(usize, bool)| {
+        let bits = measures[measure].code_bits();
+        Found {
+            measure,
+            what: Which::extreme(greatest),
+            column: column(bits),
+            bits,
+        }
+    };
+    let finds: Vec<Found> = extremes.iter().map(find).collect();
+    let bits = finds.iter().map(|f| f.bits).max()?;
+    Some(Step::Extremes { bits, finds })
+}
+
+/// One step for all ranks of a measure.
+fn ranks_step(
+    measure: usize,
+    which: Vec<Which>,
+    measures: &[Measure],
+    cells: usize,
+    column: &mut impl FnMut(u32) -> usize,
+) -> Result<Step, PlanFault> {
+    let n_values = measures[measure].n_values();
+    let is_short = |n: &u64| {
+        let lanes = Step::lanes(cells) as u64;
+        let compared = n.saturating_mul(lanes).saturating_mul(which.len() as u64);
+        *n <= MAX_VALUES && compared <= MAX_COMPARISONS
+    };
+    let short = n_values.filter(is_short);
+    let n_values = short.ok_or_else(|| too_many_values(&measures[measure], n_values, cells))?;
+    let bits = 64 - (n_values - 1).leading_zeros();
+    let finds = which.into_iter().map(|what| Found {
+        measure,
+        what,
+        column: column(bits),
+        bits,
+    });
+    Ok(Step::Ranks {
+        measure,
+        n_values,
+        finds: finds.collect(),
+    })
 }
 
 fn too_many_rows(measure: &Measure, rows: u64) -> PlanFault {
@@ -416,7 +438,7 @@ impl Measure {
         }
         let (low, high) = (self.range.low.parse().ok()?, self.range.high.parse().ok()?);
         let distance = i128::checked_sub(high, low)?;
-        u64::try_from(distance).ok()?.max(0).checked_add(1)
+        u64::try_from(distance).ok()?.checked_add(1)
     }
 
     /// Bits of the distance of a value from an end of the range, at least 1.

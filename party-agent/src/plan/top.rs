@@ -21,7 +21,7 @@ pub(super) fn cells(
     let [order] = outer.order.as_slice() else {
         return None;
     };
-    if n >= cells as u64 || cells > MAX_TOP_CELLS {
+    if n >= cells as u64 || cells > MAX_TOP_CELLS || outer.keys.is_empty() {
         return None;
     }
     let (column, bound_bits, label) = match total(outer, order)? {
@@ -70,12 +70,17 @@ fn bits(largest: i256) -> u32 {
 }
 
 /// Groups without rows do not come first: a check that the job did not ask for, where nothing else holds them back.
-pub(super) fn nonempty(rows: u64) -> CellCheck {
-    CellCheck {
+pub(super) fn nonempty(
+    top: Option<&TopCells>,
+    checks: &[CellCheck],
+    rows: u64,
+) -> Option<CellCheck> {
+    let is_needed = top.is_some() && !checks.iter().any(|c| c.column == 0);
+    is_needed.then(|| CellCheck {
         column: 0,
         at_least: 1,
         bound_bits: 64 - rows.max(1).leading_zeros(),
         rule: "COUNT(*) >= 1".to_owned(),
         reason: "having".to_owned(),
-    }
+    })
 }

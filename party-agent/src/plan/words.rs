@@ -235,9 +235,7 @@ pub(crate) fn range_of(measure: &Measure) -> (String, String) {
         MeasureKind::Exact { scale } => text
             .parse()
             .map_or_else(|_| text.clone(), |v| unscaled(v, scale)),
-        MeasureKind::Day => text
-            .parse()
-            .map_or_else(|_| text.clone(), |day| day_text(day)),
+        MeasureKind::Day => text.parse().map_or_else(|_| text.clone(), day_text),
         MeasureKind::Counted | MeasureKind::Distinct | MeasureKind::Float => text.clone(),
     };
     (written(&measure.range.low), written(&measure.range.high))
@@ -249,9 +247,24 @@ fn day_text(days: i32) -> String {
 }
 
 fn notes(plan: &Plan) -> Vec<String> {
-    let mut notes = Vec::new();
     let holders: Vec<&str> = plan.locals.keys().map(|h| h.as_str()).collect();
-    notes.push(format!("totals over {}", listed(&holders)));
+    let mut notes = vec![format!("totals over {}", listed(&holders))];
+    exactness(plan, &mut notes);
+    definitions(plan, &mut notes);
+    held_back(plan, &mut notes);
+    for key in plan.keys.iter().filter(|k| k.has_other) {
+        notes.push(format!(
+            "values of {} outside its {} are counted as {}",
+            key.name,
+            counted(key.domain.len() as u64, "group"),
+            key.other_label
+        ));
+    }
+    notes
+}
+
+/// What is exact, and the bounds of what is not.
+fn exactness(plan: &Plan, notes: &mut Vec<String>) {
     let exact = plan
         .measures
         .iter()
@@ -284,6 +297,10 @@ fn notes(plan: &Plan) -> Vec<String> {
         }
         notes.push(note);
     }
+}
+
+/// How the columns are defined.
+fn definitions(plan: &Plan, notes: &mut Vec<String>) {
     let divided = |r: &Released| {
         matches!(
             r,
@@ -318,6 +335,10 @@ fn notes(plan: &Plan) -> Vec<String> {
     if plan.final_sql.contains(" / nullif(") {
         notes.push("quotients of totals are computed in double precision; they are NULL where the divisor is 0".to_owned());
     }
+}
+
+/// What is not shown, and why.
+fn held_back(plan: &Plan, notes: &mut Vec<String>) {
     let finds_values = plan.steps.iter().any(|s| !s.finds().is_empty());
     if finds_values && plan.min_cell.at_least <= 1 {
         notes.push(
@@ -347,15 +368,6 @@ fn notes(plan: &Plan) -> Vec<String> {
             listed(&rules)
         ));
     }
-    for key in plan.keys.iter().filter(|k| k.has_other) {
-        notes.push(format!(
-            "values of {} outside its {} are counted as {}",
-            key.name,
-            counted(key.domain.len() as u64, "group"),
-            key.other_label
-        ));
-    }
-    notes
 }
 
 /// The source of correlated randomness and what must not happen.

@@ -153,23 +153,11 @@ impl<'a> Cells<'a> {
             Value::Var { measure, sample } => Ok(floats(&|m| m.variance(sample), measure)),
             Value::StdDev { measure, sample } => Ok(floats(&|m| m.deviation(sample), measure)),
             Value::Distinct(measure) => {
-                let mut steps = self.plan.steps.iter();
-                let slot = steps.find_map(|step| match step {
-                    Step::Distinct {
-                        measure: m, column, ..
-                    } if *m == measure => Some(*column),
-                    _ => None,
-                });
-                let slot = slot.ok_or_else(|| totals("a count that no step makes"))?;
+                let slot = self.distinct_column(measure)?;
                 self.integers(column, |place| Some(self.narrow(slot, place).into()))
             }
             Value::Extreme { measure, greatest } => {
-                let which = if greatest {
-                    Which::Greatest
-                } else {
-                    Which::Least
-                };
-                self.found(column, measure, which)
+                self.found(column, measure, Which::extreme(greatest))
             }
             Value::Quantile {
                 measure,
@@ -192,11 +180,23 @@ impl<'a> Cells<'a> {
                 products,
             } => {
                 let measures = [y, x, products].map(|i| &self.plan.measures[i]);
-                let groups = self.groups.iter();
-                let values = groups.map(|&(_, place)| self.pairs(measures, place).statistic(stat));
+                let values = self.places().map(|place| self.pairs(measures, place));
+                let values = values.map(|pairs| pairs.statistic(stat));
                 Ok(Arc::new(values.collect::<Float64Array>()))
             }
         }
+    }
+
+    /// The narrow column of a distinct count.
+    fn distinct_column(&self, of: usize) -> Result<usize, ResultError> {
+        let mut steps = self.plan.steps.iter();
+        let found = steps.find_map(|step| match step {
+            Step::Distinct {
+                measure, column, ..
+            } if *measure == of => Some(*column),
+            _ => None,
+        });
+        found.ok_or_else(|| totals("a count that no step makes"))
     }
 
     fn integers(
