@@ -160,6 +160,7 @@ fn plan(kind: Kind) -> Plan {
         wide: columns_a_measure * N_COLUMNS,
         checks: Vec::new(),
         rule: ReleaseRule::None,
+        top: None,
     };
     let key = KeyColumn {
         name: "g".to_owned(),
@@ -190,6 +191,7 @@ fn plan(kind: Kind) -> Plan {
         keys: vec![key],
         measures: (0..N_COLUMNS).map(measure).collect(),
         shape,
+        steps: Vec::new(),
         released: Vec::new(),
         final_sql: String::new(),
         outputs: Vec::new(),

@@ -81,7 +81,8 @@ fn quic(criterion: &mut Criterion) {
     let chunk = Bytes::from(vec![0x5a; CHUNK]);
     let bare = runtime.block_on(Bare::connect()).expect("connected");
     let mut direct = runtime.block_on(Sessions::connect()).expect("connected");
-    let relayed = Sessions::connect_by(false, &Pipe::default());
+    let pipe = Pipe::default();
+    let relayed = Sessions::connect_by(false, &pipe);
     let mut relayed = runtime.block_on(relayed).expect("connected");
     let mut group = criterion.benchmark_group("quic");
     group
