@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Boyle, Couteau, Gilboa, Ishai, "Compressing Vector OLE", CCS 2018, with the dual form of learning
-//! parity with regular noise and the code of [`code`]. A vector with 256 non-zero values at secret
+//! parity with regular noise and the code of `vole/code.rs`. A vector with 256 non-zero values at secret
 //! places, one in each block, is shared with one punctured tree a block; both sides then multiply
 //! their long vectors by a public compressing matrix, under which the sparse one looks random.
 //!

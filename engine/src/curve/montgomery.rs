@@ -10,7 +10,7 @@
 //! twist, whose order has no small factor but 4, so it tells as little about the secret as the
 //! curve does. Points of small order on either give 0, which is refused.
 //!
-//! Two kernels give the same bytes: [`ifma`] does eight elements at a time, [`portable`] one. Both
+//! Two kernels give the same bytes: `ifma` does eight elements at a time, `portable` one. Both
 //! run the same steps for every secret and every item.
 
 mod field;

@@ -18,7 +18,7 @@ static ITEMS: LazyLock<Expander> = LazyLock::new(|| Expander::new(&[RISTRETTO_IT
 /// The group ristretto255.
 pub struct Ristretto;
 
-/// Half of a multiplier: encoding many elements at once doubles them (see [`encode_doubled`]).
+/// Half of a multiplier: encoding many elements at once doubles them (see `encode_doubled`).
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Secret {
     half: Scalar,

@@ -1,7 +1,7 @@
 //! Comparing shared numbers: with zero, with each other, with public thresholds.
 //!
 //! There are two methods, and the plan chooses one by what the source makes cheaply
-//! ([`Method`]). Both end in the same trees of carries ([`circuit`](super::circuit)).
+//! ([`Method`]). Both end in the same trees of carries (`arith/circuit.rs`).
 
 pub(crate) mod masked;
 pub(crate) mod summed;

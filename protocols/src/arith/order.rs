@@ -162,7 +162,7 @@ pub fn argmax_price<R: StockedRing>(
 /// # Cost      [`sign_price`]: the rounds of one [`compare::less_than_zero`] of 2·n numbers, and 1
 /// # Security  semi-honest, all but one seat may be corrupt; reveals n
 /// # Errors    those of [`compare::less_than_zero`]
-/// # Source    folklore: [0 < x] − [x < 0]
+/// # Source    folklore: `[0 < x] − [x < 0]`
 pub async fn sign<R: StockedRing>(
     session: &mut Session,
     x: &Share<R>,
@@ -199,7 +199,7 @@ pub fn sign_price<R: StockedRing>(
 ///
 /// Seats, cost, security and errors are those of [`min_max`].
 ///
-/// # Source    folklore: x − 2·[x < 0]·x
+/// # Source    folklore: `x − 2·[x < 0]·x`
 pub async fn abs<R: StockedRing>(
     session: &mut Session,
     x: &Share<R>,

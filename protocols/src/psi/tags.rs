@@ -1,7 +1,7 @@
 //! Tags by the million: kept in sorted runs, merged, and compared.
 //!
 //! Where the runs are kept is up to the caller: in memory, or in files of the agent. Whatever the
-//! number of tags, a [`Sorted`] collection has no more than one run in memory, and merging has a
+//! number of tags, a sorted collection has no more than one run in memory, and merging has a
 //! few pages of every run.
 
 use std::cmp::Reverse;
