@@ -24,13 +24,16 @@ mod ones;
 mod passes;
 
 use engine::share::boolean::{self, BitShare};
+use zeroize::Zeroizing;
 
 /// Cuts numbers of up to 128 bits into vectors of bits, lowest first.
 fn planes_of(values: &[u128], n_planes: usize) -> Vec<BitShare> {
     let low: Vec<u64> = values.iter().map(|v| *v as u64).collect();
+    let low = Zeroizing::new(low);
     let mut planes = boolean::to_planes(&low, n_planes.min(64));
     if n_planes > 64 {
         let high: Vec<u64> = values.iter().map(|v| (*v >> 64) as u64).collect();
+        let high = Zeroizing::new(high);
         planes.extend(boolean::to_planes(&high, n_planes - 64));
     }
     planes

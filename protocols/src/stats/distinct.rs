@@ -12,7 +12,7 @@ use crate::sort;
 use crate::table::TableShape;
 use engine::share::Share;
 use engine::share::boolean::BitShare;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// The public shape of a [`distinct`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +88,9 @@ impl DistinctShape {
         let n_keys = keys.len();
         keys.resize(capacity, (0, 0));
         let hashes: Vec<u128> = keys.iter().map(|(_, hash)| *hash).collect();
+        let hashes = Zeroizing::new(hashes);
         let cells: Vec<u128> = keys.iter().map(|(cell, _)| (*cell).into()).collect();
+        let cells = Zeroizing::new(cells);
         let filling: Vec<u128> = (0..capacity).map(|i| u128::from(i >= n_keys)).collect();
         let mut planes = planes_of(&hashes, self.hash_bits);
         planes.extend(planes_of(&cells, self.cell_bits()));

@@ -10,7 +10,7 @@ use crate::session::Session;
 use engine::ring::Ring;
 use engine::share::Share;
 use engine::share::boolean::BitShare;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// Which of a group's values is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl ExtremeShape {
         let distances: Option<Vec<u128>> = input.values.iter().map(distance).collect();
         match distances {
             Some(distances) if distances.len() == self.cells => {
-                Ok(planes_of(&distances, self.n_planes()))
+                Ok(planes_of(&Zeroizing::new(distances), self.n_planes()))
             }
             _ => Err(ProtocolError::InvalidInput {
                 what: "an extreme has a value in its range, or none, for each cell",

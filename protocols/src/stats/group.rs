@@ -18,7 +18,7 @@ use engine::bits;
 use engine::ring::Ring;
 use engine::share::Share;
 use engine::share::boolean::BitShare;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// The public shape of a [`groups`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,7 +139,7 @@ impl GroupShape {
         }
         let mut order: Vec<usize> = (0..n).collect();
         order.sort_unstable_by_key(|i| rows.hashes[*i]);
-        let hashes = filled(&rows.hashes, &order, capacity);
+        let hashes = Zeroizing::new(filled(&rows.hashes, &order, capacity));
         let filling: Vec<u128> = (0..capacity).map(|i| u128::from(i >= n)).collect();
         let mut planes = planes_of(&hashes, self.hash_bits);
         planes.extend(planes_of(&filling, 1));

@@ -14,7 +14,7 @@ use engine::ring;
 use engine::share::Share;
 use engine::share::boolean::BitShare;
 use std::ops::Range;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// Most rows over all holders: 4·n³ has to stay below 2^63.
 const MAX_ROWS: usize = 1 << 20;
@@ -109,7 +109,9 @@ impl RankShape {
         rows.sort_unstable();
         let n_rows = rows.len();
         rows.resize(capacity, (0, 0));
-        let column = |value: &dyn Fn(usize) -> u128| (0..capacity).map(value).collect::<Vec<_>>();
+        let column = |value: &dyn Fn(usize) -> u128| {
+            Zeroizing::new((0..capacity).map(value).collect::<Vec<u128>>())
+        };
         let mut planes = planes_of(&column(&|i| rows[i].0.into()), self.x_bits);
         planes.extend(planes_of(&column(&|i| u128::from(i >= n_rows)), 1));
         planes.extend(planes_of(&column(&|i| rows[i].1.into()), self.y_bits));
