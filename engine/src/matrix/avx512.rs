@@ -1,8 +1,7 @@
 //! Kernels for AVX-512.
 //!
 //! Over Z_2^64 the processor's own product of 64-bit lanes (AVX-512 DQ). On Zen 4 it is three and a half times as
-//! fast as three products of 32 bits, and as fast again against four of 52 bits; on Intel, where it is three
-//! micro-operations, a multiply-add takes four of them either way. Over Z_2^128 the products of 52
+//! fast as three products of 32 bits or four of 52 bits; elsewhere nobody has measured it. Over Z_2^128 the products of 52
 //! bits of AVX-512 IFMA: with a = a₀ + 2^52·a₁ + 2^104·a₂ and b likewise,
 //!
 //! a·b = lo(a₀b₀) + 2^52·(hi(a₀b₀) + lo(a₀b₁) + lo(a₁b₀))

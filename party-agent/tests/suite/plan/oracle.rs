@@ -168,7 +168,7 @@ const PLAIN: [&str; 23] = [
     "SELECT COUNT(DISTINCT patient_id) AS patients, COUNT(*) AS n FROM {e} e",
     "SELECT age, COUNT(*) AS n, SUM(time_in_hospital) AS days FROM {e} e GROUP BY age ORDER BY n DESC LIMIT 3",
     "SELECT diag_group, gender, SUM(time_in_hospital) AS days FROM {e} e GROUP BY diag_group, gender HAVING COUNT(*) >= 11 ORDER BY days LIMIT 4 OFFSET 2",
-    "SELECT a, COUNT(*) AS n, SUM(b) AS s FROM (SELECT gender AS a, num_medications AS b, 1 AS c FROM hospital_1.encounters UNION ALL SELECT t.*, 3 FROM (SELECT insulin, num_procedures FROM hospital_2.encounters) t UNION ALL SELECT *, 4 FROM (SELECT gender, num_procedures FROM hospital_3.encounters) t) u GROUP BY a ORDER BY a",
+    "SELECT a, COUNT(*) AS n, SUM(b) AS s FROM (SELECT gender AS a, num_medications AS b, 1 AS c FROM hospital_1.encounters UNION ALL SELECT t.*, 3 FROM (SELECT insulin, num_procedures FROM hospital_2.encounters) t UNION ALL SELECT *, 4 FROM (SELECT gender, num_procedures FROM hospital_3.encounters) t) u GROUP BY a HAVING COUNT(*) >= 11 ORDER BY a",
     "SELECT gender, SUM(CAST(num_medications AS DECIMAL(10, 2)) / 4) AS q, AVG(CAST(num_medications AS DOUBLE) * 0.1) AS f, SUM(num_lab_procedures * num_medications) AS p FROM {e} e GROUP BY gender HAVING COUNT(*) >= 11 ORDER BY gender",
 ];
 
