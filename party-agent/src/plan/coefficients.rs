@@ -1,8 +1,9 @@
 //! How long this program works on one thing of each kind, for predictions.
 //!
-//! Measured on one machine (`benches/RECORD.md`: two cores, Zen 4) with all parties on it; somebody else's machine is
-//! some factor away from it, so a prediction says whether a job takes a second or an hour. They are constants of the
-//! program, because every agent must compile the same plan.
+//! For one machine (two cores, Zen 4) with all parties on it; somebody else's machine is some factor away from it, so a
+//! prediction says whether a job takes a second or an hour. They are constants of the program, because every agent must
+//! compile the same plan. Each names the measurement that gives it. Reading is from a run on a machine that was busy
+//! with other work; the figures of correlations are estimates, which a run on a quiet machine is to replace.
 
 use protocols::correlate::{Needs, RingNeeds, Source};
 
@@ -11,11 +12,11 @@ pub(super) const START_US: u64 = 100_000;
 
 /// Reading one value of one row from Parquet and adding it to its group: `entente bench job`, `reading`, over rows and
 /// columns.
-pub(super) const READ_NS_A_VALUE: u64 = 10;
+pub(super) const READ_NS_A_VALUE: u64 = 40;
 
 /// Making and using one correlation, in picoseconds.
 struct Work {
-    /// `entente bench protocols`: `prepare-dealer` over the correlations that the case takes.
+    /// Estimated; to be had from `entente bench protocols`: `prepare-dealer` over the correlations that the case takes.
     dealt_ps: u64,
     /// The same for `prepare-ot`.
     transferred_ps: u64,
