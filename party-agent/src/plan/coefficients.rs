@@ -2,8 +2,8 @@
 //!
 //! For one machine (two cores, Zen 4) with all parties on it; somebody else's machine is some factor away from it, so a
 //! prediction says whether a job takes a second or an hour. They are constants of the program, because every agent must
-//! compile the same plan. Each names the measurement that gives it. Reading is from a run on a machine that was busy
-//! with other work; the figures of correlations are estimates, which a run on a quiet machine is to replace.
+//! compile the same plan. Reading is measured (`benches/RECORD.md`, the job of three holders); the figures of
+//! correlations are estimates from a busy machine, which `entente bench protocols` is to replace.
 
 use protocols::correlate::{Needs, RingNeeds, Source};
 
