@@ -125,18 +125,8 @@ async fn all_of(
         let words = &checks.as_words()[i * n_words..(i + 1) * n_words];
         BitShare::from_words(shape.cells, words.to_vec())
     };
-    let mut factors: Vec<BitShare> = (0..shape.checks.len()).map(of_check).collect();
-    while factors.len() > 1 {
-        let odd = factors.split_off(factors.len() / 2 * 2);
-        let pairs: Vec<_> = factors
-            .chunks_exact(2)
-            .map(|pair| (&pair[0], &pair[1]))
-            .collect();
-        let mut products = boolean::and(session, &pairs, stock).await?;
-        products.extend(odd);
-        factors = products;
-    }
-    Ok(factors.pop().unwrap_or_else(|| BitShare::zero(shape.cells)))
+    let checks = (0..shape.checks.len()).map(of_check).collect();
+    boolean::all(session, checks, stock).await
 }
 
 /// Opens the checked counts to all computing seats and compares them in the clear.
@@ -204,21 +194,9 @@ pub fn needs(shape: &ReleaseShape, n_computing: usize) -> Needs {
         return Needs::default();
     }
     let n_counts = shape.checks.len() * lanes_for(shape.cells);
-    let combine: usize = combine_levels(shape).iter().sum();
-    let compared = compare::needs(n_computing, shape.bound_bits(), n_counts);
-    compared + Needs::of_bit_triple_words(combine) + first
-}
-
-/// Words of ANDs at each level that combines the checks.
-fn combine_levels(shape: &ReleaseShape) -> Vec<usize> {
-    let n_words = bits::words_for(shape.cells);
-    let mut n_factors = shape.checks.len();
-    let mut levels = Vec::new();
-    while n_factors > 1 {
-        levels.push(n_factors / 2 * n_words);
-        n_factors = n_factors.div_ceil(2);
-    }
-    levels
+    let seats = Seats::computing(n_computing);
+    let combined = boolean::all_price(seats, shape.cells, shape.checks.len()).needs;
+    compare::needs(n_computing, shape.bound_bits(), n_counts) + combined + first
 }
 
 /// What a release costs, the same whichever cells are released. Includes the preparation of what
@@ -252,16 +230,13 @@ fn decision_cost(shape: &ReleaseShape, n_seats: usize, n_computing: usize) -> Co
         CellRule::Compare | CellRule::Top(_) => {
             let n_counts = n_checks * lanes_for(shape.cells);
             let compared = compare::cost(n_seats, n_computing, shape.bound_bits(), n_counts);
-            let levels = combine_levels(shape);
-            let combined = levels
-                .iter()
-                .map(|w| boolean::and_cost(n_seats, n_computing, *w));
-            let mut decided = combined.fold(compared, |sum, level| sum.then(&level));
+            let seats = Seats {
+                n_seats,
+                n_computing,
+            };
+            let combined = boolean::all_price(seats, shape.cells, n_checks).cost;
+            let mut decided = compared.then(&combined);
             if let CellRule::Top(top) = &shape.mode {
-                let seats = Seats {
-                    n_seats,
-                    n_computing,
-                };
                 decided = decided.then(&top::price(top, shape.cells, seats).cost);
             }
             let n_words = bits::words_for(shape.cells);

@@ -212,33 +212,29 @@ fn composed(rho: &SecretPermutation, offset: &[u32]) -> SecretPermutation {
 }
 
 fn subtract(rows: &mut RowShares, other: &RowShares) {
-    rows.words
-        .iter_mut()
-        .zip(&other.words)
-        .for_each(|(a, b)| a.xor_assign(b));
-    rows.ring64
-        .iter_mut()
-        .zip(&other.ring64)
-        .for_each(|(a, b)| a.sub_assign(b));
-    rows.ring128
-        .iter_mut()
-        .zip(&other.ring128)
-        .for_each(|(a, b)| a.sub_assign(b));
+    combine(rows, other, Share::sub_assign, Share::sub_assign);
 }
 
 fn add(rows: &mut RowShares, other: &RowShares) {
-    rows.words
-        .iter_mut()
-        .zip(&other.words)
-        .for_each(|(a, b)| a.xor_assign(b));
-    rows.ring64
-        .iter_mut()
-        .zip(&other.ring64)
-        .for_each(|(a, b)| a.add_assign(b));
-    rows.ring128
-        .iter_mut()
-        .zip(&other.ring128)
-        .for_each(|(a, b)| a.add_assign(b));
+    combine(rows, other, Share::add_assign, Share::add_assign);
+}
+
+/// Bits are XORed, ring elements combined as told.
+fn combine(
+    rows: &mut RowShares,
+    other: &RowShares,
+    narrow: fn(&mut Share<u64>, &Share<u64>),
+    wide: fn(&mut Share<u128>, &Share<u128>),
+) {
+    for (row, other) in rows.words.iter_mut().zip(&other.words) {
+        row.xor_assign(other);
+    }
+    for (column, other) in rows.ring64.iter_mut().zip(&other.ring64) {
+        narrow(column, other);
+    }
+    for (column, other) in rows.ring128.iter_mut().zip(&other.ring128) {
+        wide(column, other);
+    }
 }
 
 /// Sends everybody's rows, which must be masked at all seats but the owner, to the owner, who adds
