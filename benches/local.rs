@@ -161,6 +161,7 @@ fn plan(kind: Kind) -> Plan {
         checks: Vec::new(),
         rule: ReleaseRule::None,
         top: None,
+        margins: None,
     };
     let key = KeyColumn {
         name: "g".to_owned(),
@@ -171,6 +172,7 @@ fn plan(kind: Kind) -> Plan {
         has_other: true,
         other_label: "other".to_owned(),
         source: String::new(),
+        has_total: false,
     };
     Plan {
         format: 1,

@@ -186,6 +186,10 @@ impl<'a> Totals<'a> {
         for measure in self.measures {
             measure.write_to(&mut totals)?;
         }
+        if let Some(margins) = self.plan.margins() {
+            totals.narrow.iter_mut().for_each(|c| margins.add_up(c));
+            totals.wide.iter_mut().for_each(|c| margins.add_up(c));
+        }
         let steps = self.order.finish();
         Ok((LocalInputs { totals, steps }, self.report))
     }

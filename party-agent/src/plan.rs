@@ -37,7 +37,7 @@ use protocols::party::PartyId;
 use serde::Serialize;
 
 use coordinator::contract::{Digest, canonical};
-use protocols::aggregate::{CellRule, Check, ReleaseShape, Top};
+use protocols::aggregate::{self, CellRule, Check, ReleaseShape, Top};
 use protocols::correlate::{Needs, Source};
 use protocols::party::Seat;
 use protocols::price::Seats;
@@ -185,7 +185,10 @@ impl Plan {
             mode: match (self.shape.rule, &self.shape.top) {
                 (ReleaseRule::None, _) => CellRule::None,
                 (ReleaseRule::OpenCounts, _) => CellRule::OpenCounts,
-                (ReleaseRule::Compare, None) => CellRule::Compare,
+                (ReleaseRule::Compare, None) => match self.margins() {
+                    Some(margins) if self.protects_margins() => CellRule::Margins(margins),
+                    _ => CellRule::Compare,
+                },
                 (ReleaseRule::Compare, Some(top)) => CellRule::Top(Top {
                     column: top.column,
                     n: usize::try_from(top.n).unwrap_or(usize::MAX),
@@ -194,6 +197,19 @@ impl Plan {
                 }),
             },
         }
+    }
+
+    /// The totals beside the groups, as the protocols take them.
+    #[must_use]
+    pub fn margins(&self) -> Option<aggregate::Margins> {
+        margins(self.shape.margins?, &self.keys)
+    }
+
+    /// Whether groups are held back so that totals tell no small one: wherever there is a minimum.
+    #[must_use]
+    pub fn protects_margins(&self) -> bool {
+        let mut checks = self.shape.checks.iter();
+        self.shape.margins.is_some() && checks.any(|c| c.reason.contains("min_cell"))
     }
 
     /// Where the correlated randomness comes from, as the protocol takes it.
@@ -214,6 +230,17 @@ impl Plan {
         let steps = steps::price(&self.steps, self.shape.cells, rows, seats);
         protocols::aggregate::needs(&self.release_shape(), self.seats.len()) + steps.needs
     }
+}
+
+/// `None` where there are too many keys or groups for totals.
+fn margins(form: Margins, keys: &[KeyColumn]) -> Option<aggregate::Margins> {
+    let groups: Vec<usize> = keys.iter().map(KeyColumn::n_groups).collect();
+    let form = match form {
+        Margins::Rollup => aggregate::Form::Rollup,
+        Margins::Cube => aggregate::Form::Cube,
+    };
+    // Column 0 is COUNT(*).
+    aggregate::Margins::new(form, &groups, 0)
 }
 
 /// The minimum cell in force: the strictest of the job and of every holder's policy.
@@ -291,12 +318,20 @@ pub struct KeyColumn {
     pub other_label: String,
     /// Where the domain comes from, in words.
     pub source: String,
+    /// Whether the last slot is the total over this key: ROLLUP and CUBE.
+    pub has_total: bool,
 }
 
 impl KeyColumn {
-    /// Number of slots: the domain and, where there is one, `other`.
+    /// Number of slots: the domain and, where there are such, `other` and the total.
     #[must_use]
     pub fn n_slots(&self) -> usize {
+        self.n_groups() + usize::from(self.has_total)
+    }
+
+    /// Number of slots that are no total.
+    #[must_use]
+    pub fn n_groups(&self) -> usize {
         self.domain.len() + usize::from(self.has_other)
     }
 }
@@ -442,6 +477,18 @@ pub struct Shape {
     pub rule: ReleaseRule,
     /// Of the cells that pass, only these are opened.
     pub top: Option<TopCells>,
+    /// The totals beside the cells, whose small ones they must not tell.
+    pub margins: Option<Margins>,
+}
+
+/// Which totals stand beside the groups of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Margins {
+    /// Over the last key, over the last two, and so on.
+    Rollup,
+    /// Over each of two keys, and over both.
+    Cube,
 }
 
 /// The cells that come first by a total: ORDER BY a total with LIMIT.
@@ -488,7 +535,7 @@ pub enum ReleaseRule {
 
 /// One column of the table `released`: one row for each released cell, in cell order.
 ///
-/// Names: `k0…` the keys, `o0…` the keys' slot numbers, `n` the rows, and for measure *i* `n<i>` the values that
+/// Names: `k0…` the keys, `o0…` the keys' slot numbers, `g0…` their GROUPING, `n` the rows, and for measure *i* `n<i>` the values that
 /// are not NULL, `s<i>` the sum, `avg<i>`, `var_samp<i>`, `var_pop<i>`, `stddev_samp<i>`, `stddev_pop<i>`,
 /// `distinct<i>`, `min<i>`, `max<i>`, `cont<i>_1_2`, `disc<i>_1_2` and the like; for two measures `corr_<i>_<j>` and the like.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -509,6 +556,8 @@ pub enum Released {
     Key(usize),
     /// The slot number of a key, a 64-bit integer: the order of groups where the job gives none.
     Ordinal(usize),
+    /// GROUPING(key): 1 where the row is a total over the key, 0 where it is one of its groups.
+    Grouping(usize),
     /// COUNT(*).
     Rows,
     /// COUNT(a_i).

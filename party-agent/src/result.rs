@@ -19,7 +19,7 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::{CastOptions, cast_with_options, concat_batches};
 use datafusion::datasource::MemTable;
 use datafusion::execution::context::SQLOptions;
-use protocols::aggregate::Released;
+use protocols::aggregate::{CellState, Released};
 
 use crate::plan::words::counted;
 use crate::plan::{CellCheck, OutputColumn, Plan, ValueKind};
@@ -180,25 +180,36 @@ fn held_back(plan: &Plan, released: &Released) -> (Vec<Suppressed>, Vec<String>)
     if plan.shape.top.is_some() || !checks.iter().any(|c| c.reason.contains("min_cell")) {
         return (Vec::new(), notes);
     }
-    let reason = joined(checks, |c| &c.reason, " and ");
+    let mut reason = joined(checks, |c| &c.reason, " and ");
     let rule = joined(checks, |c| &c.rule, " AND ");
+    if released.states.is_some() {
+        // Which of the two, would narrow down what the group can count.
+        reason.push_str(" or margins");
+    }
     let (mut listed, mut n_other, mut n_more) = (Vec::new(), 0u64, 0u64);
-    let held = (0..plan.shape.cells).filter(|&cell| !released.ok[cell]);
+    let is_empty = |cell: usize| match &released.states {
+        Some(states) => states[cell] == CellState::Empty,
+        None => false,
+    };
+    let held = (0..plan.shape.cells).filter(|&cell| !released.ok[cell] && !is_empty(cell));
     for cell in held {
         let slots = slots_of(plan, cell);
         let in_domain = plan
             .keys
             .iter()
             .zip(&slots)
-            .all(|(key, &slot)| slot < key.domain.len());
+            .all(|(key, &slot)| slot < key.domain.len() || slot == key.n_groups());
         if !in_domain {
             n_other += 1;
         } else if listed.len() == MAX_LISTED {
             n_more += 1;
         } else {
             let keys = plan.keys.iter().zip(&slots);
+            // A total has no value of the keys that it is over.
             let group = keys
-                .map(|(k, &slot)| (k.name.clone(), k.kind, k.domain[slot].clone()))
+                .filter_map(|(k, &slot)| {
+                    Some((k.name.clone(), k.kind, k.domain.get(slot)?.clone()))
+                })
                 .collect();
             listed.push(Suppressed {
                 group,
@@ -207,7 +218,9 @@ fn held_back(plan: &Plan, released: &Released) -> (Vec<Suppressed>, Vec<String>)
             });
         }
     }
-    if !listed.is_empty() {
+    if !listed.is_empty() && released.states.is_some() {
+        notes.push(format!("a suppressed group or total does not meet {rule}, or would tell one that does not; a group that is neither shown nor listed has no rows"));
+    } else if !listed.is_empty() {
         notes.push(format!("a suppressed group is one that does not meet {rule}; it may also be empty, and nobody knows which"));
     }
     if n_more > 0 {

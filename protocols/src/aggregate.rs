@@ -5,14 +5,20 @@
 //! without showing any of them, decides for every cell whether it may be released, and opens the
 //! cells that may to the receivers.
 //!
-//! With [`CellRule::Top`] only the first of these cells by a total are opened.
+//! With [`CellRule::Top`] only the first of these cells by a total are opened. With [`CellRule::Margins`] the table has totals
+//! beside their parts, and large cells too are held back where they would tell small ones.
 //!
 //! A holder's own totals are an additive sharing of the joint totals as they stand. Nothing is
 //! sent to share them, and everything that is opened is re-randomised first.
 
+mod margins;
 mod shape;
 mod top;
 
+pub(crate) use margins::protect_by;
+pub use margins::{
+    CellState, Form, MAX_MARGIN_KEYS, MAX_MARGIN_PAIRS, Margins, protect_in_the_clear,
+};
 pub use shape::{CellRule, Check, LocalTotals, ReleaseShape, Released};
 pub use top::{MAX_TOP_BITS, MAX_TOP_CELLS, Top};
 
@@ -75,20 +81,37 @@ async fn try_release(
     shape.check_input(&input)?;
     disclosure.check(&shape.terms(), session)?;
     stock.check(&needs(shape, session.n_computing()))?;
-    let ok = match shape.mode {
-        CellRule::None => vec![true; shape.cells],
+    let decided = match shape.mode {
+        CellRule::None => Decided::of(vec![true; shape.cells]),
         CellRule::Compare | CellRule::Top(_) => {
-            compare_counts(session, &input, shape, stock).await?
+            Decided::of(compare_counts(session, &input, shape, stock).await?)
         }
-        CellRule::OpenCounts => open_counts(session, &input, shape, &disclosure).await?,
+        CellRule::Margins(margins) => {
+            protect_margins(session, &input, shape, &margins, stock).await?
+        }
+        CellRule::OpenCounts => {
+            Decided::of(open_counts(session, &input, shape, &disclosure).await?)
+        }
     };
-    let values = released_cells(&input, &ok);
+    let values = released_cells(&input, &decided.ok);
     drop(input);
     let (n_narrow, n_wide) = (shape.cells * shape.narrow, shape.cells * shape.wide);
     let terms = Terms::of_values(n_narrow, n_wide, &shape.receivers);
     let disclosure = disclosure.part(terms);
     let revealed = reveal(session, values, &shape.receivers, disclosure).await?;
-    Ok(revealed.map(|values| Released::from_revealed(shape, ok, &values)))
+    Ok(revealed.map(|values| Released::from_revealed(shape, decided, &values)))
+}
+
+/// Which cells are released, and with margins why not.
+struct Decided {
+    ok: Vec<bool>,
+    states: Option<Vec<CellState>>,
+}
+
+impl Decided {
+    fn of(ok: Vec<bool>) -> Self {
+        Self { ok, states: None }
+    }
 }
 
 /// Compares the checked counts with their thresholds on shares, and opens one bit a cell.
@@ -111,6 +134,47 @@ async fn compare_counts(
     }
     let opened = boolean::open(session, ok).await?;
     Ok(bits::unpack(&opened, shape.cells))
+}
+
+/// Compares the checked counts with their thresholds and with 1, opens two bits a cell, and finds what else is held back.
+async fn protect_margins(
+    session: &mut Session,
+    input: &LocalTotals,
+    shape: &ReleaseShape,
+    margins: &Margins,
+    mut stock: Stock,
+) -> Result<Decided, ProtocolError> {
+    let n_lanes = lanes_for(shape.cells);
+    let mut counts = checked_counts(input, shape, n_lanes).into_vec();
+    let protected = &input.narrow[margins.count()];
+    counts.extend_from_slice(protected);
+    counts.resize((shape.checks.len() + 1) * n_lanes, 0);
+    let thresholds = shape.checks.iter().map(|check| check.at_least).chain([1]);
+    let thresholds: Vec<u64> = thresholds
+        .flat_map(|at_least| vec![at_least; n_lanes])
+        .collect();
+    let bound = shape.bound_bits();
+    let counts = Share::new(counts);
+    let at_least = compare::at_least(session, &counts, &thresholds, bound, &mut stock).await?;
+    let (large, present) = at_least
+        .as_words()
+        .split_at(shape.checks.len() * n_lanes / 64);
+    let large = BitShare::from_words(large.len() * 64, large.to_vec());
+    let large = all_of(session, large, shape, &mut stock).await?;
+    let words = [large.as_words(), &present[..bits::words_for(shape.cells)]].concat();
+    let opened = boolean::open(session, BitShare::from_words(words.len() * 64, words)).await?;
+    let (large, present) = opened.split_at(opened.len() / 2);
+    let large = bits::unpack(large, shape.cells);
+    let empty: Vec<bool> = bits::unpack(present, shape.cells)
+        .into_iter()
+        .map(|present| !present)
+        .collect();
+    let of = (large.as_slice(), empty.as_slice());
+    let states = margins::protect(session, protected, of, (margins, bound), &mut stock).await?;
+    Ok(Decided {
+        ok: states.iter().map(|s| *s == CellState::Released).collect(),
+        states: Some(states),
+    })
 }
 
 /// The AND of all checks for each cell.
@@ -185,21 +249,29 @@ fn released_cells(input: &LocalTotals, ok: &[bool]) -> Values {
 
 /// The correlated randomness that [`release`] takes.
 pub fn needs(shape: &ReleaseShape, n_computing: usize) -> Needs {
-    let first = match &shape.mode {
+    let seats = Seats::computing(n_computing);
+    let further = match &shape.mode {
         CellRule::None | CellRule::OpenCounts => return Needs::default(),
         CellRule::Compare => Needs::default(),
-        CellRule::Top(top) => top::price(top, shape.cells, Seats::computing(n_computing)).needs,
+        CellRule::Top(top) => top::price(top, shape.cells, seats).needs,
+        CellRule::Margins(margins) => margins::price(margins, shape.bound_bits(), seats).needs,
     };
     if shape.checks.is_empty() {
         return Needs::default();
     }
-    let n_counts = shape.checks.len() * lanes_for(shape.cells);
-    let seats = Seats::computing(n_computing);
+    let n_counts = n_compared(shape) * lanes_for(shape.cells);
     let combined = boolean::all_price(seats, shape.cells, shape.checks.len()).needs;
-    compare::needs(n_computing, shape.bound_bits(), n_counts) + combined + first
+    compare::needs(n_computing, shape.bound_bits(), n_counts) + combined + further
 }
 
-/// What a release costs, the same whichever cells are released. Includes the preparation of what
+/// The comparisons for each cell.
+fn n_compared(shape: &ReleaseShape) -> usize {
+    let with_one = matches!(shape.mode, CellRule::Margins(_));
+    shape.checks.len() + usize::from(with_one)
+}
+
+/// What a release costs, the same whichever cells are released; with [`CellRule::Margins`] it is the most that it can cost,
+/// reached where every line needs one more cell held back. Includes the preparation of what
 /// it [`needs`] from `source`, if it needs anything.
 pub fn cost(shape: &ReleaseShape, n_computing: usize, source: Option<&Source>) -> Cost {
     let n_seats = n_computing + source.map_or(0, Source::extra_seats);
@@ -227,8 +299,8 @@ fn decision_cost(shape: &ReleaseShape, n_seats: usize, n_computing: usize) -> Co
             let everybody: Vec<Seat> = Seat::first(n_computing).collect();
             disclose::cost(n_seats, n_computing, n_checks * shape.cells, 0, &everybody)
         }
-        CellRule::Compare | CellRule::Top(_) => {
-            let n_counts = n_checks * lanes_for(shape.cells);
+        CellRule::Compare | CellRule::Top(_) | CellRule::Margins(_) => {
+            let n_counts = n_compared(shape) * lanes_for(shape.cells);
             let compared = compare::cost(n_seats, n_computing, shape.bound_bits(), n_counts);
             let seats = Seats {
                 n_seats,
@@ -239,8 +311,14 @@ fn decision_cost(shape: &ReleaseShape, n_seats: usize, n_computing: usize) -> Co
             if let CellRule::Top(top) = &shape.mode {
                 decided = decided.then(&top::price(top, shape.cells, seats).cost);
             }
-            let n_words = bits::words_for(shape.cells);
-            decided.then(&boolean::open_cost(n_seats, n_computing, n_words))
+            let mut n_words = bits::words_for(shape.cells);
+            let CellRule::Margins(margins) = &shape.mode else {
+                return decided.then(&boolean::open_cost(n_seats, n_computing, n_words));
+            };
+            n_words *= 2;
+            decided
+                .then(&boolean::open_cost(n_seats, n_computing, n_words))
+                .then(&margins::price(margins, shape.bound_bits(), seats).cost)
         }
     }
 }
@@ -264,6 +342,12 @@ pub fn security(shape: &ReleaseShape, n_computing: usize, source: Option<&Source
             learns.push(Learns {
                 seats: everybody,
                 what: "which groups come first among those that are large enough",
+            });
+        }
+        CellRule::Margins(_) => {
+            learns.push(Learns {
+                seats: everybody,
+                what: "which groups are too small, which have no rows, and which are held back beside the small ones",
             });
         }
         CellRule::OpenCounts => {

@@ -2,10 +2,10 @@
 //!
 //! Whoever calls this has all parties' inputs. No product code does.
 
-use crate::aggregate::{CellRule, LocalTotals, ReleaseShape, Released};
+use crate::aggregate::{self, CellRule, CellState, LocalTotals, ReleaseShape, Released};
 use engine::ring::{Ring, add_assign};
 
-/// [`aggregate::release`](crate::aggregate::release) over all computing seats' totals.
+/// [`aggregate::release`] over all computing seats' totals.
 ///
 /// # Panics
 ///
@@ -35,7 +35,16 @@ pub fn release(inputs: &[LocalTotals], shape: &ReleaseShape) -> Released {
             ok[cell] = false;
         }
     }
+    let mut states = None;
+    if let CellRule::Margins(margins) = shape.mode {
+        let counts = &narrow[margins.count()];
+        let is_empty: Vec<bool> = counts.iter().map(|n| *n == 0).collect();
+        let decided = aggregate::protect_by(&margins, counts, (&ok, &is_empty));
+        ok = decided.iter().map(|s| *s == CellState::Released).collect();
+        states = Some(decided);
+    }
     Released {
+        states,
         narrow: narrow.iter().map(|column| chosen(column, &ok)).collect(),
         wide: wide.iter().map(|column| chosen(column, &ok)).collect(),
         ok,

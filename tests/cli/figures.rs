@@ -512,6 +512,120 @@ fn small_cells_are_held_back_and_no_others() {
 }
 
 #[test]
+fn no_small_cell_can_be_told_from_the_totals_beside_it() {
+    let Some(shared) = shared() else { return };
+    let (parts, tasks) = (
+        hospitals(&shared),
+        expected(&shared, "claims_diabetes130.json"),
+    );
+    let task = &tasks["suppressed_specialty_payer"];
+    let names = |field: &str| -> Vec<String> {
+        let names = task[field].as_array().expect("names").iter();
+        names
+            .map(|name| name.as_str().expect("a name").to_owned())
+            .collect()
+    };
+    let (specialties, payers) = (names("rows"), names("cols"));
+    let list: Vec<String> = specialties.iter().map(|name| format!("'{name}'")).collect();
+    let sql = format!(
+        "SELECT medical_specialty, payer_code, COUNT(*) FROM {} WHERE medical_specialty IN ({}) GROUP BY CUBE(medical_specialty, payer_code)",
+        members_encounters(&["public", "private"]),
+        list.join(", ")
+    );
+    let result = parts.run("hospital_1", 11, &sql);
+    let mut counts: Vec<Vec<u64>> = (0..specialties.len())
+        .map(|i| {
+            let row = task["true_counts_for_the_checker_only"][i]
+                .as_array()
+                .expect("a row");
+            let mut row: Vec<u64> = row.iter().map(|n| n.as_u64().expect("a count")).collect();
+            row.push(row.iter().sum());
+            row
+        })
+        .collect();
+    let totals = (0..=payers.len()).map(|j| counts.iter().map(|row| row[j]).sum());
+    counts.push(totals.collect());
+    let name = |names: &[String], at: usize| {
+        names
+            .get(at)
+            .map_or(Value::Null, |n| Value::from(n.as_str()))
+    };
+    let mut is_known = vec![vec![false; payers.len() + 1]; specialties.len() + 1];
+    for (i, row) in counts.iter().enumerate() {
+        for (j, &count) in row.iter().enumerate() {
+            let keys = [name(&specialties, i), name(&payers, j)];
+            let released = rows(&result)
+                .iter()
+                .find(|row| row[0] == keys[0] && row[1] == keys[1]);
+            if let Some(row) = released {
+                assert_eq!(row[2], count, "{keys:?}");
+                assert!(count >= 11, "{keys:?} was released");
+            }
+            is_known[i][j] = released.is_some() || count == 0;
+        }
+    }
+    let n_shown = is_known.iter().flatten().filter(|known| **known).count();
+    for (i, row) in counts.iter().enumerate() {
+        for (j, &count) in row.iter().enumerate() {
+            if (1..11).contains(&count) {
+                assert!(
+                    could_be_more(&counts, &is_known, (i, j)),
+                    "{i}, {j} can be derived"
+                );
+            }
+        }
+    }
+    println!("{n_shown} of {} cells are known", 7 * 17);
+    let in_reference = ["published", "row_totals", "col_totals"];
+    let in_reference = in_reference.iter().map(|field| task[field].to_string());
+    println!(
+        "the reference procedure leaves {} unknown",
+        in_reference
+            .map(|t| t.matches("null").count())
+            .sum::<usize>()
+    );
+}
+
+/// Whether a cell of a table with totals could count one more, with all known cells as they are and every other at least 1.
+///
+/// Rows and columns are places, and a change of a cell leads from one to the other; the change is possible if it gets back.
+fn could_be_more(counts: &[Vec<u64>], is_known: &[Vec<bool>], cell: (usize, usize)) -> bool {
+    let (n_rows, n_columns) = (counts.len(), counts[0].len());
+    // One more in a cell takes from its row and gives to its column, and the other way round for the one total of each.
+    let arrow = |(i, j): (usize, usize)| {
+        let (row, column) = (i, n_rows + j);
+        match (i + 1 == n_rows) != (j + 1 == n_columns) {
+            true => (column, row),
+            false => (row, column),
+        }
+    };
+    let (goal, start) = arrow(cell);
+    let mut reached = vec![start];
+    let mut at = 0;
+    while at < reached.len() {
+        let place = reached[at];
+        at += 1;
+        for i in 0..n_rows {
+            for j in 0..n_columns {
+                let (from, to) = arrow((i, j));
+                if is_known[i][j] || (i, j) == cell {
+                    continue;
+                }
+                let next = match place {
+                    p if p == from => to,
+                    p if p == to && counts[i][j] > 1 => from,
+                    _ => continue,
+                };
+                if !reached.contains(&next) {
+                    reached.push(next);
+                }
+            }
+        }
+    }
+    reached.contains(&goal)
+}
+
+#[test]
 fn three_funds_describe_their_amounts() {
     let Some(shared) = shared() else { return };
     let tasks = expected(&shared, "claims_euhealth.json");

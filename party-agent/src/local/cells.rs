@@ -189,6 +189,7 @@ mod tests {
             has_other,
             other_label: "other".to_owned(),
             source: String::new(),
+            has_total: false,
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod checks;
 mod keys;
+mod margins;
 mod measures;
 mod parties;
 
@@ -190,11 +191,12 @@ fn assemble(
     let types = types::agree(outer, raw)?;
     let finals = parts(whole, &parties.holders, &types.convert)?;
     let rows = rows_at_most(raw)?;
-    let (keys, fits) = both(
+    let (mut keys, fits) = both(
         keys::keys(sql, whole, &types, raw),
         measures::fits(whole, &types, raw, rows),
     )?;
     let mut columns = measures::columns(outer, &types, raw, &fits);
+    margins::with_totals(outer, &mut keys).map_err(one)?;
     let cells = keys.iter().map(KeyColumn::n_slots).product();
     let bounds = steps::RowBounds::of(&parties.seats, raw);
     let narrow = &mut columns.narrow;
@@ -202,9 +204,10 @@ fn assemble(
     let min_cell = MinCell::strictest(spec, whole.catalogues, &parties.holders);
     let mut checks = checks::checks(outer, &columns.measures, &min_cell, rows);
     let top = top::cells(outer, &columns.measures, &fits, cells, rows);
-    let top = top.filter(|_| spec.correlations.is_some());
+    let top = top.filter(|_| spec.correlations.is_some() && outer.margins.is_none());
     checks.extend(top::nonempty(top.as_ref(), &checks, rows));
     let rule = checks::rule(spec, whole.catalogues, parties, &checks).map_err(one)?;
+    margins::check(outer, &steps, rule, &min_cell).map_err(one)?;
     let sums = fits.iter().zip(&types.measures).map(|(fit, kind)| SumOf {
         kind: *kind,
         largest: fit.as_ref().and_then(|f| f.largest_sum),
@@ -234,6 +237,7 @@ fn assemble(
             checks,
             rule,
             top,
+            margins: outer.margins,
         },
         steps,
         keys,

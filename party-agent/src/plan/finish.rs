@@ -52,9 +52,11 @@ pub(super) fn columns(outer: &Outer, keys: &[KeyColumn], sums: &[SumOf]) -> Vec<
 fn kind_of(value: Released, keys: &[KeyColumn], sums: &[SumOf]) -> ValueKind {
     match value {
         Released::Key(i) => keys.get(i).map_or(ValueKind::Text, |key| key.kind),
-        Released::Ordinal(_) | Released::Rows | Released::Count(_) | Released::Distinct(_) => {
-            ValueKind::Int
-        }
+        Released::Ordinal(_)
+        | Released::Grouping(_)
+        | Released::Rows
+        | Released::Count(_)
+        | Released::Distinct(_) => ValueKind::Int,
         Released::Sum(i) => sums.get(i).map_or(ValueKind::Float, sum_kind),
         Released::Extreme { measure, .. }
         | Released::Quantile {
@@ -117,6 +119,7 @@ impl Released {
         match self {
             Self::Key(i) => (0, i, 0),
             Self::Ordinal(i) => (1, i, 0),
+            Self::Grouping(i) => (1, i, 1),
             Self::Rows => (2, 0, 0),
             Self::Count(i) => (3, i, 0),
             Self::Sum(i) => (3, i, 1),

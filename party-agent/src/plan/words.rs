@@ -41,6 +41,9 @@ pub(crate) fn counted(n: u64, what: &str) -> String {
 fn learns(plan: &Plan) -> Vec<Learns> {
     let which = match plan.shape.rule {
         ReleaseRule::None => None,
+        ReleaseRule::Compare if plan.protects_margins() => Some(
+            "which groups and totals are too small, which have no rows, and which are held back beside the small ones",
+        ),
         ReleaseRule::Compare if plan.shape.top.is_some() => Some(
             "which groups come first among those that are large enough, and nothing about the others",
         ),
@@ -353,6 +356,9 @@ fn held_back(plan: &Plan, notes: &mut Vec<String>) {
             listed(&plan.min_cell.set_by),
             if plan.min_cell.set_by.len() == 1 { "demands" } else { "demand" },
         ));
+    }
+    if plan.protects_margins() {
+        notes.push("totals stand beside their parts, so further groups and totals are suppressed as would tell a small one; groups without rows are left out, as in plain SQL".to_owned());
     }
     if let Some(top) = &plan.shape.top {
         notes.push(format!(

@@ -79,21 +79,28 @@ impl<'a> Cells<'a> {
         Ok(())
     }
 
-    /// Rows in the released groups.
+    /// Rows in the released groups. Totals count no row again.
     pub(super) fn n_used(&self) -> u64 {
-        self.groups
-            .iter()
-            .map(|&(_, place)| self.released.narrow[0][place])
+        self.innermost()
+            .map(|place| self.released.narrow[0][place])
             .sum()
+    }
+
+    /// The places of the groups that are no totals.
+    fn innermost(&self) -> impl Iterator<Item = usize> {
+        let margins = self.plan.margins();
+        let groups = self.groups.iter();
+        let innermost =
+            groups.filter(move |&&(cell, _)| margins.is_none_or(|m| m.is_innermost(cell)));
+        innermost.map(|&(_, place)| place)
     }
 
     /// For each aggregated argument, the rows of the released groups in which it was NULL.
     pub(super) fn dropped(&self) -> BTreeMap<String, u64> {
         let nulls = |measure: &Measure| {
             let counted = self
-                .groups
-                .iter()
-                .map(|&(_, place)| self.count(measure, place))
+                .innermost()
+                .map(|place| self.count(measure, place))
                 .sum::<u64>();
             self.n_used() - counted
         };
@@ -125,12 +132,10 @@ impl<'a> Cells<'a> {
         };
         match column.value {
             Value::Key(key) => self.key(key, column.kind),
-            Value::Ordinal(key) => {
-                let slots = self
-                    .groups
-                    .iter()
-                    .map(|&(cell, _)| slots_of(self.plan, cell)[key] as i64);
-                Ok(Arc::new(Int64Array::from_iter_values(slots)))
+            Value::Ordinal(key) => Ok(self.slots(key, |slot| slot as i64)),
+            Value::Grouping(key) => {
+                let n_groups = self.plan.keys[key].n_groups();
+                Ok(self.slots(key, |slot| i64::from(slot == n_groups)))
             }
             Value::Rows => {
                 self.integers(column, |place| Some(self.released.narrow[0][place].into()))
@@ -185,6 +190,13 @@ impl<'a> Cells<'a> {
                 Ok(Arc::new(values.collect::<Float64Array>()))
             }
         }
+    }
+
+    /// A number that follows from a key's slot.
+    fn slots(&self, key: usize, value: impl Fn(usize) -> i64) -> ArrayRef {
+        let groups = self.groups.iter();
+        let slots = groups.map(|&(cell, _)| value(slots_of(self.plan, cell)[key]));
+        Arc::new(Int64Array::from_iter_values(slots))
     }
 
     /// The narrow column of a distinct count.
@@ -258,6 +270,7 @@ impl<'a> Cells<'a> {
         let text =
             |&(cell, _): &(usize, usize)| match key.domain.get(slots_of(self.plan, cell)[index]) {
                 Some(text) => text.as_deref(),
+                None if slots_of(self.plan, cell)[index] == key.n_groups() => None,
                 None => Some(key.other_label.as_str()),
             };
         let texts = self.groups.iter().map(text).collect::<StringArray>();

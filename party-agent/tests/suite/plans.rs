@@ -102,6 +102,7 @@ pub(crate) fn typed_key(
             "other".to_owned()
         },
         source: "the test".to_owned(),
+        has_total: false,
     }
 }
 
@@ -134,6 +135,7 @@ pub(crate) fn plan(
         },
         checks,
         top: None,
+        margins: None,
     };
     let n_args = args.len();
     let measures: Vec<_> = args
@@ -380,10 +382,10 @@ pub(crate) fn release(plan: &Plan, inputs: &[LocalTotals]) -> Released {
             })
             .collect(),
         receivers: vec![Seat(0)],
-        mode: if plan.shape.checks.is_empty() {
-            CellRule::None
-        } else {
-            CellRule::Compare
+        mode: match plan.release_shape().mode {
+            margins @ CellRule::Margins(_) => margins,
+            _ if plan.shape.checks.is_empty() => CellRule::None,
+            _ => CellRule::Compare,
         },
     };
     oracle::release(inputs, &shape)

@@ -1,5 +1,6 @@
 //! What all seats know of a release beforehand, and what goes in and comes out.
 
+use super::margins::{CellState, Margins};
 use super::top::{MAX_TOP_BITS, MAX_TOP_CELLS, Top};
 use crate::arith::compare::MAX_BOUND_BITS;
 use crate::disclose::{Revealed, Terms};
@@ -48,6 +49,10 @@ pub enum CellRule {
     /// The counts are compared on shares, and of the cells that pass only those that come first by a
     /// total are released. All computing seats learn which cells are released.
     Top(Top),
+    /// The counts are compared on shares, and of a table with its totals as many more cells are held back as it takes so that
+    /// no small one can be derived. All computing seats learn which cells are small, which are empty and which are
+    /// released.
+    Margins(Margins),
 }
 
 /// One holder's totals, column by column, each `cells` long. Signed values in two's complement.
@@ -68,6 +73,8 @@ pub struct Released {
     pub narrow: Vec<Vec<u64>>,
     /// Columns over Z_2^128, released cells only, in the order of cells.
     pub wide: Vec<Vec<u128>>,
+    /// With [`CellRule::Margins`], what became of each cell.
+    pub states: Option<Vec<CellState>>,
 }
 
 impl ReleaseShape {
@@ -82,18 +89,20 @@ impl ReleaseShape {
             CellRule::Compare => 1,
             CellRule::OpenCounts => 2,
             CellRule::Top(_) => 3,
+            CellRule::Margins(_) => 4,
         };
-        let top = match self.mode {
-            CellRule::Top(top) => [
+        let details = match self.mode {
+            CellRule::Top(top) => vec![
                 top.column as u64,
                 top.n as u64,
                 u64::from(top.greatest_first),
                 u64::from(top.bound_bits),
             ],
-            _ => [0; 4],
+            CellRule::Margins(margins) => margins.encode(),
+            _ => Vec::new(),
         };
-        let top = top.map(u64::to_le_bytes);
-        let fields = [sizes.as_flattened(), &checks, &[rule], top.as_flattened()];
+        let details: Vec<u8> = details.into_iter().flat_map(u64::to_le_bytes).collect();
+        let fields = [sizes.as_flattened(), &checks, &[rule], &details];
         Terms::new("entente/v1/terms/release", &fields, &self.receivers)
     }
 
@@ -123,6 +132,18 @@ impl ReleaseShape {
             }
             if self.cells > MAX_TOP_CELLS || !(1..=MAX_TOP_BITS).contains(&top.bound_bits) {
                 return invalid("the first of at most 2048 groups are found by totals below 2^61");
+            }
+        }
+        if let CellRule::Margins(margins) = self.mode {
+            if margins.cells() != self.cells || margins.count() >= self.narrow {
+                return invalid(
+                    "a table with margins has the cells of its keys and a column of counts",
+                );
+            }
+            if self.checks.iter().all(|c| c.column != margins.count()) {
+                return invalid(
+                    "the counts that margins could tell are among those that are checked",
+                );
             }
         }
         if self.receivers.is_empty() {
@@ -172,7 +193,11 @@ impl ReleaseShape {
 
 impl Released {
     /// Cuts the revealed vectors into columns, and leaves out the cells that were held back.
-    pub(super) fn from_revealed(shape: &ReleaseShape, ok: Vec<bool>, revealed: &Revealed) -> Self {
+    pub(super) fn from_revealed(
+        shape: &ReleaseShape,
+        decided: super::Decided,
+        revealed: &Revealed,
+    ) -> Self {
         fn columns<R: Copy>(values: &[R], n_columns: usize, ok: &[bool]) -> Vec<Vec<R>> {
             let column = |c: usize| {
                 let cells = values[c * ok.len()..].iter().zip(ok);
@@ -180,10 +205,12 @@ impl Released {
             };
             (0..n_columns).map(column).collect()
         }
+        let super::Decided { ok, states } = decided;
         Self {
             narrow: columns(&revealed.narrow, shape.narrow, &ok),
             wide: columns(&revealed.wide, shape.wide, &ok),
             ok,
+            states,
         }
     }
 }

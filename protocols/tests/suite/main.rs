@@ -18,6 +18,7 @@ mod faults;
 mod tamper;
 mod uniformity;
 mod disclosure;
+mod margins;
 mod psi_vole;
 mod transfer;
 mod kinds;

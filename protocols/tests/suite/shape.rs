@@ -10,7 +10,7 @@ use protocols::{oracle, party::Seat};
 type Outline = (Direction, Seat, u64, u16, usize, u32);
 
 /// The messages of one seat on each link in order. The order between links depends on scheduling.
-fn outline(transcript: &Transcript) -> Vec<Outline> {
+pub(crate) fn outline(transcript: &Transcript) -> Vec<Outline> {
     let mut all: Vec<Outline> = transcript
         .iter()
         .map(|e| {

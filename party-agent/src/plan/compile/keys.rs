@@ -233,5 +233,6 @@ fn key_column(key: &Key, kind: ValueKind, mut groups: Groups) -> KeyColumn {
         }
         .to_owned(),
         domain: groups.values,
+        has_total: false,
     }
 }

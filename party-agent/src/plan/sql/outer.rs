@@ -5,14 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, GroupByExpr, Ident, OrderByExpr, Query, Select, SelectItem, Spanned,
-    Value, VisitMut, VisitorMut,
+    BinaryOperator, Expr, Function, GroupByExpr, Ident, OrderByExpr, Query, Select, SelectItem,
+    Spanned, Value, VisitMut, VisitorMut,
 };
 
-use super::super::{PlanFault, Released};
+use super::super::{Margins, PlanFault, Released};
 use super::Site;
 use super::align::{name_of_expr, names_of_from};
-use super::functions::{AggregateKind, aggregate_kind, is_aggregate, is_histogram, name_of};
+use super::functions::{
+    AggregateKind, aggregate_kind, is_aggregate, is_histogram, name_of, plain_args,
+};
 use super::having::{self, HavingCheck};
 use super::holders::{Catalogues, has_call};
 use crate::catalogue::Aggregate;
@@ -21,6 +23,7 @@ use crate::plan::words::counted;
 mod build;
 mod same;
 mod aggregate;
+mod margins;
 mod tail;
 
 pub(in crate::plan) use build::{MARK, cast, is_marked, marked};
@@ -33,6 +36,8 @@ pub(in crate::plan) struct Outer {
     pub(in crate::plan) keys: Vec<Key>,
     pub(in crate::plan) args: Vec<Arg>,
     pub(in crate::plan) outputs: Vec<Output>,
+    /// The totals beside the groups: ROLLUP and CUBE over all keys in order.
+    pub(in crate::plan) margins: Option<Margins>,
     pub(in crate::plan) having: Vec<HavingCheck>,
     pub(in crate::plan) order: Vec<OrderByExpr>,
     pub(in crate::plan) limit: Option<u64>,
@@ -110,6 +115,7 @@ pub(in crate::plan) fn take_apart(
             keys: Vec::new(),
             args: Vec::new(),
             outputs: Vec::new(),
+            margins: None,
             having: Vec::new(),
             order: Vec::new(),
             limit: None,
@@ -220,22 +226,21 @@ impl Apart {
                 (plain.map(|i| i.expr.clone()).collect(), modifiers)
             }
         };
-        let sets = |e: &Expr| {
-            matches!(
-                e,
-                Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_) | Expr::Tuple(_)
-            )
+        let (exprs, margins) = match margins::taken_apart(&exprs, modifiers) {
+            Ok(taken) => taken,
+            Err((what, fix)) => return self.fault(select, what, fix),
         };
-        if !modifiers.is_empty() || exprs.iter().any(sets) {
-            let what = "ROLLUP, CUBE and GROUPING SETS are not available in this version: totals beside their parts would tell small groups";
-            self.fault(select, what, "run one job for each grouping");
-            return;
-        }
+        let n_exprs = exprs.len();
         for expr in exprs {
             if let Some(expr) = self.meant_by_group(expr) {
                 self.key(expr);
             }
         }
+        if margins.is_some() && self.outer.keys.len() < n_exprs && self.faults.is_empty() {
+            let what = "a key stands twice in ROLLUP or CUBE";
+            self.fault(select, what, "name each key once");
+        }
+        self.outer.margins = margins;
     }
 
     /// What GROUP BY means by an expression: an ordinal, a column, or the alias of an output.
@@ -412,6 +417,9 @@ impl VisitorMut for OverReleased<'_> {
                 "a window function over several holders is not available in this version",
                 "use it inside the part of one holder",
             )),
+            Expr::Function(f) if name_of(f) == "grouping" && self.0.outer.margins.is_some() => {
+                self.0.grouping(f)
+            }
             Expr::Function(f) if is_aggregate(&name_of(f)) => self.0.aggregate(f),
             Expr::Identifier(name) => self.0.named(name, expr),
             Expr::CompoundIdentifier(_) => Err(ungrouped(self.0.site, expr)),
@@ -452,6 +460,26 @@ impl VisitorMut for OverReleased<'_> {
 }
 
 impl Apart {
+    /// GROUPING of one key.
+    fn grouping(&mut self, function: &Function) -> Result<Expr, PlanFault> {
+        let keys = plain_args(function).unwrap_or_default();
+        let key = match keys.as_slice() {
+            [one] => {
+                let text = self.same.text(one);
+                self.key_texts.iter().position(|key| *key == text)
+            }
+            _ => None,
+        };
+        match key {
+            Some(key) => Ok(self.released(format!("g{key}"), Released::Grouping(key))),
+            None => Err(self.site.fault(
+                function,
+                "GROUPING takes one key of GROUP BY",
+                "name a column as it stands in ROLLUP or CUBE",
+            )),
+        }
+    }
+
     /// A bare name that is no key: the alias of an output that is already taken apart.
     fn named(&self, name: &Ident, expr: &Expr) -> Result<Expr, PlanFault> {
         let folded = name.value.to_lowercase();

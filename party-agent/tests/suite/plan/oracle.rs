@@ -146,7 +146,7 @@ const UNION: &str = "(SELECT * FROM hospital_1.encounters UNION ALL SELECT * FRO
 const HOSPITALS: [&str; 3] = ["hospital_1", "hospital_2", "hospital_3"];
 
 /// Jobs whose text is plain SQL as it stands.
-const PLAIN: [&str; 23] = [
+const PLAIN: [&str; 25] = [
     "SELECT diag_group, COUNT(*) AS n, AVG(time_in_hospital) AS los, STDDEV_SAMP(time_in_hospital) AS los_sd, SUM(num_medications) AS meds FROM {e} e WHERE time_in_hospital >= 1 GROUP BY diag_group HAVING COUNT(*) >= 11 ORDER BY n DESC",
     "SELECT COUNT(*) AS n, COUNT(medical_specialty) AS known, SUM(time_in_hospital) AS days, VAR_SAMP(num_lab_procedures) AS v, VAR_POP(num_lab_procedures) AS vp, STDDEV_POP(num_lab_procedures) AS sp FROM {e} e",
     "SELECT gender, age, COUNT(*) AS n, SUM(CASE WHEN readmitted = '<30' THEN 1 ELSE 0 END) AS r FROM {e} e GROUP BY gender, age HAVING COUNT(*) >= 11 ORDER BY gender, age",
@@ -170,6 +170,8 @@ const PLAIN: [&str; 23] = [
     "SELECT diag_group, gender, SUM(time_in_hospital) AS days FROM {e} e GROUP BY diag_group, gender HAVING COUNT(*) >= 11 ORDER BY days LIMIT 4 OFFSET 2",
     "SELECT a, COUNT(*) AS n, SUM(b) AS s FROM (SELECT gender AS a, num_medications AS b, 1 AS c FROM hospital_1.encounters UNION ALL SELECT t.*, 3 FROM (SELECT insulin, num_procedures FROM hospital_2.encounters) t UNION ALL SELECT *, 4 FROM (SELECT gender, num_procedures FROM hospital_3.encounters) t) u GROUP BY a HAVING COUNT(*) >= 11 ORDER BY a",
     "SELECT gender, SUM(CAST(num_medications AS DECIMAL(10, 2)) / 4) AS q, AVG(CAST(num_medications AS DOUBLE) * 0.1) AS f, SUM(num_lab_procedures * num_medications) AS p FROM {e} e GROUP BY gender HAVING COUNT(*) >= 11 ORDER BY gender",
+    "SELECT insulin, readmitted, GROUPING(readmitted) AS t, COUNT(*) AS n, SUM(time_in_hospital) AS days FROM {e} e GROUP BY ROLLUP(insulin, readmitted) ORDER BY n DESC, t",
+    "SELECT gender, readmitted, COUNT(*) AS n, AVG(num_medications) AS m FROM {e} e WHERE gender <> 'Unknown/Invalid' GROUP BY CUBE(gender, readmitted) ORDER BY GROUPING(gender), GROUPING(readmitted), n",
 ];
 
 #[tokio::test]

@@ -182,8 +182,28 @@ const REFUSED: &[(&str, &str)] = &[
         "compute.sql, line 6: HAVING COUNT(*) > 5 OR COUNT(*) > 9 would have to be decided on shares",
     ),
     (
-        "SELECT gender, COUNT(*) FROM {e} e GROUP BY ROLLUP(gender)",
-        "compute.sql, line 6: ROLLUP, CUBE and GROUPING SETS are not available in this version: totals beside their parts would tell small groups; run one job for each grouping",
+        "SELECT gender, COUNT(*) FROM {e} e GROUP BY CUBE(gender, diag_group, bmi)",
+        "compute.sql, line 6: a CUBE of more than two keys is not available in this version: which totals would tell small groups is not known for it; use a CUBE of two keys, a ROLLUP, or one job for each grouping",
+    ),
+    (
+        "SELECT gender, COUNT(*) FROM {e} e GROUP BY diag_group, ROLLUP(gender)",
+        "compute.sql, line 6: ROLLUP, CUBE and GROUPING SETS stand alone in GROUP BY in this version; write GROUP BY ROLLUP(a, b, …) or GROUP BY CUBE(a, b), and nothing beside it",
+    ),
+    (
+        "SELECT gender, COUNT(*) FROM {e} e GROUP BY GROUPING SETS ((gender), (diag_group))",
+        "compute.sql, line 6: these GROUPING SETS are neither those of a ROLLUP nor those of a CUBE of two keys",
+    ),
+    (
+        "SELECT gender, COUNT(*) FROM {e} e GROUP BY ROLLUP(gender, gender)",
+        "compute.sql, line 6: a key stands twice in ROLLUP or CUBE; name each key once",
+    ),
+    (
+        "SELECT gender, GROUPING(COUNT(*)) FROM {e} e GROUP BY ROLLUP(gender)",
+        "compute.sql, line 6: GROUPING takes one key of GROUP BY; name a column as it stands in ROLLUP or CUBE",
+    ),
+    (
+        "SELECT gender, MAX(bmi) FROM {e} e GROUP BY ROLLUP(gender)",
+        "GROUP BY: ROLLUP and CUBE go with COUNT, SUM, AVG",
     ),
     (
         "SELECT gender, COUNT(*) FROM {e} e GROUP BY 3",
