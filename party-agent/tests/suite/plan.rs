@@ -10,3 +10,4 @@ mod uses;
 mod determinism;
 mod fuzz;
 mod oracle;
+mod random;
