@@ -143,6 +143,51 @@ impl ItemSource for Shuffled {
 
 impl ShuffledSource for Shuffled {}
 
+/// Items in random order, in a store: for sets that are larger than memory.
+pub struct Spilled(Entries);
+
+impl Spilled {
+    /// These items, in an order drawn from a seed that nobody else knows. They go through the store
+    /// in runs that are sorted by random numbers, and come out merged. A run of a protocol has an
+    /// order of its own, as it has a key of its own: an order that was kept would tell a peer which
+    /// items of two runs are the same.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn new(
+        items: impl Iterator<Item = Item>,
+        seed: &Seed,
+        store: Box<dyn TagStore>,
+    ) -> Result<Self, StoreError> {
+        let mut prg = Prg::new(seed, 0);
+        let mut all = Collection::new(store, Order::Tag);
+        // A random number above the item's first half; where two are equal, hashes decide.
+        all.add(items.map(|item| {
+            let item = u128::from_be_bytes(item);
+            Entry {
+                tag: u128::from(prg.next_u64()) << 64 | item >> 64,
+                position: item as u64,
+            }
+        }))?;
+        all.finish().map(Self)
+    }
+}
+
+impl ItemSource for Spilled {
+    fn read(&mut self, n: usize) -> Result<Vec<Item>, StoreError> {
+        let mut items = Vec::with_capacity(n);
+        for _ in 0..n {
+            let Entry { tag, position } = self.0.next()?.ok_or(StoreError)?;
+            let item = tag << 64 | u128::from(position);
+            items.push(item.to_be_bytes());
+        }
+        Ok(items)
+    }
+}
+
+impl ShuffledSource for Spilled {}
+
 /// Where the receiver keeps tags.
 pub struct Stores {
     /// Those of its own items.

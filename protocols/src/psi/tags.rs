@@ -8,8 +8,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::Range;
 
-/// Entries of one run.
-const RUN_ENTRIES: usize = 1 << 18;
+/// Entries of one run, unless the store says otherwise: 8 MiB of memory.
+pub const RUN_ENTRIES: usize = 1 << 18;
 
 /// Entries of a run that are read at a time.
 const PAGE_ENTRIES: usize = 1 << 12;
@@ -53,6 +53,11 @@ pub struct StoreError;
 /// Where runs of tags are kept. Tags are pseudo-random, but they are nobody else's business: a file
 /// of them is readable by its owner alone and is removed when the store is dropped.
 pub trait TagStore: Send + 'static {
+    /// Most entries of a run: as many are in memory before they are kept.
+    fn run_entries(&self) -> usize {
+        RUN_ENTRIES
+    }
+
     /// Keeps run number `run`. Runs come in order, from 0, and each once.
     ///
     /// # Errors
@@ -116,7 +121,7 @@ impl Collection {
     pub(crate) fn add(&mut self, entries: impl Iterator<Item = Entry>) -> Result<(), StoreError> {
         for entry in entries {
             self.pending.push(entry);
-            if self.pending.len() == RUN_ENTRIES {
+            if self.pending.len() >= self.store.run_entries() {
                 self.keep_pending()?;
             }
         }

@@ -12,7 +12,7 @@ use protocols::net::tamper::{Change, Tampered};
 use protocols::net::{Frame, FrameShape, Network};
 use protocols::party::Seat;
 use protocols::path::Path;
-use protocols::psi::ecdh::{self, Common, InOrder, Learns, Shape, Shuffled, Stores};
+use protocols::psi::ecdh::{self, Common, InOrder, Learns, Shape, Shuffled, Spilled, Stores};
 use protocols::psi::tags::{Entry, MemoryStore, StoreError, TagStore};
 use protocols::psi::{self, Item};
 use protocols::session::Session;
@@ -569,6 +569,83 @@ fn a_role_is_checked_before_anything_is_sent() {
         let error = ended.outcome.expect_err("the roles do not fit");
         assert!(matches!(error, ProtocolError::InvalidInput { .. }));
         assert_eq!(ended.traffic.messages_sent, [0, 0]);
+    }
+}
+
+/// Runs of a hundred, so that a set is many of them.
+#[derive(Default)]
+struct ShortRuns {
+    inner: MemoryStore,
+    n_kept: usize,
+}
+
+impl TagStore for ShortRuns {
+    fn run_entries(&self) -> usize {
+        100
+    }
+
+    fn keep(&mut self, run: usize, entries: Vec<Entry>) -> Result<(), StoreError> {
+        assert!(
+            entries.len() <= 100,
+            "a run is as long as the store wants it"
+        );
+        self.n_kept += 1;
+        self.inner.keep(run, entries)
+    }
+
+    fn read(&mut self, run: usize, entries: Range<usize>) -> Result<Vec<Entry>, StoreError> {
+        assert!(run < self.n_kept);
+        self.inner.read(run, entries)
+    }
+}
+
+/// Sets that go through stores in many short runs, items and tags, at both seats.
+#[test]
+fn runs_of_any_length_give_the_same_result() {
+    for learns in BOTH {
+        let job = Job::new(5000, 4321, 1234, learns, 23);
+        let ended = job.world().run(async |session| {
+            let store = || Box::new(ShortRuns::default());
+            if session.seat() == Seat(0) {
+                let items = InOrder::new(job.receiver_items.clone());
+                let stores = Stores {
+                    own: store(),
+                    peer: store(),
+                };
+                let common = ecdh::receive::<Montgomery>(session, &job.shape, items, stores);
+                return common.await.map(Some);
+            }
+            let (seed, items) = (session.own_seed("order"), job.sender_items.iter().copied());
+            let items = Spilled::new(items, &seed, store()).expect("a store in memory");
+            ecdh::send::<Montgomery>(session, &job.shape, items, store()).await?;
+            Ok(None)
+        });
+        assert_eq!(all_ok(ended)[0], Some(job.expected()));
+    }
+}
+
+/// What comes out of a store is what went in, in an order that the seed alone decides.
+#[test]
+fn spilled_items_are_shuffled() {
+    let items: Vec<Item> = (0..1000).map(item).collect();
+    let order = |seed: u64| {
+        let store = Box::new(ShortRuns::default());
+        let mut spilled = Spilled::new(items.iter().copied(), &seed_of(seed), store).expect("kept");
+        let order = ecdh::ItemSource::read(&mut spilled, 1000).expect("a thousand items");
+        assert!(
+            ecdh::ItemSource::read(&mut spilled, 1).is_err(),
+            "and no more"
+        );
+        order
+    };
+    let (first, again, other) = (order(1), order(1), order(2));
+    assert!(first == again && first != other);
+    for order in [&first, &other] {
+        let sorted: BTreeSet<&Item> = order.iter().collect();
+        assert!(sorted == items.iter().collect());
+        // Places that stay the same are about one; over ten with probability 10^−8.
+        let fixed = order.iter().zip(&items).filter(|(a, b)| a == b);
+        assert!(fixed.count() < 10);
     }
 }
 
