@@ -1,24 +1,89 @@
 //! Cuckoo hashing without a stash: every item goes to one of three bins of its own, alone.
 //!
-//! With 2n + 96 bins, n items that were fixed before the hash was chosen fit with probability over
-//! 1 − 2^−42. They do not fit only if some k + 1 of them have all their bins among k; summed over
-//! all k and all choices, with three different bins for each item,
+//! With 1.3·n + 128 bins, n items that were fixed before the hash was chosen fit with probability
+//! over 1 − 2^−41. If they do not all fit, then some of them have too few bins between them; take the
+//! fewest such items. They are k + 1 with k bins between them, and each of these bins is one of two
+//! of the items at least, or one could leave an item out. Summed over all k and all choices, with
+//! three different bins for each item,
 //!
 //! ```text
-//! Σ_k C(n, k+1) · C(B, k) · (C(k, 3) / C(B, 3))^(k+1)
+//! Σ_k C(n, k+1) · C(B, k) · (C(k, 3) / C(B, 3))^(k+1) · p_k
+//! p_k ≤ min(1, m!/k^m · (e^λ − 1 − λ)^k / λ^m / ((1 − 1/k)(1 − 2/k))^(k+1)),   m = 3(k+1), any λ
 //! ```
 //!
-//! is largest at n = 32, where it is 2^−42.4. Items are placed by augmenting paths, which find a place
-//! for all whenever there is one.
+//! where p_k is the probability that k bins, of which k + 1 items have three each, all are had twice.
+//! The sum is largest at n = 80, where it is 2^−41.6; at n = 2^20 it is 2^−100. Items are placed by
+//! augmenting paths, which find a place for all whenever there is one.
 
-use crate::params::{CUCKOO_BINS_PER_ITEM, CUCKOO_SPARE_BINS};
+use crate::block::Block;
+use crate::hash::BlockPrf;
+use crate::params::{CUCKOO_BINS_PER_TEN_ITEMS, CUCKOO_SPARE_BINS};
+use crate::prg::Seed;
+use rayon::prelude::*;
 
 /// Bins that one item may go to.
 pub const CHOICES: usize = 3;
 
 /// Number of bins for so many items: a multiple of 64, so that bits of bins fill words.
 pub const fn n_bins(n_items: usize) -> usize {
-    (CUCKOO_BINS_PER_ITEM * n_items + CUCKOO_SPARE_BINS).next_multiple_of(64)
+    let n_bins = (CUCKOO_BINS_PER_TEN_ITEMS * n_items).div_ceil(10) + CUCKOO_SPARE_BINS;
+    n_bins.next_multiple_of(64)
+}
+
+/// From items to bins: the same at whoever has the seed, which is drawn after the items are fixed
+/// and may be public.
+pub struct BinHash {
+    n_bins: usize,
+    bins: BlockPrf,
+    points: [BlockPrf; CHOICES],
+}
+
+impl BinHash {
+    /// A hash to so many bins.
+    ///
+    /// # Panics
+    ///
+    /// With fewer than three bins.
+    pub fn new(seed: &Seed, n_bins: usize) -> Self {
+        assert!(n_bins >= CHOICES, "an item has three bins");
+        Self {
+            n_bins,
+            bins: BlockPrf::new("entente/v1/cuckoo/bins", seed),
+            points: [
+                BlockPrf::new("entente/v1/cuckoo/points-0", seed),
+                BlockPrf::new("entente/v1/cuckoo/points-1", seed),
+                BlockPrf::new("entente/v1/cuckoo/points-2", seed),
+            ],
+        }
+    }
+
+    /// Number of bins.
+    pub fn n_bins(&self) -> usize {
+        self.n_bins
+    }
+
+    /// The three bins of each item.
+    pub fn bins(&self, items: &[Block]) -> Vec<[usize; CHOICES]> {
+        let hashes = hashed(&self.bins, items);
+        let bins = hashes.par_iter().map(|h| bins(h.to_bytes(), self.n_bins));
+        bins.collect()
+    }
+
+    /// What stands for each item in the bin that is its choice number `choice`: another value for
+    /// each choice, so that what is stored under one says nothing about the others.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such choice.
+    pub fn points(&self, items: &[Block], choice: usize) -> Vec<Block> {
+        hashed(&self.points[choice], items)
+    }
+}
+
+fn hashed(hash: &BlockPrf, items: &[Block]) -> Vec<Block> {
+    let mut hashes = vec![Block::ZERO; items.len()];
+    hash.add_to(&mut hashes, items);
+    hashes
 }
 
 /// The three bins of an item, all different, from a hash of it that is uniform.
@@ -55,6 +120,11 @@ pub fn place(choices: &[[usize; CHOICES]], n_bins: usize) -> Option<Vec<Option<u
     let mut seen = vec![usize::MAX; n_bins];
     let mut path = Vec::new();
     for item in 0..choices.len() {
+        // Most items find a free bin at once.
+        if let Some(bin) = choices[item].iter().find(|bin| held[**bin].is_none()) {
+            held[*bin] = Some(item);
+            continue;
+        }
         path.clear();
         path.push((item, 0));
         while let Some((who, choice)) = path.last_mut() {
@@ -149,6 +219,98 @@ mod tests {
         assert!(
             (n_fails - expected).abs() < 5.0 * expected.sqrt(),
             "{n_fails}"
+        );
+    }
+
+    /// ln of n! for n up to a bound.
+    struct Factorials(Vec<f64>);
+
+    impl Factorials {
+        fn up_to(n: usize) -> Self {
+            let mut logs = vec![0.0];
+            for i in 1..=n {
+                logs.push(logs[i - 1] + (i as f64).ln());
+            }
+            Self(logs)
+        }
+
+        fn choose(&self, n: usize, k: usize) -> f64 {
+            self.0[n] - self.0[k] - self.0[n - k]
+        }
+
+        /// ln of the bound on the probability that k bins, of which k + 1 items have three each, all
+        /// are had twice.
+        fn all_twice(&self, k: usize) -> f64 {
+            let (m, bins) = (3 * (k + 1), k as f64);
+            let different = (k as f64 + 1.0) * ((1.0 - 1.0 / bins).ln() + (1.0 - 2.0 / bins).ln());
+            let at = |lambda: f64| bins * (lambda.exp_m1() - lambda).ln() - m as f64 * lambda.ln();
+            let best = (1..400)
+                .map(|i| at(f64::from(i) / 40.0))
+                .fold(f64::MAX, f64::min);
+            (self.0[m] - m as f64 * bins.ln() + best - different).min(0.0)
+        }
+
+        /// The sum of the module's documentation.
+        fn bound(&self, n_items: usize, n_bins: usize) -> f64 {
+            let term = |k: usize| {
+                let places = self.choose(n_items, k + 1) + self.choose(n_bins, k);
+                let inside = self.choose(k, CHOICES) - self.choose(n_bins, CHOICES);
+                (places + (k + 1) as f64 * inside + self.all_twice(k)).exp()
+            };
+            (CHOICES..n_items).map(term).sum()
+        }
+    }
+
+    #[test]
+    fn so_many_bins_are_enough() {
+        let logs = Factorials::up_to(25_000);
+        for n in (4..200).chain([250, 400, 700, 1000, 2000, 4096, 8192]) {
+            let log = logs.bound(n, n_bins(n)).log2();
+            assert!(log < -41.0, "{n} items: 2^{log}");
+        }
+    }
+
+    /// With fewer bins the bound can be measured: it holds, and is no more than ten times too high.
+    #[test]
+    fn failures_are_as_rare_as_the_bound_says() {
+        println!("seed 4");
+        let mut prg = Prg::new(&Seed::from_bytes([4; 32]), 0);
+        let logs = Factorials::up_to(100);
+        for (n_items, n_bins) in [(6, 8), (8, 12), (12, 16)] {
+            let n = 200_000;
+            let fails = (0..n)
+                .filter(|_| place(&random_choices(&mut prg, n_items, n_bins), n_bins).is_none());
+            let (n_fails, most) = (fails.count() as f64, n as f64 * logs.bound(n_items, n_bins));
+            let slack = 5.0 * most.sqrt();
+            assert!(n_fails < most + slack, "{n_items}: {n_fails} of {most}");
+            assert!(
+                n_fails > most / 10.0 - slack,
+                "{n_items}: {n_fails} of {most}"
+            );
+        }
+    }
+
+    /// Both sides of a join find the same bins and points, and a point belongs to one choice.
+    #[test]
+    fn points_and_bins_follow_from_the_seed() {
+        println!("seed 5");
+        let mut prg = Prg::new(&Seed::from_bytes([5; 32]), 0);
+        let mut items = vec![0u128; 1000];
+        prg.fill_ring(&mut items);
+        let items: Vec<Block> = items.into_iter().map(Block).collect();
+        let hash = |seed: u8| BinHash::new(&Seed::from_bytes([seed; 32]), 1500);
+        let (one, again, other) = (hash(1), hash(1), hash(2));
+        assert!(one.bins(&items) == again.bins(&items));
+        assert!(one.bins(&items) != other.bins(&items));
+        let points = (0..CHOICES).flat_map(|choice| one.points(&items, choice));
+        let points: std::collections::BTreeSet<u128> = points.map(|p| p.0).collect();
+        assert_eq!(points.len(), CHOICES * items.len());
+        assert!(one.points(&items, 1) == again.points(&items, 1));
+        assert!(
+            other
+                .points(&items, 1)
+                .iter()
+                .all(|p| !points.contains(&p.0))
         );
     }
 }

@@ -7,6 +7,7 @@
 use crate::block::Block;
 use crate::cipher::Aes128;
 use crate::prg::Seed;
+use rayon::prelude::*;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
@@ -70,6 +71,43 @@ impl KeyedHash {
             .split_first_chunk()
             .expect("32 bytes have a first 16");
         *head
+    }
+}
+
+/// A pseudo-random function of blocks: π(x) ⊕ x, where π is AES-128 under a secret key.
+pub struct BlockPrf {
+    permutation: Aes128,
+}
+
+impl BlockPrf {
+    /// The function of one purpose under a secret seed.
+    pub fn new(context: &'static str, seed: &Seed) -> Self {
+        let key = derive_key(context, &[seed.as_bytes()]);
+        Self {
+            permutation: Aes128::new(&key.aes_key()),
+        }
+    }
+
+    /// XORs the function at `inputs[k]` to `sums[k]`.
+    ///
+    /// # Panics
+    ///
+    /// If there are not as many of both.
+    pub fn add_to(&self, sums: &mut [Block], inputs: &[Block]) {
+        assert_eq!(sums.len(), inputs.len(), "a sum for each input");
+        const CHUNK: usize = 1 << 10;
+        sums.par_chunks_mut(CHUNK)
+            .zip(inputs.par_chunks(CHUNK))
+            .for_each(|(sums, inputs)| {
+                let mut images = [Block::ZERO; CHUNK];
+                let images = &mut images[..inputs.len()];
+                images.copy_from_slice(inputs);
+                self.permutation.encrypt(bytemuck::cast_slice_mut(images));
+                for ((sum, image), input) in sums.iter_mut().zip(&*images).zip(inputs) {
+                    *sum ^= *image ^ *input;
+                }
+                images.zeroize();
+            });
     }
 }
 

@@ -154,8 +154,10 @@ pub const OKVS_SPARE_DENSE: usize = 2;
 /// cache; the store has 1.31 columns a key at 2^20 keys.
 pub const OKVS_CLUSTER_KEYS: usize = 1 << 15;
 
-/// Bins of a cuckoo table for each item, and how many more there are. Three choices, no stash: the
-/// items do not fit with probability under 2^−42 (union bound; see [`cuckoo`](crate::cuckoo)).
-pub const CUCKOO_BINS_PER_ITEM: usize = 2;
-/// See [`CUCKOO_BINS_PER_ITEM`].
-pub const CUCKOO_SPARE_BINS: usize = 96;
+/// Bins of a cuckoo table for every ten items, and how many more there are. Three choices, no stash:
+/// the items do not fit with probability under 2^−41 (union bound over the smallest sets of items
+/// with too few bins; see [`cuckoo`](crate::cuckoo)). libOTe's measured formula asks for 1.30 bins
+/// an item at 2^16 and 1.32 at 2^20 (CRYPTO §3.6).
+pub const CUCKOO_BINS_PER_TEN_ITEMS: usize = 13;
+/// See [`CUCKOO_BINS_PER_TEN_ITEMS`].
+pub const CUCKOO_SPARE_BINS: usize = 128;

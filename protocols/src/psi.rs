@@ -8,12 +8,18 @@
 //! * [`ecdh`]: each side puts a secret on both sets in a group: little traffic, and sets may be
 //!   larger than memory;
 //! * [`vole`]: symmetric operations alone, and the fastest where a link carries 32 bytes an item;
+//! * [`many`]: three or more holders, of whom none learns what some of them have in common;
+//! * [`circuit`]: matches in shares, for counts, sums and joins in which nobody sees who matched;
 //! * [`tags`]: sorted runs of what is compared in the end, in memory or in files.
 
 pub mod keys;
 pub mod tags;
 pub mod ecdh;
+mod oprf;
 pub mod vole;
+mod opprf;
+pub mod many;
+pub mod circuit;
 
 pub use engine::curve::Item;
 
@@ -24,12 +30,20 @@ use crate::session::Session;
 use crate::wire::{Kind, Wire, WireError};
 use bytes::Bytes;
 use engine::params::STATISTICAL_BITS;
+use rayon::prelude::*;
 
 /// Bytes of a tag when `n` items are compared with `m`: two different ones have the same tag with
 /// probability under 2^−40, over all pairs. 16 at most: more than 2^88 pairs are never compared.
 pub fn tag_bytes(n: usize, m: usize) -> usize {
     let log = |n: usize| n.next_power_of_two().trailing_zeros() as usize;
     (STATISTICAL_BITS + log(n) + log(m)).div_ceil(8).min(16)
+}
+
+/// True if no item comes twice.
+fn are_distinct(items: &[Item]) -> bool {
+    let mut items: Vec<&Item> = items.iter().collect();
+    items.par_sort_unstable();
+    items.windows(2).all(|pair| pair[0] != pair[1])
 }
 
 /// The number of a holder's items.

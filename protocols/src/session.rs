@@ -16,6 +16,7 @@
 //!   computing seats, which are all the others.
 
 mod concurrent;
+mod star;
 mod keys;
 pub mod stream;
 mod traffic;

@@ -149,7 +149,7 @@ pub enum Input {
 /// # Seats     `shape.asker` and two or more `shape.holders` are all computing seats
 /// # Inputs    `input`: what the seat's role has; takes [`price`]; `disclosure`: of [`Shape::terms`]
 /// # Output    at the asker one number for each of its keys
-/// # Cost      2 rounds, those of a comparison and a selection over 2·n + 96 bins and holder, and 2 to
+/// # Cost      2 rounds, those of a comparison and a selection over 1.3·n + 128 bins and holder, and 2 to
 ///   reveal; [`price`]
 /// # Security  semi-honest, all seats but one may be corrupt; reveals all sizes, and to the asker one
 ///   number for each key. As `super::ask` towards holders

@@ -3,89 +3,32 @@
 //! Raghuraman and Rindal, "Blazing Fast PSI from Improved OKVS and Subfield VOLE", 2022/320, figure
 //! 4, semi-honest. The receiver gets a pseudo-random function at its items, the sender gets the whole
 //! function and sends its values at its own items, shortened to tags and in ascending order, so that
-//! nothing tells which item a tag belongs to, or where that item stood. `engine::vole` does the
-//! arithmetic and says why it is secure; this file sends its messages.
+//! nothing tells which item a tag belongs to, or where that item stood.
 //!
 //! ```text
-//! round 1   both ways           base OT
-//!       2   receiver → sender   seed of the store; OT extension with the VOLE's choices
-//!       3   sender → receiver   the VOLE's trees
-//!       4   receiver → sender   the store of its items, masked by the VOLE, in chunks
-//!       5   sender → receiver   tags, in chunks
+//! round 1 to 4   both ways           the function, for the receiver's items
+//!            5   sender → receiver   tags, in chunks
 //! ```
-//!
-//! Kernels overlap with messages: the receiver makes its store while the trees are on their way, the
-//! sender adds up a chunk while the next one comes.
 
+use super::oprf::{self, AtSender, blocks, unfit};
 use super::{Item, tag_bytes};
 use crate::cost::{Cost, Stream};
 use crate::error::{Misdeed, ProtocolError};
 use crate::party::Seat;
 use crate::session::{Chunks, Session, try_both};
-use crate::wire::{Kind, Wire, WireError, ring_bytes};
+use crate::wire::{Kind, Wire, WireError};
 use bytes::Bytes;
-use engine::block::{Block, gf128};
-use engine::hash;
-use engine::okvs::{self, OkvsError};
-use engine::ot::extend::{ReceiverSetup, SenderSetup, TREES_BYTES};
-use engine::ot::{Direction, OtError, base};
-use engine::prg::{Prg, Seed};
+use engine::block::Block;
+use engine::okvs::OkvsError;
 use engine::tags::{self, TagList};
-use engine::vole::oprf::Oprf;
-use engine::vole::{self, SenderVole};
+use std::ops::Range;
 use std::sync::Arc;
 
-/// Blocks of the store, and tags, in one message: about a mebibyte.
-const CHUNK_ITEMS: usize = 1 << 16;
-
-/// Length of the store's seed.
-const SEED_BYTES: usize = 32;
+/// Tags in one message: about a mebibyte.
+const CHUNK_TAGS: usize = 1 << 16;
 
 /// Most items of one side.
 const MAX_ITEMS: usize = 1 << 30;
-
-/// A step of base OT or VOLE: group elements, or blocks under masks that the receiver of the message
-/// does not have.
-struct Step(Bytes);
-
-impl Wire for Step {
-    const KIND: Kind = Kind::Transfer;
-    /// Number of bytes.
-    type Shape = usize;
-
-    fn wire_len(n_bytes: usize) -> usize {
-        n_bytes
-    }
-
-    fn encode(self) -> Bytes {
-        self.0
-    }
-
-    fn decode(_: usize, body: Bytes) -> Result<Self, WireError> {
-        Ok(Self(body))
-    }
-}
-
-/// Part of a store under the mask of a VOLE.
-struct MaskedStore(Bytes);
-
-impl Wire for MaskedStore {
-    const KIND: Kind = Kind::Store;
-    /// Number of blocks.
-    type Shape = usize;
-
-    fn wire_len(n_blocks: usize) -> usize {
-        n_blocks * Block::BYTES
-    }
-
-    fn encode(self) -> Bytes {
-        self.0
-    }
-
-    fn decode(_: usize, body: Bytes) -> Result<Self, WireError> {
-        Ok(Self(body))
-    }
-}
 
 /// Tags of some of the sender's items.
 struct Tags(Bytes);
@@ -108,45 +51,33 @@ impl Wire for Tags {
     }
 }
 
-/// All that is public: who, and how much.
+/// How many items there are.
 #[derive(Clone, Copy)]
 struct Setting {
-    direction: Direction,
     n_receiver: usize,
     n_sender: usize,
 }
 
 impl Setting {
-    fn vole_size(&self) -> vole::Size {
-        vole::Size::new(okvs::Size::new(self.n_receiver).columns())
-    }
-
-    fn choices_bytes(&self) -> usize {
-        SEED_BYTES + TREES_BYTES + self.vole_size().choices_bytes()
-    }
-
-    fn store_chunks(&self) -> Chunks {
-        Chunks {
-            n_items: okvs::Size::new(self.n_receiver).columns(),
-            chunk_items: CHUNK_ITEMS,
-        }
-    }
-
     fn tag_bytes(&self) -> usize {
         tag_bytes(self.n_receiver, self.n_sender)
     }
 
-    /// Counted in bytes, but cut between tags.
     fn tag_chunks(&self) -> Chunks {
-        Chunks {
-            n_items: self.n_sender * self.tag_bytes(),
-            chunk_items: CHUNK_ITEMS * self.tag_bytes(),
-        }
+        tag_chunks(self.n_sender, self.tag_bytes())
     }
 
     /// Nothing is in common with nothing.
     fn is_empty(&self) -> bool {
         self.n_receiver == 0 || self.n_sender == 0
+    }
+}
+
+/// Tags counted in bytes, but cut between tags.
+pub(super) fn tag_chunks(n_tags: usize, tag_bytes: usize) -> Chunks {
+    Chunks {
+        n_items: n_tags * tag_bytes,
+        chunk_items: CHUNK_TAGS * tag_bytes,
     }
 }
 
@@ -171,7 +102,6 @@ pub async fn receive(
     n_theirs: usize,
 ) -> Result<Vec<u32>, ProtocolError> {
     let setting = Setting {
-        direction: direction(session, sender, session.seat()),
         n_receiver: items.len(),
         n_sender: n_theirs,
     };
@@ -190,63 +120,24 @@ async fn receive_in(
         return Ok(Vec::new());
     }
     let compute = session.compute();
-    let items = blocks(items);
-    let mut prg = Prg::new(&session.own_seed("vole intersection"), 0);
-    let open = move || {
-        let (setup, key) = ReceiverSetup::new(setting.direction, &mut prg);
-        (setup, key, prg)
-    };
-    let (setup, key, mut prg) = compute.run(open).await;
-    let points = trade(session, sender, Step(key.into()), base::RECEIVER_BYTES).await?;
-
-    // The seed is drawn now that the items are what they are.
-    let begin = move || -> Result<_, OtError> {
-        let seed = Seed::random(&mut prg);
-        let (extension, trees) = setup.finish(&points.0)?;
-        let size = setting.vole_size();
-        let (vole, choices) = vole::Receiver::new(setting.direction, size, extension, &mut prg)?;
-        let oprf = Arc::new(Oprf::new(&setting.direction, setting.n_receiver, &seed));
-        let message = [&seed.as_bytes()[..], &trees, &choices].concat();
-        Ok((vole, oprf, message))
-    };
-    let begun = compute.run(begin).await;
-    let (vole, oprf, message) = begun.map_err(|e| blame(sender, e))?;
-    session.send(sender, Step(message.into())).await?;
-
-    let make_store = {
-        let (oprf, items) = (oprf.clone(), items.clone());
-        let store = compute.run(move || oprf.store(&items));
-        async move { store.await.map_err(unfit) }
-    };
-    let trees = session.recv(sender, setting.vole_size().trees_bytes());
-    let (store, Step(trees)) = try_both(make_store, trees).await?;
-
-    let mask = move || -> Result<_, OtError> {
-        let mut vole = vole.finish(&trees)?;
-        let masked = store.into_iter().zip(&vole.a).map(|(p, a)| (p ^ *a).0);
-        Ok((ring_bytes(masked.collect()), std::mem::take(&mut vole.c)))
-    };
-    let masked = compute.run(mask).await;
-    let (masked, c) = masked.map_err(|e| blame(sender, e))?;
-    let make = |range: std::ops::Range<usize>| {
-        MaskedStore(masked.slice(range.start * Block::BYTES..range.end * Block::BYTES))
-    };
-    let take = |_, _, _: MaskedStore| Ok(());
-    session
-        .round_chunks(&[sender], &[], setting.store_chunks(), make, take)
-        .await?;
-
-    let evaluate = async { Ok(compute.run(move || oprf.at_receiver(&c, &items)).await) };
-    let (values, list) = try_both(evaluate, receive_tags(session, sender, &setting)).await?;
+    let at_receiver = oprf::receive(session, sender, Arc::new(blocks(items))).await?;
+    let evaluate = async { Ok(compute.run(move || at_receiver.values()).await) };
+    let (values, list) = try_both(
+        evaluate,
+        receive_tags(session, sender, setting.tag_bytes(), setting.n_sender),
+    )
+    .await?;
     Ok(compute.run(move || list.matches(&values)).await)
 }
 
-async fn receive_tags(
+/// Receives tags in ascending order.
+pub(super) async fn receive_tags(
     session: &mut Session,
     sender: Seat,
-    setting: &Setting,
+    tag_bytes: usize,
+    n_tags: usize,
 ) -> Result<TagList, ProtocolError> {
-    let mut list = TagList::new(setting.tag_bytes(), setting.n_sender);
+    let mut list = TagList::new(tag_bytes, n_tags);
     let out_of_order = |_| ProtocolError::PeerMisbehaved {
         seat: sender,
         what: Misdeed::Rule("its tags are repeated or out of order"),
@@ -254,9 +145,32 @@ async fn receive_tags(
     let make = |_| Tags(Bytes::new());
     let take = |_, _, Tags(body): Tags| list.extend(&body).map_err(out_of_order);
     session
-        .round_chunks(&[], &[sender], setting.tag_chunks(), make, take)
+        .round_chunks(&[], &[sender], tag_chunks(n_tags, tag_bytes), make, take)
         .await?;
     Ok(list)
+}
+
+/// Sends tags in ascending order.
+pub(super) async fn send_tags(
+    session: &mut Session,
+    receivers: &[Seat],
+    tag_bytes: usize,
+    tags: Vec<u128>,
+) -> Result<(), ProtocolError> {
+    let make = |range: Range<usize>| {
+        let range = range.start / tag_bytes..range.end / tag_bytes;
+        Tags(tags::to_bytes(&tags[range], tag_bytes).into())
+    };
+    let take = |_, _, _: Tags| Ok(());
+    session
+        .round_chunks(
+            receivers,
+            &[],
+            tag_chunks(tags.len(), tag_bytes),
+            make,
+            take,
+        )
+        .await
 }
 
 /// Lets the receiver learn which of its items this seat has too, and nothing of the others.
@@ -277,7 +191,6 @@ pub async fn send(
     n_theirs: usize,
 ) -> Result<(), ProtocolError> {
     let setting = Setting {
-        direction: direction(session, session.seat(), receiver),
         n_receiver: n_theirs,
         n_sender: items.len(),
     };
@@ -295,63 +208,20 @@ async fn send_in(
     if setting.is_empty() {
         return Ok(());
     }
-    let compute = session.compute();
-    let items = blocks(items);
-    let mut prg = Prg::new(&session.own_seed("vole intersection"), 0);
-    let open = move || SenderSetup::new(setting.direction, &mut prg);
-    let (setup, points) = compute.run(open).await;
-    let key = trade(session, receiver, Step(points.into()), base::SENDER_BYTES).await?;
-
-    let Step(message) = session.recv(receiver, setting.choices_bytes()).await?;
-    let begin = move || -> Result<_, OtError> {
-        let (seed, message) = message.split_at(SEED_BYTES);
-        let (trees, choices) = message.split_at(TREES_BYTES);
-        let seed = Seed::from_bytes(seed.try_into().expect("32 bytes were cut out"));
-        let oprf = Oprf::new(&setting.direction, setting.n_receiver, &seed);
-        let extension = setup.finish(&key.0, trees)?;
-        let size = setting.vole_size();
-        let (vole, trees) = vole::Sender::new(setting.direction, size, extension, choices)?;
-        Ok((oprf, vole, trees))
-    };
-    let begun = compute.run(begin).await;
-    let (oprf, vole, trees) = begun.map_err(|e| blame(receiver, e))?;
-    session.send(receiver, Step(trees.into())).await?;
-    let mut vole = compute.run(move || vole.finish()).await;
-
-    let delta = vole.delta;
-    let take = |_, range: std::ops::Range<usize>, MaskedStore(body)| {
-        let (blocks, _) = body.as_chunks();
-        let blocks: Vec<Block> = blocks.iter().map(|b| Block::from_bytes(*b)).collect();
-        gf128::add_scaled(&mut vole.b[range], &blocks, delta);
-        Ok(())
-    };
-    let make = |_| MaskedStore(Bytes::new());
-    session
-        .round_chunks(&[], &[receiver], setting.store_chunks(), make, take)
-        .await?;
-
-    let tag = move || make_tags(&oprf, &vole, &items, setting.tag_bytes());
-    let tags = compute.run(tag).await?;
-    let n_bytes = setting.tag_bytes();
-    let make = |range: std::ops::Range<usize>| {
-        let range = range.start / n_bytes..range.end / n_bytes;
-        Tags(tags::to_bytes(&tags[range], n_bytes).into())
-    };
-    let take = |_, _, _: Tags| Ok(());
-    session
-        .round_chunks(&[receiver], &[], setting.tag_chunks(), make, take)
-        .await
+    let function = oprf::send(session, receiver, setting.n_receiver).await?;
+    let (items, n_bytes) = (blocks(items), setting.tag_bytes());
+    let make_tags = move || make_tags(&function, &items, n_bytes);
+    let tags = session.compute().run(make_tags).await?;
+    send_tags(session, &[receiver], n_bytes, tags).await
 }
 
 /// The tags of the sender's items in ascending order.
 fn make_tags(
-    oprf: &Oprf,
-    vole: &SenderVole,
+    function: &AtSender,
     items: &[Block],
     tag_bytes: usize,
 ) -> Result<Vec<u128>, ProtocolError> {
-    let values = oprf.at_sender(vole.delta, &vole.b, items);
-    let tags = tags::ascending(&values, tag_bytes);
+    let tags = tags::ascending(&function.values(items), tag_bytes);
     if tags.windows(2).all(|pair| pair[0] != pair[1]) {
         return Ok(tags);
     }
@@ -372,66 +242,18 @@ pub fn cost(
     (receiver, n_receiver): (Seat, usize),
 ) -> Cost {
     let setting = Setting {
-        direction: Direction {
-            session_id: [0; 32],
-            operation: 0,
-            sender: sender.0,
-            receiver: receiver.0,
-        },
         n_receiver,
         n_sender,
     };
     if setting.is_empty() {
         return Cost::none(n_seats);
     }
-    let one = |n_bytes: usize| Stream {
-        n_bytes: n_bytes as u64,
-        n_messages: 1,
-    };
-    let to_sender = |stream| Cost::round(n_seats, [(receiver, sender, stream)]);
-    let to_receiver = |stream| Cost::round(n_seats, [(sender, receiver, stream)]);
-    let base = [
-        (sender, receiver, one(base::RECEIVER_BYTES)),
-        (receiver, sender, one(base::SENDER_BYTES)),
-    ];
-    Cost::round(n_seats, base)
-        .then(&to_sender(one(setting.choices_bytes())))
-        .then(&to_receiver(one(setting.vole_size().trees_bytes())))
-        .then(&to_sender(Stream::of(setting.store_chunks(), Block::BYTES)))
-        .then(&to_receiver(Stream::of(setting.tag_chunks(), 1)))
-}
-
-/// Where the OTs belong. The number of the operation comes from a seed of the two seats, which
-/// counts what these two have done, whatever others do meanwhile.
-fn direction(session: &mut Session, sender: Seat, receiver: Seat) -> Direction {
-    let seed = session.pair_seed(sender, receiver, "vole intersection");
-    let digest = hash::digest("entente/v1/psi/vole/operation", &[seed.as_bytes()]);
-    let (operation, _) = digest.split_first_chunk().expect("32 bytes have a first 8");
-    Direction {
-        session_id: *session.session_id(),
-        operation: u64::from_le_bytes(*operation),
-        sender: sender.0,
-        receiver: receiver.0,
-    }
-}
-
-fn blocks(items: &[Item]) -> Arc<Vec<Block>> {
-    Arc::new(items.iter().map(|item| Block::from_bytes(*item)).collect())
-}
-
-/// Sends a step to the peer and receives one of this length.
-async fn trade(
-    session: &mut Session,
-    peer: Seat,
-    step: Step,
-    n_bytes: usize,
-) -> Result<Step, ProtocolError> {
-    let received = session.round(&[peer], &[peer], Some(step), n_bytes).await?;
-    let (_, step) = received
-        .into_iter()
-        .next()
-        .expect("one message from the peer");
-    Ok(step)
+    let tags = Stream::of(setting.tag_chunks(), 1);
+    let rounds = oprf::rounds(sender, receiver, n_receiver).into_iter();
+    let rounds = rounds.chain([vec![(sender, receiver, tags)]]);
+    rounds.fold(Cost::none(n_seats), |cost, sent| {
+        cost.then(&Cost::round(n_seats, sent))
+    })
 }
 
 fn check_sizes(setting: &Setting) -> Result<(), ProtocolError> {
@@ -441,24 +263,4 @@ fn check_sizes(setting: &Setting) -> Result<(), ProtocolError> {
         });
     }
     Ok(())
-}
-
-fn unfit(error: OkvsError) -> ProtocolError {
-    match error {
-        OkvsError::Duplicate => ProtocolError::InvalidInput {
-            what: "an item occurs twice in a set",
-        },
-        _ => ProtocolError::Unlucky {
-            what: "storing the items under their hashes",
-        },
-    }
-}
-
-/// What a peer's message did wrong.
-fn blame(peer: Seat, error: OtError) -> ProtocolError {
-    let what = match error {
-        OtError::NotAPoint { .. } | OtError::Identity { .. } => "a string that is no group element",
-        _ => "a step of another protocol",
-    };
-    ProtocolError::from_wire(peer, WireError::Content { what })
 }

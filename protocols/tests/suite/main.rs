@@ -20,6 +20,8 @@ mod uniformity;
 mod disclosure;
 mod margins;
 mod psi_vole;
+mod psi_circuit;
+mod psi_many;
 mod transfer;
 mod kinds;
 mod keys;

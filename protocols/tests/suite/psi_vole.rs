@@ -402,3 +402,80 @@ fn changed_messages_end_in_an_error_or_a_result() {
         }
     }
 }
+
+/// A seat that announced one number and has another is found out by a length.
+#[test]
+fn sets_of_another_size_than_announced_do_not_pass() {
+    let sets = Sets::random(100, 100, 30, 77);
+    for (seat, n) in [(SENDER, 99), (SENDER, 101), (RECEIVER, 90), (RECEIVER, 110)] {
+        let mut other = sets.clone();
+        let items = match seat {
+            SENDER => &mut other.sender,
+            _ => &mut other.receiver,
+        };
+        items.truncate(n);
+        items.extend((items.len()..n).map(|i| [i as u8; 16]));
+        let ended = World::new(2, 78).run(async |session| {
+            let n_theirs = 100;
+            match session.seat() {
+                SENDER => {
+                    vole::send(session, RECEIVER, &other.sender, n_theirs).await?;
+                    Ok(Vec::new())
+                }
+                _ => vole::receive(session, SENDER, &other.receiver, n_theirs).await,
+            }
+        });
+        let peer = ended[1 - seat.index()].outcome.as_ref().err();
+        assert_eq!(
+            peer.and_then(ProtocolError::culprit),
+            Some(seat),
+            "{seat} has {n}"
+        );
+    }
+}
+
+/// The highest bit of the first tag is set, which makes it greater than the next one.
+#[test]
+fn tags_out_of_order_are_refused() {
+    let sets = Sets::random(100, 100, 30, 79);
+    let n_bits = 8 * psi::tag_bytes(100, 100) as u64;
+    let whole = sets.run(World::new(2, 80));
+    let n_sent: u64 = whole[SENDER.index()].traffic.messages_sent.iter().sum();
+    let change = Change::FlipBit(n_bits - 1);
+    let wrap = |inner| Arc::new(Tampered::new(inner, n_sent - 1, change)) as Arc<_>;
+    let ended = sets.run(World::new(2, 80).wrap(SENDER, wrap));
+    let blamed = ProtocolError::PeerMisbehaved {
+        seat: SENDER,
+        what: Misdeed::Rule("its tags are repeated or out of order"),
+    };
+    assert_eq!(
+        ended[RECEIVER.index()].outcome.as_ref().err(),
+        Some(&blamed)
+    );
+}
+
+/// A peer that plays the same part as this seat sends nothing that fits.
+#[test]
+fn reflected_messages_fit_nothing() {
+    let sets = Sets::random(50, 50, 50, 81);
+    let ended = World::new(2, 82).run(async |session| {
+        let peer = Seat(1 - session.seat().0);
+        vole::receive(session, peer, &sets.receiver, 50).await
+    });
+    for ended in ended {
+        assert!(matches!(
+            ended.outcome,
+            Err(ProtocolError::PeerMisbehaved { .. })
+        ));
+    }
+    let ended = World::new(2, 83).run(async |session| {
+        let peer = Seat(1 - session.seat().0);
+        vole::send(session, peer, &sets.sender, 50).await
+    });
+    for ended in ended {
+        assert!(matches!(
+            ended.outcome,
+            Err(ProtocolError::PeerMisbehaved { .. })
+        ));
+    }
+}
