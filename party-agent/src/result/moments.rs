@@ -20,8 +20,12 @@ pub(super) struct Moments {
 pub(super) enum Unit {
     /// Sum in 10^-scale, squares in 10^-2·scale: exact.
     Decimal { scale: u32 },
-    /// Sum in 2^-sum, squares in 2^-squares: rounded at the holders.
-    Binary { sum: u32, squares: u32 },
+    /// Sum in 2^-sum, squares in 2^-squares, each rounded once by every holder.
+    Binary {
+        sum: u32,
+        squares: u32,
+        holders: u32,
+    },
 }
 
 impl Moments {
@@ -69,11 +73,13 @@ impl Moments {
         let n = u128::from(self.n);
         let divisor = n.checked_sub(u128::from(is_sample)).filter(|&d| d > 0)?;
         let divisor = Nat::from(n).times(&Nat::from(divisor));
-        // Rounding at the holders may leave doubles that are all alike a hair below zero.
-        let numerator = self.centred().unwrap_or_else(|| Nat::from(0));
+        // Doubles that are all alike have no variance, and rounding at the holders may leave a hair above zero or below it.
+        let rounding = self.rounding();
+        let spread = self.centred().filter(|c| rounding.minus(c).is_none());
+        let numerator = spread.unwrap_or_else(|| Nat::from(0));
         let divisor = match self.unit {
             Unit::Decimal { scale } => divisor.times(&Nat::power_of_ten(2 * scale)),
-            Unit::Binary { sum, squares } => divisor.shifted_left((2 * sum).max(squares)),
+            Unit::Binary { sum, squares, .. } => divisor.shifted_left((2 * sum).max(squares)),
         };
         Some((numerator, divisor))
     }
@@ -85,13 +91,35 @@ impl Moments {
         let squares = Nat::from(u128::from(self.n)).times(&Nat::from(self.squares.unsigned_abs()));
         match self.unit {
             Unit::Decimal { .. } => squares.minus(&square_of_sum),
-            Unit::Binary { sum, squares: bits } => {
+            Unit::Binary {
+                sum, squares: bits, ..
+            } => {
                 let common = (2 * sum).max(bits);
                 squares
                     .shifted_left(common - bits)
                     .minus(&square_of_sum.shifted_left(common - 2 * sum))
             }
         }
+    }
+
+    /// What the holders' roundings can make of n·Q − S², in its unit: each of the totals is off by a unit of each holder at most.
+    fn rounding(&self) -> Nat {
+        let Unit::Binary {
+            sum,
+            squares: bits,
+            holders,
+        } = self.unit
+        else {
+            return Nat::from(0);
+        };
+        let common = (2 * sum).max(bits);
+        let off_by = Nat::from(u128::from(holders));
+        let of_squares = Nat::from(u128::from(self.n)).times(&off_by);
+        let of_sum = Nat::from(self.sum.unsigned_abs()).shifted_left(1);
+        let of_sum = of_sum.plus(&off_by).times(&off_by);
+        of_squares
+            .shifted_left(common - bits)
+            .plus(&of_sum.shifted_left(common - 2 * sum))
     }
 }
 
@@ -148,10 +176,25 @@ mod tests {
             n: 3,
             sum: total,
             squares: below,
-            unit: Unit::Binary { sum, squares },
+            unit: Unit::Binary {
+                sum,
+                squares,
+                holders: 2,
+            },
         };
         assert!(moments.is_possible());
         assert_eq!(moments.variance(true), Some(0.0));
+        let above = Moments {
+            squares: below + 1,
+            ..moments
+        };
+        assert_eq!(above.variance(true), Some(0.0));
+        assert_eq!(above.deviation(false), Some(0.0));
+        let apart = Moments {
+            squares: below + 100,
+            ..moments
+        };
+        assert!(apart.variance(true) > Some(0.0));
         assert_eq!(moments.float_sum(), Some(total as f64 / 2f64.powi(40)));
     }
 }

@@ -9,11 +9,12 @@ use std::cmp::Ordering;
 use super::nat::Nat;
 use crate::plan::PairStat;
 
-/// ± `magnitude` / (10^`ten` · 2^`two`).
+/// ± `magnitude` / (10^`ten` · 2^`two`), within `off_by` in the same unit.
 #[derive(Clone, Debug)]
 pub(super) struct Total {
     is_negative: bool,
     magnitude: Nat,
+    off_by: Nat,
     ten: u32,
     two: u32,
 }
@@ -24,9 +25,16 @@ impl Total {
         Self {
             is_negative: value < 0,
             magnitude: Nat::from(value.unsigned_abs()),
+            off_by: Nat::from(0),
             ten,
             two,
         }
+    }
+
+    /// The same with a total that may be off by so many units.
+    pub(super) fn within(mut self, units: u64) -> Self {
+        self.off_by = Nat::from(u128::from(units));
+        self
     }
 
     fn whole(n: u64) -> Self {
@@ -37,6 +45,9 @@ impl Total {
         Self {
             is_negative: self.is_negative != other.is_negative,
             magnitude: self.magnitude.times(&other.magnitude),
+            off_by: (self.magnitude.times(&other.off_by))
+                .plus(&other.magnitude.times(&self.off_by))
+                .plus(&self.off_by.times(&other.off_by)),
             ten: self.ten + other.ten,
             two: self.two + other.two,
         }
@@ -44,11 +55,11 @@ impl Total {
 
     fn minus(&self, other: &Self) -> Self {
         let (ten, two) = (self.ten.max(other.ten), self.two.max(other.two));
-        let at = |total: &Self| {
-            let scaled = total.magnitude.times(&Nat::power_of_ten(ten - total.ten));
+        let at = |total: &Self, number: &Nat| {
+            let scaled = number.times(&Nat::power_of_ten(ten - total.ten));
             scaled.shifted_left(two - total.two)
         };
-        let (a, b) = (at(self), at(other));
+        let (a, b) = (at(self, &self.magnitude), at(other, &other.magnitude));
         let (is_negative, magnitude) = if self.is_negative != other.is_negative {
             (self.is_negative, a.plus(&b))
         } else {
@@ -60,13 +71,18 @@ impl Total {
         Self {
             is_negative,
             magnitude,
+            off_by: at(self, &self.off_by).plus(&at(other, &other.off_by)),
             ten,
             two,
         }
     }
 
+    /// Equal where it cannot be told from zero.
     fn sign(&self) -> Ordering {
-        match (self.magnitude.is_zero(), self.is_negative) {
+        match (
+            self.off_by.minus(&self.magnitude).is_some(),
+            self.is_negative,
+        ) {
             (true, _) => Ordering::Equal,
             (false, true) => Ordering::Less,
             (false, false) => Ordering::Greater,
@@ -110,12 +126,12 @@ impl Pairs {
         Total::whole(self.n).times(products).minus(&a.times(b))
     }
 
-    /// Of squares. Rounding at the holders may leave doubles that are all alike a hair below zero.
+    /// Of squares. Doubles that are all alike have none, and rounding at the holders may leave a hair above zero or below it.
     fn spread(&self, squares: &Total, sum: &Total) -> Total {
         let spread = self.centred(squares, sum, sum);
         match spread.sign() {
-            Ordering::Less => Total::whole(0),
-            _ => spread,
+            Ordering::Less | Ordering::Equal => Total::whole(0),
+            Ordering::Greater => spread,
         }
     }
 
@@ -205,6 +221,27 @@ mod tests {
         assert_eq!(flat.statistic(PairStat::Corr), None);
         assert_eq!(none.statistic(PairStat::AvgX), None);
         assert_eq!(none.statistic(PairStat::Count), Some(0.0));
+    }
+
+    #[test]
+    fn what_rounding_leaves_of_equal_doubles_correlates_with_nothing() {
+        // 0.1 three times, in units of 2^-40 and 2^-60, beside 1, 2, 3.
+        let x = 0.1f64;
+        let total = |value: f64, two: u32| {
+            Total::new((value * 2f64.powi(two as i32)).round() as i128, 0, two).within(2)
+        };
+        let pairs = Pairs {
+            n: 3,
+            y: Total::new(6, 0, 0),
+            x: total(3.0 * x, 40),
+            yy: Total::new(14, 0, 0),
+            xx: total(3.0 * x * x, 60),
+            xy: total(6.0 * x, 50),
+        };
+        for stat in [PairStat::Corr, PairStat::Slope, PairStat::R2] {
+            assert_eq!(pairs.statistic(stat), None, "{stat:?}");
+        }
+        assert_eq!(pairs.statistic(PairStat::Sxx), Some(0.0));
     }
 
     #[test]

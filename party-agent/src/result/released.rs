@@ -325,7 +325,8 @@ impl<'a> Cells<'a> {
                 | MeasureKind::Distinct
                 | MeasureKind::Day => (0, slot.map_or(0, |s| s.frac_bits)),
             };
-            Total::new(self.total(slot, place), ten, two)
+            let off_by = if two > 0 { self.holders().into() } else { 0 };
+            Total::new(self.total(slot, place), ten, two).within(off_by)
         };
         Pairs {
             n: self.count(products, place),
@@ -335,6 +336,11 @@ impl<'a> Cells<'a> {
             xx: total(x, x.sum_sq, 2),
             xy: total(products, products.sum, 1),
         }
+    }
+
+    /// How often a total of floats was rounded.
+    fn holders(&self) -> u32 {
+        self.plan.locals.len() as u32
     }
 
     fn moments(&self, measure: &Measure, place: usize) -> Moments {
@@ -349,6 +355,7 @@ impl<'a> Cells<'a> {
             | MeasureKind::Day => Unit::Binary {
                 sum: frac_bits(measure.sum),
                 squares: frac_bits(measure.sum_sq),
+                holders: self.holders(),
             },
         };
         Moments {
