@@ -13,8 +13,8 @@ use datafusion::datasource::MemTable;
 use party_agent::catalogue::ColumnKind;
 use party_agent::local::totals;
 use party_agent::plan::{
-    KeyColumn, LocalPlan, Measure, MeasureKind, MinCell, Plan, PlanCost, RangeOrigin, ReleaseRule,
-    RingWidth, Shape, Slot, ValueKind, ValueRange,
+    KeyColumn, LocalPlan, Measure, MeasureKind, MinCell, Plan, PlanCost, Procedure, RangeOrigin,
+    ReleaseRule, RingWidth, Shape, Slot, ValueKind, ValueRange,
 };
 use party_agent::source::{DataSource, Source, SourceColumn, schema_of};
 use rand::rngs::StdRng;
@@ -190,6 +190,7 @@ fn plan(kind: Kind) -> Plan {
         },
         max_wall_s: None,
         locals: [(holder, local)].into(),
+        procedure: Procedure::Totals,
         keys: vec![key],
         measures: (0..N_COLUMNS).map(measure).collect(),
         shape,

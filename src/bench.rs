@@ -4,6 +4,7 @@
 //! stop-watch, and what compares the result with plaintext. `cargo bench` has finer figures of single kernels.
 
 mod compare;
+mod intersect;
 mod job;
 mod kernels;
 mod machine;
@@ -31,7 +32,7 @@ struct Area {
 }
 
 /// In the order of the report.
-const AREAS: [Area; 4] = [
+const AREAS: [Area; 5] = [
     Area {
         name: BenchArea::Kernels,
         measure: |meter| Box::pin(async { kernels::measure(meter) }),
@@ -47,6 +48,10 @@ const AREAS: [Area; 4] = [
     Area {
         name: BenchArea::Job,
         measure: |meter| Box::pin(job::measure(meter)),
+    },
+    Area {
+        name: BenchArea::Intersect,
+        measure: |meter| Box::pin(intersect::measure(meter)),
     },
 ];
 

@@ -112,7 +112,7 @@ pub(crate) struct DemoArgs {
 pub(crate) enum DemoName {
     /// Three hospitals compute joint statistics of their admissions
     Claims,
-    /// (not available in this version) Two lists, and who is on both
+    /// A hospital's patients and an insurer's members: how many are both, and not which
     Overlap,
     /// (not available in this version) A credit model over two banks' columns
     Credit,
@@ -493,4 +493,6 @@ pub(crate) enum BenchArea {
     Network,
     /// A job over three agents in processes of their own
     Job,
+    /// Intersections of two files of ids, two agents in processes of their own
+    Intersect,
 }

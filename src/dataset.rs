@@ -186,7 +186,7 @@ fn uses(value: &Value) -> String {
         .into_iter()
         .flatten()
         .map(plain);
-    let words = ["filter", "group_by"]
+    let words = ["filter", "group_by", "join_key", "row_level"]
         .iter()
         .filter_map(|name| flag(name))
         .chain(functions);

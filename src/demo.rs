@@ -1,4 +1,8 @@
-//! `entente demo claims`: three hospitals, one table, told step by step.
+//! `entente demo`: bundled data, told step by step. Here: `claims`, three hospitals and one table.
+
+mod overlap;
+
+pub(crate) use overlap::overlap;
 
 use crate::cli::DemoArgs;
 use crate::init::{cannot_write, party_name};
@@ -20,21 +24,24 @@ const RECEIVER: &str = "hospital_1";
 /// The job, as `examples/jobs` has it.
 const JOB: &str = include_str!("../examples/jobs/los-by-diagnosis.toml");
 
-/// One bundled hospital: its name, its table, its policy.
+/// One bundled party: its name, its table, its policy.
 struct Bundled {
     name: &'static str,
-    encounters: &'static [u8],
+    file: &'static str,
+    table: &'static [u8],
     policy: &'static str,
 }
 
-macro_rules! hospital {
-    ($name:literal) => {
+macro_rules! bundled {
+    ($name:literal, $file:literal) => {
         Bundled {
             name: $name,
-            encounters: include_bytes!(concat!(
+            file: $file,
+            table: include_bytes!(concat!(
                 "../examples/data/claims_diabetes130/",
                 $name,
-                "/encounters.parquet"
+                "/",
+                $file
             )),
             policy: include_str!(concat!(
                 "../examples/data/claims_diabetes130/",
@@ -46,10 +53,11 @@ macro_rules! hospital {
 }
 
 const HOSPITALS: [Bundled; 3] = [
-    hospital!("hospital_1"),
-    hospital!("hospital_2"),
-    hospital!("hospital_3"),
+    bundled!("hospital_1", "encounters.parquet"),
+    bundled!("hospital_2", "encounters.parquet"),
+    bundled!("hospital_3", "encounters.parquet"),
 ];
+const INSURER: Bundled = bundled!("insurer_public", "members.parquet");
 
 #[derive(Serialize)]
 struct Report {
@@ -70,7 +78,7 @@ pub(crate) async fn claims(arguments: &DemoArgs, output: &Output) -> Outcome<Rep
         .prefix("entente-demo-")
         .tempdir()
         .map_err(|error| cannot_write(&std::env::temp_dir(), &error))?;
-    let parties = unpack(data.path())?;
+    let parties = unpack(data.path(), &HOSPITALS.each_ref())?;
     output.say("Three hospitals want joint statistics of their admissions. None may show its figures to anybody:");
     output.say("not to the others, not to a third party. (Real data: UCI \"Diabetes 130-US hospitals\", CC BY 4.0.)\n");
     output.say("1. On this machine start a coordinator and three agents: four processes, four keys, QUIC between them");
@@ -87,7 +95,7 @@ pub(crate) async fn claims(arguments: &DemoArgs, output: &Output) -> Outcome<Rep
         "\n6. The result, which only {RECEIVER} gets:\n\n{}\n7. What crossed the boundaries: shares, which are random numbers to \
          whoever has not all of them\n\n{}\n{}\nStart to result: {:.1} s. Now your own: entente simulate JOB.toml --party NAME=DIR …\n",
         finished.table()?,
-        crossed(&finished),
+        crossed(&finished, "shares sent"),
         learnt(&planned),
         began.elapsed().as_secs_f64(),
     );
@@ -106,18 +114,15 @@ pub(crate) async fn claims(arguments: &DemoArgs, output: &Output) -> Outcome<Rep
 }
 
 /// Writes the bundled tables and policies where agents can open them.
-fn unpack(root: &Path) -> Outcome<Vec<PartyDir>> {
+fn unpack(root: &Path, bundled: &[&Bundled]) -> Outcome<Vec<PartyDir>> {
     let mut parties = Vec::new();
-    for hospital in &HOSPITALS {
-        let home = root.join(hospital.name);
+    for party in bundled {
+        let home = root.join(party.name);
         std::fs::create_dir(&home)
-            .and_then(|()| std::fs::write(home.join("encounters.parquet"), hospital.encounters))
-            .and_then(|()| std::fs::write(home.join("policy.toml"), hospital.policy))
+            .and_then(|()| std::fs::write(home.join(party.file), party.table))
+            .and_then(|()| std::fs::write(home.join("policy.toml"), party.policy))
             .map_err(|error| cannot_write(&home, &error))?;
-        parties.push(PartyDir::new(
-            party_name(hospital.name, "the demo")?,
-            &home,
-        )?);
+        parties.push(PartyDir::new(party_name(party.name, "the demo")?, &home)?);
     }
     Ok(parties)
 }
@@ -156,7 +161,8 @@ fn sql_lines() -> impl Iterator<Item = &'static str> {
         .take_while(|line| !line.starts_with("\"\"\""))
 }
 
-fn crossed(finished: &Finished) -> String {
+/// `sent`: what the messages were.
+fn crossed(finished: &Finished, sent: &str) -> String {
     let parties = finished.parties();
     let rows = parties.iter().map(|(name, party)| {
         let read = grouped(&party.rows_used.to_string());
@@ -167,7 +173,7 @@ fn crossed(finished: &Finished) -> String {
             bytes(party.bytes_received),
         ]
     });
-    let header = ["party", "rows read at home", "shares sent", "received"].map(str::to_owned);
+    let header = ["party", "rows read at home", sent, "received"].map(str::to_owned);
     let table = grid(header.to_vec(), rows.collect());
     format!(
         "{table}{} rounds of messages, {:.2} s\n",

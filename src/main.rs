@@ -72,7 +72,7 @@ async fn run(command: Command, output: &Output) -> Outcome<Option<Reply>> {
     match command {
         Command::Demo(arguments) => match arguments.name {
             DemoName::Claims => demo::claims(&arguments, output).await.map(Some),
-            DemoName::Overlap => Err(Failure::not_in_this_version("demo overlap")),
+            DemoName::Overlap => demo::overlap(&arguments, output).await.map(Some),
             DemoName::Credit => Err(Failure::not_in_this_version("demo credit")),
         },
         Command::Init { what } => init::run(what).await.map(Some),

@@ -130,6 +130,10 @@ pub struct Uses {
     pub filter: bool,
     /// Whether groups may be formed by it.
     pub group_by: bool,
+    /// Whether it may be compared with keys of other holders: receivers learn how many are common.
+    pub join_key: bool,
+    /// Whether receivers elsewhere may learn which of their rows match it: row-level output.
+    pub row_level: bool,
 }
 
 /// A function over a column's values that a policy can allow.
@@ -166,6 +170,8 @@ impl Uses {
             aggregate: BTreeSet::from(Aggregate::ALL),
             filter: true,
             group_by: true,
+            join_key: true,
+            row_level: true,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! nothing released here.
 
 mod failure;
+mod intersect;
 mod progress;
 mod steps;
 mod usage;
@@ -35,14 +36,14 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use crate::approve::Approved;
 use crate::ledger::StoredResult;
-use crate::local::{self, LocalInputs};
+use crate::local::{self, KeyReport, LocalInputs};
 use crate::net::close::Ending;
 use crate::net::connect::{Connector, Route};
 use crate::net::handshake::{Binding, Channel};
 use crate::net::quic::{LostLink, QuicNetwork};
-use crate::plan::Plan;
+use crate::plan::{Plan, Procedure};
 use crate::receipt::{LocalReport, RECEIPT_FORMAT, Receipt, ReceiptFile, SignedReceipt};
-use crate::result::{self, ResultError};
+use crate::result::{self, ResultError, ResultTable};
 use crate::source::Source;
 
 pub use failure::{Cause, Failure, class_code, exit};
@@ -106,9 +107,19 @@ impl Outcome {
 
 /// What a seat holds when its computation is done.
 struct Computed {
-    released: Option<Released>,
+    /// At a receiver.
+    output: Option<Output>,
     rows_used: u64,
+    keys: Option<KeyReport>,
     traffic: Traffic,
+}
+
+/// What a receiver has got.
+enum Output {
+    /// Totals, of which a table is to be made.
+    Totals(Released),
+    /// A table.
+    Table(ResultTable),
 }
 
 /// Why a computation broke off.
@@ -327,6 +338,7 @@ impl Task<'_> {
         let wire = self.network.wire_bytes();
         LocalReport {
             rows_used: computed.rows_used,
+            keys: computed.keys.clone(),
             wall_s: self.progress.elapsed().as_secs_f64(),
             peak_rss_bytes: usage::peak_rss_bytes(),
             wire_bytes_sent: wire.sent,
@@ -355,9 +367,9 @@ impl Task<'_> {
         self.progress.enter(Stage::Write);
         // Written before this party says that it is done, so that a full disk fails the job for everybody, and
         // shown only after all have said so, so that nobody has a result of a job that failed for another.
-        let staged = match &computed.released {
+        let staged = match &computed.output {
             None => None,
-            Some(released) => Some(self.stage(released).await?),
+            Some(output) => Some(self.stage(output).await?),
         };
         let finished = self.network.finish().await;
         finished.map_err(|lost| self.lost(&lost))?;
@@ -372,14 +384,26 @@ impl Task<'_> {
         session: &mut Session,
         disclosure: Disclosure,
     ) -> Result<Computed, Broken> {
+        match &self.plan.procedure {
+            Procedure::Totals => self.totals(session, disclosure).await,
+            Procedure::Intersect(of) => self.intersect(session, of).await,
+        }
+    }
+
+    async fn totals(
+        &self,
+        session: &mut Session,
+        disclosure: Disclosure,
+    ) -> Result<Computed, Broken> {
         let shape = self.plan.release_shape();
         let needs = self.plan.needs();
         if session.dealer() == Some(session.seat()) {
             self.progress.enter(Stage::Prepare);
             correlate::dealer::serve(session, &needs).await?;
             return Ok(Computed {
-                released: None,
+                output: None,
                 rows_used: 0,
+                keys: None,
                 traffic: session.traffic(),
             });
         }
@@ -394,8 +418,9 @@ impl Task<'_> {
         let totals = steps::run(session, self.plan, inputs, &mut stock).await?;
         let released = aggregate::release(session, totals, &shape, stock, disclosure).await;
         Ok(Computed {
-            released: released?,
+            output: released?.map(Output::Totals),
             rows_used,
+            keys: None,
             traffic: session.traffic(),
         })
     }
@@ -415,10 +440,16 @@ impl Task<'_> {
     }
 
     /// Builds the result and writes it where nobody looks for it yet.
-    async fn stage(&self, released: &Released) -> Result<(Staging, Digest), Failure> {
-        let table = result::table(self.plan, released)
-            .await
-            .map_err(|e| result_failure(&e))?;
+    async fn stage(&self, output: &Output) -> Result<(Staging, Digest), Failure> {
+        let made;
+        let table = match output {
+            Output::Table(table) => table,
+            Output::Totals(released) => {
+                let table = result::table(self.plan, released).await;
+                made = table.map_err(|e| result_failure(&e))?;
+                &made
+            }
+        };
         let staging = Staging {
             dir: staging_dir(self.results, self.contract),
             kept: false,

@@ -7,6 +7,7 @@
 mod cells;
 mod exact;
 mod float;
+mod keys;
 mod measure;
 mod order;
 
@@ -23,6 +24,8 @@ use crate::source::{Source, SourceError};
 use cells::CellIndex;
 use measure::MeasureTotals;
 use order::OrderTotals;
+
+pub use keys::{KeyReport, Keys, keys};
 
 /// What a holder brings into the computation: its secrets, wiped when they are dropped.
 pub struct LocalInputs {
@@ -85,6 +88,17 @@ pub async fn totals(
         progress(sums.report.rows_used);
     }
     sums.finish()
+}
+
+/// The table has more rows than everybody planned for.
+fn outgrown(local: &LocalPlan) -> SourceError {
+    let what = format!(
+        "the query yields more than the {} rows it was planned for",
+        local.rows_at_most
+    );
+    let advice =
+        "the table has grown since its catalogue was published: publish it again and plan anew";
+    SourceError::table(&local.tables.join(", "), what, advice)
 }
 
 async fn prepare(
@@ -155,16 +169,7 @@ impl<'a> Totals<'a> {
         let n_rows = batch.num_rows();
         self.report.rows_used += n_rows as u64;
         if self.report.rows_used > self.local.rows_at_most {
-            let what = format!(
-                "the query yields more than the {} rows it was planned for",
-                self.local.rows_at_most
-            );
-            let advice = "the table has grown since its catalogue was published: publish it again and plan anew";
-            return Err(SourceError::table(
-                &self.local.tables.join(", "),
-                what,
-                advice,
-            ));
+            return Err(outgrown(self.local));
         }
         let keys = self.plan.keys.len();
         let (cells, in_other) = self.cells.of_rows(&batch.columns()[..keys], n_rows)?;

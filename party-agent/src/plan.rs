@@ -29,6 +29,7 @@ mod cost;
 pub(crate) mod words;
 mod explain;
 mod compile;
+mod intersect;
 
 use std::collections::BTreeMap;
 
@@ -43,8 +44,9 @@ use protocols::party::Seat;
 use protocols::price::Seats;
 
 use crate::catalogue::{Aggregate, Catalogue};
-use crate::spec::{CheckedSpec, Correlations, names};
+use crate::spec::{CheckedSpec, Compute, Correlations, names};
 
+pub use intersect::{IntersectPlan, KeyPlan, Protocol};
 pub use steps::{Found, Fraction, Step, Which};
 
 /// Version of the plan's own format; agents with different ones refuse each other by digest.
@@ -88,6 +90,9 @@ pub struct Plan {
     /// What each holder runs over its own tables.
     #[serde(with = "names::map")]
     pub locals: BTreeMap<PartyId, LocalPlan>,
+    /// What is done with it. All fields below but words and costs describe totals, and are empty where it is something
+    /// else.
+    pub procedure: Procedure,
     /// The group keys, in the order of `k0, k1, …`. No keys: one cell.
     pub keys: Vec<KeyColumn>,
     /// The arguments of aggregates, in the order of `a0, a1, …`.
@@ -129,7 +134,10 @@ pub fn compile(
     let compiled = std::thread::scope(|scope| {
         std::thread::Builder::new()
             .stack_size(COMPILE_STACK)
-            .spawn_scoped(scope, || compile::compile(spec, catalogues))
+            .spawn_scoped(scope, || match &spec.compute {
+                Compute::Sql(sql) => compile::compile(spec, sql, catalogues),
+                Compute::Intersect(of) => intersect::compile(spec, of, catalogues),
+            })
             .expect("a thread can be started")
             .join()
     });
@@ -243,6 +251,16 @@ fn margins(form: Margins, keys: &[KeyColumn]) -> Option<aggregate::Margins> {
     aggregate::Margins::new(form, &groups, 0)
 }
 
+/// What the parties do together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Procedure {
+    /// Totals are added on shares and released by group.
+    Totals,
+    /// Keys are compared.
+    Intersect(IntersectPlan),
+}
+
 /// The minimum cell in force: the strictest of the job and of every holder's policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MinCell {
@@ -301,6 +319,10 @@ pub enum Usage {
     Aggregate(Aggregate),
     /// It feeds a computation inside this holder's own query (a window or a nested GROUP BY).
     Compute,
+    /// It is compared with keys of other holders.
+    JoinKey,
+    /// Receivers elsewhere learn which of their rows match it: row-level output.
+    RowLevel,
 }
 
 /// One group key and its public domain.

@@ -338,6 +338,16 @@ fn check_use(table: &TablePolicy, used: &ColumnUse) -> Option<Denial> {
             "compute",
             "compute within a query".to_owned(),
         ),
+        Usage::JoinKey => (
+            column.rule.uses.join_key,
+            "join_key",
+            "compare keys with other holders".to_owned(),
+        ),
+        Usage::RowLevel => (
+            column.rule.uses.row_level,
+            "row_level",
+            "tell receivers which of their rows match".to_owned(),
+        ),
         Usage::Aggregate(f) => (
             column.rule.uses.aggregate.contains(&f),
             "aggregate",
@@ -365,6 +375,12 @@ fn permitted_uses(column: &ColumnPolicy) -> String {
     }
     if column.compute {
         words.push("compute".to_owned());
+    }
+    if uses.join_key {
+        words.push("join_key".to_owned());
+    }
+    if uses.row_level {
+        words.push("row_level".to_owned());
     }
     words.extend(uses.aggregate.iter().map(|f| f.as_str().to_owned()));
     if words.is_empty() {

@@ -11,6 +11,8 @@ use coordinator::contract::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::local::KeyReport;
+
 /// Version of the receipt's format.
 pub const RECEIPT_FORMAT: u16 = 1;
 
@@ -114,6 +116,9 @@ impl SignedReceipt {
 pub struct LocalReport {
     /// Rows of this holder that went into the totals.
     pub rows_used: u64,
+    /// What this holder learns about its own keys, where keys were compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<KeyReport>,
     /// Wall-clock time, in seconds.
     pub wall_s: f64,
     /// Time of this process on all cores, in seconds.

@@ -7,6 +7,7 @@
 mod document;
 mod file;
 mod found;
+mod intersect;
 mod moments;
 mod nat;
 mod pairs;
@@ -27,6 +28,7 @@ use crate::source::{EngineConfig, SourceError, make_context};
 use released::Cells;
 
 pub use file::write_private;
+pub use intersect::{common_count, common_keys};
 
 /// Most suppressed groups that are listed one by one.
 pub const MAX_LISTED: usize = 1000;

@@ -2,6 +2,7 @@
 
 pub(crate) mod names;
 pub(crate) mod near;
+mod intersect;
 mod read;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,8 @@ use protocols::party::PartyId;
 use serde::{Serialize, Serializer};
 
 use crate::config::fields::Faults;
+
+pub use intersect::{HOLDERS, Intersect, KeyJoin, KeyOf, ProtocolChoice, Reveal, rule_word};
 
 /// Longest job file that is read, in bytes.
 pub const MAX_SPEC_BYTES: usize = 1 << 20;
@@ -59,6 +62,8 @@ impl CheckedSpec {
 pub enum Compute {
     /// A query over the holders' tables.
     Sql(SqlCompute),
+    /// What the holders' keys have in common.
+    Intersect(Intersect),
 }
 
 /// A query over the holders' tables.

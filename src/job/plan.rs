@@ -35,18 +35,24 @@ pub(crate) fn text(plan: &Value) -> String {
 
 /// What follows after who and why: what would run, what is learnt, what it costs.
 pub(crate) fn body(plan: &Value) -> String {
-    let mut out = format!(
-        "randomness {}\nmin. cell  {}\n",
-        randomness(plan),
-        min_cell(plan)
-    );
+    let words = other_than_totals(plan);
+    let mut out = match &words {
+        None => format!(
+            "randomness {}\nmin. cell  {}\n",
+            randomness(plan),
+            min_cell(plan)
+        ),
+        Some(words) => words.iter().map(|line| wrapped("", line)).collect(),
+    };
     out += "\neach party runs over its own tables:\n";
     for (party, local) in plan["locals"].as_object().into_iter().flatten() {
         let _ = writeln!(out, "  {party}:");
         out += &indented(local["sql"].as_str().unwrap_or_default());
     }
-    out += "\nthe totals are added on shares; over the released ones each receiver runs:\n";
-    out += &indented(plan["final_sql"].as_str().unwrap_or_default());
+    if words.is_none() {
+        out += "\nthe totals are added on shares; over the released ones each receiver runs:\n";
+        out += &indented(plan["final_sql"].as_str().unwrap_or_default());
+    }
     out += "\nwhat each party learns:\n";
     for line in learns(plan) {
         out += &wrapped("  ", &line);
@@ -56,6 +62,13 @@ pub(crate) fn body(plan: &Value) -> String {
         out += &wrapped("please consider: ", warning.as_str().unwrap_or_default());
     }
     out + "\n" + &cost(plan)
+}
+
+/// What runs in words, where it is something else than adding up totals.
+fn other_than_totals(plan: &Value) -> Option<Vec<String>> {
+    let (_, of) = plan["procedure"].as_object()?.iter().next()?;
+    let words = of["words"].as_array()?.iter().filter_map(Value::as_str);
+    Some(words.map(str::to_owned).collect())
 }
 
 fn indented(text: &str) -> String {

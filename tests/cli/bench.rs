@@ -171,3 +171,16 @@ fn a_baseline_that_is_none_is_refused_before_anything_is_measured() {
     }
     entente(["bench", "nothing"]).expect(2);
 }
+
+#[test]
+fn intersections_are_measured_and_checked() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let report = report("intersect", directory.path());
+    is_complete(&report);
+    for id in [
+        "intersect/vole/rows/4096x4096",
+        "intersect/ecdh/count/1024x1024",
+    ] {
+        assert!(measurements(&report).iter().any(|m| m["id"] == id), "{id}");
+    }
+}

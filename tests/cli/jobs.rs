@@ -264,3 +264,21 @@ fn clinics_with_chinese_names_and_decimals() {
         );
     }
 }
+
+#[test]
+fn the_overlap_demo_tells_the_number_and_what_crossed() {
+    let text = entente(["demo", "overlap"]).expect(0).stdout;
+    for part in [
+        "11,855 of its 35,577 patients are members of insurer_public (33.3 %)",
+        "normalise = \"upper_alnum\"",
+        "without an id",
+        "What crossed",
+        "insurer_public: how many different keys hospital_1 has",
+        "CC BY 4.0",
+    ] {
+        assert!(text.contains(part), "{part} is missing in\n{text}");
+    }
+    let document = entente(["demo", "overlap", "--json"]).expect(0).json();
+    assert_eq!(document["status"], "completed");
+    assert_eq!(document["result"]["rows"], serde_json::json!([[11855]]));
+}

@@ -54,7 +54,6 @@ fn every_command_has_help_with_an_example() {
 #[test]
 fn what_this_version_lacks_says_so_and_exits_with_2() {
     for words in [
-        "demo overlap",
         "demo credit",
         "evidence export x",
         "evidence verify x",

@@ -184,6 +184,8 @@ open_counts = false        # true: the other computing parties may see group cou
 # diag_group = { group_by = true, filter = true, categories = "from_data" }
 # age = { aggregate = ["count", "sum", "avg", "var"], filter = true, range = [0, 120], unit = "years" }
 # patient_id = {}              # nothing
+# national_id = { join_key = true }   # may be compared with other holders' keys: how many are common is told;
+#                                     # row_level = true as well: receivers learn which of theirs are
 # aggregate: count, sum, avg, var, corr; median, quantile, count_distinct (of the groups that are large enough);
 #            min, max (these are single persons' values)
 "#;

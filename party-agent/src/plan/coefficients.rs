@@ -14,6 +14,17 @@ pub(super) const START_US: u64 = 100_000;
 /// columns.
 pub(super) const READ_NS_A_VALUE: u64 = 40;
 
+/// Reading one key, evening out its spelling and hashing it. Estimated, like the three below: `entente bench intersect`
+/// has the whole.
+pub(super) const READ_KEY_NS: u64 = 500;
+
+/// VOLE-PSI: what a run takes before the first key, and for each key of both sides.
+pub(super) const VOLE_START_US: u64 = 40_000;
+pub(super) const VOLE_KEY_NS: u64 = 250;
+
+/// Putting a secret on one key's element of Curve25519, with two cores.
+pub(super) const CURVE_KEY_NS: u64 = 5_000;
+
 /// Making and using one correlation, in picoseconds.
 struct Work {
     /// Estimated; to be had from `entente bench protocols`: `prepare-dealer` over the correlations that the case takes.

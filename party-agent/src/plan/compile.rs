@@ -21,10 +21,10 @@ use super::sql::inline::inline;
 use super::sql::outer::{Arg, Outer, take_apart};
 use super::sql::{self, Site};
 use super::{
-    KeyColumn, LocalPlan, MAX_ROWS, MinCell, Plan, PlanCost, PlanFault, ReleaseRule, Shape, cost,
-    steps, top, types, widen, words,
+    KeyColumn, LocalPlan, MAX_ROWS, MinCell, Plan, PlanCost, PlanFault, Procedure, ReleaseRule,
+    Shape, cost, steps, top, types, widen, words,
 };
-use crate::spec::{CheckedSpec, Compute, Correlations, SqlCompute};
+use crate::spec::{CheckedSpec, Correlations, SqlCompute};
 
 pub(super) use parties::Parties;
 
@@ -37,8 +37,11 @@ pub(super) struct Decided<'a> {
 }
 
 /// Compiles a job.
-pub(super) fn compile(spec: &CheckedSpec, catalogues: &Catalogues) -> Result<Plan, Vec<PlanFault>> {
-    let Compute::Sql(sql) = &spec.compute;
+pub(super) fn compile(
+    spec: &CheckedSpec,
+    sql: &SqlCompute,
+    catalogues: &Catalogues,
+) -> Result<Plan, Vec<PlanFault>> {
     let site = Site::new(sql);
     let mut query = sql::parse(sql).map_err(one)?;
     inline(&mut query, site).map_err(one)?;
@@ -230,6 +233,7 @@ fn assemble(
         min_cell,
         max_wall_s: spec.max_wall_s,
         locals: locals(outer, raw, &finals),
+        procedure: Procedure::Totals,
         shape: Shape {
             cells,
             narrow: columns.narrow,

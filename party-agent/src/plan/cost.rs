@@ -28,17 +28,6 @@ pub(super) fn complete(mut plan: Plan, rows: u64) -> Plan {
     let cost = prepared
         .then(&steps::price(&plan.steps, shape.cells, rows, seats).cost)
         .then(&aggregate::online_cost(&shape, n_seats, n_computing));
-    let links = [
-        ("loopback", LinkModel::LOOPBACK),
-        ("lan", LinkModel::LAN),
-        ("metro", LinkModel::METRO),
-        ("wan", LinkModel::WAN),
-    ];
-    let time = |link| u64::try_from(cost.time_on(link).as_micros()).unwrap_or(u64::MAX);
-    let network_us: BTreeMap<String, u64> = links
-        .into_iter()
-        .map(|(name, link)| (name.to_owned(), time(link)))
-        .collect();
     let bytes_sent: Vec<u64> = Seat::first(n_seats).map(|s| cost.bytes_sent(s)).collect();
     // A holder keeps its own totals, one masked copy for each peer, and what it takes in at once.
     let totals = (plan.shape.cells * (8 * plan.shape.narrow + 16 * plan.shape.wide)) as u64;
@@ -48,10 +37,23 @@ pub(super) fn complete(mut plan: Plan, rows: u64) -> Plan {
         bytes_sent,
         memory_bytes: totals * plan.seats.len() as u64 + traffic.max().unwrap_or(0),
         rows_at_most: rows,
-        network_us,
+        network_us: network_us(&cost),
         work_us: work_us(&plan),
     };
     plan
+}
+
+/// Predicted time of the messages on each kind of network, in microseconds.
+pub(super) fn network_us(cost: &Cost) -> BTreeMap<String, u64> {
+    let links = [
+        ("loopback", LinkModel::LOOPBACK),
+        ("lan", LinkModel::LAN),
+        ("metro", LinkModel::METRO),
+        ("wan", LinkModel::WAN),
+    ];
+    let time = |link| u64::try_from(cost.time_on(link).as_micros()).unwrap_or(u64::MAX);
+    let times = links.map(|(name, link)| (name.to_owned(), time(link)));
+    times.into()
 }
 
 /// The work of the party with the most rows. The others work at the same time, on machines of their own.

@@ -4,7 +4,8 @@ use std::fmt::{self, Write};
 
 use super::words::{correlations, counted, listed, range_of};
 use super::{
-    CellCheck, KeyColumn, Measure, MeasureKind, Plan, RangeOrigin, ReleaseRule, RingWidth, Slot,
+    CellCheck, KeyColumn, Measure, MeasureKind, Plan, Procedure, RangeOrigin, ReleaseRule,
+    RingWidth, Slot,
 };
 
 /// Groups of a key that are shown by name.
@@ -31,8 +32,18 @@ impl Plan {
         if let Some(dealer) = &self.dealer {
             writeln!(out, "dealer: {dealer}")?;
         }
-        self.write_receivers(out)?;
-        self.write_release(out)?;
+        match &self.procedure {
+            Procedure::Totals => {
+                self.write_receivers(out)?;
+                self.write_release(out)?;
+            }
+            Procedure::Intersect(of) => {
+                writeln!(out)?;
+                for line in &of.words {
+                    writeln!(out, "{line}")?;
+                }
+            }
+        }
         self.write_holders(out)?;
         writeln!(out, "\nwhat each party learns")?;
         for learns in &self.learns {

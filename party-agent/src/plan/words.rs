@@ -9,6 +9,10 @@ use super::{Learns, Measure, MeasureKind, Plan, RangeOrigin, ReleaseRule, Releas
 use crate::plan::ring::unscaled;
 use crate::spec::Correlations;
 
+/// What the coordinator learns of any job.
+pub(super) const COORDINATOR_LEARNS: &str =
+    "that the job ran, between whom, when, and how many bytes it relayed; it cannot read them";
+
 /// Fills in the words.
 pub(super) fn complete(mut plan: Plan, decided: &Decided<'_>) -> Plan {
     plan.learns = learns(&plan);
@@ -83,7 +87,7 @@ fn learns(plan: &Plan) -> Vec<Learns> {
     }
     learns.push(Learns {
         party: "coordinator".to_owned(),
-        what: "that the job ran, between whom, when, and how many bytes it relayed; it cannot read them".to_owned(),
+        what: COORDINATOR_LEARNS.to_owned(),
     });
     learns
 }

@@ -136,6 +136,8 @@ fn column(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> ColumnPolicy {
         aggregate: aggregates(&mut fields, faults),
         filter: fields.boolean(faults, "filter").unwrap_or(false),
         group_by: fields.boolean(faults, "group_by").unwrap_or(false),
+        join_key: fields.boolean(faults, "join_key").unwrap_or(false),
+        row_level: fields.boolean(faults, "row_level").unwrap_or(false),
     };
     let rule = ColumnRule {
         uses,

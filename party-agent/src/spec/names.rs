@@ -3,6 +3,15 @@
 use protocols::party::PartyId;
 use serde::Serializer;
 
+/// One party.
+pub(crate) mod one {
+    use super::{PartyId, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(party: &PartyId, out: S) -> Result<S::Ok, S::Error> {
+        out.serialize_str(party.as_str())
+    }
+}
+
 /// A list of parties.
 pub(crate) mod list {
     use super::{PartyId, Serializer};

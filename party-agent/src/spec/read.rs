@@ -10,6 +10,7 @@ use toml::de::DeValue;
 use super::near::did_you_mean;
 use super::{
     CheckedSpec, Compute, Correlations, JoinLevel, MAX_SPEC_BYTES, MAX_WALL_S, SqlCompute,
+    intersect,
 };
 use crate::config::fields::{Faults, Fields, document, kind};
 
@@ -25,8 +26,10 @@ const CORRELATIONS: &str = "\"ot\" or \"dealer:NAME\"; there is no default";
 const JOIN: &str = "\"hidden\", \"size\" or \"keys\"";
 const WALL: &str = "a time such as \"90s\", \"30m\" or \"2h\", at most \"168h\"";
 const DOMAIN: &str = "a list of distinct groups: texts, whole numbers, true or false, dates";
-/// What `[compute]` can hold, the first of which exists.
+/// What `[compute]` can hold.
 const COMPUTES: [&str; 5] = ["sql", "intersect", "train", "score", "lookup"];
+/// Those of them that this version does not have.
+const LATER: [&str; 3] = ["train", "score", "lookup"];
 const NOT_YET: &str = "not available in this version";
 
 pub(super) fn spec<'t>(text: &'t str, faults: &mut Faults<'t>) -> Option<CheckedSpec> {
@@ -43,6 +46,9 @@ pub(super) fn spec<'t>(text: &'t str, faults: &mut Faults<'t>) -> Option<Checked
     let compute = top.table(faults, "compute");
     let compute = top.required(faults, "compute", compute, "a table [compute]");
     let compute = compute.and_then(|c| read_compute(c, text, faults));
+    if let (Some(Compute::Intersect(of)), Some(receivers)) = (&compute, &receivers) {
+        only_holders(of, receivers, &top, faults);
+    }
     let privacy = top.table(faults, "privacy");
     let known = receivers.as_deref().unwrap_or_default();
     let privacy = privacy.map(|p| read_privacy(p, known, faults));
@@ -122,6 +128,22 @@ fn receivers(top: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Vec<Pa
     (parties.len() == names.len()).then(|| parties.into_iter().collect())
 }
 
+/// Who learns what keys have in common is one of those who hold them.
+fn only_holders(
+    of: &intersect::Intersect,
+    receivers: &[PartyId],
+    top: &Fields<'_, '_>,
+    faults: &mut Faults<'_>,
+) {
+    let holds = |r: &PartyId| of.keys.iter().any(|key| key.party == *r);
+    let holders: Vec<&str> = of.keys.iter().map(|key| key.party.as_str()).collect();
+    for receiver in receivers.iter().filter(|r| !holds(r)) {
+        let what = format!("{receiver} holds none of the keys that are compared");
+        let allowed = format!("receivers among {}", holders.join(", "));
+        top.wrong(faults, "receivers", what, &allowed);
+    }
+}
+
 fn read_compute<'t>(
     mut fields: Fields<'_, 't>,
     text: &'t str,
@@ -139,8 +161,14 @@ fn read_compute<'t>(
         let allowed = format!("exactly one of {}", COMPUTES.join(", "));
         faults.add(fields.span(), "compute", what, allowed);
     }
-    for compute in &COMPUTES[1..] {
+    for compute in LATER {
         not_yet(&mut fields, compute, faults);
+    }
+    let intersect = fields.table(faults, "intersect");
+    if named == ["intersect"] {
+        let intersect = intersect.and_then(|i| intersect::read(i, text, faults));
+        fields.finish(faults);
+        return intersect.map(Compute::Intersect);
     }
     let domains = fields.table(faults, "domain");
     let domains = domains

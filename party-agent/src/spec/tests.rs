@@ -31,7 +31,9 @@ fn reads_every_field() {
     );
     assert_eq!(spec.join, Some(JoinLevel::Hidden));
     assert_eq!(spec.max_wall_s, Some(1800));
-    let Compute::Sql(sql) = &spec.compute;
+    let Compute::Sql(sql) = &spec.compute else {
+        panic!("a query");
+    };
     assert_eq!(sql.line, 7);
     assert_eq!(
         sql.domains["diag_group"],
@@ -49,7 +51,7 @@ fn faults(text: &str) -> Vec<String> {
 
 #[test]
 fn reports_all_faults_at_once_with_lines_and_fields() {
-    let text = "job = \"\"\npurpsoe = \"x\"\nreceivers = [\"Hospital 1\"]\n[compute]\nintersect = {}\n[privacy]\nmin_cell = 10.5\ncorrelations = \"OT\"\n[limits]\nmax_wall = \"soon\"\n";
+    let text = "job = \"\"\npurpsoe = \"x\"\nreceivers = [\"Hospital 1\"]\n[compute]\ntrain = {}\n[privacy]\nmin_cell = 10.5\ncorrelations = \"OT\"\n[limits]\nmax_wall = \"soon\"\n";
     assert_eq!(
         faults(text),
         [
@@ -57,7 +59,7 @@ fn reports_all_faults_at_once_with_lines_and_fields() {
             "line 1, purpose: this field is missing; allowed: 1 to 2000 characters of text",
             "line 2, purpsoe: unknown field; did you mean purpose?; allowed: known here: job, purpose, receivers, compute, privacy, limits, release",
             "line 3, receivers: \"Hospital 1\" cannot be a party; allowed: a party's name: 1 to 32 of a-z, 0-9 and _",
-            "line 5, compute.intersect: not available in this version; allowed: leave it out",
+            "line 5, compute.train: not available in this version; allowed: leave it out",
             "line 7, privacy.min_cell: a number with a point is not allowed here; allowed: a whole number from 0 to 4294967295",
             "line 8, privacy.correlations: \"OT\" is not a source; did you mean ot?; allowed: \"ot\" or \"dealer:NAME\"; there is no default",
             "line 10, limits.max_wall: \"soon\" cannot be read; allowed: a time such as \"90s\", \"30m\" or \"2h\", at most \"168h\"",

@@ -20,6 +20,7 @@ mod http;
 mod world;
 mod puppet;
 mod runs;
+mod intersect;
 mod faults;
 mod people;
 mod local_api;

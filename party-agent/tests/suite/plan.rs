@@ -11,3 +11,4 @@ mod determinism;
 mod fuzz;
 mod oracle;
 mod random;
+mod intersect;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use party_agent::local::{LocalInputs, StepInput, totals};
 use party_agent::plan::{
     CellCheck, Fraction, KeyColumn, LocalPlan, Measure, MeasureKind, MinCell, OutputColumn, Plan,
-    PlanCost, RangeOrigin, ReleaseRule, Released as Value, ReleasedColumn, RingWidth, Shape, Slot,
-    Step, TableColumn, ValueKind, ValueRange, Which,
+    PlanCost, Procedure, RangeOrigin, ReleaseRule, Released as Value, ReleasedColumn, RingWidth,
+    Shape, Slot, Step, TableColumn, ValueKind, ValueRange, Which,
 };
 use party_agent::result::{ResultTable, table};
 use party_agent::source::{Source, SourceError};
@@ -197,6 +197,7 @@ pub(crate) fn plan(
             .iter()
             .map(|(name, sql)| (party(name), local(sql)))
             .collect::<BTreeMap<_, _>>(),
+        procedure: Procedure::Totals,
         keys,
         measures,
         shape,

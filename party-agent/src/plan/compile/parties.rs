@@ -65,7 +65,7 @@ impl Parties {
 
 impl MinCell {
     /// The strictest of the job and of every holder's policy.
-    pub(super) fn strictest(
+    pub(in crate::plan) fn strictest(
         spec: &CheckedSpec,
         catalogues: &Catalogues,
         holders: &[PartyId],

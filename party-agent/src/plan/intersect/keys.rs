@@ -1,0 +1,256 @@
+//! The columns that holders compare: found in the catalogues, of types that can be compared as text.
+
+use std::fmt::Write;
+
+use protocols::party::PartyId;
+
+use super::KeyPlan;
+use crate::catalogue::{Catalogue, ColumnEntry, ColumnKind};
+use crate::plan::sql::holders::{Catalogues, NoMatch, match_name};
+use crate::plan::{ColumnUse, LocalPlan, PlanFault, Usage};
+use crate::source::quoted;
+use crate::spec::near::did_you_mean;
+use crate::spec::{Intersect, KeyOf};
+
+/// One holder's key, with what its catalogue says.
+pub(in crate::plan) struct Side<'a> {
+    pub(in crate::plan) holder: PartyId,
+    pub(in crate::plan) table: String,
+    pub(in crate::plan) columns: Vec<&'a ColumnEntry>,
+    pub(in crate::plan) rows_at_most: u64,
+    pub(in crate::plan) catalogue: &'a Catalogue,
+    /// Where the job file names it.
+    pub(in crate::plan) place: String,
+}
+
+/// The sides of a job in the order of seats.
+///
+/// # Errors
+/// Every name that no catalogue has, and every column that cannot be a key.
+pub(super) fn sides<'a>(
+    job: &Intersect,
+    catalogues: &'a Catalogues,
+) -> Result<Vec<Side<'a>>, Vec<PlanFault>> {
+    let (mut sides, mut faults) = (Vec::new(), Vec::new());
+    for (i, key) in job.keys.iter().enumerate() {
+        let place = format!("compute.intersect.keys[{}], line {}", i + 1, key.line);
+        match side(key, place, catalogues) {
+            Ok(side) => sides.push(side),
+            Err(more) => faults.extend(more),
+        }
+    }
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    sides.sort_by(|a, b| a.holder.cmp(&b.holder));
+    Ok(sides)
+}
+
+/// One key, found in its holder's catalogue.
+pub(in crate::plan) fn side<'a>(
+    key: &KeyOf,
+    place: String,
+    catalogues: &'a Catalogues,
+) -> Result<Side<'a>, Vec<PlanFault>> {
+    let fault = |what: String, fix: String| {
+        let place = place.clone();
+        PlanFault { place, what, fix }
+    };
+    let Some(catalogue) = catalogues.get(&key.party) else {
+        let parties: Vec<&str> = catalogues.keys().map(PartyId::as_str).collect();
+        let hint = did_you_mean(key.party.as_str(), parties.iter().copied());
+        let what = format!("there is no party {}{hint}", key.party);
+        return Err(vec![fault(
+            what,
+            format!("name one of {}", parties.join(", ")),
+        )]);
+    };
+    let holder = &key.party;
+    let tables: Vec<&str> = catalogue.tables.keys().map(String::as_str).collect();
+    let table = exact(&key.table, &tables).map_err(|hint| {
+        let what = format!("{holder} publishes no table {}{hint}", key.table);
+        vec![fault(what, published("tables", &tables))]
+    })?;
+    let entry = &catalogue.tables[table];
+    let names: Vec<&str> = entry.columns.iter().map(|c| c.name.as_str()).collect();
+    let (mut columns, mut faults) = (Vec::new(), Vec::new());
+    for name in &key.columns {
+        let found = match exact(name, &names) {
+            Ok(name) => entry.columns.iter().find(|c| c.name == name),
+            Err(hint) => {
+                let what = format!("{holder}.{table} has no column {name}{hint}");
+                faults.push(fault(what, published("columns", &names)));
+                None
+            }
+        };
+        match found {
+            Some(column) if class(&column.kind).is_none() => {
+                let what = format!(
+                    "{holder}.{table}.{} is {}, which is no key",
+                    column.name,
+                    in_words(&column.kind)
+                );
+                let fix = "compare texts, whole numbers or dates".to_owned();
+                faults.push(fault(what, fix));
+            }
+            Some(column) => columns.push(column),
+            None => {}
+        }
+    }
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    Ok(Side {
+        holder: holder.clone(),
+        table: table.to_owned(),
+        columns,
+        rows_at_most: entry.rows_at_most,
+        catalogue,
+        place,
+    })
+}
+
+/// The exact name, or a hint.
+fn exact<'n>(name: &str, names: &[&'n str]) -> Result<&'n str, String> {
+    match_name(name, names).map_err(|no| match no {
+        NoMatch::Unknown => did_you_mean(name, names.iter().copied()),
+        NoMatch::Ambiguous => "; several have this name but for case".to_owned(),
+    })
+}
+
+fn published(what: &str, names: &[&str]) -> String {
+    match names {
+        [] => "ask it to publish what is needed".to_owned(),
+        some => format!("{what} there are {}", some.join(", ")),
+    }
+}
+
+/// What can be compared with each other as text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// Text and whole numbers.
+    Written,
+    Day,
+    /// A column without any value is compared with everything, and has nothing in common with it.
+    Empty,
+}
+
+fn class(kind: &ColumnKind) -> Option<Class> {
+    match kind {
+        ColumnKind::Text | ColumnKind::Int { .. } => Some(Class::Written),
+        ColumnKind::Date => Some(Class::Day),
+        ColumnKind::Empty => Some(Class::Empty),
+        ColumnKind::Bool
+        | ColumnKind::Decimal { .. }
+        | ColumnKind::Float
+        | ColumnKind::Timestamp
+        | ColumnKind::Other(_) => None,
+    }
+}
+
+pub(in crate::plan) fn in_words(kind: &ColumnKind) -> String {
+    match kind {
+        ColumnKind::Bool => "true or false".to_owned(),
+        ColumnKind::Int { .. } => "a whole number".to_owned(),
+        ColumnKind::Decimal { .. } => "a decimal number".to_owned(),
+        ColumnKind::Float => "a number with a point".to_owned(),
+        ColumnKind::Text => "text".to_owned(),
+        ColumnKind::Date => "a date".to_owned(),
+        ColumnKind::Timestamp => "a date and time".to_owned(),
+        ColumnKind::Empty => "empty in every row".to_owned(),
+        ColumnKind::Other(name) => format!("of type {name}"),
+    }
+}
+
+/// Columns that stand at one place of the key and can never be equal.
+pub(in crate::plan) fn mismatches(sides: &[Side<'_>]) -> Vec<PlanFault> {
+    let mut faults = Vec::new();
+    let Some((first, rest)) = sides.split_first() else {
+        return faults;
+    };
+    for side in rest {
+        for (a, b) in first.columns.iter().zip(&side.columns) {
+            let classes = (class(&a.kind), class(&b.kind));
+            let comparable = classes.0 == classes.1
+                || classes.0 == Some(Class::Empty)
+                || classes.1 == Some(Class::Empty);
+            if !comparable {
+                faults.push(PlanFault {
+                    place: side.place.clone(),
+                    what: format!(
+                        "{}.{}.{} is {}, but {}.{}.{} is {}",
+                        side.holder,
+                        side.table,
+                        b.name,
+                        in_words(&b.kind),
+                        first.holder,
+                        first.table,
+                        a.name,
+                        in_words(&a.kind)
+                    ),
+                    fix: "compare columns of one type, or publish one of them as the other's type"
+                        .to_owned(),
+                });
+            }
+        }
+    }
+    faults
+}
+
+impl Side<'_> {
+    /// As the job names it.
+    pub(in crate::plan) fn label(&self) -> String {
+        let names: Vec<&str> = self.columns.iter().map(|c| c.name.as_str()).collect();
+        let columns = match names.as_slice() {
+            [one] => (*one).to_owned(),
+            several => format!("({})", several.join(", ")),
+        };
+        format!("{}.{}.{columns}", self.holder, self.table)
+    }
+
+    pub(super) fn plan(&self) -> KeyPlan {
+        KeyPlan {
+            label: self.label(),
+            columns: self.columns.iter().map(|c| c.name.clone()).collect(),
+            at_most: self.rows_at_most,
+        }
+    }
+
+    /// What the holder runs: one row for each row of its table, keys as text.
+    pub(super) fn local(&self, row_level: bool) -> LocalPlan {
+        let mut uses = Vec::new();
+        for column in &self.columns {
+            let mut add = |usage| {
+                uses.push(ColumnUse {
+                    table: self.table.clone(),
+                    column: column.name.clone(),
+                    usage,
+                });
+            };
+            add(Usage::JoinKey);
+            if row_level {
+                add(Usage::RowLevel);
+            }
+        }
+        uses.sort();
+        LocalPlan {
+            sql: self.sql(),
+            tables: vec![self.table.clone()],
+            uses,
+            args: Vec::new(),
+            rows_at_most: self.rows_at_most,
+        }
+    }
+
+    fn sql(&self) -> String {
+        let mut sql = "SELECT ".to_owned();
+        for (i, column) in self.columns.iter().enumerate() {
+            let comma = if i > 0 { ", " } else { "" };
+            let name = quoted(&column.name);
+            write!(sql, "{comma}CAST({name} AS VARCHAR) AS k{i}").expect("a String takes all");
+        }
+        let (holder, table) = (quoted(self.holder.as_str()), quoted(&self.table));
+        write!(sql, "\nFROM {holder}.{table}").expect("a String takes all");
+        sql
+    }
+}

@@ -1,0 +1,480 @@
+//! Intersections of keys between whole agents over QUIC: the same answer by every protocol, to receivers alone, and
+//! against the figures that plain Python computed (`shared/data/expected`, in a directory above).
+
+use std::path::{Path, PathBuf};
+
+use party_agent::agent::Mode;
+use party_agent::config::Dataset;
+use party_agent::receipt::ReceiptFile;
+use party_agent::source::DatasetSpec;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::world::{Running, World};
+
+const POLICY: &str = "min_cell = 1\nopen_counts = false\n[tables.visits.columns]\n\
+                      id = { join_key = true, row_level = true }\nday = { join_key = true, row_level = true }\n";
+
+/// What one party has after a job.
+pub(crate) struct Side {
+    pub(crate) result: Option<Value>,
+    pub(crate) receipt: ReceiptFile,
+}
+
+/// A job over `[compute.intersect]`.
+fn job(keys: &str, receivers: &[&str], more: &str) -> String {
+    format!(
+        "job = \"overlap\"\npurpose = \"IRB 7\"\nreceivers = {receivers:?}\n[compute.intersect]\nkeys = {keys}\n{more}\n"
+    )
+}
+
+/// Agents of these parties, each with tables and, where one is given, a policy.
+pub(crate) struct Agents {
+    pub(crate) names: Vec<String>,
+    pub(crate) agents: Vec<Running>,
+    pub(crate) world: World,
+    /// Removed with the rest.
+    files: Option<TempDir>,
+}
+
+impl Agents {
+    pub(crate) async fn start(
+        parties: &[(&str, Vec<(&str, PathBuf)>)],
+        policy: Option<&str>,
+    ) -> Self {
+        let names: Vec<&str> = parties.iter().map(|(name, _)| *name).collect();
+        let world = World::new(&names).await;
+        let mut agents = Vec::new();
+        for (name, tables) in parties {
+            match policy {
+                Some(policy) => world.write_policy(name, policy),
+                None => {
+                    std::fs::remove_file(world.home(name).join("policy.toml")).expect("removed")
+                }
+            }
+            let mut config = world.config(name, true);
+            let tables = tables.iter().map(|(table, path)| Dataset {
+                name: (*table).to_owned(),
+                spec: match path.extension().is_some_and(|e| e == "csv") {
+                    true => DatasetSpec::Csv(path.clone()),
+                    false => DatasetSpec::Parquet(path.clone()),
+                },
+            });
+            config.datasets = tables.collect();
+            agents.push(Running::start(config, Mode::Rehearsal).await);
+        }
+        for agent in &agents {
+            agent.sees(&names).await;
+        }
+        Self {
+            names: names.into_iter().map(str::to_owned).collect(),
+            agents,
+            world,
+            files: None,
+        }
+    }
+
+    /// Two parties, a and b, with these rows in a table of ids and days.
+    pub(crate) async fn of_two(a: &str, b: &str) -> Self {
+        let files = tempfile::tempdir().expect("a directory");
+        let parties = [("a", a), ("b", b)].map(|(name, rows)| {
+            let path = files.path().join(format!("{name}.csv"));
+            std::fs::write(&path, rows).expect("written");
+            (name, vec![("visits", path)])
+        });
+        Self {
+            files: Some(files),
+            ..Self::start(&parties, Some(POLICY)).await
+        }
+    }
+
+    /// Submits at the first party and waits for all.
+    pub(crate) async fn run(&self, spec: &str) -> Vec<Side> {
+        let job_id = self.agents[0].submit(spec).await;
+        let mut sides = Vec::new();
+        for agent in &self.agents {
+            agent.reaches(&job_id, &["completed"]).await;
+            let result = agent.result(&job_id).await;
+            let receipt = agent.get(&format!("/v1/jobs/{job_id}/receipt")).await;
+            sides.push(Side {
+                result: (result.status == 200).then(|| result.json()),
+                receipt: serde_json::from_slice(&receipt.body).expect("a receipt"),
+            });
+        }
+        sides
+    }
+
+    pub(crate) async fn stop(self) {
+        for agent in self.agents {
+            agent.stop().await;
+        }
+        drop((self.world, self.files));
+    }
+}
+
+fn rows(side: &Side) -> Vec<Value> {
+    let result = side.result.as_ref().expect("a result");
+    result["rows"].as_array().expect("rows").clone()
+}
+
+const A: &str = "id,day\nA-1,2026-01-01\nb2,2026-01-02\n,2026-01-03\nA-1,2026-01-01\nc3,2026-01-04\n \u{ff24}4 ,2026-01-05\n--,2026-01-06\n";
+const B: &str = "id,day\na1,2026-01-01\nB2,2026-01-09\nd4,2026-01-05\nd4,2026-01-05\ne5,2026-01-06\n,2026-01-03\n";
+const IDS: &str = r#"["a.visits.id", "b.visits.id"]"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_protocol_finds_the_same_and_tells_receivers_alone() {
+    let world = Agents::of_two(A, B).await;
+    for protocol in ["auto", "vole", "ecdh"] {
+        let more =
+            format!("reveal = \"rows\"\nnormalise = \"upper_alnum\"\nprotocol = \"{protocol}\"");
+        let sides = world.run(&job(IDS, &["a"], &more)).await;
+        // As they first stand in a's own table.
+        let expected = [json!(["A-1"]), json!(["b2"]), json!([" \u{ff24}4 "])];
+        assert_eq!(rows(&sides[0]), expected, "{protocol}");
+        assert!(sides[1].result.is_none(), "{protocol}");
+        let both = world.run(&job(IDS, &["b", "a"], &more)).await;
+        assert_eq!(rows(&both[0]), expected, "{protocol}");
+        assert_eq!(
+            rows(&both[1]),
+            [json!(["a1"]), json!(["B2"]), json!(["d4"])]
+        );
+        // What is odd about a table is told to its owner.
+        let mine = sides[0].receipt.local.keys.clone().expect("a's keys");
+        assert_eq!(
+            (mine.rows, mine.distinct, mine.duplicates, mine.missing),
+            (7, 4, 1, 2)
+        );
+        let theirs = sides[1].receipt.local.keys.clone().expect("b's keys");
+        assert_eq!(
+            (
+                theirs.rows,
+                theirs.distinct,
+                theirs.duplicates,
+                theirs.missing
+            ),
+            (6, 4, 1, 1)
+        );
+        for side in &sides {
+            let receipt = serde_json::to_string(&side.receipt.signed).expect("JSON");
+            assert!(!receipt.contains("duplicates"), "{receipt}");
+        }
+        let result = sides[0].result.as_ref().expect("a result").to_string();
+        assert!(!result.contains("duplicate"), "{result}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_count_is_one_number_to_each_receiver() {
+    let world = Agents::of_two(A, B).await;
+    for (rule, expected) in [("upper_alnum", 3), ("none", 0), ("trim", 0), ("digits", 3)] {
+        let more = format!("reveal = \"count\"\nnormalise = \"{rule}\"");
+        let sides = world.run(&job(IDS, &["a", "b"], &more)).await;
+        for side in &sides {
+            assert_eq!(rows(side), [json!([expected])], "{rule}");
+            assert_eq!(
+                side.result.as_ref().expect("a result")["columns"],
+                json!([{"name": "count", "type": "int"}])
+            );
+        }
+    }
+    let composite = r#"[["a.visits.id", "a.visits.day"], ["b.visits.id", "b.visits.day"]]"#;
+    let more = "reveal = \"count\"\nnormalise = \"upper_alnum\"";
+    let sides = world.run(&job(composite, &["b"], more)).await;
+    assert_eq!(rows(&sides[1]), [json!([2])]);
+    assert!(sides[0].result.is_none());
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn left_right_and_difference_are_the_receivers_own_keys() {
+    let world = Agents::of_two(A, B).await;
+    let more =
+        |join: &str| format!("reveal = \"rows\"\nnormalise = \"upper_alnum\"\njoin = \"{join}\"");
+    let sides = world.run(&job(IDS, &["a"], &more("left"))).await;
+    assert_eq!(
+        rows(&sides[0]),
+        [
+            json!(["A-1", true]),
+            json!(["b2", true]),
+            json!(["c3", false]),
+            json!([" \u{ff24}4 ", true])
+        ]
+    );
+    let sides = world.run(&job(IDS, &["a"], &more("difference"))).await;
+    assert_eq!(rows(&sides[0]), [json!(["c3"])]);
+    let sides = world.run(&job(IDS, &["b"], &more("right"))).await;
+    assert_eq!(rows(&sides[1])[3], json!(["e5", false]));
+    world.stop().await;
+}
+
+/// Empty tables, tables without a key, and tables of one row are ordinary.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn small_and_empty_tables() {
+    for (a, b, expected) in [
+        ("id,day\n", "id,day\n", 0),
+        ("id,day\nx,2026-01-01\n", "id,day\n", 0),
+        (
+            "id,day\n,2026-01-01\n,2026-01-02\n",
+            "id,day\nx,2026-01-01\n",
+            0,
+        ),
+        ("id,day\nx,2026-01-01\n", "id,day\nx,2026-01-01\n", 1),
+        (
+            "id,day\n7,2026-01-01\n",
+            "id,day\n007,2026-01-01\n7,2026-01-01\n",
+            1,
+        ),
+    ] {
+        let world = Agents::of_two(a, b).await;
+        let sides = world
+            .run(&job(IDS, &["a", "b"], "reveal = \"count\""))
+            .await;
+        assert_eq!(rows(&sides[0]), [json!([expected])], "{a:?} and {b:?}");
+        for protocol in ["vole", "ecdh"] {
+            let more = format!("reveal = \"rows\"\nprotocol = \"{protocol}\"");
+            let sides = world.run(&job(IDS, &["b"], &more)).await;
+            assert_eq!(
+                rows(&sides[1]).len(),
+                expected,
+                "{a:?} and {b:?} by {protocol}"
+            );
+        }
+        world.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_count_below_the_minimum_is_not_shown() {
+    let world = Agents::of_two(A, B).await;
+    let more = "reveal = \"count\"\nnormalise = \"upper_alnum\"\n[privacy]\nmin_cell = 4";
+    let sides = world.run(&job(IDS, &["a"], more)).await;
+    let result = sides[0].result.as_ref().expect("a result");
+    assert_eq!(result["rows"], json!([]));
+    assert_eq!(result["suppressed"][0]["rule"], "count >= 4");
+    assert_eq!(result["n_used"], 0);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_without_row_level_output_ends_the_job() {
+    let world = World::new(&["a", "b"]).await;
+    for party in ["a", "b"] {
+        world.write_visits(party, "id\nx\n");
+        world.write_policy(
+            party,
+            "min_cell = 1\nopen_counts = false\n[tables.visits.columns]\nid = { join_key = true }\n",
+        );
+    }
+    let a = world.agent("a", Mode::Rehearsal, true).await;
+    let b = world.agent("b", Mode::Rehearsal, true).await;
+    for agent in [&a, &b] {
+        agent.sees(&["a", "b"]).await;
+    }
+    let job_id = a.submit(&job(IDS, &["a"], "reveal = \"rows\"")).await;
+    let ended = a.reaches(&job_id, &["rejected"]).await;
+    assert_eq!(ended["ending"]["exit"], 3, "{ended}");
+    assert_eq!(ended["ending"]["culprit"], "b");
+    assert!(
+        ended
+            .to_string()
+            .contains("tables.visits.columns.id.row_level"),
+        "{ended}"
+    );
+    assert!(ended.to_string().contains("allowed: join_key"), "{ended}");
+    assert!(a.result_files().is_empty() && b.result_files().is_empty());
+    a.stop().await;
+    b.stop().await;
+}
+
+/// The published bound is what peers prepare for; a table that has outgrown it is its owner's to publish again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_has_outgrown_its_bound_stops_the_job() {
+    let world = World::new(&["a", "b"]).await;
+    for party in ["a", "b"] {
+        world.write_visits(party, "id\nx\ny\n");
+        world.write_policy(
+            party,
+            POLICY.split("day =").next().expect("the column of ids"),
+        );
+    }
+    let a = world.agent("a", Mode::Rehearsal, true).await;
+    let b = world.agent("b", Mode::Rehearsal, true).await;
+    for agent in [&a, &b] {
+        agent.sees(&["a", "b"]).await;
+    }
+    let many: String = (0..1100).map(|i| format!("x{i}\n")).collect();
+    world.write_visits("b", &format!("id\n{many}"));
+    let job_id = a.submit(&job(IDS, &["a"], "reveal = \"count\"")).await;
+    let ended = b.reaches(&job_id, &["failed"]).await;
+    assert_eq!(ended["ending"]["class"], "source", "{ended}");
+    let at_a = a.reaches(&job_id, &["failed"]).await;
+    assert_eq!(at_a["ending"]["culprit"], "b", "{at_a}");
+    assert!(a.result_files().is_empty());
+    a.stop().await;
+    b.stop().await;
+}
+
+/// The shared data beside the repository, if they are there.
+pub(crate) fn shared(name: &str) -> Option<PathBuf> {
+    let mut above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let found = above.find_map(|d| Some(d.join("shared/data").join(name)).filter(|p| p.exists()));
+    if found.is_none() {
+        println!("skipped: no shared data");
+    }
+    found
+}
+
+pub(crate) fn expected(set: &str) -> Option<Value> {
+    let text = std::fs::read_to_string(shared(&format!("expected/{set}.json"))?).expect("readable");
+    let document: Value = serde_json::from_str(&text).expect("JSON");
+    Some(document["tasks"].clone())
+}
+
+/// Runs one count for each pair of parties and compares it with the expected figure.
+async fn counts(set: &str, parties: &[(&str, &str)], key: &str, pairs: &[(&str, &str, &str, u64)]) {
+    let Some(data) = shared(set) else { return };
+    let tables = parties
+        .iter()
+        .map(|(party, file)| (*party, vec![("t", data.join(file))]));
+    let world = Agents::start(&tables.collect::<Vec<_>>(), None).await;
+    for (a, b, rule, expected) in pairs {
+        let keys = format!("[\"{a}.t.{key}\", \"{b}.t.{key}\"]");
+        let spec = job(
+            &keys,
+            &[a],
+            &format!("reveal = \"count\"\nnormalise = \"{rule}\""),
+        );
+        let at = world
+            .names
+            .iter()
+            .position(|name| name == a)
+            .expect("a party");
+        let job_id = world.agents[at].submit(&spec).await;
+        world.agents[at].reaches(&job_id, &["completed"]).await;
+        let result = world.agents[at].result(&job_id).await.json();
+        assert_eq!(result["rows"], json!([[expected]]), "{a} and {b}");
+    }
+    world.stop().await;
+}
+
+fn figure(tasks: &Value, path: &str) -> u64 {
+    tasks.pointer(path).and_then(Value::as_u64).expect(path)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hospitals_and_insurers_have_the_expected_members_in_common() {
+    let Some(tasks) = expected("claims_diabetes130") else {
+        return;
+    };
+    let psi = |name: &str| figure(&tasks, &format!("/psi_cardinality/{name}"));
+    let names = ["hospital_1", "hospital_2", "hospital_3"];
+    let mut pairs = vec![
+        ("hospital_1", "hospital_2", "none", psi("hospital_1_and_2")),
+        ("hospital_1", "hospital_3", "none", psi("hospital_1_and_3")),
+        ("hospital_2", "hospital_3", "none", psi("hospital_2_and_3")),
+        (
+            "hospital_1",
+            "dirty",
+            "none",
+            figure(&tasks, "/psi_dirty_ids/raw_intersection_hospital_1"),
+        ),
+        (
+            "hospital_1",
+            "dirty",
+            "upper_alnum",
+            figure(&tasks, "/psi_dirty_ids/normalised_intersection_hospital_1"),
+        ),
+    ];
+    for hospital in names {
+        for insurer in ["insurer_public", "insurer_private"] {
+            pairs.push((
+                hospital,
+                insurer,
+                "none",
+                psi(&format!("{hospital}_and_{insurer}")),
+            ));
+        }
+    }
+    let files = [
+        "hospital_1",
+        "hospital_2",
+        "hospital_3",
+        "insurer_public",
+        "insurer_private",
+        "insurer_public_dirty",
+    ];
+    let files = files.map(|name| format!("{name}.parquet"));
+    let parties = [
+        "hospital_1",
+        "hospital_2",
+        "hospital_3",
+        "insurer_public",
+        "insurer_private",
+        "dirty",
+    ];
+    let parties: Vec<(&str, &str)> = parties
+        .into_iter()
+        .zip(files.iter().map(String::as_str))
+        .collect();
+    counts("claims_diabetes130", &parties, "patient_id", &pairs).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn banks_have_the_expected_customers_in_common() {
+    let Some(tasks) = expected("credit_taiwan") else {
+        return;
+    };
+    let psi = |name: &str| figure(&tasks, &format!("/psi_cardinality/{name}"));
+    let parties = [
+        ("bank_a", "bank_a.csv"),
+        ("bank_b", "bank_b.csv"),
+        ("bureau_c", "bureau_c.csv"),
+        ("dirty", "bank_b_dirty.csv"),
+    ];
+    let pairs = [
+        ("bank_a", "bank_b", "none", psi("a_and_b")),
+        ("bank_a", "bureau_c", "none", psi("a_and_c")),
+        ("bank_a", "dirty", "none", psi("dirty_raw")),
+        ("bank_a", "dirty", "upper_alnum", psi("dirty_normalised")),
+    ];
+    counts("credit_taiwan", &parties, "id_no", &pairs).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn health_and_survival_data_have_the_expected_persons_in_common() {
+    let Some(tasks) = expected("claims_euhealth") else {
+        return;
+    };
+    let psi = |tasks: &Value, name: &str| figure(tasks, &format!("/psi_cardinality/{name}"));
+    let parties = [
+        ("hospital_a", "hospital_a.parquet"),
+        ("clinic_b", "clinic_b.parquet"),
+        ("insurer_c", "insurer_c.parquet"),
+    ];
+    let pairs = [
+        ("hospital_a", "insurer_c", "none", psi(&tasks, "a_and_c")),
+        ("clinic_b", "insurer_c", "none", psi(&tasks, "b_and_c")),
+    ];
+    counts("claims_euhealth", &parties, "member_id", &pairs).await;
+    let Some(tasks) = expected("surv_nafld") else {
+        return;
+    };
+    let parties = [
+        ("clinic", "clinic_person.parquet"),
+        ("lab", "lab_measurement.parquet"),
+    ];
+    let pairs = [("clinic", "lab", "none", psi(&tasks, "clinic_and_lab"))];
+    counts("surv_nafld", &parties, "patient_id", &pairs).await;
+    let Some(tasks) = expected("surv_rotterdam") else {
+        return;
+    };
+    let parties = [("hospital", "hospital.csv"), ("registry", "registry.csv")];
+    let pairs = [(
+        "hospital",
+        "registry",
+        "none",
+        psi(&tasks, "hospital_and_registry"),
+    )];
+    counts("surv_rotterdam", &parties, "patient_id", &pairs).await;
+}

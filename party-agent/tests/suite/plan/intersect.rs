@@ -1,0 +1,324 @@
+//! Intersections: what a job file may say, what is planned and why, and what a policy says to it.
+
+use party_agent::approve::denials;
+use party_agent::plan::{Procedure, Protocol};
+use party_agent::policy::Policy;
+use party_agent::spec::check;
+
+use super::fixture::{Catalogues, catalogue, column, faults, int, party, plan, table};
+use coordinator::contract::PartyName;
+use party_agent::catalogue::{ColumnKind, TableEntry};
+
+fn people(rows_at_most: u64) -> TableEntry {
+    let mut people = table(vec![
+        column("national_id", ColumnKind::Text),
+        column("born", ColumnKind::Date),
+        column("number", int(64)),
+        column("weight", ColumnKind::Float),
+        column("alive", ColumnKind::Bool),
+        column("nothing", ColumnKind::Empty),
+    ]);
+    people.rows_at_most = rows_at_most;
+    people
+}
+
+fn two(rows: u64) -> Catalogues {
+    let holders = ["hospital", "insurer"];
+    let entry = |name: &str| (party(name), catalogue(name, vec![("people", people(rows))]));
+    holders.map(entry).into()
+}
+
+const KEYS: &str = r#"["hospital.people.national_id", "insurer.people.national_id"]"#;
+
+fn job(keys: &str, receivers: &str, more: &str) -> String {
+    format!(
+        "job = \"overlap\"\npurpose = \"a test\"\nreceivers = {receivers}\n[compute.intersect]\nkeys = {keys}\n{more}\n"
+    )
+}
+
+fn of_two(more: &str) -> String {
+    job(KEYS, "[\"hospital\"]", more)
+}
+
+fn protocol(text: &str, catalogues: &Catalogues) -> (Protocol, String) {
+    let plan = plan(text, catalogues);
+    match &plan.procedure {
+        Procedure::Intersect(of) => (of.protocol, of.words.join("\n")),
+        Procedure::Totals => panic!("an intersection"),
+    }
+}
+
+#[test]
+fn all_faults_of_a_job_file_are_told_at_once() {
+    let text = job(
+        r#"["hospital.people", ["insurer.people.a", "insurer.others.b"], 7]"#,
+        r#"["bank"]"#,
+        "normalise = \"upper\"\nreveal = \"member\"\nprotocol = \"rr22\"\njion = 1",
+    );
+    let found: Vec<String> = check(&text)
+        .expect_err("a bad job file")
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let expected = [
+        "line 5, compute.intersect.keys[1]: \"hospital.people\" is not the name of a column; allowed: \"party.table.column\"",
+        "line 5, compute.intersect.keys[2]: insurer.others.b is not in the table insurer.people; allowed: columns of one table",
+        "line 5, compute.intersect.keys[3]: a whole number is not a key; allowed: \"party.table.column\"",
+        "line 6, compute.intersect.normalise: \"upper\" is not a rule; allowed: \"none\", \"trim\", \"upper_alnum\" or \"digits\"",
+        "line 7, compute.intersect.reveal: \"member\" cannot be revealed; allowed: \"count\" or \"rows\"",
+        "line 8, compute.intersect.protocol: \"rr22\" is not known here; allowed: \"auto\", \"vole\" or \"ecdh\"",
+        "line 9, compute.intersect.jion: unknown field; did you mean join?; allowed: known here: keys, normalise, reveal, join, protocol",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn what_no_job_can_ask_for() {
+    let eleven: Vec<String> = (0..11).map(|i| format!("\"p{i}.t.id\"")).collect();
+    let eleven = format!("[{}]", eleven.join(", "));
+    let cases: &[(&str, &str, &str, &str)] = &[
+        (
+            &eleven,
+            "[\"p0\"]",
+            "reveal = \"count\"",
+            "names 11 holders",
+        ),
+        (
+            r#"["hospital.people.national_id"]"#,
+            "[\"hospital\"]",
+            "reveal = \"count\"",
+            "names 1 holders",
+        ),
+        (
+            r#"["a.t.id", "a.u.id"]"#,
+            "[\"a\"]",
+            "reveal = \"count\"",
+            "names a second key of a",
+        ),
+        (
+            r#"[["a.t.id", "a.t.day"], "b.t.id"]"#,
+            "[\"a\"]",
+            "reveal = \"count\"",
+            "has 1 columns, the first key has another number",
+        ),
+        (
+            KEYS,
+            "[\"hospital\"]",
+            "",
+            "compute.intersect.reveal: this field is missing",
+        ),
+        (
+            KEYS,
+            "[\"analyst\"]",
+            "reveal = \"count\"",
+            "line 3, receivers: analyst holds none of the keys that are compared; allowed: receivers among hospital, insurer",
+        ),
+        (
+            KEYS,
+            "[\"hospital\"]",
+            "reveal = \"count\"\njoin = \"left\"",
+            "compute.intersect.join: chooses among keys, but only their number is revealed",
+        ),
+    ];
+    for (keys, receivers, more, expected) in cases {
+        let found = check(&job(keys, receivers, more)).expect_err(expected);
+        let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert!(
+            found.iter().any(|f| f.contains(expected)),
+            "{expected}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn what_the_catalogues_do_not_have_is_refused_with_its_place() {
+    let with = |a: &str, b: &str| {
+        let keys = format!("[\"{a}\",\n\"{b}\"]");
+        faults(
+            &job(&keys, "[\"hospital\"]", "reveal = \"count\""),
+            &two(1024),
+        )
+    };
+    let id = "hospital.people.national_id";
+    let cases = [
+        (
+            with(id, "insurer.people.nationalid"),
+            "compute.intersect.keys[2], line 6: insurer.people has no column nationalid; did you mean national_id?; columns there are national_id, born, number, weight, alive, nothing",
+        ),
+        (
+            with(id, "insurer.peple.national_id"),
+            "compute.intersect.keys[2], line 6: insurer publishes no table peple; did you mean people?; tables there are people",
+        ),
+        (
+            with(id, "insurers.people.national_id"),
+            "compute.intersect.keys[2], line 6: there is no party insurers; did you mean insurer?; name one of hospital, insurer",
+        ),
+        (
+            with(id, "insurer.people.weight"),
+            "compute.intersect.keys[2], line 6: insurer.people.weight is a number with a point, which is no key; compare texts, whole numbers or dates",
+        ),
+        (
+            with(id, "insurer.people.alive"),
+            "compute.intersect.keys[2], line 6: insurer.people.alive is true or false, which is no key; compare texts, whole numbers or dates",
+        ),
+        (
+            with(id, "insurer.people.born"),
+            "compute.intersect.keys[2], line 6: insurer.people.born is a date, but hospital.people.national_id is text; compare columns of one type, or publish one of them as the other's type",
+        ),
+    ];
+    for (found, expected) in cases {
+        assert_eq!(found, [expected]);
+    }
+    let both = with("hospital.people.x", "insurer.people.y");
+    assert_eq!(both.len(), 2, "all at once: {both:?}");
+}
+
+#[test]
+fn the_protocol_is_chosen_and_the_plan_says_why() {
+    let rows = of_two("reveal = \"rows\"");
+    let (large, why) = protocol(&rows, &two(1 << 20));
+    assert_eq!(large, Protocol::Vole);
+    assert!(
+        why.contains(
+            "VOLE-PSI (vole): predicted for the published sizes on a metro network: vole "
+        ),
+        "{why}"
+    );
+    let (small, why) = protocol(&rows, &two(1024));
+    assert_eq!(small, Protocol::Ecdh, "{why}");
+    let (count, why) = protocol(&of_two("reveal = \"count\""), &two(1 << 20));
+    assert_eq!(count, Protocol::Ecdh);
+    assert!(
+        why.contains("vole would tell the receiver which keys are common"),
+        "{why}"
+    );
+    for (word, asked) in [("vole", Protocol::Vole), ("ecdh", Protocol::Ecdh)] {
+        let (found, why) = protocol(
+            &of_two(&format!("reveal = \"rows\"\nprotocol = \"{word}\"")),
+            &two(1 << 12),
+        );
+        assert_eq!(found, asked);
+        assert!(why.contains("the job asks for it"), "{why}");
+    }
+    let refused = faults(
+        &of_two("reveal = \"count\"\nprotocol = \"vole\""),
+        &two(1024),
+    );
+    assert!(
+        refused[0].starts_with("compute.intersect.protocol: vole tells the receiver which keys"),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn the_plan_says_what_each_party_learns() {
+    let learns = |more: &str, receivers: &str| {
+        let plan = plan(&job(KEYS, receivers, more), &two(4096));
+        let lines = plan
+            .learns
+            .iter()
+            .map(|l| format!("{}: {}", l.party, l.what));
+        lines.collect::<Vec<_>>()
+    };
+    let coordinator = "coordinator: that the job ran, between whom, when, and how many bytes it relayed; it cannot read them";
+    assert_eq!(
+        learns("reveal = \"count\"", "[\"hospital\"]"),
+        [
+            "hospital: how many of its keys insurer has too, not which; how many different keys insurer has",
+            "insurer: how many different keys hospital has",
+            coordinator,
+        ]
+    );
+    assert_eq!(
+        learns("reveal = \"rows\"", "[\"insurer\", \"hospital\"]"),
+        [
+            "hospital: which of its keys insurer has too; how many different keys insurer has",
+            "insurer: which of its keys hospital has too; how many different keys hospital has",
+            coordinator,
+        ]
+    );
+    let plan = plan(&of_two("reveal = \"rows\""), &two(4096));
+    let local = &plan.locals[&party("hospital")];
+    assert_eq!(
+        local.sql,
+        "SELECT CAST(\"national_id\" AS VARCHAR) AS k0\nFROM \"hospital\".\"people\""
+    );
+    assert!(
+        plan.warnings[0].starts_with("row-level output: hospital learns"),
+        "{:?}",
+        plan.warnings
+    );
+    assert_eq!(plan.outputs[0].name, "national_id");
+}
+
+/// The parties' order in the file changes what was asked for and not who sits where.
+#[test]
+fn a_plan_is_the_same_at_every_agent() {
+    let text = of_two("reveal = \"rows\"\nnormalise = \"upper_alnum\"");
+    let first = plan(&text, &two(1 << 16));
+    let mut more = two(1 << 16);
+    more.insert(party("bystander"), catalogue("bystander", Vec::new()));
+    assert_eq!(plan(&text, &more).canonical(), first.canonical());
+    let changes = [
+        ("\"rows\"", "\"rows\"\njoin = \"difference\""),
+        ("upper_alnum", "digits"),
+        ("\"rows\"", "\"rows\"\nprotocol = \"ecdh\""),
+        ("\"rows\"", "\"count\""),
+        ("people.national_id", "people.number"),
+        ("[\"hospital\"]", "[\"insurer\"]"),
+    ];
+    for (from, to) in changes {
+        let other = text.replacen(from, to, 1);
+        assert_ne!(plan(&other, &two(1 << 16)).digest(), first.digest(), "{to}");
+    }
+    assert_ne!(plan(&text, &two(1 << 17)).digest(), first.digest());
+}
+
+#[test]
+fn nobody_gets_keys_that_it_does_not_hold() {
+    for (join, receivers, ok) in [
+        ("left", "[\"hospital\"]", true),
+        ("difference", "[\"hospital\"]", true),
+        ("right", "[\"insurer\"]", true),
+        ("left", "[\"insurer\"]", false),
+        ("right", "[\"hospital\"]", false),
+        ("difference", "[\"hospital\", \"insurer\"]", false),
+    ] {
+        let text = job(
+            KEYS,
+            receivers,
+            &format!("reveal = \"rows\"\njoin = \"{join}\""),
+        );
+        if ok {
+            plan(&text, &two(1024));
+        } else {
+            let found = faults(&text, &two(1024));
+            assert!(found[0].contains("asks for all keys of"), "{found:?}");
+        }
+    }
+}
+
+#[test]
+fn a_policy_allows_keys_and_rows_by_words_of_their_own() {
+    let policy = |uses: &str| {
+        let text = format!(
+            "min_cell = 5\nopen_counts = false\n[tables.people.columns]\nnational_id = {uses}\n"
+        );
+        Policy::parse(&text).expect("a policy")
+    };
+    let refused = |text: &str, me: &str, uses: &str| {
+        let plan = plan(text, &two(1024));
+        let me = PartyName::new(me).expect("a name");
+        let denials = denials(&plan, &me, &policy(uses));
+        denials.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let (count, rows) = (of_two("reveal = \"count\""), of_two("reveal = \"rows\""));
+    let no_key = "column people.national_id may not be used to compare keys with other holders (rule tables.people.columns.national_id.join_key; allowed: group_by)";
+    assert_eq!(refused(&count, "insurer", "{ group_by = true }"), [no_key]);
+    assert!(refused(&count, "insurer", "{ join_key = true }").is_empty());
+    let no_rows = "column people.national_id may not be used to tell receivers which of their rows match (rule tables.people.columns.national_id.row_level; allowed: join_key)";
+    assert_eq!(refused(&rows, "insurer", "{ join_key = true }"), [no_rows]);
+    assert!(refused(&rows, "insurer", "{ join_key = true, row_level = true }").is_empty());
+    // Nobody else learns which of the receiver's own rows match.
+    assert!(refused(&rows, "hospital", "{ join_key = true }").is_empty());
+}
