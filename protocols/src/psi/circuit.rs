@@ -177,9 +177,9 @@ async fn ask(
     let queries = Arc::new(queries);
     let spokes: Vec<Seat> = shape.spokes.iter().map(|side| side.seat).collect();
     let found = session
-        .star("join", (shape.hub.seat, &spokes), async |child, spoke| {
-            let programme = shape.side(spoke).programme();
-            opprf::receive(child, spoke, queries.clone(), programme).await
+        .star("join", (shape.hub.seat, &spokes), |child, spoke| {
+            let (queries, programme) = (queries.clone(), shape.side(spoke).programme());
+            Box::pin(opprf::receive(child, spoke, queries, programme))
         })
         .await?;
     let mut lanes = Lanes::zero(shape);
@@ -252,12 +252,11 @@ async fn answer(
     hash: BinHash,
     rows: Option<Rows>,
 ) -> Result<Lanes, ProtocolError> {
-    let me = session.seat();
+    let (me, n_bins) = (session.seat(), shape.n_bins());
     let mut lanes = Lanes::zero(shape);
     let mut programmed = None;
     if let Some(rows) = rows {
         let own = session.own_seed("targets and pads of bins");
-        let n_bins = shape.n_bins();
         let side = *shape.side(me);
         let kernel = move || programme(&hash, &rows, &side, &own);
         let (targets, pads, entries) = session.compute().run(kernel).await;
@@ -269,10 +268,10 @@ async fn answer(
     let programmed = Mutex::new(programmed);
     let spokes: Vec<Seat> = shape.spokes.iter().map(|side| side.seat).collect();
     session
-        .star("join", (shape.hub.seat, &spokes), async |child, hub| {
+        .star("join", (shape.hub.seat, &spokes), |child, hub| {
             let entries = programmed.lock().expect("taking does not panic").take();
             let entries = entries.expect("a spoke has rows, and one hub");
-            opprf::send(child, hub, shape.n_bins(), entries).await
+            Box::pin(opprf::send(child, hub, n_bins, entries))
         })
         .await?;
     Ok(lanes)

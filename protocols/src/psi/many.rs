@@ -153,10 +153,10 @@ async fn intersect_in(
     }));
     let spokes = shape.spokes();
     session
-        .star("many", (shape.hub, &spokes), async |child, hub| {
+        .star("many", (shape.hub, &spokes), |child, hub| {
             let programmed = programmed.lock().expect("taking does not panic").take();
             let programmed = programmed.expect("a spoke has one hub");
-            opprf::send(child, hub, shape.n_hub(), programmed).await
+            Box::pin(opprf::send(child, hub, shape.n_hub(), programmed))
         })
         .await?;
     match is_receiver {
@@ -191,8 +191,9 @@ async fn gather(
 ) -> Result<Vec<u32>, ProtocolError> {
     let spokes = shape.spokes();
     let found = session
-        .star("many", (shape.hub, &spokes), async |child, spoke| {
-            opprf::receive(child, spoke, items.clone(), shape.programme(spoke)).await
+        .star("many", (shape.hub, &spokes), |child, spoke| {
+            let (items, programme) = (items.clone(), shape.programme(spoke));
+            Box::pin(opprf::receive(child, spoke, items, programme))
         })
         .await?;
     for parts in found {

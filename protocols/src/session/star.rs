@@ -3,6 +3,7 @@
 use super::Session;
 use super::concurrent::try_all;
 use crate::error::ProtocolError;
+use crate::net::BoxFuture;
 use crate::party::Seat;
 
 impl Session {
@@ -20,7 +21,7 @@ impl Session {
         &mut self,
         label: &'static str,
         (hub, spokes): (Seat, &[Seat]),
-        protocol: impl AsyncFn(&mut Self, Seat) -> Result<T, ProtocolError>,
+        protocol: impl for<'a> Fn(&'a mut Self, Seat) -> BoxFuture<'a, Result<T, ProtocolError>>,
     ) -> Result<Vec<T>, ProtocolError> {
         let place = self.child(label);
         let me = self.seat();
