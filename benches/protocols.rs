@@ -35,9 +35,12 @@ use protocols::net::Network;
 use protocols::net::memory;
 use protocols::net::record::{Recorder, Replay, Transcript};
 use protocols::party::Seat;
-use protocols::psi::ecdh::{self, Common, InOrder, Learns, Shape, Shuffled, Stores};
+use protocols::price::Seats;
+use protocols::psi::ecdh::{
+    self, Common, InOrder, ItemSource, Learns, Shape, Shuffled, Spilled, Stores,
+};
 use protocols::psi::tags::MemoryStore;
-use protocols::psi::{Item, vole};
+use protocols::psi::{Item, circuit, many, vole};
 use protocols::session::{Session, SessionConfig, insecure_configs};
 use std::future::Future;
 use std::sync::Arc;
@@ -93,6 +96,15 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T, ProtocolError>> + Send + 'static,
 {
+    all_together(seats, protocol).swap_remove(0)
+}
+
+/// The same; returns what each seat got.
+fn all_together<P, T, F>(seats: Vec<P>, protocol: impl Fn(P) -> F) -> Vec<T>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, ProtocolError>> + Send + 'static,
+{
     block_on(async {
         let tasks: Vec<_> = seats
             .into_iter()
@@ -102,7 +114,7 @@ where
         for task in tasks {
             results.push(task.await.expect("no panic").expect("a result"));
         }
-        results.swap_remove(0)
+        results
     })
 }
 
@@ -478,6 +490,112 @@ fn vole_intersection(criterion: &mut Criterion) {
     }
 }
 
+/// Five holders, of whose sets half is common.
+fn many_intersection(criterion: &mut Criterion) {
+    let mut group = group(criterion, "psi");
+    for log_n in [12, 15, 18] {
+        let n = 1usize << log_n;
+        let set = |seat: u128| -> Vec<Item> {
+            let own = (0..n as u128 / 2).map(|i| i + ((seat + 1) << 64));
+            (0..n as u128 / 2)
+                .chain(own)
+                .map(u128::to_le_bytes)
+                .collect()
+        };
+        let sets: Vec<Vec<Item>> = (0..5).map(set).collect();
+        let shape = Arc::new(many::Shape {
+            hub: Seat(0),
+            n_items: vec![n; 5],
+            receivers: vec![Seat(0)],
+        });
+        let intersect = |(mut session, items): (Session, Vec<Item>)| {
+            let shape = shape.clone();
+            async move { many::intersect(&mut session, &shape, &items).await }
+        };
+        group.throughput(Throughput::Elements(n as u64));
+        group.bench_function(format!("many-5/all-parties/2^{log_n}"), |bench| {
+            bench.iter(|| {
+                let seats = pooled(5).into_iter().zip(sets.clone()).collect();
+                let found = together(seats, intersect).expect("the hub learns");
+                assert_eq!(found.len(), n / 2);
+            });
+        });
+    }
+}
+
+/// Both parties of a join in shares with one column of payload, half of whose keys are common. The
+/// correlations were there before.
+fn circuit_join(criterion: &mut Criterion) {
+    let mut group = group(criterion, "psi");
+    for log_n in [12, 15, 18] {
+        let n = 1usize << log_n;
+        let side = |seat: u8, narrow: usize| circuit::Side {
+            seat: Seat(seat),
+            n_rows: n,
+            narrow,
+            wide: 0,
+        };
+        let shape = Arc::new(circuit::Shape {
+            hub: side(0, 0),
+            spokes: vec![side(1, 1)],
+            keep: circuit::Keep::All,
+        });
+        let seats = Seats::computing(2);
+        let needs = circuit::totals_price(seats, &shape).needs;
+        let prepared = || {
+            let sessions = pooled(2).into_iter();
+            let preprocess = |mut session: Session| {
+                let needs = needs.clone();
+                async move {
+                    let stock = correlate::preprocess(&mut session, &Source::Ot, &needs).await?;
+                    Ok((session, stock))
+                }
+            };
+            all_together(sessions.collect(), preprocess)
+        };
+        let totals = |(mut session, mut stock): (Session, Stock)| {
+            let shape = shape.clone();
+            async move {
+                let seat = u128::from(session.seat().0);
+                let numbers = (0..n as u128).map(|i| i + seat * n as u128 / 2);
+                let mut rows = circuit::Rows::of_keys(numbers.map(u128::to_le_bytes).collect());
+                if seat == 1 {
+                    rows.narrow.push(vec![1; n]);
+                }
+                let rows = Some(rows);
+                let totals = circuit::totals(&mut session, &shape, rows, &mut stock).await?;
+                Ok(totals.count.into_vec()[0])
+            }
+        };
+        group.throughput(Throughput::Elements(n as u64));
+        group.bench_function(format!("circuit/all-parties/2^{log_n}"), |bench| {
+            let run = |seats| {
+                let counts = all_together(seats, totals);
+                assert_eq!(counts[0].wrapping_add(counts[1]), n as u64 / 2);
+            };
+            bench.iter_batched(prepared, run, BatchSize::PerIteration);
+        });
+    }
+}
+
+/// Items through sorted runs and out again in random order: what a set beyond memory costs twice.
+fn sort_merge(criterion: &mut Criterion) {
+    let mut group = group(criterion, "psi");
+    for log_n in [16, 18, 20] {
+        let n = 1usize << log_n;
+        group.throughput(Throughput::Elements(n as u64));
+        group.bench_function(format!("sort-merge/2^{log_n}"), |bench| {
+            bench.iter(|| {
+                let items = (0..n as u128).map(u128::to_le_bytes);
+                let store = Box::new(MemoryStore::default());
+                let spilled = Spilled::new(items, &Seed::from_bytes(SEED), store);
+                let out = spilled.expect("kept").read(n).expect("all of them");
+                assert_eq!(out.len(), n);
+            });
+        });
+    }
+}
+
 criterion_group!(
     benches,
     share,
@@ -485,6 +603,9 @@ criterion_group!(
     release,
     intersection,
     vole_intersection,
+    many_intersection,
+    circuit_join,
+    sort_merge,
     preprocess
 );
 criterion_main!(benches);

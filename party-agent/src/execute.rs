@@ -9,6 +9,7 @@ mod failure;
 mod intersect;
 mod progress;
 mod steps;
+pub mod tag_store;
 mod usage;
 
 use std::collections::BTreeMap;

@@ -15,6 +15,7 @@ mod plan;
 mod plans;
 mod postgres;
 mod results;
+mod spilled;
 
 mod http;
 mod world;
