@@ -21,14 +21,13 @@ use coordinator::contract::{
     Acceptance, Contract, Digest, JobId, Nonce, PartyName, SignError, Signed,
 };
 use coordinator::tls::{Fingerprint, Identity, Pins};
-use protocols::aggregate::ReleaseShape;
 use protocols::disclose::Disclosure;
 use protocols::party::{PartyId, Seat};
 
 use crate::catalogue::Catalogue;
 use crate::net::handshake::Binding;
-use crate::plan::{self, Plan, ReleaseRule};
-use crate::policy::{Denial, Policy, Request, StandingRule};
+use crate::plan::{self, Plan, Procedure, ReleaseRule};
+use crate::policy::{Denial, Policy, Questions, Request, StandingRule};
 use crate::spec;
 
 pub use refusal::{AcceptanceFault, CatalogueFault, POLICY, Refusal};
@@ -225,6 +224,21 @@ fn request<'a>(plan: &'a Plan, me: &PartyName) -> Option<Request<'a>> {
         uses: &local.uses,
         min_cell: plan.min_cell.at_least,
         opens_counts: plan.shape.rule == ReleaseRule::OpenCounts,
+        lookup: questions(plan, me),
+    })
+}
+
+/// The questions that a plan asks of this party.
+pub(crate) fn questions<'a>(plan: &'a Plan, me: &PartyName) -> Option<Questions<'a>> {
+    let Procedure::Lookup(of) = &plan.procedure else {
+        return None;
+    };
+    let seat = plan.seats.iter().position(|s| s.as_str() == me.as_str())?;
+    let asked = of.tables.iter().find(|table| table.seat == seat)?;
+    Some(Questions {
+        table: &asked.table,
+        asker: plan.seats.get(of.asker)?.as_str(),
+        at_most: of.at_most,
     })
 }
 
@@ -272,6 +286,7 @@ impl Vetted {
             uses: &[],
             min_cell: self.plan.min_cell.at_least,
             opens_counts: false,
+            lookup: None,
         };
         policy.standing_rule(&no_uses, runs)
     }
@@ -351,12 +366,8 @@ impl Vetted {
             Some(Seat::from_index(seat))
         });
         // The receivers are those of the contract's seats, so that a plan which counts seats differently opens nothing.
-        let approved = ReleaseShape {
-            receivers: receivers.collect(),
-            ..self.plan.release_shape()
-        };
         // The one place where a disclosure is issued: after policy, people and everybody's signature.
-        let disclosure = Disclosure::approved(approved.terms());
+        let disclosure = Disclosure::approved(self.plan.terms(receivers.collect()));
         let binding = Binding {
             job_id: self.contract.job_id,
             contract: self.digest,

@@ -7,6 +7,7 @@
 
 mod failure;
 mod intersect;
+mod lookup;
 mod progress;
 mod steps;
 pub mod tag_store;
@@ -48,6 +49,7 @@ use crate::result::{self, ResultError, ResultTable};
 use crate::source::Source;
 
 pub use failure::{Cause, Failure, class_code, exit};
+pub use lookup::PreparedTables;
 pub use progress::{Moment, Progress, Stage};
 
 /// What [`result::ResultTable::save`] calls the document in a result's directory.
@@ -68,6 +70,8 @@ pub struct Run<'a> {
     pub approved: Approved,
     /// This holder's tables.
     pub source: &'a Source,
+    /// Those of them that were prepared for lookups.
+    pub prepared: &'a PreparedTables,
     /// How to reach the others.
     pub connector: Connector<'a>,
     /// What each party advertises, in the order of seats.
@@ -166,6 +170,7 @@ pub async fn execute(run: Run<'_>) -> Result<Outcome, Failure> {
     let Run {
         approved,
         source,
+        prepared,
         connector,
         addresses,
         seed,
@@ -201,6 +206,7 @@ pub async fn execute(run: Run<'_>) -> Result<Outcome, Failure> {
         binding: &binding,
         network: &network,
         source,
+        prepared,
         progress,
         results,
     };
@@ -293,6 +299,7 @@ struct Task<'a> {
     binding: &'a Binding,
     network: &'a QuicNetwork,
     source: &'a Source,
+    prepared: &'a PreparedTables,
     progress: &'a Progress,
     results: &'a Path,
 }
@@ -388,6 +395,7 @@ impl Task<'_> {
         match &self.plan.procedure {
             Procedure::Totals => self.totals(session, disclosure).await,
             Procedure::Intersect(of) => self.intersect(session, of).await,
+            Procedure::Lookup(of) => self.lookup(session, of, disclosure).await,
         }
     }
 

@@ -8,6 +8,7 @@
 //! * a job id belongs to one contract for ever, so an old job cannot be played again under a new contract.
 
 mod jobs;
+mod questions;
 mod schema;
 #[cfg(test)]
 mod tests;

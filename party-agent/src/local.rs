@@ -10,6 +10,7 @@ mod float;
 mod keys;
 mod measure;
 mod order;
+mod records;
 
 use arrow::array::RecordBatch;
 use datafusion::execution::context::SQLOptions;
@@ -26,6 +27,7 @@ use measure::MeasureTotals;
 use order::OrderTotals;
 
 pub use keys::{KeyReport, Keys, keys};
+pub use records::{Keep, Records, record_cells, records};
 
 /// What a holder brings into the computation: its secrets, wiped when they are dropped.
 pub struct LocalInputs {

@@ -30,6 +30,7 @@ pub(crate) mod words;
 mod explain;
 mod compile;
 mod intersect;
+mod lookup;
 
 use std::collections::BTreeMap;
 
@@ -40,6 +41,7 @@ use serde::Serialize;
 use coordinator::contract::{Digest, canonical};
 use protocols::aggregate::{self, CellRule, Check, ReleaseShape, Top};
 use protocols::correlate::{Needs, Source};
+use protocols::disclose::Terms;
 use protocols::party::Seat;
 use protocols::price::Seats;
 
@@ -47,6 +49,7 @@ use crate::catalogue::{Aggregate, Catalogue};
 use crate::spec::{CheckedSpec, Compute, Correlations, names};
 
 pub use intersect::{IntersectPlan, KeyPlan, Protocol};
+pub use lookup::{AskedTable, LookupPlan, MAX_VALUE_BYTES};
 pub use steps::{Found, Fraction, Step, Which};
 
 /// Version of the plan's own format; agents with different ones refuse each other by digest.
@@ -137,6 +140,7 @@ pub fn compile(
             .spawn_scoped(scope, || match &spec.compute {
                 Compute::Sql(sql) => compile::compile(spec, sql, catalogues),
                 Compute::Intersect(of) => intersect::compile(spec, of, catalogues),
+                Compute::Lookup(of) => lookup::compile(spec, of, catalogues),
             })
             .expect("a thread can be started")
             .join()
@@ -231,10 +235,30 @@ impl Plan {
         })
     }
 
+    /// What is released, for these receivers: the terms of the disclosure that the run takes.
+    #[must_use]
+    pub fn terms(&self, receivers: Vec<Seat>) -> Terms {
+        match &self.procedure {
+            Procedure::Lookup(of) => of.terms(&receivers),
+            Procedure::Totals | Procedure::Intersect(_) => {
+                let approved = ReleaseShape {
+                    receivers,
+                    ..self.release_shape()
+                };
+                approved.terms()
+            }
+        }
+    }
+
     /// The correlated randomness that the run takes.
     #[must_use]
     pub fn needs(&self) -> Needs {
         let (rows, seats) = (self.cost.rows_at_most, Seats::computing(self.seats.len()));
+        if let Procedure::Lookup(of) = &self.procedure {
+            return of
+                .price(seats)
+                .map_or_else(Needs::default, |price| price.needs);
+        }
         let steps = steps::price(&self.steps, self.shape.cells, rows, seats);
         protocols::aggregate::needs(&self.release_shape(), self.seats.len()) + steps.needs
     }
@@ -259,6 +283,8 @@ pub enum Procedure {
     Totals,
     /// Keys are compared.
     Intersect(IntersectPlan),
+    /// Keys are looked up.
+    Lookup(LookupPlan),
 }
 
 /// The minimum cell in force: the strictest of the job and of every holder's policy.

@@ -41,6 +41,19 @@ pub struct TablePolicy {
     pub purposes: Option<Vec<String>>,
     /// If written, the only receivers that results over this table may have.
     pub receivers: Option<BTreeSet<String>>,
+    /// Who may look keys up in it, and how often; nobody where it is not written.
+    pub lookup: Option<LookupRule>,
+}
+
+/// Who may look keys up in a table, and how often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LookupRule {
+    /// The parties that may ask.
+    pub askers: BTreeSet<String>,
+    /// Most questions in one job.
+    pub per_job: u64,
+    /// Most questions of one asker in a day (UTC).
+    pub per_day: u64,
 }
 
 /// What one holder allows with one column.
@@ -76,6 +89,19 @@ pub struct Request<'a> {
     pub min_cell: u64,
     /// Whether the plan opens group counts to the computing parties.
     pub opens_counts: bool,
+    /// Questions that others ask of a table of this holder.
+    pub lookup: Option<Questions<'a>>,
+}
+
+/// Questions that a job asks of a table.
+#[derive(Clone, Copy, Debug)]
+pub struct Questions<'a> {
+    /// The table.
+    pub table: &'a str,
+    /// Who asks.
+    pub asker: &'a str,
+    /// How many at most.
+    pub at_most: u64,
 }
 
 /// One reason why this holder refuses a job.
@@ -205,6 +231,9 @@ impl Policy {
         }
         let mut denials = Vec::new();
         self.check_release(request, &mut denials);
+        if let Some(questions) = &request.lookup {
+            denials.extend(self.check_questions(questions));
+        }
         let mut tables: Vec<&str> = request.uses.iter().map(|u| u.table.as_str()).collect();
         tables.sort_unstable();
         tables.dedup();
@@ -236,6 +265,48 @@ impl Policy {
                 allowed: "counts compared on shares".to_owned(),
             });
         }
+    }
+
+    fn check_questions(&self, questions: &Questions<'_>) -> Option<Denial> {
+        let Questions {
+            table,
+            asker,
+            at_most,
+        } = *questions;
+        // A table that is not in the policy has a denial of its own.
+        let rule = &self.tables.get(table)?.lookup;
+        let denial = |field: &str, what: String, allowed: String| Denial {
+            rule: format!("tables.{table}.lookup{field}"),
+            what,
+            allowed,
+        };
+        match rule {
+            None => {
+                let what = format!("nobody may look keys up in table {table}");
+                Some(denial("", what, "no questions".to_owned()))
+            }
+            Some(rule) if !rule.askers.contains(asker) => {
+                let what = format!("{asker} may not look keys up in table {table}");
+                Some(denial(".askers", what, listed("askers", &rule.askers)))
+            }
+            Some(rule) if at_most > rule.per_job.min(rule.per_day) => {
+                let what = format!("the job may ask table {table} up to {at_most} questions");
+                let most = rule.per_job.min(rule.per_day);
+                let allowed = format!("at most {most}; write at_most = {most} in the job");
+                Some(denial(".per_job", what, allowed))
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// Most questions that an asker may ask of a table in a day; `None` where there is no limit.
+    #[must_use]
+    pub fn questions_a_day(&self, table: &str) -> Option<u64> {
+        if self.rehearsal {
+            return None;
+        }
+        let rule = self.tables.get(table).and_then(|t| t.lookup.as_ref());
+        Some(rule.map_or(0, |rule| rule.per_day))
     }
 
     fn unlisted_table(&self, name: &str) -> Denial {

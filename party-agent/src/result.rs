@@ -8,6 +8,7 @@ mod document;
 mod file;
 mod found;
 mod intersect;
+mod lookup;
 mod moments;
 mod nat;
 mod pairs;
@@ -29,6 +30,7 @@ use released::Cells;
 
 pub use file::write_private;
 pub use intersect::{common_count, common_keys};
+pub use lookup::{looked_up, looked_up_sums};
 
 /// Most suppressed groups that are listed one by one.
 pub const MAX_LISTED: usize = 1000;

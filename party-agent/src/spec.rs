@@ -3,6 +3,7 @@
 pub(crate) mod names;
 pub(crate) mod near;
 mod intersect;
+mod lookup;
 mod read;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use serde::{Serialize, Serializer};
 use crate::config::fields::Faults;
 
 pub use intersect::{HOLDERS, Intersect, KeyJoin, KeyOf, ProtocolChoice, Reveal, rule_word};
+pub use lookup::{Combine, Lookup, MAX_QUESTIONS};
 
 /// Longest job file that is read, in bytes.
 pub const MAX_SPEC_BYTES: usize = 1 << 20;
@@ -64,6 +66,8 @@ pub enum Compute {
     Sql(SqlCompute),
     /// What the holders' keys have in common.
     Intersect(Intersect),
+    /// What stands under a party's keys in tables of others.
+    Lookup(Lookup),
 }
 
 /// A query over the holders' tables.

@@ -14,6 +14,7 @@
 //! must not learn which of them has what, see [`combined`].
 
 pub mod table;
+pub mod introduce;
 pub mod combined;
 
 use crate::cost::{Cost, Stream};

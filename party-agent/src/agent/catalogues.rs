@@ -13,6 +13,7 @@ use super::{AgentError, Mode, load_policy};
 use crate::approve::{CatalogueFault, Refusal};
 use crate::catalogue::{Catalogue, TableEntry, describe};
 use crate::config::{AgentConfig, Dataset, parse_datasets};
+use crate::execute::PreparedTables;
 use crate::ledger::Ledger;
 use crate::policy::Policy;
 use crate::source::{Source, SourceError};
@@ -25,6 +26,8 @@ pub(crate) struct Catalogues {
 /// One state of this party's tables, and what is published of them.
 pub(crate) struct Own {
     pub(crate) source: Source,
+    /// What this state's tables were prepared as, for lookups.
+    pub(crate) prepared: PreparedTables,
     pub(crate) catalogue: Catalogue,
     pub(crate) signed: Signed<CatalogueDoc>,
     pub(crate) version: u64,
@@ -209,6 +212,7 @@ async fn sign_as(
         .await?;
     Ok(Own {
         source,
+        prepared: PreparedTables::default(),
         catalogue,
         signed,
         version,

@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use super::proposals::VetError;
 use super::{Core, Running, random};
 use crate::api::Problem;
-use crate::approve::{Approved, Refusal};
+use crate::approve::{self, Approved, Refusal};
 use crate::execute::{self, Cause, Failure, Outcome, Progress, Run};
 use crate::ledger::{JobState, LedgerError};
 use crate::net::connect::{Connector, PEER_PATIENCE, Relay, RelayLeg};
@@ -193,6 +193,7 @@ impl Core {
                 advice,
             ));
         };
+        self.count_questions(&approved).await?;
         // From here on the job has been run, whatever happens.
         self.ledger
             .start(job_id, self.now())
@@ -210,6 +211,7 @@ impl Core {
         execute::execute(Run {
             approved,
             source: &own.source,
+            prepared: &own.prepared,
             connector: Connector {
                 identity: &self.identity,
                 endpoint: &self.endpoint,
@@ -224,6 +226,33 @@ impl Core {
             clock: &*self.clock,
         })
         .await
+    }
+
+    /// Counts the questions that a job asks of this holder, against what its policy allows in a day.
+    async fn count_questions(&self, approved: &Approved) -> Result<(), Failure> {
+        let Some(questions) = approve::questions(approved.plan(), self.name()) else {
+            return Ok(());
+        };
+        let policy = self.policy().map_err(|e| {
+            let advice = "correct the policy file, and submit the job again";
+            Failure::here(FailureClass::Policy, e.to_string(), advice)
+        })?;
+        let Some(most) = policy.questions_a_day(questions.table) else {
+            return Ok(());
+        };
+        let of = (questions.asker, questions.table);
+        let counted = self
+            .ledger
+            .count_questions(of, questions.at_most, most, self.now());
+        if counted.await.map_err(|e| internal(&e.to_string()))? {
+            return Ok(());
+        }
+        let what = format!(
+            "{} may ask table {} {most} questions a day, and this job could ask {} more",
+            questions.asker, questions.table, questions.at_most
+        );
+        let advice = "ask again tomorrow, write a smaller at_most, or raise per_day in the policy";
+        Err(Failure::here(FailureClass::Policy, what, advice))
     }
 
     /// Vets the contract once more, with what is known now, and verifies everybody's acceptance.

@@ -186,6 +186,10 @@ open_counts = false        # true: the other computing parties may see group cou
 # patient_id = {}              # nothing
 # national_id = { join_key = true }   # may be compared with other holders' keys: how many are common is told;
 #                                     # row_level = true as well: receivers learn which of theirs are
+# [tables.visits.lookup]       # who may look keys up in it, and how often
+# askers = ["bank_a"]
+# per_job = 1000
+# per_day = 5000
 # aggregate: count, sum, avg, var, corr; median, quantile, count_distinct (of the groups that are large enough);
 #            min, max (these are single persons' values)
 "#;

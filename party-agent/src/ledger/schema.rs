@@ -46,6 +46,13 @@ CREATE TABLE IF NOT EXISTS catalogues (
     version     INTEGER NOT NULL,
     digest      BLOB NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS questions (
+    day         INTEGER NOT NULL,
+    asker       TEXT NOT NULL,
+    source      TEXT NOT NULL,
+    n           INTEGER NOT NULL,
+    PRIMARY KEY (day, asker, source)
+) STRICT;
 ";
 
 /// Makes the directory and an empty file that nobody else can read, before SQLite opens it.

@@ -25,6 +25,10 @@ pub(super) const VOLE_KEY_NS: u64 = 250;
 /// Putting a secret on one key's element of Curve25519, with two cores.
 pub(super) const CURVE_KEY_NS: u64 = 5_000;
 
+/// Applying a holder's key to one record of a table, once a version; and to one question, proof included, at both ends.
+pub(super) const OPRF_KEY_NS: u64 = 30_000;
+pub(super) const OPRF_QUESTION_NS: u64 = 150_000;
+
 /// Making and using one correlation, in picoseconds.
 struct Work {
     /// Estimated; to be had from `entente bench protocols`: `prepare-dealer` over the correlations that the case takes.

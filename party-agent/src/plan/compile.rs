@@ -13,6 +13,7 @@ use protocols::party::PartyId;
 
 use super::finish::{self, SumOf};
 use super::part::{self, Convert, Part, Whole};
+use super::ring::Fit;
 use super::schema::Schemas;
 use super::sql::align::align;
 use super::sql::functions::expand_histograms;
@@ -21,11 +22,12 @@ use super::sql::inline::inline;
 use super::sql::outer::{Arg, Outer, take_apart};
 use super::sql::{self, Site};
 use super::{
-    KeyColumn, LocalPlan, MAX_ROWS, MinCell, Plan, PlanCost, PlanFault, Procedure, ReleaseRule,
-    Shape, cost, steps, top, types, widen, words,
+    KeyColumn, LocalPlan, MAX_ROWS, MeasureKind, MinCell, Plan, PlanCost, PlanFault, Procedure,
+    ReleaseRule, Shape, cost, steps, top, types, widen, words,
 };
 use crate::spec::{CheckedSpec, Correlations, SqlCompute};
 
+pub(super) use checks::SOURCES;
 pub(super) use parties::Parties;
 
 /// What is known about a job when everything but words and costs is decided.
@@ -211,12 +213,7 @@ fn assemble(
     checks.extend(top::nonempty(top.as_ref(), &checks, rows));
     let rule = checks::rule(spec, whole.catalogues, parties, &checks).map_err(one)?;
     margins::check(outer, &steps, rule, &min_cell).map_err(one)?;
-    let sums = fits.iter().zip(&types.measures).map(|(fit, kind)| SumOf {
-        kind: *kind,
-        largest: fit.as_ref().and_then(|f| f.largest_sum),
-        is_narrow: fit.as_ref().is_some_and(|f| f.is_narrow()),
-    });
-    let released = finish::columns(outer, &keys, &sums.collect::<Vec<_>>());
+    let released = finish::columns(outer, &keys, &sums(&fits, &types.measures));
     let (final_sql, outputs) = finish::query(outer, &released)?;
     let found = steps::first_use(&released);
     let (correlations, dealer) = source(spec, rule, found).map_err(one)?;
@@ -261,6 +258,15 @@ fn assemble(
         outer,
     };
     Ok(words::complete(cost::complete(plan, rows), &decided))
+}
+
+fn sums(fits: &[Option<Fit>], kinds: &[MeasureKind]) -> Vec<SumOf> {
+    let sums = fits.iter().zip(kinds).map(|(fit, kind)| SumOf {
+        kind: *kind,
+        largest: fit.as_ref().and_then(|f| f.largest_sum),
+        is_narrow: fit.as_ref().is_some_and(|f| f.is_narrow()),
+    });
+    sums.collect()
 }
 
 /// The source of correlated randomness, if anything takes any, and the dealer among it. `found` is something that is

@@ -4,8 +4,8 @@ use std::fmt::{self, Write};
 
 use super::words::{correlations, counted, listed, range_of};
 use super::{
-    CellCheck, KeyColumn, Measure, MeasureKind, Plan, Procedure, RangeOrigin, ReleaseRule,
-    RingWidth, Slot,
+    CellCheck, IntersectPlan, KeyColumn, LookupPlan, Measure, MeasureKind, Plan, Procedure,
+    RangeOrigin, ReleaseRule, RingWidth, Slot,
 };
 
 /// Groups of a key that are shown by name.
@@ -37,9 +37,10 @@ impl Plan {
                 self.write_receivers(out)?;
                 self.write_release(out)?;
             }
-            Procedure::Intersect(of) => {
+            Procedure::Intersect(IntersectPlan { words, .. })
+            | Procedure::Lookup(LookupPlan { words, .. }) => {
                 writeln!(out)?;
-                for line in &of.words {
+                for line in words {
                     writeln!(out, "{line}")?;
                 }
             }

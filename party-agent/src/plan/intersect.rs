@@ -1,7 +1,7 @@
 //! Plans of intersections: whose keys, by which protocol and why, and what that tells whom.
 
 mod choose;
-mod keys;
+pub(super) mod keys;
 mod words;
 
 use std::collections::BTreeMap;
@@ -72,7 +72,7 @@ pub(super) fn compile(
     catalogues: &Catalogues,
 ) -> Result<Plan, Vec<PlanFault>> {
     let sides = keys::sides(job, catalogues)?;
-    let mut faults = keys::mismatches(&sides);
+    let mut faults = keys::mismatches(&sides.iter().collect::<Vec<_>>());
     faults.extend(obtainable(spec, job));
     if sides.len() > 2 {
         faults.push(PlanFault {

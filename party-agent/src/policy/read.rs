@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::{ColumnPolicy, Policy, StandingRule, TablePolicy};
+use super::{ColumnPolicy, LookupRule, Policy, StandingRule, TablePolicy};
 use crate::catalogue::{Aggregate, CategoryRule, ColumnRule, Uses};
 use crate::config::fields::{Faults, Fields, document, kind};
 use crate::spec::Fault;
@@ -122,13 +122,41 @@ fn table(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> TablePolicy {
             })
             .collect(),
     };
+    let lookup = fields.table(faults, "lookup");
+    let lookup = lookup.and_then(|rule| lookup_rule(rule, faults));
     fields.finish(faults);
     TablePolicy {
         note,
         columns,
         purposes,
         receivers,
+        lookup,
     }
+}
+
+fn lookup_rule(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<LookupRule> {
+    let askers = fields.strings(faults, "askers");
+    let askers = fields.required(
+        faults,
+        "askers",
+        askers,
+        "the parties that may ask, such as [\"bank_a\"]",
+    );
+    let mut number = |field, allowed| {
+        let number = fields.whole(faults, field, 1..=MAX_NUMBER);
+        fields.required(faults, field, number, allowed)
+    };
+    let per_job = number("per_job", "the most questions of one job, such as 1000");
+    let per_day = number(
+        "per_day",
+        "the most questions of one asker in a day, such as 5000",
+    );
+    fields.finish(faults);
+    Some(LookupRule {
+        askers: askers?.into_iter().map(str::to_owned).collect(),
+        per_job: per_job?,
+        per_day: per_day?,
+    })
 }
 
 fn column(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> ColumnPolicy {

@@ -10,7 +10,7 @@ use toml::de::DeValue;
 use super::near::did_you_mean;
 use super::{
     CheckedSpec, Compute, Correlations, JoinLevel, MAX_SPEC_BYTES, MAX_WALL_S, SqlCompute,
-    intersect,
+    intersect, lookup,
 };
 use crate::config::fields::{Faults, Fields, document, kind};
 
@@ -29,7 +29,7 @@ const DOMAIN: &str = "a list of distinct groups: texts, whole numbers, true or f
 /// What `[compute]` can hold.
 const COMPUTES: [&str; 5] = ["sql", "intersect", "train", "score", "lookup"];
 /// Those of them that this version does not have.
-const LATER: [&str; 3] = ["train", "score", "lookup"];
+const LATER: [&str; 2] = ["train", "score"];
 const NOT_YET: &str = "not available in this version";
 
 pub(super) fn spec<'t>(text: &'t str, faults: &mut Faults<'t>) -> Option<CheckedSpec> {
@@ -46,8 +46,18 @@ pub(super) fn spec<'t>(text: &'t str, faults: &mut Faults<'t>) -> Option<Checked
     let compute = top.table(faults, "compute");
     let compute = top.required(faults, "compute", compute, "a table [compute]");
     let compute = compute.and_then(|c| read_compute(c, text, faults));
-    if let (Some(Compute::Intersect(of)), Some(receivers)) = (&compute, &receivers) {
-        only_holders(of, receivers, &top, faults);
+    match (&compute, &receivers) {
+        (Some(Compute::Intersect(of)), Some(receivers)) => {
+            only_holders(of, receivers, &top, faults);
+        }
+        (Some(Compute::Lookup(of)), Some(receivers))
+            if *receivers != [of.queries.party.clone()] =>
+        {
+            let what = "are others than the party that asks";
+            let allowed = format!("receivers = [\"{}\"]", of.queries.party);
+            top.wrong(faults, "receivers", what, &allowed);
+        }
+        _ => {}
     }
     let privacy = top.table(faults, "privacy");
     let known = receivers.as_deref().unwrap_or_default();
@@ -169,6 +179,12 @@ fn read_compute<'t>(
         let intersect = intersect.and_then(|i| intersect::read(i, text, faults));
         fields.finish(faults);
         return intersect.map(Compute::Intersect);
+    }
+    let lookup = fields.table(faults, "lookup");
+    if named == ["lookup"] {
+        let lookup = lookup.and_then(|l| lookup::read(l, text, faults));
+        fields.finish(faults);
+        return lookup.map(Compute::Lookup);
     }
     let domains = fields.table(faults, "domain");
     let domains = domains

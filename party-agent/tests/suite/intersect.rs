@@ -88,11 +88,13 @@ impl Agents {
         }
     }
 
-    /// Submits at the first party and waits for all.
+    /// Submits at the first party and waits for all that the job names.
     pub(crate) async fn run(&self, spec: &str) -> Vec<Side> {
         let job_id = self.agents[0].submit(spec).await;
         let mut sides = Vec::new();
-        for agent in &self.agents {
+        let named = |name: &str| spec.contains(&format!("\"{name}."));
+        let agents = self.names.iter().zip(&self.agents);
+        for (_, agent) in agents.filter(|(name, _)| named(name)) {
             agent.reaches(&job_id, &["completed"]).await;
             let result = agent.result(&job_id).await;
             let receipt = agent.get(&format!("/v1/jobs/{job_id}/receipt")).await;

@@ -22,6 +22,7 @@ mod world;
 mod puppet;
 mod runs;
 mod intersect;
+mod lookup;
 mod faults;
 mod people;
 mod local_api;

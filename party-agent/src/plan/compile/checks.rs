@@ -11,7 +11,7 @@ use crate::plan::{CellCheck, MAX_ROWS, Measure, MinCell, PlanFault, ReleaseRule}
 use crate::spec::CheckedSpec;
 
 /// What can be written where a source of correlated randomness is missing.
-pub(super) const SOURCES: &str = "write correlations = \"ot\" (the parties make them, no third party), or correlations = \"dealer:NAME\" (that party deals them, sees no data, and must not collude with any party)";
+pub(in crate::plan) const SOURCES: &str = "write correlations = \"ot\" (the parties make them, no third party), or correlations = \"dealer:NAME\" (that party deals them, sees no data, and must not collude with any party)";
 
 /// The checks by count column: the larger threshold wins where two are on the same.
 pub(super) fn checks(

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use protocols::party::PartyId;
 
 use super::KeyPlan;
-use crate::catalogue::{Catalogue, ColumnEntry, ColumnKind};
+use crate::catalogue::{Catalogue, ColumnEntry, ColumnKind, TableEntry};
 use crate::plan::sql::holders::{Catalogues, NoMatch, match_name};
 use crate::plan::{ColumnUse, LocalPlan, PlanFault, Usage};
 use crate::source::quoted;
@@ -72,14 +72,13 @@ pub(in crate::plan) fn side<'a>(
         vec![fault(what, published("tables", &tables))]
     })?;
     let entry = &catalogue.tables[table];
-    let names: Vec<&str> = entry.columns.iter().map(|c| c.name.as_str()).collect();
     let (mut columns, mut faults) = (Vec::new(), Vec::new());
     for name in &key.columns {
-        let found = match exact(name, &names) {
-            Ok(name) => entry.columns.iter().find(|c| c.name == name),
-            Err(hint) => {
+        let found = match column(entry, name) {
+            Ok(column) => Some(column),
+            Err((hint, known)) => {
                 let what = format!("{holder}.{table} has no column {name}{hint}");
-                faults.push(fault(what, published("columns", &names)));
+                faults.push(fault(what, known));
                 None
             }
         };
@@ -108,6 +107,20 @@ pub(in crate::plan) fn side<'a>(
         catalogue,
         place,
     })
+}
+
+/// The column of this name, or a hint and what there is.
+pub(in crate::plan) fn column<'a>(
+    entry: &'a TableEntry,
+    name: &str,
+) -> Result<&'a ColumnEntry, (String, String)> {
+    let names: Vec<&str> = entry.columns.iter().map(|c| c.name.as_str()).collect();
+    let found = exact(name, &names).map(|name| entry.columns.iter().find(|c| c.name == name));
+    match found {
+        Ok(Some(column)) => Ok(column),
+        Ok(None) => Err((String::new(), published("columns", &names))),
+        Err(hint) => Err((hint, published("columns", &names))),
+    }
 }
 
 /// The exact name, or a hint.
@@ -163,7 +176,7 @@ pub(in crate::plan) fn in_words(kind: &ColumnKind) -> String {
 }
 
 /// Columns that stand at one place of the key and can never be equal.
-pub(in crate::plan) fn mismatches(sides: &[Side<'_>]) -> Vec<PlanFault> {
+pub(in crate::plan) fn mismatches(sides: &[&Side<'_>]) -> Vec<PlanFault> {
     let mut faults = Vec::new();
     let Some((first, rest)) = sides.split_first() else {
         return faults;
@@ -217,7 +230,7 @@ impl Side<'_> {
     }
 
     /// What the holder runs: one row for each row of its table, keys as text.
-    pub(super) fn local(&self, row_level: bool) -> LocalPlan {
+    pub(in crate::plan) fn local(&self, row_level: bool) -> LocalPlan {
         let mut uses = Vec::new();
         for column in &self.columns {
             let mut add = |usage| {
