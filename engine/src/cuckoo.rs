@@ -115,42 +115,53 @@ pub fn bins(hash: [u8; 16], n_bins: usize) -> [usize; CHOICES] {
 /// The time that this takes depends on the items: it is for the party that knows them, before
 /// anything is sent.
 pub fn place(choices: &[[usize; CHOICES]], n_bins: usize) -> Option<Vec<Option<usize>>> {
-    let mut held = vec![None; n_bins];
+    let mut held: Vec<Option<usize>> = vec![None; n_bins];
     // The item for which a bin was last looked at.
     let mut seen = vec![usize::MAX; n_bins];
-    let mut path = Vec::new();
+    let mut tree: Vec<Move> = Vec::new();
     for item in 0..choices.len() {
-        // Most items find a free bin at once.
-        if let Some(bin) = choices[item].iter().find(|bin| held[**bin].is_none()) {
-            held[*bin] = Some(item);
-            continue;
-        }
-        path.clear();
-        path.push((item, 0));
-        while let Some((who, choice)) = path.last_mut() {
-            let Some(bin) = choices[*who].get(*choice).copied() else {
-                path.pop();
-                continue;
-            };
-            *choice += 1;
-            if seen[bin] == item {
-                continue;
+        // Breadth first: the shortest path to a free bin is short, and any other may be very long.
+        tree.clear();
+        tree.push(Move {
+            who: item,
+            from: None,
+        });
+        let mut at = 0;
+        let (free, last) = 'search: loop {
+            let Move { who, .. } = *tree.get(at)?;
+            for bin in choices[who] {
+                if seen[bin] == item {
+                    continue;
+                }
+                seen[bin] = item;
+                match held[bin] {
+                    Some(other) => tree.push(Move {
+                        who: other,
+                        from: Some((at, bin)),
+                    }),
+                    None => break 'search (bin, at),
+                }
             }
-            seen[bin] = item;
-            match held[bin] {
-                Some(other) => path.push((other, 0)),
+            at += 1;
+        };
+        // Everybody on the path moves on, the last one to the free bin.
+        let (mut bin, mut at) = (free, last);
+        loop {
+            let Move { who, from } = tree[at];
+            held[bin] = Some(who);
+            match from {
+                Some((before, left)) => (at, bin) = (before, left),
                 None => break,
             }
         }
-        if path.is_empty() {
-            return None;
-        }
-        // Everybody on the path moves to the bin that it looked at last.
-        for (who, choice) in path.drain(..) {
-            held[choices[who][choice - 1]] = Some(who);
-        }
     }
     Some(held)
+}
+
+/// An item that would have to move, and for whom: the item's position in the search and the bin.
+struct Move {
+    who: usize,
+    from: Option<(usize, usize)>,
 }
 
 #[cfg(test)]
