@@ -162,6 +162,7 @@ fn plan(kind: Kind) -> Plan {
         rule: ReleaseRule::None,
         top: None,
         margins: None,
+        hidden: None,
     };
     let key = KeyColumn {
         name: "g".to_owned(),
@@ -173,6 +174,7 @@ fn plan(kind: Kind) -> Plan {
         other_label: "other".to_owned(),
         source: String::new(),
         has_total: false,
+        hidden: None,
     };
     Plan {
         format: 1,

@@ -29,6 +29,8 @@ pub const MAX_NAME_BYTES: usize = 256;
 pub const MAX_CATEGORIES: usize = 65_536;
 /// Longest published category, in bytes of UTF-8.
 pub const MAX_CATEGORY_BYTES: usize = 1024;
+/// Longest value of a hidden category, in bytes of UTF-8.
+pub const MAX_HIDDEN_BYTES: u64 = 240;
 /// Columns with more distinct values than this get no published categories in a rehearsal.
 pub const REHEARSAL_CATEGORIES: usize = 4096;
 /// Smallest published bound on a table's rows, so that small tables do not tell their size.
@@ -69,6 +71,10 @@ pub struct TableEntry {
 pub struct ColumnEntry {
     /// Published categories as text, sorted and distinct; `None` stands for NULL.
     pub categories: Option<Vec<Option<String>>>,
+    /// Where its values may form groups without being published, and those of large enough groups are shown: the
+    /// bytes of its longest value as text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<u64>,
     /// The type of its values.
     pub kind: ColumnKind,
     /// Its name, exactly as the source spells it.

@@ -26,7 +26,6 @@ use coordinator::clock::Clock;
 use coordinator::contract::{Contract, Digest, PartyName};
 use coordinator::job::{FailureClass, StopReason};
 use engine::prg::Seed;
-use protocols::aggregate::{self, Released};
 use protocols::compute::Compute;
 use protocols::correlate;
 use protocols::disclose::Disclosure;
@@ -47,6 +46,7 @@ use crate::plan::{Plan, Procedure};
 use crate::receipt::{LocalReport, RECEIPT_FORMAT, Receipt, ReceiptFile, SignedReceipt};
 use crate::result::{self, ResultError, ResultTable};
 use crate::source::Source;
+use steps::Opened;
 
 pub use failure::{Cause, Failure, class_code, exit};
 pub use lookup::PreparedTables;
@@ -122,7 +122,7 @@ struct Computed {
 /// What a receiver has got.
 enum Output {
     /// Totals, of which a table is to be made.
-    Totals(Released),
+    Totals(Opened),
     /// A table.
     Table(ResultTable),
 }
@@ -404,7 +404,6 @@ impl Task<'_> {
         session: &mut Session,
         disclosure: Disclosure,
     ) -> Result<Computed, Broken> {
-        let shape = self.plan.release_shape();
         let needs = self.plan.needs();
         if session.dealer() == Some(session.seat()) {
             self.progress.enter(Stage::Prepare);
@@ -417,17 +416,17 @@ impl Task<'_> {
             });
         }
         self.progress.enter(Stage::Read);
-        let (inputs, rows_used) = self.read().await?;
+        let (mut inputs, rows_used) = self.read().await?;
         self.progress.enter(Stage::Prepare);
         let mut stock = match &self.plan.source() {
             Some(source) => correlate::preprocess(session, source, &needs).await?,
             None => correlate::Stock::empty(),
         };
         self.progress.enter(Stage::Compute);
-        let totals = steps::run(session, self.plan, inputs, &mut stock).await?;
-        let released = aggregate::release(session, totals, &shape, stock, disclosure).await;
+        steps::run(session, self.plan, &mut inputs, &mut stock).await?;
+        let released = steps::release(session, self.plan, inputs, stock, disclosure).await?;
         Ok(Computed {
-            output: released?.map(Output::Totals),
+            output: released.map(Output::Totals),
             rows_used,
             keys: None,
             traffic: session.traffic(),
@@ -454,7 +453,10 @@ impl Task<'_> {
         let table = match output {
             Output::Table(table) => table,
             Output::Totals(released) => {
-                let table = result::table(self.plan, released).await;
+                let table = match released {
+                    Opened::Cells(released) => result::table(self.plan, released).await,
+                    Opened::Groups(groups) => result::table_of_groups(self.plan, groups).await,
+                };
                 made = table.map_err(|e| result_failure(&e))?;
                 &made
             }

@@ -5,6 +5,7 @@
 //! engine split the work. Memory is one batch and the totals.
 
 mod cells;
+mod groups;
 mod exact;
 mod float;
 mod keys;
@@ -23,6 +24,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 use crate::plan::{LocalPlan, Plan};
 use crate::source::{Source, SourceError};
 use cells::CellIndex;
+use groups::GroupIndex;
 use measure::MeasureTotals;
 use order::OrderTotals;
 
@@ -35,17 +37,32 @@ pub struct LocalInputs {
     pub totals: LocalTotals,
     /// One for each of the plan's steps.
     pub steps: Vec<StepInput>,
+    /// The keys of this holder's groups, where they are not public.
+    pub groups: Option<GroupKeys>,
+}
+
+/// The keys of a holder's own groups, one for each row of its totals.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct GroupKeys {
+    /// Their hashes, by which equal ones are found.
+    pub hashes: Vec<u128>,
+    /// Their bytes, sixteen to a word: a column for each word.
+    pub words: Vec<Vec<u128>>,
 }
 
 /// What a holder brings into one step.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub enum StepInput {
-    /// For each value that is found, one number a lane: the least of this holder's distances.
-    Extremes(Vec<u64>),
-    /// Rows by value and group, all groups of the lowest value first.
+    /// For each value that is found, of each group the least of this holder's distances, if it has one.
+    Extremes(Vec<Option<u64>>),
+    /// Rows by group and value, all values of the first group first.
     Histogram(Vec<u64>),
     /// Group and hash of the different values.
     Keys(Vec<(u32, u128)>),
+    /// Group and value of every row, as its distance from the low end of the range.
+    Values(Vec<(u32, u64)>),
+    /// Group and both values of every row.
+    Pairs(Vec<(u32, u64, u64)>),
 }
 
 /// What a holder may know about its own part. Counts only, and for this holder alone.
@@ -73,13 +90,14 @@ pub async fn totals(
 ) -> Result<(LocalInputs, LocalReport), SourceError> {
     let Some(local) = plan.locals.get(me) else {
         let nothing = LocalInputs {
-            totals: zeros(plan),
+            totals: zeros(plan, zero_cells(plan)),
             steps: OrderTotals::new(plan).finish(),
+            groups: plan.shape.hidden.as_ref().map(GroupKeys::none),
         };
         return Ok((nothing, LocalReport::default()));
     };
     let query = prepare(local, me, source).await?;
-    let mut sums = Totals::new(plan, local)?;
+    let mut sums = Totals::new(plan, me, local)?;
     sums.check_columns(&query)?;
     let mut batches = query
         .execute_stream()
@@ -98,8 +116,7 @@ fn outgrown(local: &LocalPlan) -> SourceError {
         "the query yields more than the {} rows it was planned for",
         local.rows_at_most
     );
-    let advice =
-        "the table has grown since its catalogue was published: publish it again and plan anew";
+    let advice = "write a larger max_rows in the job if it has one; if the table has grown since its catalogue was published, publish it again; and plan anew";
     SourceError::table(&local.tables.join(", "), what, advice)
 }
 
@@ -120,19 +137,34 @@ async fn prepare(
         .map_err(SourceError::from_engine)
 }
 
-fn zeros(plan: &Plan) -> LocalTotals {
+fn zeros(plan: &Plan, cells: usize) -> LocalTotals {
     let shape = &plan.shape;
     LocalTotals {
-        narrow: vec![vec![0; shape.cells]; shape.narrow],
-        wide: vec![vec![0; shape.cells]; shape.wide],
+        narrow: vec![vec![0; cells]; shape.narrow],
+        wide: vec![vec![0; cells]; shape.wide],
     }
+}
+
+/// Rows of the totals of a party without tables: it has no groups of its own.
+fn zero_cells(plan: &Plan) -> usize {
+    match plan.shape.hidden {
+        None => plan.shape.cells,
+        Some(_) => 0,
+    }
+}
+
+/// From keys to rows of the totals.
+enum Cells<'a> {
+    Public(CellIndex<'a>),
+    Hidden(GroupIndex<'a>),
 }
 
 /// The running totals of one holder.
 struct Totals<'a> {
     plan: &'a Plan,
     local: &'a LocalPlan,
-    cells: CellIndex<'a>,
+    cells: Cells<'a>,
+    n_cells: usize,
     rows: Vec<u64>,
     measures: Vec<MeasureTotals<'a>>,
     order: OrderTotals<'a>,
@@ -140,15 +172,28 @@ struct Totals<'a> {
 }
 
 impl<'a> Totals<'a> {
-    fn new(plan: &'a Plan, local: &'a LocalPlan) -> Result<Self, SourceError> {
+    fn new(plan: &'a Plan, me: &PartyId, local: &'a LocalPlan) -> Result<Self, SourceError> {
         let measures = plan.measures.iter();
+        let (cells, n_cells) = match &plan.shape.hidden {
+            None => {
+                let index = CellIndex::new(&plan.keys, &local.tables);
+                (Cells::Public(index), plan.shape.cells)
+            }
+            Some(hidden) => {
+                let seat = plan.seats.iter().position(|s| s == me);
+                let n_groups = seat.map_or(0, |seat| hidden.at(seat));
+                let index = GroupIndex::new(plan, &local.tables, n_groups);
+                (Cells::Hidden(index), n_groups)
+            }
+        };
         Ok(Self {
             plan,
             local,
-            cells: CellIndex::new(&plan.keys, &local.tables),
-            rows: vec![0; plan.shape.cells],
+            cells,
+            n_cells,
+            rows: vec![0; n_cells],
             measures: measures
-                .map(|m| MeasureTotals::new(m, local, plan.shape.cells))
+                .map(|m| MeasureTotals::new(m, local, n_cells))
                 .collect::<Result<_, _>>()?,
             order: OrderTotals::new(plan),
             report: LocalReport::default(),
@@ -174,7 +219,11 @@ impl<'a> Totals<'a> {
             return Err(outgrown(self.local));
         }
         let keys = self.plan.keys.len();
-        let (cells, in_other) = self.cells.of_rows(&batch.columns()[..keys], n_rows)?;
+        let of_keys = &batch.columns()[..keys];
+        let (cells, in_other) = match &mut self.cells {
+            Cells::Public(index) => index.of_rows(of_keys, n_rows)?,
+            Cells::Hidden(index) => (index.of_rows(of_keys, n_rows)?, 0),
+        };
         self.report.rows_in_other += in_other;
         for &cell in cells {
             self.rows[cell as usize] += 1;
@@ -184,11 +233,15 @@ impl<'a> Totals<'a> {
             let ordered = self.order.add(measure.arg(), cells, values);
             ordered.ok_or_else(|| measure.other_type())?;
         }
+        let args = &batch.columns()[keys..];
+        if let Err(measure) = self.order.add_pairs(cells, args) {
+            return Err(self.measures[measure].other_type());
+        }
         Ok(())
     }
 
     fn finish(self) -> Result<(LocalInputs, LocalReport), SourceError> {
-        let mut totals = zeros(self.plan);
+        let mut totals = zeros(self.plan, self.n_cells);
         totals.narrow[0] = self.rows;
         for measure in self.measures {
             measure.write_to(&mut totals)?;
@@ -198,6 +251,21 @@ impl<'a> Totals<'a> {
             totals.wide.iter_mut().for_each(|c| margins.add_up(c));
         }
         let steps = self.order.finish();
-        Ok((LocalInputs { totals, steps }, self.report))
+        let groups = match self.cells {
+            Cells::Public(_) => None,
+            Cells::Hidden(index) => {
+                let keys = index.finish();
+                let n_groups = keys.hashes.len();
+                totals.narrow.iter_mut().for_each(|c| c.truncate(n_groups));
+                totals.wide.iter_mut().for_each(|c| c.truncate(n_groups));
+                Some(keys)
+            }
+        };
+        let inputs = LocalInputs {
+            totals,
+            steps,
+            groups,
+        };
+        Ok((inputs, self.report))
     }
 }

@@ -25,6 +25,8 @@ mod finish;
 mod coefficients;
 pub(crate) mod steps;
 mod top;
+mod release;
+pub(crate) mod hidden;
 mod cost;
 pub(crate) mod words;
 mod explain;
@@ -32,6 +34,7 @@ mod compile;
 mod intersect;
 mod lookup;
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use arrow::datatypes::DataType;
@@ -39,7 +42,8 @@ use protocols::party::PartyId;
 use serde::Serialize;
 
 use coordinator::contract::{Digest, canonical};
-use protocols::aggregate::{self, CellRule, Check, ReleaseShape, Top};
+use protocols::aggregate;
+use protocols::arith::compare::Method;
 use protocols::correlate::{Needs, Source};
 use protocols::disclose::Terms;
 use protocols::party::Seat;
@@ -50,7 +54,8 @@ use crate::spec::{CheckedSpec, Compute, Correlations, names};
 
 pub use intersect::{IntersectPlan, KeyPlan, Protocol};
 pub use lookup::{AskedTable, LookupPlan, MAX_VALUE_BYTES};
-pub use steps::{Found, Fraction, Step, Which};
+pub use release::Release;
+pub use steps::{Found, Fraction, Setting, Step, Which};
 
 /// Version of the plan's own format; agents with different ones refuse each other by digest.
 pub const PLAN_FORMAT: u16 = 1;
@@ -174,43 +179,6 @@ impl Plan {
         Digest::of(&self.canonical())
     }
 
-    /// The shape of the release, as the protocol takes it.
-    #[must_use]
-    pub fn release_shape(&self) -> ReleaseShape {
-        let seat = |party: &PartyId| self.seats.iter().position(|s| s == party);
-        let checks = self.shape.checks.iter().map(|c| Check {
-            column: c.column,
-            at_least: c.at_least,
-            bound_bits: c.bound_bits,
-        });
-        ReleaseShape {
-            cells: self.shape.cells,
-            narrow: self.shape.narrow,
-            wide: self.shape.wide,
-            checks: checks.collect(),
-            receivers: self
-                .receivers
-                .iter()
-                .filter_map(seat)
-                .map(Seat::from_index)
-                .collect(),
-            mode: match (self.shape.rule, &self.shape.top) {
-                (ReleaseRule::None, _) => CellRule::None,
-                (ReleaseRule::OpenCounts, _) => CellRule::OpenCounts,
-                (ReleaseRule::Compare, None) => match self.margins() {
-                    Some(margins) if self.protects_margins() => CellRule::Margins(margins),
-                    _ => CellRule::Compare,
-                },
-                (ReleaseRule::Compare, Some(top)) => CellRule::Top(Top {
-                    column: top.column,
-                    n: usize::try_from(top.n).unwrap_or(usize::MAX),
-                    greatest_first: top.greatest_first,
-                    bound_bits: top.bound_bits,
-                }),
-            },
-        }
-    }
-
     /// The totals beside the groups, as the protocols take them.
     #[must_use]
     pub fn margins(&self) -> Option<aggregate::Margins> {
@@ -240,27 +208,45 @@ impl Plan {
     pub fn terms(&self, receivers: Vec<Seat>) -> Terms {
         match &self.procedure {
             Procedure::Lookup(of) => of.terms(&receivers),
-            Procedure::Totals | Procedure::Intersect(_) => {
-                let approved = ReleaseShape {
-                    receivers,
-                    ..self.release_shape()
-                };
-                approved.terms()
-            }
+            Procedure::Totals | Procedure::Intersect(_) => self.release().to(receivers).terms(),
         }
     }
 
     /// The correlated randomness that the run takes.
     #[must_use]
     pub fn needs(&self) -> Needs {
-        let (rows, seats) = (self.cost.rows_at_most, Seats::computing(self.seats.len()));
+        let seats = Seats::computing(self.seats.len());
         if let Procedure::Lookup(of) = &self.procedure {
             return of
                 .price(seats)
                 .map_or_else(Needs::default, |price| price.needs);
         }
-        let steps = steps::price(&self.steps, self.shape.cells, rows, seats);
-        protocols::aggregate::needs(&self.release_shape(), self.seats.len()) + steps.needs
+        let steps = steps::price(&self.steps, &self.setting(), seats);
+        steps.needs + self.release().price(seats).needs
+    }
+
+    /// What all steps depend on.
+    #[must_use]
+    pub fn setting(&self) -> Setting {
+        Setting {
+            cells: self.shape.cells,
+            rows_at_most: self.cost.rows_at_most,
+            method: method(self.correlations.as_ref()),
+        }
+    }
+}
+
+/// The order of two numbers as text.
+pub(crate) fn by_value(a: &str, b: &str) -> Option<Ordering> {
+    let value = |text: &str| bounds::Interval::decimal(text);
+    Some(value(a)?.cmp(&value(b)?))
+}
+
+/// How shares are compared: a dealer makes masks cheaply, oblivious transfer triples of bits.
+fn method(source: Option<&Correlations>) -> Method {
+    match source {
+        Some(Correlations::Dealer(_)) => Method::Masked,
+        Some(Correlations::Ot) | None => Method::Summed,
     }
 }
 
@@ -341,6 +327,8 @@ pub enum Usage {
     Filter,
     /// Groups are formed by it or by a function of it.
     GroupBy,
+    /// Groups are formed by values of it that are not published; those of released groups are shown.
+    GroupByHidden,
     /// It, or a value computed from it, is the argument of an aggregate.
     Aggregate(Aggregate),
     /// It feeds a computation inside this holder's own query (a window or a nested GROUP BY).
@@ -368,6 +356,8 @@ pub struct KeyColumn {
     pub source: String,
     /// Whether the last slot is the total over this key: ROLLUP and CUBE.
     pub has_total: bool,
+    /// Where there is no public domain: no value is longer as text, in bytes.
+    pub hidden: Option<u64>,
 }
 
 impl KeyColumn {
@@ -527,6 +517,8 @@ pub struct Shape {
     pub top: Option<TopCells>,
     /// The totals beside the cells, whose small ones they must not tell.
     pub margins: Option<Margins>,
+    /// Where the groups are not public: what is known of them.
+    pub hidden: Option<HiddenGroups>,
 }
 
 /// Which totals stand beside the groups of a table.
@@ -539,12 +531,23 @@ pub enum Margins {
     Cube,
 }
 
+/// Groups that nobody lists: each holder has its own, and they meet by the hash of their keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HiddenGroups {
+    /// For each seat how many groups it may have; what it has less is filled up.
+    pub groups: Vec<u64>,
+    /// Bytes of all keys of a group together.
+    pub key_bytes: u64,
+}
+
 /// The cells that come first by a total: ORDER BY a total with LIMIT.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TopCells {
     /// How many.
     pub n: u64,
-    /// The narrow column of the total.
+    /// The ring of the total.
+    pub ring: RingWidth,
+    /// Its column among those of that ring.
     pub column: usize,
     /// DESC (true) or ASC.
     pub greatest_first: bool,
@@ -645,6 +648,14 @@ pub enum Released {
         p: Fraction,
         /// PERCENTILE_CONT (true) or PERCENTILE_DISC (false).
         continuous: bool,
+    },
+    /// SPEARMAN(y, x): the correlation of mid-ranks over the rows in which both are known, as a double; NULL where
+    /// it is not defined.
+    Spearman {
+        /// The measure of the first argument.
+        y: usize,
+        /// The measure of the second argument.
+        x: usize,
     },
     /// A statistic of two columns over the rows in which both are known, as a double; NULL where it is not
     /// defined.

@@ -15,7 +15,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::catalogue::{ColumnRule, Publish};
+use crate::catalogue::{CategoryRule, ColumnRule, Publish};
 use crate::config::fields;
 use crate::plan::{ColumnUse, Usage};
 use crate::spec::Fault;
@@ -404,6 +404,13 @@ fn check_use(table: &TablePolicy, used: &ColumnUse) -> Option<Denial> {
             "group_by",
             "form groups".to_owned(),
         ),
+        Usage::GroupByHidden => (
+            column.rule.uses.group_by
+                && matches!(column.rule.categories, CategoryRule::Hidden(_)),
+            "categories",
+            "form groups whose values, which are not published, are shown where they are large enough"
+                .to_owned(),
+        ),
         Usage::Compute => (
             column.compute,
             "compute",
@@ -440,6 +447,9 @@ fn permitted_uses(column: &ColumnPolicy) -> String {
     let mut words = Vec::new();
     if uses.group_by {
         words.push("group_by".to_owned());
+    }
+    if matches!(column.rule.categories, CategoryRule::Hidden(_)) {
+        words.push("hidden categories".to_owned());
     }
     if uses.filter {
         words.push("filter".to_owned());

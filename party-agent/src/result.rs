@@ -6,6 +6,7 @@
 
 mod document;
 mod file;
+mod groups;
 mod found;
 mod intersect;
 mod lookup;
@@ -22,10 +23,12 @@ use arrow::compute::{CastOptions, cast_with_options, concat_batches};
 use datafusion::datasource::MemTable;
 use datafusion::execution::context::SQLOptions;
 use protocols::aggregate::{CellState, Released};
+use protocols::stats::group::Groups;
 
 use crate::plan::words::counted;
 use crate::plan::{CellCheck, OutputColumn, Plan, ValueKind};
 use crate::source::{EngineConfig, SourceError, make_context};
+use groups::Keys;
 use released::Cells;
 
 pub use file::write_private;
@@ -113,13 +116,41 @@ impl ResultTable {
 /// # Errors
 /// [`ResultError`] if the totals do not have the plan's shape or the job's expressions fail on them.
 pub async fn table(plan: &Plan, released: &Released) -> Result<ResultTable, ResultError> {
-    let cells = Cells::new(plan, released)?;
+    let cells = Cells::new(plan, released, None)?;
+    built(plan, &cells, held_back(plan, released)).await
+}
+
+/// Builds the result from groups that were released to this receiver with their keys.
+///
+/// # Errors
+/// [`ResultError`] if they do not have the plan's shape or the job's expressions fail on them.
+pub async fn table_of_groups(plan: &Plan, groups: &Groups) -> Result<ResultTable, ResultError> {
+    let keys = Keys::read(plan, groups)?;
+    let released = Released {
+        states: None,
+        ok: vec![true; keys.n_groups()],
+        narrow: groups.narrow.clone(),
+        wide: groups.wide.clone(),
+    };
+    let cells = Cells::new(plan, &released, Some(&keys))?;
+    let checks = &plan.shape.checks;
+    let rule = joined(checks, |c| &c.rule, " AND ");
+    let note = format!(
+        "groups that do not meet {rule} are not shown; nobody learns which they are, or how many"
+    );
+    built(plan, &cells, (Vec::new(), vec![note])).await
+}
+
+async fn built(
+    plan: &Plan,
+    cells: &Cells<'_>,
+    (suppressed, mut notes): (Vec<Suppressed>, Vec<String>),
+) -> Result<ResultTable, ResultError> {
     let batch = select(plan, cells.table()?).await?;
     let mut values = Vec::with_capacity(plan.outputs.len());
     for (column, found) in plan.outputs.iter().zip(batch.columns()) {
         values.push(typed(found, column)?);
     }
-    let (suppressed, mut notes) = held_back(plan, released);
     notes.splice(0..0, plan.notes.iter().cloned());
     Ok(ResultTable {
         columns: plan.outputs.clone(),

@@ -81,6 +81,10 @@ pub struct SqlCompute {
     /// Declared groups, by the name of an output or of a column: text, NULL not included.
     #[serde(serialize_with = "as_pairs")]
     pub domains: BTreeMap<String, Vec<String>>,
+    /// No holder's part has more rows. Sorting and matching take as many as there can be.
+    pub max_rows: Option<u64>,
+    /// No holder has more groups, where the groups are not public.
+    pub max_groups: Option<u64>,
 }
 
 /// A map as a list of pairs: names of columns are no ASCII keys.

@@ -5,22 +5,20 @@
 //! without showing any of them, decides for every cell whether it may be released, and opens the
 //! cells that may to the receivers.
 //!
-//! With [`CellRule::Top`] only the first of these cells by a total are opened. With [`CellRule::Margins`] the table has totals
-//! beside their parts, and large cells too are held back where they would tell small ones.
+//! With [`CellRule::Margins`] the table has totals beside their parts, and large cells too are held back where they
+//! would tell small ones.
 //!
 //! A holder's own totals are an additive sharing of the joint totals as they stand. Nothing is
 //! sent to share them, and everything that is opened is re-randomised first.
 
 mod margins;
 mod shape;
-mod top;
 
 pub(crate) use margins::protect_by;
 pub use margins::{
     CellState, Form, MAX_MARGIN_KEYS, MAX_MARGIN_PAIRS, Margins, protect_in_the_clear,
 };
 pub use shape::{CellRule, Check, LocalTotals, ReleaseShape, Released};
-pub use top::{MAX_TOP_BITS, MAX_TOP_CELLS, Top};
 
 use crate::arith::compare;
 use crate::boolean;
@@ -83,9 +81,7 @@ async fn try_release(
     stock.check(&needs(shape, session.n_computing()))?;
     let decided = match shape.mode {
         CellRule::None => Decided::of(vec![true; shape.cells]),
-        CellRule::Compare | CellRule::Top(_) => {
-            Decided::of(compare_counts(session, &input, shape, stock).await?)
-        }
+        CellRule::Compare => Decided::of(compare_counts(session, &input, shape, stock).await?),
         CellRule::Margins(margins) => {
             protect_margins(session, &input, shape, &margins, stock).await?
         }
@@ -128,10 +124,7 @@ async fn compare_counts(
     let thresholds: Vec<u64> = shape.checks.iter().flat_map(of_check).collect();
     let bound_bits = shape.bound_bits();
     let at_least = compare::at_least(session, &counts, &thresholds, bound_bits, &mut stock).await?;
-    let mut ok = all_of(session, at_least, shape, &mut stock).await?;
-    if let CellRule::Top(top) = &shape.mode {
-        ok = top::first(session, &input.narrow[top.column], ok, top, &mut stock).await?;
-    }
+    let ok = all_of(session, at_least, shape, &mut stock).await?;
     let opened = boolean::open(session, ok).await?;
     Ok(bits::unpack(&opened, shape.cells))
 }
@@ -253,7 +246,6 @@ pub fn needs(shape: &ReleaseShape, n_computing: usize) -> Needs {
     let further = match &shape.mode {
         CellRule::None | CellRule::OpenCounts => return Needs::default(),
         CellRule::Compare => Needs::default(),
-        CellRule::Top(top) => top::price(top, shape.cells, seats).needs,
         CellRule::Margins(margins) => margins::price(margins, shape.bound_bits(), seats).needs,
     };
     if shape.checks.is_empty() {
@@ -299,7 +291,7 @@ fn decision_cost(shape: &ReleaseShape, n_seats: usize, n_computing: usize) -> Co
             let everybody: Vec<Seat> = Seat::first(n_computing).collect();
             disclose::cost(n_seats, n_computing, n_checks * shape.cells, 0, &everybody)
         }
-        CellRule::Compare | CellRule::Top(_) | CellRule::Margins(_) => {
+        CellRule::Compare | CellRule::Margins(_) => {
             let n_counts = n_compared(shape) * lanes_for(shape.cells);
             let compared = compare::cost(n_seats, n_computing, shape.bound_bits(), n_counts);
             let seats = Seats {
@@ -307,10 +299,7 @@ fn decision_cost(shape: &ReleaseShape, n_seats: usize, n_computing: usize) -> Co
                 n_computing,
             };
             let combined = boolean::all_price(seats, shape.cells, n_checks).cost;
-            let mut decided = compared.then(&combined);
-            if let CellRule::Top(top) = &shape.mode {
-                decided = decided.then(&top::price(top, shape.cells, seats).cost);
-            }
+            let decided = compared.then(&combined);
             let mut n_words = bits::words_for(shape.cells);
             let CellRule::Margins(margins) = &shape.mode else {
                 return decided.then(&boolean::open_cost(n_seats, n_computing, n_words));
@@ -336,12 +325,6 @@ pub fn security(shape: &ReleaseShape, n_computing: usize, source: Option<&Source
             learns.push(Learns {
                 seats: everybody,
                 what: "which groups are large enough",
-            });
-        }
-        CellRule::Top(_) => {
-            learns.push(Learns {
-                seats: everybody,
-                what: "which groups come first among those that are large enough",
             });
         }
         CellRule::Margins(_) => {

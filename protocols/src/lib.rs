@@ -18,7 +18,6 @@
 //! * [`aggregate`]: totals over all holders with small cells held back; [`stats`]: statistics that
 //!   need comparisons or an order; [`psi`]: what two sets have in common;
 //!   [`lookup`]: what stands under a key in somebody else's table;
-//! * [`dense`]: least, greatest and quantiles of public groups, from bit triples alone;
 //! * [`oracle`]: the same functions in the clear, for tests.
 //!
 //! Everything here replays from the seeds of a [`session::SessionConfig`].
@@ -45,7 +44,6 @@ pub mod table;
 pub mod shuffle;
 pub mod sort;
 pub mod scan;
-pub mod dense;
 pub mod aggregate;
 pub mod stats;
 pub mod psi;

@@ -24,17 +24,6 @@ pub fn release(inputs: &[LocalTotals], shape: &ReleaseShape) -> Released {
             .all(|c| narrow[c.column][cell] >= c.at_least)
     };
     let mut ok: Vec<bool> = (0..shape.cells).map(holds).collect();
-    if let CellRule::Top(top) = shape.mode {
-        let mut order: Vec<usize> = (0..shape.cells).filter(|cell| ok[*cell]).collect();
-        let total = |cell: &usize| narrow[top.column][*cell] as i64;
-        match top.greatest_first {
-            true => order.sort_by_key(|cell| std::cmp::Reverse(total(cell))),
-            false => order.sort_by_key(total),
-        }
-        for cell in order.into_iter().skip(top.n) {
-            ok[cell] = false;
-        }
-    }
     let mut states = None;
     if let CellRule::Margins(margins) = shape.mode {
         let counts = &narrow[margins.count()];

@@ -8,13 +8,15 @@
 //!
 //! * [`extreme`]: MIN and MAX of each group, from every holder's own;
 //! * [`quantile`]: quantiles over a small public domain, from every holder's counts;
+//! * [`select`]: quantiles over any domain, from every holder's rows;
 //! * [`distinct`]: how many different keys the holders have together, of each group;
 //! * [`top`]: the first cells in the order of a hidden total;
 //! * [`group`]: totals of groups whose keys are not public;
-//! * [`rank`]: sums for the rank correlation of two columns.
+//! * [`rank`]: sums for the rank correlation of two columns, of each group.
 
 pub mod extreme;
 pub mod quantile;
+pub mod select;
 pub mod distinct;
 pub mod top;
 pub mod group;

@@ -7,5 +7,6 @@ mod jobs;
 mod parties;
 mod ends;
 mod tutorial;
+mod shares;
 mod figures;
 mod bench;

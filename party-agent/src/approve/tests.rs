@@ -52,6 +52,7 @@ fn column(name: &str, kind: ColumnKind, categories: Option<&[&str]>) -> ColumnEn
     let is_number = categories.is_none();
     ColumnEntry {
         categories: categories.map(|c| c.iter().map(|c| Some((*c).to_owned())).collect()),
+        hidden: None,
         kind,
         name: name.to_owned(),
         nullable: false,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     Catalogue, ColumnEntry, ColumnKind, MAX_CATEGORIES, MAX_CATEGORY_BYTES, MAX_COLUMNS,
-    MAX_NAME_BYTES, MAX_TABLES, MIN_ROWS_AT_MOST, TableEntry,
+    MAX_HIDDEN_BYTES, MAX_NAME_BYTES, MAX_TABLES, MIN_ROWS_AT_MOST, TableEntry,
 };
 
 /// Longest declared bound, unit and note, in bytes.
@@ -117,6 +117,13 @@ fn check_column(column: &ColumnEntry, place: &str) -> Result<(), CatalogueError>
         }
         if !categories.is_sorted_by(|a, b| a < b) {
             return Err(invalid(place, "categories are not sorted and distinct"));
+        }
+    }
+    if let Some(longest) = column.hidden {
+        let longest = usize::try_from(longest).unwrap_or(usize::MAX);
+        limit("hidden category", longest, MAX_HIDDEN_BYTES as usize)?;
+        if longest == 0 {
+            return Err(invalid(place, "hidden categories have bytes"));
         }
     }
     if let Some((low, high)) = &column.range {

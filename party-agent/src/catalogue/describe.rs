@@ -10,8 +10,8 @@ use arrow::datatypes::{
 use futures::StreamExt;
 
 use super::{
-    ColumnEntry, ColumnKind, MAX_CATEGORIES, MAX_CATEGORY_BYTES, MIN_ROWS_AT_MOST,
-    REHEARSAL_CATEGORIES, TableEntry, Uses,
+    ColumnEntry, ColumnKind, MAX_CATEGORIES, MAX_CATEGORY_BYTES, MAX_HIDDEN_BYTES,
+    MIN_ROWS_AT_MOST, REHEARSAL_CATEGORIES, TableEntry, Uses,
 };
 use crate::source::{SCHEMA, Source, SourceColumn, SourceError, quoted};
 
@@ -48,6 +48,9 @@ pub enum CategoryRule {
     FromData,
     /// These.
     Listed(BTreeSet<Option<String>>),
+    /// None, but groups may be formed by them, and those that are large enough are shown. Of texts the bytes of the
+    /// longest.
+    Hidden(Option<u64>),
 }
 
 /// The entry of one table of `source`, from one pass over it.
@@ -145,6 +148,8 @@ struct Survey {
     /// Distinct values as text; `None` where they are not wanted or too many.
     categories: Option<Categories>,
     magnitude: Option<Magnitude>,
+    /// Bytes of the longest text.
+    longest: u64,
     is_rehearsal: bool,
 }
 
@@ -198,6 +203,7 @@ impl Survey {
             has_null: false,
             categories,
             magnitude,
+            longest: 0,
             is_rehearsal,
         }
     }
@@ -209,6 +215,11 @@ impl Survey {
         }
         if let Some(magnitude) = &mut self.magnitude {
             magnitude.see(values);
+        }
+        if self.is_rehearsal && *values.data_type() == DataType::Utf8View {
+            let texts = values.as_string_view().iter().flatten();
+            let longest = texts.map(str::len).max().unwrap_or(0) as u64;
+            self.longest = self.longest.max(longest);
         }
     }
 
@@ -246,12 +257,20 @@ impl Survey {
             range: self.magnitude.as_ref().and_then(Magnitude::rounded_outward),
             ..ColumnRule::default()
         });
-        let categories = match rule.categories {
-            CategoryRule::Listed(listed) => Some(listed.into_iter().collect()),
-            CategoryRule::None | CategoryRule::FromData => found,
+        let (categories, hidden) = match rule.categories {
+            CategoryRule::Listed(listed) => (Some(listed.into_iter().collect()), None),
+            CategoryRule::Hidden(longest) => (None, Some(hidden(table, column, longest)?)),
+            // A rehearsal keeps nothing back: what is too much to be published may still form groups.
+            CategoryRule::None if self.is_rehearsal => {
+                let longest = self.longest.next_multiple_of(16).max(16);
+                let longest = hidden(table, column, Some(longest)).ok();
+                (found, longest.filter(|l| *l <= MAX_HIDDEN_BYTES))
+            }
+            CategoryRule::None | CategoryRule::FromData => (found, None),
         };
         Ok(ColumnEntry {
             categories,
+            hidden,
             kind: column.kind.clone(),
             name: column.name.clone(),
             nullable: self.has_null,
@@ -259,6 +278,38 @@ impl Survey {
             unit: rule.unit,
             uses: rule.uses,
         })
+    }
+}
+
+/// The bytes of the longest value of a column whose categories are hidden.
+fn hidden(table: &str, column: &SourceColumn, longest: Option<u64>) -> Result<u64, SourceError> {
+    let refused = |what: &str, advice| {
+        Err(SourceError::column(
+            table,
+            &column.name,
+            what.to_owned(),
+            advice,
+        ))
+    };
+    match (&column.kind, longest) {
+        (ColumnKind::Bool, _) => Ok(5),
+        (ColumnKind::Int { bits, .. }, _) => Ok(match bits {
+            8 => 4,
+            16 => 6,
+            32 => 11,
+            _ => 20,
+        }),
+        (ColumnKind::Decimal { precision, .. }, _) => Ok(u64::from(*precision) + 3),
+        (ColumnKind::Date, _) => Ok(13),
+        (ColumnKind::Text | ColumnKind::Empty, Some(longest)) => Ok(longest),
+        (ColumnKind::Text | ColumnKind::Empty, None) => refused(
+            "its categories are hidden, and nothing says how long they are",
+            "write longest = 16, the bytes of its longest text, beside categories = \"hidden\"",
+        ),
+        _ => refused(
+            "values of its type form no groups",
+            "hide the categories of text, whole numbers, decimals and days",
+        ),
     }
 }
 

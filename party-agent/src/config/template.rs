@@ -183,6 +183,8 @@ open_counts = false        # true: the other computing parties may see group cou
 # [tables.visits.columns]
 # diag_group = { group_by = true, filter = true, categories = "from_data" }
 # age = { aggregate = ["count", "sum", "avg", "var"], filter = true, range = [0, 120], unit = "years" }
+# icd10 = { group_by = true, categories = "hidden", longest = 8 }   # groups of values that are not published: those of
+#                              # large enough groups are shown to the receivers
 # patient_id = {}              # nothing
 # national_id = { join_key = true }   # may be compared with other holders' keys: how many are common is told;
 #                                     # row_level = true as well: receivers learn which of theirs are

@@ -30,7 +30,7 @@ impl Task<'_> {
         session: &mut Session,
         of: &IntersectPlan,
     ) -> Result<Computed, Broken> {
-        let receivers = self.plan.release_shape().receivers;
+        let receivers = self.plan.receiver_seats();
         let gets_keys = of.reveal == Reveal::Rows && receivers.contains(&session.seat());
         self.progress.enter(Stage::Read);
         let session_id = *session.session_id();

@@ -1,88 +1,196 @@
-//! The steps of a plan on one session: what each finds becomes further columns of the totals.
+//! The steps of a plan on one session, and its release: what each step finds becomes further columns of the totals.
 
+use std::mem;
+
+use engine::ring::Ring;
 use engine::share::Share;
-use engine::share::boolean::BitShare;
-use protocols::aggregate::LocalTotals;
+use protocols::aggregate::{self, LocalTotals, Released};
 use protocols::correlate::Stock;
-use protocols::dense::{self, extreme, rank};
+use protocols::disclose::Disclosure;
 use protocols::error::ProtocolError;
 use protocols::session::Session;
 use protocols::stats::distinct::{self, DistinctInput};
+use protocols::stats::extreme::{self, ExtremeInput};
+use protocols::stats::group::{self, GroupRows, Groups};
+use protocols::stats::quantile;
+use protocols::stats::rank::{self, RankInput};
+use protocols::stats::select::{self, SelectInput};
+use protocols::stats::top::{self, Top};
 use zeroize::Zeroize;
 
 use crate::local::{LocalInputs, StepInput};
-use crate::plan::{Found, Plan, Step};
+use crate::plan::{CellCheck, Plan, Release, Step};
 
-/// Runs all steps and returns the totals with every column filled.
+/// What was opened to a receiver.
+pub(super) enum Opened {
+    /// Totals of public groups.
+    Cells(Released),
+    /// Groups with their keys.
+    Groups(Groups),
+}
+
+/// Runs all steps, which fill the columns of the totals that are zeros so far.
 pub(super) async fn run(
     session: &mut Session,
     plan: &Plan,
-    inputs: LocalInputs,
+    inputs: &mut LocalInputs,
     stock: &mut Stock,
-) -> Result<LocalTotals, ProtocolError> {
-    let LocalInputs { mut totals, steps } = inputs;
-    for (step, mut input) in plan.steps.iter().zip(steps) {
-        if let (Some(shape), Step::Distinct { column, .. }, StepInput::Keys(keys)) =
-            (step.distinct_shape(plan.shape.cells), step, &mut input)
-        {
-            let keys = DistinctInput {
-                keys: std::mem::take(keys),
-            };
-            let counts = distinct::distinct::<u64>(session, keys, &shape, stock).await?;
-            totals.narrow[*column].zeroize();
-            totals.narrow[*column] = counts.into_vec();
-            continue;
-        }
-        let outcome = one(session, plan, step, input, stock).await;
-        let found = session.ended_by(outcome)?;
-        for (found, planes) in step.finds().iter().zip(found) {
-            fill(&mut totals, found, &planes);
-        }
+) -> Result<(), ProtocolError> {
+    session.ended_by(within_bounds(plan, &inputs.totals))?;
+    for (step, mut input) in plan.steps.iter().zip(inputs.steps.drain(..)) {
+        one(session, (plan, step), &mut input, &mut inputs.totals, stock).await?;
     }
-    Ok(totals)
+    Ok(())
 }
 
-/// The planes of everything that a step finds.
+/// Counts of this holder's own beyond their bounds would be compared wrongly. Columns that a step fills are zeros yet.
+fn within_bounds(plan: &Plan, totals: &LocalTotals) -> Result<(), ProtocolError> {
+    let exceeds = |check: &CellCheck| {
+        let mut counts = totals.narrow[check.column].iter();
+        counts.any(|count| count >> check.bound_bits != 0)
+    };
+    match plan.shape.checks.iter().any(exceeds) {
+        false => Ok(()),
+        true => Err(ProtocolError::InvalidInput {
+            what: "a count is below its declared bound",
+        }),
+    }
+}
+
 async fn one(
     session: &mut Session,
-    plan: &Plan,
-    step: &Step,
-    mut input: StepInput,
+    (plan, step): (&Plan, &Step),
+    input: &mut StepInput,
+    totals: &mut LocalTotals,
     stock: &mut Stock,
-) -> Result<Vec<Vec<BitShare>>, ProtocolError> {
-    let cells = plan.shape.cells;
-    match (step, &mut input) {
-        (Step::Extremes { bits, finds }, StepInput::Extremes(mine)) => {
-            let planes = extreme::least(session, mine, *bits, stock).await?;
-            Ok((0..finds.len()).map(|i| part(&planes, i, cells)).collect())
+) -> Result<(), ProtocolError> {
+    let setting = plan.setting();
+    match input {
+        StepInput::Extremes(mine) => {
+            let shape = step.extreme_shape(&setting).ok_or(MISFIT);
+            let shape = session.ended_by(shape)?;
+            let values = mine.iter().map(|v| v.map(i128::from)).collect();
+            let input = ExtremeInput { values };
+            let found = extreme::extremes::<u64>(session, input, &shape, stock).await?;
+            let values = found.values.into_vec();
+            for (found, values) in step.finds().iter().zip(values.chunks(setting.cells)) {
+                let values = Share::new(values.to_vec());
+                put(&mut totals.narrow[found.slot.index], values);
+            }
         }
-        (Step::Ranks { .. }, StepInput::Histogram(counts)) => {
-            let shape = step.rank_shape(cells, plan.cost.rows_at_most);
-            let shape = shape.ok_or(MISFIT)?;
-            let counts = Share::new(std::mem::take(counts));
-            rank::find(session, &counts, &shape, stock).await
+        StepInput::Histogram(counts) => {
+            let shape = step.quantile_shape(&setting).ok_or(MISFIT);
+            let shape = session.ended_by(shape)?;
+            let counts = mem::take(counts);
+            let found = quantile::quantiles::<u64>(session, counts, &shape, stock).await?;
+            for (found, values) in step.finds().iter().zip(found) {
+                put(&mut totals.narrow[found.slot.index], values);
+            }
         }
-        _ => Err(MISFIT),
+        StepInput::Values(rows) => {
+            let shape = step.select_shape(&setting).ok_or(MISFIT);
+            let shape = session.ended_by(shape)?;
+            let rows = SelectInput {
+                rows: mem::take(rows),
+            };
+            if step.is_wide() {
+                let found = select::select::<u128>(session, rows, &shape, stock).await?;
+                for (found, values) in step.finds().iter().zip(found) {
+                    put(&mut totals.wide[found.slot.index], values);
+                }
+            } else {
+                let found = select::select::<u64>(session, rows, &shape, stock).await?;
+                for (found, values) in step.finds().iter().zip(found) {
+                    put(&mut totals.narrow[found.slot.index], values);
+                }
+            }
+        }
+        StepInput::Pairs(rows) => {
+            let shape = step.rank_shape(&setting).ok_or(MISFIT);
+            let shape = session.ended_by(shape)?;
+            let rows = RankInput {
+                rows: mem::take(rows),
+            };
+            let found = rank::rank_sums(session, rows, &shape, stock).await?;
+            if let Step::RankCorrelation { column, .. } = step {
+                for (place, sums) in found.sums.into_iter().enumerate() {
+                    put(&mut totals.narrow[column + place], sums);
+                }
+            }
+        }
+        StepInput::Keys(keys) => {
+            let shape = step.distinct_shape(&setting).ok_or(MISFIT);
+            let shape = session.ended_by(shape)?;
+            let keys = mem::take(keys);
+            let counts =
+                distinct::distinct::<u64>(session, DistinctInput { keys }, &shape, stock).await?;
+            if let Step::Distinct { column, .. } = step {
+                put(&mut totals.narrow[*column], counts);
+            }
+        }
     }
+    Ok(())
 }
 
 const MISFIT: ProtocolError = ProtocolError::InvalidInput {
     what: "the inputs of a step are those of its kind",
 };
 
-/// The planes of one value, out of those of several that start a word each.
-fn part(planes: &[BitShare], position: usize, cells: usize) -> Vec<BitShare> {
-    let n_words = cells.div_ceil(64);
-    let words = position * n_words..(position + 1) * n_words;
-    let plane = |p: &BitShare| BitShare::from_words(cells, p.as_words()[words.clone()].to_vec());
-    planes.iter().map(plane).collect()
+fn put<R: Ring>(column: &mut Vec<R>, values: Share<R>) {
+    column.zeroize();
+    *column = values.into_vec();
 }
 
-fn fill(totals: &mut LocalTotals, found: &Found, planes: &[BitShare]) {
-    let columns = dense::columns(planes).into_iter();
-    for (place, column) in columns.take(found.bits as usize).enumerate() {
-        let slot = &mut totals.narrow[found.column + place];
-        slot.zeroize();
-        *slot = column;
+/// Opens what the plan says to the receivers.
+pub(super) async fn release(
+    session: &mut Session,
+    plan: &Plan,
+    inputs: LocalInputs,
+    mut stock: Stock,
+    disclosure: Disclosure,
+) -> Result<Option<Opened>, ProtocolError> {
+    let LocalInputs {
+        mut totals, groups, ..
+    } = inputs;
+    match plan.release() {
+        Release::Cells(shape) => {
+            let released = aggregate::release(session, totals, &shape, stock, disclosure).await?;
+            Ok(released.map(Opened::Cells))
+        }
+        Release::Top(shape) => {
+            let first = top::top(session, totals, &shape, &mut stock, disclosure).await?;
+            let released = first.map(|first| in_cell_order(&first, shape.cells));
+            Ok(released.map(Opened::Cells))
+        }
+        Release::Groups(shape) => {
+            let mut keys = session.ended_by(groups.ok_or(MISFIT))?;
+            let rows = GroupRows {
+                hashes: mem::take(&mut keys.hashes),
+                keys: mem::take(&mut keys.words),
+                narrow: mem::take(&mut totals.narrow),
+                wide: mem::take(&mut totals.wide),
+            };
+            let found = group::groups(session, rows, &shape, &mut stock, disclosure).await?;
+            Ok(found.map(Opened::Groups))
+        }
     }
+}
+
+/// The cells that come first, in the order of cells: the receivers' query orders them again.
+fn in_cell_order(first: &Top, n_cells: usize) -> Released {
+    let mut order: Vec<usize> = (0..first.cells.len()).collect();
+    order.sort_unstable_by_key(|place| first.cells[*place]);
+    let mut ok = vec![false; n_cells];
+    first.cells.iter().for_each(|cell| ok[*cell] = true);
+    Released {
+        states: None,
+        ok,
+        narrow: reordered(&first.narrow, &order),
+        wide: reordered(&first.wide, &order),
+    }
+}
+
+fn reordered<T: Copy>(columns: &[Vec<T>], order: &[usize]) -> Vec<Vec<T>> {
+    let column = |values: &Vec<T>| order.iter().map(|place| values[*place]).collect();
+    columns.iter().map(column).collect()
 }

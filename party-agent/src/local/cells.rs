@@ -24,7 +24,7 @@ pub(super) struct CellIndex<'a> {
 }
 
 /// Where the texts of one key stand in its domain.
-struct KeyIndex<'a> {
+pub(super) struct KeyIndex<'a> {
     key: &'a KeyColumn,
     short: ShortTexts,
     long: HashMap<&'a str, u32>,
@@ -63,13 +63,7 @@ impl<'a> CellIndex<'a> {
                 _ => cast(values, &DataType::Utf8View)
                     .map_err(|e| SourceError::from_engine(e.into()))?,
             };
-            index.slots_of(texts.as_string_view(), &mut self.slots);
-            if self.slots.contains(&NO_SLOT) {
-                let what = "a value is outside the groups that the plan was made for";
-                let advice = "publish the catalogue again, so that its categories are complete, and plan anew";
-                let tables = self.tables.join(", ");
-                return Err(SourceError::column(&tables, &index.key.name, what, advice));
-            }
+            index.slots_of(texts.as_string_view(), &mut self.slots, self.tables)?;
             let radix = index.key.n_slots() as u32;
             for (cell, slot) in self.cells.iter_mut().zip(&self.slots) {
                 *cell = *cell * radix + slot;
@@ -84,7 +78,7 @@ impl<'a> CellIndex<'a> {
 }
 
 impl<'a> KeyIndex<'a> {
-    fn new(key: &'a KeyColumn) -> Self {
+    pub(super) fn new(key: &'a KeyColumn) -> Self {
         let other = if key.has_other {
             key.domain.len() as u32
         } else {
@@ -113,8 +107,30 @@ impl<'a> KeyIndex<'a> {
         index
     }
 
+    /// The slot of each text.
+    pub(super) fn slots_of(
+        &self,
+        texts: &StringViewArray,
+        slots: &mut Vec<u32>,
+        tables: &[String],
+    ) -> Result<(), SourceError> {
+        self.write_slots(texts, slots);
+        if !slots.contains(&NO_SLOT) {
+            return Ok(());
+        }
+        let what = "a value is outside the groups that the plan was made for";
+        let advice =
+            "publish the catalogue again, so that its categories are complete, and plan anew";
+        Err(SourceError::column(
+            &tables.join(", "),
+            &self.key.name,
+            what,
+            advice,
+        ))
+    }
+
     /// The slot of each text, [`NO_SLOT`] where it has none.
-    fn slots_of(&self, texts: &StringViewArray, slots: &mut Vec<u32>) {
+    fn write_slots(&self, texts: &StringViewArray, slots: &mut Vec<u32>) {
         slots.clear();
         slots.extend(texts.views().iter().enumerate().map(|(row, &view)| {
             if texts.is_null(row) {
@@ -190,6 +206,7 @@ mod tests {
             other_label: "other".to_owned(),
             source: String::new(),
             has_total: false,
+            hidden: None,
         }
     }
 

@@ -19,17 +19,14 @@ impl<'a> OrderTotals<'a> {
     pub(super) fn new(plan: &'a Plan) -> Self {
         let cells = plan.shape.cells;
         let inputs = plan.steps.iter().map(|step| match step {
-            // Nothing is greater, so it loses against every value.
-            Step::Extremes { bits, finds } => StepInput::Extremes(vec![
-                u64::MAX >> (64 - bits);
-                finds.len()
-                    * Step::lanes(cells)
-            ]),
-            Step::Ranks { n_values, .. } => {
+            Step::Extremes { finds, .. } => StepInput::Extremes(vec![None; finds.len() * cells]),
+            Step::Quantiles { n_values, .. } => {
                 let n_values = usize::try_from(*n_values).expect("at most MAX_VALUES");
                 StepInput::Histogram(vec![0; n_values * cells])
             }
             Step::Distinct { .. } => StepInput::Keys(Vec::new()),
+            Step::Sorted { .. } => StepInput::Values(Vec::new()),
+            Step::RankCorrelation { .. } => StepInput::Pairs(Vec::new()),
         });
         Self {
             plan,
@@ -51,28 +48,56 @@ impl<'a> OrderTotals<'a> {
         for (step, input) in plan.steps.iter().zip(&mut self.inputs) {
             match (step, input) {
                 (Step::Extremes { finds, .. }, StepInput::Extremes(least)) => {
-                    let lanes = Step::lanes(plan.shape.cells);
-                    let of_measure = finds.iter().zip(least.chunks_mut(lanes));
+                    let of_measure = finds.iter().zip(least.chunks_mut(plan.shape.cells));
                     for (found, least) in of_measure.filter(|(f, _)| f.measure == measure) {
                         let from_top = found.what == Which::Greatest;
                         for (row, code) in &codes.rows {
                             let code = if from_top { codes.span - code } else { *code };
                             let cell = &mut least[cells[*row] as usize];
-                            *cell = (*cell).min(code);
+                            *cell = Some(cell.map_or(code, |least| least.min(code)));
                         }
                     }
                 }
-                (Step::Ranks { measure: m, .. }, StepInput::Histogram(counts)) if *m == measure => {
+                (
+                    Step::Quantiles {
+                        measure: m,
+                        n_values,
+                        ..
+                    },
+                    StepInput::Histogram(counts),
+                ) if *m == measure => {
+                    let n_values = usize::try_from(*n_values).expect("at most MAX_VALUES");
                     for (row, code) in &codes.rows {
                         // The code is below the step's number of values, which fits in memory.
-                        let at = *code as usize * plan.shape.cells + cells[*row] as usize;
+                        let at = cells[*row] as usize * n_values + *code as usize;
                         counts[at] += 1;
                     }
+                }
+                (Step::Sorted { measure: m, .. }, StepInput::Values(rows)) if *m == measure => {
+                    let group = |(row, code): &(usize, u64)| (cells[*row], *code);
+                    rows.extend(codes.rows.iter().map(group));
                 }
                 _ => {}
             }
         }
         Some(())
+    }
+
+    /// Adds one batch's pairs of arguments that are ranked together; the measure whose values have another type if
+    /// one does.
+    pub(super) fn add_pairs(&mut self, cells: &[u32], args: &[ArrayRef]) -> Result<(), usize> {
+        for (step, input) in self.plan.steps.iter().zip(&mut self.inputs) {
+            let (Step::RankCorrelation { y, x, .. }, StepInput::Pairs(pairs)) = (step, input)
+            else {
+                continue;
+            };
+            let codes = |m: usize| Codes::of(&self.plan.measures[m], &args[m]).ok_or(m);
+            let (y, x) = (codes(*y)?, codes(*x)?);
+            // Each is NULL where the other is.
+            let both = y.rows.iter().zip(&x.rows);
+            pairs.extend(both.map(|((row, y), (_, x))| (cells[*row], *y, *x)));
+        }
+        Ok(())
     }
 
     /// Adds the hashes of one batch's values.

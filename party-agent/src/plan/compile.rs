@@ -23,7 +23,7 @@ use super::sql::outer::{Arg, Outer, take_apart};
 use super::sql::{self, Site};
 use super::{
     KeyColumn, LocalPlan, MAX_ROWS, MeasureKind, MinCell, Plan, PlanCost, PlanFault, Procedure,
-    ReleaseRule, Shape, cost, steps, top, types, widen, words,
+    ReleaseRule, Setting, Shape, Step, cost, hidden, steps, top, types, widen, words,
 };
 use crate::spec::{CheckedSpec, Correlations, SqlCompute};
 
@@ -84,6 +84,7 @@ pub(super) fn compile(
                 catalogues,
                 schemas: &schemas,
                 site,
+                max_rows: sql.max_rows,
             };
             let raw = parts(&whole, &parties.holders, &[])?;
             match widen::widen(&whole, &raw)? {
@@ -185,6 +186,65 @@ fn parts(
     Ok(parts)
 }
 
+/// What the shape of a release depends on.
+struct Known<'a> {
+    spec: &'a CheckedSpec,
+    sql: &'a SqlCompute,
+    whole: &'a Whole<'a>,
+    parties: &'a Parties,
+    raw: &'a [Part],
+    rows: u64,
+}
+
+impl Known<'_> {
+    /// The groups, the columns that are found on shares, and what is released.
+    fn shaped(
+        &self,
+        keys: &mut [KeyColumn],
+        columns: &mut measures::Columns,
+        fits: &[Option<Fit>],
+    ) -> Result<(Shape, Vec<Step>, MinCell), Vec<PlanFault>> {
+        let (spec, parties, rows) = (self.spec, self.parties, self.rows);
+        let (outer, catalogues) = (self.whole.outer, self.whole.catalogues);
+        let hidden = hidden::groups(spec, self.sql, (outer, keys), parties, self.raw);
+        let hidden = hidden.map_err(one)?;
+        margins::with_totals(outer, keys).map_err(one)?;
+        let cells = match &hidden {
+            Some(groups) => groups.most(),
+            None => keys.iter().map(KeyColumn::n_slots).product(),
+        };
+        let bounds = steps::RowBounds::of(&parties.seats, self.raw);
+        let setting = Setting {
+            cells,
+            rows_at_most: rows,
+            method: super::method(spec.correlations.as_ref()),
+        };
+        let free = steps::Columns {
+            narrow: &mut columns.narrow,
+            wide: &mut columns.wide,
+        };
+        let steps = steps::build(outer, &columns.measures, &setting, &bounds, free)?;
+        let min_cell = MinCell::strictest(spec, catalogues, &parties.holders);
+        let mut checks = checks::checks(outer, (&columns.measures, &steps), &min_cell, rows);
+        let top = top::cells(outer, &columns.measures, fits, cells, rows)
+            .filter(|_| spec.correlations.is_some() && outer.margins.is_none() && hidden.is_none());
+        checks.extend(top::nonempty(top.as_ref(), &checks, rows));
+        let rule = checks::rule(spec, catalogues, parties, &checks).map_err(one)?;
+        margins::check(outer, &steps, rule, &min_cell).map_err(one)?;
+        let shape = Shape {
+            cells,
+            narrow: columns.narrow,
+            wide: columns.wide,
+            checks,
+            rule,
+            top,
+            margins: outer.margins,
+            hidden,
+        };
+        Ok((shape, steps, min_cell))
+    }
+}
+
 fn assemble(
     spec: &CheckedSpec,
     sql: &SqlCompute,
@@ -201,22 +261,21 @@ fn assemble(
         measures::fits(whole, &types, raw, rows),
     )?;
     let mut columns = measures::columns(outer, &types, raw, &fits);
-    margins::with_totals(outer, &mut keys).map_err(one)?;
-    let cells = keys.iter().map(KeyColumn::n_slots).product();
-    let bounds = steps::RowBounds::of(&parties.seats, raw);
-    let narrow = &mut columns.narrow;
-    let steps = steps::build(outer, &columns.measures, cells, &bounds, narrow)?;
-    let min_cell = MinCell::strictest(spec, whole.catalogues, &parties.holders);
-    let mut checks = checks::checks(outer, &columns.measures, &min_cell, rows);
-    let top = top::cells(outer, &columns.measures, &fits, cells, rows);
-    let top = top.filter(|_| spec.correlations.is_some() && outer.margins.is_none());
-    checks.extend(top::nonempty(top.as_ref(), &checks, rows));
-    let rule = checks::rule(spec, whole.catalogues, parties, &checks).map_err(one)?;
-    margins::check(outer, &steps, rule, &min_cell).map_err(one)?;
+    let known = Known {
+        spec,
+        sql,
+        whole,
+        parties,
+        raw,
+        rows,
+    };
+    let (shape, steps, min_cell) = known.shaped(&mut keys, &mut columns, &fits)?;
     let released = finish::columns(outer, &keys, &sums(&fits, &types.measures));
     let (final_sql, outputs) = finish::query(outer, &released)?;
+    let refused = hidden::refused(&keys, &min_cell, &released, outer);
+    none(refused.into_iter().collect())?;
     let found = steps::first_use(&released);
-    let (correlations, dealer) = source(spec, rule, found).map_err(one)?;
+    let (correlations, dealer) = source(spec, shape.rule, found).map_err(one)?;
     let plan = Plan {
         format: super::PLAN_FORMAT,
         engine: concat!("entente ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -229,17 +288,9 @@ fn assemble(
         correlations,
         min_cell,
         max_wall_s: spec.max_wall_s,
-        locals: locals(outer, raw, &finals),
+        locals: locals(outer, raw, &finals, &keys),
         procedure: Procedure::Totals,
-        shape: Shape {
-            cells,
-            narrow: columns.narrow,
-            wide: columns.wide,
-            checks,
-            rule,
-            top,
-            margins: outer.margins,
-        },
+        shape,
         steps,
         keys,
         measures: columns.measures,
@@ -326,13 +377,19 @@ fn rows_at_most(parts: &[Part]) -> Result<u64, Vec<PlanFault>> {
     }))
 }
 
-fn locals(outer: &Outer, raw: &[Part], finals: &[Part]) -> BTreeMap<PartyId, LocalPlan> {
+fn locals(
+    outer: &Outer,
+    raw: &[Part],
+    finals: &[Part],
+    keys: &[KeyColumn],
+) -> BTreeMap<PartyId, LocalPlan> {
+    let hidden: Vec<bool> = keys.iter().map(|k| k.hidden.is_some()).collect();
     let locals = raw.iter().zip(finals).map(|(raw, part)| {
         let args = 0..outer.args.len();
         let local = LocalPlan {
             sql: part.sql.clone(),
             tables: raw.tables.iter().cloned().collect(),
-            uses: raw.uses(outer),
+            uses: raw.uses(outer, &hidden),
             args: args
                 .map(|i| types::bases(raw, outer.keys.len() + i))
                 .collect(),

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use protocols::aggregate;
 use protocols::correlate;
 use protocols::cost::Cost;
 use protocols::net::sim::LinkModel;
@@ -13,7 +12,6 @@ use super::{Plan, PlanCost, coefficients, steps};
 
 /// Fills in the costs. `rows` is the bound over all holders.
 pub(super) fn complete(mut plan: Plan, rows: u64) -> Plan {
-    let shape = plan.release_shape();
     let source = plan.source();
     plan.cost.rows_at_most = rows;
     let (n_seats, n_computing) = (plan.parties().count(), plan.seats.len());
@@ -26,8 +24,8 @@ pub(super) fn complete(mut plan: Plan, rows: u64) -> Plan {
         n_computing,
     };
     let cost = prepared
-        .then(&steps::price(&plan.steps, shape.cells, rows, seats).cost)
-        .then(&aggregate::online_cost(&shape, n_seats, n_computing));
+        .then(&steps::price(&plan.steps, &plan.setting(), seats).cost)
+        .then(&plan.release().price(seats).cost);
     let bytes_sent: Vec<u64> = Seat::first(n_seats).map(|s| cost.bytes_sent(s)).collect();
     // A holder keeps its own totals, one masked copy for each peer, and what it takes in at once.
     let totals = (plan.shape.cells * (8 * plan.shape.narrow + 16 * plan.shape.wide)) as u64;

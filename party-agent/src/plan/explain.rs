@@ -73,12 +73,17 @@ impl Plan {
         writeln!(out, "  columns: {}", columns.collect::<Vec<_>>().join(", "))
     }
 
-    fn write_release(&self, out: &mut String) -> fmt::Result {
+    fn write_totals(&self, out: &mut String) -> fmt::Result {
         let shape = &self.shape;
-        writeln!(
-            out,
-            "\n└─ on shares, all computing parties together: add the holders' totals"
-        )?;
+        if let Some(hidden) = &shape.hidden {
+            let groups = self.seats.iter().zip(&hidden.groups);
+            let groups: Vec<String> = groups.map(|(s, n)| format!("{n} of {s}")).collect();
+            writeln!(
+                out,
+                "   groups are not public: at most {}, filled up to that, meet by hashes of their keys and are merged in order",
+                listed(&groups)
+            )?;
+        }
         let (cells, narrow, wide) = (shape.cells, shape.narrow, shape.wide);
         writeln!(
             out,
@@ -95,6 +100,16 @@ impl Plan {
         for step in &self.steps {
             writeln!(out, "   found {}", step.in_words(&self.measures))?;
         }
+        Ok(())
+    }
+
+    fn write_release(&self, out: &mut String) -> fmt::Result {
+        let shape = &self.shape;
+        writeln!(
+            out,
+            "\n└─ on shares, all computing parties together: add the holders' totals"
+        )?;
+        self.write_totals(out)?;
         let rules: Vec<&str> = shape.checks.iter().map(|c| c.rule.as_str()).collect();
         let rule = listed(&rules);
         match shape.rule {
@@ -119,7 +134,7 @@ impl Plan {
             };
             writeln!(
                 out,
-                "   of these only the first {n} by {label}, {order} first, found by comparing all with each other on shares"
+                "   of these only the first {n} by {label}, {order} first, found by sorting all on shares"
             )?;
         }
         writeln!(
@@ -207,6 +222,13 @@ impl Plan {
 }
 
 fn groups(key: &KeyColumn) -> String {
+    if let Some(longest) = key.hidden {
+        return format!(
+            "values of at most {}, {}; shown for released groups alone",
+            counted(longest, "byte"),
+            key.source
+        );
+    }
     let mut shown: Vec<&str> = key
         .domain
         .iter()

@@ -72,6 +72,7 @@ fn kind_of(value: Released, keys: &[KeyColumn], sums: &[SumOf]) -> ValueKind {
         Released::Avg(_)
         | Released::Var { .. }
         | Released::StdDev { .. }
+        | Released::Spearman { .. }
         | Released::Pair { .. } => ValueKind::Float,
     }
 }
@@ -134,6 +135,7 @@ impl Released {
                 ..
             } => (3, measure, 9 + u8::from(continuous)),
             Self::Pair { stat, y, x, .. } => (4 + y, x, stat as u8),
+            Self::Spearman { y, x } => (4 + y, x, u8::MAX),
         }
     }
 }

@@ -150,6 +150,7 @@ pub(super) fn no_totals() -> Shape {
         rule: ReleaseRule::None,
         top: None,
         margins: None,
+        hidden: None,
     }
 }
 

@@ -59,6 +59,8 @@ pub(super) struct Whole<'a> {
     pub(super) catalogues: &'a Catalogues,
     pub(super) schemas: &'a Schemas,
     pub(super) site: Site,
+    /// The job's own bound on the rows of a part.
+    pub(super) max_rows: Option<u64>,
 }
 
 impl Whole<'_> {
@@ -102,7 +104,8 @@ impl Whole<'_> {
             nullable.push(field.is_nullable());
         }
         let tables = tables_of(&plan);
-        let rows_at_most = self.catalogues.get(holder).map_or(0, |c| rows_of(&plan, c));
+        let published = self.catalogues.get(holder).map_or(0, |c| rows_of(&plan, c));
+        let rows_at_most = published.min(self.max_rows.unwrap_or(u64::MAX));
         Ok(Part {
             holder: holder.clone(),
             sql,
@@ -208,7 +211,9 @@ pub(super) fn one() -> Expr {
 
 impl Part {
     /// The uses of the output, added to those below it: keys group, arguments are aggregated.
-    pub(super) fn uses(&self, outer: &Outer) -> Vec<ColumnUse> {
+    ///
+    /// `hidden` says for each key whether its values are shown although they are not published.
+    pub(super) fn uses(&self, outer: &Outer, hidden: &[bool]) -> Vec<ColumnUse> {
         let mut uses = self.trace.uses.clone();
         let mut add = |bases: &BTreeSet<TableColumn>, usage: Usage| {
             uses.extend(bases.iter().map(|base| ColumnUse {
@@ -219,8 +224,11 @@ impl Part {
         };
         for row in &self.trace.rows {
             let (keys, args) = row.split_at(outer.keys.len());
-            for key in keys {
+            for (key, hidden) in keys.iter().zip(hidden) {
                 add(&key.bases, Usage::GroupBy);
+                if *hidden {
+                    add(&key.bases, Usage::GroupByHidden);
+                }
             }
             for (cell, arg) in args.iter().zip(&outer.args) {
                 let (values, conditions) = match &cell.expr {

@@ -1,26 +1,22 @@
 //! Work on shares beyond adding up: order statistics of every group.
 //!
-//! Each step fills further columns of the shape, one for each bit of what it finds, and these are released or held
-//! back with the totals of their group.
+//! Each step fills further columns of the shape, and these are released or held back with the totals of their group.
 
-use std::collections::BTreeMap;
+mod build;
 
-use protocols::dense::extreme;
-use protocols::dense::rank::{self, Rank, RankShape};
-use protocols::party::PartyId;
+use protocols::arith::compare::Method;
 use protocols::price::{Price, Seats};
 use protocols::stats::distinct::{self, DistinctShape};
+use protocols::stats::extreme::{self, Extreme, ExtremeShape};
+use protocols::stats::quantile::{self, Definition, QuantileShape};
+use protocols::stats::rank::{self, RankShape};
+use protocols::stats::select::{self, Place, SelectShape};
 use serde::Serialize;
 
-use super::part::Part;
-use super::sql::outer::Outer;
-use super::words::counted;
-use super::{Measure, MeasureKind, PlanFault, Released, ReleasedColumn};
+use super::words::{counted, listed};
+use super::{Measure, MeasureKind, Released, ReleasedColumn, RingWidth, Slot};
 
-/// Most values of one argument among which a rank is looked for.
-pub(super) const MAX_VALUES: u64 = 1 << 16;
-/// Most comparisons of one step.
-pub(super) const MAX_COMPARISONS: u64 = 1 << 22;
+pub(super) use build::{Columns, RowBounds, build};
 
 /// One step of work on shares.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -34,13 +30,39 @@ pub enum Step {
         finds: Vec<Found>,
     },
     /// Walks over a histogram of one argument in every group.
-    Ranks {
+    Quantiles {
         /// The measure.
         measure: usize,
         /// Values from the lowest of its range to the highest.
         n_values: u64,
-        /// What is found, one for each rank.
+        /// Whether quantiles lie between two rows (type 7) or are values of rows (type 1).
+        linear: bool,
+        /// What is found, one for each level.
         finds: Vec<Found>,
+    },
+    /// Merges the holders' values of one argument, each in order and filled up, in every group.
+    Sorted {
+        /// The measure.
+        measure: usize,
+        /// Bits of a value's distance from the low end of the range.
+        bits: u32,
+        /// For each seat how many rows it may have in a group; what it has less is filled up.
+        rows: Vec<u64>,
+        /// What is found.
+        finds: Vec<Found>,
+    },
+    /// Ranks two arguments in every group, and adds up squares and products of the ranks.
+    RankCorrelation {
+        /// The measure of the first argument.
+        y: usize,
+        /// The measure of the second argument.
+        x: usize,
+        /// Bits of the two.
+        bits: [u32; 2],
+        /// For each seat how many rows it may have in a group; what it has less is filled up.
+        rows: Vec<u64>,
+        /// The first of four narrow columns: rows, squares of the first and of the second ranks, products.
+        column: usize,
     },
     /// Merges the holders' different values, hashed, and counts those that are not the same as the one before.
     Distinct {
@@ -53,23 +75,21 @@ pub enum Step {
     },
 }
 
+/// What all steps of a plan depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Number of groups.
+    pub cells: usize,
+    /// Bound on the rows over all holders.
+    pub rows_at_most: u64,
+    /// How shares are compared: by what the source of correlated randomness makes cheaply.
+    pub method: Method,
+}
+
+/// How many columns a [`Step::RankCorrelation`] fills.
+pub(crate) const RANK_COLUMNS: usize = 4;
 /// Bits of the hash by which values are told apart.
 pub(crate) const HASH_BITS: usize = 80;
-/// Most rows over all holders among which different values are counted.
-const MAX_DISTINCT_ROWS: u64 = 1 << 20;
-
-/// The published bound on every seat's rows; 0 for a seat without tables.
-pub(super) struct RowBounds(Vec<u64>);
-
-impl RowBounds {
-    pub(super) fn of(seats: &[PartyId], parts: &[Part]) -> Self {
-        let of_seat = |seat: &PartyId| {
-            let part = parts.iter().find(|p| p.holder == *seat);
-            part.map_or(0, |p| p.rows_at_most)
-        };
-        Self(seats.iter().map(of_seat).collect())
-    }
-}
 
 /// A value that a step finds in every group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -78,11 +98,9 @@ pub struct Found {
     pub measure: usize,
     /// Which of its values.
     pub what: Which,
-    /// The first of its narrow columns, one for each bit, lowest first: the distance from the low end of the
-    /// measure's range, or from the high end for the greatest value.
-    pub column: usize,
-    /// Number of bits.
-    pub bits: u32,
+    /// Its column: the distance from the low end of the measure's range, or from the high end for the greatest
+    /// value; for a quantile between two rows, that distance times the denominator.
+    pub slot: Slot,
 }
 
 /// Which of a group's values is found.
@@ -94,10 +112,12 @@ pub enum Which {
     /// MAX.
     Greatest,
     /// PERCENTILE_DISC.
-    Inverse(Fraction),
-    /// The lower neighbour of PERCENTILE_CONT.
+    Discrete(Fraction),
+    /// PERCENTILE_CONT.
+    Linear(Fraction),
+    /// The lower neighbour of PERCENTILE_CONT, where the distance between two values is not that of their codes.
     Below(Fraction),
-    /// The upper neighbour of PERCENTILE_CONT.
+    /// The upper neighbour.
     Above(Fraction),
 }
 
@@ -152,6 +172,15 @@ impl Fraction {
     pub fn decimal(self) -> String {
         (self.numerator as f64 / self.denominator as f64).to_string()
     }
+
+    /// As the protocols take it.
+    fn level(self) -> quantile::Fraction {
+        let part = |n: u64| u32::try_from(n).expect("at most six decimals");
+        quantile::Fraction {
+            numerator: part(self.numerator),
+            denominator: part(self.denominator),
+        }
+    }
 }
 
 impl Which {
@@ -165,15 +194,31 @@ impl Which {
         }
     }
 
-    fn rank(self) -> Rank {
-        let of = |make: fn(u64, u64) -> Rank, p: Fraction| make(p.numerator, p.denominator);
+    /// The level, of a quantile.
+    fn level(self) -> Option<Fraction> {
         match self {
-            Self::Least => Rank::first(),
-            Self::Greatest => Rank::inverse(1, 1),
-            Self::Inverse(p) => of(Rank::inverse, p),
-            Self::Below(p) => of(Rank::below, p),
-            Self::Above(p) => of(Rank::above, p),
+            Self::Discrete(p) | Self::Linear(p) | Self::Below(p) | Self::Above(p) => Some(p),
+            Self::Least | Self::Greatest => None,
         }
+    }
+
+    /// The row that it is among those in order.
+    fn place(self) -> Option<Place> {
+        let make = match self {
+            Self::Discrete(_) => Place::Discrete,
+            Self::Linear(_) => Place::Linear,
+            Self::Below(_) => Place::Below,
+            Self::Above(_) => Place::Above,
+            Self::Least | Self::Greatest => return None,
+        };
+        Some(make(self.level()?.level()))
+    }
+}
+
+impl Setting {
+    /// The rows of a group are below 2 to this power.
+    fn rows_bits(&self) -> u32 {
+        (64 - self.rows_at_most.leading_zeros()).max(1)
     }
 }
 
@@ -182,64 +227,126 @@ impl Step {
     #[must_use]
     pub fn finds(&self) -> &[Found] {
         match self {
-            Self::Extremes { finds, .. } | Self::Ranks { finds, .. } => finds,
-            Self::Distinct { .. } => &[],
+            Self::Extremes { finds, .. }
+            | Self::Quantiles { finds, .. }
+            | Self::Sorted { finds, .. } => finds,
+            Self::Distinct { .. } | Self::RankCorrelation { .. } => &[],
         }
     }
 
-    /// The lanes of a step that compares extremes: each starts a word.
-    pub(crate) fn lanes(cells: usize) -> usize {
-        64 * cells.div_ceil(64)
+    /// The shape of a comparison of extremes, as the protocol takes it: all that are found, one after the other.
+    #[must_use]
+    pub fn extreme_shape(&self, setting: &Setting) -> Option<ExtremeShape> {
+        let Self::Extremes { bits, finds } = self else {
+            return None;
+        };
+        Some(ExtremeShape {
+            extreme: Extreme::Min,
+            cells: finds.len() * setting.cells,
+            low: 0,
+            high: i128::from(u64::MAX >> (64 - bits)),
+        })
     }
 
-    /// The shape of a search, as the protocol takes it.
-    pub(crate) fn rank_shape(&self, cells: usize, rows_at_most: u64) -> Option<RankShape> {
-        let Self::Ranks {
-            n_values, finds, ..
+    /// The shape of a search in a histogram, as the protocol takes it.
+    #[must_use]
+    pub fn quantile_shape(&self, setting: &Setting) -> Option<QuantileShape> {
+        let Self::Quantiles {
+            n_values,
+            linear,
+            finds,
+            ..
         } = self
         else {
             return None;
         };
+        let levels = finds.iter().filter_map(|f| f.what.level());
+        Some(QuantileShape {
+            cells: setting.cells,
+            domain: (0..i128::from(*n_values)).collect(),
+            levels: levels.map(Fraction::level).collect(),
+            definition: match linear {
+                true => Definition::Linear,
+                false => Definition::Discrete,
+            },
+            rows_bits: setting.rows_bits(),
+            method: setting.method,
+        })
+    }
+
+    /// The shape of a selection among sorted rows, as the protocol takes it.
+    #[must_use]
+    pub fn select_shape(&self, setting: &Setting) -> Option<SelectShape> {
+        let Self::Sorted {
+            bits, rows, finds, ..
+        } = self
+        else {
+            return None;
+        };
+        Some(SelectShape {
+            rows: build::sizes(rows),
+            cells: setting.cells,
+            bits: *bits as usize,
+            places: finds.iter().filter_map(|f| f.what.place()).collect(),
+        })
+    }
+
+    /// Whether what a selection finds needs the wide ring.
+    #[must_use]
+    pub fn is_wide(&self) -> bool {
+        let is_wide = |f: &Found| f.slot.ring == RingWidth::Wide;
+        self.finds().iter().any(is_wide)
+    }
+
+    /// The shape of a ranking, as the protocol takes it.
+    #[must_use]
+    pub fn rank_shape(&self, setting: &Setting) -> Option<RankShape> {
+        let Self::RankCorrelation { bits, rows, .. } = self else {
+            return None;
+        };
         Some(RankShape {
-            n_cells: cells,
-            n_values: usize::try_from(*n_values).expect("at most MAX_VALUES"),
-            ranks: finds.iter().map(|f| f.what.rank()).collect(),
-            rows_at_most,
+            rows: build::sizes(rows),
+            cells: setting.cells,
+            x_bits: bits[0] as usize,
+            y_bits: bits[1] as usize,
         })
     }
 
     /// The shape of a distinct count, as the protocol takes it.
-    pub(crate) fn distinct_shape(&self, cells: usize) -> Option<DistinctShape> {
+    #[must_use]
+    pub fn distinct_shape(&self, setting: &Setting) -> Option<DistinctShape> {
         let Self::Distinct { rows, .. } = self else {
             return None;
         };
-        let rows = rows
-            .iter()
-            .map(|n| usize::try_from(*n).expect("at most MAX_DISTINCT_ROWS"));
         Some(DistinctShape {
-            rows: rows.collect(),
-            cells,
+            rows: build::sizes(rows),
+            cells: setting.cells,
             hash_bits: HASH_BITS,
         })
     }
 
-    pub(super) fn price(&self, cells: usize, rows: u64, seats: Seats) -> Price {
-        if let Some(shape) = self.distinct_shape(cells) {
-            return distinct::price::<u64>(&shape, seats);
-        }
-        match (self, self.rank_shape(cells, rows)) {
-            (_, Some(shape)) => rank::price(seats, &shape),
-            (Self::Extremes { bits, finds }, _) => {
-                extreme::price(seats, *bits, finds.len() * Self::lanes(cells))
-            }
-            _ => Price::nothing(seats),
-        }
+    fn price(&self, setting: &Setting, seats: Seats) -> Price {
+        let extremes = self.extreme_shape(setting);
+        let extremes = extremes.map(|shape| extreme::price::<u64>(&shape, seats));
+        let quantiles = self.quantile_shape(setting);
+        let quantiles = quantiles.map(|shape| quantile::price::<u64>(&shape, seats));
+        let distinct = self.distinct_shape(setting);
+        let distinct = distinct.map(|shape| distinct::price::<u64>(&shape, seats));
+        let selected = self.select_shape(setting);
+        let selected = selected.map(|shape| match self.is_wide() {
+            true => select::price::<u128>(&shape, seats),
+            false => select::price::<u64>(&shape, seats),
+        });
+        let ranked = self.rank_shape(setting);
+        let ranked = ranked.map(|shape| rank::price(&shape, seats));
+        let price = extremes.or(quantiles).or(selected).or(ranked).or(distinct);
+        price.unwrap_or_else(|| Price::nothing(seats))
     }
 
     /// In words, for the plan.
     pub(super) fn in_words(&self, measures: &[Measure]) -> String {
         let finds: Vec<String> = self.finds().iter().map(|f| f.in_words(measures)).collect();
-        let finds = super::words::listed(&finds);
+        let finds = listed(&finds);
         match self {
             Self::Distinct { measure, rows, .. } => format!(
                 "the number of different {}: hashes of {HASH_BITS} bits, filled up to {}, are merged in order on shares, and each is compared with the one before",
@@ -249,7 +356,17 @@ impl Step {
             Self::Extremes { bits, .. } => format!(
                 "{finds}: each holder's own is compared with the others' on shares, {bits} bits"
             ),
-            Self::Ranks { n_values, .. } => format!(
+            Self::Sorted { bits, rows, .. } => format!(
+                "{finds}: the holders' values of {bits} bits, each in order and filled up to {} a group, are merged on shares",
+                counted(rows.iter().sum(), "row")
+            ),
+            Self::RankCorrelation { y, x, rows, .. } => format!(
+                "the ranks of {} and of {}: the holders' rows, filled up to {} a group, are sorted by each on shares",
+                measures[*y].label,
+                measures[*x].label,
+                counted(rows.iter().sum(), "row")
+            ),
+            Self::Quantiles { n_values, .. } => format!(
                 "{finds}: running counts over {} are compared with the rank on shares",
                 counted(*n_values, "value")
             ),
@@ -264,7 +381,8 @@ impl Found {
         match self.what {
             Which::Least => format!("the least {label}"),
             Which::Greatest => format!("the greatest {label}"),
-            Which::Inverse(p) => format!("the {label} at quantile {} (type 1)", p.decimal()),
+            Which::Discrete(p) => format!("the {label} at quantile {} (type 1)", p.decimal()),
+            Which::Linear(p) => format!("quantile {} of {label} (type 7)", p.decimal()),
             Which::Below(p) => format!(
                 "the last {label} not above quantile {} (type 7)",
                 p.decimal()
@@ -274,158 +392,6 @@ impl Found {
                 p.decimal()
             ),
         }
-    }
-}
-
-/// The steps for what the outputs use, with their columns.
-///
-/// # Errors
-/// Arguments with too many values for a search.
-pub(super) fn build(
-    outer: &Outer,
-    measures: &[Measure],
-    cells: usize,
-    bounds: &RowBounds,
-    narrow: &mut usize,
-) -> Result<Vec<Step>, Vec<PlanFault>> {
-    let mut wanted: BTreeMap<usize, Vec<Which>> = BTreeMap::new();
-    let (mut extremes, mut distinct) = (Vec::new(), Vec::new());
-    let mut faults = Vec::new();
-    for value in outer.released.values() {
-        match *value {
-            Released::Extreme { measure, greatest } => extremes.push((measure, greatest)),
-            Released::Distinct(measure) => distinct.push(measure),
-            Released::Quantile {
-                measure,
-                p,
-                continuous,
-            } => {
-                let which = wanted.entry(measure).or_default();
-                match continuous {
-                    true => which.extend([Which::Below(p), Which::Above(p)]),
-                    false => which.push(Which::Inverse(p)),
-                }
-            }
-            _ => {}
-        }
-    }
-    extremes.sort_unstable();
-    distinct.sort_unstable();
-    let mut column = |bits: u32| {
-        let first = *narrow;
-        *narrow += bits as usize;
-        first
-    };
-    let mut steps: Vec<Step> = extremes_step(&extremes, measures, &mut column)
-        .into_iter()
-        .collect();
-    for (measure, which) in wanted {
-        match ranks_step(measure, which, measures, cells, &mut column) {
-            Ok(step) => steps.push(step),
-            Err(fault) => faults.push(fault),
-        }
-    }
-    for measure in distinct {
-        let rows: u64 = bounds.0.iter().fold(0, |n, r| n.saturating_add(*r));
-        if rows > MAX_DISTINCT_ROWS {
-            faults.push(too_many_rows(&measures[measure], rows));
-            continue;
-        }
-        steps.push(Step::Distinct {
-            measure,
-            rows: bounds.0.clone(),
-            column: column(1),
-        });
-    }
-    if faults.is_empty() {
-        Ok(steps)
-    } else {
-        Err(faults)
-    }
-}
-
-/// One step for all least and greatest values.
-fn extremes_step(
-    extremes: &[(usize, bool)],
-    measures: &[Measure],
-    column: &mut impl FnMut(u32) -> usize,
-) -> Option<Step> {
-    let find = |&(measure, greatest): &(usize, bool)| {
-        let bits = measures[measure].code_bits();
-        Found {
-            measure,
-            what: Which::extreme(greatest),
-            column: column(bits),
-            bits,
-        }
-    };
-    let finds: Vec<Found> = extremes.iter().map(find).collect();
-    let bits = finds.iter().map(|f| f.bits).max()?;
-    Some(Step::Extremes { bits, finds })
-}
-
-/// One step for all ranks of a measure.
-fn ranks_step(
-    measure: usize,
-    which: Vec<Which>,
-    measures: &[Measure],
-    cells: usize,
-    column: &mut impl FnMut(u32) -> usize,
-) -> Result<Step, PlanFault> {
-    let n_values = measures[measure].n_values();
-    let is_short = |n: &u64| {
-        let lanes = Step::lanes(cells) as u64;
-        let compared = n.saturating_mul(lanes).saturating_mul(which.len() as u64);
-        *n <= MAX_VALUES && compared <= MAX_COMPARISONS
-    };
-    let short = n_values.filter(is_short);
-    let n_values = short.ok_or_else(|| too_many_values(&measures[measure], n_values, cells))?;
-    let bits = 64 - (n_values - 1).leading_zeros();
-    let finds = which.into_iter().map(|what| Found {
-        measure,
-        what,
-        column: column(bits),
-        bits,
-    });
-    Ok(Step::Ranks {
-        measure,
-        n_values,
-        finds: finds.collect(),
-    })
-}
-
-fn too_many_rows(measure: &Measure, rows: u64) -> PlanFault {
-    PlanFault {
-        place: "compute.sql".to_owned(),
-        what: format!(
-            "the different values of {} would be counted among {rows} rows, by the published sizes of the tables, and at most {MAX_DISTINCT_ROWS} are",
-            measure.label
-        ),
-        fix: "make rows distinct inside the part of each holder and count those, or use smaller tables".to_owned(),
-    }
-}
-
-fn too_many_values(measure: &Measure, n_values: Option<u64>, cells: usize) -> PlanFault {
-    let what = match (n_values, measure.kind) {
-        (_, MeasureKind::Float) => format!(
-            "{} is a floating-point number: quantiles are found among the values of a declared range of whole numbers, decimals or days",
-            measure.label
-        ),
-        (Some(n), _) => format!(
-            "a quantile of {} would be looked for among {} in {}, which is too much",
-            measure.label,
-            counted(n, "value"),
-            counted(cells as u64, "group")
-        ),
-        (None, _) => format!(
-            "a quantile of {} would be looked for among all values of its type",
-            measure.label
-        ),
-    };
-    PlanFault {
-        place: "compute.sql".to_owned(),
-        what,
-        fix: "declare a shorter range in the policy, CAST the argument to fewer decimals, group by fewer keys, or use HISTOGRAM(x, edges…) as a group key".to_owned(),
     }
 }
 
@@ -482,13 +448,14 @@ pub(super) fn first_use(columns: &[ReleasedColumn]) -> Option<&'static str> {
         Released::Extreme { .. } => Some("MAX"),
         Released::Distinct(_) => Some("COUNT(DISTINCT …)"),
         Released::Quantile { .. } => Some("a quantile"),
+        Released::Spearman { .. } => Some("SPEARMAN"),
         _ => None,
     })
 }
 
 /// The price of all steps, one after another.
-pub(super) fn price(steps: &[Step], cells: usize, rows: u64, seats: Seats) -> Price {
-    let prices = steps.iter().map(|s| s.price(cells, rows, seats));
+pub(super) fn price(steps: &[Step], setting: &Setting, seats: Seats) -> Price {
+    let prices = steps.iter().map(|s| s.price(setting, seats));
     prices.fold(Price::nothing(seats), |all, one| all.then(&one))
 }
 

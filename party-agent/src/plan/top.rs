@@ -2,11 +2,13 @@
 
 use arrow::datatypes::i256;
 use datafusion::sql::sqlparser::ast::{Expr, OrderByExpr};
-use protocols::aggregate::{MAX_TOP_BITS, MAX_TOP_CELLS};
 
 use super::ring::Fit;
 use super::sql::outer::{MARK, Outer};
 use super::{CellCheck, Measure, Released, RingWidth, TopCells};
+
+/// Most groups among which the first are found on shares: all of them are sorted, with all their columns.
+const MAX_TOP_CELLS: usize = 1 << 12;
 
 /// The cells that come first, if the job's ORDER BY and LIMIT can be decided on shares: by one count, or by one sum of
 /// whole numbers or decimals that cannot be NULL.
@@ -24,18 +26,27 @@ pub(super) fn cells(
     if n >= cells as u64 || cells > MAX_TOP_CELLS || outer.keys.is_empty() {
         return None;
     }
-    let (column, bound_bits, label) = match total(outer, order)? {
-        Released::Rows => (0, 64 - rows.leading_zeros(), "COUNT(*)".to_owned()),
+    let (ring, column, bound_bits, label) = match total(outer, order)? {
+        Released::Rows => (
+            RingWidth::Narrow,
+            0,
+            64 - rows.leading_zeros(),
+            "COUNT(*)".to_owned(),
+        ),
         Released::Count(i) => {
             let label = format!("COUNT({})", measures[i].label);
-            (measures[i].count, 64 - rows.leading_zeros(), label)
+            (
+                RingWidth::Narrow,
+                measures[i].count,
+                64 - rows.leading_zeros(),
+                label,
+            )
         }
         Released::Sum(i) if measures[i].count == 0 => {
-            let slot = measures[i]
-                .sum
-                .filter(|s| s.ring == RingWidth::Narrow && s.frac_bits == 0)?;
+            let slot = measures[i].sum.filter(|s| s.frac_bits == 0)?;
             let largest = fits[i].as_ref()?.largest_sum?;
             (
+                slot.ring,
                 slot.index,
                 bits(largest),
                 format!("SUM({})", measures[i].label),
@@ -43,8 +54,9 @@ pub(super) fn cells(
         }
         _ => return None,
     };
-    (bound_bits <= MAX_TOP_BITS).then(|| TopCells {
+    Some(TopCells {
         n,
+        ring,
         column,
         greatest_first: order.options.asc == Some(false),
         bound_bits: bound_bits.max(1),

@@ -48,9 +48,10 @@ fn learns(plan: &Plan) -> Vec<Learns> {
         ReleaseRule::Compare if plan.protects_margins() => Some(
             "which groups and totals are too small, which have no rows, and which are held back beside the small ones",
         ),
-        ReleaseRule::Compare if plan.shape.top.is_some() => Some(
-            "which groups come first among those that are large enough, and nothing about the others",
-        ),
+        ReleaseRule::Compare if plan.shape.top.is_some() => None,
+        ReleaseRule::Compare if plan.shape.hidden.is_some() => {
+            Some("how many groups are large enough to be released, and nothing about the others")
+        }
         ReleaseRule::Compare => Some(
             "which groups are large enough to be released, and nothing about the size of the others",
         ),
@@ -69,6 +70,17 @@ fn learns(plan: &Plan) -> Vec<Learns> {
                 "every released group"
             };
             what.push(format!("for {groups}, over all holders together: {totals}"));
+            let hidden = plan.keys.iter().filter(|k| k.hidden.is_some());
+            let hidden: Vec<&str> = hidden.map(|k| k.name.as_str()).collect();
+            if !hidden.is_empty() {
+                what.push(format!(
+                    "the released groups' values of {}, which are not published",
+                    listed(&hidden)
+                ));
+            }
+            if plan.shape.top.is_some() {
+                what.push("nothing about the groups that do not come first".to_owned());
+            }
         }
         what.extend(which.map(str::to_owned));
         if what.is_empty() {
@@ -112,6 +124,12 @@ fn released_totals(plan: &Plan) -> String {
         if let Step::Distinct { measure, .. } = step {
             let label = &plan.measures[*measure].label;
             totals.push(format!("the number of different {label}"));
+        }
+        if let Step::RankCorrelation { y, x, .. } = step {
+            let (y, x) = (&plan.measures[*y].label, &plan.measures[*x].label);
+            totals.push(format!(
+                "the sums of squares and of products of the ranks of {y} and of {x}"
+            ));
         }
     }
     listed(&totals)
@@ -213,7 +231,7 @@ fn single_values(plan: &Plan) -> Option<String> {
     let all: Vec<&str> = labels.into_iter().collect();
     (!all.is_empty()).then(|| {
         format!(
-            "MIN, MAX and quantiles of {} are values of single rows of a released group, whose owner stays unknown",
+            "MIN, MAX and quantiles of {} are values of single rows of a released group, or lie between two, whose owners stay unknown",
             listed(&all)
         )
     })
@@ -259,6 +277,9 @@ fn notes(plan: &Plan) -> Vec<String> {
     exactness(plan, &mut notes);
     definitions(plan, &mut notes);
     held_back(plan, &mut notes);
+    if plan.shape.hidden.is_some() {
+        notes.push("equal keys are found by hashes of 80 bits: two groups are taken for one with a chance of n² in 2^81".to_owned());
+    }
     for key in plan.keys.iter().filter(|k| k.has_other) {
         notes.push(format!(
             "values of {} outside its {} are counted as {}",
@@ -279,7 +300,7 @@ fn exactness(plan: &Plan, notes: &mut Vec<String>) {
     let floats: Vec<&Measure> = plan
         .measures
         .iter()
-        .filter(|m| m.kind == MeasureKind::Float)
+        .filter(|m| m.kind == MeasureKind::Float && m.sum.is_some())
         .collect();
     if floats.is_empty() {
         notes.push("counts and sums are exact".to_owned());
@@ -331,6 +352,13 @@ fn definitions(plan: &Plan, notes: &mut Vec<String>) {
     }
     if quantile(false) {
         notes.push("PERCENTILE_DISC is the quantile of type 1: the least value that p of the rows do not exceed".to_owned());
+    }
+    if plan
+        .released
+        .iter()
+        .any(|c| matches!(c.value, Released::Spearman { .. }))
+    {
+        notes.push("SPEARMAN is the correlation of ranks, equal values sharing the mean of theirs; it is computed once, from exact sums".to_owned());
     }
     if plan
         .steps

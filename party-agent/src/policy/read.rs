@@ -6,7 +6,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::{ColumnPolicy, LookupRule, Policy, StandingRule, TablePolicy};
-use crate::catalogue::{Aggregate, CategoryRule, ColumnRule, Uses};
+use crate::catalogue::{Aggregate, CategoryRule, ColumnRule, MAX_HIDDEN_BYTES, Uses};
 use crate::config::fields::{Faults, Fields, document, kind};
 use crate::spec::Fault;
 
@@ -201,11 +201,25 @@ fn aggregates(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> BTreeSet<
 }
 
 fn categories(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<CategoryRule> {
-    const ALLOWED: &str = "\"from_data\", or a list of texts and whole numbers";
+    const ALLOWED: &str = "\"from_data\", \"hidden\", or a list of texts and whole numbers";
+    let longest = fields.whole(faults, "longest", 1..=MAX_HIDDEN_BYTES);
     let name = fields.name("categories");
-    let value = fields.value("categories")?;
+    let value = fields.value("categories");
+    let is_hidden =
+        matches!(value.map(Spanned::get_ref), Some(DeValue::String(word)) if word == "hidden");
+    if longest.is_some() && !is_hidden {
+        let what = "says how long hidden categories are, and these are not hidden";
+        fields.wrong(
+            faults,
+            "longest",
+            what,
+            "leave it out, or write categories = \"hidden\"",
+        );
+    }
+    let value = value?;
     let read = match value.get_ref() {
         DeValue::String(word) if word == "from_data" => Some(CategoryRule::FromData),
+        DeValue::String(word) if word == "hidden" => Some(CategoryRule::Hidden(longest)),
         DeValue::Array(list) => list
             .iter()
             .map(|e| category(e.get_ref()).map(Some))

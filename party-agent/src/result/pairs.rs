@@ -165,7 +165,8 @@ impl Pairs {
     }
 }
 
-fn correlation(xy: &Total, xx: &Total, yy: &Total) -> Option<f64> {
+/// xy / √(xx·yy); `None` where a column does not vary.
+pub(super) fn correlation(xy: &Total, xx: &Total, yy: &Total) -> Option<f64> {
     let product = xx.times(yy);
     if product.sign() == Ordering::Equal {
         return None;

@@ -11,6 +11,7 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{Field, Schema, i256};
 use protocols::aggregate::Released;
 
+use super::groups::Keys;
 use super::moments::{Moments, Unit};
 use super::pairs::{Pairs, Total};
 use super::{ResultError, slots_of, totals};
@@ -24,25 +25,30 @@ use crate::plan::{
 pub(super) struct Cells<'a> {
     pub(super) plan: &'a Plan,
     released: &'a Released,
+    /// The keys of groups that are not public: of each that was released.
+    keys: Option<&'a Keys>,
     /// The groups: number of the cell, and its place among the released ones.
     groups: Vec<(usize, usize)>,
 }
 
 impl<'a> Cells<'a> {
-    pub(super) fn new(plan: &'a Plan, released: &'a Released) -> Result<Self, ResultError> {
+    pub(super) fn new(
+        plan: &'a Plan,
+        released: &'a Released,
+        keys: Option<&'a Keys>,
+    ) -> Result<Self, ResultError> {
         let shape = &plan.shape;
+        let n_cells = keys.map_or(shape.cells, Keys::n_groups);
         let n_released = released.ok.iter().filter(|&&ok| ok).count();
         let narrow = released.narrow.iter().all(|c| c.len() == n_released);
         let wide = released.wide.iter().all(|c| c.len() == n_released);
-        let has_shape = released.ok.len() == shape.cells
+        let has_shape = released.ok.len() == n_cells
             && (released.narrow.len(), released.wide.len()) == (shape.narrow, shape.wide);
         if !(narrow && wide && has_shape) || shape.narrow == 0 {
             return Err(totals("another number of columns or groups"));
         }
         let rows = &released.narrow[0];
-        let open = (0..shape.cells)
-            .filter(|&cell| released.ok[cell])
-            .enumerate();
+        let open = (0..n_cells).filter(|&cell| released.ok[cell]).enumerate();
         // GROUP BY has no group without rows; without GROUP BY there is always one row.
         let groups = open
             .filter(|&(place, _)| rows[place] > 0 || plan.keys.is_empty())
@@ -51,6 +57,7 @@ impl<'a> Cells<'a> {
         let cells = Self {
             plan,
             released,
+            keys,
             groups,
         };
         cells.check()?;
@@ -132,7 +139,7 @@ impl<'a> Cells<'a> {
         };
         match column.value {
             Value::Key(key) => self.key(key, column.kind),
-            Value::Ordinal(key) => Ok(self.slots(key, |slot| slot as i64)),
+            Value::Ordinal(key) => Ok(self.ordinals(key)),
             Value::Grouping(key) => {
                 let n_groups = self.plan.keys[key].n_groups();
                 Ok(self.slots(key, |slot| i64::from(slot == n_groups)))
@@ -169,7 +176,8 @@ impl<'a> Cells<'a> {
                 p,
                 continuous: true,
             } => self.between(measure, p),
-            Value::Quantile { measure, p, .. } => self.found(column, measure, Which::Inverse(p)),
+            Value::Quantile { measure, p, .. } => self.found(column, measure, Which::Discrete(p)),
+            Value::Spearman { y, x } => self.spearman(y, x),
             Value::Pair {
                 stat: PairStat::Count,
                 x,
@@ -190,6 +198,16 @@ impl<'a> Cells<'a> {
                 Ok(Arc::new(values.collect::<Float64Array>()))
             }
         }
+    }
+
+    /// The place of each group's key in the order of that key's values.
+    fn ordinals(&self, key: usize) -> ArrayRef {
+        let Some(keys) = self.keys else {
+            return self.slots(key, |slot| slot as i64);
+        };
+        let groups = self.groups.iter();
+        let ordinals = groups.map(|&(cell, _)| keys.ordinal(cell, key));
+        Arc::new(Int64Array::from_iter_values(ordinals))
     }
 
     /// A number that follows from a key's slot.
@@ -267,12 +285,14 @@ impl<'a> Cells<'a> {
     fn key(&self, key: usize, kind: ValueKind) -> Result<ArrayRef, ResultError> {
         let index = key;
         let key = &self.plan.keys[key];
-        let text =
-            |&(cell, _): &(usize, usize)| match key.domain.get(slots_of(self.plan, cell)[index]) {
+        let text = |&(cell, _): &(usize, usize)| match self.keys {
+            Some(keys) => keys.text(cell, index),
+            None => match key.domain.get(slots_of(self.plan, cell)[index]) {
                 Some(text) => text.as_deref(),
                 None if slots_of(self.plan, cell)[index] == key.n_groups() => None,
                 None => Some(key.other_label.as_str()),
-            };
+            },
+        };
         let texts = self.groups.iter().map(text).collect::<StringArray>();
         let strict = CastOptions {
             safe: false,
@@ -293,6 +313,10 @@ impl<'a> Cells<'a> {
 
     pub(super) fn narrow(&self, column: usize, place: usize) -> u64 {
         self.released.narrow[column][place]
+    }
+
+    pub(super) fn wide(&self, column: usize, place: usize) -> u128 {
+        self.released.wide[column][place]
     }
 
     fn count(&self, measure: &Measure, place: usize) -> u64 {

@@ -17,6 +17,8 @@ use crate::config::fields::{Faults, Fields, document, kind};
 /// Longest job name and longest purpose, in characters.
 const MAX_JOB_CHARS: usize = 128;
 const MAX_PURPOSE_CHARS: usize = 2000;
+/// Largest bound on rows or groups that can be written.
+const MAX_ROWS: u64 = 1 << 40;
 /// Most values in one declared domain.
 const MAX_DOMAIN: usize = 65_536;
 
@@ -196,11 +198,15 @@ fn read_compute<'t>(
         fields.wrong(faults, "sql", "is empty", "one SELECT");
     }
     let line = at.map_or(1, |at| first_line(text, &at));
+    let max_rows = fields.whole(faults, "max_rows", 1..=MAX_ROWS);
+    let max_groups = fields.whole(faults, "max_groups", 1..=MAX_ROWS);
     fields.finish(faults);
     Some(Compute::Sql(SqlCompute {
         text: sql?.to_owned(),
         line,
         domains,
+        max_rows,
+        max_groups,
     }))
 }
 

@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 
 use party_agent::local::{LocalInputs, StepInput, totals};
 use party_agent::plan::{
-    CellCheck, Fraction, KeyColumn, LocalPlan, Measure, MeasureKind, MinCell, OutputColumn, Plan,
-    PlanCost, Procedure, RangeOrigin, ReleaseRule, Released as Value, ReleasedColumn, RingWidth,
+    CellCheck, KeyColumn, LocalPlan, Measure, MeasureKind, MinCell, OutputColumn, Plan, PlanCost,
+    Procedure, RangeOrigin, Release, ReleaseRule, Released as Value, ReleasedColumn, RingWidth,
     Shape, Slot, Step, TableColumn, ValueKind, ValueRange, Which,
 };
-use party_agent::result::{ResultTable, table};
+use party_agent::result::{ResultTable, table, table_of_groups};
 use party_agent::source::{Source, SourceError};
 use protocols::aggregate::{CellRule, Check, LocalTotals, ReleaseShape, Released};
 use protocols::oracle;
 use protocols::party::{PartyId, Seat};
+use protocols::stats::{group, rank, select};
 
 /// What to aggregate of one argument.
 pub(crate) struct Arg {
@@ -103,6 +104,7 @@ pub(crate) fn typed_key(
         },
         source: "the test".to_owned(),
         has_total: false,
+        hidden: None,
     }
 }
 
@@ -136,6 +138,7 @@ pub(crate) fn plan(
         checks,
         top: None,
         margins: None,
+        hidden: None,
     };
     let n_args = args.len();
     let measures: Vec<_> = args
@@ -301,32 +304,61 @@ pub(crate) async fn local(
 
 /// All holders' totals, with what the steps find among the first holder's.
 fn with_steps(plan: &Plan, mut inputs: Vec<LocalInputs>) -> Vec<LocalTotals> {
-    let cells = plan.shape.cells;
+    let setting = plan.setting();
+    let cells = setting.cells;
     for (i, step) in plan.steps.iter().enumerate() {
         let parts: Vec<_> = inputs.iter().map(|input| &input.steps[i]).collect();
-        if let Step::Distinct { column, .. } = step {
-            let keys = parts.iter().flat_map(|part| match part {
-                StepInput::Keys(keys) => keys.as_slice(),
-                _ => &[],
-            });
-            let all: std::collections::BTreeSet<(u32, u128)> = keys.copied().collect();
-            let of_cell = |cell| all.iter().filter(|(c, _)| *c as usize == cell).count() as u64;
-            inputs[0].totals.narrow[*column] = (0..cells).map(of_cell).collect();
-            continue;
-        }
-        let mut found = Vec::new();
-        for (place, find) in step.finds().iter().enumerate() {
-            let values: Vec<u64> = (0..cells)
-                .map(|cell| find_in_the_clear(&parts, cells, place, cell, find.what))
-                .collect();
-            found.push((find, values));
-        }
-        for (find, values) in found {
-            for bit in 0..find.bits as usize {
-                let column = values.iter().map(|v| v >> bit << 63).collect();
-                inputs[0].totals.narrow[find.column + bit] = column;
+        let mut narrow = Vec::new();
+        let mut wide = Vec::new();
+        match step {
+            Step::Distinct { column, .. } => {
+                let keys = parts.iter().flat_map(|part| match part {
+                    StepInput::Keys(keys) => keys.as_slice(),
+                    _ => &[],
+                });
+                let all: std::collections::BTreeSet<(u32, u128)> = keys.copied().collect();
+                let of_cell = |cell| all.iter().filter(|(c, _)| *c as usize == cell).count() as u64;
+                narrow.push((*column, (0..cells).map(of_cell).collect()));
+            }
+            Step::RankCorrelation { column, .. } => {
+                let shape = step.rank_shape(&setting).expect("a ranking");
+                let rows = parts.iter().map(|part| match part {
+                    StepInput::Pairs(rows) => rank::RankInput { rows: rows.clone() },
+                    _ => panic!("pairs"),
+                });
+                let sums = rank::oracle(&rows.collect::<Vec<_>>(), &shape);
+                narrow.extend(sums.into_iter().enumerate().map(|(k, s)| (column + k, s)));
+            }
+            Step::Sorted { finds, .. } => {
+                let shape = step.select_shape(&setting).expect("a selection");
+                let rows = parts.iter().map(|part| match part {
+                    StepInput::Values(rows) => select::SelectInput { rows: rows.clone() },
+                    _ => panic!("values"),
+                });
+                let found = select::oracle(&rows.collect::<Vec<_>>(), &shape);
+                for (find, values) in finds.iter().zip(found) {
+                    match find.slot.ring {
+                        RingWidth::Wide => wide.push((find.slot.index, values)),
+                        RingWidth::Narrow => {
+                            let values = values.into_iter().map(|v| v as u64).collect();
+                            narrow.push((find.slot.index, values));
+                        }
+                    }
+                }
+            }
+            Step::Extremes { finds, .. } | Step::Quantiles { finds, .. } => {
+                for (place, find) in finds.iter().enumerate() {
+                    let value = |cell| find_in_the_clear(&parts, cells, place, cell, find.what);
+                    narrow.push((find.slot.index, (0..cells).map(value).collect()));
+                }
             }
         }
+        let totals = &mut inputs[0].totals;
+        narrow
+            .into_iter()
+            .for_each(|(column, values)| totals.narrow[column] = values);
+        wide.into_iter()
+            .for_each(|(column, values)| totals.wide[column] = values);
     }
     inputs.into_iter().map(|input| input.totals).collect()
 }
@@ -342,28 +374,31 @@ fn find_in_the_clear(
     let mut codes = Vec::new();
     for part in parts {
         match part {
-            StepInput::Extremes(least) => {
-                codes.push(least[place * cells.div_ceil(64) * 64 + cell]);
-            }
+            StepInput::Extremes(least) => codes.extend(least[place * cells + cell]),
             StepInput::Histogram(counts) => {
-                for (code, counts) in counts.chunks(cells).enumerate() {
-                    codes.extend((0..counts[cell]).map(|_| code as u64));
+                let of_cell = counts.chunks(counts.len() / cells).nth(cell);
+                for (code, n) in of_cell.into_iter().flatten().enumerate() {
+                    codes.extend((0..*n).map(|_| code as u64));
                 }
             }
-            StepInput::Keys(_) => {}
+            _ => {}
         }
     }
     codes.sort_unstable();
     let n = codes.len() as u64;
-    let h = |p: Fraction| (n.saturating_sub(1) * p.numerator, p.denominator);
-    let at = match what {
+    let at = |place: u64| codes.get(place as usize).copied().unwrap_or(0);
+    match what {
         // Extremes are least distances; for the greatest, from the top.
-        Which::Least | Which::Greatest => 0,
-        Which::Inverse(p) => (n * p.numerator).div_ceil(p.denominator).saturating_sub(1),
-        Which::Below(p) => h(p).0 / h(p).1,
-        Which::Above(p) => h(p).0.div_ceil(h(p).1),
-    };
-    codes.get(at as usize).copied().unwrap_or(0)
+        Which::Least | Which::Greatest => at(0),
+        Which::Discrete(p) => at((n * p.numerator).div_ceil(p.denominator).saturating_sub(1)),
+        Which::Linear(p) => {
+            let h = n.saturating_sub(1) * p.numerator;
+            let (whole, rest) = (h / p.denominator, h % p.denominator);
+            let (low, high) = (at(whole), at(whole + u64::from(rest > 0)));
+            low * p.denominator + rest * (high - low)
+        }
+        Which::Below(_) | Which::Above(_) => panic!("found among sorted rows"),
+    }
 }
 
 /// What would be released if everything were added in the clear.
@@ -383,8 +418,8 @@ pub(crate) fn release(plan: &Plan, inputs: &[LocalTotals]) -> Released {
             })
             .collect(),
         receivers: vec![Seat(0)],
-        mode: match plan.release_shape().mode {
-            margins @ CellRule::Margins(_) => margins,
+        mode: match plan.margins() {
+            Some(margins) if plan.protects_margins() => CellRule::Margins(margins),
             _ if plan.shape.checks.is_empty() => CellRule::None,
             _ => CellRule::Compare,
         },
@@ -399,9 +434,24 @@ pub(crate) async fn run(plan: &Plan, holders: &[(&str, &Source)]) -> ResultTable
         let local = totals(plan, &party(name), source, &|_| {}).await;
         inputs.push(local.expect("local totals").0);
     }
-    table(plan, &release(plan, &with_steps(plan, inputs)))
-        .await
-        .expect("a result")
+    let result = match plan.release() {
+        Release::Groups(shape) => {
+            let rows = inputs.into_iter().map(own_groups).collect::<Vec<_>>();
+            table_of_groups(plan, &group::oracle(&rows, &shape)).await
+        }
+        _ => table(plan, &release(plan, &with_steps(plan, inputs))).await,
+    };
+    result.expect("a result")
+}
+
+fn own_groups(mut inputs: LocalInputs) -> group::GroupRows {
+    let keys = inputs.groups.take().expect("groups that are not public");
+    group::GroupRows {
+        hashes: keys.hashes.clone(),
+        keys: keys.words.clone(),
+        narrow: inputs.totals.narrow.clone(),
+        wide: inputs.totals.wide.clone(),
+    }
 }
 
 /// The result as rows of JSON values, with numbers as their exact text.

@@ -1,7 +1,6 @@
 //! What all seats know of a release beforehand, and what goes in and comes out.
 
 use super::margins::{CellState, Margins};
-use super::top::{MAX_TOP_BITS, MAX_TOP_CELLS, Top};
 use crate::arith::compare::MAX_BOUND_BITS;
 use crate::disclose::{Revealed, Terms};
 use crate::error::ProtocolError;
@@ -33,7 +32,7 @@ pub struct Check {
     pub column: usize,
     /// The cell is released if its count, over all holders, is at least this.
     pub at_least: u64,
-    /// The count over all holders is below 2 to this power.
+    /// The count over all holders is below 2 to this power. Callers see to it: a count beyond gives a wrong answer.
     pub bound_bits: u32,
 }
 
@@ -46,9 +45,6 @@ pub enum CellRule {
     Compare,
     /// The counts are opened to all computing seats. Only where every holder's policy says so.
     OpenCounts,
-    /// The counts are compared on shares, and of the cells that pass only those that come first by a
-    /// total are released. All computing seats learn which cells are released.
-    Top(Top),
     /// The counts are compared on shares, and of a table with its totals as many more cells are held back as it takes so that
     /// no small one can be derived. All computing seats learn which cells are small, which are empty and which are
     /// released.
@@ -88,16 +84,9 @@ impl ReleaseShape {
             CellRule::None => 0,
             CellRule::Compare => 1,
             CellRule::OpenCounts => 2,
-            CellRule::Top(_) => 3,
-            CellRule::Margins(_) => 4,
+            CellRule::Margins(_) => 3,
         };
         let details = match self.mode {
-            CellRule::Top(top) => vec![
-                top.column as u64,
-                top.n as u64,
-                u64::from(top.greatest_first),
-                u64::from(top.bound_bits),
-            ],
             CellRule::Margins(margins) => margins.encode(),
             _ => Vec::new(),
         };
@@ -125,14 +114,6 @@ impl ReleaseShape {
             .any(|c| !(1..=MAX_BOUND_BITS).contains(&c.bound_bits))
         {
             return invalid("a count is bounded by 2^1 to 2^63");
-        }
-        if let CellRule::Top(top) = self.mode {
-            if top.column >= self.narrow {
-                return invalid("groups are ordered by a narrow column");
-            }
-            if self.cells > MAX_TOP_CELLS || !(1..=MAX_TOP_BITS).contains(&top.bound_bits) {
-                return invalid("the first of at most 2048 groups are found by totals below 2^61");
-            }
         }
         if let CellRule::Margins(margins) = self.mode {
             if margins.cells() != self.cells || margins.count() >= self.narrow {
@@ -163,7 +144,8 @@ impl ReleaseShape {
         Ok(())
     }
 
-    /// Checks that a holder's totals have this shape, and that its own counts keep the bounds.
+    /// Checks that a holder's totals have this shape. Whether counts keep their bounds cannot be seen of those that
+    /// are shares.
     pub(super) fn check_input(&self, input: &LocalTotals) -> Result<(), ProtocolError> {
         let invalid = |what| Err(ProtocolError::InvalidInput { what });
         if input.narrow.len() != self.narrow || input.wide.len() != self.wide {
@@ -173,14 +155,6 @@ impl ReleaseShape {
         let mut lens = narrow_lens.chain(input.wide.iter().map(Vec::len));
         if lens.any(|len| len != self.cells) {
             return invalid("every column has one number for each cell");
-        }
-        let exceeds = |check: &Check| {
-            input.narrow[check.column]
-                .iter()
-                .any(|count| count >> check.bound_bits != 0)
-        };
-        if self.checks.iter().any(exceeds) {
-            return invalid("a count is below its declared bound");
         }
         Ok(())
     }

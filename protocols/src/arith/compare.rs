@@ -214,35 +214,6 @@ async fn is_negative_summed<R: Ring>(
     summed::is_negative(session, operands, stock).await
 }
 
-/// The bits that carry out of the sums of XOR-shared numbers of w ≥ 1 bits, from triples of bits alone.
-pub(crate) async fn carry_out(
-    session: &mut Session,
-    x: &[BitShare],
-    y: &[BitShare],
-    stock: &mut Stock,
-) -> Result<BitShare, ProtocolError> {
-    // One more position, empty in both: its bit of the sum is the carry into it.
-    let widened = |bits: &[BitShare]| {
-        let mut planes = Planes::zero(bits[0].n_bits(), bits.len() + 1);
-        for (i, plane) in bits.iter().enumerate() {
-            planes.plane_mut(i).copy_from_slice(plane.as_words());
-        }
-        planes
-    };
-    let operands = summed::Operands {
-        x: widened(x),
-        y: widened(y),
-        width: x.len() + 1,
-    };
-    let carry = summed::is_negative(session, operands, stock).await?;
-    Ok(carry.share(0))
-}
-
-/// The declared price of [`carry_out`] for n sums of `n_bits` bits.
-pub(crate) fn carry_out_price(seats: Seats, n_items: usize, n_bits: usize) -> Price {
-    circuit::price(seats, &summed::is_negative_levels(2, n_bits + 1), n_items)
-}
-
 fn check_bound<R: Ring>(bound_bits: u32) -> Result<(), ProtocolError> {
     match bound_bits < R::BITS {
         true => Ok(()),

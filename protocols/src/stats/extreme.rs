@@ -65,15 +65,19 @@ impl ExtremeShape {
         }
     }
 
-    /// Checks that the range is one, and fits the ring.
+    /// Checks that the range is one, and fits the ring: as numbers with a sign, or both ends as
+    /// numbers of 64 bits without one.
     ///
     /// # Errors
     ///
     /// [`ProtocolError::InvalidInput`].
     pub fn check<R: Ring>(&self) -> Result<(), ProtocolError> {
-        let fits = |bound| R::from_signed(bound).is_some();
+        let signed = |bound| R::from_signed(bound).is_some();
+        let unsigned = |bound: i128| u64::try_from(bound).is_ok();
+        let fits =
+            signed(self.low) && signed(self.high) || unsigned(self.low) && unsigned(self.high);
         let width = self.high.checked_sub(self.low);
-        if !fits(self.low) || !fits(self.high) || width.is_none_or(|w| w < 0) {
+        if !fits || width.is_none_or(|w| w < 0) {
             return Err(ProtocolError::InvalidInput {
                 what: "an extreme has a range that fits its ring",
             });
@@ -116,7 +120,10 @@ impl ExtremeShape {
             distances.negate();
         }
         let mut values = Share::new(present.as_slice().to_vec());
-        values.scale_public(R::from_signed(self.origin()).expect("the shape was checked"));
+        let origin = self.origin();
+        let unsigned = || u64::try_from(origin).ok().map(R::from_u64);
+        let element = R::from_signed(origin).or_else(unsigned);
+        values.scale_public(element.expect("the shape was checked"));
         values.add_assign(&distances);
         Extremes { values, present }
     }

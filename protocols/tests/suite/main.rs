@@ -29,6 +29,5 @@ mod ecdh;
 mod demands;
 mod tables;
 mod stats;
-mod dense;
 mod lookup;
 mod sample_data;

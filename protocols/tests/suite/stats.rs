@@ -2,6 +2,7 @@
 
 mod extreme;
 mod quantile;
+mod select;
 mod distinct;
 mod group;
 mod top;

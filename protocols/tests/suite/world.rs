@@ -241,10 +241,7 @@ impl Job {
 
     /// The job needs a dealer.
     pub(crate) fn has_dealer(&self) -> bool {
-        matches!(
-            self.shape.mode,
-            CellRule::Compare | CellRule::Top(_) | CellRule::Margins(_)
-        )
+        matches!(self.shape.mode, CellRule::Compare | CellRule::Margins(_))
     }
 
     pub(crate) fn source(&self) -> Option<Source> {

@@ -7,7 +7,7 @@ use protocols::party::PartyId;
 use super::Parties;
 use crate::plan::sql::holders::Catalogues;
 use crate::plan::sql::outer::{Counted, Outer};
-use crate::plan::{CellCheck, MAX_ROWS, Measure, MinCell, PlanFault, ReleaseRule};
+use crate::plan::{CellCheck, MAX_ROWS, Measure, MinCell, PlanFault, ReleaseRule, Step};
 use crate::spec::CheckedSpec;
 
 /// What can be written where a source of correlated randomness is missing.
@@ -16,7 +16,7 @@ pub(in crate::plan) const SOURCES: &str = "write correlations = \"ot\" (the part
 /// The checks by count column: the larger threshold wins where two are on the same.
 pub(super) fn checks(
     outer: &Outer,
-    measures: &[Measure],
+    (measures, steps): (&[Measure], &[Step]),
     min_cell: &MinCell,
     rows: u64,
 ) -> Vec<CellCheck> {
@@ -45,6 +45,10 @@ pub(super) fn checks(
                 0 => (0, "COUNT(*)".to_owned()),
                 column => (column, format!("COUNT({})", measures[i].label)),
             },
+            Counted::Distinct(i) => {
+                let label = format!("COUNT(DISTINCT {})", measures[i].label);
+                (distinct_column(steps, i), label)
+            }
         };
         let least = if column == 0 && !outer.keys.is_empty() {
             2
@@ -78,6 +82,20 @@ pub(super) fn checks(
         }
     });
     checks.collect()
+}
+
+/// The column of a distinct count. Every count that HAVING names is among the outputs too, so there is a step for it.
+fn distinct_column(steps: &[Step], of: usize) -> usize {
+    let column = |step: &Step| match step {
+        Step::Distinct {
+            measure, column, ..
+        } if *measure == of => Some(*column),
+        _ => None,
+    };
+    steps
+        .iter()
+        .find_map(column)
+        .expect("a step for each distinct count")
 }
 
 pub(super) fn rule(

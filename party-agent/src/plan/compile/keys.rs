@@ -1,12 +1,14 @@
 //! The group keys and their public domains.
 
 use super::none;
+use crate::catalogue::{Catalogue, MAX_HIDDEN_BYTES};
+use crate::plan::bounds::entry;
 use crate::plan::domain::{self, Groups, Missing, Source};
 use crate::plan::part::{Part, Whole};
 use crate::plan::sql::outer::{Key, Outer};
 use crate::plan::types::{self, Types};
 use crate::plan::words::counted;
-use crate::plan::{KeyColumn, MAX_CELLS, PlanFault, ValueKind};
+use crate::plan::{KeyColumn, MAX_CELLS, PlanFault, TableColumn, ValueKind};
 use crate::spec::SqlCompute;
 
 /// The group domains over all holders.
@@ -28,6 +30,12 @@ pub(super) fn keys(
             None => published_groups(whole, key, parts, i),
         };
         match groups {
+            Err(Unknown {
+                hidden: Some(longest),
+                ..
+            }) => {
+                keys.push(hidden_column(key, kind, longest));
+            }
             Ok(mut groups) => {
                 domain::unify(&mut groups, kind);
                 domain::sort(&mut groups, kind);
@@ -35,7 +43,7 @@ pub(super) fn keys(
                 cells = cells.saturating_mul(column.n_slots());
                 keys.push(column);
             }
-            Err(more) => faults.extend(more),
+            Err(unknown) => faults.extend(unknown.faults),
         }
     }
     if cells > MAX_CELLS {
@@ -83,13 +91,29 @@ fn unused_domains(sql: &SqlCompute, outer: &Outer) -> Vec<PlanFault> {
         .collect()
 }
 
+/// A key without a public domain.
+struct Unknown {
+    faults: Vec<PlanFault>,
+    /// Where every holder lets its values form groups without publishing them: the bytes of the longest.
+    hidden: Option<u64>,
+}
+
+impl From<Vec<PlanFault>> for Unknown {
+    fn from(faults: Vec<PlanFault>) -> Self {
+        Self {
+            faults,
+            hidden: None,
+        }
+    }
+}
+
 fn declared_groups(
     key: &Key,
     values: &[String],
     kind: ValueKind,
     parts: &[Part],
     column: usize,
-) -> Result<Groups, Vec<PlanFault>> {
+) -> Result<Groups, Unknown> {
     let mut groups = Groups {
         values: Vec::new(),
         closed: false,
@@ -122,27 +146,59 @@ fn published_groups(
     key: &Key,
     parts: &[Part],
     column: usize,
-) -> Result<Groups, Vec<PlanFault>> {
+) -> Result<Groups, Unknown> {
     let mut all: Option<Groups> = None;
     let mut faults = Vec::new();
+    let mut hidden = Some(0);
     for part in parts {
         let Some(catalogue) = whole.catalogues.get(&part.holder) else {
             continue;
         };
+        let longest = longest_hidden(part, column, catalogue);
+        hidden = hidden.zip(longest).map(|(a, b)| a.max(b));
         match domain::groups(&part.trace, column, catalogue, whole.schemas.state()) {
             Ok(groups) => match &mut all {
                 None => all = Some(groups),
                 Some(all) => domain::merge(all, groups),
             },
-            Err(missing) => faults.push(no_domain(key, part, &missing)),
+            Err(missing) => {
+                if !matches!(missing, Missing::Unpublished(_) | Missing::TooMany(_)) {
+                    hidden = None;
+                }
+                faults.push(no_domain(key, part, &missing));
+            }
         }
     }
-    none(faults)?;
+    if !faults.is_empty() {
+        return Err(Unknown { faults, hidden });
+    }
     Ok(all.unwrap_or(Groups {
         values: Vec::new(),
         closed: true,
         source: Source::Written,
     }))
+}
+
+/// The bytes of the longest value that a key can have at a holder which lets its values form groups unpublished: as
+/// long as those of all columns together that the key depends on. A longer one is an error at its owner.
+fn longest_hidden(part: &Part, column: usize, catalogue: &Catalogue) -> Option<u64> {
+    let of_column = |base: &TableColumn| entry(catalogue, base)?.hidden;
+    let all = types::bases(part, column);
+    let longest: Option<u64> = all.iter().map(of_column).sum();
+    longest.filter(|n| (1..=MAX_HIDDEN_BYTES).contains(n))
+}
+
+fn hidden_column(key: &Key, kind: ValueKind, longest: u64) -> KeyColumn {
+    KeyColumn {
+        name: key.name.clone(),
+        kind,
+        domain: Vec::new(),
+        has_other: false,
+        other_label: String::new(),
+        source: "known to nobody but its holders".to_owned(),
+        has_total: false,
+        hidden: Some(longest),
+    }
 }
 
 fn no_domain(key: &Key, part: &Part, missing: &Missing) -> PlanFault {
@@ -163,7 +219,7 @@ fn no_domain(key: &Key, part: &Part, missing: &Missing) -> PlanFault {
                     key.name
                 ),
                 format!(
-                    "ask {} to publish them in its policy (categories = \"from_data\" or a list), or {declare}",
+                    "ask {} to publish them in its policy (categories = \"from_data\" or a list), or to let them form groups unpublished (categories = \"hidden\"), or {declare}",
                     part.holder
                 ),
             )
@@ -234,5 +290,6 @@ fn key_column(key: &Key, kind: ValueKind, mut groups: Groups) -> KeyColumn {
         .to_owned(),
         domain: groups.values,
         has_total: false,
+        hidden: None,
     }
 }

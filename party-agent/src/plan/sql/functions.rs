@@ -90,7 +90,7 @@ pub(in crate::plan) fn not_yet(name: &str) -> (String, &'static str) {
             "use PERCENTILE_CONT, which is exact"
         }
         _ => {
-            "use COUNT, SUM, AVG, MIN, MAX, MEDIAN, PERCENTILE_CONT, VAR_SAMP, STDDEV_SAMP, CORR or WEIGHTED_AVG"
+            "use COUNT, SUM, AVG, MIN, MAX, MEDIAN, PERCENTILE_CONT, VAR_SAMP, STDDEV_SAMP, CORR, SPEARMAN or WEIGHTED_AVG"
         }
     };
     (

@@ -95,6 +95,8 @@ pub(in crate::plan) struct Output {
 pub(in crate::plan) enum Counted {
     Rows,
     Arg(usize),
+    /// The different values of an argument.
+    Distinct(usize),
 }
 
 /// Takes the outermost SELECT apart.
@@ -344,7 +346,7 @@ impl Apart {
         self.fault(
             part,
             format!("HAVING {part} would have to be decided on shares; only counts can be in this version"),
-            "use COUNT(*) or COUNT(x) with >= or > and a whole number, joined by AND; filter the result by the rest",
+            "use COUNT(*), COUNT(x) or COUNT(DISTINCT x) with >= or > and a whole number, joined by AND; filter the result by the rest",
         );
     }
 
@@ -377,6 +379,7 @@ impl Apart {
         match self.outer.released.get(name)? {
             Released::Rows => Some(Counted::Rows),
             Released::Count(arg) => Some(Counted::Arg(*arg)),
+            Released::Distinct(arg) => Some(Counted::Distinct(*arg)),
             _ => None,
         }
     }

@@ -16,6 +16,7 @@ pub(crate) fn party(name: &str) -> PartyId {
 pub(crate) fn column(name: &str, kind: ColumnKind) -> ColumnEntry {
     ColumnEntry {
         categories: None,
+        hidden: None,
         kind,
         name: name.to_owned(),
         nullable: true,

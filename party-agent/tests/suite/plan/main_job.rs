@@ -1,6 +1,6 @@
 //! The main job of the product, from its text to what each party learns.
 
-use party_agent::plan::{ReleaseRule, Released, RingWidth, ValueKind};
+use party_agent::plan::{Release, ReleaseRule, Released, RingWidth, ValueKind};
 use party_agent::spec::Correlations;
 
 use super::fixture::{faults, hospitals, job, job_with, local, party, plan, planned};
@@ -49,7 +49,9 @@ fn totals_are_sized_and_released_by_the_rule() {
     );
     let seats: Vec<&str> = plan.seats.iter().map(|s| s.as_str()).collect();
     assert_eq!(seats, ["analyst", "hospital_1", "hospital_2", "hospital_3"]);
-    let shape = plan.release_shape();
+    let Release::Cells(shape) = plan.release() else {
+        panic!("all groups that are large enough");
+    };
     shape
         .check(plan.seats.len())
         .expect("a shape that the protocol takes");

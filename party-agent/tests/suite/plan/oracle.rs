@@ -58,6 +58,18 @@ impl World {
         world
     }
 
+    /// Takes a column's values out of every catalogue; they may form groups unpublished.
+    fn hide(&mut self, name: &str) {
+        for catalogue in self.catalogues.values_mut() {
+            let columns = catalogue.tables.values_mut().flat_map(|t| &mut t.columns);
+            for column in columns.filter(|c| c.name == name) {
+                column.categories = None;
+                column.range = None;
+                column.hidden = Some(40);
+            }
+        }
+    }
+
     /// The query engine with every holder's tables in one place.
     fn pooled(&self) -> SessionContext {
         let context = make_context(EngineConfig::default());
@@ -162,7 +174,7 @@ const UNION: &str = "(SELECT * FROM hospital_1.encounters UNION ALL SELECT * FRO
 const HOSPITALS: [&str; 3] = ["hospital_1", "hospital_2", "hospital_3"];
 
 /// Jobs whose text is plain SQL as it stands.
-const PLAIN: [&str; 25] = [
+const PLAIN: [&str; 27] = [
     "SELECT diag_group, COUNT(*) AS n, AVG(time_in_hospital) AS los, STDDEV_SAMP(time_in_hospital) AS los_sd, SUM(num_medications) AS meds FROM {e} e WHERE time_in_hospital >= 1 GROUP BY diag_group HAVING COUNT(*) >= 11 ORDER BY n DESC",
     "SELECT COUNT(*) AS n, COUNT(medical_specialty) AS known, SUM(time_in_hospital) AS days, VAR_SAMP(num_lab_procedures) AS v, VAR_POP(num_lab_procedures) AS vp, STDDEV_POP(num_lab_procedures) AS sp FROM {e} e",
     "SELECT gender, age, COUNT(*) AS n, SUM(CASE WHEN readmitted = '<30' THEN 1 ELSE 0 END) AS r FROM {e} e GROUP BY gender, age HAVING COUNT(*) >= 11 ORDER BY gender, age",
@@ -182,6 +194,8 @@ const PLAIN: [&str; 25] = [
     "SELECT insulin, CORR(num_lab_procedures, num_medications) AS c, REGR_AVGX(num_lab_procedures, num_medications) AS x, REGR_AVGY(num_lab_procedures, num_medications) AS y, REGR_SXX(num_lab_procedures, num_medications) AS sxx, REGR_SYY(num_lab_procedures, num_medications) AS syy, REGR_SXY(num_lab_procedures, num_medications) AS sxy FROM {e} e GROUP BY insulin ORDER BY insulin",
     "SELECT diag_group, COUNT(DISTINCT age) AS a, COUNT(DISTINCT num_medications) AS m, COUNT(DISTINCT medical_specialty) FILTER (WHERE gender = 'Female') AS s, COUNT(num_medications) AS n FROM {e} e GROUP BY diag_group HAVING COUNT(*) >= 11 ORDER BY diag_group",
     "SELECT COUNT(DISTINCT patient_id) AS patients, COUNT(*) AS n FROM {e} e",
+    "SELECT age, COUNT(*) AS n FROM {e} e WHERE num_medications > 30 GROUP BY age HAVING COUNT(DISTINCT diag_group) >= 8 AND COUNT(*) >= 11 ORDER BY age",
+    "SELECT gender, MEDIAN(CAST(num_medications AS DOUBLE) * -0.1) AS m, PERCENTILE_CONT(0.95) WITHIN GROUP (ORDER BY CAST(num_lab_procedures AS DOUBLE) / 7) AS p FROM {e} e WHERE num_medications > 40 GROUP BY gender HAVING COUNT(*) >= 11 ORDER BY gender",
     "SELECT age, COUNT(*) AS n, SUM(time_in_hospital) AS days FROM {e} e GROUP BY age ORDER BY n DESC LIMIT 3",
     "SELECT diag_group, gender, SUM(time_in_hospital) AS days FROM {e} e GROUP BY diag_group, gender HAVING COUNT(*) >= 11 ORDER BY days LIMIT 4 OFFSET 2",
     "SELECT a, COUNT(*) AS n, SUM(b) AS s FROM (SELECT gender AS a, num_medications AS b, 1 AS c FROM hospital_1.encounters UNION ALL SELECT t.*, 3 FROM (SELECT insulin, num_procedures FROM hospital_2.encounters) t UNION ALL SELECT *, 4 FROM (SELECT gender, num_procedures FROM hospital_3.encounters) t) u GROUP BY a HAVING COUNT(*) >= 11 ORDER BY a",
@@ -226,6 +240,14 @@ async fn our_own_functions_equal_their_definitions() {
             "SELECT gender, MIN(x) FILTER (WHERE c >= 0.3) AS m, MIN(x) AS a, MAX(x) AS b FROM (SELECT gender, num_medications AS x, CUME_DIST() OVER (PARTITION BY gender ORDER BY num_medications) AS c FROM {e} e) t GROUP BY gender HAVING COUNT(*) >= 11 ORDER BY gender",
         ),
         (
+            "SELECT gender, PERCENTILE_CONT(0.984375) WITHIN GROUP (ORDER BY CAST(num_lab_procedures AS DECIMAL(9, 2)) * 100000000000001) AS p, PERCENTILE_CONT(0.25) WITHIN GROUP (ORDER BY num_lab_procedures * 100003) AS q, PERCENTILE_DISC(0.5) WITHIN GROUP (ORDER BY num_lab_procedures * 100003) AS d FROM {e} e GROUP BY gender HAVING COUNT(*) >= 11 ORDER BY gender",
+            "SELECT gender, PERCENTILE_CONT(0.984375) WITHIN GROUP (ORDER BY num_lab_procedures * 100000000000001.0) AS p, PERCENTILE_CONT(0.25) WITHIN GROUP (ORDER BY num_lab_procedures * 100003.0) AS q, MIN(x) FILTER (WHERE c >= 0.5) AS d FROM (SELECT gender, num_lab_procedures, num_lab_procedures * 100003 AS x, CUME_DIST() OVER (PARTITION BY gender ORDER BY num_lab_procedures) AS c FROM {e} e) t GROUP BY gender HAVING COUNT(*) >= 11 ORDER BY gender",
+        ),
+        (
+            "SELECT gender, SPEARMAN(num_medications, time_in_hospital) AS s, SPEARMAN(time_in_hospital, CAST(num_lab_procedures AS DOUBLE) / -3) AS t FROM {e} e WHERE num_medications > 20 GROUP BY gender HAVING COUNT(*) >= 11 ORDER BY gender",
+            "SELECT gender, CORR(a, b) AS s, CORR(b, c) AS t FROM (SELECT gender, RANK() OVER (PARTITION BY gender ORDER BY num_medications) + COUNT(*) OVER (PARTITION BY gender, num_medications) / 2.0 AS a, RANK() OVER (PARTITION BY gender ORDER BY time_in_hospital) + COUNT(*) OVER (PARTITION BY gender, time_in_hospital) / 2.0 AS b, RANK() OVER (PARTITION BY gender ORDER BY num_lab_procedures DESC) + COUNT(*) OVER (PARTITION BY gender, num_lab_procedures) / 2.0 AS c FROM {e} e WHERE num_medications > 20) r GROUP BY gender HAVING COUNT(*) >= 11 ORDER BY gender",
+        ),
+        (
             "SELECT gender, WEIGHTED_AVG(age_mid, time_in_hospital) AS w, SUM(num_medications) / SUM(time_in_hospital) AS r FROM {e} e GROUP BY gender HAVING COUNT(*) >= 11 ORDER BY gender",
             "SELECT gender, CAST(SUM(age_mid * time_in_hospital) AS DOUBLE) / SUM(time_in_hospital) AS w, CAST(SUM(num_medications) AS DOUBLE) / SUM(time_in_hospital) AS r FROM {e} e GROUP BY gender HAVING COUNT(*) >= 11 ORDER BY gender",
         ),
@@ -237,6 +259,23 @@ async fn our_own_functions_equal_their_definitions() {
             &reference.replace("{e}", UNION),
         )
         .await;
+    }
+}
+
+/// Groups by columns that publish no values, alone and beside one that does.
+#[tokio::test]
+async fn groups_that_nobody_lists_equal_plain_sql() {
+    let mut world = World::open("claims_diabetes130", &HOSPITALS, true).await;
+    for column in ["medical_specialty", "num_procedures", "diag_group"] {
+        world.hide(column);
+    }
+    for sql in [
+        "SELECT medical_specialty, COUNT(*) AS n, SUM(num_medications) AS s, AVG(time_in_hospital) AS a, VAR_SAMP(num_medications) AS v FROM {e} e GROUP BY medical_specialty HAVING COUNT(*) >= 11 ORDER BY n DESC, medical_specialty",
+        "SELECT num_procedures, gender, COUNT(*) AS n, CORR(num_medications, time_in_hospital) AS c FROM {e} e GROUP BY num_procedures, gender HAVING COUNT(*) >= 700 ORDER BY num_procedures DESC, gender LIMIT 7",
+        "SELECT UPPER(SUBSTR(diag_group, 1, 4)) AS d, num_procedures > 3 AS many, COUNT(num_medications) AS n FROM {e} e GROUP BY UPPER(SUBSTR(diag_group, 1, 4)), num_procedures > 3 HAVING COUNT(*) >= 11 ORDER BY 1, 2",
+    ] {
+        let sql = sql.replace("{e}", UNION);
+        compare(&world, &sql, &sql).await;
     }
 }
 

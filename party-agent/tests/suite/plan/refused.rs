@@ -113,12 +113,12 @@ const REFUSED: &[(&str, &str)] = &[
         "compute.sql, line 6: APPROX_MEDIAN over several holders is not available in this version; use MEDIAN, which is exact",
     ),
     (
-        "SELECT MEDIAN(bmi) FROM {e} e",
-        "compute.sql: bmi is a floating-point number: quantiles are found among the values of a declared range of whole numbers, decimals or days; declare a shorter range",
+        "SELECT diag_group, MEDIAN(bmi) FROM {e} e GROUP BY diag_group",
+        "compute.sql: a quantile of bmi would be found among 196608 rows in each of 6 groups, by the published sizes of the tables, and at most 1048576 can be in all, and among all values of its type it cannot be found by counting; write max_rows",
     ),
     (
-        "SELECT MEDIAN(num_lab_procedures) FROM {e} e",
-        "compute.sql: a quantile of num_lab_procedures would be looked for among",
+        "SELECT diag_group, MEDIAN(num_lab_procedures) FROM {e} e GROUP BY diag_group",
+        "compute.sql: a quantile of num_lab_procedures would be found among 196608 rows in each of 6 groups",
     ),
     (
         "SELECT MIN(note) FROM {e} e",
@@ -149,8 +149,8 @@ const REFUSED: &[(&str, &str)] = &[
         "compute.sql, line 6: CORR takes 2 arguments, not 1; write it as in COUNT(*), SUM(x), WEIGHTED_AVG(x, w)",
     ),
     (
-        "SELECT SPEARMAN(bmi, weight) FROM {e} e",
-        "compute.sql, line 6: SPEARMAN over several holders is not available in this version",
+        "SELECT diag_group, SPEARMAN(bmi, weight) FROM {e} e GROUP BY diag_group",
+        "compute.sql: ranks of bmi where weight is known would be found among 196608 rows in each of 6 groups, by the published sizes of the tables, and at most 1048576 can be in all; write max_rows in [compute] if no holder's part has as many, group by fewer keys, or use smaller tables",
     ),
     (
         "SELECT RANK() OVER (ORDER BY COUNT(*)) FROM {e} e GROUP BY gender",
@@ -171,7 +171,7 @@ const REFUSED: &[(&str, &str)] = &[
     // HAVING, GROUP BY, ORDER BY, LIMIT.
     (
         "SELECT gender, COUNT(*) FROM {e} e GROUP BY gender HAVING SUM(charges) > 5",
-        "compute.sql, line 6: HAVING SUM(charges) > 5 would have to be decided on shares; only counts can be in this version; use COUNT(*) or COUNT(x) with >= or > and a whole number, joined by AND; filter the result by the rest",
+        "compute.sql, line 6: HAVING SUM(charges) > 5 would have to be decided on shares; only counts can be in this version; use COUNT(*), COUNT(x) or COUNT(DISTINCT x) with >= or > and a whole number, joined by AND; filter the result by the rest",
     ),
     (
         "SELECT gender, COUNT(*) FROM {e} e GROUP BY gender HAVING COUNT(*) < 5",
@@ -363,11 +363,11 @@ const REFUSED: &[(&str, &str)] = &[
     // Groups.
     (
         "SELECT note, COUNT(*) FROM {e} e GROUP BY note",
-        "hospital_1.encounters.note: the groups of note are not known: no categories are published; ask hospital_1 to publish them in its policy (categories = \"from_data\" or a list), or declare the groups in the job: [compute.domain] note = [\"…\"]",
+        "hospital_1.encounters.note: the groups of note are not known: no categories are published; ask hospital_1 to publish them in its policy (categories = \"from_data\" or a list), or to let them form groups unpublished (categories = \"hidden\"), or declare the groups in the job: [compute.domain] note = [\"…\"]",
     ),
     (
         "SELECT UPPER(note) AS \"the note\", COUNT(*) FROM {e} e GROUP BY 1",
-        "hospital_1.encounters.note: the groups of the note are not known: no categories are published; ask hospital_1 to publish them in its policy (categories = \"from_data\" or a list), or declare the groups in the job: [compute.domain] \"the note\" = [\"…\"]",
+        "hospital_1.encounters.note: the groups of the note are not known: no categories are published; ask hospital_1 to publish them in its policy (categories = \"from_data\" or a list), or to let them form groups unpublished (categories = \"hidden\"), or declare the groups in the job: [compute.domain] \"the note\" = [\"…\"]",
     ),
     (
         "SELECT gender, time_in_hospital, num_medications, diag_group, readmitted, admitted, COUNT(*) FROM {e} e GROUP BY ALL",

@@ -58,7 +58,12 @@ impl<R: StockedRing> Case for Extremes<R> {
     fn expected(&self, n_computing: usize, secrets: u64) -> Clear<R> {
         let inputs = (0..n_computing).map(|seat| input(&self.shape, secrets, seat));
         let found = extreme::oracle(&inputs.collect::<Vec<_>>(), &self.shape);
-        let values = elements(found.iter().map(|v| v.unwrap_or(0)));
+        // Numbers of 64 bits without a sign have the same bits as the signed ones above them.
+        let bits = |v: i128| match u64::try_from(v) {
+            Ok(v) if R::BITS == u64::BITS => i128::from(v.cast_signed()),
+            _ => v,
+        };
+        let values = elements(found.iter().map(|v| bits(v.unwrap_or(0))));
         let present = elements(found.iter().map(|v| i128::from(v.is_some())));
         Clear::of_ring(vec![values, present])
     }
@@ -103,6 +108,7 @@ fn ranges_and_cells_of_any_size() {
         }
         for seats in [2, 3, 4, 5, 6] {
             demands::check_result(&case::<u64>(extreme, 50, whole), seats, 6);
+            demands::check_result(&case::<u64>(extreme, 50, (0, u64::MAX.into())), seats, 8);
             demands::check_result(&case::<u128>(extreme, 50, (-(1 << 100), 1 << 90)), seats, 7);
         }
     }
@@ -110,13 +116,30 @@ fn ranges_and_cells_of_any_size() {
 
 #[test]
 fn values_outside_the_declared_range_are_refused_before_anything_is_sent() {
-    let shape = case::<u64>(Extreme::Min, 1, (0, 9)).shape;
+    refused(&case::<u64>(Extreme::Min, 1, (0, 9)).shape, 10);
+}
+
+#[test]
+fn ranges_that_do_not_fit_the_ring_are_refused() {
+    let most = i128::from(u64::MAX);
+    for range in [(-1, most), (0, most + 1), (5, 4), (i128::MIN, i128::MAX)] {
+        refused(&case::<u64>(Extreme::Max, 1, range).shape, range.0);
+    }
+}
+
+/// Every seat has this one value, and nothing is sent.
+fn refused(shape: &ExtremeShape, value: i128) {
     let ended = crate::world::World::new(2, 1).run(async |session| {
-        let values = vec![Some(10)];
+        let values = vec![Some(value)];
         let input = ExtremeInput { values };
-        let needs = extreme::price::<u64>(&shape, Seats::of(session)).needs;
+        let modest = ExtremeShape {
+            low: 0,
+            high: 9,
+            ..*shape
+        };
+        let needs = extreme::price::<u64>(&modest, Seats::of(session)).needs;
         let mut stock = crate::ideal::stocks(2, &needs, 1).swap_remove(0);
-        let found = extreme::extremes::<u64>(session, input, &shape, &mut stock).await;
+        let found = extreme::extremes::<u64>(session, input, shape, &mut stock).await;
         found.map(|_| ())
     });
     for ended in ended {

@@ -113,3 +113,45 @@ fn domains_levels_and_cells_of_any_size() {
         }
     }
 }
+
+#[test]
+fn what_does_not_fit_is_refused_before_anything_is_sent() {
+    let fits = case::<u64>(
+        Definition::Linear,
+        Method::Summed,
+        (2, vec![0, 1]),
+        &[(1, 2)],
+    )
+    .shape;
+    let wrong = [
+        QuantileShape {
+            domain: vec![],
+            ..fits.clone()
+        },
+        QuantileShape {
+            domain: vec![1, 1],
+            ..fits.clone()
+        },
+        QuantileShape {
+            rows_bits: 63,
+            ..fits.clone()
+        },
+        QuantileShape {
+            domain: vec![0, 1 << 62],
+            ..fits.clone()
+        },
+        QuantileShape { cells: 3, ..fits },
+    ];
+    for shape in wrong {
+        let ended = crate::world::World::new(2, 1).run(async |session| {
+            let (counts, mut stock) = (vec![0u64; 4], Stock::empty());
+            let found = quantile::quantiles(session, counts, &shape, &mut stock).await;
+            found.map(|_| ())
+        });
+        for ended in ended {
+            let refused = matches!(ended.outcome, Err(ProtocolError::InvalidInput { .. }));
+            assert!(refused, "{shape:?}");
+            assert_eq!(ended.traffic.rounds, 0);
+        }
+    }
+}

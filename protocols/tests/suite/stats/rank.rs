@@ -8,9 +8,10 @@ use protocols::price::{Price, Seats};
 use protocols::session::Session;
 use protocols::stats::rank::{self, RankInput, RankShape};
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Ranks {
     rows: [usize; 5],
+    cells: usize,
     x_bits: usize,
     y_bits: usize,
     /// Fewer different values make more ties.
@@ -21,6 +22,7 @@ impl Ranks {
     fn shape(&self, n_computing: usize) -> RankShape {
         RankShape {
             rows: self.rows[..n_computing].to_vec(),
+            cells: self.cells,
             x_bits: self.x_bits,
             y_bits: self.y_bits,
         }
@@ -28,17 +30,19 @@ impl Ranks {
 
     fn input(&self, secrets: u64, seat: usize) -> RankInput {
         let seed = 16 * secrets + seat as u64;
-        let n = below(seed, 1, self.rows[seat] as u64 + 1, 1)[0] as usize;
-        let x = below(seed, 2, self.n_values, n);
-        let noise = below(seed, 3, self.n_values, n);
+        let sizes = below(seed, 1, self.rows[seat] as u64 + 1, self.cells);
         let greatest = u64::MAX >> (64 - self.y_bits);
-        let row = |(x, noise): (&u64, &u64)| match noise {
-            0 => (*x, greatest),
-            _ => (*x, (x + noise) / 2),
-        };
-        RankInput {
-            rows: x.iter().zip(&noise).map(row).collect(),
+        let mut rows = Vec::new();
+        for (cell, n) in (0u32..).zip(sizes) {
+            let x = below(seed, 2 + 2 * u64::from(cell), self.n_values, n as usize);
+            let noise = below(seed, 3 + 2 * u64::from(cell), self.n_values, n as usize);
+            rows.extend(x.iter().zip(&noise).map(|(x, noise)| match noise {
+                0 => (cell, *x, greatest),
+                _ => (cell, *x, (x + noise) / 2),
+            }));
         }
+        rows.reverse();
+        RankInput { rows }
     }
 }
 
@@ -49,7 +53,7 @@ impl Case for Ranks {
         let inputs: Vec<_> = (0..n_computing)
             .map(|seat| self.input(secrets, seat))
             .collect();
-        Clear::of_ring(vec![rank::oracle(&inputs).to_vec()])
+        Clear::of_ring(rank::oracle(&inputs, &self.shape(n_computing)).to_vec())
     }
 
     fn price(&self, seats: Seats) -> Price {
@@ -69,7 +73,7 @@ impl Case for Ranks {
         // Sorting by wide keys prepares for more than it takes.
         *stock = Stock::empty();
         Ok(Shared {
-            ring: vec![found.sums],
+            ring: found.sums.into(),
             bits: vec![],
         })
     }
@@ -79,6 +83,7 @@ impl Case for Ranks {
 fn rank_sums_are_those_of_all_rows() {
     let case = Ranks {
         rows: [4, 3, 5, 0, 2],
+        cells: 1,
         x_bits: 3,
         y_bits: 4,
         n_values: 7,
@@ -86,6 +91,9 @@ fn rank_sums_are_those_of_all_rows() {
     for n_computing in [2, 3, 5] {
         demands::check_result(&case, n_computing, 3);
         demands::check_price(&case, n_computing);
+        let grouped = Ranks { cells: 3, ..case };
+        demands::check_result(&grouped, n_computing, 4);
+        demands::check_price(&grouped, n_computing);
     }
     demands::check_outline(&case, 3);
     demands::check_empty_stock(&case);
@@ -107,6 +115,7 @@ fn ranks_of_any_number_of_rows() {
         for (x_bits, y_bits) in [(6, 7), (64, 64)] {
             let case = Ranks {
                 rows,
+                cells: 1 + usize::from(n_values == 1),
                 x_bits,
                 y_bits,
                 n_values,

@@ -24,7 +24,7 @@ impl Apart {
         column
     }
 
-    fn arg(&mut self, expr: Expr, label: String, asked: Aggregate) -> usize {
+    fn registered(&mut self, expr: Expr, label: String, asked: Aggregate) -> usize {
         let is_distinct = asked == Aggregate::CountDistinct;
         // The holders give it another form, so it is an argument of its own.
         let text = match is_distinct {
@@ -47,6 +47,13 @@ impl Apart {
         });
         let arg = &mut self.outer.args[index];
         arg.asked.insert(asked);
+        index
+    }
+
+    /// Registers an argument and what is added up or compared of it.
+    fn arg(&mut self, expr: Expr, label: String, asked: Aggregate) -> usize {
+        let index = self.registered(expr, label, asked);
+        let arg = &mut self.outer.args[index];
         match asked {
             Aggregate::Count | Aggregate::CountDistinct => {}
             Aggregate::Min | Aggregate::Max | Aggregate::Median | Aggregate::Quantile => {
@@ -119,7 +126,7 @@ impl Apart {
             (AggregateKind::Median, [Some(value)]) => {
                 self.quantile(value, filter, Fraction::HALF, true, Aggregate::Median)
             }
-            (AggregateKind::Spearman, _) => return refuse(not_yet(&name)),
+            (AggregateKind::Spearman, [Some(y), Some(x)]) => self.spearman(y, x, filter),
             (kind, [Some(value)]) => self.plain_call(kind, value, filter),
             _ => return refuse((format!("{upper}(*)"), "write a column in place of *")),
         })
@@ -226,6 +233,19 @@ impl Apart {
             products,
         };
         self.released(name, value)
+    }
+
+    /// The correlation of the ranks of two columns over the rows in which both are known.
+    fn spearman(&mut self, y: &Expr, x: &Expr, filter: Option<&Expr>) -> Expr {
+        let mut ranked = |value: &Expr, other: &Expr| {
+            let shown = Expr::Identifier(Ident::new(format!("{value} where {other} is known")));
+            let expr = filtered(&where_known(value, other), filter);
+            let arg = self.registered(expr, label(&shown, filter), Aggregate::Corr);
+            self.outer.args[arg].ordered = true;
+            arg
+        };
+        let (y, x) = (ranked(y, x), ranked(x, y));
+        self.released(format!("spearman_{y}_{x}"), Released::Spearman { y, x })
     }
 
     /// SUM(x·w) / SUM(w where x is not NULL).

@@ -1,0 +1,331 @@
+//! Which steps a job takes, and whether it may.
+
+use std::collections::BTreeMap;
+
+use protocols::party::PartyId;
+
+use super::{Found, Fraction, RANK_COLUMNS, Setting, Step, Which};
+use crate::plan::part::Part;
+use crate::plan::sql::outer::Outer;
+use crate::plan::words::counted;
+use crate::plan::{Measure, MeasureKind, PlanFault, Released, RingWidth, Slot};
+
+/// Most values of one argument whose rows are counted one by one.
+const MAX_VALUES: u64 = 1 << 16;
+/// Most comparisons of one step.
+const MAX_COMPARISONS: u64 = 1 << 22;
+/// Most rows over all holders, filled up, that are merged or sorted; where groups are filled up too, times their number.
+const MAX_SORTED_ROWS: u64 = 1 << 20;
+
+/// The published bound on every seat's rows; 0 for a seat without tables.
+pub(in crate::plan) struct RowBounds(Vec<u64>);
+
+impl RowBounds {
+    pub(in crate::plan) fn of(seats: &[PartyId], parts: &[Part]) -> Self {
+        let of_seat = |seat: &PartyId| {
+            let part = parts.iter().find(|p| p.holder == *seat);
+            part.map_or(0, |p| p.rows_at_most)
+        };
+        Self(seats.iter().map(of_seat).collect())
+    }
+
+    fn total(&self) -> u64 {
+        self.0.iter().fold(0, |n, r| n.saturating_add(*r))
+    }
+}
+
+/// Numbers of rows, as the protocols take them.
+pub(super) fn sizes(rows: &[u64]) -> Vec<usize> {
+    let size = |n: &u64| usize::try_from(*n).expect("under 2^20 rows");
+    rows.iter().map(size).collect()
+}
+
+/// Gives out the columns that steps fill.
+pub(in crate::plan) struct Columns<'a> {
+    pub(in crate::plan) narrow: &'a mut usize,
+    pub(in crate::plan) wide: &'a mut usize,
+}
+
+impl Columns<'_> {
+    fn slot(&mut self, ring: RingWidth) -> Slot {
+        let next = match ring {
+            RingWidth::Narrow => &mut *self.narrow,
+            RingWidth::Wide => &mut *self.wide,
+        };
+        *next += 1;
+        Slot {
+            ring,
+            index: *next - 1,
+            frac_bits: 0,
+        }
+    }
+}
+
+/// What the outputs use that is found on shares.
+#[derive(Default)]
+struct Wanted {
+    extremes: Vec<(usize, bool)>,
+    quantiles: BTreeMap<usize, Levels>,
+    ranked: Vec<(usize, usize)>,
+    distinct: Vec<usize>,
+}
+
+/// Levels of PERCENTILE_DISC and of PERCENTILE_CONT.
+#[derive(Default)]
+struct Levels {
+    discrete: Vec<Fraction>,
+    linear: Vec<Fraction>,
+}
+
+impl Wanted {
+    fn of(outer: &Outer) -> Self {
+        let mut wanted = Self::default();
+        for value in outer.released.values() {
+            match *value {
+                Released::Extreme { measure, greatest } => {
+                    wanted.extremes.push((measure, greatest));
+                }
+                Released::Distinct(measure) => wanted.distinct.push(measure),
+                Released::Spearman { y, x } => wanted.ranked.push((y, x)),
+                Released::Quantile {
+                    measure,
+                    p,
+                    continuous,
+                } => {
+                    let levels = wanted.quantiles.entry(measure).or_default();
+                    match continuous {
+                        true => levels.linear.push(p),
+                        false => levels.discrete.push(p),
+                    }
+                }
+                _ => {}
+            }
+        }
+        wanted.extremes.sort_unstable();
+        wanted.ranked.sort_unstable();
+        wanted.distinct.sort_unstable();
+        wanted
+    }
+}
+
+/// The steps for what the outputs use, with their columns.
+///
+/// # Errors
+/// Arguments with too many values for a search, and too many rows.
+pub(in crate::plan) fn build(
+    outer: &Outer,
+    measures: &[Measure],
+    setting: &Setting,
+    bounds: &RowBounds,
+    mut columns: Columns<'_>,
+) -> Result<Vec<Step>, Vec<PlanFault>> {
+    let wanted = Wanted::of(outer);
+    let mut faults = Vec::new();
+    let mut steps: Vec<Step> = extremes_step(&wanted.extremes, measures, &mut columns)
+        .into_iter()
+        .collect();
+    for (measure, levels) in wanted.quantiles {
+        match quantile_steps(&measures[measure], &levels, setting, bounds, &mut columns) {
+            Ok(found) => steps.extend(found),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    let fits = |cells: usize| bounds.total().saturating_mul(cells as u64) <= MAX_SORTED_ROWS;
+    for (y, x) in wanted.ranked {
+        if !fits(setting.cells) {
+            let what = format!("ranks of {}", measures[y].label);
+            faults.push(too_many_rows(&what, bounds.total(), setting.cells));
+            continue;
+        }
+        // Rows are merged by the first and sorted by the second, which is dear for wide values.
+        let bits = |m: usize| measures[m].code_bits();
+        let (y, x) = if bits(y) < bits(x) { (x, y) } else { (y, x) };
+        steps.push(Step::RankCorrelation {
+            y,
+            x,
+            bits: [bits(y), bits(x)],
+            rows: bounds.0.clone(),
+            column: columns.slot(RingWidth::Narrow).index,
+        });
+        // The first of its columns is taken; these are the others.
+        *columns.narrow += RANK_COLUMNS - 1;
+    }
+    for measure in wanted.distinct {
+        if !fits(1) {
+            let what = format!("the different values of {}", measures[measure].label);
+            faults.push(too_many_rows(&what, bounds.total(), 1));
+            continue;
+        }
+        steps.push(Step::Distinct {
+            measure,
+            rows: bounds.0.clone(),
+            column: columns.slot(RingWidth::Narrow).index,
+        });
+    }
+    if faults.is_empty() {
+        Ok(steps)
+    } else {
+        Err(faults)
+    }
+}
+
+/// One step for all least and greatest values.
+fn extremes_step(
+    extremes: &[(usize, bool)],
+    measures: &[Measure],
+    columns: &mut Columns<'_>,
+) -> Option<Step> {
+    let bits = extremes
+        .iter()
+        .map(|(m, _)| measures[*m].code_bits())
+        .max()?;
+    let find = |&(measure, greatest): &(usize, bool)| Found {
+        measure,
+        what: Which::extreme(greatest),
+        slot: columns.slot(RingWidth::Narrow),
+    };
+    let finds = extremes.iter().map(find).collect();
+    Some(Step::Extremes { bits, finds })
+}
+
+/// The steps for all levels of a measure: whichever of two ways compares less.
+fn quantile_steps(
+    measure: &Measure,
+    levels: &Levels,
+    setting: &Setting,
+    bounds: &RowBounds,
+    columns: &mut Columns<'_>,
+) -> Result<Vec<Step>, PlanFault> {
+    let n_cells = setting.cells as u64;
+    let n_levels = (levels.discrete.len() + 2 * levels.linear.len()) as u64;
+    let counted_values = measure.n_values().filter(|n| *n <= MAX_VALUES);
+    let walked = counted_values.map(|n| n.saturating_mul(n_cells).saturating_mul(n_levels));
+    let walked = walked.filter(|n| *n <= MAX_COMPARISONS);
+    let n_rows = bounds.total().saturating_mul(n_cells);
+    let merged = (n_rows <= MAX_SORTED_ROWS).then(|| n_rows / 2 * u64::from(n_rows.max(2).ilog2()));
+    match (counted_values, walked, merged) {
+        (Some(n_values), Some(walked), merged) if merged.is_none_or(|m| walked <= m) => {
+            histogram_steps(measure, n_values, levels, setting, columns)
+        }
+        (_, _, Some(_)) => Ok(vec![sorted_step(measure, levels, bounds, columns)]),
+        _ => Err(too_many_values(measure, setting.cells, bounds.total())),
+    }
+}
+
+/// A step for the quantiles of each type.
+fn histogram_steps(
+    measure: &Measure,
+    n_values: u64,
+    levels: &Levels,
+    setting: &Setting,
+    columns: &mut Columns<'_>,
+) -> Result<Vec<Step>, PlanFault> {
+    let mut steps = Vec::new();
+    for (linear, levels) in [(false, &levels.discrete), (true, &levels.linear)] {
+        if levels.is_empty() {
+            continue;
+        }
+        let find = |p: &Fraction| Found {
+            measure: measure.arg,
+            what: match linear {
+                true => Which::Linear(*p),
+                false => Which::Discrete(*p),
+            },
+            slot: columns.slot(RingWidth::Narrow),
+        };
+        let step = Step::Quantiles {
+            measure: measure.arg,
+            n_values,
+            linear,
+            finds: levels.iter().map(find).collect(),
+        };
+        let shape = step.quantile_shape(setting);
+        match shape.map(|shape| shape.check::<u64>()) {
+            Some(Ok(())) => steps.push(step),
+            _ => return Err(too_fine(measure, setting.rows_at_most)),
+        }
+    }
+    Ok(steps)
+}
+
+/// One step for all levels. Doubles are not as far apart as their codes, so for them both neighbours are found.
+fn sorted_step(
+    measure: &Measure,
+    levels: &Levels,
+    bounds: &RowBounds,
+    columns: &mut Columns<'_>,
+) -> Step {
+    let bits = measure.code_bits();
+    let mut wanted: Vec<Which> = levels
+        .discrete
+        .iter()
+        .map(|p| Which::Discrete(*p))
+        .collect();
+    let is_float = measure.kind == MeasureKind::Float;
+    for p in &levels.linear {
+        match is_float {
+            true => wanted.extend([Which::Below(*p), Which::Above(*p)]),
+            false => wanted.push(Which::Linear(*p)),
+        }
+    }
+    // A multiple of a value by the denominator.
+    let scale = levels
+        .linear
+        .iter()
+        .map(|p| 64 - (p.denominator - 1).leading_zeros());
+    let ring = match scale.max() {
+        Some(scale) if !is_float && bits + scale > 64 => RingWidth::Wide,
+        _ => RingWidth::Narrow,
+    };
+    let find = |what| Found {
+        measure: measure.arg,
+        what,
+        slot: columns.slot(ring),
+    };
+    Step::Sorted {
+        measure: measure.arg,
+        bits,
+        rows: bounds.0.clone(),
+        finds: wanted.into_iter().map(find).collect(),
+    }
+}
+
+fn too_fine(measure: &Measure, rows: u64) -> PlanFault {
+    PlanFault {
+        place: "compute.sql".to_owned(),
+        what: format!(
+            "ranks of a quantile of {} among {rows} rows, by the published sizes of the tables, do not fit 64 bits",
+            measure.label
+        ),
+        fix: "write the quantile with fewer decimals, or use smaller tables".to_owned(),
+    }
+}
+
+fn too_many_rows(what: &str, rows: u64, cells: usize) -> PlanFault {
+    let groups = match cells {
+        1 => String::new(),
+        n => format!(" in each of {}", counted(n as u64, "group")),
+    };
+    PlanFault {
+        place: "compute.sql".to_owned(),
+        what: format!(
+            "{what} would be found among {rows} rows{groups}, by the published sizes of the tables, and at most {MAX_SORTED_ROWS} can be in all"
+        ),
+        fix: "write max_rows in [compute] if no holder's part has as many, group by fewer keys, or use smaller tables".to_owned(),
+    }
+}
+
+fn too_many_values(measure: &Measure, cells: usize, rows: u64) -> PlanFault {
+    let values = match measure.n_values() {
+        Some(n) => counted(n, "value"),
+        None => "all values of its type".to_owned(),
+    };
+    let mut fault = too_many_rows(&format!("a quantile of {}", measure.label), rows, cells);
+    fault.what.push_str(&format!(
+        ", and among {values} it cannot be found by counting"
+    ));
+    fault.fix.push_str(
+        ", or declare a shorter range in the policy, or CAST the argument to fewer decimals",
+    );
+    fault
+}
