@@ -59,8 +59,19 @@ impl Parts {
 
     /// The same with correlations from another source.
     fn run_with(&self, source: &str, receiver: &str, min_cell: u64, sql: &str) -> Value {
+        self.run_among((source, receiver), min_cell, "", sql)
+    }
+
+    /// The same with more to say about the computation.
+    fn run_among(
+        &self,
+        (source, receiver): (&str, &str),
+        min_cell: u64,
+        compute: &str,
+        sql: &str,
+    ) -> Value {
         let text = format!(
-            "job = \"figures\"\npurpose = \"test\"\nreceivers = [\"{receiver}\"]\n[compute]\nsql = '''\n{sql}\n'''\n\
+            "job = \"figures\"\npurpose = \"test\"\nreceivers = [\"{receiver}\"]\n[compute]\n{compute}\nsql = '''\n{sql}\n'''\n\
              [privacy]\ncorrelations = \"{source}\"\nmin_cell = {min_cell}\n"
         );
         let job = self.directory.path().join("job.toml");
@@ -382,6 +393,63 @@ fn order_statistics_and_correlations_of_the_public_members() {
         );
         same(&format!("cov {i} {j}"), &got[1], &expected["cov"][i][j]);
     }
+}
+
+/// Ranks of all hospitals' rows, sorted on shares.
+#[test]
+fn rank_correlations_of_the_public_members() {
+    let Some(shared) = shared() else { return };
+    let data = shared.join("claims_diabetes130");
+    let tables = |k: i32| {
+        vec![
+            ("encounters", data.join(format!("hospital_{k}.parquet"))),
+            ("public_members", data.join("insurer_public.parquet")),
+        ]
+    };
+    let mut parties: Vec<_> = [1, 2, 3]
+        .map(|k| (format!("hospital_{k}"), tables(k)))
+        .into();
+    parties.push(("notary".to_owned(), Vec::new()));
+    let parts = Parts::new(&parties);
+    let tasks = expected(&shared, "claims_diabetes130.json");
+    // Behind the cast no range is published; neither figure reaches 32.
+    let sql = format!(
+        "SELECT COUNT(*), SPEARMAN(los % 32, proc % 32) FROM {}",
+        members_encounters(&["public"])
+    );
+    let among = ("dealer:notary", "hospital_1");
+    let result = parts.run_among(among, 11, "max_rows = 20000", &sql);
+    let expected = &tasks["corr_public"];
+    equal("pairs", &rows(&result)[0][0], &expected["n"]);
+    same("ranks", &rows(&result)[0][1], &expected["spearman"][0][2]);
+}
+
+/// Amounts in cents: more values than could be counted one by one.
+#[test]
+fn quantiles_of_amounts_over_three_funds() {
+    let Some(shared) = shared() else { return };
+    let data = shared.join("claims_euhealth");
+    let table = |k: i32| vec![("claims", data.join(format!("fund_{k}.parquet")))];
+    let mut parties: Vec<_> = [1, 2, 3].map(|k| (format!("fund_{k}"), table(k))).into();
+    parties.push(("notary".to_owned(), Vec::new()));
+    let parts = Parts::new(&parties);
+    let tasks = expected(&shared, "claims_euhealth.json");
+    let branches = [1, 2, 3].map(|k| format!("SELECT amt_total FROM fund_{k}.claims"));
+    let union = branches.join(" UNION ALL ");
+    // No amount reaches 100000.
+    let x = "CAST(ROUND(amt_total, 2) AS DECIMAL(12, 2)) % 100000";
+    let within = format!("(0.95) WITHIN GROUP (ORDER BY {x})");
+    let sql = format!(
+        "SELECT COUNT(*), MEDIAN({x}), PERCENTILE_CONT{within}, PERCENTILE_DISC{within} FROM ({union}) e"
+    );
+    let among = ("dealer:notary", "fund_1");
+    let result = parts.run_among(among, 11, "max_rows = 90000", &sql);
+    let described = &tasks["horizontal_3_funds"]["describe_amt_total"];
+    let got = &rows(&result)[0];
+    equal("rows", &got[0], &described["n"]);
+    same("median", &got[1], &described["quantiles_type7"]["p50"]);
+    same("p95", &got[2], &described["quantiles_type7"]["p95"]);
+    equal("p95", &got[3], &described["quantiles_type1"]["p95"]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What is sorted and matched on shares, by `simulate` over small tables, with and without a dealer, among two and
 //! three holders.
 
-use crate::run::{Ended, entente, party};
+use crate::run::{Ended, entente, job, party, root};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::fs;
@@ -290,6 +290,54 @@ fn groups_of_enough_patients() {
         assert!(!expected.is_empty());
         assert_eq!(result["rows"], Value::Array(expected));
     });
+}
+
+/// The examples over two clinics, against what plain SQL makes of their tables.
+#[test]
+fn the_clinics_examples() {
+    let clinics = ["clinic_a", "clinic_b"].map(|name| {
+        let home = root().join("examples/data/clinics").join(name);
+        let text = fs::read_to_string(home.join("visits.csv")).expect("visits");
+        (party(name, &home), text)
+    });
+    let run = |name: &str| {
+        let words = [
+            "simulate".to_owned(),
+            job(&format!("{name}.toml")).display().to_string(),
+        ];
+        let parties = clinics
+            .iter()
+            .flat_map(|(party, _)| ["--party".to_owned(), party.clone()]);
+        let words = words
+            .into_iter()
+            .chain(["--json".to_owned()])
+            .chain(parties);
+        entente(words).expect(0).json()["result"]["rows"].clone()
+    };
+    let visits = clinics.iter().flat_map(|(_, text)| text.lines().skip(1));
+    let visits: Vec<Vec<&str>> = visits.map(|line| line.split(',').collect()).collect();
+    let mut counts = std::collections::BTreeMap::new();
+    for visit in &visits {
+        *counts.entry(visit[3]).or_insert(0u64) += 1;
+    }
+    let mut counts: Vec<_> = counts.into_iter().filter(|(_, n)| *n >= 5).collect();
+    counts.sort_by_key(|(name, n)| (std::cmp::Reverse(*n), *name));
+    let found = run("fees-by-unlisted-diagnosis");
+    let found = found.as_array().expect("rows").iter();
+    let found: Vec<_> = found
+        .map(|row| (row[0].as_str(), row[1].as_u64()))
+        .collect();
+    let expected = counts.iter().map(|(name, n)| (Some(*name), Some(*n)));
+    assert_eq!(found, expected.collect::<Vec<_>>());
+    let fees = sorted(visits.iter().map(|visit| visit[5].parse::<f64>().ok()));
+    let found = run("fee-quantiles");
+    assert_eq!(found[0][0].as_u64(), Some(fees.len() as u64));
+    close(&found[0][1], linear(&fees, 0.5));
+    close(&found[0][2], linear(&fees, 0.95));
+    close(
+        &found[0][3],
+        fees[(fees.len() as f64 * 0.95).ceil() as usize - 1],
+    );
 }
 
 /// What is not written in a policy is refused, and so is what nobody could run.
