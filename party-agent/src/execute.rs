@@ -394,7 +394,7 @@ impl Task<'_> {
     ) -> Result<Computed, Broken> {
         match &self.plan.procedure {
             Procedure::Totals => self.totals(session, disclosure).await,
-            Procedure::Intersect(of) => self.intersect(session, of).await,
+            Procedure::Intersect(of) => self.intersect(session, of, disclosure).await,
             Procedure::Lookup(of) => self.lookup(session, of, disclosure).await,
         }
     }

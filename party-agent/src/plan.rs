@@ -216,10 +216,13 @@ impl Plan {
     #[must_use]
     pub fn needs(&self) -> Needs {
         let seats = Seats::computing(self.seats.len());
-        if let Procedure::Lookup(of) = &self.procedure {
-            return of
-                .price(seats)
-                .map_or_else(Needs::default, |price| price.needs);
+        match &self.procedure {
+            Procedure::Totals => {}
+            Procedure::Intersect(of) => return self.needs_of_join(of, &of.bounds()),
+            Procedure::Lookup(of) => {
+                let price = of.price(seats);
+                return price.map_or_else(Needs::default, |price| price.needs);
+            }
         }
         let steps = steps::price(&self.steps, &self.setting(), seats);
         steps.needs + self.release().price(seats).needs
@@ -233,6 +236,22 @@ impl Plan {
             rows_at_most: self.cost.rows_at_most,
             method: method(self.correlations.as_ref()),
         }
+    }
+
+    /// The correlated randomness of an intersection of so many keys, in the order of seats.
+    #[must_use]
+    pub fn needs_of_join(&self, of: &IntersectPlan, n_keys: &[usize]) -> Needs {
+        if of.protocol != Protocol::Circuit {
+            return Needs::default();
+        }
+        let seats = Seats::computing(self.seats.len());
+        let released = self.release().price(seats).needs;
+        // Nothing is joined with nothing.
+        if n_keys.contains(&0) {
+            return released;
+        }
+        let joined = protocols::psi::circuit::totals_price(seats, &of.circuit(n_keys));
+        joined.needs + released
     }
 }
 

@@ -32,7 +32,7 @@ use groups::Keys;
 use released::Cells;
 
 pub use file::write_private;
-pub use intersect::{common_count, common_keys};
+pub use intersect::{common_count, common_keys, common_totals};
 pub use lookup::{looked_up, looked_up_sums};
 
 /// Most suppressed groups that are listed one by one.

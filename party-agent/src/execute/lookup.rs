@@ -93,7 +93,15 @@ impl Task<'_> {
         let me = &self.plan.seats[self.binding.me.index()];
         let hash = hash_of(of)?;
         let progress = |rows: u64| self.progress.within(rows as f64 / of.at_most.max(1) as f64);
-        let read = local::keys(self.plan, me, self.source, &hash, true, &progress).await;
+        let read = local::keys(
+            self.plan,
+            me,
+            self.source,
+            (&hash, of.queries.len()),
+            true,
+            &progress,
+        )
+        .await;
         let keys = read.map_err(|e| Failure::source(&e))?;
         let n_keys = keys.items().len() as u64;
         if n_keys > of.at_most {

@@ -11,10 +11,13 @@ use serde::Serialize;
 
 use super::sql::holders::Catalogues;
 use super::{
-    LocalPlan, MinCell, OutputColumn, Plan, PlanFault, Procedure, ReleaseRule, Shape, ValueKind,
+    CellCheck, LocalPlan, MinCell, OutputColumn, Plan, PlanCost, PlanFault, Procedure, ReleaseRule,
+    Shape, ValueKind,
 };
-use crate::spec::{self, CheckedSpec, KeyJoin, Reveal, rule_word};
+use crate::spec::{self, CheckedSpec, Correlations, KeyJoin, Reveal, rule_word};
 use keys::Side;
+use protocols::party::Seat;
+use protocols::psi::{circuit, many};
 
 /// An intersection, as it is run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -29,6 +32,8 @@ pub struct IntersectPlan {
     pub join: KeyJoin,
     /// What runs.
     pub protocol: Protocol,
+    /// The seat that the others answer to, where there is one.
+    pub hub: usize,
     /// What runs, why this protocol, and what it rests on, in words.
     pub words: Vec<String>,
 }
@@ -42,6 +47,8 @@ pub struct KeyPlan {
     pub columns: Vec<String>,
     /// Published bound on the number of keys.
     pub at_most: u64,
+    /// The column that is added up over common keys, and digits after its point.
+    pub summed: Option<(String, i8)>,
 }
 
 /// What finds the common keys.
@@ -52,6 +59,10 @@ pub enum Protocol {
     Vole,
     /// Diffie–Hellman over x-coordinates of Curve25519.
     Ecdh,
+    /// A programmable function of the VOLE, from every holder to one: three or more.
+    Many,
+    /// A join in shares, of which totals are opened.
+    Circuit,
 }
 
 impl Protocol {
@@ -61,6 +72,8 @@ impl Protocol {
         match self {
             Self::Vole => "VOLE-PSI (vole)",
             Self::Ecdh => "Diffie–Hellman on Curve25519 (ecdh)",
+            Self::Many => "VOLE-PSI of many (vole)",
+            Self::Circuit => "VOLE-PSI with matches in shares (vole)",
         }
     }
 }
@@ -74,44 +87,59 @@ pub(super) fn compile(
     let sides = keys::sides(job, catalogues)?;
     let mut faults = keys::mismatches(&sides.iter().collect::<Vec<_>>());
     faults.extend(obtainable(spec, job));
-    if sides.len() > 2 {
-        faults.push(PlanFault {
-            place: "compute.intersect.keys".to_owned(),
-            what: format!("names {} holders", sides.len()),
-            fix: "name two: more are not available in this version".to_owned(),
-        });
-    }
+    let summed = match keys::summed(job, &sides) {
+        Ok(summed) => summed,
+        Err(fault) => {
+            faults.push(fault);
+            None
+        }
+    };
     if !faults.is_empty() {
         return Err(faults);
     }
     let seats: Vec<PartyId> = sides.iter().map(|side| side.holder.clone()).collect();
-    let chosen = choose::choose(job, &sides, &seats, &spec.receivers).map_err(|f| vec![f])?;
     let min_cell = MinCell::strictest(spec, catalogues, &seats);
+    let protocol = choose::choose(spec, job, &sides).map_err(|f| vec![f])?;
+    let mut keys: Vec<KeyPlan> = sides.iter().map(Side::plan).collect();
+    if let Some((seat, column)) = summed {
+        keys[seat].summed = Some(column);
+    }
     let mut of = IntersectPlan {
-        keys: sides.iter().map(Side::plan).collect(),
+        keys,
         normalise: rule_word(job.normalise).to_owned(),
-        reveal: job.reveal,
+        reveal: job.reveal.clone(),
         join: job.join,
-        protocol: chosen.protocol,
+        protocol: protocol.protocol,
+        hub: hub(&sides, spec, protocol.protocol),
         words: Vec::new(),
     };
-    of.words = words::of_run(&of, &chosen.why);
-    Ok(Plan {
+    of.words = words::of_run(&of, &protocol.why);
+    let is_circuit = of.protocol == Protocol::Circuit;
+    let correlations = spec.correlations.clone().filter(|_| is_circuit);
+    let dealer = match &correlations {
+        Some(Correlations::Dealer(dealer)) => Some(dealer.clone()),
+        _ => None,
+    };
+    let shape = match is_circuit {
+        true => totals(&of, &min_cell),
+        false => no_totals(),
+    };
+    Ok(choose::priced(Plan {
         format: super::PLAN_FORMAT,
         engine: concat!("entente ", env!("CARGO_PKG_VERSION")).to_owned(),
         job: spec.job.clone(),
         purpose: spec.purpose.clone(),
         spec: spec.digest().to_string(),
         seats,
-        dealer: None,
+        dealer,
         receivers: spec.receivers.clone(),
-        correlations: None,
+        correlations,
         min_cell,
         max_wall_s: spec.max_wall_s,
         locals: locals(&sides, spec, job),
         keys: Vec::new(),
         measures: Vec::new(),
-        shape: no_totals(),
+        shape,
         steps: Vec::new(),
         released: Vec::new(),
         final_sql: String::new(),
@@ -120,8 +148,42 @@ pub(super) fn compile(
         warnings: words::warnings(&of, spec, &sides),
         notes: words::notes(&of, &sides),
         procedure: Procedure::Intersect(of),
-        cost: chosen.cost,
-    })
+        cost: PlanCost::default(),
+    }))
+}
+
+/// The holder that others answer to: the one with the smallest table, and where rows are told, of the receivers.
+fn hub(sides: &[Side<'_>], spec: &CheckedSpec, protocol: Protocol) -> usize {
+    let may = |side: &Side<'_>| protocol != Protocol::Many || spec.receivers.contains(&side.holder);
+    let seats = (0..sides.len()).filter(|seat| may(&sides[*seat]));
+    seats
+        .min_by_key(|seat| sides[*seat].rows_at_most)
+        .unwrap_or(0)
+}
+
+/// One group: the common keys. Its totals are released if their number reaches the minimum.
+fn totals(of: &IntersectPlan, min_cell: &MinCell) -> Shape {
+    let at_least = min_cell.at_least;
+    let bound = of.keys.iter().map(|key| key.at_most).max().unwrap_or(1);
+    let check = CellCheck {
+        column: 0,
+        at_least,
+        bound_bits: 64 - bound.max(at_least).max(1).leading_zeros(),
+        rule: format!("count >= {at_least}"),
+        reason: "min_cell".to_owned(),
+    };
+    let is_checked = at_least > 1;
+    Shape {
+        cells: 1,
+        narrow: 1,
+        wide: of.keys.iter().filter(|key| key.summed.is_some()).count(),
+        checks: is_checked.then_some(check).into_iter().collect(),
+        rule: match is_checked {
+            true => ReleaseRule::Compare,
+            false => ReleaseRule::None,
+        },
+        ..no_totals()
+    }
 }
 
 /// The keys that a job wants are those of its receivers: nobody gets keys that it does not hold.
@@ -163,7 +225,13 @@ fn locals(
         // Who learns rows learns something about the others' tables.
         let others_learn = spec.receivers.iter().any(|r| *r != side.holder);
         let row_level = job.reveal == Reveal::Rows && others_learn;
-        (side.holder.clone(), side.local(row_level))
+        let mut local = side.local(row_level);
+        if let Reveal::Sum(column) = &job.reveal
+            && column.party == side.holder
+        {
+            side.add_sum(&mut local, column);
+        }
+        (side.holder.clone(), local)
     });
     locals.collect()
 }
@@ -177,6 +245,43 @@ fn outputs(of: &IntersectPlan, spec: &CheckedSpec, sides: &[Side<'_>]) -> Vec<Ou
 }
 
 impl IntersectPlan {
+    /// The run's shape where matches are in shares, for these numbers of keys in the order of seats.
+    #[must_use]
+    pub fn circuit(&self, n_keys: &[usize]) -> circuit::Shape {
+        let sides = self.keys.iter().zip(n_keys).enumerate();
+        let mut sides: Vec<circuit::Side> = sides
+            .map(|(seat, (key, n_rows))| circuit::Side {
+                seat: Seat::from_index(seat),
+                n_rows: *n_rows,
+                narrow: 0,
+                wide: usize::from(key.summed.is_some()),
+            })
+            .collect();
+        let hub = sides.remove(self.hub);
+        circuit::Shape {
+            hub,
+            spokes: sides,
+            keep: circuit::Keep::All,
+        }
+    }
+
+    /// The run's shape where rows of three or more are told.
+    #[must_use]
+    pub fn many(&self, n_keys: Vec<usize>, receivers: &[Seat]) -> many::Shape {
+        many::Shape {
+            hub: Seat::from_index(self.hub),
+            n_items: n_keys,
+            receivers: receivers.to_vec(),
+        }
+    }
+
+    /// The published sizes.
+    #[must_use]
+    pub fn bounds(&self) -> Vec<usize> {
+        let bounds = self.keys.iter().map(|key| usize::try_from(key.at_most));
+        bounds.map(|n| n.unwrap_or(usize::MAX)).collect()
+    }
+
     /// The columns of the result at a receiver.
     #[must_use]
     pub fn outputs(&self, seat: usize) -> Vec<OutputColumn> {
@@ -184,8 +289,17 @@ impl IntersectPlan {
             name: name.to_owned(),
             kind,
         };
-        if self.reveal == Reveal::Count {
-            return vec![column("count", ValueKind::Int)];
+        let sums = self.keys.iter().filter_map(|key| key.summed.as_ref());
+        let sums = sums.map(|(name, scale)| {
+            let kind = ValueKind::Decimal {
+                precision: 38,
+                scale: *scale,
+            };
+            column(&format!("sum_{name}"), kind)
+        });
+        if self.reveal != Reveal::Rows {
+            let count = column("count", ValueKind::Int);
+            return std::iter::once(count).chain(sums).collect();
         }
         let names = self.keys.get(seat).map_or(&[][..], |key| &key.columns);
         let mut columns: Vec<_> = names.iter().map(|n| column(n, ValueKind::Text)).collect();

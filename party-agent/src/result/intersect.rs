@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Int64Array};
+use arrow::array::{ArrayRef, BooleanArray, Decimal128Array, Int64Array};
+use protocols::aggregate::Released;
 
 use super::{ResultError, ResultTable, Suppressed, totals};
 use crate::local::Keys;
@@ -24,10 +25,6 @@ pub fn common_count(plan: &Plan, n_common: u64, sizes: &[u64]) -> ResultTable {
         true => Vec::new(),
         false => vec![i64::try_from(n_common).unwrap_or(i64::MAX)],
     };
-    let mut notes = plan.notes.clone();
-    for (holder, size) in plan.seats.iter().zip(sizes) {
-        notes.push(format!("{holder} has {size} different keys"));
-    }
     ResultTable {
         columns: plan.outputs.clone(),
         n_rows: shown.len(),
@@ -35,7 +32,47 @@ pub fn common_count(plan: &Plan, n_common: u64, sizes: &[u64]) -> ResultTable {
         values: vec![Arc::new(Int64Array::from(shown))],
         suppressed: suppressed.into_iter().collect(),
         dropped: BTreeMap::new(),
-        notes,
+        notes: with_sizes(plan, sizes),
+    }
+}
+
+fn with_sizes(plan: &Plan, sizes: &[u64]) -> Vec<String> {
+    let mut notes = plan.notes.clone();
+    for (holder, size) in plan.seats.iter().zip(sizes) {
+        notes.push(format!("{holder} has {size} different keys"));
+    }
+    notes
+}
+
+/// The number of common keys and the sum over them, released if the number reaches the minimum. `sizes`: different keys of
+/// each holder.
+#[must_use]
+pub fn common_totals(plan: &Plan, released: &Released, sizes: &[u64]) -> ResultTable {
+    let is_released = released.ok.first() == Some(&true);
+    let count = released.narrow.first().and_then(|column| column.first());
+    let count = count.copied().filter(|_| is_released);
+    let held_back = plan.shape.checks.first().filter(|_| !is_released);
+    let counts: Vec<i64> = count.map(u64::cast_signed).into_iter().collect();
+    let mut values: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(counts))];
+    for (column, output) in released.wide.iter().zip(plan.outputs.iter().skip(1)) {
+        let sums = column.iter().take(usize::from(is_released));
+        let sums: Vec<i128> = sums.map(|sum| sum.cast_signed()).collect();
+        let sums = Decimal128Array::from(sums).with_data_type(output.kind.arrow());
+        values.push(Arc::new(sums));
+    }
+    let suppressed = held_back.map(|check| Suppressed {
+        group: Vec::new(),
+        reason: check.reason.clone(),
+        rule: check.rule.clone(),
+    });
+    ResultTable {
+        columns: plan.outputs.clone(),
+        n_rows: usize::from(is_released),
+        n_used: count.unwrap_or(0),
+        values,
+        suppressed: suppressed.into_iter().collect(),
+        dropped: BTreeMap::new(),
+        notes: with_sizes(plan, sizes),
     }
 }
 

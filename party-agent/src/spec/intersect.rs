@@ -20,7 +20,7 @@ pub(super) const MAX_KEY_COLUMNS: usize = 8;
 const KEYS: &str = "one key for each of 2 to 10 holders: \"party.table.column\", or a list of those for a key of several columns";
 const KEY: &str = "\"party.table.column\"";
 const NORMALISE: &str = "\"none\", \"trim\", \"upper_alnum\" or \"digits\"";
-const REVEAL: &str = "\"count\" or \"rows\"";
+const REVEAL: &str = "\"count\", \"rows\" or \"sum:party.table.column\"";
 const JOIN: &str = "\"inner\", \"left\", \"right\" or \"difference\"";
 const PROTOCOL: &str = "\"auto\", \"vole\" or \"ecdh\"";
 
@@ -56,13 +56,15 @@ pub struct KeyOf {
 }
 
 /// What receivers learn of an intersection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reveal {
     /// The number of common keys.
     Count,
     /// Which of its own keys are common.
     Rows,
+    /// The number of common keys, and the sum of a column over them.
+    Sum(KeyOf),
 }
 
 /// Which of a receiver's own keys it gets.
@@ -116,11 +118,13 @@ pub(super) fn read<'t>(
     let normalise = normalise(&mut fields, faults);
     let reveal = fields.string(faults, "reveal");
     let reveal = fields.required(faults, "reveal", reveal, REVEAL);
-    let reveal = reveal.and_then(|word| read_reveal(word, &fields, faults));
+    let reveal = reveal.and_then(|word| read_reveal(word, keys.as_deref(), &fields, faults));
     let join = word(&mut fields, "join", JOINS, JOIN, faults);
     let protocol = word(&mut fields, "protocol", PROTOCOLS, PROTOCOL, faults);
-    if join.is_some_and(|j| j != KeyJoin::Inner) && reveal == Some(Reveal::Count) {
-        let what = "chooses among keys, but only their number is revealed";
+    if join.is_some_and(|j| j != KeyJoin::Inner)
+        && reveal.as_ref().is_some_and(|r| *r != Reveal::Rows)
+    {
+        let what = "chooses among keys, but no keys are revealed";
         fields.wrong(faults, "join", what, "leave it out, or reveal = \"rows\"");
     }
     fields.finish(faults);
@@ -160,7 +164,30 @@ pub(super) fn normalise(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) ->
     rule
 }
 
-fn read_reveal(text: &str, fields: &Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Reveal> {
+fn read_reveal(
+    text: &str,
+    keys: Option<&[KeyOf]>,
+    fields: &Fields<'_, '_>,
+    faults: &mut Faults<'_>,
+) -> Option<Reveal> {
+    if let Some(column) = text.strip_prefix("sum:") {
+        let (party, table, column) = split(column).or_else(|| {
+            let what = format!("\"{column}\" is not the name of a column");
+            fields.wrong(faults, "reveal", what, REVEAL);
+            None
+        })?;
+        // A key that cannot be read has its own fault.
+        let key = keys?.iter().find(|k| k.party == party && k.table == table);
+        let Some(key) = key else {
+            let what = format!("{party}.{table} is not a table whose keys are compared");
+            fields.wrong(faults, "reveal", what, "a column of such a table");
+            return None;
+        };
+        return Some(Reveal::Sum(KeyOf {
+            columns: vec![column.to_owned()],
+            ..key.clone()
+        }));
+    }
     match text {
         "count" => Some(Reveal::Count),
         "rows" => Some(Reveal::Rows),

@@ -92,10 +92,13 @@ impl Agents {
     pub(crate) async fn run(&self, spec: &str) -> Vec<Side> {
         let job_id = self.agents[0].submit(spec).await;
         let mut sides = Vec::new();
-        let named = |name: &str| spec.contains(&format!("\"{name}."));
+        let named = |name: &str| {
+            spec.contains(&format!("\"{name}.")) || spec.contains(&format!("dealer:{name}"))
+        };
         let agents = self.names.iter().zip(&self.agents);
         for (_, agent) in agents.filter(|(name, _)| named(name)) {
-            agent.reaches(&job_id, &["completed"]).await;
+            let ended = agent.reaches(&job_id, &["completed", "failed"]).await;
+            assert_eq!(ended["state"], "completed", "{ended}");
             let result = agent.result(&job_id).await;
             let receipt = agent.get(&format!("/v1/jobs/{job_id}/receipt")).await;
             sides.push(Side {
@@ -331,6 +334,195 @@ pub(crate) fn expected(set: &str) -> Option<Value> {
     let text = std::fs::read_to_string(shared(&format!("expected/{set}.json"))?).expect("readable");
     let document: Value = serde_json::from_str(&text).expect("JSON");
     Some(document["tasks"].clone())
+}
+
+/// The number of keys that all of these parties have.
+async fn count_of_all(world: &Agents, parties: &[&str], key: &str) -> u64 {
+    let keys: Vec<String> = parties
+        .iter()
+        .map(|party| format!("{party}.t.{key}"))
+        .collect();
+    let more = "reveal = \"count\"\n[privacy]\ncorrelations = \"ot\"";
+    let spec = job(&format!("{keys:?}"), &parties[..1], more);
+    let at = world
+        .names
+        .iter()
+        .position(|name| name == parties[0])
+        .expect("a party");
+    let job_id = world.agents[at].submit(&spec).await;
+    world.agents[at].reaches(&job_id, &["completed"]).await;
+    let result = world.agents[at].result(&job_id).await.json();
+    result["rows"][0][0].as_u64().expect("a number")
+}
+
+async fn joint(set: &str, files: &[(&str, &str)]) -> Option<Agents> {
+    let data = shared(set)?;
+    let tables = files
+        .iter()
+        .map(|(party, file)| (*party, vec![("t", data.join(file))]));
+    Some(Agents::start(&tables.collect::<Vec<_>>(), None).await)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_and_four_holders_have_the_expected_keys_in_common() {
+    for (set, key, files, figure_at) in [
+        (
+            "credit_taiwan",
+            "id_no",
+            [
+                ("bank_a", "bank_a.csv"),
+                ("bank_b", "bank_b.csv"),
+                ("bureau_c", "bureau_c.csv"),
+            ],
+            "a_b_c",
+        ),
+        (
+            "claims_euhealth",
+            "member_id",
+            [
+                ("hospital_a", "hospital_a.parquet"),
+                ("clinic_b", "clinic_b.parquet"),
+                ("insurer_c", "insurer_c.parquet"),
+            ],
+            "a_and_b_and_c",
+        ),
+        (
+            "surv_nafld",
+            "patient_id",
+            [
+                ("clinic", "clinic_person.parquet"),
+                ("lab", "lab_measurement.parquet"),
+                ("registry", "registry_event.parquet"),
+            ],
+            "all_three",
+        ),
+        (
+            "surv_rotterdam",
+            "patient_id",
+            [
+                ("hospital", "hospital.csv"),
+                ("lab", "lab.csv"),
+                ("registry", "registry.csv"),
+            ],
+            "all_three",
+        ),
+    ] {
+        let (Some(tasks), Some(world)) = (expected(set), joint(set, &files).await) else {
+            return;
+        };
+        let names = files.map(|(party, _)| party);
+        let found = count_of_all(&world, &names, key).await;
+        assert_eq!(
+            found,
+            figure(&tasks, &format!("/psi_cardinality/{figure_at}")),
+            "{set}"
+        );
+        world.stop().await;
+    }
+    let files = [
+        ("h1", "hospital_1.parquet"),
+        ("h2", "hospital_2.parquet"),
+        ("h3", "hospital_3.parquet"),
+        ("public", "insurer_public.parquet"),
+    ];
+    let (Some(tasks), Some(world)) = (
+        expected("claims_diabetes130"),
+        joint("claims_diabetes130", &files).await,
+    ) else {
+        return;
+    };
+    let psi = |name: &str| figure(&tasks, &format!("/psi_cardinality/{name}"));
+    let of = async |parties: &[&str]| count_of_all(&world, parties, "patient_id").await;
+    assert_eq!(of(&["h1", "h2", "h3"]).await, psi("all_three_hospitals"));
+    // The union of the hospitals with the insurer, by inclusion and exclusion.
+    let singles: u64 = (1..4)
+        .map(|k| psi(&format!("hospital_{k}_and_insurer_public")))
+        .sum();
+    let pairs = of(&["h1", "h2", "public"]).await
+        + of(&["h1", "h3", "public"]).await
+        + of(&["h2", "h3", "public"]).await;
+    let union = singles - pairs + of(&["h1", "h2", "h3", "public"]).await;
+    assert_eq!(union, psi("union_hospitals_and_insurer_public"));
+    world.stop().await;
+}
+
+/// Three small tables, and a party that deals.
+async fn three() -> (TempDir, Agents) {
+    let files = tempfile::tempdir().expect("a directory");
+    let tables = [
+        ("a", "id,paid\nx1,1.50\nx2,2.25\nx2,0.25\nx3,\nx4,-9.00\n"),
+        ("b", "id,n\nX1,7\nx2,-3\nx3,1\nx9,1\n"),
+        ("c", "id\nx1\nx-2\nx3\nx5\n"),
+    ];
+    let mut parties: Vec<(&str, Vec<(&str, PathBuf)>)> = tables
+        .iter()
+        .map(|(party, csv)| {
+            let path = files.path().join(format!("{party}.csv"));
+            std::fs::write(&path, csv).expect("written");
+            (*party, vec![("t", path)])
+        })
+        .collect();
+    parties.push(("d", Vec::new()));
+    let agents = Agents::start(&parties, None).await;
+    (files, agents)
+}
+
+const IDS_OF_THREE: &str = r#"["a.t.id", "b.t.id", "c.t.id"]"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_holders_count_add_up_and_tell_rows() {
+    let (_files, world) = three().await;
+    let run = async |receivers: &[&str], more: &str| {
+        let spec = job(
+            IDS_OF_THREE,
+            receivers,
+            &format!("normalise = \"upper_alnum\"\n{more}"),
+        );
+        world.run(&spec).await
+    };
+    let sides = run(&["a", "c"], "reveal = \"rows\"").await;
+    assert_eq!(
+        rows(&sides[0]),
+        [json!(["x1"]), json!(["x2"]), json!(["x3"])]
+    );
+    assert!(sides[1].result.is_none());
+    assert_eq!(
+        rows(&sides[2]),
+        [json!(["x1"]), json!(["x-2"]), json!(["x3"])]
+    );
+    for source in ["ot", "dealer:d"] {
+        let privacy = format!("[privacy]\ncorrelations = \"{source}\"\nmin_cell");
+        let job_of =
+            |reveal: &str, least: u64| format!("reveal = \"{reveal}\"\n{privacy} = {least}");
+        let sides = run(&["b"], &job_of("count", 3)).await;
+        assert_eq!(rows(&sides[1]), [json!([3])], "{source}");
+        assert!(sides[0].result.is_none());
+        let sides = run(&["b"], &job_of("count", 4)).await;
+        let result = sides[1].result.as_ref().expect("a result");
+        assert_eq!(
+            (&result["rows"], &result["suppressed"][0]["rule"]),
+            (&json!([]), &json!("count >= 4"))
+        );
+        let sides = run(&["a", "b"], &job_of("sum:a.t.paid", 2)).await;
+        for side in &sides[..2] {
+            let text = side.result.as_ref().expect("a result")["rows"].to_string();
+            assert_eq!(text, "[[3,4.0]]", "{source}");
+        }
+        let sides = run(&["c"], &job_of("sum:b.t.n", 0)).await;
+        assert_eq!(rows(&sides[2]), [json!([3, 5])], "{source}");
+    }
+    let two = job(
+        r#"["a.t.id", "b.t.id"]"#,
+        &["a"],
+        "reveal = \"count\"\nprotocol = \"vole\"\n[privacy]\ncorrelations = \"ot\"",
+    );
+    let job_id = world.agents[0].submit(&two).await;
+    world.agents[0].reaches(&job_id, &["completed"]).await;
+    assert_eq!(
+        world.agents[0].result(&job_id).await.json()["rows"],
+        json!([[2]])
+    );
+    world.stop().await;
 }
 
 /// Runs one count for each pair of parties and compares it with the expected figure.

@@ -1,161 +1,267 @@
 //! Which protocol runs: by what is revealed, by what the job asks for, and by predicted time.
 
-use protocols::cost::Cost;
-use protocols::party::{PartyId, Seat};
-use protocols::psi::{self, ecdh, vole};
+use std::cmp::Ordering;
 
-use super::Protocol;
+use protocols::correlate;
+use protocols::cost::Cost;
+use protocols::party::Seat;
+use protocols::price::{Price, Seats};
+use protocols::psi::{self, circuit, ecdh, many, vole};
+
 use super::keys::Side;
-use crate::plan::{PlanCost, PlanFault, coefficients, cost};
-use crate::spec::{Intersect, ProtocolChoice, Reveal};
+use super::{IntersectPlan, Protocol};
+use crate::plan::compile::SOURCES;
+use crate::plan::{Plan, PlanCost, PlanFault, Procedure, coefficients, cost};
+use crate::spec::{CheckedSpec, Correlations, Intersect, ProtocolChoice, Reveal};
 
 /// The network by which protocols are compared. Agents must choose alike, so it is not measured.
 const LINK: &str = "metro";
-/// Most keys of one holder in a job, and in VOLE-PSI.
+/// Most keys of one holder in a job, and with VOLEs.
 const MOST_KEYS: u64 = 1 << 36;
 const MOST_KEYS_VOLE: u64 = 1 << 30;
 
-/// What was chosen.
+/// What was chosen, and why.
 pub(super) struct Chosen {
     pub(super) protocol: Protocol,
     pub(super) why: String,
-    pub(super) cost: PlanCost,
 }
 
-/// Chooses for two holders.
+impl Chosen {
+    fn because(protocol: Protocol, why: impl Into<String>) -> Self {
+        let why = why.into();
+        Self { protocol, why }
+    }
+}
+
+fn fault(field: &str, what: impl Into<String>, fix: impl Into<String>) -> PlanFault {
+    PlanFault {
+        place: field.to_owned(),
+        what: what.into(),
+        fix: fix.into(),
+    }
+}
+
+/// Chooses.
+///
+/// # Errors
+/// What the job asks for cannot be had, or lacks a source of correlations.
 pub(super) fn choose(
+    spec: &CheckedSpec,
     job: &Intersect,
     sides: &[Side<'_>],
-    seats: &[PartyId],
-    receivers: &[PartyId],
 ) -> Result<Chosen, PlanFault> {
     let sizes: Vec<u64> = sides.iter().map(|side| side.rows_at_most).collect();
     let largest = sizes.iter().copied().max().unwrap_or(0);
     if largest > MOST_KEYS {
-        return Err(PlanFault {
-            place: "compute.intersect.keys".to_owned(),
-            what: format!("a table has up to {largest} rows"),
-            fix: format!("compare at most {MOST_KEYS} keys at a time"),
-        });
+        let what = format!("a table has up to {largest} rows");
+        let fix = format!("compare at most {MOST_KEYS} keys at a time");
+        return Err(fault("compute.intersect.keys", what, fix));
     }
-    let receivers: Vec<Seat> = (0..seats.len())
-        .filter(|i| receivers.contains(&seats[*i]))
-        .map(Seat::from_index)
-        .collect();
-    let learns = match job.reveal {
-        Reveal::Count => ecdh::Learns::Count,
-        Reveal::Rows => ecdh::Learns::Members,
+    let chosen = match &job.reveal {
+        Reveal::Rows => rows(job, sides.len(), &sizes)?,
+        Reveal::Count | Reveal::Sum(_) => totals(spec, job, sides)?,
     };
-    let priced = |protocol| price(protocol, &sizes, &receivers, learns);
-    let only_members = job.reveal == Reveal::Count;
-    let (protocol, why) = match job.protocol {
-        ProtocolChoice::Ecdh => (Protocol::Ecdh, "the job asks for it".to_owned()),
-        ProtocolChoice::Vole if only_members => return Err(members_only()),
-        ProtocolChoice::Vole if largest > MOST_KEYS_VOLE => return Err(too_many(largest)),
-        ProtocolChoice::Vole => (Protocol::Vole, "the job asks for it".to_owned()),
-        ProtocolChoice::Auto if only_members => {
-            let why = "only the number is revealed, and vole would tell the receiver which keys are common";
-            (Protocol::Ecdh, why.to_owned())
-        }
-        ProtocolChoice::Auto if largest > MOST_KEYS_VOLE => {
+    if chosen.protocol != Protocol::Ecdh && largest > MOST_KEYS_VOLE {
+        let what = format!(
+            "vole compares at most {MOST_KEYS_VOLE} keys a side, and a table has up to {largest} rows"
+        );
+        let fix = "protocol = \"ecdh\" for rows or a count of two holders";
+        return Err(fault("compute.intersect.protocol", what, fix));
+    }
+    Ok(chosen)
+}
+
+/// For rows.
+fn rows(job: &Intersect, n_holders: usize, sizes: &[u64]) -> Result<Chosen, PlanFault> {
+    let asked = "the job asks for it";
+    Ok(match (n_holders.cmp(&2), job.protocol) {
+        (Ordering::Greater, ProtocolChoice::Ecdh) => return Err(of_two()),
+        (Ordering::Greater, _) => Chosen::because(
+            Protocol::Many,
+            "of three or more holders, only what all have in common is learnt",
+        ),
+        (_, ProtocolChoice::Vole) => Chosen::because(Protocol::Vole, asked),
+        (_, ProtocolChoice::Ecdh) => Chosen::because(Protocol::Ecdh, asked),
+        (_, ProtocolChoice::Auto) if sizes.iter().any(|n| *n > MOST_KEYS_VOLE) => {
             let why = format!("vole compares at most {MOST_KEYS_VOLE} keys a side");
-            (Protocol::Ecdh, why)
+            Chosen::because(Protocol::Ecdh, why)
         }
-        ProtocolChoice::Auto => faster(&priced(Protocol::Vole), &priced(Protocol::Ecdh)),
-    };
-    Ok(Chosen {
-        protocol,
-        why,
-        cost: priced(protocol),
+        (_, ProtocolChoice::Auto) => faster(sizes),
     })
 }
 
-fn members_only() -> PlanFault {
-    PlanFault {
-        place: "compute.intersect.protocol".to_owned(),
-        what:
-            "vole tells the receiver which keys are common, and only their number is to be revealed"
-                .to_owned(),
-        fix: "protocol = \"ecdh\" or \"auto\", or reveal = \"rows\" where every policy allows it"
-            .to_owned(),
-    }
+fn of_two() -> PlanFault {
+    let what = "ecdh finds what two holders have in common, or how much";
+    fault(
+        "compute.intersect.protocol",
+        what,
+        "protocol = \"vole\" or \"auto\"",
+    )
 }
 
-fn too_many(n_keys: u64) -> PlanFault {
-    PlanFault {
-        place: "compute.intersect.protocol".to_owned(),
-        what: format!(
-            "vole compares at most {MOST_KEYS_VOLE} keys a side, and a table has up to {n_keys} rows"
-        ),
-        fix: "protocol = \"ecdh\" or \"auto\"".to_owned(),
+/// For a count or a sum.
+fn totals(spec: &CheckedSpec, job: &Intersect, sides: &[Side<'_>]) -> Result<Chosen, PlanFault> {
+    let is_count_of_two = sides.len() == 2 && job.reveal == Reveal::Count;
+    match (job.protocol, &spec.correlations) {
+        (ProtocolChoice::Ecdh, _) if !is_count_of_two => return Err(of_two()),
+        (ProtocolChoice::Ecdh, _) => {
+            return Ok(Chosen::because(Protocol::Ecdh, "the job asks for it"));
+        }
+        (ProtocolChoice::Auto, None) if is_count_of_two => {
+            let why = "without privacy.correlations nothing can be counted in shares, and plain vole would tell the receiver which keys are common";
+            return Ok(Chosen::because(Protocol::Ecdh, why));
+        }
+        (_, None) => {
+            let what =
+                "is missing: matches are counted in shares, which takes correlated random numbers";
+            return Err(fault("privacy.correlations", what, SOURCES));
+        }
+        (_, Some(Correlations::Dealer(dealer))) if sides.iter().any(|s| s.holder == *dealer) => {
+            let what =
+                format!("the dealer {dealer} holds one of the keys, and would learn the others'");
+            let fix = "name a party without keys in this job, or write correlations = \"ot\"";
+            return Err(fault("privacy.correlations", what, fix));
+        }
+        (_, Some(_)) => {}
     }
-}
-
-fn faster(vole: &PlanCost, ecdh: &PlanCost) -> (Protocol, String) {
-    let time = |cost: &PlanCost| {
-        let network = cost.network_us.get(LINK).copied().unwrap_or(0);
-        network.saturating_add(cost.work_us)
+    let why = match job.protocol {
+        ProtocolChoice::Vole => {
+            "the job asks for it; nobody sees which keys match, and the minimum is compared on shares"
+        }
+        _ => {
+            "privacy.correlations has a source, so nobody sees which keys match, and the minimum is compared on shares"
+        }
     };
+    Ok(Chosen::because(Protocol::Circuit, why))
+}
+
+/// For rows of two holders: the protocol with the shorter predicted time, to one receiver.
+fn faster(sizes: &[u64]) -> Chosen {
+    let time = |protocol| {
+        let (sent, work_us) = of_two_holders(protocol, sizes, Seat(0), ecdh::Learns::Members);
+        let network = cost::network_us(&sent).get(LINK).copied().unwrap_or(0);
+        network.saturating_add(work_us)
+    };
+    let (vole, ecdh) = (time(Protocol::Vole), time(Protocol::Ecdh));
     let seconds = |us: u64| format!("{}.{:02} s", us / 1_000_000, us / 10_000 % 100);
-    let protocol = match time(vole) <= time(ecdh) {
+    let protocol = match vole <= ecdh {
         true => Protocol::Vole,
         false => Protocol::Ecdh,
     };
     let why = format!(
         "predicted for the published sizes on a {LINK} network: vole {}, ecdh {}",
-        seconds(time(vole)),
-        seconds(time(ecdh))
+        seconds(vole),
+        seconds(ecdh)
     );
-    (protocol, why)
+    Chosen::because(protocol, why)
 }
 
-/// What a protocol costs at the published sizes: once for each receiver.
-fn price(protocol: Protocol, sizes: &[u64], receivers: &[Seat], learns: ecdh::Learns) -> PlanCost {
-    let (a, b) = (Seat(0), Seat(1));
+/// Messages and work of one run between two holders.
+fn of_two_holders(
+    protocol: Protocol,
+    sizes: &[u64],
+    receiver: Seat,
+    learns: ecdh::Learns,
+) -> (Cost, u64) {
+    let sender = match receiver {
+        Seat(0) => Seat(1),
+        _ => Seat(0),
+    };
     let size = |seat: Seat| usize::try_from(sizes[seat.index()]).unwrap_or(usize::MAX);
-    let mut total = psi::announce_cost(2, a, b);
-    for receiver in receivers {
-        let sender = if *receiver == a { b } else { a };
-        let one = match protocol {
-            Protocol::Vole => vole::cost(2, (sender, size(sender)), (*receiver, size(*receiver))),
-            Protocol::Ecdh => ecdh::cost(
-                2,
-                &ecdh::Shape {
-                    receiver: *receiver,
-                    sender,
-                    n_receiver: size(*receiver),
-                    n_sender: size(sender),
-                    learns,
-                },
-            ),
-        };
-        total = total.then(&one);
+    let both = sizes.iter().sum::<u64>();
+    match protocol {
+        Protocol::Ecdh => {
+            let shape = ecdh::Shape {
+                receiver,
+                sender,
+                n_receiver: size(receiver),
+                n_sender: size(sender),
+                learns,
+            };
+            (
+                ecdh::cost(2, &shape),
+                both * coefficients::CURVE_KEY_NS / 1000,
+            )
+        }
+        Protocol::Vole | Protocol::Many | Protocol::Circuit => {
+            let sent = vole::cost(2, (sender, size(sender)), (receiver, size(receiver)));
+            let work_us = coefficients::VOLE_START_US + both * coefficients::VOLE_KEY_NS / 1000;
+            (sent, work_us)
+        }
     }
-    let n_runs = receivers.len() as u64;
-    let (both, largest) = (
+}
+
+/// Fills in the costs at the published sizes.
+pub(super) fn priced(mut plan: Plan) -> Plan {
+    let Procedure::Intersect(of) = &plan.procedure else {
+        return plan;
+    };
+    let (n_seats, n_holders) = (plan.parties().count(), plan.seats.len());
+    let sizes: Vec<u64> = of.keys.iter().map(|key| key.at_most).collect();
+    let (rows, largest) = (
         sizes.iter().sum::<u64>(),
         sizes.iter().copied().max().unwrap_or(0),
     );
-    let reading_us = largest * coefficients::READ_KEY_NS / 1000;
-    let run_us = match protocol {
-        Protocol::Vole => coefficients::VOLE_START_US + both * coefficients::VOLE_KEY_NS / 1000,
-        Protocol::Ecdh => both * coefficients::CURVE_KEY_NS / 1000,
+    let mut total = Cost::none(n_seats);
+    for (a, b) in pairs(n_holders) {
+        total = total.then(&psi::announce_cost(n_seats, a, b));
+    }
+    let receivers = plan.receiver_seats();
+    let (sent, work_us) = match of.protocol {
+        Protocol::Vole | Protocol::Ecdh => {
+            let learns = match of.reveal {
+                Reveal::Rows => ecdh::Learns::Members,
+                Reveal::Count | Reveal::Sum(_) => ecdh::Learns::Count,
+            };
+            let runs = receivers
+                .iter()
+                .map(|r| of_two_holders(of.protocol, &sizes, *r, learns));
+            runs.fold((Cost::none(n_seats), 0), |(sent, us), run| {
+                (sent.then(&run.0), us + run.1)
+            })
+        }
+        Protocol::Many => (
+            many::cost(n_seats, &of.many(of.bounds(), &receivers)),
+            coefficients::VOLE_START_US + rows * coefficients::VOLE_KEY_NS / 1000,
+        ),
+        Protocol::Circuit => in_shares(&plan, of),
     };
-    // Items at home, and what a run keeps of each key of both sides.
-    let kept = match protocol {
-        Protocol::Vole => 96,
-        Protocol::Ecdh => 80,
+    total = total.then(&sent);
+    let bytes_sent = Seat::first(n_seats).map(|s| total.bytes_sent(s)).collect();
+    plan.cost = PlanCost {
+        rounds: u64::from(total.rounds),
+        bytes_sent,
+        // Items at home, and what a run keeps of each key.
+        memory_bytes: rows * 96,
+        rows_at_most: rows,
+        network_us: cost::network_us(&total),
+        work_us: coefficients::START_US + largest * coefficients::READ_KEY_NS / 1000 + work_us,
     };
-    plan_cost(&total, both, both * kept, reading_us + n_runs * run_us)
+    plan
 }
 
-fn plan_cost(total: &Cost, rows: u64, memory_bytes: u64, work_us: u64) -> PlanCost {
-    PlanCost {
-        rounds: u64::from(total.rounds),
-        bytes_sent: Seat::first(2).map(|s| total.bytes_sent(s)).collect(),
-        memory_bytes,
-        rows_at_most: rows,
-        network_us: cost::network_us(total),
-        work_us: work_us + coefficients::START_US,
+/// Messages and work of a join in shares, its correlations and its release.
+fn in_shares(plan: &Plan, of: &IntersectPlan) -> (Cost, u64) {
+    let (n_seats, n_computing) = (plan.parties().count(), plan.seats.len());
+    let seats = Seats {
+        n_seats,
+        n_computing,
+    };
+    let joined: Price = circuit::totals_price(seats, &of.circuit(&of.bounds()));
+    let released = plan.release().price(seats).cost;
+    let mut sent = joined.cost.then(&released);
+    let keys: u64 = of.keys.iter().map(|key| key.at_most).sum();
+    let mut work_us = coefficients::VOLE_START_US + 3 * keys * coefficients::VOLE_KEY_NS / 1000;
+    if let Some(source) = plan.source() {
+        let needs = plan.needs();
+        sent = correlate::cost(&source, n_computing, &needs).then(&sent);
+        work_us += coefficients::correlations_us(&source, &needs);
     }
+    (sent, work_us)
+}
+
+/// Every two holders.
+fn pairs(n_holders: usize) -> impl Iterator<Item = (Seat, Seat)> {
+    let seats = move || Seat::first(n_holders);
+    seats().flat_map(move |a| seats().filter(move |b| a < *b).map(move |b| (a, b)))
 }

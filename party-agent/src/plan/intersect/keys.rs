@@ -5,12 +5,12 @@ use std::fmt::Write;
 use protocols::party::PartyId;
 
 use super::KeyPlan;
-use crate::catalogue::{Catalogue, ColumnEntry, ColumnKind, TableEntry};
+use crate::catalogue::{Aggregate, Catalogue, ColumnEntry, ColumnKind, TableEntry};
 use crate::plan::sql::holders::{Catalogues, NoMatch, match_name};
 use crate::plan::{ColumnUse, LocalPlan, PlanFault, Usage};
 use crate::source::quoted;
 use crate::spec::near::did_you_mean;
-use crate::spec::{Intersect, KeyOf};
+use crate::spec::{Intersect, KeyOf, Reveal};
 
 /// One holder's key, with what its catalogue says.
 pub(in crate::plan) struct Side<'a> {
@@ -44,6 +44,25 @@ pub(super) fn sides<'a>(
     }
     sides.sort_by(|a, b| a.holder.cmp(&b.holder));
     Ok(sides)
+}
+
+/// The seat whose column is summed, the column's name and the digits after its point.
+pub(super) type Summed = (usize, (String, i8));
+
+/// The column that a job sums.
+///
+/// # Errors
+/// There is none of this name, or none of which there is an exact sum.
+pub(super) fn summed(job: &Intersect, sides: &[Side<'_>]) -> Result<Option<Summed>, PlanFault> {
+    let Reveal::Sum(of) = &job.reveal else {
+        return Ok(None);
+    };
+    let found = sides.iter().enumerate().find(|(_, s)| s.holder == of.party);
+    let Some((seat, side)) = found else {
+        return Ok(None);
+    };
+    let (column, scale) = side.sum_column(of)?;
+    Ok(Some((seat, (column.name.clone(), scale))))
 }
 
 /// One key, found in its holder's catalogue.
@@ -226,6 +245,56 @@ impl Side<'_> {
             label: self.label(),
             columns: self.columns.iter().map(|c| c.name.clone()).collect(),
             at_most: self.rows_at_most,
+            summed: None,
+        }
+    }
+
+    /// Adds the column of a sum to what the holder runs, as a decimal number.
+    pub(super) fn add_sum(&self, local: &mut LocalPlan, of: &KeyOf) {
+        let Ok((column, scale)) = self.sum_column(of) else {
+            return;
+        };
+        let sum = format!(
+            ", CAST({} AS DECIMAL(38, {scale})) AS a0",
+            quoted(&column.name)
+        );
+        let head = local.sql.find('\n').unwrap_or(local.sql.len());
+        local.sql.insert_str(head, &sum);
+        local.uses.push(ColumnUse {
+            table: self.table.clone(),
+            column: column.name.clone(),
+            usage: Usage::Aggregate(Aggregate::Sum),
+        });
+        local.uses.sort();
+    }
+
+    /// The column of a sum, and digits after its point.
+    fn sum_column(&self, of: &KeyOf) -> Result<(&ColumnEntry, i8), PlanFault> {
+        let name = of.columns.first().map_or("", String::as_str);
+        let (holder, table) = (&self.holder, &self.table);
+        let fault = |what: String, fix: String| PlanFault {
+            place: "compute.intersect.reveal".to_owned(),
+            what,
+            fix,
+        };
+        let entry = &self.catalogue.tables[table];
+        let column = column(entry, name).map_err(|(hint, known)| {
+            fault(
+                format!("{holder}.{table} has no column {name}{hint}"),
+                known,
+            )
+        })?;
+        match &column.kind {
+            ColumnKind::Int { .. } | ColumnKind::Empty => Ok((column, 0)),
+            ColumnKind::Decimal { scale, .. } => Ok((column, *scale)),
+            kind => {
+                let what = format!(
+                    "{holder}.{table}.{} is {}, of which there is no exact sum",
+                    column.name,
+                    in_words(kind)
+                );
+                Err(fault(what, "sum whole numbers or decimals".to_owned()))
+            }
         }
     }
 

@@ -13,14 +13,24 @@ pub(super) fn learns(of: &IntersectPlan, sides: &[Side<'_>], receivers: &[PartyI
     let mut learns = Vec::new();
     for side in sides {
         let others: Vec<&str> = names(sides, |s| s.holder != side.holder);
+        let (has, each) = match others.len() {
+            0 | 1 => ("has", "has"),
+            _ => ("all have", "each have"),
+        };
         let others = listed(&others);
-        let mut what = vec![format!("how many different keys {others} has")];
+        let mut what = vec![format!("how many different keys {others} {each}")];
         if receivers.contains(&side.holder) {
             what.insert(
                 0,
-                match of.reveal {
-                    Reveal::Count => format!("how many of its keys {others} has too, not which"),
-                    Reveal::Rows => format!("which of its keys {others} has too"),
+                match &of.reveal {
+                    Reveal::Count => format!("how many of its keys {others} {has} too, not which"),
+                    Reveal::Rows => format!("which of its keys {others} {has} too"),
+                    Reveal::Sum(column) => format!(
+                        "how many of its keys {others} {has} too, not which; over these the sum of {}.{}.{}",
+                        column.party,
+                        column.table,
+                        column.columns.join(", ")
+                    ),
                 },
             );
         }
@@ -47,11 +57,11 @@ pub(super) fn warnings(of: &IntersectPlan, spec: &CheckedSpec, sides: &[Side<'_>
         let others = listed(&names(sides, |s| s.holder != *receiver));
         let most = sides.iter().find(|s| s.holder == *receiver);
         let most = most.map_or(0, |s| s.rows_at_most);
-        warnings.push(match of.reveal {
+        warnings.push(match &of.reveal {
             Reveal::Rows => format!(
                 "row-level output: {receiver} learns which of the persons or things in its table {others} has, and could ask about keys that it made up, at most {most} in this job"
             ),
-            Reveal::Count => format!(
+            Reveal::Count | Reveal::Sum(_) => format!(
                 "{receiver} learns the exact number; with a table of its choice that tells whether {others} has a certain key"
             ),
         });
@@ -63,16 +73,17 @@ pub(super) fn warnings(of: &IntersectPlan, spec: &CheckedSpec, sides: &[Side<'_>
         .unwrap_or(0);
     let min_cell = min_cell.max(spec.min_cell.unwrap_or(0));
     if min_cell > 1 {
-        warnings.push(match of.reveal {
-            Reveal::Count => format!(
-                "the minimum of {min_cell} is kept by the agents of the receivers: they find the exact number, and write it down from {min_cell} on"
-            ),
-            Reveal::Rows => format!(
+        warnings.extend(match &of.reveal {
+            _ if of.protocol == Protocol::Circuit => None,
+            Reveal::Count | Reveal::Sum(_) => Some(format!(
+                "the minimum of {min_cell} is kept by the agents of the receivers: they find the exact number, and write it down from {min_cell} on; privacy.correlations lets it be compared on shares"
+            )),
+            Reveal::Rows => Some(format!(
                 "the minimum of {min_cell} does not apply to row-level output, which policies allow by itself"
-            ),
+            )),
         });
     }
-    if spec.receivers.len() > 1 {
+    if spec.receivers.len() > 1 && matches!(of.protocol, Protocol::Vole | Protocol::Ecdh) {
         warnings.push(
             "each receiver finds its result in a run of its own: the cost is that of all of them"
                 .to_owned(),
@@ -85,7 +96,7 @@ pub(super) fn warnings(of: &IntersectPlan, spec: &CheckedSpec, sides: &[Side<'_>
             listed(&rehearsing)
         ));
     }
-    if spec.correlations.is_some() {
+    if spec.correlations.is_some() && of.protocol != Protocol::Circuit {
         warnings
             .push("privacy.correlations has no effect: nothing is computed on shares".to_owned());
     }
@@ -153,12 +164,16 @@ pub(super) fn notes(of: &IntersectPlan, sides: &[Side<'_>]) -> Vec<String> {
 /// What runs, in words: for approvers.
 pub(super) fn of_run(of: &IntersectPlan, why: &str) -> Vec<String> {
     let labels: Vec<&str> = of.keys.iter().map(|k| k.label.as_str()).collect();
-    let what = match of.reveal {
+    let what = match &of.reveal {
         Reveal::Count => "the number of common keys",
+        Reveal::Sum(_) => "the number of common keys, and the sum over them",
         Reveal::Rows => "which of its own keys are common",
     };
     let claim = match of.protocol {
-        Protocol::Vole => {
+        Protocol::Many => {
+            "every party follows the protocol; the hub together with all others but one learns what that one has of its keys; rests on learning parity with regular noise, on AES and on BLAKE3"
+        }
+        Protocol::Vole | Protocol::Circuit => {
             "every party follows the protocol; rests on learning parity with regular noise, on AES and on BLAKE3"
         }
         Protocol::Ecdh => {

@@ -65,7 +65,7 @@ fn all_faults_of_a_job_file_are_told_at_once() {
         "line 5, compute.intersect.keys[2]: insurer.others.b is not in the table insurer.people; allowed: columns of one table",
         "line 5, compute.intersect.keys[3]: a whole number is not a key; allowed: \"party.table.column\"",
         "line 6, compute.intersect.normalise: \"upper\" is not a rule; allowed: \"none\", \"trim\", \"upper_alnum\" or \"digits\"",
-        "line 7, compute.intersect.reveal: \"member\" cannot be revealed; allowed: \"count\" or \"rows\"",
+        "line 7, compute.intersect.reveal: \"member\" cannot be revealed; allowed: \"count\", \"rows\" or \"sum:party.table.column\"",
         "line 8, compute.intersect.protocol: \"rr22\" is not known here; allowed: \"auto\", \"vole\" or \"ecdh\"",
         "line 9, compute.intersect.jion: unknown field; did you mean join?; allowed: known here: keys, normalise, reveal, join, protocol",
     ];
@@ -117,7 +117,7 @@ fn what_no_job_can_ask_for() {
             KEYS,
             "[\"hospital\"]",
             "reveal = \"count\"\njoin = \"left\"",
-            "compute.intersect.join: chooses among keys, but only their number is revealed",
+            "compute.intersect.join: chooses among keys, but no keys are revealed",
         ),
     ];
     for (keys, receivers, more, expected) in cases {
@@ -205,7 +205,7 @@ fn the_protocol_is_chosen_and_the_plan_says_why() {
         &two(1024),
     );
     assert!(
-        refused[0].starts_with("compute.intersect.protocol: vole tells the receiver which keys"),
+        refused[0].starts_with("privacy.correlations: is missing: matches are counted in shares"),
         "{refused:?}"
     );
 }
@@ -321,4 +321,104 @@ fn a_policy_allows_keys_and_rows_by_words_of_their_own() {
     assert!(refused(&rows, "insurer", "{ join_key = true, row_level = true }").is_empty());
     // Nobody else learns which of the receiver's own rows match.
     assert!(refused(&rows, "hospital", "{ join_key = true }").is_empty());
+}
+
+fn three() -> Catalogues {
+    let mut three = two(4096);
+    three.insert(
+        party("registry"),
+        catalogue("registry", vec![("people", people(1024))]),
+    );
+    three
+}
+
+const KEYS_OF_THREE: &str = r#"["hospital.people.national_id", "insurer.people.national_id", "registry.people.national_id"]"#;
+
+#[test]
+fn counts_and_sums_in_shares_compare_the_minimum_before_anything_is_opened() {
+    let ot = "[privacy]\ncorrelations = \"ot\"\nmin_cell = 11";
+    let text = job(
+        KEYS_OF_THREE,
+        "[\"hospital\"]",
+        &format!("reveal = \"count\"\n{ot}"),
+    );
+    let counted = plan(&text, &three());
+    let Procedure::Intersect(of) = &counted.procedure else {
+        panic!("an intersection");
+    };
+    assert_eq!(
+        (of.protocol, of.hub),
+        (Protocol::Circuit, 2),
+        "the smallest table"
+    );
+    assert_eq!(counted.shape.checks[0].rule, "count >= 11");
+    assert!(counted.needs().bit_triples > 0);
+    assert_eq!(
+        counted.learns[0].what,
+        "how many of its keys insurer and registry all have too, not which; how many different keys insurer and registry each have"
+    );
+    assert!(
+        counted.warnings.iter().all(|w| !w.contains("minimum")),
+        "{:?}",
+        counted.warnings
+    );
+    let sum = |column: &str| {
+        let more = format!("reveal = \"sum:{column}\"\n{ot}");
+        job(KEYS_OF_THREE, "[\"hospital\"]", &more)
+    };
+    let summed = plan(&sum("insurer.people.number"), &three());
+    let names: Vec<&str> = summed.outputs.iter().map(|o| o.name.as_str()).collect();
+    assert_eq!(names, ["count", "sum_number"]);
+    assert!(
+        summed.locals[&party("insurer")]
+            .sql
+            .contains("AS k0, CAST(\"number\" AS DECIMAL(38, 0)) AS a0\n")
+    );
+    let found = faults(&sum("insurer.people.weight"), &three());
+    assert!(
+        found[0].contains("is a number with a point, of which there is no exact sum"),
+        "{found:?}"
+    );
+    let found = check(&sum("bank.people.number")).expect_err("no key of it");
+    assert!(
+        found[0]
+            .what
+            .contains("is not a table whose keys are compared"),
+        "{found:?}"
+    );
+    let without = job(KEYS_OF_THREE, "[\"hospital\"]", "reveal = \"count\"");
+    let found = faults(&without, &three());
+    assert!(
+        found[0].starts_with("privacy.correlations: is missing"),
+        "{found:?}"
+    );
+    let found = faults(
+        &without.replace("\"count\"", "\"rows\"\nprotocol = \"ecdh\""),
+        &three(),
+    );
+    assert!(
+        found[0].starts_with("compute.intersect.protocol: ecdh finds what two holders"),
+        "{found:?}"
+    );
+    let dealt = text.replace("\"ot\"", "\"dealer:insurer\"");
+    let found = faults(&dealt, &three());
+    assert!(
+        found[0].contains("the dealer insurer holds one of the keys"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn rows_of_three_have_a_hub_among_their_receivers() {
+    let text = job(
+        KEYS_OF_THREE,
+        "[\"hospital\", \"insurer\"]",
+        "reveal = \"rows\"",
+    );
+    let rows = plan(&text, &three());
+    let Procedure::Intersect(of) = &rows.procedure else {
+        panic!("an intersection");
+    };
+    assert_eq!((of.protocol, of.hub), (Protocol::Many, 0));
+    assert_eq!(rows.cost.bytes_sent.len(), 3);
 }
