@@ -240,7 +240,7 @@ async fn release_at(
     shape: ReleaseShape,
     input: Option<LocalTotals>,
 ) -> Result<Option<Released>, ProtocolError> {
-    let needs = aggregate::needs(&shape, N_HOLDERS);
+    let needs = aggregate::needs(&shape, Seats::of(&session));
     let Some(input) = input else {
         return dealer::serve(&mut session, &needs).await.map(|()| None);
     };

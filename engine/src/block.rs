@@ -22,16 +22,19 @@ impl Block {
     pub const ZERO: Self = Self(0);
 
     /// Reads 16 bytes, little-endian.
+    #[inline]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(u128::from_le_bytes(bytes))
     }
 
     /// Writes 16 bytes, little-endian.
+    #[inline]
     pub const fn to_bytes(self) -> [u8; 16] {
         self.0.to_le_bytes()
     }
 
     /// This block if `bit` is 1, zero otherwise, without a branch.
+    #[inline]
     #[must_use]
     pub const fn masked(self, bit: u64) -> Self {
         Self(self.0 & (bit as u128 & 1).wrapping_neg())
@@ -41,12 +44,14 @@ impl Block {
 impl BitXor for Block {
     type Output = Self;
 
+    #[inline]
     fn bitxor(self, other: Self) -> Self {
         Self(self.0 ^ other.0)
     }
 }
 
 impl BitXorAssign for Block {
+    #[inline]
     fn bitxor_assign(&mut self, other: Self) {
         self.0 ^= other.0;
     }
@@ -55,6 +60,7 @@ impl BitXorAssign for Block {
 impl BitAnd for Block {
     type Output = Self;
 
+    #[inline]
     fn bitand(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }

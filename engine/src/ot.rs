@@ -1,4 +1,4 @@
-//! Oblivious transfer, and the bit triples made from it, without a third party.
+//! Oblivious transfer, and the products made from it, without a third party.
 //!
 //! The sender of an OT has two messages m_0, m_1; the receiver has a choice bit c and obtains m_c.
 //! The sender does not learn c, the receiver does not learn m_{1−c}. Here all messages are random
@@ -8,7 +8,7 @@
 //! * [`pprf`]: the trees that turn them into punctured generators;
 //! * [`extend`]: any number of OTs from these, with symmetric operations only;
 //! * [`ferret`]: the same with two hundredths of the traffic, for slow links;
-//! * [`triples`]: shares of random bits a, b and a∧b for any number of seats;
+//! * [`tables`]: random tables of 16 entries, of which the receiver has one;
 //! * [`products`]: shares of products of bits and ring elements, of which two seats have one each.
 //!
 //! Every type here is a state machine without a network. A step takes the bytes that came in and
@@ -20,8 +20,8 @@ pub mod pprf;
 pub mod extend;
 pub(crate) mod tree;
 pub mod ferret;
-pub mod triples;
 pub mod products;
+pub mod tables;
 
 use thiserror::Error;
 

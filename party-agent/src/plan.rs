@@ -197,6 +197,7 @@ impl Plan {
     pub fn source(&self) -> Option<Source> {
         self.correlations.as_ref().map(|source| match source {
             Correlations::Ot => Source::Ot,
+            Correlations::FerretOt => Source::FerretOt,
             Correlations::Dealer(_) => Source::Dealer {
                 seat: Seat::from_index(self.seats.len()),
             },
@@ -215,7 +216,10 @@ impl Plan {
     /// The correlated randomness that the run takes.
     #[must_use]
     pub fn needs(&self) -> Needs {
-        let seats = Seats::computing(self.seats.len());
+        let seats = Seats {
+            n_seats: self.seats.len() + usize::from(self.dealer.is_some()),
+            n_computing: self.seats.len(),
+        };
         match &self.procedure {
             Procedure::Totals => {}
             Procedure::Intersect(of) => return self.needs_of_join(of, &of.bounds()),
@@ -265,7 +269,7 @@ pub(crate) fn by_value(a: &str, b: &str) -> Option<Ordering> {
 fn method(source: Option<&Correlations>) -> Method {
     match source {
         Some(Correlations::Dealer(_)) => Method::Masked,
-        Some(Correlations::Ot) | None => Method::Summed,
+        Some(Correlations::Ot | Correlations::FerretOt) | None => Method::Summed,
     }
 }
 

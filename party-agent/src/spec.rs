@@ -100,6 +100,8 @@ fn as_pairs<S: Serializer>(
 pub enum Correlations {
     /// The computing parties make it themselves by oblivious transfer.
     Ot,
+    /// The same for a link that the job declares to be slow: less is sent, under one more assumption.
+    FerretOt,
     /// This party deals it. It must not collude with any computing party.
     Dealer(PartyId),
 }
@@ -108,6 +110,7 @@ impl fmt::Display for Correlations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ot => f.write_str("ot"),
+            Self::FerretOt => f.write_str("ot over a slow link"),
             Self::Dealer(party) => write!(f, "dealer:{}", party.as_str()),
         }
     }

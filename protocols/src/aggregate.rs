@@ -78,7 +78,7 @@ async fn try_release(
     shape.check(session.n_computing())?;
     shape.check_input(&input)?;
     disclosure.check(&shape.terms(), session)?;
-    stock.check(&needs(shape, session.n_computing()))?;
+    stock.check(&needs(shape, Seats::of(session)))?;
     let decided = match shape.mode {
         CellRule::None => Decided::of(vec![true; shape.cells]),
         CellRule::Compare => Decided::of(compare_counts(session, &input, shape, stock).await?),
@@ -241,8 +241,7 @@ fn released_cells(input: &LocalTotals, ok: &[bool]) -> Values {
 }
 
 /// The correlated randomness that [`release`] takes.
-pub fn needs(shape: &ReleaseShape, n_computing: usize) -> Needs {
-    let seats = Seats::computing(n_computing);
+pub fn needs(shape: &ReleaseShape, seats: Seats) -> Needs {
     let further = match &shape.mode {
         CellRule::None | CellRule::OpenCounts => return Needs::default(),
         CellRule::Compare => Needs::default(),
@@ -253,7 +252,7 @@ pub fn needs(shape: &ReleaseShape, n_computing: usize) -> Needs {
     }
     let n_counts = n_compared(shape) * lanes_for(shape.cells);
     let combined = boolean::all_price(seats, shape.cells, shape.checks.len()).needs;
-    compare::needs(n_computing, shape.bound_bits(), n_counts) + combined + further
+    compare::needs(seats.n_computing, shape.bound_bits(), n_counts) + combined + further
 }
 
 /// The comparisons for each cell.
@@ -267,7 +266,11 @@ fn n_compared(shape: &ReleaseShape) -> usize {
 /// it [`needs`] from `source`, if it needs anything.
 pub fn cost(shape: &ReleaseShape, n_computing: usize, source: Option<&Source>) -> Cost {
     let n_seats = n_computing + source.map_or(0, Source::extra_seats);
-    let needs = needs(shape, n_computing);
+    let seats = Seats {
+        n_seats,
+        n_computing,
+    };
+    let needs = needs(shape, seats);
     let prepared = match source {
         Some(source) => correlate::cost(source, n_computing, &needs),
         None => Cost::none(n_seats),

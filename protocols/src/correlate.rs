@@ -15,7 +15,7 @@ mod ot;
 
 pub use kinds::{
     BitPairs, BitTriples, DaBits, EdaBits, MatrixTriple, Muxes, PermutationShare, RowShares,
-    SecretPermutation, Triples, Truncs,
+    SecretPermutation, Tables, Triples, Truncs,
 };
 pub use needs::{MatrixShape, Needs, PermutationNeed, RingNeeds, StockedRing};
 pub use stock::{RingShelf, Stock};
@@ -79,7 +79,7 @@ pub async fn preprocess(
     if needs.is_nothing() {
         return Ok(Stock::empty());
     }
-    sections::check(needs, session.n_computing())?;
+    sections::check(needs, session.n_computing(), session.dealer().is_some())?;
     let outcome = match source {
         Source::Dealer { seat } => dealer::receive(session, *seat, needs).await,
         Source::Ot => ot::generate(session, Extension::SoftSpoken, needs).await,

@@ -34,7 +34,9 @@ use crate::block::Block;
 use crate::cipher::Aes128;
 use crate::hash::{self, CrHash};
 use crate::params::{MAX_OTS, OT_CHUNK, SOFTSPOKEN_LEAVES as LEAVES, SOFTSPOKEN_TREES as TREES};
-use planes::{CHUNK_WORDS, Planes, Rows, ZERO_ROWS};
+pub(super) use planes::word_of;
+use planes::{CHUNK_WORDS, Planes, ZERO_ROWS};
+pub use planes::{Pad, Rows};
 use rayon::prelude::*;
 use setup::tree_index;
 use zeroize::Zeroize;
@@ -118,9 +120,9 @@ impl Sender {
         choices: Choices,
         message: &[u8],
     ) -> Result<SenderCots, OtError> {
-        let first = self.accept(n, choices, message)?;
         let mut rows = vec![ZERO_ROWS; n.div_ceil(64)];
-        self.extend(first, choices, message, &mut rows, |_, rows| rows);
+        let made = self.rows(n, choices, message)?;
+        made.each(&mut rows, 1, |_, rows, _, out| *out = *rows);
         let mut rows = rows.into_flattened();
         rows.truncate(n);
         Ok(SenderCots { rows })
@@ -138,14 +140,16 @@ impl Sender {
         choices: Choices,
         message: &[u8],
     ) -> Result<SenderBits, OtError> {
-        let first = self.accept(n, choices, message)?;
         let mut pairs = vec![[0; 2]; n.div_ceil(64)];
-        self.extend(first, choices, message, &mut pairs, |index, rows| {
-            let shifted = rows.map(|row| row ^ self.delta);
-            [
-                hashed_bits(&self.state.hash, index, rows),
-                hashed_bits(&self.state.hash, index, shifted),
-            ]
+        let made = self.rows(n, choices, message)?;
+        let (sender, first) = (made.sender, made.first_chunk * OT_CHUNK as u64);
+        made.each(&mut pairs, 1, |at, rows, pad, out| {
+            let index = first + at as u64;
+            pad.copy_both(rows, sender.delta);
+            *out = [
+                hashed_bits(&sender.state.hash, index, &mut pad.zeros),
+                hashed_bits(&sender.state.hash, index, &mut pad.ones),
+            ];
         });
         let (mut zeros, mut ones): (Vec<u64>, Vec<u64>) =
             pairs.iter().map(|p| (p[0], p[1])).unzip();
@@ -155,42 +159,158 @@ impl Sender {
         Ok(SenderBits { zeros, ones })
     }
 
-    fn accept(&mut self, n: usize, choices: Choices, message: &[u8]) -> Result<u64, OtError> {
+    /// The rows of `n` correlated OTs, which are computed as they are used.
+    ///
+    /// # Errors
+    ///
+    /// [`OtError::WrongLength`], [`OtError::Exhausted`].
+    pub fn rows<'a>(
+        &'a mut self,
+        n: usize,
+        choices: Choices,
+        message: &'a [u8],
+    ) -> Result<SenderRows<'a>, OtError> {
         check_length("OT extension", message, message_bytes(n, choices))?;
-        self.state.reserve(n)
+        let first_chunk = self.state.reserve(n)?;
+        Ok(SenderRows {
+            sender: self,
+            n,
+            first_chunk,
+            choices,
+            message,
+        })
+    }
+}
+
+/// Rows that a sender is about to make.
+pub struct SenderRows<'a> {
+    sender: &'a Sender,
+    n: usize,
+    first_chunk: u64,
+    choices: Choices,
+    message: &'a [u8],
+}
+
+impl SenderRows<'_> {
+    fn chunk<T>(
+        &self,
+        planes: &mut Planes,
+        (position, message): (usize, &[u8]),
+        out: &mut [T],
+        groups_each: usize,
+        with: &impl Fn(usize, &Rows, &mut Pad, &mut T),
+    ) {
+        let (chunk, sent) = (
+            self.first_chunk + position as u64,
+            self.choices.first_tree(),
+        );
+        let row_bytes = message.len() / (TREES - sent);
+        planes.begin(row_bytes / 8);
+        for (tree, leaves) in self.sender.leaves.chunks_exact(LEAVES - 1).enumerate() {
+            planes.sum_tree(tree, leaves, chunk);
+            if tree >= sent {
+                let correction = &message[(tree - sent) * row_bytes..][..row_bytes];
+                let index = tree_index(self.sender.delta, tree);
+                planes.correct_tree(tree, index, correction);
+            }
+        }
+        planes.each(position, out, groups_each, with);
+    }
+}
+
+impl RowSource for SenderRows<'_> {
+    fn n_ots(&self) -> usize {
+        self.n
     }
 
-    /// Computes all rows, 64 at a time, and stores what `finish` makes of each 64.
-    fn extend<T: Send>(
-        &self,
-        first_chunk: u64,
-        choices: Choices,
-        message: &[u8],
+    fn each<T: Send>(
+        self,
         out: &mut [T],
-        finish: impl Fn(u64, Rows) -> T + Sync,
-    ) {
-        let missing_one = LEAVES - 1;
-        let sent = choices.first_tree();
-        message
-            .par_chunks(message_bytes(OT_CHUNK, choices))
-            .zip(out.par_chunks_mut(CHUNK_WORDS))
+        groups_each: usize,
+        with: impl Fn(usize, &Rows, &mut Pad, &mut T) + Sync,
+    ) -> Extension {
+        check_out(self.n, out.len(), groups_each);
+        self.message
+            .par_chunks(message_bytes(OT_CHUNK, self.choices))
+            .zip(out.par_chunks_mut(CHUNK_WORDS / groups_each))
             .enumerate()
             .for_each_init(Planes::new, |planes, (position, (message, out))| {
-                let chunk = first_chunk + position as u64;
-                let row_bytes = message.len() / (TREES - sent);
-                planes.begin(row_bytes / 8);
-                for (tree, leaves) in self.leaves.chunks_exact(missing_one).enumerate() {
-                    planes.sum_tree(tree, leaves, chunk);
-                    if tree >= sent {
-                        let correction = &message[(tree - sent) * row_bytes..][..row_bytes];
-                        planes.correct_tree(tree, tree_index(self.delta, tree), correction);
-                    }
-                }
-                for (word, out) in out.iter_mut().enumerate() {
-                    *out = finish(first_index(chunk, word), planes.rows(word));
+                self.chunk(planes, (position, message), out, groups_each, &with);
+            });
+        Extension::default()
+    }
+}
+
+/// Correlated OTs whose rows are used 64 at a time, while they are in the cache: those of an
+/// extension are not in memory before, nor after.
+pub trait RowSource {
+    /// How many OTs there are.
+    fn n_ots(&self) -> usize;
+
+    /// Calls `with` for every 64 OTs: with the number of their first one in this source, their rows,
+    /// room to work in, and the part of `out` that is theirs. Each part belongs to `groups_each` times 64 OTs, a
+    /// power of two.
+    ///
+    /// # Panics
+    ///
+    /// If `out` has another number of parts.
+    fn each<T: Send>(
+        self,
+        out: &mut [T],
+        groups_each: usize,
+        with: impl Fn(usize, &Rows, &mut Pad, &mut T) + Sync,
+    ) -> Extension;
+}
+
+/// What a receiver has besides its rows once it has extended OTs; nothing in all other cases.
+#[derive(Default)]
+pub struct Extension {
+    /// c_j, packed.
+    pub choices: Vec<u64>,
+    /// To the sender.
+    pub message: Vec<u8>,
+}
+
+/// Rows in memory.
+impl RowSource for &[Block] {
+    fn n_ots(&self) -> usize {
+        self.len()
+    }
+
+    fn each<T: Send>(
+        self,
+        out: &mut [T],
+        groups_each: usize,
+        with: impl Fn(usize, &Rows, &mut Pad, &mut T) + Sync,
+    ) -> Extension {
+        let (groups, rest) = self.as_chunks();
+        assert!(rest.is_empty(), "OTs are used in groups of 64");
+        check_out(self.len(), out.len(), groups_each);
+        let chunk_groups = CHUNK_WORDS / groups_each * groups_each;
+        groups
+            .par_chunks(chunk_groups)
+            .zip(out.par_chunks_mut(CHUNK_WORDS / groups_each))
+            .enumerate()
+            .for_each_init(Pad::new, |pad, (position, (groups, out))| {
+                for (number, rows) in groups.iter().enumerate() {
+                    let at = 64 * (position * chunk_groups + number);
+                    with(at, rows, pad, &mut out[number / groups_each]);
                 }
             });
+        Extension::default()
     }
+}
+
+fn check_out(n_ots: usize, n_parts: usize, groups_each: usize) {
+    assert!(
+        groups_each.is_power_of_two() && groups_each <= CHUNK_WORDS,
+        "a chunk has whole parts"
+    );
+    assert_eq!(
+        n_ots.div_ceil(64).div_ceil(groups_each),
+        n_parts,
+        "each part of the output has its OTs"
+    );
 }
 
 /// The side with choice bits.
@@ -217,7 +337,9 @@ impl Receiver {
         given: Option<&[u64]>,
     ) -> Result<(ReceiverCots, Vec<u8>), OtError> {
         let mut rows = vec![ZERO_ROWS; n.div_ceil(64)];
-        let (choices, message) = self.extend(n, given, &mut rows, |_, _, rows| rows)?;
+        let made = self.rows(n, given)?;
+        let Extension { choices, message } =
+            made.each(&mut rows, 1, |_, rows, _, out| *out = *rows);
         let mut rows = rows.into_flattened();
         rows.truncate(n);
         Ok((ReceiverCots { choices, rows }, message))
@@ -239,45 +361,34 @@ impl Receiver {
         given: Option<&[u64]>,
     ) -> Result<(ReceiverBits, Vec<u8>), OtError> {
         let mut chosen = vec![0; n.div_ceil(64)];
-        let hash = |state: &State, index, rows| hashed_bits(&state.hash, index, rows);
-        let (choices, message) = self.extend(n, given, &mut chosen, hash)?;
+        let made = self.rows(n, given)?;
+        let (receiver, first) = (made.receiver, made.first_chunk * OT_CHUNK as u64);
+        let Extension { choices, message } = made.each(&mut chosen, 1, |at, rows, pad, out| {
+            pad.copy(rows);
+            *out = hashed_bits(&receiver.state.hash, first + at as u64, &mut pad.zeros);
+        });
         bits::clear_tail(&mut chosen, n);
         Ok((ReceiverBits { choices, chosen }, message))
     }
 
-    /// Computes all rows, 64 at a time, and stores what `finish` makes of each 64. Returns the
-    /// choices and the message.
-    fn extend<T: Send>(
-        &mut self,
+    /// The rows of `n` correlated OTs, with the receiver's own choices if `given`, which are computed
+    /// as they are used.
+    ///
+    /// # Errors
+    ///
+    /// [`OtError::Exhausted`].
+    pub fn rows<'a>(
+        &'a mut self,
         n: usize,
-        given: Option<&[u64]>,
-        out: &mut [T],
-        finish: impl Fn(&State, u64, Rows) -> T + Sync,
-    ) -> Result<(Vec<u64>, Vec<u8>), OtError> {
+        given: Option<&'a [u64]>,
+    ) -> Result<ReceiverRows<'a>, OtError> {
         let first_chunk = self.state.reserve(n)?;
-        let (mode, mut choices) = match given {
-            Some(given) => (Choices::Given, given.to_vec()),
-            None => (Choices::Random, vec![0; bits::words_for(n)]),
-        };
-        bits::clear_tail(&mut choices, n);
-        let mut message = vec![0; message_bytes(n, mode)];
-        message
-            .par_chunks_mut(message_bytes(OT_CHUNK, mode))
-            .zip(choices.par_chunks_mut(CHUNK_WORDS))
-            .zip(out.par_chunks_mut(CHUNK_WORDS))
-            .enumerate()
-            .for_each_init(
-                Planes::new,
-                |planes, (position, ((message, choices), out))| {
-                    let chunk = first_chunk + position as u64;
-                    self.extend_chunk(planes, chunk, mode, choices, message);
-                    for (word, out) in out.iter_mut().enumerate() {
-                        *out = finish(&self.state, first_index(chunk, word), planes.rows(word));
-                    }
-                },
-            );
-        bits::clear_tail(&mut choices, n);
-        Ok((choices, message))
+        Ok(ReceiverRows {
+            receiver: self,
+            n,
+            first_chunk,
+            given,
+        })
     }
 
     /// Computes the planes of one chunk and writes its d_i. `choices` is read or written.
@@ -311,9 +422,50 @@ impl Receiver {
     }
 }
 
-/// The index in its session and direction of the first OT in a word of a chunk.
-fn first_index(chunk: u64, word: usize) -> u64 {
-    chunk * OT_CHUNK as u64 + 64 * word as u64
+/// Rows that a receiver is about to make.
+pub struct ReceiverRows<'a> {
+    receiver: &'a Receiver,
+    n: usize,
+    first_chunk: u64,
+    given: Option<&'a [u64]>,
+}
+
+impl RowSource for ReceiverRows<'_> {
+    fn n_ots(&self) -> usize {
+        self.n
+    }
+
+    fn each<T: Send>(
+        self,
+        out: &mut [T],
+        groups_each: usize,
+        with: impl Fn(usize, &Rows, &mut Pad, &mut T) + Sync,
+    ) -> Extension {
+        let n = self.n;
+        check_out(n, out.len(), groups_each);
+        let (mode, mut choices) = match self.given {
+            Some(given) => (Choices::Given, given.to_vec()),
+            None => (Choices::Random, vec![0; bits::words_for(n)]),
+        };
+        bits::clear_tail(&mut choices, n);
+        let mut message = vec![0; message_bytes(n, mode)];
+        message
+            .par_chunks_mut(message_bytes(OT_CHUNK, mode))
+            .zip(choices.par_chunks_mut(CHUNK_WORDS))
+            .zip(out.par_chunks_mut(CHUNK_WORDS / groups_each))
+            .enumerate()
+            .for_each_init(
+                Planes::new,
+                |planes, (position, ((message, choices), out))| {
+                    let chunk = self.first_chunk + position as u64;
+                    let receiver = self.receiver;
+                    receiver.extend_chunk(planes, chunk, mode, choices, message);
+                    planes.each(position, out, groups_each, &with);
+                },
+            );
+        bits::clear_tail(&mut choices, n);
+        Extension { choices, message }
+    }
 }
 
 /// What both sides keep alike: the hash, and how many chunks were used.
@@ -343,15 +495,10 @@ impl State {
     }
 }
 
-/// The lowest bits of the hashed rows of OTs `index`, `index` + 1, …
-pub(super) fn hashed_bits(hash: &CrHash, index: u64, mut rows: Rows) -> u64 {
-    hash.hash_in_place(&mut rows, index);
-    let word = rows
-        .iter()
-        .rev()
-        .fold(0, |word, row| word << 1 | (row.0 as u64 & 1));
-    rows.zeroize();
-    word
+/// Hashes the rows of OTs `index`, `index` + 1, …, and returns their lowest bits.
+pub(super) fn hashed_bits(hash: &CrHash, index: u64, rows: &mut Rows) -> u64 {
+    hash.hash_in_place(rows, index);
+    planes::word_of(rows, 0)
 }
 
 macro_rules! wipe_on_drop {

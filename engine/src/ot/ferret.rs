@@ -119,12 +119,14 @@ impl Sender {
     pub fn bits(&mut self, round: &Round, prg: &mut Prg) -> Result<(SenderBits, Vec<u8>), OtError> {
         let (n, delta) = (round.n_ots(), self.delta);
         let mut pairs = vec![[0; 2]; n.div_ceil(64)];
-        let message = self.extend(round, prg, &mut pairs, |hash, index, rows| {
-            let shifted = rows.map(|row| row ^ delta);
-            [
-                hashed_bits(hash, index, rows),
-                hashed_bits(hash, index, shifted),
-            ]
+        let message = self.extend(round, prg, &mut pairs, |hash, index, mut rows| {
+            let mut shifted = rows.map(|row| row ^ delta);
+            let words = [&mut rows, &mut shifted].map(|rows| {
+                let word = hashed_bits(hash, index, rows);
+                rows.zeroize();
+                word
+            });
+            words
         })?;
         let (mut zeros, mut ones): (Vec<u64>, Vec<u64>) =
             pairs.iter().map(|p| (p[0], p[1])).unzip();
@@ -227,8 +229,10 @@ impl Receiver {
     pub fn bits(&mut self, round: &Round, message: &[u8]) -> Result<ReceiverBits, OtError> {
         let n = round.n_ots();
         let mut pairs = vec![[0; 2]; n.div_ceil(64)];
-        self.extend(round, message, &mut pairs, |hash, index, rows| {
-            [choices(&rows), hashed_bits(hash, index, rows)]
+        self.extend(round, message, &mut pairs, |hash, index, mut rows| {
+            let words = [choices(&rows), hashed_bits(hash, index, &mut rows)];
+            rows.zeroize();
+            words
         })?;
         let (mut choices, mut chosen): (Vec<u64>, Vec<u64>) =
             pairs.iter().map(|p| (p[0], p[1])).unzip();

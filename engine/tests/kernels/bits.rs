@@ -35,3 +35,23 @@ fn packing_round_trips() {
         assert_eq!(dirty, words);
     }
 }
+
+/// Cutting ranges out and putting them together again, at every remainder.
+#[test]
+fn ranges_are_cut_and_joined() {
+    let mut prg = prg("ranges");
+    for len in LENGTHS {
+        let bools: Vec<bool> = (0..len).map(|_| prg.next_u64() & 1 == 1).collect();
+        let words = bits::pack(&bools);
+        for at in LENGTHS.into_iter().filter(|at| *at <= len) {
+            let tail = bits::range(&words, at, len - at);
+            assert_eq!(bits::unpack(&tail, len - at), bools[at..]);
+            let head = bits::range(&words, 0, at);
+            assert_eq!(bits::unpack(&head, at), bools[..at]);
+            let mut joined = vec![0; bits::words_for(len)];
+            bits::or_at(&mut joined, 0, &head);
+            bits::or_at(&mut joined, at, &tail);
+            assert_eq!(joined, words, "{len} bits cut at {at}");
+        }
+    }
+}

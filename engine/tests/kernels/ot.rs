@@ -3,7 +3,7 @@ mod extend;
 mod ferret;
 mod pprf;
 mod products;
-mod triples;
+mod tables;
 
 use crate::prg;
 use engine::ot::Direction;

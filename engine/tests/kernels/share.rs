@@ -115,3 +115,31 @@ fn planes_hold_the_bits_of_every_value() {
         }
     }
 }
+
+#[test]
+fn shares_are_split_and_appended() {
+    let mut prg = prg("split and append");
+    for len in LENGTHS {
+        let mut values = vec![0u64; len];
+        prg.fill_ring(&mut values);
+        let words: Vec<u64> = values[..bits::words_for(len)].to_vec();
+        for at in LENGTHS.into_iter().filter(|at| *at <= len) {
+            let mut share = Share::new(values.clone());
+            let tail = share.split_off(at);
+            assert_eq!(
+                (share.as_slice(), tail.as_slice()),
+                (&values[..at], &values[at..])
+            );
+            share.append(tail);
+            assert_eq!(share.as_slice(), values);
+
+            let whole = BitShare::from_words(len, words.clone());
+            let mut share = BitShare::from_words(len, words.clone());
+            let tail = share.split_off(at);
+            assert_eq!((share.n_bits(), tail.n_bits()), (at, len - at));
+            share.append(tail);
+            assert_eq!(share.n_bits(), len);
+            assert_eq!(share.as_words(), whole.as_words(), "{len} bits cut at {at}");
+        }
+    }
+}

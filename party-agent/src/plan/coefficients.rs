@@ -67,7 +67,9 @@ impl Work {
 pub(super) fn correlations_us(source: &Source, needs: &Needs) -> u64 {
     let bits = needs
         .bit_triples
-        .saturating_add(needs.bit_pairs.saturating_mul(2));
+        .saturating_add(needs.bit_pairs.saturating_mul(2))
+        // Four transfers where a triple takes two.
+        .saturating_add(needs.tables.saturating_mul(2));
     let elements =
         ring_items(&needs.ring64).saturating_add(ring_items(&needs.ring128).saturating_mul(2));
     let rows = needs

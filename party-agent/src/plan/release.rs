@@ -46,7 +46,7 @@ impl Release {
     pub(super) fn price(&self, seats: Seats) -> Price {
         match self {
             Self::Cells(shape) => Price {
-                needs: aggregate::needs(shape, seats.n_computing),
+                needs: aggregate::needs(shape, seats),
                 cost: aggregate::online_cost(shape, seats.n_seats, seats.n_computing),
             },
             Self::Top(shape) => top::price(shape, seats),

@@ -25,6 +25,7 @@ const MAX_DOMAIN: usize = 65_536;
 const PARTY: &str = "a party's name: 1 to 32 of a-z, 0-9 and _";
 const RECEIVERS: &str = "a list of party names, such as [\"hospital_1\"]";
 const CORRELATIONS: &str = "\"ot\" or \"dealer:NAME\"; there is no default";
+const LINK: &str = "\"fast\" (half a gigabit a second and more, the default) or \"slow\"";
 const JOIN: &str = "\"hidden\", \"size\" or \"keys\"";
 const WALL: &str = "a time such as \"90s\", \"30m\" or \"2h\", at most \"168h\"";
 const DOMAIN: &str = "a list of distinct groups: texts, whole numbers, true or false, dates";
@@ -289,6 +290,7 @@ fn read_privacy(
     let correlations = fields
         .string(faults, "correlations")
         .and_then(|text| correlations(text, receivers, &fields, faults));
+    let correlations = over_link(&mut fields, correlations, faults);
     let join = fields.string(faults, "join").and_then(|text| {
         let level = match text {
             "hidden" => JoinLevel::Hidden,
@@ -334,6 +336,33 @@ fn correlations(
             let what = format!("\"{text}\" is not a source{hint}");
             fields.wrong(faults, "correlations", what, CORRELATIONS);
             None
+        }
+    }
+}
+
+/// Which extension of oblivious transfer suits the slowest link between two computing parties: declared, because
+/// every agent must compile the same plan.
+fn over_link(
+    fields: &mut Fields<'_, '_>,
+    correlations: Option<Correlations>,
+    faults: &mut Faults<'_>,
+) -> Option<Correlations> {
+    let link = fields.string(faults, "link");
+    match (link, correlations) {
+        (None | Some("fast"), Some(Correlations::Ot)) => Some(Correlations::Ot),
+        (Some("slow"), Some(Correlations::Ot)) => Some(Correlations::FerretOt),
+        (None, other) => other,
+        (Some("fast" | "slow"), other) => {
+            let what =
+                "says how oblivious transfer is extended, and this job names no \"ot\"".to_owned();
+            fields.wrong(faults, "link", what, "leave it out");
+            other
+        }
+        (Some(text), other) => {
+            let hint = did_you_mean(text, ["fast", "slow"]);
+            let what = format!("\"{text}\" is not a link{hint}");
+            fields.wrong(faults, "link", what, LINK);
+            other
         }
     }
 }

@@ -41,6 +41,33 @@ fn reads_every_field() {
     );
 }
 
+#[test]
+fn a_declared_link_says_how_oblivious_transfer_is_extended() {
+    let ot = GOOD.replace("\"dealer:notary\"", "\"ot\"");
+    let link = |link: &str| ot.replace("[limits]", &format!("link = \"{link}\"\n[limits]"));
+    for (text, expected) in [
+        (&ot, Correlations::Ot),
+        (&link("fast"), Correlations::Ot),
+        (&link("slow"), Correlations::FerretOt),
+    ] {
+        let spec = check(text).expect("a good job file");
+        assert_eq!(spec.correlations, Some(expected));
+    }
+    assert_eq!(
+        faults(&link("slwo")),
+        [
+            "line 16, privacy.link: \"slwo\" is not a link; did you mean slow?; allowed: \"fast\" (half a gigabit a second and more, the default) or \"slow\""
+        ]
+    );
+    let dealt = GOOD.replace("[limits]", "link = \"slow\"\n[limits]");
+    assert_eq!(
+        faults(&dealt),
+        [
+            "line 16, privacy.link: says how oblivious transfer is extended, and this job names no \"ot\"; allowed: leave it out"
+        ]
+    );
+}
+
 fn faults(text: &str) -> Vec<String> {
     check(text)
         .expect_err("a bad job file")

@@ -5,6 +5,7 @@
 
 pub(crate) mod masked;
 pub(crate) mod summed;
+mod tabled;
 
 use super::circuit;
 use crate::boolean::{Gates, Planes};
@@ -17,6 +18,7 @@ use engine::bits;
 use engine::ring::Ring;
 use engine::share::Share;
 use engine::share::boolean::BitShare;
+use zeroize::Zeroizing;
 
 /// The greatest bound of [`at_least`]: with the sign, numbers have 64 bits.
 pub const MAX_BOUND_BITS: u32 = 63;
@@ -27,8 +29,9 @@ pub enum Method {
     /// Opens the number under a mask whose bits are shared (an edaBit), and compares with the mask.
     /// Few rounds whatever the number of seats; cheap where edaBits are: with a dealer.
     Masked,
-    /// Adds the seats' shares as a Boolean circuit, from triples of bits alone. Cheap without a dealer,
-    /// and the cheaper the smaller the bound.
+    /// Adds the seats' shares as a Boolean circuit, from triples of bits. Cheap without a dealer, and the
+    /// cheaper the smaller the bound. Two seats without a dealer find carries four bits at a time, by
+    /// transfers of one of 16 entries, with half of the OTs.
     Summed,
 }
 
@@ -39,8 +42,9 @@ pub enum Method {
 ///   [`less_than_zero_price`]
 /// # Output    n shared bits, 1 where x < 0
 /// # Cost      [`less_than_zero_price`]. Masked: 1 + ⌈log2 ⌈(k−1)/2⌉⌉ rounds, at two seats and
-///   k = 64 six rounds and 27 bytes to the other seat. Summed: 1 + ⌈log2 b⌉ rounds for two seats, 1 to
-///   3 more for up to five
+///   k = 64 six rounds and 27 bytes to the other seat. Summed: 2 + ⌈log2 ⌈b/4⌉⌉ rounds for two seats without a
+///   dealer, at b = 63 six and 82 bytes both ways together; otherwise 1 + ⌈log2 b⌉, for up to five seats 1
+///   to 3 more
 /// # Security  semi-honest, all but one seat may be corrupt; reveals n and the bound. A number outside
 ///   its bound gives a wrong bit
 /// # Errors    [`ProtocolError::InvalidInput`] for a bound of k bits or more,
@@ -48,8 +52,9 @@ pub enum Method {
 ///   [`ProtocolError::PeerMisbehaved`] (length)
 /// # Source    Masked: Escudero, Ghosh, Keller, Rachuri, Scholl, CRYPTO 2020 (2020/338), §4, without
 ///   the most significant bit of r as a daBit; first products in the opening's round. Summed:
-///   Goldreich–Micali–Wigderson, STOC '87; carry-save: Wallace, 1964. Both: Sklansky, 1960, reduced to
-///   the one carry that is used
+///   Goldreich–Micali–Wigderson, STOC '87; carry-save: Wallace, 1964; by tables: Rathee et al., CCS 2020
+///   (2020/325), §3.1, with random OTs made before. All: Sklansky, 1960, reduced to the one carry that is
+///   used
 pub async fn less_than_zero<R: StockedRing>(
     session: &mut Session,
     x: &Share<R>,
@@ -64,6 +69,9 @@ pub async fn less_than_zero<R: StockedRing>(
     )?;
     let sign = match method {
         Method::Masked => masked::is_negative(session, x, stock).await?,
+        Method::Summed if tabled::fits(seats) && bound_bits > 0 => {
+            is_negative_tabled(session, x.as_slice(), bound_bits, stock).await?
+        }
         Method::Summed => is_negative_summed(session, x.as_slice(), bound_bits, stock).await?,
     };
     Ok(sign.share(0))
@@ -84,6 +92,11 @@ pub fn less_than_zero_price<R: StockedRing>(
                 &masked::is_negative_levels::<R>(),
                 n_items,
             ))
+        }
+        Method::Summed if tabled::fits(seats) && bound_bits > 0 => {
+            let n_positions = bound_bits as usize;
+            let tree = circuit::last_carry_levels(tabled::n_groups(n_positions));
+            tabled::price(seats, n_items, n_positions).then(&circuit::price(seats, &tree, n_items))
         }
         Method::Summed => {
             let levels = summed::is_negative_levels(seats.n_computing, bound_bits as usize + 1);
@@ -212,6 +225,26 @@ async fn is_negative_summed<R: Ring>(
     let width = bound_bits as usize + 1;
     let operands = summed::two_operands(session, mine, width, stock).await?;
     summed::is_negative(session, operands, stock).await
+}
+
+/// The top bit of the sum of both seats' numbers mod 2^(b+1), with carries from tables.
+async fn is_negative_tabled<R: Ring>(
+    session: &mut Session,
+    mine: &[R],
+    bound_bits: u32,
+    stock: &mut Stock,
+) -> Result<Planes, ProtocolError> {
+    let n_positions = bound_bits as usize;
+    let n_groups = tabled::n_groups(n_positions);
+    let (generate, propagate) = tabled::groups(session, mine, n_positions, stock).await?;
+    let mut sign = circuit::last_carry(session, generate, propagate, n_groups, stock).await?;
+    let top: Zeroizing<Vec<R>> = mine
+        .iter()
+        .map(|value| value.shr(bound_bits))
+        .collect::<Vec<_>>()
+        .into();
+    bits::xor_assign(sign.plane_mut(0), summed::own_planes(&top, 1).plane(0));
+    Ok(sign)
 }
 
 fn check_bound<R: Ring>(bound_bits: u32) -> Result<(), ProtocolError> {

@@ -105,6 +105,8 @@ impl<'a> Level<'a> {
         let gates = self.gates();
         session.ended_by(stock.check(&gates.needs(self.n_lanes)))?;
         let n = self.n_words;
+        let words = [gates.singles * n, gates.pairs * n];
+        stock.supply(session, words[0], words[1]).await?;
         let triples = session.ended_by(stock.take_bit_triples(gates.singles * n))?;
         let pair_triples = session.ended_by(stock.take_bit_pairs(gates.pairs * n))?;
         let (a, b, c) = triples.as_words();

@@ -141,6 +141,8 @@ macro_rules! for_each_section {
                 Section::Items(recipe, Width::Z128, n) => {
                     with!(Items::<u128>::new(recipe, n, $n_computing))
                 }
+                // Nobody gets this far with them: see [`sections::check`].
+                Section::Tables(_) => {}
                 Section::Matrix(Width::Z64, shape) => with!(Matrix::<u64>::new(shape)),
                 Section::Matrix(Width::Z128, shape) => with!(Matrix::<u128>::new(shape)),
                 Section::Permutation(need) => with!(Permutation::new(need)),
@@ -170,7 +172,7 @@ pub async fn serve(session: &mut Session, needs: &Needs) -> Result<(), ProtocolE
         }));
     }
     let n_computing = session.n_computing();
-    sections::check(needs, n_computing)?;
+    sections::check(needs, n_computing, true)?;
     for_each_section!(needs, n_computing, |turns, deal| {
         let seats = session.computing_seats();
         let seeds = seats.map(|seat| session.pair_seed(seat, me, PURPOSE));

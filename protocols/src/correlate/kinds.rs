@@ -82,6 +82,34 @@ impl BitPairs {
     }
 }
 
+/// Random tables of 16 entries of two bits, between two seats: one has the tables, the other a random
+/// index into each, and the entry there.
+#[derive(Default, Zeroize, ZeroizeOnDrop)]
+pub struct Tables {
+    /// At seat 0 the tables, entry x in bits 2x and 2x + 1. At seat 1 words of which the two bits at
+    /// `2·index` are the table's entry there, and the others say nothing.
+    pub(super) words: Vec<u32>,
+    /// At seat 1 the indices; zeros at seat 0.
+    pub(super) indices: Vec<u8>,
+}
+
+impl Tables {
+    /// Declares that this is what one seat has of tables.
+    ///
+    /// # Panics
+    ///
+    /// If the lengths differ.
+    pub fn new(words: Vec<u32>, indices: Vec<u8>) -> Self {
+        assert_eq!(words.len(), indices.len(), "vectors of unequal length");
+        Self { words, indices }
+    }
+
+    /// The tables or entries, and the indices.
+    pub fn as_parts(&self) -> (&[u32], &[u8]) {
+        (&self.words, &self.indices)
+    }
+}
+
 /// Triples over a ring: c = a·b, element by element.
 pub struct Triples<R: Ring> {
     /// Shares of a.

@@ -118,6 +118,8 @@ pub struct Needs {
     pub bit_triples: u64,
     /// Shared bits a, b, c, a∧b and a∧c. Taken in words of 64.
     pub bit_pairs: u64,
+    /// Tables of 16 entries at seat 0 of two, of which seat 1 has one entry. Not from a dealer.
+    pub tables: u64,
     /// Over Z_2^64.
     pub ring64: RingNeeds,
     /// Over Z_2^128.
@@ -160,6 +162,14 @@ impl Needs {
         }
     }
 
+    /// The needs of a protocol of two seats that takes so many tables.
+    pub fn of_tables(n_tables: usize) -> Self {
+        Self {
+            tables: n_tables as u64,
+            ..Self::default()
+        }
+    }
+
     /// Words of 64 bit triples.
     ///
     /// # Panics
@@ -182,6 +192,7 @@ impl Needs {
     pub fn is_nothing(&self) -> bool {
         self.bit_triples == 0
             && self.bit_pairs == 0
+            && self.tables == 0
             && self.ring64.is_nothing()
             && self.ring128.is_nothing()
             && self.permutations.is_empty()
@@ -197,6 +208,7 @@ impl AddAssign for Needs {
     fn add_assign(&mut self, other: Self) {
         self.bit_triples += other.bit_triples;
         self.bit_pairs += other.bit_pairs;
+        self.tables += other.tables;
         self.ring64 += other.ring64;
         self.ring128 += other.ring128;
         self.permutations.extend(other.permutations);

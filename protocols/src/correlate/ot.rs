@@ -7,22 +7,27 @@
 //! ```text
 //! round 1        to every peer: base OT, for the direction away from me and the one towards me
 //! then           kind by kind, batch by batch: extensions, from receivers of OTs to their senders
-//!                (the first of a direction brings the trees), then what senders correct
+//!                (the first of a direction brings the trees), then what senders answer
 //! ```
 //!
+//! * [`flow`]: batches in a row, whose kernels run while others are on the wire;
 //! * [`pool`]: where the extension is Ferret, which makes OTs in rounds of millions;
 //! * [`bits`]: bit triples, and pairs with a common factor;
+//! * [`tables`]: tables of carries for two seats;
 //! * [`elements`]: triples of ring elements and matrices;
 //! * [`chain`]: random bits and elements that are shared both ways;
 //! * [`rows`]: secret permutations.
 //!
-//! A batch is one message to each peer, so that nobody holds more than a batch's in memory. Every OT
-//! is used once: both sides number OTs by direction, and the number is the tweak of the hash.
+//! A batch is one message to each peer, so that nobody holds more than a few batches in memory. Of bit
+//! triples, which a computation may need by the thousand million, only the first part is made before it
+//! begins, and the others as they are used ([`Maker`]). Every OT is used once: both sides number OTs by direction, and the number is the tweak of the hash.
 
 mod pairs;
 mod pool;
+mod flow;
 mod tally;
 mod bits;
+mod tables;
 mod elements;
 mod chain;
 mod rows;
@@ -34,8 +39,9 @@ use crate::cost::Cost;
 use crate::error::ProtocolError;
 use crate::session::Session;
 use engine::params::{MAX_OTS, OT_CHUNK};
+use engine::prg::Prg;
 use engine::ring::Ring;
-use pairs::Transfers;
+use pairs::{Pair, Transfers};
 use tally::Tally;
 
 /// How a few OTs become many.
@@ -54,9 +60,10 @@ pub(super) enum Extension {
 /// # Output    a stock of exactly these needs, in whole words
 /// # Cost      [`cost`]; per seat pair, 11 296 bytes and 1 round once. Between two seats, over k = 64
 ///   bits, counting both directions, for each item: bit triple 62 bits; pair 62 bits; triple 1016
-///   bytes; daBit 12; edaBit 500; truncation by 16 bits 602; selection 32; matrix product m·k·n, 520
-///   for each multiplication and 496 for each element of the smaller factor. 1 round a batch for bits,
-///   2 for products, as many as seats for values shared both ways
+///   bytes; table of carries 124 bits; daBit 12; edaBit 500; truncation by 16 bits 602; selection 32;
+///   matrix product m·k·n, 520 for each multiplication and 496 for each element of the smaller factor.
+///   1 round a batch, and 2 more for all batches of products and of bits among more seats; as many as
+///   seats for values shared both ways.
 ///   With Ferret an OT's 31 or 32 bits become 1.5 or less in the first 726 016 and 0.73 after, and one
 ///   where choices are given; a direction costs 0.4 MB and 1 round once
 /// # Security  semi-honest, all but one seat may be corrupt; computational: Diffie–Hellman on
@@ -88,10 +95,103 @@ pub(super) async fn generate(
     }
     let mut stock = Stock::empty();
     let mut transfers = Transfers::set_up(session, extension).await?;
+    let mut later = [0; 2];
     for section in sections(needs) {
-        transfers.section(section, &mut stock).await?;
+        let (now, rest) = section.split();
+        transfers.section(now, &mut stock).await?;
+        for (later, rest) in later.iter_mut().zip(rest) {
+            *later += rest;
+        }
+    }
+    if later != [0; 2] {
+        stock.make_later(Maker::new(transfers, later));
     }
     Ok(stock)
+}
+
+/// Words of bit triples, or of pairs, that are made before anything is computed: 6 or 10 MiB.
+const WORDS_BEFORE: usize = 1 << 18;
+
+/// Words that are made at a time when these are used up.
+const WORDS_LATER: usize = 1 << 17;
+
+impl Section {
+    /// What is made at once, and the words of bit triples and of pairs that are made as they are used.
+    fn split(self) -> (Self, [usize; 2]) {
+        let most = 64 * WORDS_BEFORE;
+        match self {
+            Self::Items(recipe @ (Recipe::BitTriples | Recipe::BitPairs), width, n) if n > most => {
+                let rest = n / 64 - WORDS_BEFORE;
+                let is_triples = recipe == Recipe::BitTriples;
+                let later = if is_triples { [rest, 0] } else { [0, rest] };
+                (Self::Items(recipe, width, most), later)
+            }
+            other => (other, [0; 2]),
+        }
+    }
+}
+
+/// The words of each part in which so many are made.
+fn parts(n_words: usize) -> impl Iterator<Item = usize> {
+    let before = n_words.min(WORDS_BEFORE);
+    let later = (before..n_words).step_by(WORDS_LATER);
+    std::iter::once(before).chain(later.map(move |at| WORDS_LATER.min(n_words - at)))
+}
+
+/// Makes bit triples and pairs as they are used, so that a stock of them takes little memory however
+/// many a computation needs.
+///
+/// The parts are those that [`cost`] declares, whenever they are made.
+pub(super) struct Maker {
+    extension: Extension,
+    /// `None` once making has failed.
+    state: Option<(Vec<Pair>, Prg)>,
+    /// Words of triples and of pairs that are still to be made.
+    left: [usize; 2],
+}
+
+impl Maker {
+    fn new(transfers: Transfers<'_>, left: [usize; 2]) -> Self {
+        Self {
+            extension: transfers.extension,
+            state: Some((transfers.pairs, transfers.prg)),
+            left,
+        }
+    }
+
+    /// Words of triples and of pairs that are still to be made.
+    pub(super) fn left(&self) -> [usize; 2] {
+        self.left
+    }
+
+    /// Makes parts until the stock has at least so many words more, or all are made.
+    pub(super) async fn make(
+        &mut self,
+        session: &mut Session,
+        wanted: [usize; 2],
+        stock: &mut Stock,
+    ) -> Result<(), ProtocolError> {
+        for (kind, mut wanted) in wanted.into_iter().enumerate() {
+            while wanted > 0 && self.left[kind] > 0 {
+                let n_words = WORDS_LATER.min(self.left[kind]);
+                self.left[kind] -= n_words;
+                wanted = wanted.saturating_sub(n_words);
+                let (pairs, prg) = self.state.take().expect("a failure ends the session");
+                let mut transfers = Transfers {
+                    session: &mut *session,
+                    extension: self.extension,
+                    pairs,
+                    prg,
+                };
+                match kind {
+                    0 => bits::triples(&mut transfers, n_words, stock).await?,
+                    _ => bits::bit_pairs(&mut transfers, n_words, stock).await?,
+                }
+                self.state = Some((transfers.pairs, transfers.prg));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// OTs of one direction at most, what is left of their last chunks counted in.
@@ -100,6 +200,7 @@ fn n_ots(needs: &Needs) -> u64 {
         let (n_ots, n_batches) = match section {
             Section::Items(recipe, Width::Z64, n) => items_ots::<u64>(*recipe, *n),
             Section::Items(recipe, Width::Z128, n) => items_ots::<u128>(*recipe, *n),
+            Section::Tables(n) => tables::n_ots(*n),
             Section::Matrix(Width::Z64, shape) => elements::matrix_ots::<u64>(*shape),
             Section::Matrix(Width::Z128, shape) => elements::matrix_ots::<u128>(*shape),
             Section::Permutation(need) => rows::n_ots(*need),
@@ -131,6 +232,7 @@ pub(super) fn cost(extension: Extension, n_computing: usize, needs: &Needs) -> C
         match section {
             Section::Items(recipe, Width::Z64, n) => items_cost::<u64>(&mut tally, recipe, n),
             Section::Items(recipe, Width::Z128, n) => items_cost::<u128>(&mut tally, recipe, n),
+            Section::Tables(n) => tables::cost(&mut tally, n),
             Section::Matrix(Width::Z64, shape) => elements::matrix_cost::<u64>(&mut tally, shape),
             Section::Matrix(Width::Z128, shape) => elements::matrix_cost::<u128>(&mut tally, shape),
             Section::Permutation(need) => rows::cost(&mut tally, need),
@@ -141,8 +243,8 @@ pub(super) fn cost(extension: Extension, n_computing: usize, needs: &Needs) -> C
 
 fn items_cost<R: StockedRing>(tally: &mut Tally, recipe: Recipe, n_items: usize) {
     match recipe {
-        Recipe::BitTriples => bits::cost(tally, n_items / 64, 1),
-        Recipe::BitPairs => bits::cost(tally, n_items / 64, 2),
+        Recipe::BitTriples => parts(n_items / 64).for_each(|n| bits::cost(tally, n, 1)),
+        Recipe::BitPairs => parts(n_items / 64).for_each(|n| bits::cost(tally, n, 2)),
         Recipe::Triples => elements::triples_cost::<R>(tally, n_items),
         Recipe::DaBits | Recipe::EdaBits | Recipe::Truncs { .. } | Recipe::Muxes => {
             chain::cost::<R>(tally, recipe, n_items);
@@ -162,6 +264,7 @@ impl Transfers<'_> {
         match section {
             Section::Items(recipe, Width::Z64, n) => self.items::<u64>(recipe, n, stock).await,
             Section::Items(recipe, Width::Z128, n) => self.items::<u128>(recipe, n, stock).await,
+            Section::Tables(n) => tables::tables(self, n, stock).await,
             Section::Matrix(Width::Z64, shape) => {
                 elements::matrix_triple::<u64>(self, shape, stock).await
             }

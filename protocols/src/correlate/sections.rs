@@ -16,6 +16,7 @@ pub(super) enum Width {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Section {
     Items(Recipe, Width, usize),
+    Tables(usize),
     Matrix(Width, MatrixShape),
     Permutation(PermutationNeed),
 }
@@ -29,7 +30,10 @@ pub(super) fn sections(needs: &Needs) -> Vec<Section> {
     let bits = bits.into_iter().filter(|(_, n_words)| *n_words > 0);
     let bits = bits.map(|(recipe, n_words)| Section::Items(recipe, Width::Z64, 64 * n_words));
     let permutations = needs.permutations.iter().copied();
-    bits.chain(ring_sections(&needs.ring64, Width::Z64))
+    let n_tables = usize::try_from(needs.tables).expect("correlations fit in memory");
+    let tables = (n_tables > 0).then_some(Section::Tables(n_tables));
+    bits.chain(tables)
+        .chain(ring_sections(&needs.ring64, Width::Z64))
         .chain(ring_sections(&needs.ring128, Width::Z128))
         .chain(permutations.map(Section::Permutation))
         .collect()
@@ -59,8 +63,15 @@ fn ring_sections(needs: &RingNeeds, width: Width) -> Vec<Section> {
 }
 
 /// Checks what the types do not say, before anything is sent.
-pub(super) fn check(needs: &Needs, n_computing: usize) -> Result<(), ProtocolError> {
+pub(super) fn check(
+    needs: &Needs,
+    n_computing: usize,
+    has_dealer: bool,
+) -> Result<(), ProtocolError> {
     let refuse = |what| Err(ProtocolError::InvalidInput { what });
+    if needs.tables > 0 && (n_computing != 2 || has_dealer) {
+        return refuse("tables are made between two seats without a dealer");
+    }
     let cuts = |ring: &RingNeeds, width: u32| ring.truncs.keys().all(|f| *f < width - 1);
     if !cuts(&needs.ring64, u64::BITS) || !cuts(&needs.ring128, <u128 as Ring>::BITS) {
         return refuse("a truncation leaves at least one bit under the top one");

@@ -1,10 +1,12 @@
 //! What was prepared and not yet used.
 
+use super::ot::Maker;
 use super::{
     BitPairs, BitTriples, DaBits, EdaBits, MatrixShape, MatrixTriple, Muxes, Needs,
-    PermutationNeed, PermutationShare, RingNeeds, StockedRing, Triples, Truncs,
+    PermutationNeed, PermutationShare, RingNeeds, StockedRing, Tables, Triples, Truncs,
 };
 use crate::error::ProtocolError;
+use crate::session::Session;
 use engine::bits;
 use engine::ring::Ring;
 use engine::share::Share;
@@ -16,6 +18,7 @@ use zeroize::Zeroize;
 /// The name of the correlation in errors.
 pub(crate) const BIT_TRIPLES: &str = "bit triples";
 const BIT_PAIRS: &str = "bit triples in pairs";
+const TABLES: &str = "tables of carries";
 const TRIPLES: &str = "ring triples";
 const DABITS: &str = "doubly shared bits";
 const EDABITS: &str = "elements with shared bits";
@@ -34,9 +37,12 @@ const PERMUTATIONS: &str = "permutations of this shape";
 pub struct Stock {
     bit_triples: Shelf<BitTriples>,
     bit_pairs: Shelf<BitPairs>,
+    tables: Shelf<Tables>,
     ring64: RingShelf<u64>,
     ring128: RingShelf<u128>,
     permutations: Vec<(PermutationNeed, PermutationShare)>,
+    /// Makes what was not prepared.
+    maker: Option<Box<Maker>>,
 }
 
 /// What was prepared over one ring.
@@ -133,6 +139,11 @@ impl Stock {
         self.bit_pairs.add(items);
     }
 
+    /// Adds tables.
+    pub fn add_tables(&mut self, items: Tables) {
+        self.tables.add(items);
+    }
+
     /// Adds triples.
     pub fn add_triples<R: StockedRing>(&mut self, items: Triples<R>) {
         R::shelf_mut(self).triples.add(items);
@@ -184,6 +195,35 @@ impl Stock {
     }
 }
 
+/// Making what was left for later.
+impl Stock {
+    pub(super) fn make_later(&mut self, maker: Maker) {
+        self.maker = Some(Box::new(maker));
+    }
+
+    /// Sees to it that so many words of bit triples and of pairs can be taken, if there are as many: what
+    /// a source left for later is made now. All seats call this at the same place.
+    pub(crate) async fn supply(
+        &mut self,
+        session: &mut Session,
+        triple_words: usize,
+        pair_words: usize,
+    ) -> Result<(), ProtocolError> {
+        let Some(mut maker) = self.maker.take() else {
+            return Ok(());
+        };
+        let lacking = [
+            triple_words.saturating_sub(self.bit_triples.n_items),
+            pair_words.saturating_sub(self.bit_pairs.n_items),
+        ];
+        let made = maker.make(session, lacking, self).await;
+        if maker.left() != [0; 2] {
+            self.maker = Some(maker);
+        }
+        session.ended_by(made)
+    }
+}
+
 /// Taking. What was taken is gone.
 impl Stock {
     /// Takes words of bit triples out.
@@ -202,6 +242,15 @@ impl Stock {
     /// [`ProtocolError::OutOfCorrelations`] if fewer are left.
     pub fn take_bit_pairs(&mut self, n_words: usize) -> Result<BitPairs, ProtocolError> {
         self.bit_pairs.take(BIT_PAIRS, n_words)
+    }
+
+    /// Takes tables out.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtocolError::OutOfCorrelations`] if fewer are left.
+    pub fn take_tables(&mut self, n_tables: usize) -> Result<Tables, ProtocolError> {
+        self.tables.take(TABLES, n_tables)
     }
 
     /// Takes triples out.
@@ -309,16 +358,20 @@ impl Stock {
         let left = self.left();
         check_count(BIT_TRIPLES, needs.bit_triples, left.bit_triples)?;
         check_count(BIT_PAIRS, needs.bit_pairs, left.bit_pairs)?;
+        check_count(TABLES, needs.tables, left.tables)?;
         check_ring(&needs.ring64, &left.ring64)?;
         check_ring(&needs.ring128, &left.ring128)?;
         check_each(PERMUTATIONS, &needs.permutations, &left.permutations)
     }
 
-    /// What is left.
+    /// What is left, and what is made when it is used.
     pub fn left(&self) -> Needs {
+        let later = self.maker.as_ref().map_or([0; 2], |maker| maker.left());
+        let bits = |n_words: usize, later: usize| (n_words + later) as u64 * u64::from(u64::BITS);
         Needs {
-            bit_triples: self.bit_triples.n_items as u64 * u64::from(u64::BITS),
-            bit_pairs: self.bit_pairs.n_items as u64 * u64::from(u64::BITS),
+            bit_triples: bits(self.bit_triples.n_items, later[0]),
+            bit_pairs: bits(self.bit_pairs.n_items, later[1]),
+            tables: self.tables.n_items as u64,
             ring64: self.ring64.left(),
             ring128: self.ring128.left(),
             permutations: self.permutations.iter().map(|(need, _)| *need).collect(),
@@ -476,28 +529,33 @@ impl Items for BitShare {
     }
 }
 
-/// Packed words.
-impl Items for Vec<u64> {
-    fn n_items(&self) -> usize {
-        self.len()
-    }
+macro_rules! plain_columns {
+    ($($element:ty),+) => {$(
+        impl Items for Vec<$element> {
+            fn n_items(&self) -> usize {
+                self.len()
+            }
 
-    fn split_off(&mut self, at: usize) -> Self {
-        Self::split_off(self, at)
-    }
+            fn split_off(&mut self, at: usize) -> Self {
+                Self::split_off(self, at)
+            }
 
-    fn concatenate(mut parts: Vec<Self>) -> Self {
-        if parts.len() == 1 {
-            return parts.remove(0);
+            fn concatenate(mut parts: Vec<Self>) -> Self {
+                if parts.len() == 1 {
+                    return parts.remove(0);
+                }
+                let mut all = Self::with_capacity(parts.iter().map(Self::len).sum());
+                for mut part in parts {
+                    all.extend_from_slice(&part);
+                    part.zeroize();
+                }
+                all
+            }
         }
-        let mut all = Self::with_capacity(parts.iter().map(Self::len).sum());
-        for mut part in parts {
-            all.extend_from_slice(&part);
-            part.zeroize();
-        }
-        all
-    }
+    )+};
 }
+
+plain_columns! { u64, u32, u8 }
 
 /// The planes of elements with shared bits. All parts have the same number of planes.
 impl Items for Vec<BitShare> {
@@ -557,6 +615,7 @@ fn column<T, C: Items>(parts: &mut [T], of: impl Fn(&mut T) -> &mut C) -> C {
 columns! {
     BitTriples [] 64: a, b, c;
     BitPairs [] 64: a, b, c, ab, ac;
+    Tables [] 1: words, indices;
     Triples<R> [<R: Ring>] 1: a, b, c;
     DaBits<R> [<R: Ring>] 1: bits, arith;
     EdaBits<R> [<R: Ring>] 1: r, planes;

@@ -54,7 +54,7 @@ impl<R: Ring> Clear<R> {
         }
     }
 
-    fn split(&self, n_seats: usize, prg: &mut Prg) -> Vec<Shared<R>> {
+    pub(crate) fn split(&self, n_seats: usize, prg: &mut Prg) -> Vec<Shared<R>> {
         let mut all: Vec<Shared<R>> = (0..n_seats).map(|_| Shared::default()).collect();
         for values in &self.ring {
             let parts = share::split(values.clone(), n_seats, prg);

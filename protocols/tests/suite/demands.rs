@@ -5,15 +5,17 @@
 use crate::arith::{Clear, Shared, joined, run, seats};
 use crate::world::{Ended, World, all_ok, prg, transcripts};
 use engine::ring::Ring;
-use protocols::correlate::{Stock, StockedRing};
+use protocols::correlate::{self, Source, Stock, StockedRing, dealer};
 use protocols::error::{LinkError, ProtocolError};
 use protocols::net::record::{Direction, Entry, Transcript};
 use protocols::net::sim::{self, Cut, LinkModel};
 use protocols::party::Seat;
 use protocols::price::{Price, Seats};
 use protocols::session::Session;
+use protocols::wire::Kind;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::sync::Mutex;
 
 /// One protocol with its public parameters. Everything secret follows from a number, `secrets`.
 pub(crate) trait Case: Debug {
@@ -59,6 +61,55 @@ pub(crate) fn found_in<C: Case>(
 ) -> Clear<C::R> {
     let world = World::new(n_computing, session);
     joined(all_ok(ended(case, world, secrets)))
+}
+
+/// What every seat sent and received in the session of one number, with the secrets of another.
+pub(crate) fn recorded<C: Case>(
+    case: &C,
+    n_computing: usize,
+    (session, secrets): (u64, u64),
+) -> Vec<Transcript> {
+    let world = World::new(n_computing, session).recorded();
+    let logs = world.logs();
+    all_ok(ended(case, world, secrets));
+    transcripts(&logs)
+}
+
+/// The result is that of the plain counterpart, from correlations that were dealt and from those that were
+/// made by oblivious transfer.
+pub(crate) fn check_sources<C: Case>(case: &C) {
+    for (n_computing, has_dealer) in [(2, false), (3, false), (2, true), (3, true)] {
+        let dealer = Seat::from_index(n_computing);
+        let (source, n_extra) = match has_dealer {
+            true => (Source::Dealer { seat: dealer }, 1),
+            false => (Source::Ot, 0),
+        };
+        let needs = case.price(Seats {
+            n_seats: n_computing + n_extra,
+            n_computing,
+        });
+        let needs = needs.needs;
+        let parts = case.inputs(23).split(n_computing, &mut prg(23));
+        let parts: Vec<_> = parts.into_iter().map(Some).collect();
+        let parts = Mutex::new(parts);
+        let world = World::with_dealer(n_computing, has_dealer, 23);
+        let ended = world.run(async |session| {
+            if session.dealer() == Some(session.seat()) {
+                dealer::serve(session, &needs).await?;
+                return Ok(None);
+            }
+            let mine = parts.lock().expect("no panic")[session.seat().index()].take();
+            let mine = mine.expect("each seat takes its part once");
+            let mut stock = correlate::preprocess(session, &source, &needs).await?;
+            case.call(session, 23, mine, &mut stock).await.map(Some)
+        });
+        let found = joined(all_ok(ended).into_iter().flatten().collect());
+        assert!(
+            found == case.expected(n_computing, 23),
+            "{case:?} among {n_computing} by {}",
+            source.name()
+        );
+    }
 }
 
 /// The result is that of the plain counterpart.
@@ -142,6 +193,11 @@ pub(crate) fn check_outline<C: Case>(case: &C, n_computing: usize) {
 /// Every message, from many sessions with the same secrets, has bytes that are uniform: at most five
 /// standard deviations over the mean of χ² with 255 degrees of freedom.
 pub(crate) fn check_uniform<C: Case>(case: &C, n_sessions: u64) {
+    check_uniform_but(case, n_sessions, &[]);
+}
+
+/// [`check_uniform`] of all messages but those of some kinds.
+pub(crate) fn check_uniform_but<C: Case>(case: &C, n_sessions: u64, public: &[Kind]) {
     const BOUND: f64 = 368.0;
     let mut histograms: BTreeMap<(Seat, Seat, usize), [u64; 256]> = BTreeMap::new();
     for seed in 0..n_sessions {
@@ -153,6 +209,7 @@ pub(crate) fn check_uniform<C: Case>(case: &C, n_sessions: u64) {
             for entry in transcript
                 .iter()
                 .filter(|e| e.direction == Direction::Received)
+                .filter(|e| public.iter().all(|kind| *kind as u16 != e.frame.kind))
             {
                 let nth: &mut usize = nth.entry(entry.peer).or_default();
                 let place = (receiver, entry.peer, *nth);

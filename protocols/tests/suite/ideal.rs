@@ -10,8 +10,8 @@ use engine::share::boolean::BitShare;
 use engine::share::{self, Share};
 use protocols::correlate::{
     BitPairs, BitTriples, DaBits, EdaBits, MatrixShape, MatrixTriple, Muxes, Needs,
-    PermutationNeed, PermutationShare, RowShares, SecretPermutation, Stock, StockedRing, Triples,
-    Truncs,
+    PermutationNeed, PermutationShare, RowShares, SecretPermutation, Stock, StockedRing, Tables,
+    Triples, Truncs,
 };
 use protocols::error::ProtocolError;
 use std::collections::HashSet;
@@ -24,6 +24,9 @@ pub(crate) fn stocks(n_computing: usize, needs: &Needs, seed: u64) -> Vec<Stock>
         stocks: (0..n_computing).map(|_| Stock::empty()).collect(),
     };
     ideal.bits(needs);
+    if needs.tables > 0 {
+        ideal.tables(needs.tables as usize);
+    }
     ideal.ring::<u64>(needs);
     ideal.ring::<u128>(needs);
     for need in &needs.permutations {
@@ -90,6 +93,24 @@ impl Ideal {
         let (ab, ac) = (and(&a, &b), and(&a, &c));
         let mut parts = [a, b, c, ab, ac].map(|v| self.split_words(&v).into_iter());
         self.give(|stock| stock.add_bit_pairs(BitPairs::new(each(&mut parts))));
+    }
+
+    /// Two seats' alone: tables at the first, entries of them at the second, among bits of no meaning.
+    fn tables(&mut self, n_tables: usize) {
+        let tables: Vec<u32> = self
+            .random(n_tables)
+            .into_iter()
+            .map(|w: u64| w as u32)
+            .collect();
+        let others: Vec<u64> = self.random(n_tables);
+        let entry = |(table, other): (&u32, &u64)| {
+            let index = (other >> 32 & 15) as u8;
+            let noise = *other as u32 & !(3 << (2 * index));
+            (table & 3 << (2 * index) | noise, index)
+        };
+        let (words, indices) = tables.iter().zip(&others).map(entry).unzip();
+        self.stocks[0].add_tables(Tables::new(tables, vec![0; n_tables]));
+        self.stocks[1].add_tables(Tables::new(words, indices));
     }
 
     fn ring<R: StockedRing>(&mut self, needs: &Needs) {
@@ -323,6 +344,9 @@ pub(crate) fn check(needs: &Needs, mut stocks: Vec<Stock>) {
         stock.check(needs).expect("enough of everything");
     }
     check_bits(needs, stocks);
+    if needs.tables > 0 {
+        check_tables(needs.tables as usize, stocks);
+    }
     check_ring::<u64>(needs, stocks);
     check_ring::<u128>(needs, stocks);
     for need in &needs.permutations {
@@ -425,6 +449,28 @@ fn check_bits(needs: &Needs, stocks: &mut [Stock]) {
     assert_eq!(and(&a, &b), ab, "bit pairs, first");
     assert_eq!(and(&a, &c), ac, "bit pairs, second");
     assert_random("a, b and c of bit pairs", &[a, b, c, vec![0]].concat());
+}
+
+fn check_tables(n_tables: usize, stocks: &mut [Stock]) {
+    let parts = take_all(stocks, |s| s.take_tables(n_tables));
+    let [(tables, _), (words, indices)] = [0, 1].map(|seat: usize| parts[seat].as_parts());
+    for (at, ((table, word), index)) in tables.iter().zip(words).zip(indices).enumerate() {
+        assert!(*index < 16, "an index of four bits");
+        let entry = |word: u32| word >> (2 * index) & 3;
+        assert_eq!(entry(*table), entry(*word), "entry of table {at}");
+    }
+    let packed = |words: &[u32]| -> Vec<u64> {
+        let pairs = words.chunks_exact(2);
+        let pairs = pairs.map(|p| u64::from(p[1]) << 32 | u64::from(p[0]));
+        pairs.chain([0]).collect()
+    };
+    assert_random("tables", &packed(tables));
+    assert_random("words of entries", &packed(words));
+    let eight = indices.chunks_exact(8);
+    let eight: Vec<u32> = eight
+        .map(|i| i.iter().fold(0, |word, i| word << 4 | u32::from(*i)))
+        .collect();
+    assert_random("indices of tables", &packed(&eight));
 }
 
 fn check_ring<R: StockedRing>(needs: &Needs, stocks: &mut [Stock]) {

@@ -10,6 +10,7 @@ use protocols::aggregate::{
 use protocols::correlate::{self, Source};
 use protocols::oracle;
 use protocols::party::Seat;
+use protocols::price::Seats;
 
 const AT_LEAST: u64 = 11;
 
@@ -125,11 +126,12 @@ fn two_holders_without_a_dealer_decide_the_same() {
     let inputs = inputs(&job, &counts, &mut prg);
     let expected = oracle::release(&inputs, &job.shape);
     let inputs = std::sync::Mutex::new(inputs.into_iter().map(Some).collect::<Vec<_>>());
+    let needs = aggregate::needs(&job.shape, Seats::computing(2));
     let world = crate::world::World::new(2, 79);
     let ended = world.run(async |session| {
         let seat = session.seat().index();
         let input = inputs.lock().expect("no panic")[seat].take();
-        let stock = correlate::preprocess(session, &Source::Ot, &job.needs()).await?;
+        let stock = correlate::preprocess(session, &Source::Ot, &needs).await?;
         let input = input.expect("each seat runs once");
         aggregate::release(session, input, &job.shape, stock, job.disclosure()).await
     });

@@ -4,12 +4,15 @@ use crate::arith::{Clear, Shared};
 use crate::demands::{self, Case, below};
 use protocols::correlate::Stock;
 use protocols::error::ProtocolError;
+use protocols::net::record::{Direction, Transcript};
 use protocols::price::{Price, Seats};
 use protocols::scan::{self, Fold};
 use protocols::session::Session;
 use protocols::shuffle::{self, Shuffler};
 use protocols::sort;
 use protocols::table::{Table, TableShape};
+use protocols::wire::Kind;
+use std::collections::BTreeMap;
 
 /// Rows in the clear: a key, further bits, and an element over Z_2^64.
 type Row = (u64, u64, u64);
@@ -229,6 +232,10 @@ fn groups_are_scanned() {
             (0..4).for_each(|secrets| demands::check_result(&scan, 2, secrets));
             demands::check_price(&scan, 2);
         }
+        if fold.is_some() {
+            demands::check_uniform(&Scan { n_rows: 64, fold }, 40);
+        }
+        demands::check_sources(&Scan { n_rows: 11, fold });
     }
 }
 
@@ -299,6 +306,70 @@ fn shuffled_rows_are_the_same_rows_in_another_order() {
     demands::check_outline(&Shuffle(9), 3);
     demands::check_cuts(&Shuffle(5));
     demands::check_uniform(&Shuffle(64), 30);
+}
+
+/// The places that are opened when rows are sorted bit by bit are in every order equally often, whatever
+/// the rows: χ² over ten thousand of them, and over each pass's, has 5 degrees of freedom; 50 leaves a
+/// chance under 10⁻⁸.
+#[test]
+fn opened_places_are_in_every_order_equally_often() {
+    const N_SESSIONS: u64 = 1430;
+    for secrets in [1, 2] {
+        let case = Sort {
+            n_rows: 3,
+            key_bound: 1 << KEY_BITS,
+            quick: false,
+        };
+        let mut counts = vec![BTreeMap::<[u64; 3], u32>::new(); KEY_BITS];
+        for session in 0..N_SESSIONS {
+            let passes = opened_places(&demands::recorded(&case, 2, (session, secrets))[0]);
+            assert_eq!(
+                passes.len(),
+                KEY_BITS,
+                "one opening for each bit of the keys"
+            );
+            for (counts, places) in counts.iter_mut().zip(passes) {
+                *counts.entry(places).or_default() += 1;
+            }
+        }
+        let mut all = BTreeMap::new();
+        for counts in &counts {
+            assert_even(counts, N_SESSIONS);
+            counts
+                .iter()
+                .for_each(|(order, n)| *all.entry(*order).or_default() += n);
+        }
+        assert_even(&all, N_SESSIONS * KEY_BITS as u64);
+    }
+}
+
+fn assert_even(counts: &BTreeMap<[u64; 3], u32>, n: u64) {
+    let expected = n as f64 / 6.0;
+    let terms = counts.values().map(|n| (f64::from(*n) - expected).powi(2));
+    let chi = terms.sum::<f64>() / expected + (6 - counts.len()) as f64 * expected;
+    assert!(chi < 50.0, "χ² = {chi} of {counts:?}");
+}
+
+/// What two seats open: the sums of what one of them sent and received, where these are 0, 1 and 2.
+fn opened_places(transcript: &Transcript) -> Vec<[u64; 3]> {
+    let masked = |direction: Direction| {
+        let of = transcript
+            .iter()
+            .filter(move |e| e.direction == direction && e.frame.kind == Kind::Masked as u16);
+        let of = of.filter(|e| e.frame.body.len() == 24);
+        of.map(|e| {
+            let word = |i: usize| e.frame.body[8 * i..][..8].try_into().expect("8 bytes");
+            [0, 1, 2].map(|i| u64::from_le_bytes(word(i)))
+        })
+    };
+    let both = masked(Direction::Sent).zip(masked(Direction::Received));
+    let sums = both.map(|(sent, received)| [0, 1, 2].map(|i| sent[i].wrapping_add(received[i])));
+    sums.filter(|sum| {
+        let mut sorted = *sum;
+        sorted.sort_unstable();
+        sorted == [0, 1, 2]
+    })
+    .collect()
 }
 
 /// Where a row goes is uniform: χ² of the places of the first row of four, over many sessions, has 3
@@ -401,6 +472,10 @@ fn rows_are_sorted_and_equal_keys_keep_their_order() {
     };
     demands::check_result(&case, 2, 3);
     demands::check_at_most(&case, 2);
+    // Comparisons are opened, after a shuffle, and their number is not that of whole words.
+    let small = Sort { n_rows: 64, ..case };
+    demands::check_uniform_but(&small, 20, &[Kind::MaskedBits]);
+    demands::check_sources(&Sort { n_rows: 20, ..case });
     let case = Sort {
         n_rows: 64,
         quick: false,

@@ -10,6 +10,7 @@ use protocols::net::sim::{self, Cut, LinkModel};
 use protocols::net::tamper::{Change, Tampered};
 use protocols::oracle;
 use protocols::party::Seat;
+use protocols::price::Seats;
 use protocols::session::Session;
 use protocols::wire::WireError;
 use std::sync::{Arc, Mutex};
@@ -103,10 +104,10 @@ fn measured_cost_is_the_declared_one() {
             all_ok(ended);
         }
     }
-    // The numbers of the documentation.
+    // The numbers of the documentation: four batches, and two steps more for corrections.
     let (two, three) = (needs(1 << 14), needs(1 << 14));
     let (two, three) = (cost(&Source::Ot, 2, &two), cost(&Source::Ot, 3, &three));
-    assert_eq!((two.rounds, three.rounds), (2, 3));
+    assert_eq!((two.rounds, three.rounds), (5, 7));
     assert_eq!(two.bytes[0][1], 11_296 + (31 << 20) / 8);
     assert_eq!(three.bytes[2][0], 11_296 + (33 << 20) / 8);
 }
@@ -332,7 +333,7 @@ fn a_dealer_and_excessive_needs_are_refused_before_anything_is_sent() {
 fn a_release_needs_no_dealer() {
     for n_computing in [2, 3, 5] {
         let job = Job::new(n_computing, 65, 2, CellRule::Compare, 14);
-        let needs = aggregate::needs(&job.shape, n_computing);
+        let needs = aggregate::needs(&job.shape, Seats::computing(n_computing));
         let expected = oracle::release(&job.inputs(), &job.shape);
         let inputs = Mutex::new(job.inputs().into_iter().map(Some).collect::<Vec<_>>());
         let ended = World::new(n_computing, 14).run(async |session| {

@@ -11,6 +11,7 @@ use protocols::net::Network;
 use protocols::net::memory;
 use protocols::net::record::{Log, Recorder, Transcript};
 use protocols::party::Seat;
+use protocols::price::Seats;
 use protocols::session::{Session, SessionConfig, Traffic, insecure_configs};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -254,7 +255,11 @@ impl Job {
     }
 
     pub(crate) fn needs(&self) -> Needs {
-        aggregate::needs(&self.shape, self.n_computing)
+        let seats = Seats {
+            n_seats: self.n_computing + usize::from(self.has_dealer()),
+            n_computing: self.n_computing,
+        };
+        aggregate::needs(&self.shape, seats)
     }
 
     /// Every holder's totals: counts around the threshold where there are checks, else anything.

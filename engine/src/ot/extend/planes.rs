@@ -19,13 +19,71 @@ const CHUNK_BLOCKS: usize = OT_CHUNK / 128;
 const STRIDE: usize = CHUNK_WORDS + 8;
 
 /// The rows of 64 OTs.
-pub(super) type Rows = [Block; 64];
+pub type Rows = [Block; 64];
 pub(super) const ZERO_ROWS: Rows = [Block::ZERO; 64];
+
+/// Room for what is made of rows, wiped when its owner is done, not after every 64 of them.
+pub struct Pad {
+    /// The rows, and their hashes.
+    pub zeros: Rows,
+    /// The same of the rows with Δ added.
+    pub ones: Rows,
+}
+
+impl Pad {
+    pub(super) fn new() -> Self {
+        Self {
+            zeros: ZERO_ROWS,
+            ones: ZERO_ROWS,
+        }
+    }
+
+    /// Copies the rows.
+    #[inline]
+    pub(in crate::ot) fn copy(&mut self, rows: &Rows) {
+        wide::run(|| self.zeros.copy_from_slice(rows));
+    }
+
+    /// Copies the rows, and those that differ from them by Δ.
+    #[inline]
+    pub(in crate::ot) fn copy_both(&mut self, rows: &Rows, delta: Block) {
+        let (zeros, ones) = (&mut self.zeros, &mut self.ones);
+        wide::run(|| {
+            for ((zero, one), row) in zeros.iter_mut().zip(ones).zip(rows) {
+                *zero = *row;
+                *one = *row ^ delta;
+            }
+        });
+    }
+}
+
+impl Drop for Pad {
+    fn drop(&mut self) {
+        self.zeros.zeroize();
+        self.ones.zeroize();
+    }
+}
+
+/// The lowest bits of 64 blocks as a word, after a shift to the right.
+#[inline]
+pub(in crate::ot) fn word_of(rows: &Rows, shift: usize) -> u64 {
+    let halves: &[[u64; 2]; 64] = bytemuck::cast_ref(rows);
+    let mut word = 0;
+    wide::run(|| {
+        for (i, [low, _]) in halves.iter().enumerate() {
+            word |= (low >> shift & 1) << i;
+        }
+    });
+    word
+}
 
 /// Working memory for one chunk, used for one after the other.
 pub(super) struct Planes {
     planes: Vec<u64>,
     streams: Vec<[u64; CHUNK_WORDS]>,
+    tiles: [[u64; 64]; 2],
+    rows: Rows,
+    pad: Pad,
     /// Words in use: fewer than [`CHUNK_WORDS`] in a call's last chunk.
     width: usize,
 }
@@ -35,6 +93,9 @@ impl Planes {
         Self {
             planes: vec![0; COMPUTATIONAL_BITS * STRIDE],
             streams: vec![[0; CHUNK_WORDS]; LEAVES],
+            tiles: [[0; 64]; 2],
+            rows: ZERO_ROWS,
+            pad: Pad::new(),
             width: 0,
         }
     }
@@ -64,28 +125,50 @@ impl Planes {
 
     /// XORs `correction` into those planes of a tree whose bit is set in `index`, without a branch.
     pub(super) fn correct_tree(&mut self, tree: usize, index: u8, correction: &[u8]) {
-        for bit in 0..K {
-            let mask = u64::from(index >> bit & 1).wrapping_neg();
-            let plane = &mut self.planes[(tree * K + bit) * STRIDE..][..self.width];
-            for (p, d) in plane.iter_mut().zip(correction.chunks_exact(8)) {
-                *p ^= mask & u64::from_le_bytes(d.try_into().expect("8 bytes were cut out"));
+        let (words, _) = correction.as_chunks::<8>();
+        let words = &words[..self.width];
+        wide::run(|| {
+            for bit in 0..K {
+                let mask = u64::from(index >> bit & 1).wrapping_neg();
+                let plane = &mut self.planes[(tree * K + bit) * STRIDE..][..words.len()];
+                for (p, d) in plane.iter_mut().zip(words) {
+                    *p ^= mask & u64::from_le_bytes(*d);
+                }
+            }
+        });
+    }
+
+    /// Hands the rows of this chunk, the call's number `position`, on with the part of `out` that is
+    /// theirs.
+    pub(super) fn each<T>(
+        &mut self,
+        position: usize,
+        out: &mut [T],
+        groups_each: usize,
+        with: &impl Fn(usize, &Rows, &mut Pad, &mut T),
+    ) {
+        for (part, out) in out.iter_mut().enumerate() {
+            let groups = part * groups_each..self.width.min((part + 1) * groups_each);
+            for word in groups {
+                let at = position * OT_CHUNK + 64 * word;
+                self.read_rows(word);
+                with(at, &self.rows, &mut self.pad, out);
             }
         }
     }
 
-    /// The rows of the 64 OTs in word `word` of every plane.
-    pub(super) fn rows(&self, word: usize) -> Rows {
-        let column = |first: usize| {
-            let mut tile: [u64; 64] =
-                std::array::from_fn(|plane| self.planes[(first + plane) * STRIDE + word]);
-            bits::transpose_64(&mut tile);
-            tile
-        };
-        let (mut low, mut high) = (column(0), column(64));
-        let rows = std::array::from_fn(|j| Block(u128::from(high[j]) << 64 | u128::from(low[j])));
-        low.zeroize();
-        high.zeroize();
-        rows
+    /// Reads the rows of the 64 OTs in word `word` of every plane.
+    fn read_rows(&mut self, word: usize) {
+        let [low, high] = &mut self.tiles;
+        for (plane, (low, high)) in low.iter_mut().zip(high.iter_mut()).enumerate() {
+            *low = self.planes[plane * STRIDE + word];
+            *high = self.planes[(64 + plane) * STRIDE + word];
+        }
+        bits::transpose_64(low);
+        bits::transpose_64(high);
+        for (row, (low, high)) in self.rows.iter_mut().zip(low.iter().zip(high.iter())) {
+            *row = Block(u128::from(*high) << 64 | u128::from(*low));
+        }
     }
 }
 
@@ -93,6 +176,8 @@ impl Drop for Planes {
     fn drop(&mut self) {
         self.planes.zeroize();
         self.streams.zeroize();
+        self.tiles.zeroize();
+        self.rows.zeroize();
     }
 }
 

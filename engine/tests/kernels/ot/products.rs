@@ -183,8 +183,8 @@ fn bits_are_transferred() {
     let n = 64 * 9;
     let cots = Cots::new("bits", n);
     let hasher = Hasher::new(&DIRECTION);
-    let [zeros, ones] = hasher.sender_bits::<2>(0, cots.delta, &cots.sent.rows);
-    let chosen = hasher.receiver_bits::<2>(0, &cots.received.rows);
+    let [zeros, ones] = hasher.sender_bits::<2>(0, cots.delta, &cots.sent.rows[..]);
+    let (chosen, _) = hasher.receiver_bits::<2>(0, &cots.received.rows[..]);
     for bit in 0..2 {
         for i in 0..n {
             let messages = match bits::get(&cots.received.choices, i) {

@@ -144,6 +144,28 @@ fn the_plan_says_what_each_party_learns() {
     assert_eq!(json["correlations"], "ot");
 }
 
+/// Declared, not measured: every agent has the same plan. It sends less, and says what it rests on.
+#[test]
+fn a_slow_link_takes_another_extension() {
+    let fast = plan(&job(MAIN), &hospitals());
+    let text = job(MAIN).replace("\"ot\"", "\"ot\"\nlink = \"slow\"");
+    let slow = plan(&text, &hospitals());
+    assert_eq!(slow.source(), Some(protocols::correlate::Source::FerretOt));
+    assert_eq!(fast.needs(), slow.needs());
+    assert_ne!(fast.cost, slow.cost);
+    for (plan, part) in [
+        (&fast, "extended by SoftSpoken"),
+        (
+            &slow,
+            "extended by Ferret, because the job declares a slow link",
+        ),
+    ] {
+        let text = plan.explain();
+        assert!(text.contains(part), "{part:?} is missing in\n{text}");
+    }
+    assert!(slow.explain().contains("(LPN)"));
+}
+
 #[test]
 fn a_dealer_takes_the_last_seat() {
     let text = job(MAIN).replace("\"ot\"", "\"dealer:notary\"");

@@ -91,7 +91,9 @@ pub(crate) async fn open_groups<R: StockedRing>(
     let seats = Seats::of(session);
     session.ended_by(stock.check(&price::<R>(seats, n_lanes, n_positions).needs))?;
     let edabits = session.ended_by(stock.take_edabits::<R>(n_lanes))?;
-    let triples = session.ended_by(stock.take_bit_triples(n_positions / 2 * n_words))?;
+    let triple_words = n_positions / 2 * n_words;
+    stock.supply(session, triple_words, 0).await?;
+    let triples = session.ended_by(stock.take_bit_triples(triple_words))?;
     let (a, b, c) = triples.as_words();
     let pair = |group: usize, words: &Range<usize>| {
         let own = group * n_words + words.start..group * n_words + words.end;

@@ -1,38 +1,37 @@
-//! Bit triples, and pairs of them with a common factor.
+//! Products of bits: triples, and pairs of them with a common factor.
+//!
+//! Seat i has bits a_i and b_i, for pairs c_i as well. The product of the sums is the sum of all a_i∧b_j.
+//! Seat i computes a_i∧b_i alone. For the others there is one OT from j to i for every bit, in which a_i
+//! is the choice, with messages m_0, m_1 of one bit for each other factor:
 //!
 //! ```text
-//! batch, round 1 to every peer: the extension in which it is the OT's sender
-//!        round 2 three and more seats only: to every peer: corrections of my a, or of my b and c
+//! x = m_0 ⊕ m_1,   y = m_{a_i} = m_0 ⊕ x∧a_i         so  m_0 ⊕ y = x∧a_i
+//! seat j sends f = x ⊕ b_j                            so  m_0 ⊕ (y ⊕ f∧a_i) = b_j∧a_i
 //! ```
 //!
-//! A pair needs one OT in each direction, as a triple does: the common factor a is the receiver's
-//! choice, and the sender's two messages have two bits, whose differences are its b and c.
+//! Two seats have one OT in each direction, so b_j can be what x is, a_i can be the random choice, and f
+//! is not sent. With more seats a_i and b_j have to be the same in several OTs: each seat draws its own,
+//! uses a_i as given choices, which costs one bit more in the extension, and answers every extension
+//! with f, which says nothing about b_j, because x contains the message that seat i did not choose.
+//!
+//! Beaver, CRYPTO '91, for triples; Goldreich, Micali, Wigderson, STOC '87, for products from OT.
 
-use super::Extension;
-use super::pairs::{Pair, PairCots, Pattern, Received, Sent, Transfers};
+use super::flow::{Flow, Incoming, Plan};
+use super::pairs::{Pair, Pattern, Transfers};
 use super::tally::Tally;
 use crate::correlate::{BitPairs, BitTriples, Stock};
 use crate::error::ProtocolError;
 use crate::party::Seat;
-use crate::session::Chunks;
-use crate::wire::MaskedBits;
+use crate::wire::xor_bytes;
 use engine::bits;
-use engine::ot::extend::{Choices, ReceiverBits, SenderBits};
-use engine::ot::triples::{self, PairBits};
-use rayon::prelude::*;
+use engine::ot::extend::Choices;
+use engine::prg::{Prg, Seed};
+use engine::ring;
+use std::collections::VecDeque;
 use zeroize::Zeroizing;
 
-/// Words in one batch: 2^20 OTs, and a message of about 4 MiB.
-const BATCH_WORDS: usize = 1 << 14;
-
-/// The words of each batch.
-fn batches(n_words: usize) -> impl Iterator<Item = usize> {
-    let chunks = Chunks {
-        n_items: n_words,
-        chunk_items: BATCH_WORDS,
-    };
-    (0..chunks.count()).map(move |batch| chunks.range(batch).len())
-}
+/// Words in one batch: 2^18 OTs, and a message of about 1 MiB.
+const BATCH_WORDS: usize = 1 << 12;
 
 /// With more than two seats, each uses the same bits with all others.
 pub(super) fn choices(n_computing: usize) -> Choices {
@@ -42,10 +41,162 @@ pub(super) fn choices(n_computing: usize) -> Choices {
     }
 }
 
-/// This seat's bits of a batch, where it uses the same ones with several others.
-struct OwnBits {
-    a: Vec<u64>,
-    b: Vec<u64>,
+fn plan(n_computing: usize, n_words: usize, n_factors: usize) -> Plan {
+    let starts = (0..n_words).step_by(BATCH_WORDS);
+    let words: Vec<usize> = starts.map(|at| BATCH_WORDS.min(n_words - at)).collect();
+    let answers = match n_computing {
+        2 => Vec::new(),
+        _ => words.iter().map(|n| 8 * n * n_factors).collect(),
+    };
+    Plan {
+        pattern: Pattern::All,
+        mode: choices(n_computing),
+        n_ots: words.iter().map(|n| 64 * n).collect(),
+        answers,
+    }
+}
+
+/// Packed bits that are wiped.
+type Words = Zeroizing<Vec<u64>>;
+
+/// Makes products of a with `K` other factors.
+struct Products<const K: usize> {
+    plan: Plan,
+    prg: Prg,
+    /// Batches that are not finished, the first one's number, and those that are.
+    open: VecDeque<Batch<K>>,
+    first: usize,
+    done: Vec<Batch<K>>,
+}
+
+/// One seat's shares.
+struct Batch<const K: usize> {
+    a: Words,
+    factors: [Words; K],
+    products: [Words; K],
+}
+
+impl<const K: usize> Products<K> {
+    fn new(transfers: &mut Transfers<'_>, n_words: usize) -> Self {
+        Self {
+            plan: plan(transfers.n_computing(), n_words, K),
+            prg: Prg::new(&Seed::random(&mut transfers.prg), 0),
+            open: VecDeque::new(),
+            first: 0,
+            done: Vec::new(),
+        }
+    }
+
+    fn draw(&mut self, n_words: usize) -> Words {
+        let mut words = Zeroizing::new(vec![0; n_words]);
+        self.prg.fill_ring(&mut words);
+        words
+    }
+
+    fn between_two(&self) -> bool {
+        self.plan.answers.is_empty()
+    }
+
+    fn end(&mut self) {
+        self.done.extend(self.open.pop_front());
+        self.first += 1;
+    }
+}
+
+impl<const K: usize> Flow for Products<K> {
+    fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    fn extend(&mut self, batch: usize, pairs: &mut [Pair]) -> Vec<(Seat, Vec<u8>)> {
+        let n_ots = self.plan.n_ots[batch];
+        let zeros = || [(); K].map(|()| Zeroizing::new(vec![0; n_ots / 64]));
+        let mut open = Batch {
+            a: Words::default(),
+            factors: zeros(),
+            products: zeros(),
+        };
+        if !self.between_two() {
+            open.a = self.draw(n_ots / 64);
+            open.factors = [(); K].map(|()| self.draw(n_ots / 64));
+        }
+        let mut messages = Vec::with_capacity(pairs.len());
+        for pair in pairs {
+            let given = (!self.between_two()).then_some(&open.a[..]);
+            let (chosen, choices, message) = pair.receive(n_ots, given, |(hasher, first), rows| {
+                hasher.receiver_bits::<K>(first, rows)
+            });
+            for (product, chosen) in open.products.iter_mut().zip(chosen.map(Zeroizing::new)) {
+                bits::xor_assign(product, &chosen);
+            }
+            if self.between_two() {
+                open.a = Zeroizing::new(choices);
+            }
+            messages.push((pair.peer, message));
+        }
+        self.open.push_back(open);
+        messages
+    }
+
+    fn answer(
+        &mut self,
+        batch: usize,
+        pairs: &mut [Pair],
+        extensions: &Incoming,
+    ) -> Result<Vec<(Seat, Vec<u8>)>, ProtocolError> {
+        let (n_ots, mode) = (self.plan.n_ots[batch], self.plan.mode);
+        let between_two = self.between_two();
+        let open = &mut self.open[batch - self.first];
+        let mut answers = Vec::new();
+        for pair in pairs {
+            let message = extensions.from(pair.peer);
+            let [zeros, ones] =
+                pair.send(n_ots, mode, message, |(hasher, first), delta, rows| {
+                    hasher.sender_bits::<K>(first, delta, rows)
+                })?;
+            let mut corrections = Vec::new();
+            let all = zeros.into_iter().zip(ones);
+            for ((at, (zeros, ones)), product) in all.enumerate().zip(&mut open.products) {
+                let (zeros, mut offsets) = (Zeroizing::new(zeros), Zeroizing::new(ones));
+                bits::xor_assign(&mut offsets, &zeros);
+                bits::xor_assign(product, &zeros);
+                if between_two {
+                    open.factors[at] = offsets;
+                } else {
+                    bits::xor_assign(&mut offsets, &open.factors[at]);
+                    corrections.extend_from_slice(&offsets);
+                }
+            }
+            answers.push((pair.peer, ring::as_bytes(&corrections).to_vec()));
+        }
+        // What this seat has of both factors.
+        for (product, factor) in open.products.iter_mut().zip(&open.factors) {
+            let mut own = factor.clone();
+            bits::and_assign(&mut own, &open.a);
+            bits::xor_assign(product, &own);
+        }
+        if between_two {
+            self.end();
+            return Ok(Vec::new());
+        }
+        Ok(answers)
+    }
+
+    fn finish(&mut self, batch: usize, answers: &Incoming) -> Result<(), ProtocolError> {
+        let n_words = self.plan.n_ots[batch] / 64;
+        let open = self.open.front_mut().expect("this batch is not finished");
+        for (_, message) in answers.all() {
+            let mut f = vec![0; K * n_words];
+            xor_bytes(&mut f, message);
+            for (product, f) in open.products.iter_mut().zip(f.chunks_exact(n_words)) {
+                for ((product, f), a) in product.iter_mut().zip(f).zip(&*open.a) {
+                    *product ^= f & a;
+                }
+            }
+        }
+        self.end();
+        Ok(())
+    }
 }
 
 /// Makes bit triples.
@@ -54,121 +205,14 @@ pub(super) async fn triples(
     n_words: usize,
     stock: &mut Stock,
 ) -> Result<(), ProtocolError> {
-    for n_words in batches(n_words) {
-        let own = (transfers.n_computing() > 2).then(|| OwnBits {
-            a: transfers.draw(n_words),
-            b: transfers.draw(n_words),
-        });
-        let (pairs, own) = transfer(transfers, n_words, own).await?;
-        stock.add_bit_triples(multiply(transfers, n_words, pairs, own).await?);
+    let flow = Products::<1>::new(transfers, n_words);
+    for mut batch in transfers.run(flow).await?.done {
+        let [mut b] = batch.factors;
+        let [mut c] = batch.products;
+        let [a, b, c] = [&mut batch.a, &mut b, &mut c].map(|words| std::mem::take(&mut **words));
+        stock.add_bit_triples(BitTriples::new(a, b, c));
     }
     Ok(())
-}
-
-/// One random OT of one bit for each triple of a batch, in both directions with every peer.
-async fn transfer(
-    transfers: &mut Transfers<'_>,
-    n_words: usize,
-    own: Option<OwnBits>,
-) -> Result<(Vec<PairBits>, Option<OwnBits>), ProtocolError> {
-    let n_ots = 64 * n_words;
-    let mode = choices(transfers.n_computing());
-    if transfers.extension == Extension::Ferret {
-        let given = own.as_ref().map(|own| own.b.clone());
-        let cots = transfers.cots(Pattern::All, n_ots, given, mode).await?;
-        let hash = move |pairs: &mut Vec<Pair>| {
-            let both = pairs.par_iter().zip(&cots);
-            Ok(both.map(|(pair, cots)| hashed(pair, cots)).collect())
-        };
-        return Ok((transfers.with_pairs(hash).await?, own));
-    }
-    let extend = move |pairs: &mut Vec<Pair>| {
-        let given = own.as_ref().map(|own| own.b.as_slice());
-        let extended = pairs
-            .par_iter_mut()
-            .map(|pair| pair.extend(|receiver| receiver.bits(n_ots, given)));
-        let (received, messages): (Vec<_>, Vec<_>) = extended.unzip();
-        Ok((received, messages, own))
-    };
-    let (received, messages, own) = transfers.with_pairs(extend).await?;
-    let peers = transfers.pairs.iter();
-    let expected: Vec<(Seat, usize)> = peers
-        .map(|p| (p.peer, p.extension_bytes(n_ots, mode)))
-        .collect();
-    let messages = expected.iter().map(|(peer, _)| *peer).zip(messages);
-
-    let incoming = transfers
-        .session
-        .swap(messages.collect(), &expected)
-        .await?;
-
-    let accept = move |pairs: &mut Vec<Pair>| {
-        let both = pairs.par_iter_mut().zip(received).zip(incoming);
-        both.map(|((pair, received), (_, message))| {
-            let sent = pair.accept(&message, |s, bytes| s.bits(n_ots, mode, bytes))?;
-            Ok(PairBits { sent, received })
-        })
-        .collect()
-    };
-    Ok((transfers.with_pairs(accept).await?, own))
-}
-
-/// Random OTs of one bit from correlated ones.
-fn hashed(pair: &Pair, cots: &PairCots) -> PairBits {
-    let both = "both directions are extended";
-    let (sent, received) = (
-        cots.sent.as_ref().expect(both),
-        cots.received.as_ref().expect(both),
-    );
-    let (first, rows) = (sent.first, &sent.cots.rows);
-    let [[zeros], [ones]] = pair.sender_hash.sender_bits::<1>(first, sent.delta, rows);
-    let (first, rows) = (received.first, &received.cots.rows);
-    let [chosen] = pair.receiver_hash.receiver_bits::<1>(first, rows);
-    PairBits {
-        sent: SenderBits { zeros, ones },
-        received: ReceiverBits {
-            choices: received.cots.choices.clone(),
-            chosen,
-        },
-    }
-}
-
-/// Makes triples from a batch of OTs.
-async fn multiply(
-    transfers: &mut Transfers<'_>,
-    n_words: usize,
-    pairs: Vec<PairBits>,
-    own: Option<OwnBits>,
-) -> Result<BitTriples, ProtocolError> {
-    let n_ots = 64 * n_words;
-    let Some(OwnBits { a, b }) = own else {
-        return Ok(triples::between_two(n_ots, &pairs[0]).into());
-    };
-    let correction = |pair: &PairBits| MaskedBits::new(triples::correction(&a, &pair.sent));
-    let corrections = pairs.iter().map(correction).collect();
-
-    let received = transfers
-        .session
-        .exchange_each(corrections, n_words)
-        .await?;
-
-    let words = |(_, message): (Seat, MaskedBits)| {
-        let mut f = vec![0; n_words];
-        message.xor_to(&mut f);
-        f
-    };
-    let others: Vec<_> = pairs
-        .into_iter()
-        .zip(received.into_iter().map(words))
-        .collect();
-    Ok(triples::among_many(n_ots, a, b, &others).into())
-}
-
-impl From<triples::BitTriples> for BitTriples {
-    fn from(triples: triples::BitTriples) -> Self {
-        let triples::BitTriples { a, b, c } = triples;
-        Self::new(a.into_words(), b.into_words(), c.into_words())
-    }
 }
 
 /// Makes pairs of bit triples with a common factor.
@@ -177,113 +221,17 @@ pub(super) async fn bit_pairs(
     n_words: usize,
     stock: &mut Stock,
 ) -> Result<(), ProtocolError> {
-    for n_words in batches(n_words) {
-        stock.add_bit_pairs(bit_pairs_batch(transfers, n_words).await?);
+    let flow = Products::<2>::new(transfers, n_words);
+    for mut batch in transfers.run(flow).await?.done {
+        let [mut b, mut c] = batch.factors;
+        let [mut ab, mut ac] = batch.products;
+        let columns = [&mut batch.a, &mut b, &mut c, &mut ab, &mut ac];
+        stock.add_bit_pairs(BitPairs::new(columns.map(|w| std::mem::take(&mut **w))));
     }
     Ok(())
 }
 
-/// One OT with one peer: what this seat has as sender, with the differences of its messages, and as
-/// receiver.
-struct PairOfBits {
-    zeros: [Vec<u64>; 2],
-    offsets: [Zeroizing<Vec<u64>>; 2],
-    chosen: [Vec<u64>; 2],
-    choices: Vec<u64>,
-}
-
-impl PairOfBits {
-    fn of(pair: &Pair, sent: &Sent, received: &Received) -> Self {
-        let (first, rows) = (sent.first, &sent.cots.rows);
-        let [zeros, ones] = pair.sender_hash.sender_bits::<2>(first, sent.delta, rows);
-        let mut offsets = ones.map(Zeroizing::new);
-        for (offset, zeros) in offsets.iter_mut().zip(&zeros) {
-            bits::xor_assign(offset, zeros);
-        }
-        let (first, rows) = (received.first, &received.cots.rows);
-        let chosen = pair.receiver_hash.receiver_bits::<2>(first, rows);
-        Self {
-            zeros,
-            offsets,
-            chosen,
-            choices: received.cots.choices.clone(),
-        }
-    }
-}
-
-async fn bit_pairs_batch(
-    transfers: &mut Transfers<'_>,
-    n_words: usize,
-) -> Result<BitPairs, ProtocolError> {
-    let n_computing = transfers.n_computing();
-    let own = (n_computing > 2).then(|| [(); 3].map(|()| transfers.draw(n_words)));
-    let given = own.as_ref().map(|[a, _, _]| a.clone());
-    let (pattern, mode) = (Pattern::All, choices(n_computing));
-    let cots = transfers.cots(pattern, 64 * n_words, given, mode).await?;
-    let hash = move |pairs: &mut Vec<Pair>| {
-        let both = pairs.par_iter().zip(&cots);
-        let hashed = both.map(|(pair, cots)| {
-            let (sent, received) = (cots.sent.as_ref(), cots.received.as_ref());
-            let both = "both directions are extended";
-            PairOfBits::of(pair, sent.expect(both), received.expect(both))
-        });
-        Ok(hashed.collect::<Vec<_>>())
-    };
-    let mut pairs = transfers.with_pairs(hash).await?;
-    let (own, corrections) = match own {
-        // Two seats need no correction: a are the choices, b and c the differences.
-        None => {
-            let [b, c] = pairs[0]
-                .offsets
-                .each_mut()
-                .map(|o| std::mem::take(&mut **o));
-            ([pairs[0].choices.clone(), b, c], Vec::new())
-        }
-        Some(own) => {
-            let correct = |pair: &PairOfBits| {
-                let mut words = [&pair.offsets[0][..], &pair.offsets[1][..]].concat();
-                bits::xor_assign(&mut words[..n_words], &own[1]);
-                bits::xor_assign(&mut words[n_words..], &own[2]);
-                MaskedBits::new(words)
-            };
-            let messages = pairs.iter().map(correct).collect();
-            let session = &mut transfers.session;
-            (own, session.exchange_each(messages, 2 * n_words).await?)
-        }
-    };
-    let corrections = corrections.into_iter().map(|(_, message)| {
-        let mut words = vec![0; 2 * n_words];
-        message.xor_to(&mut words);
-        words
-    });
-    let corrections: Vec<Vec<u64>> = corrections.collect();
-    let [a, b, c] = own;
-    let product = |of: usize, factor: &[u64]| {
-        let mut product = factor.to_vec();
-        bits::and_assign(&mut product, &a);
-        for pair in &pairs {
-            bits::xor_assign(&mut product, &pair.zeros[of]);
-            bits::xor_assign(&mut product, &pair.chosen[of]);
-        }
-        for words in &corrections {
-            let words = words[of * n_words..][..n_words].iter().zip(&a);
-            for (product, (f, a)) in product.iter_mut().zip(words) {
-                *product ^= f & a;
-            }
-        }
-        product
-    };
-    let (ab, ac) = (product(0, &b), product(1, &c));
-    Ok(BitPairs::new([a, b, c, ab, ac]))
-}
-
-/// The cost of [`triples`], of `n_bits` = 1, and of [`bit_pairs`], of 2.
-pub(super) fn cost(tally: &mut Tally, n_words: usize, n_bits: usize) {
-    let mode = choices(tally.n_computing());
-    for n_words in batches(n_words) {
-        tally.extensions(Pattern::All, 64 * n_words, mode);
-        if mode == Choices::Given {
-            tally.round(Pattern::All, |_, _| 8 * n_words * n_bits);
-        }
-    }
+/// The cost of [`triples`], with one factor besides a, and of [`bit_pairs`], with two.
+pub(super) fn cost(tally: &mut Tally, n_words: usize, n_factors: usize) {
+    tally.flow(&plan(tally.n_computing(), n_words, n_factors));
 }

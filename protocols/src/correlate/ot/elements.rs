@@ -4,23 +4,31 @@
 //! other pair, b_j's bits are choices, and a_i, or a row of such elements, is what they multiply.
 //!
 //! ```text
-//! batch, round 1 to every peer: the extension in which it is the OT's sender: my choices are b
-//!        round 2 to every peer: my a, masked, for each bit of its b
+//! extension   to every peer, in which it is the OT's sender: my choices are b
+//! answer      to every peer: my a, masked, for each bit of its b
 //! ```
+//!
+//! What the receiver's own rows contribute is added up while they are made ([`products::receive_first`]), so
+//! that of a batch nothing but elements waits for the answer.
 //!
 //! Two seats have one OT in each direction for each bit, and b is what its random choices are. With
 //! more seats b must be the same towards all of them, and choices are given.
 
 use super::bits::choices;
-use super::pairs::{Pair, PairCots, Pattern, Transfer, Transfers, blame};
+use super::flow::{Flow, Incoming, Plan};
+use super::pairs::{Pair, Pattern, Transfers, blame};
 use super::tally::Tally;
 use crate::correlate::{MatrixShape, MatrixTriple, Stock, StockedRing, Triples, matrix};
 use crate::error::ProtocolError;
 use crate::party::Seat;
 use engine::ot::products::{self, Shape};
+use engine::prg::{Prg, Seed};
 use engine::ring::{self, Ring};
 use engine::share::Share;
 use rayon::prelude::*;
+use std::collections::VecDeque;
+use std::ops::Range;
+use zeroize::Zeroizing;
 
 /// Most OTs of a batch. Its messages take about 1 MiB each way and a round or two, so that a slow link is
 /// kept busy; what a batch needs in memory, some 20 MiB, is small enough to be used again for the next.
@@ -43,95 +51,213 @@ fn batches<R: Ring>(n_items: usize, n_columns: usize) -> impl Iterator<Item = us
         .map(move |start| most.min(n_items - start))
 }
 
+fn plan<R: Ring>(n_computing: usize, n_items: usize, n_columns: usize) -> Plan {
+    let shape = Shape::elements::<R>(n_columns);
+    let batches = batches::<R>(n_items, n_columns);
+    let n_ots: Vec<usize> = batches.map(|n| n * R::BITS as usize).collect();
+    let answers = n_ots.iter().map(|n_ots| shape.message_bytes(*n_ots));
+    Plan {
+        pattern: Pattern::All,
+        mode: choices(n_computing),
+        answers: answers.collect(),
+        n_ots,
+    }
+}
+
+/// Multiplies elements b, which it draws, with rows of all seats.
+struct Products<R: StockedRing> {
+    plan: Plan,
+    shape: Shape,
+    n_computing: usize,
+    prg: Prg,
+    factors: Factors<R>,
+    /// Batches that are not finished, the first one's number, and those that are.
+    open: VecDeque<Batch<R>>,
+    first: usize,
+    done: Vec<Batch<R>>,
+}
+
+/// The rows of this seat that other seats' elements multiply.
+enum Factors<R: StockedRing> {
+    /// One fresh element for each.
+    Drawn,
+    /// For element i, row i mod k of a matrix with k rows.
+    Matrix(Box<Matrices<R>>),
+}
+
+/// A matrix triple that is being made: this seat's shares of both factors, of the left one those
+/// elements that are done, and the sum of their products with other seats' rows.
+struct Matrices<R: StockedRing> {
+    k: usize,
+    left: Vec<R>,
+    right: Share<R>,
+    product: Share<R>,
+}
+
+impl<R: StockedRing> Matrices<R> {
+    fn row(&self, item: usize, n_columns: usize) -> &[R] {
+        &self.right.as_slice()[item % self.k * n_columns..][..n_columns]
+    }
+
+    fn add(&mut self, batch: &Batch<R>, n_columns: usize) {
+        let first = self.left.len();
+        self.left.extend_from_slice(batch.elements.as_slice());
+        let cross = batch.cross.as_slice().chunks_exact(n_columns);
+        for (item, cross) in (first..).zip(cross) {
+            let at = item / self.k * n_columns;
+            ring::add_assign(&mut self.product.as_mut_slice()[at..][..n_columns], cross);
+        }
+    }
+}
+
+/// This seat's rows, its elements, and its shares of the sum over all pairs of different seats.
+struct Batch<R: StockedRing> {
+    rows: Share<R>,
+    elements: Share<R>,
+    cross: Share<R>,
+}
+
+impl<R: StockedRing> Products<R> {
+    fn new(
+        transfers: &mut Transfers<'_>,
+        factors: Factors<R>,
+        n_columns: usize,
+        n_items: usize,
+    ) -> Self {
+        let n_computing = transfers.n_computing();
+        Self {
+            plan: plan::<R>(n_computing, n_items, n_columns),
+            shape: Shape::elements::<R>(n_columns),
+            n_computing,
+            prg: Prg::new(&Seed::random(&mut transfers.prg), 0),
+            factors,
+            open: VecDeque::new(),
+            first: 0,
+            done: Vec::new(),
+        }
+    }
+
+    fn draw(&mut self, n_items: usize) -> Share<R> {
+        let mut values = vec![R::ZERO; n_items];
+        self.prg.fill_ring(&mut values);
+        Share::new(values)
+    }
+
+    /// Items before a batch, and in it.
+    fn items(&self, batch: usize) -> Range<usize> {
+        let bits = R::BITS as usize;
+        let before: usize = self.plan.n_ots[..batch].iter().sum();
+        before / bits..(before + self.plan.n_ots[batch]) / bits
+    }
+
+    fn rows(&mut self, batch: usize) -> Share<R> {
+        let items = self.items(batch);
+        let n = self.shape.n_columns;
+        match &self.factors {
+            Factors::Drawn => self.draw(items.len()),
+            Factors::Matrix(matrices) => {
+                let mut all = Share::zero(items.len() * n);
+                let out = all.as_mut_slice().chunks_exact_mut(n);
+                for (item, out) in items.zip(out) {
+                    out.copy_from_slice(matrices.row(item, n));
+                }
+                all
+            }
+        }
+    }
+}
+
+impl<R: StockedRing> Flow for Products<R> {
+    fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    fn extend(&mut self, batch: usize, pairs: &mut [Pair]) -> Vec<(Seat, Vec<u8>)> {
+        let n_ots = self.plan.n_ots[batch];
+        let n_items = self.items(batch).len();
+        let mut elements = (self.n_computing > 2).then(|| self.draw(n_items));
+        let given: Option<Vec<u64>> = elements.as_ref().map(|b| {
+            let words = ring::as_bytes(b.as_slice());
+            ring::from_bytes(words).expect("elements are whole words")
+        });
+        let given = given.map(Zeroizing::new);
+        let mut cross = Share::zero(self.shape.n_elements(n_ots));
+        let mut messages = Vec::with_capacity(pairs.len());
+        for pair in pairs {
+            let given = given.as_ref().map(|words| &words[..]);
+            let (products, choices, message) = pair.receive(n_ots, given, |numbered, rows| {
+                products::receive_first(numbered, &self.shape, rows)
+            });
+            cross.add_assign(&Share::new(products));
+            messages.push((pair.peer, message));
+            elements.get_or_insert_with(|| {
+                let choices = Zeroizing::new(choices);
+                Share::new(ring::from_bytes(ring::as_bytes(&choices)).expect("whole elements"))
+            });
+        }
+        let rows = self.rows(batch);
+        self.open.push_back(Batch {
+            rows,
+            elements: elements.expect("there is another seat"),
+            cross,
+        });
+        messages
+    }
+
+    fn answer(
+        &mut self,
+        batch: usize,
+        pairs: &mut [Pair],
+        extensions: &Incoming,
+    ) -> Result<Vec<(Seat, Vec<u8>)>, ProtocolError> {
+        let (n_ots, mode) = (self.plan.n_ots[batch], self.plan.mode);
+        let (open, shape) = (&mut self.open[batch - self.first], &self.shape);
+        let mut answers = Vec::with_capacity(pairs.len());
+        for pair in pairs {
+            let message = extensions.from(pair.peer);
+            let (message, shares) = pair.send(n_ots, mode, message, |numbered, delta, rows| {
+                products::send(numbered, shape, (delta, rows), open.rows.as_slice())
+            })?;
+            open.cross.add_assign(&Share::new(shares));
+            answers.push((pair.peer, message));
+        }
+        Ok(answers)
+    }
+
+    fn finish(&mut self, _: usize, answers: &Incoming) -> Result<(), ProtocolError> {
+        let mut open = self.open.pop_front().expect("this batch is not finished");
+        self.first += 1;
+        let words = ring::as_bytes(open.elements.as_slice());
+        let choices: Vec<u64> = ring::from_bytes(words).expect("elements are whole words");
+        let choices = Zeroizing::new(choices);
+        for (peer, message) in answers.all() {
+            let cross = open.cross.as_mut_slice();
+            let taken = products::receive_rest(&self.shape, &choices, message, cross);
+            taken.map_err(|e| blame(peer, e))?;
+        }
+        match &mut self.factors {
+            Factors::Drawn => self.done.push(open),
+            Factors::Matrix(matrices) => matrices.add(&open, self.shape.n_columns),
+        }
+        Ok(())
+    }
+}
+
 /// Makes triples.
 pub(super) async fn triples<R: StockedRing>(
     transfers: &mut Transfers<'_>,
     n_items: usize,
     stock: &mut Stock,
 ) -> Result<(), ProtocolError> {
-    for n_items in batches::<R>(n_items, 1) {
-        let a = Share::new(transfers.draw::<R>(n_items));
-        let (a, b, cross) = multiply(transfers, 1, a, n_items).await?;
+    let flow = Products::<R>::new(transfers, Factors::Drawn, 1, n_items);
+    for batch in transfers.run(flow).await?.done {
+        let (a, b) = (batch.rows, batch.elements);
         let mut c = Share::new(a.as_slice().to_vec());
         ring::mul_assign(c.as_mut_slice(), b.as_slice());
-        c.add_assign(&cross);
+        c.add_assign(&batch.cross);
         stock.add_triples(Triples { a, b, c });
     }
     Ok(())
-}
-
-/// Multiplies elements b, which it draws, with the rows of all other seats. Returns the rows of this
-/// seat, its b, and the shares of the sum over all pairs of different seats.
-async fn multiply<R: StockedRing>(
-    transfers: &mut Transfers<'_>,
-    n_columns: usize,
-    rows: Share<R>,
-    n_items: usize,
-) -> Result<(Share<R>, Share<R>, Share<R>), ProtocolError> {
-    let shape = Shape::elements::<R>(n_columns);
-    let n_ots = n_items * R::BITS as usize;
-    let (n_computing, mode) = (transfers.n_computing(), choices(transfers.n_computing()));
-    let b = (n_computing > 2).then(|| Share::new(transfers.draw::<R>(n_items)));
-    let given = b.as_ref().map(|b| {
-        let words = ring::as_bytes(b.as_slice());
-        ring::from_bytes(words).expect("elements are whole words")
-    });
-    let cots = transfers.cots(Pattern::All, n_ots, given, mode).await?;
-    let b = b.unwrap_or_else(|| {
-        let received = cots[0].received.as_ref();
-        let words = &received
-            .expect("two seats extend both directions")
-            .cots
-            .choices;
-        Share::new(ring::from_bytes(ring::as_bytes(words)).expect("whole elements"))
-    });
-    let (cots, rows, mut sum, messages) = send_all(transfers, &shape, cots, rows).await?;
-    let expected: Vec<_> = messages
-        .iter()
-        .map(|(peer, _)| (*peer, shape.message_bytes(n_ots)))
-        .collect();
-
-    let incoming = transfers.session.swap(messages, &expected).await?;
-
-    let receive = move |pairs: &mut Vec<Pair>| {
-        for ((pair, cots), (peer, message)) in pairs.iter().zip(cots).zip(incoming) {
-            let received = cots.received.expect("two seats extend both directions");
-            let numbered = (&pair.receiver_hash, received.first);
-            let choices = (&received.cots.choices[..], &received.cots.rows[..]);
-            let products = products::receive(numbered, &shape, choices, &message.body);
-            sum.add_assign(&Share::new(products.map_err(|e| blame(peer, e))?));
-        }
-        Ok(sum)
-    };
-    let sum = transfers.with_pairs(receive).await?;
-    Ok((rows, b, sum))
-}
-
-/// What OT senders have after [`products::send`] to every peer.
-type SentAll<R> = (Vec<PairCots>, Share<R>, Share<R>, Vec<(Seat, Transfer)>);
-
-/// The same rows to every peer; the shares are added up.
-async fn send_all<R: Ring>(
-    transfers: &mut Transfers<'_>,
-    shape: &Shape,
-    cots: Vec<PairCots>,
-    rows: Share<R>,
-) -> Result<SentAll<R>, ProtocolError> {
-    let shape = shape.clone();
-    let send = move |pairs: &mut Vec<Pair>| {
-        let mut sum = Share::zero(rows.len());
-        let mut messages = Vec::with_capacity(pairs.len());
-        for (pair, cots) in pairs.iter().zip(&cots) {
-            let sent = cots.sent.as_ref().expect("all directions are extended");
-            let numbered = (&pair.sender_hash, sent.first);
-            let ots = (sent.delta, &sent.cots.rows[..]);
-            let (message, shares) = products::send(numbered, &shape, ots, rows.as_slice());
-            sum.add_assign(&Share::new(shares));
-            messages.push((pair.peer, Transfer::new(message)));
-        }
-        Ok((cots, rows, sum, messages))
-    };
-    transfers.with_pairs(send).await
 }
 
 /// Makes one matrix triple.
@@ -144,25 +270,25 @@ pub(super) async fn matrix_triple<R: StockedRing>(
     stock: &mut Stock,
 ) -> Result<(), ProtocolError> {
     let flat = flat(shape);
-    let right = Share::new(transfers.draw::<R>(flat.right_len()));
-    let mut left = Vec::with_capacity(flat.left_len());
-    let mut product = Share::<R>::zero(flat.product_len());
-    for n_items in batches::<R>(flat.left_len(), flat.n) {
-        let first = left.len();
-        let mut rows = Vec::with_capacity(n_items * flat.n);
-        for item in first..first + n_items {
-            let row = item % flat.k;
-            rows.extend_from_slice(&right.as_slice()[row * flat.n..][..flat.n]);
-        }
-        let multiplied = multiply(transfers, flat.n, Share::new(rows), n_items).await?;
-        let (_, elements, cross) = multiplied;
-        left.extend_from_slice(elements.as_slice());
-        for (item, cross) in (first..).zip(cross.as_slice().chunks_exact(flat.n)) {
-            let row = item / flat.k;
-            ring::add_assign(&mut product.as_mut_slice()[row * flat.n..][..flat.n], cross);
-        }
-    }
+    let matrices = Matrices {
+        k: flat.k,
+        left: Vec::with_capacity(flat.left_len()),
+        right: Share::new(transfers.draw::<R>(flat.right_len())),
+        product: Share::zero(flat.product_len()),
+    };
+    let factors = Factors::Matrix(Box::new(matrices));
+    let flow = Products::new(transfers, factors, flat.n, flat.left_len());
+    let flow = transfers.run(flow).await?;
+    let Factors::Matrix(matrices) = flow.factors else {
+        unreachable!("these factors are matrices");
+    };
     let finish = move || {
+        let Matrices {
+            left,
+            right,
+            mut product,
+            ..
+        } = *matrices;
         let left = Share::new(left);
         product.add_assign(&matrix::product(flat, &left, &right));
         if flat == shape {
@@ -204,13 +330,13 @@ fn transposed<R: Ring>(matrix: &Share<R>, n_rows: usize, n_columns: usize) -> Sh
 
 /// The cost of [`triples`].
 pub(super) fn triples_cost<R: Ring>(tally: &mut Tally, n_items: usize) {
-    multiply_cost::<R>(tally, n_items, 1);
+    tally.flow(&plan::<R>(tally.n_computing(), n_items, 1));
 }
 
 /// The cost of [`matrix_triple`].
 pub(super) fn matrix_cost<R: Ring>(tally: &mut Tally, shape: MatrixShape) {
     let flat = flat(shape);
-    multiply_cost::<R>(tally, flat.left_len(), flat.n);
+    tally.flow(&plan::<R>(tally.n_computing(), flat.left_len(), flat.n));
 }
 
 /// OTs of [`matrix_triple`], and at most so many batches.
@@ -220,14 +346,4 @@ pub(super) fn matrix_ots<R: Ring>(shape: MatrixShape) -> (u64, u64) {
     let n_batches = n_items.div_ceil(batch_items::<R>(flat.n));
     let n_ots = (n_items as u64).saturating_mul(u64::from(R::BITS));
     (n_ots, n_batches as u64)
-}
-
-fn multiply_cost<R: Ring>(tally: &mut Tally, n_items: usize, n_columns: usize) {
-    let shape = Shape::elements::<R>(n_columns);
-    let mode = choices(tally.n_computing());
-    for n_items in batches::<R>(n_items, n_columns) {
-        let n_ots = n_items * R::BITS as usize;
-        tally.extensions(Pattern::All, n_ots, mode);
-        tally.round(Pattern::All, |_, _| shape.message_bytes(n_ots));
-    }
 }

@@ -9,17 +9,18 @@
 //! The sender adds d·Δ to its rows: with q = t ⊕ c·Δ that is q ⊕ d·Δ = t ⊕ given·Δ, and d is masked
 //! by the random c. Both sides take whole words, so they count alike.
 
-use super::pairs::{Pair, PairCots, Pattern, Received, Sent, Transfer, Transfers, blame};
+use super::Extension;
+use super::pairs::{Pair, Pattern, Transfer, Transfers, blame};
 use crate::error::ProtocolError;
 use crate::party::Seat;
 use engine::bits;
 use engine::block::Block;
-use engine::ot::extend::{Choices, ReceiverCots, SenderCots, TREES_BYTES, message_bytes};
+use engine::ot::extend::{Choices, TREES_BYTES, message_bytes};
 use engine::ot::ferret::{self, FIRST_COTS, Round, endless};
 use engine::ot::{Direction, OtError};
 use engine::prg::{Prg, Seed};
 use rayon::prelude::*;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Length of the message that begins a direction.
 pub(super) const BEGIN_BYTES: usize = TREES_BYTES + message_bytes(FIRST_COTS, Choices::Random);
@@ -50,32 +51,49 @@ impl Level {
     }
 }
 
-/// Rows that are not used yet, and the receiver's choices.
+/// Length of the message in which a receiver turns random choices into given ones.
+pub(super) fn choice_bytes(n_ots: usize, mode: Choices) -> usize {
+    match mode {
+        Choices::Random => 0,
+        Choices::Given => 8 * n_ots.div_ceil(64),
+    }
+}
+
+/// Rows that are not used yet, and the receiver's choices: a queue.
 #[derive(Default)]
-struct Pool {
+pub(super) struct Pool {
+    /// What is left when all who asked have taken theirs.
     level: Level,
     rows: Vec<Block>,
     choices: Vec<u64>,
+    /// Words of choices, and 64 times as many rows, that were taken already.
+    taken: usize,
 }
 
 impl Pool {
     fn add(&mut self, rows: &[Block], choices: &[u64]) {
+        self.rows[..64 * self.taken].zeroize();
+        self.rows.drain(..64 * self.taken);
+        let taken = self.taken.min(self.choices.len());
+        self.choices[..taken].zeroize();
+        self.choices.drain(..taken);
+        self.taken = 0;
         self.rows.extend_from_slice(rows);
         self.choices.extend_from_slice(choices);
         self.level.refill();
     }
 
     /// The next rows, and the words of their choices, if this is the receiver's pool.
-    fn take(&mut self, n_ots: usize) -> (Vec<Block>, Vec<u64>) {
-        let n_words = n_ots.div_ceil(64);
-        let mut rows: Vec<Block> = self.rows.drain(..64 * n_words).collect();
-        rows.truncate(n_ots);
-        let n_words = n_words.min(self.choices.len());
-        let mut choices: Vec<u64> = self.choices.drain(..n_words).collect();
-        if !choices.is_empty() {
+    pub(super) fn take(&mut self, n_ots: usize) -> (Zeroizing<Vec<Block>>, Vec<u64>) {
+        let words = self.taken..self.taken + n_ots.div_ceil(64);
+        self.taken = words.end;
+        let first = 64 * words.start;
+        let rows = Zeroizing::new(self.rows[first..first + n_ots].to_vec());
+        let mut choices = Vec::new();
+        if !self.choices.is_empty() {
+            choices = self.choices[words].to_vec();
             bits::clear_tail(&mut choices, n_ots);
         }
-        self.level.take(n_ots);
         (rows, choices)
     }
 }
@@ -94,7 +112,7 @@ pub(super) struct Pools {
     sender: Option<Box<ferret::Sender>>,
     receiver: Option<Box<ferret::Receiver>>,
     sent: Pool,
-    received: Pool,
+    pub(super) received: Pool,
 }
 
 impl Pools {
@@ -118,6 +136,12 @@ impl Pools {
         Transfer::new(message)
     }
 
+    /// Δ, and the next rows of the direction in which this seat is the sender.
+    pub(super) fn take_sent(&mut self, n_ots: usize) -> (Block, Zeroizing<Vec<Block>>) {
+        let sender = self.sender.as_ref().expect("the direction has begun");
+        (sender.delta(), self.sent.take(n_ots).0)
+    }
+
     fn take_round(&mut self, message: &[u8]) -> Result<(), OtError> {
         let receiver = self.receiver.as_mut().expect("the direction has begun");
         let cots = receiver.cots(&self.received.level.next_round(), message)?;
@@ -126,21 +150,22 @@ impl Pools {
     }
 }
 
-/// A peer's message among those that came.
-fn from(peer: Seat, incoming: &[(Seat, Transfer)]) -> Option<&Transfer> {
+/// A peer's message among those that came; nothing if none did.
+pub(super) fn from(peer: Seat, incoming: &[(Seat, Transfer)]) -> &[u8] {
     let message = incoming.iter().find(|(seat, _)| *seat == peer);
-    message.map(|(_, message)| message)
+    message.map_or(&[], |(_, message)| &message.body)
 }
 
 impl Transfers<'_> {
-    /// Correlated OTs with every peer, in the directions of a pattern, from the pools.
-    pub(super) async fn pooled_cots(
+    /// Sees to it that Ferret's pools have so many more OTs than those who asked before will take.
+    pub(super) async fn fill_pools(
         &mut self,
         pattern: Pattern,
         n_ots: usize,
-        given: Option<Vec<u64>>,
-        mode: Choices,
-    ) -> Result<Vec<PairCots>, ProtocolError> {
+    ) -> Result<(), ProtocolError> {
+        if self.extension != Extension::Ferret {
+            return Ok(());
+        }
         self.begin_pools(pattern).await?;
         let me = self.me();
         let lacks = |pair: &Pair| {
@@ -151,7 +176,15 @@ impl Transfers<'_> {
         while self.pairs.iter().any(lacks) {
             self.refill_pools(pattern, n_ots).await?;
         }
-        self.take_from_pools(pattern, n_ots, given, mode).await
+        for pair in &mut self.pairs {
+            if pattern.has(me, pair.peer) {
+                pair.pools.sent.level.take(n_ots);
+            }
+            if pattern.has(pair.peer, me) {
+                pair.pools.received.level.take(n_ots);
+            }
+        }
+        Ok(())
     }
 
     async fn begin_pools(&mut self, pattern: Pattern) -> Result<(), ProtocolError> {
@@ -182,7 +215,8 @@ impl Transfers<'_> {
         let incoming = self.session.swap(messages, &expected).await?;
         let accept = move |pairs: &mut Vec<Pair>| {
             pairs.par_iter_mut().try_for_each(|pair| {
-                let Some(message) = from(pair.peer, &incoming) else {
+                let Some((_, message)) = incoming.iter().find(|(seat, _)| *seat == pair.peer)
+                else {
                     return Ok(());
                 };
                 let direction = pair.pools.outgoing;
@@ -221,7 +255,8 @@ impl Transfers<'_> {
         let incoming = self.session.swap(messages, &expected).await?;
         let take = move |pairs: &mut Vec<Pair>| {
             pairs.par_iter_mut().try_for_each(|pair| {
-                let Some(message) = from(pair.peer, &incoming) else {
+                let Some((_, message)) = incoming.iter().find(|(seat, _)| *seat == pair.peer)
+                else {
                     return Ok(());
                 };
                 let taken = pair.pools.take_round(&message.body);
@@ -229,74 +264,5 @@ impl Transfers<'_> {
             })
         };
         self.with_pairs(take).await
-    }
-
-    async fn take_from_pools(
-        &mut self,
-        pattern: Pattern,
-        n_ots: usize,
-        given: Option<Vec<u64>>,
-        mode: Choices,
-    ) -> Result<Vec<PairCots>, ProtocolError> {
-        let me = self.me();
-        let mut messages = Vec::new();
-        let mut taken = Vec::with_capacity(self.pairs.len());
-        for pair in &mut self.pairs {
-            let received = match pattern.has(pair.peer, me) {
-                false => None,
-                true => {
-                    let (rows, mut choices) = pair.pools.received.take(n_ots);
-                    if let Some(given) = &given {
-                        bits::xor_assign(&mut choices, given);
-                        let difference = choices.iter().flat_map(|word| word.to_le_bytes());
-                        messages.push((pair.peer, Transfer::new(difference.collect())));
-                        choices.copy_from_slice(given);
-                    }
-                    let first = pair.receiver_hash.reserve(n_ots);
-                    let first = first.expect("no more OTs than a session allows");
-                    let cots = ReceiverCots { choices, rows };
-                    Some(Received { first, cots })
-                }
-            };
-            let sent = match pattern.has(me, pair.peer) {
-                false => None,
-                true => Some(pair.take_sent(n_ots)?),
-            };
-            taken.push(PairCots { sent, received });
-        }
-        if mode == Choices::Given {
-            let senders = self.pairs.iter().filter(|p| pattern.has(me, p.peer));
-            let expected = senders.map(|p| (p.peer, 8 * n_ots.div_ceil(64)));
-            let expected: Vec<(Seat, usize)> = expected.collect();
-            let incoming = self.session.swap(messages, &expected).await?;
-            for (pair, cots) in self.pairs.iter().zip(&mut taken) {
-                if let (Some(sent), Some(d)) = (&mut cots.sent, from(pair.peer, &incoming)) {
-                    add_chosen(sent, &d.body);
-                }
-            }
-        }
-        Ok(taken)
-    }
-}
-
-impl Pair {
-    fn take_sent(&mut self, n_ots: usize) -> Result<Sent, ProtocolError> {
-        let first = self.sender_hash.reserve(n_ots);
-        let first = first.map_err(|e| blame(self.peer, e))?;
-        let sender = self.pools.sender.as_ref().expect("the direction has begun");
-        let delta = sender.delta();
-        let (rows, _) = self.pools.sent.take(n_ots);
-        Ok(Sent {
-            first,
-            delta,
-            cots: SenderCots { rows },
-        })
-    }
-}
-
-/// Adds d·Δ to the sender's rows.
-fn add_chosen(sent: &mut Sent, d: &[u8]) {
-    for (at, row) in sent.cots.rows.iter_mut().enumerate() {
-        *row ^= sent.delta.masked(u64::from(d[at / 8] >> (at % 8) & 1));
     }
 }

@@ -1,6 +1,7 @@
 //! The declared cost of a preparation: the same rounds as the protocols run, with lengths only.
 
 use super::Extension;
+use super::flow::Plan;
 use super::pairs::{Pattern, SETUP_BYTES};
 use super::pool::{self, Level};
 use crate::cost::{Cost, Stream};
@@ -53,30 +54,47 @@ impl Tally {
 
     /// One round of extensions, from OT receivers to their senders.
     pub(super) fn extensions(&mut self, pattern: Pattern, n_ots: usize, mode: Choices) {
-        match self.pools.take() {
-            None => self.one_extension(pattern, n_ots, mode),
-            Some(mut pools) => {
-                self.pooled(&mut pools, pattern, n_ots, mode);
-                self.pools = Some(pools);
+        self.fill(pattern, n_ots);
+        let n_bytes = self.extension_bytes(pattern, n_ots, mode);
+        self.messages(|from, to| n_bytes.get(&(from, to)).copied());
+    }
+
+    /// The steps of a flow. Where there are answers they are of one length towards all receivers.
+    pub(super) fn flow(&mut self, plan: &Plan) {
+        let Some(first) = plan.n_ots.first() else {
+            return;
+        };
+        self.fill(plan.pattern, *first);
+        for step in 0..plan.n_steps() {
+            if let Some(n_ots) = plan.n_ots.get(step + 1) {
+                self.fill(plan.pattern, *n_ots);
             }
+            let extension = match plan.n_ots.get(step) {
+                Some(n_ots) => self.extension_bytes(plan.pattern, *n_ots, plan.mode),
+                None => BTreeMap::new(),
+            };
+            let answer = plan.answered(step).map_or(0, |batch| plan.answers[batch]);
+            self.messages(|from, to| {
+                let extension = extension.get(&(from, to)).copied().unwrap_or(0);
+                let answer = match plan.pattern.has(from, to) {
+                    true => answer,
+                    false => 0,
+                };
+                Some(extension + answer)
+            });
         }
     }
 
-    /// The rounds of [`pool`]: begin, refill, choose.
-    fn pooled(
-        &mut self,
-        pools: &mut BTreeMap<(Seat, Seat), Level>,
-        pattern: Pattern,
-        n_ots: usize,
-        mode: Choices,
-    ) {
+    /// Sees to the pools as [`pool`] does: begin, refill, take.
+    fn fill(&mut self, pattern: Pattern, n_ots: usize) {
+        let Some(mut pools) = self.pools.take() else {
+            return;
+        };
         self.messages(|from, to| {
             let begins = pattern.has(to, from) && !pools.contains_key(&(to, from));
             begins.then_some(pool::BEGIN_BYTES)
         });
-        let seats: Vec<Seat> = Seat::first(self.n_computing).collect();
-        let directions = seats.iter().flat_map(|s| seats.iter().map(|r| (*s, *r)));
-        let directions: Vec<_> = directions.filter(|(s, r)| pattern.has(*s, *r)).collect();
+        let directions = self.directions(pattern);
         for direction in &directions {
             pools.entry(*direction).or_default();
         }
@@ -98,38 +116,46 @@ impl Tally {
             let level = pools.get_mut(direction).expect("every direction has begun");
             level.take(n_ots);
         }
-        if mode == Choices::Given {
-            let n_bytes = 8 * n_ots.div_ceil(64);
-            self.messages(|from, to| pattern.has(to, from).then_some(n_bytes));
-        }
+        self.pools = Some(pools);
     }
 
-    fn one_extension(&mut self, pattern: Pattern, n_ots: usize, mode: Choices) {
-        let started = std::mem::take(&mut self.started);
-        self.messages(|from, to| {
-            let is_first = !started.contains(&(to, from));
-            let trees = if is_first { TREES_BYTES } else { 0 };
-            pattern
-                .has(to, from)
-                .then(|| trees + message_bytes(n_ots, mode))
-        });
-        self.started = started;
-        for sender in Seat::first(self.n_computing) {
-            for receiver in Seat::first(self.n_computing) {
-                let direction = (sender, receiver);
-                if pattern.has(sender, receiver) && !self.started.contains(&direction) {
-                    self.started.push(direction);
+    /// Sender and receiver of each direction.
+    fn directions(&self, pattern: Pattern) -> Vec<(Seat, Seat)> {
+        let seats: Vec<Seat> = Seat::first(self.n_computing).collect();
+        let all = seats.iter().flat_map(|s| seats.iter().map(|r| (*s, *r)));
+        all.filter(|(s, r)| pattern.has(*s, *r)).collect()
+    }
+
+    /// Lengths of an extension's messages, by their author and recipient; the first of a direction
+    /// brings the trees.
+    fn extension_bytes(
+        &mut self,
+        pattern: Pattern,
+        n_ots: usize,
+        mode: Choices,
+    ) -> BTreeMap<(Seat, Seat), usize> {
+        let mut lengths = BTreeMap::new();
+        for (sender, receiver) in self.directions(pattern) {
+            let n_bytes = match self.pools {
+                Some(_) => pool::choice_bytes(n_ots, mode),
+                None if self.started.contains(&(sender, receiver)) => message_bytes(n_ots, mode),
+                None => {
+                    self.started.push((sender, receiver));
+                    TREES_BYTES + message_bytes(n_ots, mode)
                 }
-            }
+            };
+            lengths.insert((receiver, sender), n_bytes);
         }
+        lengths
     }
 
+    /// One round. Nobody sends an empty message.
     fn messages(&mut self, n_bytes: impl Fn(Seat, Seat) -> Option<usize>) {
         let mut sends = Vec::new();
         let before = self.depths.clone();
         for from in Seat::first(self.n_computing) {
             for to in Seat::first(self.n_computing) {
-                let Some(n_bytes) = n_bytes(from, to) else {
+                let Some(n_bytes) = n_bytes(from, to).filter(|n_bytes| *n_bytes > 0) else {
                     continue;
                 };
                 let stream = Stream {

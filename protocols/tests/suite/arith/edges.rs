@@ -6,8 +6,9 @@ use crate::world::{World, all_ok, prg, random_vec};
 use engine::ring::Ring;
 use protocols::arith::compare::{self, Method};
 use protocols::arith::{convert, matmul, trunc};
-use protocols::correlate::{MatrixShape, Stock, StockedRing};
+use protocols::correlate::{self, MatrixShape, Source, Stock, StockedRing};
 use protocols::error::ProtocolError;
+use protocols::price::Seats;
 
 fn one(op: Op, n_computing: usize, values: Vec<Vec<u64>>) -> Clear<u64> {
     let n_items = values[0].len();
@@ -171,7 +172,35 @@ fn the_price_of_a_comparison() {
     assert_eq!(price.needs.bit_pairs, 26 * n as u64);
     assert_eq!(price.needs.ring64.edabits, n as u64);
     let small = compare::less_than_zero_price::<u64>(seats(2), 64, 20, Method::Summed);
-    assert_eq!(small.cost.rounds, 6);
+    // Five groups of four bits: two rounds for their carries, three levels of nodes.
+    assert_eq!(small.cost.rounds, 5);
+    let price = compare::less_than_zero_price::<u64>(seats(2), n, 63, Method::Summed);
+    assert_eq!(price.cost.rounds, 6);
+    // 16 groups: four bits each one way, a table of 32 bits the other; 15 nodes, of which 4 have no p.
+    let nodes = 3 * 11 + 2 * 4;
+    assert_eq!(price.cost.bytes[1][0], n as u64 * (16 * 4 + nodes) / 8);
+    assert_eq!(price.cost.bytes[0][1], n as u64 * (16 * 32 + nodes) / 8);
+    assert_eq!(price.needs.tables, 16 * n as u64);
+    assert_eq!(price.needs.bit_triples, 4 * n as u64);
+    assert_eq!(price.needs.bit_pairs, 11 * n as u64);
+    let dealt = Seats {
+        n_seats: 3,
+        n_computing: 2,
+    };
+    let dealt = compare::less_than_zero_price::<u64>(dealt, n, 63, Method::Summed);
+    assert_eq!(dealt.needs.tables, 0, "a dealer makes no tables");
+}
+
+/// With preprocessing, all included, between two seats without a dealer.
+#[test]
+fn the_price_of_a_comparison_by_oblivious_transfer() {
+    let n = 1 << 20;
+    let price = compare::less_than_zero_price::<u64>(seats(2), n, 63, Method::Summed);
+    for (source, most) in [(Source::Ot, 460), (Source::FerretOt, 110)] {
+        let cost = correlate::cost(&source, 2, &price.needs).then(&price.cost);
+        let bytes = (cost.bytes[0][1] + cost.bytes[1][0]) / n as u64;
+        assert!(bytes <= most, "{bytes} bytes by {}", source.name());
+    }
 }
 
 fn check_matmul<R: StockedRing>(n_computing: usize, shape: MatrixShape) {

@@ -136,6 +136,21 @@ fn groups_are_those_of_all_holders_without_the_small_ones() {
 }
 
 #[test]
+fn groupings_run_from_every_source() {
+    for method in [Method::Masked, Method::Summed] {
+        let case = Grouping {
+            rows: [64; 5],
+            n_keys: 100,
+            n_checks: 1,
+            columns: (2, 1),
+            method,
+        };
+        let rows = [7, 9, 0, 0, 0];
+        demands::check_sources(&Grouping { rows, ..case });
+    }
+}
+
+#[test]
 fn groupings_of_any_size() {
     for (n_checks, columns) in [
         (0, (0, 0)),

@@ -105,6 +105,26 @@ fn rank_sums_are_those_of_all_rows() {
 }
 
 #[test]
+fn rank_sums_run_from_every_source() {
+    let case = Ranks {
+        rows: [64; 5],
+        cells: 2,
+        x_bits: 3,
+        y_bits: 4,
+        n_values: 7,
+    };
+    let rows = [8, 5, 3, 0, 0];
+    demands::check_sources(&Ranks { rows, ..case });
+    let (x_bits, y_bits) = (64, 64);
+    demands::check_sources(&Ranks {
+        rows,
+        x_bits,
+        y_bits,
+        ..case
+    });
+}
+
+#[test]
 fn ranks_of_any_number_of_rows() {
     for (rows, n_values) in [
         ([0; 5], 5),

@@ -128,6 +128,21 @@ fn the_first_cells_are_those_of_all_totals() {
 }
 
 #[test]
+fn limits_run_from_every_source() {
+    for method in [Method::Masked, Method::Summed] {
+        let case = Limit {
+            cells: 64,
+            k: 5,
+            order_by: Column::Narrow(1),
+            descending: true,
+            n_checks: 1,
+            method,
+        };
+        demands::check_sources(&Limit { cells: 9, ..case });
+    }
+}
+
+#[test]
 fn tables_and_limits_of_any_size() {
     for (cells, k) in [(0, 3), (1, 1), (1, 0), (2, 1), (7, 100), (33, 10), (65, 64)] {
         for (order_by, n_checks) in [
