@@ -248,7 +248,10 @@ impl Plan {
         if of.protocol != Protocol::Circuit {
             return Needs::default();
         }
-        let seats = Seats::computing(self.seats.len());
+        let seats = Seats {
+            n_seats: self.seats.len() + usize::from(self.dealer.is_some()),
+            n_computing: self.seats.len(),
+        };
         let released = self.release().price(seats).needs;
         // Nothing is joined with nothing.
         if n_keys.contains(&0) {

@@ -3,6 +3,8 @@
 //! A protocol is a line of [`CASES`]. The time is that of the slower seat; both share this machine's cores, and
 //! network time is not in it.
 
+mod online;
+
 use super::machine;
 use super::report::{Extra, Meter, Work};
 use crate::outcome::{Failure, Outcome};
@@ -11,10 +13,9 @@ use engine::matrix::{self, View};
 use engine::prg::{Prg, Seed};
 use engine::ring;
 use engine::share::Share;
-use engine::share::boolean::BitShare;
+use engine::share::boolean::{BitShare, to_planes};
 use protocols::arith::compare::{self, Method};
 use protocols::arith::{self, matmul, trunc};
-use protocols::boolean;
 use protocols::compute::Compute;
 use protocols::correlate::{self, MatrixShape, Needs, Source, Stock, dealer};
 use protocols::error::ProtocolError;
@@ -22,6 +23,8 @@ use protocols::net::{BoxFuture, memory};
 use protocols::party::Seat;
 use protocols::price::Seats;
 use protocols::session::{Session, insecure_configs};
+use protocols::table::TableShape;
+use protocols::{scan, sort};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Barrier;
@@ -46,6 +49,10 @@ struct Case {
     unit: &'static str,
     /// The size, and that of a quick look.
     sizes: (usize, usize),
+    /// The size where correlations are made by oblivious transfer, which takes longer.
+    ot_size: usize,
+    /// Measured once, because it takes seconds.
+    once: bool,
     /// How many units a size is.
     count: fn(usize) -> usize,
     /// How many words each seat brings, and what number is made of a word.
@@ -77,17 +84,19 @@ enum Answer {
     Open(Vec<u64>),
 }
 
-const CASES: [Case; 7] = [
+const CASES: [Case; 9] = [
     Case {
         name: "open-u64",
         unit: "value",
         sizes: (1 << 22, 1 << 12),
+        ot_size: 1 << 22,
+        once: false,
         count: |n| n,
         words: |n| n,
         number: |word| word,
         needs: |_, _| Needs::default(),
         sources: &[],
-        online: |session, _, _, inputs| Box::pin(open(session, inputs)),
+        online: |session, _, _, inputs| Box::pin(online::open(session, inputs)),
         expected: |n| pairs(n).map(|(x, y)| x.wrapping_add(y)).collect(),
         tolerance: 0,
     },
@@ -95,12 +104,14 @@ const CASES: [Case; 7] = [
         name: "and",
         unit: "AND",
         sizes: (1 << 26, 1 << 12),
+        ot_size: 1 << 23,
+        once: false,
         count: |n| n,
         words: words_for,
         number: |word| word,
         needs: |_, n| Needs::of_bit_triple_words(words_for(n)),
         sources: &[Prepared::ByDealer, Prepared::ByOt],
-        online: |session, stock, n, inputs| Box::pin(and(session, stock, n, inputs)),
+        online: |session, stock, n, inputs| Box::pin(online::and(session, stock, n, inputs)),
         expected: |n| pairs(words_for(n)).map(|(x, y)| x & y).collect(),
         tolerance: 0,
     },
@@ -108,12 +119,14 @@ const CASES: [Case; 7] = [
         name: "multiply-u64",
         unit: "product",
         sizes: (1 << 22, 1 << 10),
+        ot_size: 1 << 17,
+        once: false,
         count: |n| n,
         words: |n| n,
         number: |word| word,
         needs: |seats, n| arith::mul::price::<u64>(seats, n).needs,
         sources: &[Prepared::ByDealer, Prepared::ByOt],
-        online: |session, stock, _, inputs| Box::pin(multiply(session, stock, inputs)),
+        online: |session, stock, _, inputs| Box::pin(online::multiply(session, stock, inputs)),
         expected: |n| pairs(n).map(|(x, y)| x.wrapping_mul(y)).collect(),
         tolerance: 0,
     },
@@ -121,6 +134,8 @@ const CASES: [Case; 7] = [
         name: "multiply-fixed-u64",
         unit: "product",
         sizes: (1 << 21, 1 << 10),
+        ot_size: 1 << 14,
+        once: false,
         count: |n| n,
         words: |n| n,
         number: real,
@@ -131,7 +146,9 @@ const CASES: [Case; 7] = [
                 .needs
         },
         sources: &[Prepared::ByDealer, Prepared::ByOt],
-        online: |session, stock, _, inputs| Box::pin(multiply_fixed(session, stock, inputs)),
+        online: |session, stock, _, inputs| {
+            Box::pin(online::multiply_fixed(session, stock, inputs))
+        },
         expected: |n| {
             let products = pairs(n).map(|(x, y)| real(x).wrapping_mul(real(y)).cast_signed());
             products
@@ -144,6 +161,8 @@ const CASES: [Case; 7] = [
         name: "less-than-zero-masked-u64",
         unit: "comparison",
         sizes: (1 << 19, 1 << 10),
+        ot_size: 1 << 14,
+        once: false,
         count: |n| n,
         words: |n| n,
         number: bounded,
@@ -152,7 +171,12 @@ const CASES: [Case; 7] = [
         },
         sources: &[Prepared::ByDealer, Prepared::ByOt],
         online: |session, stock, _, inputs| {
-            Box::pin(less_than_zero(session, stock, inputs, Method::Masked))
+            Box::pin(online::less_than_zero(
+                session,
+                stock,
+                inputs,
+                Method::Masked,
+            ))
         },
         expected: |n| packed(first(n).into_iter().map(|x| bounded(x).cast_signed() < 0)),
         tolerance: 0,
@@ -161,6 +185,8 @@ const CASES: [Case; 7] = [
         name: "less-than-zero-summed-u64",
         unit: "comparison",
         sizes: (1 << 18, 1 << 10),
+        ot_size: 1 << 17,
+        once: false,
         count: |n| n,
         words: |n| n,
         number: bounded,
@@ -169,7 +195,12 @@ const CASES: [Case; 7] = [
         },
         sources: &[Prepared::ByDealer, Prepared::ByOt],
         online: |session, stock, _, inputs| {
-            Box::pin(less_than_zero(session, stock, inputs, Method::Summed))
+            Box::pin(online::less_than_zero(
+                session,
+                stock,
+                inputs,
+                Method::Summed,
+            ))
         },
         expected: |n| packed(first(n).into_iter().map(|x| bounded(x).cast_signed() < 0)),
         tolerance: 0,
@@ -178,19 +209,94 @@ const CASES: [Case; 7] = [
         name: "matrix-product-u64",
         unit: "multiply-add",
         sizes: (1000, 20),
+        ot_size: 64,
+        once: false,
         count: |n| n * n * n,
         words: |n| n * n,
         number: |word| word,
         needs: |seats, n| matmul::price::<u64>(seats, square(n)).needs,
         sources: &[Prepared::ByDealer, Prepared::ByOt],
-        online: |session, stock, n, inputs| Box::pin(matrix_product(session, stock, n, inputs)),
+        online: |session, stock, n, inputs| {
+            Box::pin(online::matrix_product(session, stock, n, inputs))
+        },
         expected: |n| {
             let (x, y) = (first(n * n), second(n * n));
             matrix::mul(View::new(&x, n, n), View::new(&y, n, n))
         },
         tolerance: 0,
     },
+    Case {
+        name: "sort-64-bit-keys",
+        unit: "row",
+        sizes: (1 << 20, 1 << 8),
+        ot_size: 1 << 8,
+        once: true,
+        count: |n| n,
+        words: |n| n,
+        number: |word| word,
+        needs: |seats, n| sort::quick_price(rows_of(n, 0), seats).needs,
+        sources: &[Prepared::ByDealer],
+        online: |session, stock, n, inputs| Box::pin(online::sorted(session, stock, n, inputs)),
+        expected: |n| {
+            let mut keys = first(n);
+            keys.sort_unstable();
+            planes(&keys)
+        },
+        tolerance: 0,
+    },
+    Case {
+        name: "group-by-sum-1000-hidden-groups",
+        unit: "row",
+        sizes: (1 << 20, 1 << 8),
+        ot_size: 1 << 8,
+        once: true,
+        count: |n| n,
+        words: |n| n / 2,
+        number: |word| word,
+        needs: |seats, n| {
+            sort::merge_price(&[n / 2; 2], rows_of(n, 1), seats)
+                .then(&scan::same_group_price(n, KEY_BITS, seats))
+                .then(&scan::sums_price::<u64>(n, 1, seats))
+                .needs
+        },
+        sources: &[Prepared::ByDealer],
+        online: |session, stock, n, inputs| {
+            Box::pin(online::group_by_sum(session, stock, n, inputs))
+        },
+        expected: |n| {
+            let mut keys = [first(n / 2), second(n / 2)].concat();
+            keys.iter_mut().for_each(|word| *word = group(*word));
+            keys.sort_unstable();
+            let groups = keys.chunk_by(|a, b| a == b);
+            groups.flat_map(|rows| 1..=rows.len() as u64).collect()
+        },
+        tolerance: 0,
+    },
 ];
+
+/// Bits of a row's key.
+const KEY_BITS: usize = 64;
+
+fn rows_of(n_rows: usize, n_values: usize) -> TableShape {
+    TableShape {
+        n_rows,
+        key_bits: KEY_BITS,
+        extra_bits: 0,
+        ring64: n_values,
+        ring128: 0,
+    }
+}
+
+/// One of a thousand groups, whose keys have all bits.
+fn group(word: u64) -> u64 {
+    (word % 1000).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// Bit by bit, one vector after another.
+fn planes(keys: &[u64]) -> Vec<u64> {
+    let planes = to_planes(keys, KEY_BITS).into_iter();
+    planes.flat_map(BitShare::into_words).collect()
+}
 
 /// Fractional bits of the factors.
 const FRAC_BITS: u32 = 16;
@@ -217,12 +323,16 @@ fn square(side: usize) -> MatrixShape {
 
 pub(super) async fn measure(meter: &mut Meter<'_>) -> Outcome<()> {
     for case in CASES {
-        let n_items = meter.scale.size(case.sizes.0, case.sizes.1);
+        let (full, quick) = case.sizes;
         if case.sources.is_empty() {
-            online(meter, case, n_items, None).await?;
+            measure_case(meter, case, meter.scale.size(full, quick), None).await?;
         }
         for source in case.sources {
-            online(meter, case, n_items, Some(*source)).await?;
+            let full = match source {
+                Prepared::ByDealer => full,
+                Prepared::ByOt => case.ot_size,
+            };
+            measure_case(meter, case, meter.scale.size(full, quick), Some(*source)).await?;
         }
     }
     Ok(())
@@ -255,7 +365,7 @@ impl Part {
 }
 
 /// Measures a case with correlations from a dealer, by oblivious transfer, or without any.
-async fn online(
+async fn measure_case(
     meter: &mut Meter<'_>,
     case: Case,
     n_items: usize,
@@ -266,8 +376,12 @@ async fn online(
     machine::forget_peak_rss();
     let expected: Arc<[u64]> = (case.expected)(n_items).into();
     let (mut prepared, mut done, mut correct) = (Vec::new(), Vec::new(), true);
-    // The first run warms up.
-    for repetition in 0..=meter.scale.repetitions {
+    // The first run warms up, but for what takes seconds.
+    let repetitions = match case.once {
+        true => 1..=1,
+        false => 0..=meter.scale.repetitions,
+    };
+    for repetition in repetitions {
         let (prepare, online, right) = together(case, n_items, prepared_by, &expected)
             .await
             .map_err(|error| Failure::runtime("protocol", error.to_string()).at(name.clone()))?;
@@ -457,67 +571,4 @@ async fn inputs(
     let x = arith::input(session, Seat(0), x, n_words).await?;
     let y = arith::input(session, Seat(1), y, n_words).await?;
     Ok(Inputs { x, y, own })
-}
-
-async fn open(session: &mut Session, inputs: Inputs) -> Result<Answer, ProtocolError> {
-    let mut sum = inputs.x;
-    sum.add_assign(&inputs.y);
-    Ok(Answer::Open(arith::open(session, sum).await?))
-}
-
-/// Each seat's own words, and zeros for those of the other, are shares.
-async fn and(
-    session: &mut Session,
-    stock: &mut Stock,
-    n_bits: usize,
-    inputs: Inputs,
-) -> Result<Answer, ProtocolError> {
-    let own = BitShare::from_words(n_bits, inputs.own);
-    let other = BitShare::zero(n_bits);
-    let pair = match session.seat() {
-        Seat(0) => (&own, &other),
-        _ => (&other, &own),
-    };
-    let products = boolean::and(session, &[pair], stock).await?;
-    let words = products.into_iter().flat_map(BitShare::into_words);
-    Ok(Answer::Xor(words.collect()))
-}
-
-async fn multiply(
-    session: &mut Session,
-    stock: &mut Stock,
-    inputs: Inputs,
-) -> Result<Answer, ProtocolError> {
-    let product = arith::mul::mul(session, &inputs.x, &inputs.y, stock).await?;
-    Ok(Answer::Sum(product))
-}
-
-async fn multiply_fixed(
-    session: &mut Session,
-    stock: &mut Stock,
-    inputs: Inputs,
-) -> Result<Answer, ProtocolError> {
-    let product = arith::mul::mul(session, &inputs.x, &inputs.y, stock).await?;
-    let product = trunc::probabilistic(session, &product, FRAC_BITS, stock).await?;
-    Ok(Answer::Sum(product))
-}
-
-async fn less_than_zero(
-    session: &mut Session,
-    stock: &mut Stock,
-    inputs: Inputs,
-    method: Method,
-) -> Result<Answer, ProtocolError> {
-    let bits = compare::less_than_zero(session, &inputs.x, BOUND_BITS, method, stock).await?;
-    Ok(Answer::Xor(bits.into_words()))
-}
-
-async fn matrix_product(
-    session: &mut Session,
-    stock: &mut Stock,
-    side: usize,
-    inputs: Inputs,
-) -> Result<Answer, ProtocolError> {
-    let product = matmul::matmul(session, &inputs.x, &inputs.y, square(side), stock).await?;
-    Ok(Answer::Sum(product))
 }
