@@ -121,12 +121,11 @@ impl Sender {
         let mut pairs = vec![[0; 2]; n.div_ceil(64)];
         let message = self.extend(round, prg, &mut pairs, |hash, index, mut rows| {
             let mut shifted = rows.map(|row| row ^ delta);
-            let words = [&mut rows, &mut shifted].map(|rows| {
+            [&mut rows, &mut shifted].map(|rows| {
                 let word = hashed_bits(hash, index, rows);
                 rows.zeroize();
                 word
-            });
-            words
+            })
         })?;
         let (mut zeros, mut ones): (Vec<u64>, Vec<u64>) =
             pairs.iter().map(|p| (p[0], p[1])).unzip();
