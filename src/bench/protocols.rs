@@ -51,7 +51,7 @@ struct Case {
     sizes: (usize, usize),
     /// The size where correlations are made by oblivious transfer, which takes longer.
     ot_size: usize,
-    /// Measured once, because it takes seconds.
+    /// Measured once at its full size, because it takes seconds.
     once: bool,
     /// How many units a size is.
     count: fn(usize) -> usize,
@@ -377,7 +377,7 @@ async fn measure_case(
     let expected: Arc<[u64]> = (case.expected)(n_items).into();
     let (mut prepared, mut done, mut correct) = (Vec::new(), Vec::new(), true);
     // The first run warms up, but for what takes seconds.
-    let repetitions = match case.once {
+    let repetitions = match case.once && n_items == case.sizes.0 {
         true => 1..=1,
         false => 0..=meter.scale.repetitions,
     };
