@@ -56,14 +56,14 @@ fn a_declared_link_says_how_oblivious_transfer_is_extended() {
     assert_eq!(
         faults(&link("slwo")),
         [
-            "line 16, privacy.link: \"slwo\" is not a link; did you mean slow?; allowed: \"fast\" (half a gigabit a second and more, the default) or \"slow\""
+            "line 15, privacy.link: \"slwo\" is not a link; did you mean slow?; allowed: \"fast\" (half a gigabit a second and more, the default) or \"slow\""
         ]
     );
     let dealt = GOOD.replace("[limits]", "link = \"slow\"\n[limits]");
     assert_eq!(
         faults(&dealt),
         [
-            "line 16, privacy.link: says how oblivious transfer is extended, and this job names no \"ot\"; allowed: leave it out"
+            "line 15, privacy.link: says how oblivious transfer is extended, and this job names no \"ot\"; allowed: leave it out"
         ]
     );
 }
