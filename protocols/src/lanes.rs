@@ -6,7 +6,10 @@
 //! less than sending does, so they run on the calling task.
 //!
 //! No share is re-randomised here. Every element is under a mask from the stock whose shares are
-//! uniform at every seat, whatever the shares under them are.
+//! uniform at every seat, whatever the shares under them are. So is every bit of a lane. Bits of a last
+//! word past the last lane are under masks too, or zero at every seat, as in every [`BitShare`].
+//!
+//! [`BitShare`]: engine::share::boolean::BitShare
 
 use crate::cost::{Cost, Stream};
 use crate::error::ProtocolError;

@@ -2,6 +2,10 @@
 //! price, messages that do not depend on secrets and look uniform, and an orderly end if a seat dies at
 //! any message. Correlations are the ideal source's.
 
+mod uniform;
+
+pub(crate) use uniform::{Places, check_uniform, check_uniform_but, check_uniform_lanes};
+
 use crate::arith::{Clear, Shared, joined, run, seats};
 use crate::world::{Ended, World, all_ok, prg, transcripts};
 use engine::ring::Ring;
@@ -12,8 +16,6 @@ use protocols::net::sim::{self, Cut, LinkModel};
 use protocols::party::Seat;
 use protocols::price::{Price, Seats};
 use protocols::session::Session;
-use protocols::wire::Kind;
-use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Mutex;
 
@@ -188,45 +190,6 @@ pub(crate) fn check_outline<C: Case>(case: &C, n_computing: usize) {
     };
     let first = outlines(1);
     assert!(first == outlines(2) && first == outlines(3), "{case:?}");
-}
-
-/// Every message, from many sessions with the same secrets, has bytes that are uniform: at most five
-/// standard deviations over the mean of χ² with 255 degrees of freedom.
-pub(crate) fn check_uniform<C: Case>(case: &C, n_sessions: u64) {
-    check_uniform_but(case, n_sessions, &[]);
-}
-
-/// [`check_uniform`] of all messages but those of some kinds.
-pub(crate) fn check_uniform_but<C: Case>(case: &C, n_sessions: u64, public: &[Kind]) {
-    const BOUND: f64 = 368.0;
-    let mut histograms: BTreeMap<(Seat, Seat, usize), [u64; 256]> = BTreeMap::new();
-    for seed in 0..n_sessions {
-        let world = World::new(3, 1000 + seed).recorded();
-        let logs = world.logs();
-        all_ok(ended(case, world, 13));
-        for (receiver, transcript) in Seat::first(3).zip(transcripts(&logs)) {
-            let mut nth = BTreeMap::new();
-            for entry in transcript
-                .iter()
-                .filter(|e| e.direction == Direction::Received)
-                .filter(|e| public.iter().all(|kind| *kind as u16 != e.frame.kind))
-            {
-                let nth: &mut usize = nth.entry(entry.peer).or_default();
-                let place = (receiver, entry.peer, *nth);
-                *nth += 1;
-                let histogram = histograms.entry(place).or_insert([0; 256]);
-                let bytes = entry.frame.body.iter();
-                bytes.for_each(|b| histogram[usize::from(*b)] += 1);
-            }
-        }
-    }
-    for (place, histogram) in &histograms {
-        let total: u64 = histogram.iter().sum();
-        let expected = total as f64 / 256.0;
-        let terms = histogram.iter().map(|n| (*n as f64 - expected).powi(2));
-        let chi = terms.sum::<f64>() / expected.max(1e-9);
-        assert!(chi < BOUND, "{case:?}: χ² = {chi} at {place:?}");
-    }
 }
 
 /// A seat that dies at any message: every other seat ends with a link error and nobody hangs.

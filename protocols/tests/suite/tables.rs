@@ -232,9 +232,7 @@ fn groups_are_scanned() {
             (0..4).for_each(|secrets| demands::check_result(&scan, 2, secrets));
             demands::check_price(&scan, 2);
         }
-        if fold.is_some() {
-            demands::check_uniform(&Scan { n_rows: 64, fold }, 40);
-        }
+        demands::check_uniform_lanes(&Scan { n_rows: 64, fold }, 40, &[]);
         demands::check_sources(&Scan { n_rows: 11, fold });
     }
 }

@@ -2,6 +2,7 @@
 
 use super::ops::{self, Op};
 use super::{Clear, joined, run, seats};
+use crate::demands::Places;
 use crate::world::{Ended, World, all_ok, prg, transcripts};
 use engine::ring::Ring;
 use protocols::correlate::StockedRing;
@@ -9,7 +10,6 @@ use protocols::error::{LinkError, ProtocolError};
 use protocols::net::record::{Direction, Transcript};
 use protocols::net::sim::{self, Cut, LinkModel};
 use protocols::party::Seat;
-use std::collections::BTreeMap;
 
 const SEATS: [usize; 3] = [2, 3, 5];
 
@@ -179,44 +179,21 @@ fn other_secrets_give_the_same_messages() {
     }
 }
 
-/// Every message of every protocol, each from many sessions with the same secrets, has bytes that are
-/// uniform: at most five standard deviations over the mean of χ² with 255 degrees of freedom.
+/// Every message of every protocol, and what is opened under masks, each from many sessions with the same
+/// secrets, has bytes that are uniform.
 #[test]
 fn every_message_looks_uniform() {
-    const BOUND: f64 = 368.0;
     for op in ops::all::<u64>() {
         // Small secrets, and 64 lanes, so that no word has unused bits.
         let inputs = op.inputs::<u64>(64, &mut prg(13));
-        let mut histograms: BTreeMap<(Seat, Seat, usize), [u64; 256]> = BTreeMap::new();
+        let mut places = Places::default();
         for seed in 0..60 {
             let world = World::new(3, 1000 + seed).recorded();
             let logs = world.logs();
             all_ok(ended(op, world, &inputs, 64));
-            for (receiver, transcript) in Seat::first(3).zip(transcripts(&logs)) {
-                let mut nth = BTreeMap::new();
-                for entry in transcript
-                    .iter()
-                    .filter(|e| e.direction == Direction::Received)
-                {
-                    let nth: &mut usize = nth.entry(entry.peer).or_default();
-                    let place = (receiver, entry.peer, *nth);
-                    *nth += 1;
-                    let histogram = histograms.entry(place).or_insert([0; 256]);
-                    entry
-                        .frame
-                        .body
-                        .iter()
-                        .for_each(|b| histogram[usize::from(*b)] += 1);
-                }
-            }
+            places.add(&transcripts(&logs), &[]);
         }
-        for (place, histogram) in &histograms {
-            let total: u64 = histogram.iter().sum();
-            let expected = total as f64 / 256.0;
-            let terms = histogram.iter().map(|n| (*n as f64 - expected).powi(2));
-            let chi = terms.sum::<f64>() / expected;
-            assert!(chi < BOUND, "{op:?}: χ² = {chi} at {place:?}");
-        }
+        places.check(None, &format!("{op:?}"));
     }
 }
 

@@ -180,3 +180,18 @@ fn groupings_of_any_size() {
         }
     }
 }
+
+/// 64 rows in all.
+#[test]
+fn messages_of_groupings_look_uniform() {
+    for method in [Method::Masked, Method::Summed] {
+        let case = Grouping {
+            rows: [16, 16, 32, 0, 0],
+            n_keys: 33,
+            n_checks: 1,
+            columns: (1, 1),
+            method,
+        };
+        demands::check_uniform_lanes(&case, 40, &[]);
+    }
+}

@@ -146,3 +146,16 @@ fn ranks_of_any_number_of_rows() {
         }
     }
 }
+
+/// 64 rows in all.
+#[test]
+fn messages_of_rank_sums_look_uniform() {
+    let case = Ranks {
+        rows: [16, 16, 32, 0, 0],
+        cells: 1,
+        x_bits: 3,
+        y_bits: 4,
+        n_values: 7,
+    };
+    demands::check_uniform_lanes(&case, 40, &[]);
+}

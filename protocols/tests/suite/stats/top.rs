@@ -165,3 +165,19 @@ fn tables_and_limits_of_any_size() {
         }
     }
 }
+
+/// Marks and indices of the first k cells are converted as vectors of k bits.
+#[test]
+fn messages_of_limits_look_uniform() {
+    for method in [Method::Masked, Method::Summed] {
+        let case = Limit {
+            cells: 64,
+            k: 5,
+            order_by: Column::Narrow(1),
+            descending: true,
+            n_checks: 1,
+            method,
+        };
+        demands::check_uniform_lanes(&case, 40, &[case.k]);
+    }
+}
