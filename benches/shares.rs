@@ -47,7 +47,7 @@ const FORMAT: Format = Format {
 enum Op {
     Mul,
     FixedPointProduct,
-    LessThanZero(Method),
+    LessThanZero,
     EqualZero,
     Mux,
     BitToArith,
@@ -74,7 +74,9 @@ impl Op {
             Self::FixedPointProduct => {
                 mul::price::<u64>(seats, n).then(&trunc::price::<u64>(seats, n, 16))
             }
-            Self::LessThanZero(m) => compare::less_than_zero_price::<u64>(seats, n, 63, m),
+            Self::LessThanZero => {
+                compare::less_than_zero_price::<u64>(seats, n, 63, Method::Masked)
+            }
             Self::EqualZero => compare::equal_zero_price::<u64>(seats, n, 63, Method::Masked),
             Self::Mux => mux::price::<u64>(seats, n),
             Self::BitToArith => convert::planes_price::<u64>(seats, n, 1),
@@ -100,8 +102,8 @@ impl Op {
                 let product = mul::mul(session, &x, &y, stock).await?;
                 drop(trunc::probabilistic(session, &product, 16, stock).await?);
             }
-            Self::LessThanZero(method) => {
-                drop(compare::less_than_zero(session, &x, 63, method, stock).await?);
+            Self::LessThanZero => {
+                drop(compare::less_than_zero(session, &x, 63, Method::Masked, stock).await?);
             }
             Self::EqualZero => {
                 drop(compare::equal_zero(session, &x, 63, Method::Masked, stock).await?);
@@ -364,19 +366,13 @@ fn elementwise(criterion: &mut Criterion) {
 }
 
 fn comparison(criterion: &mut Criterion) {
-    let (masked, summed) = (Method::Masked, Method::Summed);
     let sizes = &SIZES[..2];
+    // Two seats without a dealer sum by tables of their own transfers: `entente bench protocols` has that.
     bench(
         criterion,
         "less-than-zero-u64/masked",
-        Op::LessThanZero(masked),
+        Op::LessThanZero,
         &SIZES,
-    );
-    bench(
-        criterion,
-        "less-than-zero-u64/summed",
-        Op::LessThanZero(summed),
-        sizes,
     );
     bench(criterion, "equal-zero-u64/masked", Op::EqualZero, sizes);
     bench(criterion, "a2b-u64/masked", Op::A2b, sizes);
