@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The shared data beside the repository, if they are there.
-fn shared() -> Option<PathBuf> {
+pub(crate) fn shared() -> Option<PathBuf> {
     let found = root()
         .ancestors()
         .map(|directory| directory.join("shared/data"))
@@ -21,27 +21,28 @@ fn shared() -> Option<PathBuf> {
     found
 }
 
-fn expected(shared: &Path, name: &str) -> Value {
+pub(crate) fn expected(shared: &Path, name: &str) -> Value {
     let text = fs::read_to_string(shared.join("expected").join(name)).expect("expected figures");
     let document: Value = serde_json::from_str(&text).expect("JSON");
     document["tasks"].clone()
 }
 
 /// Parties with directories of links to the shared files.
-struct Parts {
+pub(crate) struct Parts {
     directory: tempfile::TempDir,
     arguments: Vec<String>,
 }
 
 impl Parts {
-    fn new(parties: &[(String, Vec<(&str, PathBuf)>)]) -> Self {
+    pub(crate) fn new(parties: &[(String, Vec<(&str, PathBuf)>)]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let mut arguments = Vec::new();
         for (name, tables) in parties {
             let home = directory.path().join(name);
             fs::create_dir(&home).expect("a directory");
             for (table, file) in tables {
-                std::os::unix::fs::symlink(file, home.join(format!("{table}.parquet")))
+                let extension = file.extension().expect("a kind of file").display();
+                std::os::unix::fs::symlink(file, home.join(format!("{table}.{extension}")))
                     .expect("a link");
             }
             arguments.extend(["--party".to_owned(), party(name, &home)]);
@@ -74,17 +75,20 @@ impl Parts {
             "job = \"figures\"\npurpose = \"test\"\nreceivers = [\"{receiver}\"]\n[compute]\n{compute}\nsql = '''\n{sql}\n'''\n\
              [privacy]\ncorrelations = \"{source}\"\nmin_cell = {min_cell}\n"
         );
+        self.simulate(&text)["result"].clone()
+    }
+
+    /// What `simulate` says of a job.
+    pub(crate) fn simulate(&self, job_text: &str) -> Value {
         let job = self.directory.path().join("job.toml");
-        fs::write(&job, text).expect("a file");
+        fs::write(&job, job_text).expect("a file");
         let words = [
             "simulate".to_owned(),
             job.display().to_string(),
             "--json".to_owned(),
         ];
-        entente(words.into_iter().chain(self.arguments.iter().cloned()))
-            .expect(0)
-            .json()["result"]
-            .clone()
+        let words = words.into_iter().chain(self.arguments.iter().cloned());
+        entente(words).expect(0).json()
     }
 }
 

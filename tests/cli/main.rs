@@ -9,4 +9,5 @@ mod ends;
 mod tutorial;
 mod shares;
 mod figures;
+mod overlaps;
 mod bench;
