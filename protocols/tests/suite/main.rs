@@ -22,6 +22,7 @@ mod margins;
 mod psi_vole;
 mod psi_circuit;
 mod psi_many;
+mod join;
 mod transfer;
 mod kinds;
 mod keys;

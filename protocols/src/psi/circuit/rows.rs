@@ -65,6 +65,12 @@ impl Shape {
         cuckoo::n_bins(self.hub.n_rows)
     }
 
+    /// True if a seat brings rows.
+    pub(crate) fn has(&self, seat: Seat) -> bool {
+        let mut spokes = self.spokes.iter();
+        self.hub.seat == seat || spokes.any(|side| side.seat == seat)
+    }
+
     /// Bins of all spokes.
     pub(super) fn n_lanes(&self) -> usize {
         self.n_bins() * self.spokes.len()

@@ -1,0 +1,310 @@
+//! What is computed for a shape: which products of the spokes' columns, and of those with the hub's.
+
+use super::shape::{Factor, Relation, Shape, Term};
+use crate::psi::circuit::{self, Keep, Side};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+/// A bit of a spoke's relation for each bin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Bit {
+    /// Whether it has the key.
+    Matched(usize),
+    /// One of its flags, at one cell.
+    Flag(usize, usize),
+}
+
+impl Bit {
+    pub(super) fn relation(self) -> usize {
+        match self {
+            Self::Matched(relation) | Self::Flag(relation, _) => relation,
+        }
+    }
+}
+
+/// A product of the spokes' columns: bits, and numbers as (relation, column).
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Right {
+    pub(super) bits: Vec<Bit>,
+    pub(super) numbers: Vec<(usize, usize)>,
+}
+
+impl Right {
+    fn is_one(&self) -> bool {
+        self.bits.is_empty() && self.numbers.is_empty()
+    }
+}
+
+/// Where a piece of an output comes from.
+pub(super) enum Value {
+    /// The sum over all bins of a right-hand column.
+    Sum(usize),
+    /// An element of a product with the hub's columns.
+    Product(usize, usize),
+    /// The sum of a column of the hub over all its rows.
+    Own(usize),
+    /// The number of the hub's rows.
+    Rows,
+}
+
+/// Something that is added to an output.
+pub(super) struct Piece {
+    pub(super) output: usize,
+    pub(super) cell: usize,
+    pub(super) coefficient: i64,
+    pub(super) value: Value,
+}
+
+/// Some of the hub's columns times some of the right-hand ones.
+pub(super) struct Product {
+    pub(super) lefts: Vec<usize>,
+    pub(super) rights: Vec<usize>,
+}
+
+/// The outputs over one ring.
+pub(super) struct Part {
+    pub(super) rights: Vec<Right>,
+    pub(super) products: Vec<Product>,
+    pub(super) pieces: Vec<Piece>,
+    pub(super) n_outputs: usize,
+}
+
+/// What is computed.
+pub(super) struct Plan {
+    pub(super) narrow: Part,
+    pub(super) wide: Part,
+    pub(super) n_cells: usize,
+    /// The join, if any is needed.
+    pub(super) join: Option<circuit::Shape>,
+    /// The spokes of each relation in the join.
+    pub(super) spokes: Vec<Range<usize>>,
+}
+
+impl Plan {
+    pub(super) fn new(shape: &Shape) -> Self {
+        let narrow = Part::new(shape, &shape.narrow);
+        let wide = Part::new(shape, &shape.wide);
+        let (join, spokes) = join(shape, &narrow, &wide);
+        Self {
+            narrow,
+            wide,
+            n_cells: shape.n_cells(),
+            join,
+            spokes,
+        }
+    }
+
+    /// How many of a relation's holders are in the join.
+    pub(super) fn n_holders(&self, relation: usize) -> usize {
+        self.spokes[relation].len()
+    }
+
+    /// A flag that one holder alone has is in ring shares as it comes out of the join.
+    pub(super) fn as_it_is(&self, right: &Right) -> Option<(usize, usize)> {
+        match (&right.bits[..], &right.numbers[..]) {
+            ([], [number]) => Some(*number),
+            ([Bit::Flag(relation, column)], []) if self.n_holders(*relation) == 1 => {
+                Some((*relation, *column))
+            }
+            _ => None,
+        }
+    }
+
+    /// The products of bits of all outputs, each once.
+    pub(super) fn bits(&self) -> Vec<Vec<Bit>> {
+        let rights = self.narrow.rights.iter().chain(&self.wide.rights);
+        let products = rights.filter(|right| self.as_it_is(right).is_none());
+        let products = products.map(|right| right.bits.clone());
+        let distinct: BTreeSet<Vec<Bit>> = products.filter(|bits| !bits.is_empty()).collect();
+        distinct.into_iter().collect()
+    }
+}
+
+/// The join of the relations that some right-hand column is made of, as far as they have rows.
+fn join(shape: &Shape, narrow: &Part, wide: &Part) -> (Option<circuit::Shape>, Vec<Range<usize>>) {
+    let rights = || narrow.rights.iter().chain(&wide.rights);
+    let bits = rights().flat_map(|right| right.bits.iter().map(|bit| bit.relation()));
+    let numbers = rights().flat_map(|right| right.numbers.iter().map(|number| number.0));
+    let used: BTreeSet<usize> = bits.chain(numbers).collect();
+    let side = |relation: &Relation, seat, n_rows| Side {
+        seat,
+        n_rows,
+        narrow: relation.n_narrow(),
+        wide: relation.n_wide(),
+    };
+    let mut spokes = Vec::new();
+    let mut ranges = Vec::new();
+    for (number, relation) in shape.relations.iter().enumerate() {
+        let first = spokes.len();
+        if used.contains(&number) {
+            let sides = relation.filled().map(|h| side(relation, h.seat, h.n_rows));
+            spokes.extend(sides);
+        }
+        ranges.push(first..spokes.len());
+    }
+    let hub = shape.hub();
+    let join = (!spokes.is_empty()).then_some(circuit::Shape {
+        // The hub's columns are no part of the join: it knows which row is in which bin.
+        hub: Side {
+            seat: hub.seat,
+            n_rows: hub.n_rows,
+            narrow: 0,
+            wide: 0,
+        },
+        spokes,
+        keep: Keep::Each,
+    });
+    (join, ranges)
+}
+
+/// The hub's part of a term at a cell.
+#[derive(Clone, Copy)]
+enum Left {
+    Column(usize),
+    Matched,
+    One,
+}
+
+impl Part {
+    fn new(shape: &Shape, outputs: &[Vec<Term>]) -> Self {
+        let mut found = Found::default();
+        for (output, terms) in outputs.iter().enumerate() {
+            for term in terms {
+                found.term(shape, output, term);
+            }
+        }
+        found.into_part(outputs.len())
+    }
+
+    /// Rows and columns of a product.
+    pub(super) fn shape(&self, product: usize, n_bins: usize) -> crate::correlate::MatrixShape {
+        crate::correlate::MatrixShape {
+            m: self.products[product].lefts.len(),
+            k: n_bins,
+            n: self.products[product].rights.len(),
+        }
+    }
+}
+
+/// The pieces of outputs, of which each product of the hub's is still a pair of columns.
+#[derive(Default)]
+struct Found {
+    rights: BTreeMap<Right, usize>,
+    pieces: Vec<(usize, usize, i64, (Left, Option<usize>))>,
+}
+
+impl Found {
+    fn term(&mut self, shape: &Shape, output: usize, term: &Term) {
+        if shape.hub().n_rows == 0 {
+            return;
+        }
+        for cell in 0..shape.n_cells() {
+            if let Some((left, right)) = at_cell(shape, term, cell) {
+                let next = self.rights.len();
+                let right = match right.is_one() {
+                    true => None,
+                    false => Some(*self.rights.entry(right).or_insert(next)),
+                };
+                let piece = (output, cell, term.coefficient, (left, right));
+                self.pieces.push(piece);
+            }
+        }
+    }
+
+    /// Columns of the hub that go with the same right-hand columns are in one product.
+    fn into_part(self, n_outputs: usize) -> Part {
+        let mut needed: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+        for (.., value) in &self.pieces {
+            if let (Left::Column(left), Some(right)) = value {
+                needed.entry(*left).or_default().insert(*right);
+            }
+        }
+        let mut groups: BTreeMap<BTreeSet<usize>, Vec<usize>> = BTreeMap::new();
+        for (left, rights) in needed {
+            groups.entry(rights).or_default().push(left);
+        }
+        let products: Vec<Product> = groups
+            .into_iter()
+            .map(|(rights, lefts)| Product {
+                lefts,
+                rights: rights.into_iter().collect(),
+            })
+            .collect();
+        let mut places = BTreeMap::new();
+        for (number, product) in products.iter().enumerate() {
+            for (row, left) in product.lefts.iter().enumerate() {
+                for (column, right) in product.rights.iter().enumerate() {
+                    let at = row * product.rights.len() + column;
+                    places.insert((*left, *right), Value::Product(number, at));
+                }
+            }
+        }
+        let pieces = self.pieces.into_iter();
+        let pieces = pieces.map(|(output, cell, coefficient, value)| Piece {
+            output,
+            cell,
+            coefficient,
+            value: match value {
+                (Left::Column(left), Some(right)) => match places[&(left, right)] {
+                    Value::Product(number, at) => Value::Product(number, at),
+                    _ => unreachable!("places are of products"),
+                },
+                // A right-hand column is 0 where the hub has no row.
+                (Left::Matched | Left::One, Some(right)) => Value::Sum(right),
+                (Left::Column(left), None) => Value::Own(left),
+                (Left::Matched | Left::One, None) => Value::Rows,
+            },
+        });
+        let pieces = pieces.collect();
+        let mut rights: Vec<(usize, Right)> =
+            self.rights.into_iter().map(|(r, at)| (at, r)).collect();
+        rights.sort_unstable_by_key(|(at, _)| *at);
+        Part {
+            rights: rights.into_iter().map(|(_, right)| right).collect(),
+            products,
+            pieces,
+            n_outputs,
+        }
+    }
+}
+
+/// A term at one cell of the output; `None` where it is 0 whatever the relations hold.
+fn at_cell(shape: &Shape, term: &Term, cell: usize) -> Option<(Left, Right)> {
+    let mut left = Left::One;
+    let mut right = Right::default();
+    let mut rest = cell;
+    for (number, relation) in shape.relations.iter().enumerate().rev() {
+        let own = rest % relation.cells;
+        rest /= relation.cells;
+        let column = |column: usize| column * relation.cells + own;
+        let factor = term.factors[number];
+        if let Factor::Matched { cell } | Factor::One { cell } = factor
+            && cell != own
+        {
+            return None;
+        }
+        if number == 0 {
+            left = match factor {
+                Factor::Flag(flag) => Left::Column(column(flag)),
+                Factor::Narrow(narrow) => Left::Column(column(relation.flags + narrow)),
+                Factor::Wide(wide) => Left::Column(column(wide)),
+                Factor::Matched { .. } => Left::Matched,
+                Factor::One { .. } => Left::One,
+            };
+            continue;
+        }
+        let is_empty = relation.filled().next().is_none();
+        match factor {
+            Factor::One { .. } => {}
+            _ if is_empty => return None,
+            Factor::Flag(flag) => right.bits.push(Bit::Flag(number, column(flag))),
+            Factor::Matched { .. } => right.bits.push(Bit::Matched(number)),
+            Factor::Narrow(narrow) => {
+                let narrow = column(relation.flags + narrow);
+                right.numbers.push((number, narrow));
+            }
+            Factor::Wide(wide) => right.numbers.push((number, column(wide))),
+        }
+    }
+    Some((left, right))
+}

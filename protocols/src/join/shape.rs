@@ -1,0 +1,199 @@
+//! What all seats know of an aggregate over a join.
+
+use super::Inputs;
+use crate::error::ProtocolError;
+use crate::party::Seat;
+use crate::session::Session;
+
+/// Most cells of an output column.
+const MAX_CELLS: usize = 1 << 20;
+
+/// One holder's part of a relation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The holder.
+    pub seat: Seat,
+    /// Number of its distinct keys.
+    pub n_rows: usize,
+}
+
+/// A table that one or more seats hold, each some of its rows. Every holder has added its rows up: one
+/// row for each of its keys, with a value of every column for each of the relation's groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relation {
+    /// Who holds rows. Relation 0 has one holder, the hub.
+    pub holders: Vec<Holder>,
+    /// Number of groups, at least 1.
+    pub cells: usize,
+    /// Columns that are 0 or 1; of several holders the value is 1 if anybody's is.
+    pub flags: usize,
+    /// Columns over Z_2^64; several holders' values are added.
+    pub narrow: usize,
+    /// Columns over Z_2^128, likewise.
+    pub wide: usize,
+}
+
+impl Relation {
+    /// Columns over Z_2^64 of one holder's input, flags first, each with all its cells.
+    pub(super) fn n_narrow(&self) -> usize {
+        (self.flags + self.narrow).saturating_mul(self.cells)
+    }
+
+    /// Columns over Z_2^128 of one holder's input.
+    pub(super) fn n_wide(&self) -> usize {
+        self.wide.saturating_mul(self.cells)
+    }
+
+    /// Holders that have rows.
+    pub(super) fn filled(&self) -> impl Iterator<Item = &Holder> {
+        self.holders.iter().filter(|holder| holder.n_rows > 0)
+    }
+}
+
+/// What a relation contributes to a product, for each bin of the hub's table and each of its cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Factor {
+    /// One of its flags; 0 where it has no row with the key. In outputs over Z_2^64.
+    Flag(usize),
+    /// One of its columns over Z_2^64, likewise. In outputs over Z_2^64.
+    Narrow(usize),
+    /// One of its columns over Z_2^128, likewise. In outputs over Z_2^128.
+    Wide(usize),
+    /// At one cell 1 where the relation has the key (the hub: where it has a row), and 0 at all others.
+    Matched {
+        /// The cell.
+        cell: usize,
+    },
+    /// 1 at one cell, whether there is a row or not, and 0 at all others.
+    One {
+        /// The cell.
+        cell: usize,
+    },
+}
+
+/// A product of one factor of each relation, added up over the hub's table, times a public number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Term {
+    /// What it counts for.
+    pub coefficient: i64,
+    /// One factor of each relation, in their order.
+    pub factors: Vec<Factor>,
+}
+
+/// What all seats know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// The hub's relation, and one or more others.
+    pub relations: Vec<Relation>,
+    /// For each output column over Z_2^64 the terms that are added up.
+    pub narrow: Vec<Vec<Term>>,
+    /// For each output column over Z_2^128, likewise.
+    pub wide: Vec<Vec<Term>>,
+}
+
+impl Shape {
+    /// Elements of each output column: a cell of every relation, that of relation 0 most significant.
+    pub fn n_cells(&self) -> usize {
+        let cells = self.relations.iter().map(|relation| relation.cells);
+        cells.fold(1, usize::saturating_mul)
+    }
+
+    pub(super) fn hub(&self) -> Holder {
+        self.relations[0].holders[0]
+    }
+
+    /// Checks that the shape is one, and that this seat's input is what it says.
+    pub(super) fn check(
+        &self,
+        session: &Session,
+        inputs: Option<&Inputs>,
+    ) -> Result<(), ProtocolError> {
+        self.check_relations(session)?;
+        self.check_terms()?;
+        let invalid = |what| Err(ProtocolError::InvalidInput { what });
+        let own = self.relations.iter().find_map(|relation| {
+            let mut holders = relation.holders.iter();
+            let holder = holders.find(|holder| holder.seat == session.seat());
+            holder.map(|holder| (relation, holder))
+        });
+        match (own, inputs) {
+            (None, None) => Ok(()),
+            (Some((relation, holder)), Some(inputs)) if fit(relation, holder, inputs) => {
+                let flags = &inputs.narrow[..relation.flags * relation.cells];
+                match flags.iter().flatten().all(|flag| *flag <= 1) {
+                    true => Ok(()),
+                    false => invalid("a flag is 0 or 1"),
+                }
+            }
+            _ => invalid("each holder of a relation brings the rows that the shape says it has"),
+        }
+    }
+
+    fn check_relations(&self, session: &Session) -> Result<(), ProtocolError> {
+        let invalid = |what| Err(ProtocolError::InvalidInput { what });
+        let [hub, others @ ..] = &self.relations[..] else {
+            return invalid("a join has a hub's relation");
+        };
+        if others.is_empty() || hub.holders.len() != 1 {
+            return invalid("a join has one holder of relation 0, and one or more other relations");
+        }
+        let holders = || self.relations.iter().flat_map(|r| &r.holders);
+        let mut seats: Vec<Seat> = holders().map(|holder| holder.seat).collect();
+        seats.sort_unstable();
+        let is_computing = |seat: &Seat| seat.index() < session.n_computing();
+        let distinct = seats.windows(2).all(|pair| pair[0] != pair[1]);
+        if !distinct || !seats.iter().all(is_computing) {
+            return invalid("the holders of a join's relations are computing seats, each once");
+        }
+        if self.relations.iter().any(|r| r.holders.is_empty()) {
+            return invalid("every relation of a join has a holder");
+        }
+        if self.relations.iter().any(|r| r.cells == 0) || self.n_cells() > MAX_CELLS {
+            return invalid("relations of a join have 1 cell or more, and 2^20 together at most");
+        }
+        Ok(())
+    }
+
+    fn check_terms(&self) -> Result<(), ProtocolError> {
+        let narrow = self.narrow.iter().flatten().map(|term| (term, false));
+        let wide = self.wide.iter().flatten().map(|term| (term, true));
+        for (term, is_wide) in narrow.chain(wide) {
+            if term.factors.len() != self.relations.len() {
+                return Err(ProtocolError::InvalidInput {
+                    what: "a term of a join has one factor of each relation",
+                });
+            }
+            let mut both = term.factors.iter().zip(&self.relations);
+            if !both.all(|(factor, relation)| factor.is_of(relation, is_wide)) {
+                return Err(ProtocolError::InvalidInput {
+                    what: "a factor is a column of its relation and of the output's ring, or a cell",
+                });
+            }
+            if term.factors.iter().all(|f| matches!(f, Factor::One { .. })) {
+                return Err(ProtocolError::InvalidInput {
+                    what: "a term of a join depends on one of its relations",
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Factor {
+    fn is_of(self, relation: &Relation, is_wide: bool) -> bool {
+        match self {
+            Self::Flag(column) => !is_wide && column < relation.flags,
+            Self::Narrow(column) => !is_wide && column < relation.narrow,
+            Self::Wide(column) => is_wide && column < relation.wide,
+            Self::Matched { cell } | Self::One { cell } => cell < relation.cells,
+        }
+    }
+}
+
+fn fit(relation: &Relation, holder: &Holder, inputs: &Inputs) -> bool {
+    inputs.keys.len() == holder.n_rows
+        && inputs.narrow.len() == relation.n_narrow()
+        && inputs.wide.len() == relation.n_wide()
+        && inputs.narrow.iter().all(|v| v.len() == holder.n_rows)
+        && inputs.wide.iter().all(|v| v.len() == holder.n_rows)
+}

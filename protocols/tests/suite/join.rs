@@ -1,0 +1,464 @@
+//! Aggregates over joins: against sums over all keys in the clear, and held to every demand.
+
+use crate::arith::{Clear, Shared};
+use crate::demands::{self, Case, below};
+use crate::world::{World, prg};
+use engine::prg::Prg;
+use protocols::correlate::{Stock, StockedRing};
+use protocols::error::ProtocolError;
+use protocols::join::{self, Factor, Holder, Inputs, Relation, Shape, Term, Totals};
+use protocols::party::Seat;
+use protocols::price::{Price, Seats};
+use protocols::psi::Item;
+use protocols::session::Session;
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+
+/// A shape with the tables that some number stands for, and its outputs over one ring.
+#[derive(Debug)]
+struct Join<R> {
+    shape: Shape,
+    ring: PhantomData<R>,
+}
+
+fn relation(holders: &[(u8, usize)], cells: usize, columns: [usize; 3]) -> Relation {
+    let holder = |(seat, n_rows): &(u8, usize)| Holder {
+        seat: Seat(*seat),
+        n_rows: *n_rows,
+    };
+    let [flags, narrow, wide] = columns;
+    Relation {
+        holders: holders.iter().map(holder).collect(),
+        cells,
+        flags,
+        narrow,
+        wide,
+    }
+}
+
+fn term(coefficient: i64, factors: &[Factor]) -> Term {
+    Term {
+        coefficient,
+        factors: factors.to_vec(),
+    }
+}
+
+fn item(number: u64) -> Item {
+    engine::hash::digest("entente/v1/test/item", &[&number.to_le_bytes()])[..16]
+        .try_into()
+        .expect("16 bytes")
+}
+
+/// Different numbers below a bound, in a random order. Secrets over 1000: the first ones.
+fn keys(secrets: u64, seat: Seat, n_rows: usize, bound: usize) -> Vec<u64> {
+    let mut numbers: Vec<u64> = (0..bound as u64).collect();
+    if secrets <= 1000 {
+        let mut prg = prg(secrets.wrapping_mul(31).wrapping_add(u64::from(seat.0)));
+        for last in (1..numbers.len()).rev() {
+            numbers.swap(last, prg.next_bounded(last as u64 + 1) as usize);
+        }
+    }
+    numbers.truncate(n_rows);
+    numbers
+}
+
+/// One holder's rows in the clear.
+struct Table {
+    keys: Vec<u64>,
+    narrow: Vec<Vec<u64>>,
+    wide: Vec<Vec<u128>>,
+}
+
+fn table(shape: &Shape, relation: &Relation, holder: &Holder, secrets: u64) -> Table {
+    let holders = shape.relations.iter().flat_map(|r| &r.holders);
+    let bound = 3 * holders.map(|h| h.n_rows).max().unwrap_or(0) / 2;
+    let n = holder.n_rows;
+    let seed = secrets
+        .wrapping_mul(41)
+        .wrapping_add(u64::from(holder.seat.0));
+    let n_flags = relation.flags * relation.cells;
+    let narrow = (0..n_flags + relation.narrow * relation.cells).map(|at| {
+        let bound = if at < n_flags { 2 } else { u64::MAX };
+        below(seed, at as u64, bound, n)
+    });
+    let wide = (0..relation.wide * relation.cells).map(|at| {
+        let [low, high] = [0, 1].map(|half| below(seed, 1000 + 2 * at as u64 + half, u64::MAX, n));
+        let both = low.into_iter().zip(high);
+        both.map(|(low, high)| u128::from(low) | u128::from(high) << 64)
+            .collect()
+    });
+    Table {
+        keys: keys(secrets, holder.seat, n, bound),
+        narrow: narrow.collect(),
+        wide: wide.collect(),
+    }
+}
+
+fn inputs(shape: &Shape, seat: Seat, secrets: u64) -> Option<Inputs> {
+    shape.relations.iter().find_map(|relation| {
+        let holder = relation.holders.iter().find(|h| h.seat == seat)?;
+        let table = table(shape, relation, holder, secrets);
+        Some(Inputs {
+            keys: table.keys.into_iter().map(item).collect(),
+            narrow: table.narrow,
+            wide: table.wide,
+        })
+    })
+}
+
+/// What all holders of a relation have of a key.
+#[derive(Clone)]
+struct Row {
+    narrow: Vec<u64>,
+    wide: Vec<u128>,
+}
+
+fn combined(shape: &Shape, relation: &Relation, secrets: u64) -> BTreeMap<u64, Row> {
+    let n_flags = relation.flags * relation.cells;
+    let mut all: BTreeMap<u64, Row> = BTreeMap::new();
+    for holder in &relation.holders {
+        let table = table(shape, relation, holder, secrets);
+        for (row, key) in table.keys.iter().enumerate() {
+            let own = all.entry(*key).or_insert_with(|| Row {
+                narrow: vec![0; table.narrow.len()],
+                wide: vec![0; table.wide.len()],
+            });
+            for (at, (sum, column)) in own.narrow.iter_mut().zip(&table.narrow).enumerate() {
+                *sum = match at < n_flags {
+                    true => *sum | column[row],
+                    false => sum.wrapping_add(column[row]),
+                };
+            }
+            for (sum, column) in own.wide.iter_mut().zip(&table.wide) {
+                *sum = sum.wrapping_add(column[row]);
+            }
+        }
+    }
+    all
+}
+
+/// A ring whose outputs a [`Join`] is about.
+trait Outputs: StockedRing {
+    fn terms(shape: &Shape) -> &[Vec<Term>];
+    fn totals(totals: Totals) -> Vec<engine::share::Share<Self>>;
+    /// The value of a factor that is a column.
+    fn column(relation: &Relation, factor: Factor, cell: usize, row: &Row) -> Self;
+}
+
+impl Outputs for u64 {
+    fn terms(shape: &Shape) -> &[Vec<Term>] {
+        &shape.narrow
+    }
+    fn totals(totals: Totals) -> Vec<engine::share::Share<Self>> {
+        totals.narrow
+    }
+    fn column(relation: &Relation, factor: Factor, cell: usize, row: &Row) -> Self {
+        match factor {
+            Factor::Flag(at) => row.narrow[at * relation.cells + cell],
+            Factor::Narrow(at) => row.narrow[(relation.flags + at) * relation.cells + cell],
+            _ => panic!("not a column of this ring"),
+        }
+    }
+}
+
+impl Outputs for u128 {
+    fn terms(shape: &Shape) -> &[Vec<Term>] {
+        &shape.wide
+    }
+    fn totals(totals: Totals) -> Vec<engine::share::Share<Self>> {
+        totals.wide
+    }
+    fn column(relation: &Relation, factor: Factor, cell: usize, row: &Row) -> Self {
+        match factor {
+            Factor::Wide(at) => row.wide[at * relation.cells + cell],
+            _ => panic!("not a column of this ring"),
+        }
+    }
+}
+
+impl<R: Outputs> Join<R> {
+    fn new(shape: &Shape) -> Self {
+        Self {
+            shape: shape.clone(),
+            ring: PhantomData,
+        }
+    }
+
+    /// Each output at each cell, by going over the hub's keys.
+    fn plain(&self, secrets: u64) -> Vec<Vec<R>> {
+        let shape = &self.shape;
+        let relations = shape.relations.iter();
+        let tables: Vec<_> = relations.map(|r| combined(shape, r, secrets)).collect();
+        let n_cells = shape.relations.iter().map(|r| r.cells).product();
+        let cells = |terms: &Vec<Term>| {
+            let cells = 0..n_cells;
+            let values = cells.map(|cell| self.cell(&tables, terms, cell));
+            values.collect::<Vec<R>>()
+        };
+        R::terms(shape).iter().map(cells).collect()
+    }
+
+    fn cell(&self, tables: &[BTreeMap<u64, Row>], terms: &[Term], mut cell: usize) -> R {
+        let mut cells = Vec::new();
+        for relation in self.shape.relations.iter().rev() {
+            cells.insert(0, cell % relation.cells);
+            cell /= relation.cells;
+        }
+        let mut sum = R::ZERO;
+        for term in terms {
+            let mut of_term = R::ZERO;
+            for key in tables[0].keys() {
+                let mut product = R::ONE;
+                for (at, factor) in term.factors.iter().enumerate() {
+                    let row = tables[at].get(key);
+                    let relation = &self.shape.relations[at];
+                    let value = match factor {
+                        Factor::One { cell } => R::from_u64((*cell == cells[at]).into()),
+                        Factor::Matched { cell } => {
+                            R::from_u64((*cell == cells[at] && row.is_some()).into())
+                        }
+                        column => {
+                            row.map_or(R::ZERO, |row| R::column(relation, *column, cells[at], row))
+                        }
+                    };
+                    product = product.wrapping_mul(value);
+                }
+                of_term = of_term.wrapping_add(product);
+            }
+            let coefficient = R::from_signed(term.coefficient.into()).expect("fits");
+            sum = sum.wrapping_add(of_term.wrapping_mul(coefficient));
+        }
+        sum
+    }
+}
+
+impl<R: Outputs> Case for Join<R> {
+    type R = R;
+
+    fn expected(&self, _: usize, secrets: u64) -> Clear<R> {
+        Clear::of_ring(self.plain(secrets))
+    }
+
+    fn price(&self, seats: Seats) -> Price {
+        join::price(seats, &self.shape)
+    }
+
+    async fn call(
+        &self,
+        session: &mut Session,
+        secrets: u64,
+        _: Shared<R>,
+        stock: &mut Stock,
+    ) -> Result<Shared<R>, ProtocolError> {
+        let inputs = inputs(&self.shape, session.seat(), secrets);
+        let totals = join::totals(session, &self.shape, inputs, stock).await?;
+        Ok(Shared {
+            ring: R::totals(totals),
+            bits: Vec::new(),
+        })
+    }
+}
+
+/// Outputs of both rings are what they are in the clear.
+fn check_both(shape: &Shape, n_computing: usize, secrets: u64) {
+    demands::check_result(&Join::<u64>::new(shape), n_computing, secrets);
+    demands::check_result(&Join::<u128>::new(shape), n_computing, secrets);
+}
+
+/// Counts, sums, sums of squares and distinct keys by a group of the hub.
+fn grouped(n_hub: usize, n_spoke: usize) -> Shape {
+    let [count, paid, paid_square] = [Factor::Narrow(0), Factor::Narrow(1), Factor::Wide(0)];
+    Shape {
+        relations: vec![
+            relation(&[(1, n_hub)], 3, [1, 1, 1]),
+            relation(&[(0, n_spoke)], 1, [0, 2, 1]),
+        ],
+        narrow: vec![
+            vec![term(1, &[Factor::Narrow(0), count])],
+            vec![term(1, &[Factor::Narrow(0), paid])],
+            vec![term(1, &[Factor::Flag(0), Factor::Matched { cell: 0 }])],
+        ],
+        wide: vec![vec![term(1, &[Factor::Wide(0), paid_square])]],
+    }
+}
+
+#[test]
+fn grouped_sums_equal_plain_ones() {
+    for (n_hub, n_spoke) in [(0, 0), (0, 3), (3, 0), (1, 1), (7, 2), (60, 131), (131, 60)] {
+        for secrets in [1, 1001] {
+            check_both(&grouped(n_hub, n_spoke), 2, secrets);
+        }
+    }
+}
+
+/// A shape among so many seats that a number stands for.
+fn random_shape(n_computing: usize, seed: u64) -> Shape {
+    let mut prg = prg(seed ^ 0x70_1f);
+    let mut seats: Vec<u8> = (0..n_computing as u8).collect();
+    for last in (1..seats.len()).rev() {
+        seats.swap(last, prg.next_bounded(last as u64 + 1) as usize);
+    }
+    let n_relations = 2 + prg.next_bounded(n_computing.min(3) as u64 - 1) as usize;
+    let mut holders: Vec<Vec<(u8, usize)>> = vec![Vec::new(); n_relations];
+    for (at, seat) in seats.into_iter().enumerate() {
+        let relation = match at {
+            at if at < n_relations => at,
+            _ => 1 + prg.next_bounded(n_relations as u64) as usize,
+        };
+        let n_rows = [0, 1, 30, 45][prg.next_bounded(8).min(3) as usize];
+        // The last number stands for a seat that has no rows.
+        if let Some(holders) = holders.get_mut(relation) {
+            holders.push((seat, n_rows));
+        }
+    }
+    let mut of_three = || prg.next_bounded(3) as usize;
+    let relations: Vec<Relation> = holders
+        .iter()
+        .map(|holders| {
+            relation(
+                holders,
+                1 + of_three(),
+                [of_three(), of_three(), of_three() / 2],
+            )
+        })
+        .collect();
+    let terms = |prg: &mut Prg, is_wide| {
+        let n_terms = prg.next_bounded(3);
+        let terms = (0..n_terms).map(|_| random_term(&relations, prg, is_wide));
+        terms.collect::<Vec<_>>()
+    };
+    let narrow = (0..3).map(|_| terms(&mut prg, false)).collect();
+    let wide = (0..2).map(|_| terms(&mut prg, true)).collect();
+    Shape {
+        relations,
+        narrow,
+        wide,
+    }
+}
+
+fn random_term(relations: &[Relation], prg: &mut Prg, is_wide: bool) -> Term {
+    let coefficient = prg.next_bounded(9) as i64 - 4;
+    let mut factors = Vec::new();
+    for relation in relations {
+        let mut choices = Vec::new();
+        let cell = prg.next_bounded(relation.cells as u64) as usize;
+        match is_wide {
+            true => choices.extend((0..relation.wide).map(Factor::Wide)),
+            false => {
+                choices.extend((0..relation.flags).map(Factor::Flag));
+                choices.extend((0..relation.narrow).map(Factor::Narrow));
+            }
+        }
+        choices.extend([Factor::Matched { cell }, Factor::One { cell }]);
+        factors.push(choices[prg.next_bounded(choices.len() as u64) as usize]);
+    }
+    if factors.iter().all(|f| matches!(f, Factor::One { .. })) {
+        factors[0] = Factor::Matched { cell: 0 };
+    }
+    term(coefficient, &factors)
+}
+
+#[test]
+fn random_shapes_equal_plain_sums() {
+    for (n_computing, n_shapes) in [(2, 30), (3, 30), (5, 20)] {
+        for seed in 0..n_shapes {
+            let shape = random_shape(n_computing, seed);
+            check_both(&shape, n_computing, seed);
+            demands::check_price(&Join::<u64>::new(&shape), n_computing);
+        }
+    }
+}
+
+/// Two relations beside the hub, one of them held by two seats with keys in common, and every kind of
+/// factor: flags and matches of several holders, products of numbers, and of numbers with bits.
+fn of_three() -> Shape {
+    use Factor::{Flag, Matched, Narrow, One, Wide};
+    let (matched, one) = (Matched { cell: 0 }, One { cell: 0 });
+    Shape {
+        relations: vec![
+            relation(&[(2, 6)], 2, [1, 1, 1]),
+            relation(&[(0, 7), (4, 5)], 1, [1, 1, 1]),
+            relation(&[(1, 8)], 2, [1, 1, 1]),
+        ],
+        narrow: vec![
+            vec![
+                term(1, &[Narrow(0), Narrow(0), Narrow(0)]),
+                term(-2, &[Narrow(0), one, Narrow(0)]),
+            ],
+            vec![term(1, &[Flag(0), Flag(0), Flag(0)])],
+            vec![
+                term(1, &[matched, matched, Narrow(0)]),
+                term(3, &[one, Narrow(0), Matched { cell: 1 }]),
+                term(-1, &[matched, one, one]),
+            ],
+        ],
+        wide: vec![vec![
+            term(1, &[Wide(0), Wide(0), Wide(0)]),
+            term(-5, &[one, matched, Wide(0)]),
+            term(2, &[Wide(0), one, one]),
+        ]],
+    }
+}
+
+#[test]
+fn several_relations_meet_all_demands() {
+    for secrets in [31, 1031] {
+        check_both(&of_three(), 5, secrets);
+    }
+    let case = Join::<u64>::new(&of_three());
+    demands::check_price(&case, 5);
+    demands::check_outline(&case, 5);
+    demands::check_empty_stock(&Join::<u64>::new(&grouped(5, 6)));
+}
+
+#[test]
+fn groups_meet_all_demands() {
+    let case = Join::<u64>::new(&grouped(9, 12));
+    demands::check_all(&case);
+    demands::check_sources(&case);
+    demands::check_sources(&Join::<u128>::new(&grouped(9, 12)));
+}
+
+/// What a seat brings or asks for that is no join is refused, and nothing is sent.
+#[test]
+fn what_does_not_fit_is_refused_before_anything_is_sent() {
+    let good = grouped(5, 6);
+    let refused = |shape: &Shape, change: &dyn Fn(&mut Inputs)| {
+        let ended = World::new(2, 18).run(async |session| {
+            let inputs = inputs(&good, session.seat(), 18).map(|mut inputs| {
+                change(&mut inputs);
+                inputs
+            });
+            join::totals(session, shape, inputs, &mut Stock::empty()).await
+        });
+        for ended in ended {
+            let error = ended.outcome.map(|_| ()).expect_err("refused");
+            let is_invalid = matches!(error, ProtocolError::InvalidInput { .. });
+            assert!(is_invalid, "{shape:?}: {error}");
+            assert!(ended.traffic.messages_sent.iter().all(|n| *n == 0));
+        }
+    };
+    refused(&good, &|inputs| inputs.keys.truncate(3));
+    refused(&good, &|inputs| inputs.narrow.truncate(1));
+    refused(&good, &|inputs| inputs.wide[0].truncate(1));
+    let changed = |change: &dyn Fn(&mut Shape)| {
+        let mut shape = good.clone();
+        change(&mut shape);
+        refused(&shape, &|_| ());
+    };
+    let one = Factor::One { cell: 0 };
+    changed(&|shape| shape.relations.truncate(1));
+    changed(&|shape| shape.relations.clear());
+    changed(&|shape| shape.relations[1].holders[0].seat = Seat(1));
+    changed(&|shape| shape.relations[1].holders[0].seat = Seat(7));
+    changed(&|shape| shape.relations[1].holders.clear());
+    changed(&|shape| shape.relations[0].holders.clear());
+    changed(&|shape| shape.relations[1].cells = 0);
+    changed(&|shape| shape.relations[0].cells = usize::MAX);
+    changed(&|shape| shape.narrow[0][0].factors.truncate(1));
+    changed(&|shape| shape.narrow[0][0].factors[1] = Factor::Narrow(2));
+    changed(&|shape| shape.narrow[0][0].factors[1] = Factor::Wide(0));
+    changed(&|shape| shape.wide[0][0].factors[1] = Factor::Narrow(0));
+    changed(&|shape| shape.narrow[0][0].factors[0] = Factor::Matched { cell: 3 });
+    changed(&|shape| shape.narrow[0][0].factors = vec![one, one]);
+}
