@@ -126,6 +126,7 @@ impl Agent {
         }
         make_dir(&config.state)?;
         make_dir(&config.results_dir())?;
+        make_dir(&config.tables_dir())?;
         execute::clean(&config.results_dir()).map_err(at(&config.results_dir()))?;
         let ledger = Ledger::open(&config.ledger_file()).await?;
         let catalogues = Catalogues::open(&config, mode, &ledger, &identity).await?;

@@ -143,6 +143,12 @@ impl AgentConfig {
         self.state.join("results")
     }
 
+    /// Where tables are kept that are looked keys up in: this party's own, with their keys, and others' that it was sent.
+    #[must_use]
+    pub fn tables_dir(&self) -> PathBuf {
+        self.state.join("tables")
+    }
+
     /// Tables that were registered while the agent ran.
     #[must_use]
     pub fn datasets_file(&self) -> PathBuf {

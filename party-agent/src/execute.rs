@@ -10,6 +10,7 @@ mod intersect;
 mod lookup;
 mod progress;
 mod steps;
+mod tables;
 pub mod tag_store;
 mod usage;
 
@@ -27,7 +28,7 @@ use coordinator::contract::{Contract, Digest, PartyName};
 use coordinator::job::{FailureClass, StopReason};
 use engine::prg::Seed;
 use protocols::compute::Compute;
-use protocols::correlate;
+use protocols::correlate::{self, Needs, Stock};
 use protocols::disclose::Disclosure;
 use protocols::error::ProtocolError;
 use protocols::party::{PartyId, Seat};
@@ -49,8 +50,8 @@ use crate::source::Source;
 use steps::Opened;
 
 pub use failure::{Cause, Failure, class_code, exit};
-pub use lookup::PreparedTables;
 pub use progress::{Moment, Progress, Stage};
+pub use tables::PreparedTables;
 
 /// What [`result::ResultTable::save`] calls the document in a result's directory.
 const RESULT_FILE: &str = "result.json";
@@ -80,6 +81,8 @@ pub struct Run<'a> {
     pub seed: Seed,
     /// Where results are written, each job in a directory of its own.
     pub results: &'a Path,
+    /// Where tables are kept that are asked again and again.
+    pub tables: &'a Path,
     /// What a watcher sees.
     pub progress: &'a Progress,
     /// Set once when the run has to stop.
@@ -175,26 +178,26 @@ pub async fn execute(run: Run<'_>) -> Result<Outcome, Failure> {
         addresses,
         seed,
         results,
+        tables,
         progress,
         mut stop,
         clock,
     } = run;
     let (started, cpu_s) = (clock.now_unix_s(), usage::cpu_seconds());
     let (contract, plan, binding, disclosure) = approved.into_parts();
-    let deadline = plan
-        .max_wall_s
-        .map(|s| Instant::now() + Duration::from_secs(s));
+    let max_wall = plan.max_wall_s.map(Duration::from_secs);
+    let deadline = max_wall.map(|limit| Instant::now() + limit);
     progress.enter(Stage::Connect);
     let connecting = connect(&connector, &contract, &binding, &addresses);
     let (routes, channels) = guarded(&mut stop, deadline, connecting).await?;
-    let n_seats = contract.parties.len();
-    let (network, pair_seeds) = QuicNetwork::new(binding.session_id(), n_seats, channels);
+    let (session_id, n_seats) = (binding.session_id(), contract.parties.len());
+    let (network, pair_seeds) = QuicNetwork::new(session_id, n_seats, channels);
     let network = Arc::new(network);
     let session = Session::new(SessionConfig {
         seat: binding.me,
         n_seats,
         has_dealer: plan.dealer.is_some(),
-        session_id: binding.session_id(),
+        session_id,
         own_seed: seed,
         pair_seeds,
         network: Arc::clone(&network) as _,
@@ -209,6 +212,7 @@ pub async fn execute(run: Run<'_>) -> Result<Outcome, Failure> {
         prepared,
         progress,
         results,
+        tables,
     };
     // Kept until the peers have been told why, so that they do not take the end of a stream for the reason.
     let mut work = pin!(task.watched(session, disclosure));
@@ -223,8 +227,8 @@ pub async fn execute(run: Run<'_>) -> Result<Outcome, Failure> {
         routes,
         ..task.receipt(&computed.traffic)
     };
-    let receipt =
-        SignedReceipt::sign(receipt, connector.identity).map_err(|e| internal(&e.to_string()))?;
+    let signed = SignedReceipt::sign(receipt, connector.identity);
+    let receipt = signed.map_err(|e| internal(&e.to_string()))?;
     let local = LocalReport {
         cpu_s: usage::cpu_seconds() - cpu_s,
         result: result.as_ref().map(|s| s.digest),
@@ -302,6 +306,7 @@ struct Task<'a> {
     prepared: &'a PreparedTables,
     progress: &'a Progress,
     results: &'a Path,
+    tables: &'a Path,
 }
 
 impl Task<'_> {
@@ -392,6 +397,16 @@ impl Task<'_> {
         session: &mut Session,
         disclosure: Disclosure,
     ) -> Result<Computed, Broken> {
+        if session.dealer() == Some(session.seat()) {
+            self.progress.enter(Stage::Prepare);
+            correlate::dealer::serve(session, &self.plan.needs()).await?;
+            return Ok(Computed {
+                output: None,
+                rows_used: 0,
+                keys: None,
+                traffic: session.traffic(),
+            });
+        }
         match &self.plan.procedure {
             Procedure::Totals => self.totals(session, disclosure).await,
             Procedure::Intersect(of) => self.intersect(session, of, disclosure).await,
@@ -404,24 +419,9 @@ impl Task<'_> {
         session: &mut Session,
         disclosure: Disclosure,
     ) -> Result<Computed, Broken> {
-        let needs = self.plan.needs();
-        if session.dealer() == Some(session.seat()) {
-            self.progress.enter(Stage::Prepare);
-            correlate::dealer::serve(session, &needs).await?;
-            return Ok(Computed {
-                output: None,
-                rows_used: 0,
-                keys: None,
-                traffic: session.traffic(),
-            });
-        }
         self.progress.enter(Stage::Read);
         let (mut inputs, rows_used) = self.read().await?;
-        self.progress.enter(Stage::Prepare);
-        let mut stock = match &self.plan.source() {
-            Some(source) => correlate::preprocess(session, source, &needs).await?,
-            None => correlate::Stock::empty(),
-        };
+        let mut stock = self.stock(session, &self.plan.needs()).await?;
         self.progress.enter(Stage::Compute);
         steps::run(session, self.plan, &mut inputs, &mut stock).await?;
         let released = steps::release(session, self.plan, inputs, stock, disclosure).await?;
@@ -431,6 +431,15 @@ impl Task<'_> {
             keys: None,
             traffic: session.traffic(),
         })
+    }
+
+    /// The correlated randomness that a seat's part takes.
+    async fn stock(&self, session: &mut Session, needs: &Needs) -> Result<Stock, ProtocolError> {
+        self.progress.enter(Stage::Prepare);
+        match &self.plan.source() {
+            Some(source) => correlate::preprocess(session, source, needs).await,
+            None => Ok(Stock::empty()),
+        }
     }
 
     async fn read(&self) -> Result<(LocalInputs, u64), Failure> {

@@ -50,6 +50,11 @@ pub trait DataSource: fmt::Debug + Send + Sync {
 
     /// What a person calls the place, such as a file's path. For the holder alone.
     fn origin(&self) -> String;
+
+    /// Whether the rows are still those that were there when the table was opened; false where that cannot be told.
+    fn is_unchanged(&self) -> bool {
+        false
+    }
 }
 
 /// The Arrow schema of the usable columns.
@@ -214,6 +219,13 @@ impl Source {
     #[must_use]
     pub fn tables(&self) -> &BTreeMap<String, Arc<dyn DataSource>> {
         &self.tables
+    }
+
+    /// Whether all of these tables are there and hold the rows that they held when they were opened, as far as can be told.
+    #[must_use]
+    pub fn are_unchanged(&self, names: &[String]) -> bool {
+        let is_unchanged = |name: &String| self.tables.get(name).is_some_and(|t| t.is_unchanged());
+        names.iter().all(is_unchanged)
     }
 
     /// A query session in which these tables stand in [`SCHEMA`].

@@ -2,7 +2,7 @@
 //! The holder learns how often it was asked, and nothing of what.
 //!
 //! ```text
-//! once a version   holder → asker   every record, encrypted under F(k, key), in random order
+//! once a version   holder → asker   every record, encrypted under F(k, key), in random order ([`ship`])
 //! each question    asker → holder   the key, blinded                              32 bytes
 //!                  holder → asker   F(k, ·) of it, blinded, and a proof            32 bytes
 //! asker            opens the record of F(k, key), if there is one
@@ -14,6 +14,8 @@
 //! must not learn which of them has what, see [`combined`].
 
 pub mod table;
+mod ship;
+pub mod listed;
 pub mod introduce;
 pub mod combined;
 
@@ -31,90 +33,12 @@ use engine::params::POINT_BYTES;
 use engine::prg::{Prg, Seed};
 use std::ops::Range;
 use std::sync::Arc;
-use table::{RECORD_OVERHEAD, SealedTable, TableShape};
+use table::{SealedTable, TableShape};
+
+pub use ship::{receive_table, ship, table_cost};
 
 /// Questions of one message, and of one proof.
 const CHUNK_QUESTIONS: usize = 1024;
-
-/// Bytes of records in one message.
-const CHUNK_RECORD_BYTES: usize = 1 << 20;
-
-/// Sends an encrypted table. Done once for each version of it.
-///
-/// # Seats     this one; `asker` calls [`receive_table`]
-/// # Inputs    `table`
-/// # Output    nothing
-/// # Cost      1 round; 52 bytes, and 50 bytes more than a value for each record; [`table_cost`]
-/// # Security  semi-honest; reveals the number of records, the length of values, the version, and
-///   which records an asker has that it had in another version under the same number
-/// # Errors    [`ProtocolError::Link`]
-/// # Source    CRYPTO §5, PIR-A; OPRF-encrypted key-value store
-pub async fn ship(
-    session: &mut Session,
-    asker: Seat,
-    table: Arc<SealedTable>,
-) -> Result<(), ProtocolError> {
-    let header = Header {
-        shape: *table.shape(),
-        public: *table.public(),
-    };
-    session.send(asker, header).await?;
-    let chunks = record_chunks(table.shape());
-    session
-        .stream_to(asker, chunks, OutgoingRecords { table })
-        .await
-        .map(|_| ())
-}
-
-/// Receives an encrypted table from `holder`, who calls [`ship`], whose documentation has the rest.
-///
-/// # Seats     this one; `holder` calls [`ship`]
-/// # Inputs    `at_most`: the largest table that this party takes
-/// # Output    the table. Its [`SealedTable::public`] key is to be compared with the one that the
-///   holder has published for this version: it is what all answers are held to
-/// # Cost      see [`ship`]
-/// # Security  see [`ship`]
-/// # Errors    [`ProtocolError::Link`]; [`ProtocolError::PeerMisbehaved`] if the table is larger than
-///   `at_most`, before anything is set aside for it, or not in order
-/// # Source    see [`ship`]
-pub async fn receive_table(
-    session: &mut Session,
-    holder: Seat,
-    at_most: &TableShape,
-) -> Result<SealedTable, ProtocolError> {
-    let outcome = try_receive_table(session, holder, at_most).await;
-    session.ended_by(outcome)
-}
-
-async fn try_receive_table(
-    session: &mut Session,
-    holder: Seat,
-    at_most: &TableShape,
-) -> Result<SealedTable, ProtocolError> {
-    let Header { shape, public } = session.recv(holder, ()).await?;
-    let fits = shape.n_records <= at_most.n_records && shape.value_bytes <= at_most.value_bytes;
-    if !fits {
-        return Err(rule(holder, "its table is larger than was agreed on"));
-    }
-    let incoming = IncomingRecords {
-        shape,
-        records: Vec::new(),
-    };
-    let chunks = record_chunks(&shape);
-    let incoming = session.stream_from(holder, chunks, incoming).await?;
-    let table = SealedTable::from_parts(shape, public, incoming.records);
-    table.ok_or_else(|| rule(holder, "its table is not in order"))
-}
-
-/// The declared cost of [`ship`].
-pub fn table_cost(n_seats: usize, holder: Seat, asker: Seat, shape: &TableShape) -> Cost {
-    let header = Stream {
-        n_bytes: Header::BYTES as u64,
-        n_messages: 1,
-    };
-    let records = Stream::of(record_chunks(shape), shape.value_bytes + RECORD_OVERHEAD);
-    Cost::round(n_seats, [(holder, asker, header), (holder, asker, records)])
-}
 
 /// Asks for the records of these keys.
 ///
@@ -193,18 +117,31 @@ async fn try_answer(
 
 /// The declared cost of [`ask`] and [`answer`].
 pub fn cost(n_seats: usize, asker: Seat, holder: Seat, n_questions: usize) -> Cost {
-    let chunks = question_chunks(n_questions);
-    let count = Stream {
-        n_bytes: 8,
+    let rounds = rounds(asker, holder, n_questions).into_iter();
+    rounds.fold(Cost::none(n_seats), |cost, sent| {
+        cost.then(&Cost::round(n_seats, sent))
+    })
+}
+
+/// What one seat sends another.
+type Sent = (Seat, Seat, Stream);
+
+/// One message of this length.
+fn one(n_bytes: usize) -> Stream {
+    Stream {
+        n_bytes: n_bytes as u64,
         n_messages: 1,
-    };
-    let questions = Stream::of(chunks, POINT_BYTES);
+    }
+}
+
+/// What is sent in each round of questions and answers.
+fn rounds(asker: Seat, holder: Seat, n_questions: usize) -> [Vec<Sent>; 2] {
+    let questions = Stream::of(question_chunks(n_questions), POINT_BYTES);
     let answers = questions.with_overhead(PROOF_BYTES);
-    Cost::round(
-        n_seats,
-        [(asker, holder, count), (asker, holder, questions)],
-    )
-    .then(&Cost::round(n_seats, [(holder, asker, answers)]))
+    [
+        vec![(asker, holder, one(8)), (asker, holder, questions)],
+        vec![(holder, asker, answers)],
+    ]
 }
 
 /// The first half of [`ask`].
@@ -248,13 +185,6 @@ fn question_chunks(n_items: usize) -> Chunks {
     Chunks {
         n_items,
         chunk_items: CHUNK_QUESTIONS,
-    }
-}
-
-fn record_chunks(shape: &TableShape) -> Chunks {
-    Chunks {
-        n_items: shape.n_records,
-        chunk_items: (CHUNK_RECORD_BYTES / (shape.value_bytes + RECORD_OVERHEAD)).max(1),
     }
 }
 
@@ -364,37 +294,6 @@ impl Consumer for IncomingAnswers {
     }
 }
 
-struct OutgoingRecords {
-    table: Arc<SealedTable>,
-}
-
-impl Producer for OutgoingRecords {
-    type Message = Records;
-
-    fn make(&mut self, items: Range<usize>) -> Result<Records, ProtocolError> {
-        let body = Bytes::copy_from_slice(self.table.records(items));
-        Ok(Records { body })
-    }
-}
-
-struct IncomingRecords {
-    shape: TableShape,
-    records: Vec<u8>,
-}
-
-impl Consumer for IncomingRecords {
-    type Message = Records;
-
-    fn shape(&self, n_items: usize) -> usize {
-        n_items * (self.shape.value_bytes + RECORD_OVERHEAD)
-    }
-
-    fn take(&mut self, _: Range<usize>, chunk: Records) -> Result<(), ProtocolError> {
-        self.records.extend_from_slice(&chunk.body);
-        Ok(())
-    }
-}
-
 /// What is told of a table before it comes.
 struct Header {
     shape: TableShape,
@@ -487,11 +386,6 @@ bytes_message! {
     /// Blinded values of F, and a proof of all of them; the shape is their number.
     Answers, Evaluations, |n_items| n_items * POINT_BYTES + PROOF_BYTES
 }
-bytes_message! {
-    /// Encrypted records; the shape is their length.
-    Records, Records, |n_bytes| n_bytes
-}
-
 /// The key of one version of a table, from a seed that its holder keeps.
 ///
 /// # Errors

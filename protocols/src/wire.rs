@@ -53,6 +53,8 @@ pub enum Kind {
     Evaluations = 23,
     /// A store in which a key finds what it was given, and everybody else finds noise.
     Hints = 24,
+    /// The digest of the encrypted table that its sender has.
+    Known = 25,
 }
 
 /// A message as a network carries it.

@@ -221,6 +221,7 @@ impl Core {
             addresses,
             seed: random::seed().map_err(|e| internal(&e.to_string()))?,
             results: &self.config.results_dir(),
+            tables: &self.config.tables_dir(),
             progress,
             stop,
             clock: &*self.clock,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use engine::curve::montgomery::Montgomery;
 use protocols::aggregate::{self, LocalTotals};
-use protocols::correlate::{self, Source};
+use protocols::correlate::Source;
 use protocols::disclose::Disclosure;
 use protocols::error::ProtocolError;
 use protocols::party::Seat;
@@ -48,16 +48,6 @@ impl Task<'_> {
         of: &IntersectPlan,
         disclosure: Disclosure,
     ) -> Result<Computed, Broken> {
-        if session.dealer() == Some(session.seat()) {
-            self.progress.enter(Stage::Prepare);
-            correlate::dealer::serve(session, &self.plan.needs()).await?;
-            return Ok(Computed {
-                output: None,
-                rows_used: 0,
-                keys: None,
-                traffic: session.traffic(),
-            });
-        }
         let receivers = self.plan.receiver_seats();
         let gets_keys = of.reveal == Reveal::Rows && receivers.contains(&session.seat());
         self.progress.enter(Stage::Read);
@@ -162,16 +152,12 @@ impl Task<'_> {
         disclosure: Disclosure,
     ) -> Result<Computed, Broken> {
         let sizes = announced(session, of, keys.items().len()).await?;
-        self.progress.enter(Stage::Prepare);
         // A dealer knows the published sizes alone.
         let needs = match &self.plan.source() {
             Some(Source::Ot | Source::FerretOt) => self.plan.needs_of_join(of, &sizes),
             Some(Source::Dealer { .. }) | None => self.plan.needs(),
         };
-        let mut stock = match &self.plan.source() {
-            Some(source) => correlate::preprocess(session, source, &needs).await?,
-            None => correlate::Stock::empty(),
-        };
+        let mut stock = self.stock(session, &needs).await?;
         self.progress.enter(Stage::Compute);
         let totals = match sizes.contains(&0) {
             // Nothing is in common with nothing.

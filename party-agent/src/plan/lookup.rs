@@ -10,7 +10,7 @@ use protocols::cost::Cost;
 use protocols::disclose::Terms;
 use protocols::lookup::combined::{self, Combine as Combined, Shape as CombinedShape};
 use protocols::lookup::table::TableShape;
-use protocols::lookup::{self, introduce};
+use protocols::lookup::{introduce, listed};
 use protocols::party::{PartyId, Seat};
 use protocols::price::{Price, Seats};
 use serde::Serialize;
@@ -82,6 +82,19 @@ impl LookupPlan {
             n_questions: usize::try_from(self.at_most).unwrap_or(usize::MAX),
             combine,
         })
+    }
+
+    /// The encrypted tables, as large as they can be, all of them sent.
+    fn shipped(&self) -> Vec<(Seat, TableShape, bool)> {
+        let tables = self.tables.iter().map(|table| {
+            let shape = TableShape {
+                n_records: usize::try_from(table.at_most).unwrap_or(usize::MAX),
+                value_bytes: MAX_VALUE_BYTES.min(16 + 32 * self.values.len()),
+                version: 0,
+            };
+            (Seat::from_index(table.seat), shape, true)
+        });
+        tables.collect()
     }
 
     /// The terms of the disclosure that a run takes; of nothing, where nothing is opened from shares.
@@ -462,21 +475,18 @@ fn priced(mut plan: Plan) -> Plan {
         n_seats,
         n_computing,
     };
-    let mut total = Cost::none(n_seats);
-    for table in &of.tables {
-        let holder = Seat::from_index(table.seat);
-        let shape = TableShape {
-            n_records: size(table.at_most),
-            value_bytes: MAX_VALUE_BYTES.min(16 + 32 * of.values.len()),
-            version: 0,
-        };
-        total = match of.combine {
-            Combine::List => total
-                .then(&lookup::table_cost(n_seats, holder, asker, &shape))
-                .then(&lookup::cost(n_seats, asker, holder, n_questions)),
-            Combine::Sum | Combine::Any => total.then(&introduce::cost(n_seats, holder, asker)),
-        };
-    }
+    let total = |introduced: Cost, table: &AskedTable| {
+        introduced.then(&introduce::cost(
+            n_seats,
+            Seat::from_index(table.seat),
+            asker,
+        ))
+    };
+    let mut total = match of.combine {
+        // At most: an asker that has the present table from an earlier job is not sent it again.
+        Combine::List => listed::cost(n_seats, asker, &of.shipped(), n_questions),
+        Combine::Sum | Combine::Any => of.tables.iter().fold(Cost::none(n_seats), total),
+    };
     if let (Some(price), Some(source)) = (of.price(seats), plan.source()) {
         let prepared = correlate::cost(&source, n_computing, &price.needs);
         total = prepared.then(&total).then(&price.cost);

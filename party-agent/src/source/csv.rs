@@ -67,6 +67,10 @@ impl DataSource for CsvTable {
     fn origin(&self) -> String {
         self.file.path.display().to_string()
     }
+
+    fn is_unchanged(&self) -> bool {
+        self.file.is_unchanged()
+    }
 }
 
 fn infer(file: &FileStamp) -> Result<Vec<SourceColumn>, SourceError> {

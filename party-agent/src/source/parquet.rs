@@ -86,6 +86,10 @@ impl DataSource for ParquetTable {
     fn origin(&self) -> String {
         self.file.path.display().to_string()
     }
+
+    fn is_unchanged(&self) -> bool {
+        self.file.is_unchanged()
+    }
 }
 
 #[derive(Debug)]

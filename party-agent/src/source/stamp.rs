@@ -27,6 +27,10 @@ impl FileStamp {
         Self::of(path, &metadata)
     }
 
+    pub(super) fn is_unchanged(&self) -> bool {
+        std::fs::metadata(&self.path).is_ok_and(|metadata| self.check(&metadata).is_ok())
+    }
+
     /// Opens the file, if it is unchanged.
     pub(super) fn open(&self) -> Result<File, SourceError> {
         let file = File::open(&self.path).map_err(|e| unreadable(&self.path, &e))?;

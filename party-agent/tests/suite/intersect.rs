@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use party_agent::agent::Mode;
-use party_agent::config::Dataset;
+use party_agent::config::{AgentConfig, Dataset};
 use party_agent::receipt::ReceiptFile;
 use party_agent::source::DatasetSpec;
 use serde_json::{Value, json};
@@ -33,6 +33,7 @@ pub(crate) struct Agents {
     pub(crate) names: Vec<String>,
     pub(crate) agents: Vec<Running>,
     pub(crate) world: World,
+    configs: Vec<AgentConfig>,
     /// Removed with the rest.
     files: Option<TempDir>,
 }
@@ -44,7 +45,7 @@ impl Agents {
     ) -> Self {
         let names: Vec<&str> = parties.iter().map(|(name, _)| *name).collect();
         let world = World::new(&names).await;
-        let mut agents = Vec::new();
+        let (mut agents, mut configs) = (Vec::new(), Vec::new());
         for (name, tables) in parties {
             match policy {
                 Some(policy) => world.write_policy(name, policy),
@@ -61,6 +62,7 @@ impl Agents {
                 },
             });
             config.datasets = tables.collect();
+            configs.push(config.clone());
             agents.push(Running::start(config, Mode::Rehearsal).await);
         }
         for agent in &agents {
@@ -70,7 +72,19 @@ impl Agents {
             names: names.into_iter().map(str::to_owned).collect(),
             agents,
             world,
+            configs,
             files: None,
+        }
+    }
+
+    /// Stops a party's agent and starts it again, with its tables as they are now.
+    pub(crate) async fn restart(&mut self, party: usize) {
+        self.agents.remove(party).stop().await;
+        let agent = Running::start(self.configs[party].clone(), Mode::Rehearsal).await;
+        self.agents.insert(party, agent);
+        let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        for agent in &self.agents {
+            agent.sees(&names).await;
         }
     }
 

@@ -1,7 +1,7 @@
 //! Private lookups between whole agents over QUIC: lists, sums and yes or no, limits, and the multi-lender query of
 //! `shared/data/expected`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use party_agent::agent::Mode;
 use serde_json::{Value, json};
@@ -112,6 +112,106 @@ async fn a_list_shows_what_each_table_has() {
     assert_eq!(rows[4], json!(["c3", "lender_1.black", true]));
     assert_eq!(rows[5], json!(["c3", "lender_3.black", true]));
     assert_eq!(rows.as_array().map(Vec::len), Some(8));
+    town.stop().await;
+}
+
+/// Files of tables in an agent's state, of one kind.
+fn files_of(town: &Agents, party: usize, extension: &str) -> Vec<PathBuf> {
+    let dir = town.agents[party].state_dir().join("tables");
+    let entries = std::fs::read_dir(dir).expect("a directory of tables");
+    let files = entries.map(|entry| entry.expect("an entry").path());
+    let files = files.filter(|path| path.extension().is_some_and(|e| e == extension));
+    files.collect()
+}
+
+/// Bytes from a holder to the asker, and back: of a lookup in one table.
+fn bytes(sides: &[Side]) -> (u64, u64) {
+    let [there, back] = [0, 1].map(|side| {
+        let sent = &sides[side].receipt.signed.receipt.bytes_sent;
+        sent.values().sum()
+    });
+    (back, there)
+}
+
+fn change_last_byte(path: &Path) {
+    let mut bytes = std::fs::read(path).expect("a file");
+    *bytes.last_mut().expect("not empty") ^= 1;
+    std::fs::write(path, bytes).expect("written");
+}
+
+/// A table goes out once for each state of its data, whatever is restarted in between, and again if somebody has touched a file.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_goes_out_once() {
+    use std::os::unix::fs::PermissionsExt;
+
+    const BANK: usize = 0;
+    const LENDER: usize = 2;
+    let (files, mut town) = town().await;
+    let more = "values = [\"hits\"]\nnormalise = \"upper_alnum\"";
+    let spec = job("\"lender_2.black\"", QUERIES, more);
+    let row = |hits: i64| json!(["A-1", "lender_2.black", true, hits]);
+    // Four questions: 32 bytes each way, a number of them, a proof; what the asker has, and whether that is it.
+    let (only_answers, questions) = (4 * 32 + 64 + 53, 4 * 32 + 8 + 32);
+
+    let first = town.run(&spec).await;
+    assert_eq!(rows(&first[0])[1], row(4));
+    let one_record = 50 + 2 * 4;
+    assert_eq!(bytes(&first), (only_answers + one_record, questions));
+    for (party, extension) in [(BANK, "kept"), (LENDER, "prepared")] {
+        let found = files_of(&town, party, extension);
+        assert_eq!(found.len(), 1, "{extension}");
+        let mode = std::fs::metadata(&found[0])
+            .expect("metadata")
+            .permissions();
+        assert_eq!(mode.mode() & 0o777, 0o600);
+    }
+    let again = town.run(&spec).await;
+    assert_eq!(rows(&again[0]), rows(&first[0]));
+    assert_eq!(bytes(&again), (only_answers, questions), "the same process");
+    for party in [LENDER, BANK] {
+        town.restart(party).await;
+        let again = town.run(&spec).await;
+        assert_eq!(rows(&again[0]), rows(&first[0]));
+        assert_eq!(
+            bytes(&again),
+            (only_answers, questions),
+            "{party} restarted"
+        );
+        let counted = again[1].receipt.local.keys.clone().expect("keys");
+        assert_eq!(
+            (counted.rows, counted.duplicates, counted.missing),
+            (3, 1, 1)
+        );
+    }
+
+    change_last_byte(&files_of(&town, BANK, "kept")[0]);
+    let again = town.run(&spec).await;
+    assert_eq!(rows(&again[0]), rows(&first[0]));
+    assert_eq!(bytes(&again).0, only_answers + one_record, "another table");
+    assert_eq!(bytes(&town.run(&spec).await).0, only_answers);
+
+    let prepared = files_of(&town, LENDER, "prepared").remove(0);
+    let before = std::fs::read(&prepared).expect("a file");
+    change_last_byte(&prepared);
+    town.restart(LENDER).await;
+    let again = town.run(&spec).await;
+    assert_eq!(rows(&again[0]), rows(&first[0]));
+    assert_eq!(bytes(&again).0, only_answers + one_record, "prepared anew");
+    let after = std::fs::read(&prepared).expect("a file");
+    assert_ne!(before[..32], after[..32], "a fresh key");
+
+    let table = files.path().join("lender_2.csv");
+    std::fs::write(&table, "id,hits,since\nA1,3,2026-02-02\na-1,7,2026-02-03\n").expect("written");
+    town.restart(LENDER).await;
+    let changed = town.run(&spec).await;
+    assert_eq!(rows(&changed[0])[1], row(7));
+    assert_eq!(bytes(&changed).0, only_answers + one_record, "other data");
+    assert_ne!(after[..32], std::fs::read(&prepared).expect("a file")[..32]);
+    // Other columns are another table.
+    let since = job("\"lender_2.black\"", QUERIES, "normalise = \"upper_alnum\"");
+    assert_eq!(bytes(&town.run(&since).await).0, only_answers + 50);
+    assert_eq!(files_of(&town, BANK, "kept").len(), 2);
+    assert_eq!(bytes(&town.run(&spec).await).0, only_answers);
     town.stop().await;
 }
 

@@ -16,6 +16,7 @@ use crate::psi::Item;
 use engine::curve::Encoded;
 use engine::hash;
 use engine::oprf::{OprfError, Output, ServerKey};
+use engine::params::POINT_BYTES;
 use engine::prg::Prg;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -63,6 +64,8 @@ pub struct SealedTable {
     shape: TableShape,
     public: Encoded,
     records: Vec<u8>,
+    /// Of all that stands above.
+    digest: [u8; 32],
 }
 
 /// A record does not open: it was not made with its holder's key.
@@ -102,7 +105,15 @@ impl SealedTable {
 
     /// The table of these bytes, if its records are in order and none is there twice.
     pub(super) fn from_parts(shape: TableShape, public: Encoded, records: Vec<u8>) -> Option<Self> {
+        let n_bytes = shape
+            .n_records
+            .checked_mul(shape.value_bytes.checked_add(RECORD_OVERHEAD)?);
+        if n_bytes != Some(records.len()) {
+            return None;
+        }
+        let head = header(&shape, &public);
         let table = Self {
+            digest: hash::digest("entente/v1/lookup/table", &[&head, &records]),
             shape,
             public,
             records,
@@ -120,6 +131,30 @@ impl SealedTable {
     /// The public key to which all answers are held.
     pub const fn public(&self) -> &Encoded {
         &self.public
+    }
+
+    /// What tells this table from every other: two with one digest are the same.
+    pub const fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
+    /// The table as bytes for a file. Who has no answers of the holder reads nothing in them but the shape.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        [&header(&self.shape, &self.public)[..], &self.records].concat()
+    }
+
+    /// The table of a file's bytes, if they are one. Whether it is the one that was written, its digest says.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (head, records) = bytes.split_first_chunk::<HEADER_BYTES>()?;
+        let (numbers, public) = head.split_first_chunk::<24>()?;
+        let (numbers, _) = numbers.as_chunks::<8>();
+        let [n_records, value_bytes, version] = [0, 1, 2].map(|i| u64::from_le_bytes(numbers[i]));
+        let shape = TableShape {
+            n_records: n_records.try_into().ok()?,
+            value_bytes: value_bytes.try_into().ok()?,
+            version,
+        };
+        Self::from_parts(shape, public.try_into().ok()?, records.to_vec())
     }
 
     /// The bytes of some records.
@@ -153,6 +188,23 @@ impl SealedTable {
         }
         Ok(None)
     }
+}
+
+/// Shape and public key as bytes, of one length.
+const HEADER_BYTES: usize = 3 * 8 + POINT_BYTES;
+
+fn header(shape: &TableShape, public: &Encoded) -> [u8; HEADER_BYTES] {
+    let numbers = [
+        shape.n_records as u64,
+        shape.value_bytes as u64,
+        shape.version,
+    ];
+    let mut head = [0; HEADER_BYTES];
+    for (out, number) in head.chunks_exact_mut(8).zip(numbers) {
+        out.copy_from_slice(&number.to_le_bytes());
+    }
+    head[3 * 8..].copy_from_slice(public);
+    head
 }
 
 fn tag(y: &Output) -> [u8; TAG_BYTES] {
@@ -283,5 +335,30 @@ mod tests {
         let mut records = table.records.clone();
         records.rotate_left(table.record_bytes());
         assert!(SealedTable::from_parts(table.shape, table.public, records).is_none());
+    }
+
+    /// Whatever is changed in a file: it is no table, or another one.
+    #[test]
+    fn a_file_holds_the_table_that_was_written_or_another_digest() {
+        let table = SealedTable::seal(&key(1), 9, 8, &records(3)).unwrap();
+        let bytes = table.to_bytes();
+        let read = SealedTable::from_bytes(&bytes).unwrap();
+        assert_eq!((read.shape, read.public), (table.shape, table.public));
+        assert_eq!((&read.records, read.digest), (&table.records, table.digest));
+        for byte in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[byte] ^= 1;
+            let changed = SealedTable::from_bytes(&changed);
+            assert!(
+                changed.is_none_or(|other| other.digest != table.digest),
+                "byte {byte}"
+            );
+            assert!(SealedTable::from_bytes(&bytes[..byte]).is_none());
+        }
+        let empty = SealedTable::seal(&key(1), 9, 8, &[]).unwrap();
+        let read = SealedTable::from_bytes(&empty.to_bytes()).unwrap();
+        assert_eq!(read.digest, empty.digest);
+        let endless = [&u64::MAX.to_le_bytes()[..], &bytes[8..]].concat();
+        assert!(SealedTable::from_bytes(&endless).is_none());
     }
 }

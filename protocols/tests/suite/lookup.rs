@@ -7,7 +7,7 @@ use protocols::disclose::Disclosure;
 use protocols::error::{Misdeed, ProtocolError};
 use protocols::lookup::combined::{self, Combine, Input, PreparedTable, Shape, look_up};
 use protocols::lookup::table::{RECORD_OVERHEAD, SealedTable, TableShape};
-use protocols::lookup::{self, table_key};
+use protocols::lookup::{self, listed, table_key};
 use protocols::net::Network;
 use protocols::net::record::Direction;
 use protocols::net::sim::{self, Cut, LinkModel};
@@ -75,9 +75,9 @@ impl Job {
         (table_at_most, questions_at_most): (TableShape, usize),
     ) -> Result<Vec<Option<Vec<u8>>>, ProtocolError> {
         if session.seat() == ASKER {
-            let table = lookup::receive_table(session, HOLDER, &table_at_most).await?;
+            let table = lookup::receive_table(session, HOLDER, &table_at_most, None).await?;
             let questions = self.questions.clone();
-            return lookup::ask(session, HOLDER, Arc::new(table), questions).await;
+            return lookup::ask(session, HOLDER, table, questions).await;
         }
         let key = Arc::new(table_key(&seed_of(self.seed), 7)?);
         let table = SealedTable::seal(&key, 7, self.value_bytes, &self.records);
@@ -122,7 +122,7 @@ fn measured_cost_is_the_declared_one() {
     for (n_records, n_questions) in [(0, 0), (10, 5), (40_000, 1025)] {
         let job = Job::new(n_records, 0, n_questions, 3);
         let table = job.at_most();
-        let shipped = lookup::table_cost(2, HOLDER, ASKER, &table);
+        let shipped = lookup::table_cost(2, HOLDER, ASKER, &table, true);
         let declared = shipped.then(&lookup::cost(2, ASKER, HOLDER, n_questions as usize));
         let ended = job.run(World::new(2, job.seed));
         for (seat, ended) in ended.iter().enumerate() {
@@ -226,7 +226,7 @@ fn another_key_is_found_out() {
 #[test]
 fn a_seat_that_dies_ends_the_other() {
     let job = Job::new(20, 0, 1030, 10);
-    let declared = lookup::table_cost(2, HOLDER, ASKER, &job.at_most());
+    let declared = lookup::table_cost(2, HOLDER, ASKER, &job.at_most(), true);
     let declared = declared.then(&lookup::cost(2, ASKER, HOLDER, 1030));
     for seat in [ASKER, HOLDER] {
         let n_messages = declared.messages[seat.index()].iter().sum();
@@ -262,6 +262,109 @@ fn a_changed_message_never_gives_a_wrong_value() {
             }
         }
     }
+}
+
+/// An asker that kept the table gets no records again; one that has another gets them.
+#[test]
+fn a_table_that_the_asker_has_is_not_sent_again() {
+    let job = Job::new(200, 100, 150, 12);
+    let key = |seed| Arc::new(table_key(&seed_of(seed), 7).expect("a key"));
+    let sealed = |seed| {
+        let table = SealedTable::seal(&key(seed), 7, job.value_bytes, &job.records);
+        Arc::new(table.expect("a table"))
+    };
+    for (kept, follows) in [(Some(12), false), (Some(13), true), (None, true)] {
+        let known = kept.map(sealed);
+        let ended = World::new(2, job.seed).run(async |session| {
+            if session.seat() == HOLDER {
+                let sent = lookup::ship(session, ASKER, sealed(12)).await?;
+                assert_eq!(sent, follows);
+                lookup::answer(session, ASKER, key(12), 150).await?;
+                return Ok(vec![]);
+            }
+            let at_most = job.at_most();
+            let table = lookup::receive_table(session, HOLDER, &at_most, known.clone()).await?;
+            assert_eq!(table.digest(), sealed(12).digest());
+            lookup::ask(session, HOLDER, table, job.questions.clone()).await
+        });
+        let declared = lookup::table_cost(2, HOLDER, ASKER, &job.at_most(), follows);
+        let declared = declared.then(&lookup::cost(2, ASKER, HOLDER, 150));
+        for (seat, ended) in ended.iter().enumerate() {
+            assert_eq!(ended.traffic.bytes_sent, declared.bytes[seat]);
+            assert_eq!(ended.traffic.rounds, declared.rounds);
+        }
+        assert_eq!(all_ok(ended)[0], job.expected());
+    }
+    // What a question costs once the table is there.
+    let declared = lookup::table_cost(2, HOLDER, ASKER, &job.at_most(), false);
+    assert_eq!(declared.bytes, [[0, 32], [53, 0]]);
+}
+
+/// A holder that says that a table is known which the asker has never seen.
+#[test]
+fn a_table_that_nobody_sent_is_not_known() {
+    let job = Job::new(3, 0, 3, 14);
+    let ended = World::new(2, job.seed).run(async |session| {
+        let key = Arc::new(table_key(&seed_of(14), 7)?);
+        let table = SealedTable::seal(&key, 7, 8, &job.records).expect("a table");
+        let table = Arc::new(table);
+        if session.seat() == HOLDER {
+            return lookup::ship(session, ASKER, table).await.map(drop);
+        }
+        let at_most = job.at_most();
+        lookup::receive_table(session, HOLDER, &at_most, None).await?;
+        Ok(())
+    });
+    all_ok(ended);
+    // The last byte of the offer says whether records follow.
+    let tamper =
+        |inner| Arc::new(Tampered::new(inner, 0, Change::FlipBit(52 * 8))) as Arc<dyn Network>;
+    let ended = job.run(World::new(2, 14).wrap(HOLDER, tamper));
+    let error = ended[0].outcome.as_ref().expect_err("no table");
+    let what = "it says that a table is known, which is not";
+    assert_eq!(*error, rule(HOLDER, what));
+}
+
+/// Three holders, one asker in between: all at once, in as many rounds as one takes.
+#[test]
+fn several_holders_are_asked_at_once() {
+    let asker = Seat(2);
+    let holders = [Seat(0), Seat(1), Seat(3)];
+    let jobs: Vec<Job> = (0..3).map(|i| Job::new(40 * i, 10, 1030, 15 + i)).collect();
+    let key = |job: &Job| Arc::new(table_key(&seed_of(job.seed), 7).expect("a key"));
+    let sealed = |job: &Job| {
+        let table = SealedTable::seal(&key(job), 7, job.value_bytes, &job.records);
+        Arc::new(table.expect("a table"))
+    };
+    let ended = World::new(4, 15).run(async |session| {
+        let me = session.seat();
+        if let Some(i) = holders.iter().position(|h| *h == me) {
+            let table = (sealed(&jobs[i]), key(&jobs[i]));
+            assert_eq!(listed::answer_one(session, asker, table, 1030).await?, 1030);
+            return Ok(Vec::new());
+        }
+        let asked = holders.iter().zip(&jobs).map(|(holder, job)| {
+            // The second table is known.
+            let known = (*holder == Seat(1)).then(|| sealed(job));
+            let at_most = job.at_most();
+            (*holder, listed::Asked { at_most, known })
+        });
+        let found = listed::ask_all(session, asked.collect(), jobs[0].questions.clone()).await?;
+        Ok(found.into_values().map(|found| found.values).collect())
+    });
+    let tables = holders.iter().zip(&jobs);
+    let tables: Vec<_> = tables
+        .map(|(holder, job)| (*holder, job.at_most(), *holder != Seat(1)))
+        .collect();
+    let declared = listed::cost(4, asker, &tables, 1030);
+    assert_eq!(declared.rounds, 4);
+    for (seat, ended) in ended.iter().enumerate() {
+        assert_eq!(ended.traffic.bytes_sent, declared.bytes[seat]);
+        assert_eq!(ended.traffic.messages_sent, declared.messages[seat]);
+        assert_eq!(ended.traffic.rounds, declared.rounds);
+    }
+    let expected: Vec<_> = jobs.iter().map(Job::expected).collect();
+    assert_eq!(all_ok(ended)[asker.index()], expected);
 }
 
 /// Tables of several holders, of which the asker at some seat learns sums.

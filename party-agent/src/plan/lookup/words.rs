@@ -122,7 +122,7 @@ pub(super) fn of_run(of: &LookupPlan, seats: &[PartyId]) -> Vec<String> {
     };
     let how = match of.combine {
         Combine::List => {
-            "each table is sent encrypted, a record opens with the answer to its question alone (RFC 9497, verifiable)"
+            "each table is sent encrypted, once for each state of its data, and kept by the asker; a record opens with the answer to its question alone (RFC 9497, verifiable)"
         }
         Combine::Sum | Combine::Any => {
             "questions are answered obliviously (RFC 9497, verifiable), and tables are combined on shares: nobody sees a match"
