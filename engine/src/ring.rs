@@ -20,6 +20,7 @@ mod sealed {
         fn scale_slice(acc: &mut [Self], factor: Self);
         fn negate_slice(acc: &mut [Self]);
         fn sum_slice(values: &[Self]) -> Self;
+        fn add_bytes_slice(acc: &mut [Self], bytes: &[u8]);
     }
 }
 
@@ -119,6 +120,13 @@ macro_rules! impl_ring {
 
             fn sum_slice(values: &[Self]) -> Self {
                 values.iter().fold(0, |acc, v| acc.wrapping_add(*v))
+            }
+
+            fn add_bytes_slice(acc: &mut [Self], bytes: &[u8]) {
+                let (elements, _) = bytes.as_chunks();
+                for (a, b) in acc.iter_mut().zip(elements) {
+                    *a = a.wrapping_add(Self::from_le_bytes(*b));
+                }
             }
         }
 
@@ -240,6 +248,16 @@ pub fn negate<R: Ring>(acc: &mut [R]) {
 /// Sum of all elements mod 2^k.
 pub fn sum<R: Ring>(values: &[R]) -> R {
     R::sum_slice(values)
+}
+
+/// `acc[i] += bytes[i]` for every i, where `bytes` are little-endian elements that may stand anywhere.
+///
+/// # Panics
+///
+/// If there are not as many.
+pub fn add_bytes<R: Ring>(acc: &mut [R], bytes: &[u8]) {
+    assert_same_len(acc.len() * R::BYTES, bytes.len());
+    R::add_bytes_slice(acc, bytes);
 }
 
 /// The elements as little-endian bytes, without copying.

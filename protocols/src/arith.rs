@@ -2,6 +2,7 @@
 //! modules below products, selection, comparison, conversion and truncation.
 
 pub(crate) mod release;
+pub(crate) mod compiled;
 pub(crate) mod circuit;
 pub mod mul;
 pub mod matmul;

@@ -271,19 +271,7 @@ impl<R: Ring> Masked<R> {
 
     /// `acc[i] += self[i]` for every i.
     pub(crate) fn add_to(&self, acc: &mut [R]) {
-        add_bytes(acc, &self.body);
-    }
-}
-
-/// `acc[i] += bytes[i]` for every i, where `bytes` holds as many elements as `acc`.
-pub(crate) fn add_bytes<R: Ring>(acc: &mut [R], bytes: &[u8]) {
-    assert_eq!(
-        acc.len() * R::BYTES,
-        bytes.len(),
-        "vectors of unequal length"
-    );
-    for (a, b) in acc.iter_mut().zip(bytes.chunks_exact(R::BYTES)) {
-        *a = a.wrapping_add(R::read_le(b));
+        ring::add_bytes(acc, &self.body);
     }
 }
 
@@ -390,7 +378,7 @@ impl<R: Ring> MaskedLanes<R> {
 
     /// Adds the elements to `elements` and the bits to `words`.
     pub(crate) fn add_to(&self, elements: &mut [R], words: &mut [u64]) {
-        add_bytes(elements, &self.body[..self.elements_end]);
+        ring::add_bytes(elements, &self.body[..self.elements_end]);
         xor_bytes(words, &self.body[self.elements_end..]);
     }
 }

@@ -62,6 +62,16 @@ pub async fn less_than_zero<R: StockedRing>(
     method: Method,
     stock: &mut Stock,
 ) -> Result<BitShare, ProtocolError> {
+    R::less_than_zero(session, x, bound_bits, method, stock).await
+}
+
+pub(super) async fn less_than_zero_over<R: StockedRing>(
+    session: &mut Session,
+    x: &Share<R>,
+    bound_bits: u32,
+    method: Method,
+    stock: &mut Stock,
+) -> Result<BitShare, ProtocolError> {
     session.ended_by(check_bound::<R>(bound_bits))?;
     let seats = Seats::of(session);
     session.ended_by(
@@ -138,6 +148,16 @@ pub async fn less_than<R: StockedRing>(
 /// # Errors    as [`less_than_zero`]
 /// # Source    as [`less_than_zero`]; a sum of two that is zero, without carries: folklore
 pub async fn equal_zero<R: StockedRing>(
+    session: &mut Session,
+    x: &Share<R>,
+    bound_bits: u32,
+    method: Method,
+    stock: &mut Stock,
+) -> Result<BitShare, ProtocolError> {
+    R::equal_zero(session, x, bound_bits, method, stock).await
+}
+
+pub(super) async fn equal_zero_over<R: StockedRing>(
     session: &mut Session,
     x: &Share<R>,
     bound_bits: u32,

@@ -44,6 +44,14 @@ pub async fn planes_to_arith<R: StockedRing>(
     planes: &[&BitShare],
     stock: &mut Stock,
 ) -> Result<Vec<Share<R>>, ProtocolError> {
+    R::planes_to_arith(session, planes, stock).await
+}
+
+pub(super) async fn planes_to_arith_over<R: StockedRing>(
+    session: &mut Session,
+    planes: &[&BitShare],
+    stock: &mut Stock,
+) -> Result<Vec<Share<R>>, ProtocolError> {
     let n_items = planes.first().map_or(0, |plane| plane.n_bits());
     let mut each: Vec<Share<R>> = planes.iter().map(|_| Share::zero(n_items)).collect();
     let put = |plane: usize, lane: usize, bit: R| each[plane].as_mut_slice()[lane] = bit;
@@ -60,6 +68,14 @@ pub async fn planes_to_arith<R: StockedRing>(
 ///
 /// Everything else is that of [`bit_to_arith`].
 pub async fn b2a<R: StockedRing>(
+    session: &mut Session,
+    planes: &[BitShare],
+    stock: &mut Stock,
+) -> Result<Share<R>, ProtocolError> {
+    R::b2a(session, planes, stock).await
+}
+
+pub(super) async fn b2a_over<R: StockedRing>(
     session: &mut Session,
     planes: &[BitShare],
     stock: &mut Stock,
@@ -150,6 +166,16 @@ pub fn planes_price<R: StockedRing>(seats: Seats, n_items: usize, n_planes: usiz
 /// # Source    Masked: the bits of c − r for c = x + r opened (2020/338, §4). Summed: the bits of the
 ///   sum of the seats' shares (GMW). All carries by a prefix network: Sklansky, 1960
 pub async fn a2b<R: StockedRing>(
+    session: &mut Session,
+    x: &Share<R>,
+    n_planes: usize,
+    method: Method,
+    stock: &mut Stock,
+) -> Result<Vec<BitShare>, ProtocolError> {
+    R::a2b(session, x, n_planes, method, stock).await
+}
+
+pub(super) async fn a2b_over<R: StockedRing>(
     session: &mut Session,
     x: &Share<R>,
     n_planes: usize,

@@ -33,6 +33,16 @@ pub async fn matmul<R: StockedRing>(
     shape: MatrixShape,
     stock: &mut Stock,
 ) -> Result<Share<R>, ProtocolError> {
+    R::matmul(session, x, y, shape, stock).await
+}
+
+pub(super) async fn matmul_over<R: StockedRing>(
+    session: &mut Session,
+    x: &Share<R>,
+    y: &Share<R>,
+    shape: MatrixShape,
+    stock: &mut Stock,
+) -> Result<Share<R>, ProtocolError> {
     let (n_left, n_right) = (shape.left_len(), shape.right_len());
     if x.len() != n_left || y.len() != n_right {
         return session.ended_by(Err(ProtocolError::InvalidInput {

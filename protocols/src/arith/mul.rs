@@ -29,6 +29,15 @@ pub async fn mul<R: StockedRing>(
     y: &Share<R>,
     stock: &mut Stock,
 ) -> Result<Share<R>, ProtocolError> {
+    R::mul(session, x, y, stock).await
+}
+
+pub(super) async fn mul_over<R: StockedRing>(
+    session: &mut Session,
+    x: &Share<R>,
+    y: &Share<R>,
+    stock: &mut Stock,
+) -> Result<Share<R>, ProtocolError> {
     assert_eq!(x.len(), y.len(), "vectors of unequal length");
     let Triples { a, b, mut c } = session.ended_by(stock.take_triples::<R>(x.len()))?;
     let is_first = session.seat() == Seat(0);

@@ -48,6 +48,15 @@ pub async fn times<R: StockedRing>(
     x: &Share<R>,
     stock: &mut Stock,
 ) -> Result<Share<R>, ProtocolError> {
+    R::times(session, bit, x, stock).await
+}
+
+pub(super) async fn times_over<R: StockedRing>(
+    session: &mut Session,
+    bit: &BitShare,
+    x: &Share<R>,
+    stock: &mut Stock,
+) -> Result<Share<R>, ProtocolError> {
     assert_eq!(bit.n_bits(), x.len(), "a bit for each item");
     let Muxes {
         bits: beta,

@@ -6,7 +6,7 @@ use crate::disclose::{Revealed, Values};
 use crate::error::{Misdeed, ProtocolError};
 use crate::party::Seat;
 use crate::session::{Chunks, Session};
-use crate::wire::{Kind, Wire, WireError, add_bytes};
+use crate::wire::{Kind, Wire, WireError};
 use bytes::Bytes;
 use engine::hash;
 use engine::prg::{Prg, Seed};
@@ -317,14 +317,14 @@ impl Sums {
         let border = n_wide_bytes.clamp(bytes.start, bytes.end);
         let (wide, narrow) = payload.split_at(border - bytes.start);
         if !wide.is_empty() {
-            add_bytes(
+            ring::add_bytes(
                 &mut self.wide.as_mut_slice()[bytes.start / 16..border / 16],
                 wide,
             );
         }
         if !narrow.is_empty() {
             let items = (border - n_wide_bytes) / 8..(bytes.end - n_wide_bytes) / 8;
-            add_bytes(&mut self.narrow.as_mut_slice()[items], narrow);
+            ring::add_bytes(&mut self.narrow.as_mut_slice()[items], narrow);
         }
     }
 

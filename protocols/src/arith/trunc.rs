@@ -39,6 +39,15 @@ pub async fn probabilistic<R: StockedRing>(
     frac_bits: u32,
     stock: &mut Stock,
 ) -> Result<Share<R>, ProtocolError> {
+    R::truncate(session, x, frac_bits, stock).await
+}
+
+pub(super) async fn probabilistic_over<R: StockedRing>(
+    session: &mut Session,
+    x: &Share<R>,
+    frac_bits: u32,
+    stock: &mut Stock,
+) -> Result<Share<R>, ProtocolError> {
     session.ended_by(check_frac_bits::<R>(frac_bits))?;
     if frac_bits == 0 {
         return Ok(super::copy(x));

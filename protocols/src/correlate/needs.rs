@@ -1,5 +1,6 @@
 //! How much correlated randomness a computation takes: sums of public numbers.
 
+use crate::arith::compiled::Compiled;
 use crate::party::Seat;
 use engine::ring::Ring;
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ const WORD_BITS: u64 = u64::BITS as u64;
 /// The rings for which correlations are kept, and where they are kept.
 ///
 /// Implemented for `u64` and `u128`, like [`Ring`] itself, which is sealed.
-pub trait StockedRing: Ring {
+pub trait StockedRing: Ring + Compiled {
     /// This ring's part of some needs.
     fn needs(needs: &Needs) -> &RingNeeds;
     /// This ring's part of some needs, to be changed.
