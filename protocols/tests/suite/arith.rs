@@ -6,6 +6,7 @@ mod real;
 mod ops;
 mod demands;
 mod edges;
+mod tabled;
 mod sources;
 
 use crate::ideal;

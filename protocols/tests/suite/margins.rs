@@ -1,5 +1,6 @@
 //! Tables with their totals: what is held back, and that no small cell can be told from what is released.
 
+use crate::demands::Places;
 use crate::shape::outline;
 use crate::world::{Job, all_ok, prg, transcripts};
 use engine::prg::Prg;
@@ -8,6 +9,8 @@ use protocols::aggregate::{
     protect_in_the_clear,
 };
 use protocols::correlate::{self, Source};
+use protocols::error::{LinkError, ProtocolError};
+use protocols::net::sim::{self, Cut, LinkModel};
 use protocols::oracle;
 use protocols::party::Seat;
 use protocols::price::Seats;
@@ -347,4 +350,82 @@ fn messages_follow_from_what_is_released_alone() {
         transcripts(&logs).iter().map(outline).collect::<Vec<_>>()
     };
     assert!(of([3, 40, 20, 50, 60, 70]) == of([9, 99, 11, 500, 2000, 777]));
+}
+
+/// A table with a small cell, which holds others back, so that questions are asked.
+fn with_a_small_cell(form: Form, groups: &[usize], seed: u64) -> (Job, Vec<u64>) {
+    let job = job(3, form, groups, seed);
+    let margins = margins_of(&job);
+    let mut counts = vec![0; margins.cells()];
+    for (cell, count) in counts.iter_mut().enumerate() {
+        if margins.is_innermost(cell) {
+            *count = 20 + 7 * cell as u64;
+        }
+    }
+    counts[0] = 3;
+    margins.add_up(&mut counts);
+    (job, counts)
+}
+
+/// Which questions are asked follows from what is released; what is opened on the way to their answers is masked.
+#[test]
+fn messages_of_a_table_with_totals_look_uniform() {
+    let shapes: [(Form, &[usize]); 2] = [(Form::Cube, &[3, 4]), (Form::Rollup, &[2, 5])];
+    for (form, groups) in shapes {
+        let mut places = Places::default();
+        let mut n_held = 0;
+        for seed in 7000..7060 {
+            let (job, counts) = with_a_small_cell(form, groups, seed);
+            let world = job.world().recorded();
+            let logs = world.logs();
+            let released = all_ok(job.run(world, inputs(&job, &counts, &mut prg(31))));
+            let released = released
+                .into_iter()
+                .next()
+                .flatten()
+                .expect("seat 0 receives");
+            let states = released.states.expect("a table with totals");
+            n_held = states.iter().filter(|s| **s == CellState::Protects).count();
+            places.add(&transcripts(&logs), &[]);
+        }
+        assert!(n_held > 0, "something was asked");
+        // Of each question one bit a candidate is opened: two to four of them, or five.
+        places.check(Some(&[2, 3, 4, 5]), &format!("{form:?} {groups:?}"));
+    }
+}
+
+#[test]
+fn a_cut_of_a_table_with_totals_ends_every_seat() {
+    let (job, counts) = with_a_small_cell(Form::Cube, &[2, 3], 41);
+    let run = |world| job.run(world, inputs(&job, &counts, &mut prg(42)));
+    let expected = oracle::release(&inputs(&job, &counts, &mut prg(42)), &job.shape);
+    let whole = run(job.world());
+    let n_sent: Vec<u64> = whole
+        .iter()
+        .map(|ended| ended.traffic.messages_sent.iter().sum())
+        .collect();
+    all_ok(whole);
+    let mut n_cuts = 0;
+    // A holder that receives nothing, and the dealer.
+    for seat in [Seat(1), Seat(3)] {
+        for at_message in 0..n_sent[seat.index()] {
+            let cut = Some(Cut { seat, at_message });
+            let world = job.world().on(sim::network(4, LinkModel::LAN, cut));
+            let mut n_failed = 0;
+            for (seat, ended) in Seat::first(4).zip(run(world)) {
+                match ended.outcome {
+                    Ok(None) => assert!(seat != Seat(0), "the receiver has a result or an error"),
+                    Ok(Some(released)) => assert!(released == expected, "{seat} after {cut:?}"),
+                    Err(ProtocolError::Link {
+                        seat: culprit,
+                        cause: LinkError::Closed,
+                    }) if culprit != seat => n_failed += 1,
+                    Err(other) => panic!("{seat} after {cut:?}: {other}"),
+                }
+            }
+            assert!(n_failed >= 1, "{cut:?}");
+            n_cuts += 1;
+        }
+    }
+    assert!(n_cuts > 20, "{n_cuts}");
 }

@@ -24,6 +24,8 @@ enum Place {
     Xor(u64, usize),
     /// Their sum, word by word.
     Sum(u64, usize),
+    /// What a test made of messages, by a number of its own.
+    Made(usize),
 }
 
 /// What was seen at a place, over all sessions.
@@ -45,7 +47,7 @@ impl Seen {
     }
 }
 
-/// All that was seen in many sessions among three seats.
+/// All that was seen in many sessions, among three seats if messages are added.
 #[derive(Default)]
 pub(crate) struct Places(BTreeMap<Place, Seen>);
 
@@ -85,6 +87,12 @@ impl Places {
             self.add_messages(receiver, transcript, public);
         }
         self.add_steps(&transcripts[0]);
+    }
+
+    /// Adds what a test made of a session's messages.
+    pub(crate) fn add_made(&mut self, number: usize, body: Vec<u8>) {
+        let all = body.clone();
+        self.at(Place::Made(number)).add(body, &[&all]);
     }
 
     fn at(&mut self, place: Place) -> &mut Seen {

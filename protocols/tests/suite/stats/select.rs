@@ -116,6 +116,22 @@ fn values_at_ranks_are_those_of_all_rows() {
     demands::check_all(&Select::<u64>::new([2, 1, 2, 1, 1], 2, 5, few));
 }
 
+/// Whatever is opened on the way to a value is masked: the merge, the products with the unit vectors, the
+/// conversions of bits, and the product of a quantile of type 7.
+#[test]
+fn messages_of_selections_look_uniform() {
+    let all = vec![
+        Place::Discrete(level(1, 4)),
+        Place::Above(level(1, 2)),
+        Place::Linear(level(19, 20)),
+    ];
+    let case = Select::<u64>::new([16, 16, 32, 0, 0], 1, 5, all);
+    demands::check_uniform_lanes(&case, 40, &[1]);
+    let few = vec![Place::Linear(level(1, 2))];
+    let case = Select::<u64>::new([8, 8, 16, 0, 0], 2, 7, few);
+    demands::check_uniform_lanes(&case, 40, &[2]);
+}
+
 #[test]
 fn rows_groups_and_values_of_any_size() {
     for (rows, cells) in [
