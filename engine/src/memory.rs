@@ -4,6 +4,7 @@
 //! a walk through its tables, as every fresh one costs a trap. Linux gives pages of 2 MiB to who asks.
 
 use crate::block::Block;
+use crate::ring::Ring;
 
 /// Vectors from this size on ask for huge pages: a few of them.
 #[cfg(target_os = "linux")]
@@ -17,6 +18,16 @@ pub(crate) fn zeroed(n: usize) -> Vec<Block> {
     blocks
 }
 
+/// A vector of the ring's zeros.
+pub(crate) fn zeros<R: Ring>(n: usize) -> Vec<R> {
+    // Fresh memory is zero already, and nothing touches it before the kernel is asked.
+    #[cfg_attr(not(target_os = "linux"), expect(unused_mut))]
+    let mut values = vec![R::ZERO; n];
+    #[cfg(target_os = "linux")]
+    ask_for_huge_pages(&mut values);
+    values
+}
+
 /// Makes room for `n` blocks in an empty vector.
 pub(crate) fn reserve(blocks: &mut Vec<Block>, n: usize) {
     blocks.reserve_exact(n);
@@ -26,7 +37,7 @@ pub(crate) fn reserve(blocks: &mut Vec<Block>, n: usize) {
 
 /// A hint. If the kernel has none to give, or is built without them, nothing changes.
 #[cfg(target_os = "linux")]
-fn ask_for_huge_pages(room: &mut [std::mem::MaybeUninit<Block>]) {
+fn ask_for_huge_pages<T>(room: &mut [T]) {
     const PAGE: usize = 4096;
     if size_of_val(room) < HUGE_FROM_BYTES {
         return;

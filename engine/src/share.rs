@@ -20,6 +20,7 @@
 
 pub mod boolean;
 
+use crate::memory;
 use crate::prg::Prg;
 use crate::ring::{self, Ring};
 use zeroize::Zeroize;
@@ -38,7 +39,7 @@ impl<R: Ring> Share<R> {
     /// A share of the zero vector that every seat can make by itself.
     pub fn zero(len: usize) -> Self {
         Self {
-            values: vec![R::ZERO; len],
+            values: memory::zeros(len),
         }
     }
 

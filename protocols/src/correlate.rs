@@ -7,6 +7,7 @@
 mod needs;
 mod kinds;
 mod stock;
+mod shelf;
 mod recipe;
 mod sections;
 mod matrix;

@@ -73,21 +73,22 @@ pub(crate) fn columns(lanes: &Range<usize>) -> Range<usize> {
 }
 
 /// Opens a batch in one round. `mask` writes this seat's masked part of some lanes into vectors of
-/// zeros, elements and words; `take` gets the sums over all seats of the same lanes.
+/// zeros, elements and words, and returns what it keeps for them; `take` gets that, and the sums over all
+/// seats of the same lanes.
 ///
 /// The elements of a chunk stand in the order of `mask`'s choice, and so do its words.
-pub(crate) async fn open<R: Ring>(
+pub(crate) async fn open<R: Ring, K: Send>(
     session: &mut Session,
     layout: Layout,
-    mut mask: impl FnMut(Range<usize>, &mut [R], &mut [u64]) + Send,
-    mut take: impl FnMut(Range<usize>, &[R], &[u64]) + Send,
+    mut mask: impl FnMut(Range<usize>, &mut [R], &mut [u64]) -> K + Send,
+    mut take: impl FnMut(Range<usize>, K, &[R], &[u64]) + Send,
 ) -> Result<(), ProtocolError> {
     let peers = session.peers();
     let n_peers = peers.len();
-    let own: Mutex<VecDeque<MaskedLanes<R>>> = Mutex::default();
+    let own: Mutex<VecDeque<(MaskedLanes<R>, K)>> = Mutex::default();
     let own_parts = || own.lock().expect("keeping a message does not panic");
     let (mut elements, mut words, mut digests) = (Vec::new(), Vec::new(), Vec::new());
-    let mut n_added = 0;
+    let (mut n_added, mut kept) = (0, None);
     session
         .exchange_shaped(
             layout.chunks::<R>(),
@@ -96,9 +97,9 @@ pub(crate) async fn open<R: Ring>(
                 let shape = layout.shape(&lanes);
                 let mut elements = vec![R::ZERO; shape.n_elements];
                 let mut words = vec![0; shape.n_words];
-                mask(lanes, &mut elements, &mut words);
+                let keeps = mask(lanes, &mut elements, &mut words);
                 let part = MaskedLanes::new(elements, words);
-                own_parts().push_back(part.clone());
+                own_parts().push_back((part.clone(), keeps));
                 part
             },
             |_, lanes, theirs| {
@@ -109,14 +110,16 @@ pub(crate) async fn open<R: Ring>(
                     words.clear();
                     words.resize(shape.n_words, 0);
                     let own = own_parts().pop_front();
-                    own.expect("a chunk is made before it is taken")
-                        .add_to(&mut elements, &mut words);
+                    let (own, keeps) = own.expect("a chunk is made before it is taken");
+                    own.add_to(&mut elements, &mut words);
+                    kept = Some(keeps);
                 }
                 theirs.add_to(&mut elements, &mut words);
                 n_added = (n_added + 1) % n_peers;
                 if n_added == 0 {
                     digests.extend(digest(&elements, &words));
-                    take(lanes, &elements, &words);
+                    let keeps = kept.take().expect("it was kept with the own part");
+                    take(lanes, keeps, &elements, &words);
                 }
                 Ok(())
             },

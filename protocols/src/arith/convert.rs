@@ -117,7 +117,7 @@ async fn convert<R: StockedRing>(
             bits::xor_assign(out, &dabits.bits.as_words()[columns.clone()]);
         }
     };
-    let take = |lanes: Range<usize>, _: &[R], opened: &[u64]| {
+    let take = |lanes: Range<usize>, (), _: &[R], opened: &[u64]| {
         let n_columns = lanes::columns(&lanes).len();
         let parts = opened.chunks_exact(n_columns.max(1));
         for (plane, (delta, dabits)) in parts.zip(&dabits).enumerate() {
@@ -247,7 +247,7 @@ async fn bits_of_difference<R: StockedRing>(
         out.copy_from_slice(&masked.as_slice()[lanes]);
     };
     let mut block = vec![[0; BLOCK_WORDS]; n_planes];
-    let take = |lanes: Range<usize>, opened: &[R], _: &[u64]| {
+    let take = |lanes: Range<usize>, (), opened: &[R], _: &[u64]| {
         let columns = lanes::columns(&lanes);
         for (number, opened) in opened.chunks(BLOCK_ITEMS).enumerate() {
             bits::block_planes(opened, &mut block);

@@ -59,7 +59,7 @@ pub(super) async fn matmul_over<R: StockedRing>(
         subtract(d, &x.as_slice()[left.clone()], &a.as_slice()[left]);
         subtract(e, &y.as_slice()[right.clone()], &b.as_slice()[right]);
     };
-    let take = |lanes: Range<usize>, part: &[R], _: &[u64]| opened[lanes].copy_from_slice(part);
+    let take = |lanes: Range<usize>, (), part: &[R], _: &[u64]| opened[lanes].copy_from_slice(part);
     lanes::open(session, layout(shape), mask, take).await?;
     let is_first = session.seat() == Seat(0);
     let kernel = move || {

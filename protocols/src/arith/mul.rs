@@ -39,29 +39,29 @@ pub(super) async fn mul_over<R: StockedRing>(
     stock: &mut Stock,
 ) -> Result<Share<R>, ProtocolError> {
     assert_eq!(x.len(), y.len(), "vectors of unequal length");
-    let Triples { a, b, mut c } = session.ended_by(stock.take_triples::<R>(x.len()))?;
+    let mut triples = session.ended_by(stock.batch_triples::<R>(x.len()))?;
+    let mut product = Share::zero(x.len());
     let is_first = session.seat() == Seat(0);
     let mask = |lanes: Range<usize>, out: &mut [R], _: &mut [u64]| {
+        let triples = triples.next(lanes.len());
         let (d, e) = out.split_at_mut(lanes.len());
-        subtract(
-            d,
-            &x.as_slice()[lanes.clone()],
-            &a.as_slice()[lanes.clone()],
-        );
-        subtract(e, &y.as_slice()[lanes.clone()], &b.as_slice()[lanes]);
+        subtract(d, &x.as_slice()[lanes.clone()], triples.a.as_slice());
+        subtract(e, &y.as_slice()[lanes], triples.b.as_slice());
+        triples
     };
-    let take = |lanes: Range<usize>, opened: &[R], _: &[u64]| {
+    let take = |lanes: Range<usize>, triples: Triples<R>, opened: &[R], _: &[u64]| {
+        let Triples { a, b, c } = triples;
         let (d, e) = opened.split_at(lanes.len());
-        let (a, b) = (&a.as_slice()[lanes.clone()], &b.as_slice()[lanes.clone()]);
-        let factors = d.iter().zip(e).zip(a.iter().zip(b));
-        for (z, ((d, e), (a, b))) in c.as_mut_slice()[lanes].iter_mut().zip(factors) {
+        let factors = d.iter().zip(e).zip(a.as_slice().iter().zip(b.as_slice()));
+        let out = product.as_mut_slice()[lanes].iter_mut().zip(c.as_slice());
+        for ((z, c), ((d, e), (a, b))) in out.zip(factors) {
             let b = if is_first { b.wrapping_add(*e) } else { *b };
             let cross = d.wrapping_mul(b).wrapping_add(e.wrapping_mul(*a));
-            *z = z.wrapping_add(cross);
+            *z = c.wrapping_add(cross);
         }
     };
     lanes::open(session, layout(x.len()), mask, take).await?;
-    Ok(c)
+    Ok(product)
 }
 
 /// `out[i] = x[i] − y[i]` for every i.

@@ -58,28 +58,24 @@ pub(super) async fn times_over<R: StockedRing>(
     stock: &mut Stock,
 ) -> Result<Share<R>, ProtocolError> {
     assert_eq!(bit.n_bits(), x.len(), "a bit for each item");
-    let Muxes {
-        bits: beta,
-        bits_arith,
-        a,
-        bits_times_a: mut product,
-    } = session.ended_by(stock.take_muxes::<R>(x.len()))?;
+    let mut muxes = session.ended_by(stock.batch_muxes::<R>(x.len()))?;
+    let mut product = Share::zero(x.len());
     let is_first = session.seat() == Seat(0);
     let mask = |lanes: Range<usize>, out: &mut [R], words: &mut [u64]| {
-        let columns = lanes::columns(&lanes);
-        let own = &x.as_slice()[lanes.clone()];
-        super::mul::subtract(out, own, &a.as_slice()[lanes]);
-        words.copy_from_slice(&bit.as_words()[columns.clone()]);
-        bits::xor_assign(words, &beta.as_words()[columns]);
+        let muxes = muxes.next(lanes.len());
+        words.copy_from_slice(&bit.as_words()[lanes::columns(&lanes)]);
+        bits::xor_assign(words, muxes.bits.as_words());
+        super::mul::subtract(out, &x.as_slice()[lanes], muxes.a.as_slice());
+        muxes
     };
-    let take = |lanes: Range<usize>, epsilon: &[R], delta: &[u64]| {
-        let beta = &bits_arith.as_slice()[lanes.clone()];
-        let a = &a.as_slice()[lanes.clone()];
+    let take = |lanes: Range<usize>, muxes: Muxes<R>, epsilon: &[R], delta: &[u64]| {
+        let (beta, a) = (muxes.bits_arith.as_slice(), muxes.a.as_slice());
+        let beta_times_a = muxes.bits_times_a.as_slice();
         let out = product.as_mut_slice()[lanes].iter_mut();
         for (i, (out, epsilon)) in out.zip(epsilon).enumerate() {
             let delta = R::from_u64(delta[i / 64] >> (i % 64) & 1);
             let sign = R::ONE.wrapping_sub(delta.shl(1));
-            let inner = epsilon.wrapping_mul(beta[i]).wrapping_add(*out);
+            let inner = epsilon.wrapping_mul(beta[i]).wrapping_add(beta_times_a[i]);
             let constant = if is_first { *epsilon } else { R::ZERO };
             let flipped = delta.wrapping_mul(constant.wrapping_add(a[i]));
             *out = sign.wrapping_mul(inner).wrapping_add(flipped);

@@ -52,7 +52,8 @@ pub(super) async fn probabilistic_over<R: StockedRing>(
     if frac_bits == 0 {
         return Ok(super::copy(x));
     }
-    let Truncs { r, mut u, top } = session.ended_by(stock.take_truncs::<R>(frac_bits, x.len()))?;
+    let mut truncs = session.ended_by(stock.batch_truncs::<R>(frac_bits, x.len()))?;
+    let mut quotient = Share::zero(x.len());
     let is_first = session.seat() == Seat(0);
     let offset = if is_first {
         R::ONE.shl(R::BITS - 2)
@@ -60,21 +61,22 @@ pub(super) async fn probabilistic_over<R: StockedRing>(
         R::ZERO
     };
     let mask = |lanes: Range<usize>, out: &mut [R], _: &mut [u64]| {
-        let own = x.as_slice()[lanes.clone()].iter();
-        let r = &r.as_slice()[lanes];
-        for (out, (x, r)) in out.iter_mut().zip(own.zip(r)) {
+        let truncs = truncs.next(lanes.len());
+        let own = x.as_slice()[lanes].iter();
+        for (out, (x, r)) in out.iter_mut().zip(own.zip(truncs.r.as_slice())) {
             *out = x.wrapping_add(*r).wrapping_add(offset);
         }
+        truncs
     };
-    let take = |lanes: Range<usize>, opened: &[R], _: &[u64]| {
-        let top = &top.as_slice()[lanes.clone()];
-        let out = u.as_mut_slice()[lanes].iter_mut();
-        for (out, (c, top)) in out.zip(opened.iter().zip(top)) {
-            *out = shifted(*c, *out, *top, frac_bits, is_first);
+    let take = |lanes: Range<usize>, truncs: Truncs<R>, opened: &[R], _: &[u64]| {
+        let out = quotient.as_mut_slice()[lanes].iter_mut().zip(opened);
+        let own = truncs.u.as_slice().iter().zip(truncs.top.as_slice());
+        for ((out, c), (u, top)) in out.zip(own) {
+            *out = shifted(*c, *u, *top, frac_bits, is_first);
         }
     };
     lanes::open(session, layout(x.len()), mask, take).await?;
-    Ok(u)
+    Ok(quotient)
 }
 
 /// One seat's share of (c mod 2^(k−1) >> f) − u + b·2^(k−1−f) − 2^(k−2−f), where

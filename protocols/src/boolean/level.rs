@@ -1,6 +1,6 @@
 //! One level of a circuit: ANDs over whole columns, all in one round.
 
-use crate::correlate::{Needs, Stock};
+use crate::correlate::{BitPairs, BitTriples, Needs, Stock};
 use crate::error::ProtocolError;
 use crate::lanes::{self, Layout};
 use crate::party::Seat;
@@ -107,42 +107,50 @@ impl<'a> Level<'a> {
         let n = self.n_words;
         let words = [gates.singles * n, gates.pairs * n];
         stock.supply(session, words[0], words[1]).await?;
-        let triples = session.ended_by(stock.take_bit_triples(gates.singles * n))?;
-        let pair_triples = session.ended_by(stock.take_bit_pairs(gates.pairs * n))?;
-        let (a, b, c) = triples.as_words();
-        let [pa, pb, pc, pab, pac] = pair_triples.as_words();
+        let mut triples = session.ended_by(stock.batch_bit_triples(words[0]))?;
+        let mut pairs = session.ended_by(stock.batch_bit_pairs(words[1]))?;
         let mut products = Products::zero(n, gates);
         let is_first = session.seat() == Seat(0);
         let mask = |lanes: Range<usize>, _: &mut [u64], mut out: &mut [u64]| {
             let words = lanes::columns(&lanes);
+            let len = words.len();
+            let triples = triples.next(gates.singles * len);
+            let (a, b, _) = triples.as_words();
             for (gate, [x, y]) in self.singles.iter().enumerate() {
-                let own = at(gate, n, &words);
+                let own = gate * len..(gate + 1) * len;
                 mask_next(&mut out, &x[words.clone()], &a[own.clone()]);
                 mask_next(&mut out, &y[words.clone()], &b[own]);
             }
+            let pairs = pairs.next(gates.pairs * len);
+            let [a, b, c, ..] = pairs.as_words();
             for (gate, [x, y, z]) in self.pairs.iter().enumerate() {
-                let own = at(gate, n, &words);
-                mask_next(&mut out, &x[words.clone()], &pa[own.clone()]);
-                mask_next(&mut out, &y[words.clone()], &pb[own.clone()]);
-                mask_next(&mut out, &z[words.clone()], &pc[own]);
+                let own = gate * len..(gate + 1) * len;
+                mask_next(&mut out, &x[words.clone()], &a[own.clone()]);
+                mask_next(&mut out, &y[words.clone()], &b[own.clone()]);
+                mask_next(&mut out, &z[words.clone()], &c[own]);
             }
+            (triples, pairs)
         };
-        let take = |lanes: Range<usize>, _: &[u64], opened: &[u64]| {
+        type Kept = (BitTriples, BitPairs);
+        let take = |lanes: Range<usize>, (triples, pairs): Kept, _: &[u64], opened: &[u64]| {
             let words = lanes::columns(&lanes);
             let len = words.len();
-            let (singles, pairs) = opened.split_at(gates.singles * 2 * len);
-            for (gate, opened) in singles.chunks_exact(2 * len.max(1)).enumerate() {
+            let (single_parts, pair_parts) = opened.split_at(gates.singles * 2 * len);
+            let (a, b, c) = triples.as_words();
+            for (gate, opened) in single_parts.chunks_exact(2 * len.max(1)).enumerate() {
                 let (d, e) = opened.split_at(len);
-                let own = at(gate, n, &words);
-                let triple = [&a[own.clone()], &b[own.clone()], &c[own.clone()]];
-                multiply(&mut products.words[own], [d, e], triple, is_first);
+                let own = gate * len..(gate + 1) * len;
+                let triple = [&a[own.clone()], &b[own.clone()], &c[own]];
+                let out = &mut products.words[at(gate, n, &words)];
+                multiply(out, [d, e], triple, is_first);
             }
-            for (gate, opened) in pairs.chunks_exact(3 * len.max(1)).enumerate() {
+            let [a, b, c, ab, ac] = pairs.as_words();
+            for (gate, opened) in pair_parts.chunks_exact(3 * len.max(1)).enumerate() {
                 let (d, rest) = opened.split_at(len);
                 let (e, f) = rest.split_at(len);
-                let own = at(gate, n, &words);
-                let first = [&pa[own.clone()], &pb[own.clone()], &pab[own.clone()]];
-                let second = [&pa[own.clone()], &pc[own.clone()], &pac[own]];
+                let own = gate * len..(gate + 1) * len;
+                let first = [&a[own.clone()], &b[own.clone()], &ab[own.clone()]];
+                let second = [&a[own.clone()], &c[own.clone()], &ac[own]];
                 let at_pair = gates.singles + 2 * gate;
                 multiply(
                     &mut products.words[at(at_pair, n, &words)],

@@ -94,7 +94,7 @@ trait Deal: Send + Sync + 'static {
     fn corrections(&self, seeds: &[Seed], turns: Turns, chunks: Range<usize>) -> Vec<Vec<u8>>;
 
     /// A seat's kernel: its shares of these chunks, without those that it will be sent.
-    fn expand(&self, seed: &Seed, me: Seat, turns: Turns, chunks: Range<usize>) -> Self::Part;
+    fn expand(&self, seed: &Arc<Seed>, me: Seat, turns: Turns, chunks: Range<usize>) -> Self::Part;
 
     /// Completes a seat's shares with the corrections that it was sent, and puts them into its stock.
     fn store(&self, part: Self::Part, corrections: Vec<(usize, Bytes)>, stock: &mut Stock);

@@ -151,42 +151,72 @@ impl Recipe {
     }
 
     /// Puts a batch of shares into a stock.
-    pub(super) fn store<R: StockedRing>(self, mut columns: Columns<R>, stock: &mut Stock) {
+    pub(super) fn store<R: StockedRing>(self, columns: Columns<R>, stock: &mut Stock) {
         match self {
-            Self::BitTriples => {
-                let [a, b, c] = columns.next_words();
-                stock.add_bit_triples(BitTriples::new(a, b, c));
-            }
-            Self::BitPairs => stock.add_bit_pairs(BitPairs::new(columns.next_words())),
-            Self::Triples => {
-                let [a, b, c] = columns.next_ring();
-                stock.add_triples(Triples { a, b, c });
-            }
-            Self::DaBits => {
-                let bits = columns.next_bits();
-                let [arith] = columns.next_ring();
-                stock.add_dabits(DaBits { bits, arith });
-            }
-            Self::EdaBits => {
-                let [r] = columns.next_ring();
-                let planes = (0..R::BITS).map(|_| columns.next_bits()).collect();
-                stock.add_edabits(EdaBits { r, planes });
-            }
-            Self::Muxes => {
-                let bits = columns.next_bits();
-                let [a, bits_arith, bits_times_a] = columns.next_ring();
-                stock.add_muxes(Muxes {
-                    bits,
-                    bits_arith,
-                    a,
-                    bits_times_a,
-                });
-            }
-            Self::Truncs { frac_bits } => {
-                let [r, u, top] = columns.next_ring();
-                stock.add_truncs(frac_bits, Truncs { r, u, top });
-            }
+            Self::BitTriples => stock.add_bit_triples(columns.into()),
+            Self::BitPairs => stock.add_bit_pairs(columns.into()),
+            Self::Triples => stock.add_triples::<R>(columns.into()),
+            Self::DaBits => stock.add_dabits::<R>(columns.into()),
+            Self::EdaBits => stock.add_edabits::<R>(columns.into()),
+            Self::Muxes => stock.add_muxes::<R>(columns.into()),
+            Self::Truncs { frac_bits } => stock.add_truncs::<R>(frac_bits, columns.into()),
         }
+    }
+}
+
+impl<R: Ring> From<Columns<R>> for BitTriples {
+    fn from(mut columns: Columns<R>) -> Self {
+        let [a, b, c] = columns.next_words();
+        Self::new(a, b, c)
+    }
+}
+
+impl<R: Ring> From<Columns<R>> for BitPairs {
+    fn from(mut columns: Columns<R>) -> Self {
+        Self::new(columns.next_words())
+    }
+}
+
+impl<R: Ring> From<Columns<R>> for Triples<R> {
+    fn from(mut columns: Columns<R>) -> Self {
+        let [a, b, c] = columns.next_ring();
+        Self { a, b, c }
+    }
+}
+
+impl<R: Ring> From<Columns<R>> for DaBits<R> {
+    fn from(mut columns: Columns<R>) -> Self {
+        let bits = columns.next_bits();
+        let [arith] = columns.next_ring();
+        Self { bits, arith }
+    }
+}
+
+impl<R: Ring> From<Columns<R>> for EdaBits<R> {
+    fn from(mut columns: Columns<R>) -> Self {
+        let [r] = columns.next_ring();
+        let planes = (0..R::BITS).map(|_| columns.next_bits()).collect();
+        Self { r, planes }
+    }
+}
+
+impl<R: Ring> From<Columns<R>> for Muxes<R> {
+    fn from(mut columns: Columns<R>) -> Self {
+        let bits = columns.next_bits();
+        let [a, bits_arith, bits_times_a] = columns.next_ring();
+        Self {
+            bits,
+            bits_arith,
+            a,
+            bits_times_a,
+        }
+    }
+}
+
+impl<R: Ring> From<Columns<R>> for Truncs<R> {
+    fn from(mut columns: Columns<R>) -> Self {
+        let [r, u, top] = columns.next_ring();
+        Self { r, u, top }
     }
 }
 

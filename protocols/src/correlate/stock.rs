@@ -1,19 +1,17 @@
 //! What was prepared and not yet used.
 
 use super::ot::Maker;
+use super::recipe::{Columns, Recipe};
+use super::shelf::{Batch, Opener, Shelf};
 use super::{
     BitPairs, BitTriples, DaBits, EdaBits, MatrixShape, MatrixTriple, Muxes, Needs,
     PermutationNeed, PermutationShare, RingNeeds, StockedRing, Tables, Triples, Truncs,
 };
 use crate::error::ProtocolError;
 use crate::session::Session;
-use engine::bits;
 use engine::ring::Ring;
-use engine::share::Share;
 use engine::share::boolean::BitShare;
 use std::collections::BTreeMap;
-use std::mem;
-use zeroize::Zeroize;
 
 /// The name of the correlation in errors.
 pub(crate) const BIT_TRIPLES: &str = "bit triples";
@@ -71,14 +69,14 @@ impl<R: Ring> Default for RingShelf<R> {
 impl<R: Ring> RingShelf<R> {
     fn left(&self) -> RingNeeds {
         RingNeeds {
-            triples: self.triples.n_items as u64,
-            dabits: self.dabits.n_items as u64,
-            edabits: self.edabits.n_items as u64,
-            muxes: self.muxes.n_items as u64,
+            triples: self.triples.n_items() as u64,
+            dabits: self.dabits.n_items() as u64,
+            edabits: self.edabits.n_items() as u64,
+            muxes: self.muxes.n_items() as u64,
             truncs: self
                 .truncs
                 .iter()
-                .map(|(f, items)| (*f, items.n_items as u64))
+                .map(|(f, items)| (*f, items.n_items() as u64))
                 .collect(),
             matrices: self.matrices.iter().map(|(shape, _)| *shape).collect(),
         }
@@ -170,6 +168,28 @@ impl Stock {
         R::shelf_mut(self).muxes.add(items);
     }
 
+    /// Adds items that are made when they are used.
+    pub(super) fn add_sealed<R: StockedRing>(
+        &mut self,
+        recipe: Recipe,
+        n_items: usize,
+        open: Opener<Columns<R>>,
+    ) {
+        match recipe {
+            Recipe::BitTriples => self.bit_triples.add_sealed(n_items, open),
+            Recipe::BitPairs => self.bit_pairs.add_sealed(n_items, open),
+            Recipe::Triples => R::shelf_mut(self).triples.add_sealed(n_items, open),
+            Recipe::DaBits => R::shelf_mut(self).dabits.add_sealed(n_items, open),
+            Recipe::EdaBits => R::shelf_mut(self).edabits.add_sealed(n_items, open),
+            Recipe::Muxes => R::shelf_mut(self).muxes.add_sealed(n_items, open),
+            Recipe::Truncs { frac_bits } => {
+                let truncs = &mut R::shelf_mut(self).truncs;
+                let shelf = truncs.entry(frac_bits).or_default();
+                shelf.add_sealed(n_items, open);
+            }
+        }
+    }
+
     /// Adds a matrix triple.
     ///
     /// # Panics
@@ -213,8 +233,8 @@ impl Stock {
             return Ok(());
         };
         let lacking = [
-            triple_words.saturating_sub(self.bit_triples.n_items),
-            pair_words.saturating_sub(self.bit_pairs.n_items),
+            triple_words.saturating_sub(self.bit_triples.n_items()),
+            pair_words.saturating_sub(self.bit_pairs.n_items()),
         ];
         let made = maker.make(session, lacking, self).await;
         if maker.left() != [0; 2] {
@@ -232,6 +252,14 @@ impl Stock {
     ///
     /// [`ProtocolError::OutOfCorrelations`] if fewer are left.
     pub fn take_bit_triples(&mut self, n_words: usize) -> Result<BitTriples, ProtocolError> {
+        Ok(self.batch_bit_triples(n_words)?.whole())
+    }
+
+    /// Takes words of bit triples out that are used one after the other.
+    pub(crate) fn batch_bit_triples(
+        &mut self,
+        n_words: usize,
+    ) -> Result<Batch<BitTriples>, ProtocolError> {
         self.bit_triples.take(BIT_TRIPLES, n_words)
     }
 
@@ -241,6 +269,14 @@ impl Stock {
     ///
     /// [`ProtocolError::OutOfCorrelations`] if fewer are left.
     pub fn take_bit_pairs(&mut self, n_words: usize) -> Result<BitPairs, ProtocolError> {
+        Ok(self.batch_bit_pairs(n_words)?.whole())
+    }
+
+    /// Takes words of bit pairs out that are used one after the other.
+    pub(crate) fn batch_bit_pairs(
+        &mut self,
+        n_words: usize,
+    ) -> Result<Batch<BitPairs>, ProtocolError> {
         self.bit_pairs.take(BIT_PAIRS, n_words)
     }
 
@@ -250,7 +286,7 @@ impl Stock {
     ///
     /// [`ProtocolError::OutOfCorrelations`] if fewer are left.
     pub fn take_tables(&mut self, n_tables: usize) -> Result<Tables, ProtocolError> {
-        self.tables.take(TABLES, n_tables)
+        Ok(self.tables.take(TABLES, n_tables)?.whole())
     }
 
     /// Takes triples out.
@@ -262,6 +298,14 @@ impl Stock {
         &mut self,
         n_items: usize,
     ) -> Result<Triples<R>, ProtocolError> {
+        Ok(self.batch_triples(n_items)?.whole())
+    }
+
+    /// Takes triples out that are used one after the other.
+    pub(crate) fn batch_triples<R: StockedRing>(
+        &mut self,
+        n_items: usize,
+    ) -> Result<Batch<Triples<R>>, ProtocolError> {
         R::shelf_mut(self).triples.take(TRIPLES, n_items)
     }
 
@@ -274,7 +318,8 @@ impl Stock {
         &mut self,
         n_items: usize,
     ) -> Result<DaBits<R>, ProtocolError> {
-        R::shelf_mut(self).dabits.take(DABITS, n_items)
+        let taken = R::shelf_mut(self).dabits.take(DABITS, n_items)?;
+        Ok(taken.whole())
     }
 
     /// Takes elements with shared bits out.
@@ -286,7 +331,8 @@ impl Stock {
         &mut self,
         n_items: usize,
     ) -> Result<EdaBits<R>, ProtocolError> {
-        let mut taken = R::shelf_mut(self).edabits.take(EDABITS, n_items)?;
+        let taken = R::shelf_mut(self).edabits.take(EDABITS, n_items)?;
+        let mut taken = taken.whole();
         // Of no items there are as many planes as of any other number.
         taken
             .planes
@@ -304,10 +350,19 @@ impl Stock {
         frac_bits: u32,
         n_items: usize,
     ) -> Result<Truncs<R>, ProtocolError> {
+        Ok(self.batch_truncs(frac_bits, n_items)?.whole())
+    }
+
+    /// Takes material for truncation out that is used item after item.
+    pub(crate) fn batch_truncs<R: StockedRing>(
+        &mut self,
+        frac_bits: u32,
+        n_items: usize,
+    ) -> Result<Batch<Truncs<R>>, ProtocolError> {
         let truncs = &mut R::shelf_mut(self).truncs;
         let items = truncs.entry(frac_bits).or_default();
         let taken = items.take(TRUNCS, n_items);
-        if items.n_items == 0 {
+        if items.n_items() == 0 {
             truncs.remove(&frac_bits);
         }
         taken
@@ -322,6 +377,14 @@ impl Stock {
         &mut self,
         n_items: usize,
     ) -> Result<Muxes<R>, ProtocolError> {
+        Ok(self.batch_muxes(n_items)?.whole())
+    }
+
+    /// Takes material for selections out that is used item after item.
+    pub(crate) fn batch_muxes<R: StockedRing>(
+        &mut self,
+        n_items: usize,
+    ) -> Result<Batch<Muxes<R>>, ProtocolError> {
         R::shelf_mut(self).muxes.take(MUXES, n_items)
     }
 
@@ -369,9 +432,9 @@ impl Stock {
         let later = self.maker.as_ref().map_or([0; 2], |maker| maker.left());
         let bits = |n_words: usize, later: usize| (n_words + later) as u64 * u64::from(u64::BITS);
         Needs {
-            bit_triples: bits(self.bit_triples.n_items, later[0]),
-            bit_pairs: bits(self.bit_pairs.n_items, later[1]),
-            tables: self.tables.n_items as u64,
+            bit_triples: bits(self.bit_triples.n_items(), later[0]),
+            bit_pairs: bits(self.bit_pairs.n_items(), later[1]),
+            tables: self.tables.n_items() as u64,
             ring64: self.ring64.left(),
             ring128: self.ring128.left(),
             permutations: self.permutations.iter().map(|(need, _)| *need).collect(),
@@ -391,7 +454,7 @@ fn check_ring(needs: &RingNeeds, left: &RingNeeds) -> Result<(), ProtocolError> 
     check_each(MATRICES, &needs.matrices, &left.matrices)
 }
 
-fn check_count(kind: &'static str, needed: u64, left: u64) -> Result<(), ProtocolError> {
+pub(super) fn check_count(kind: &'static str, needed: u64, left: u64) -> Result<(), ProtocolError> {
     match needed > left {
         true => Err(ProtocolError::OutOfCorrelations { kind, needed, left }),
         false => Ok(()),
@@ -427,198 +490,4 @@ fn take_first<K: PartialEq, V>(
         left: 0,
     };
     position.map(|at| items.remove(at).1).ok_or(out)
-}
-
-/// All that is left of one kind, in the parts in which it was made. Taking whole parts copies nothing.
-struct Shelf<T> {
-    parts: Vec<T>,
-    n_items: usize,
-}
-
-impl<T> Default for Shelf<T> {
-    fn default() -> Self {
-        Self {
-            parts: Vec::new(),
-            n_items: 0,
-        }
-    }
-}
-
-impl<T: Items> Shelf<T> {
-    fn add(&mut self, part: T) {
-        self.n_items += part.n_items();
-        self.parts.push(part);
-    }
-
-    /// Takes the last items out, in their order: which ones they are does not depend on the parts.
-    fn take(&mut self, kind: &'static str, n_items: usize) -> Result<T, ProtocolError> {
-        let (needed, left) = (n_items as u64 * T::UNIT, self.n_items as u64 * T::UNIT);
-        check_count(kind, needed, left)?;
-        self.n_items -= n_items;
-        let mut taken = Vec::new();
-        let mut missing = n_items;
-        while missing > 0 {
-            let mut part = self.parts.pop().expect("the parts have as many items");
-            let n_items = part.n_items();
-            if n_items > missing {
-                taken.push(part.split_off(n_items - missing));
-                self.parts.push(part);
-                break;
-            }
-            missing -= n_items;
-            taken.push(part);
-        }
-        taken.reverse();
-        Ok(T::concatenate(taken))
-    }
-}
-
-/// A batch of correlations of one kind, or a column of it.
-trait Items: Sized {
-    /// How many an item counts for in errors: packed bits are taken in words of 64.
-    const UNIT: u64 = 1;
-    fn n_items(&self) -> usize;
-    fn split_off(&mut self, at: usize) -> Self;
-    /// All parts in order. Vectors have their final size from the beginning: what grew would leave
-    /// copies behind.
-    fn concatenate(parts: Vec<Self>) -> Self;
-}
-
-impl<R: Ring> Items for Share<R> {
-    fn n_items(&self) -> usize {
-        self.len()
-    }
-
-    fn split_off(&mut self, at: usize) -> Self {
-        Self::split_off(self, at)
-    }
-
-    fn concatenate(mut parts: Vec<Self>) -> Self {
-        if parts.len() == 1 {
-            return parts.remove(0);
-        }
-        let mut all = Vec::with_capacity(parts.iter().map(Self::len).sum());
-        for part in parts {
-            all.extend_from_slice(part.as_slice());
-        }
-        Self::new(all)
-    }
-}
-
-impl Items for BitShare {
-    fn n_items(&self) -> usize {
-        self.n_bits()
-    }
-
-    fn split_off(&mut self, at: usize) -> Self {
-        Self::split_off(self, at)
-    }
-
-    fn concatenate(mut parts: Vec<Self>) -> Self {
-        if parts.len() == 1 {
-            return parts.remove(0);
-        }
-        let n_bits = parts.iter().map(Self::n_bits).sum();
-        let mut words = vec![0; bits::words_for(n_bits)];
-        let mut at = 0;
-        for part in parts {
-            bits::or_at(&mut words, at, part.as_words());
-            at += part.n_bits();
-        }
-        Self::from_words(n_bits, words)
-    }
-}
-
-macro_rules! plain_columns {
-    ($($element:ty),+) => {$(
-        impl Items for Vec<$element> {
-            fn n_items(&self) -> usize {
-                self.len()
-            }
-
-            fn split_off(&mut self, at: usize) -> Self {
-                Self::split_off(self, at)
-            }
-
-            fn concatenate(mut parts: Vec<Self>) -> Self {
-                if parts.len() == 1 {
-                    return parts.remove(0);
-                }
-                let mut all = Self::with_capacity(parts.iter().map(Self::len).sum());
-                for mut part in parts {
-                    all.extend_from_slice(&part);
-                    part.zeroize();
-                }
-                all
-            }
-        }
-    )+};
-}
-
-plain_columns! { u64, u32, u8 }
-
-/// The planes of elements with shared bits. All parts have the same number of planes.
-impl Items for Vec<BitShare> {
-    fn n_items(&self) -> usize {
-        self.first().map_or(0, BitShare::n_bits)
-    }
-
-    fn split_off(&mut self, at: usize) -> Self {
-        self.iter_mut().map(|plane| plane.split_off(at)).collect()
-    }
-
-    fn concatenate(parts: Vec<Self>) -> Self {
-        let n_planes = parts.first().map_or(0, Self::len);
-        let mut parts: Vec<_> = parts.into_iter().map(Self::into_iter).collect();
-        let plane = |_| Items::concatenate(parts.iter_mut().filter_map(Iterator::next).collect());
-        (0..n_planes).map(plane).collect()
-    }
-}
-
-macro_rules! columns {
-    ($($name:ty [$($generic:tt)*] $unit:literal: $first:ident $(, $column:ident)*;)+) => {$(
-        impl $($generic)* Items for $name {
-            const UNIT: u64 = $unit;
-
-            fn n_items(&self) -> usize {
-                let n_items = self.$first.n_items();
-                assert!(true $(&& self.$column.n_items() == n_items)*, "vectors of unequal length");
-                n_items
-            }
-
-            fn split_off(&mut self, at: usize) -> Self {
-                Self {
-                    $first: Items::split_off(&mut self.$first, at),
-                    $($column: Items::split_off(&mut self.$column, at),)*
-                }
-            }
-
-            fn concatenate(mut parts: Vec<Self>) -> Self {
-                if parts.len() == 1 {
-                    return parts.remove(0);
-                }
-                Self {
-                    $first: column(&mut parts, |part| &mut part.$first),
-                    $($column: column(&mut parts, |part| &mut part.$column),)*
-                }
-            }
-        }
-    )+};
-}
-
-/// One column of all parts.
-fn column<T, C: Items>(parts: &mut [T], of: impl Fn(&mut T) -> &mut C) -> C {
-    let take = |part| mem::replace(of(part), C::concatenate(Vec::new()));
-    C::concatenate(parts.iter_mut().map(take).collect())
-}
-
-columns! {
-    BitTriples [] 64: a, b, c;
-    BitPairs [] 64: a, b, c, ab, ac;
-    Tables [] 1: words, indices;
-    Triples<R> [<R: Ring>] 1: a, b, c;
-    DaBits<R> [<R: Ring>] 1: bits, arith;
-    EdaBits<R> [<R: Ring>] 1: r, planes;
-    Truncs<R> [<R: Ring>] 1: r, u, top;
-    Muxes<R> [<R: Ring>] 1: bits, bits_arith, a, bits_times_a;
 }

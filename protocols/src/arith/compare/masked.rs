@@ -122,7 +122,7 @@ pub(crate) async fn open_groups<R: StockedRing>(
         }
     };
     let mut planes = vec![[0; BLOCK_WORDS]; R::BITS as usize];
-    let take = |lanes: Range<usize>, opened: &[R], products: &[u64]| {
+    let take = |lanes: Range<usize>, (), opened: &[R], products: &[u64]| {
         let columns = lanes::columns(&lanes);
         for (number, c) in opened.chunks(BLOCK_ITEMS).enumerate() {
             bits::block_planes(c, &mut planes);

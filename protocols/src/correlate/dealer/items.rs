@@ -12,6 +12,7 @@ use engine::share::Share;
 use rayon::prelude::*;
 use std::marker::PhantomData;
 use std::ops::Range;
+use std::sync::Arc;
 use zeroize::{Zeroize, Zeroizing};
 
 /// Items whose columns a dealer works on at a time: a few of them fit in the fastest cache.
@@ -20,6 +21,10 @@ const BLOCK_ITEMS: usize = 1 << 10;
 /// The same where an item is a few bits.
 const BLOCK_BITS: usize = 1 << 16;
 
+/// Items that are drawn at once: whole blocks of the generator, and whole words of bits.
+const STEP: usize = 128;
+
+#[derive(Clone, Copy)]
 pub(super) struct Items<R> {
     recipe: Recipe,
     n_items: usize,
@@ -88,56 +93,85 @@ impl<R: StockedRing> Items<R> {
         }
         out
     }
+}
 
-    /// One seat's shares of a chunk; the derived columns stay empty if it will be sent them.
-    fn expand_chunk(&self, seed: &Seed, chunk: usize, is_sent: bool) -> Columns<R> {
-        let n_items = self.chunk_len(chunk);
-        let layout = self.layout();
+/// One seat's shares of a chunk before they are expanded: a seed, and what the seat was sent if the chunk's derived
+/// columns are not drawn at this seat.
+pub(super) struct Sealed<R> {
+    items: Items<R>,
+    seed: Arc<Seed>,
+    chunk: usize,
+    is_sent: bool,
+    correction: Bytes,
+}
+
+impl<R: StockedRing> Sealed<R> {
+    fn open(&self, range: Range<usize>) -> Columns<R> {
+        let n_items = self.items.chunk_len(self.chunk);
+        let layout = self.items.layout();
         let starts = Starts::new::<R>(layout, n_items);
-        let mut prg = Prg::new(seed, chunk as u64);
-        let (n_ring, n_bits) = match is_sent {
+        let mut prg = Prg::new(&self.seed, self.chunk as u64);
+        let (n_ring, n_bits) = match self.is_sent {
             true => (layout.free_ring, layout.free_bits),
             false => (layout.n_ring(), layout.n_bits()),
         };
-        let ring = (0..n_ring).map(|column| {
-            let mut share = Share::zero(n_items);
-            prg.seek(starts.ring(column));
+        // The generator makes whole blocks: what it makes of items before the first is dropped.
+        let from = range.start / STEP * STEP;
+        let skip = range.start - from;
+        let mut columns = Columns {
+            n_items: range.len(),
+            ring: Vec::with_capacity(layout.n_ring()),
+            bits: Vec::with_capacity(layout.n_bits()),
+        };
+        for column in 0..n_ring {
+            let mut share = Share::zero(range.end - from);
+            prg.seek(starts.ring(column) + (from * R::BYTES / 16) as u64);
             prg.fill_ring(share.as_mut_slice());
-            share
-        });
-        let ring = ring.collect();
-        let bits = (0..n_bits).map(|column| {
-            let mut words = Zeroizing::new(vec![0u64; bits::words_for(n_items)]);
-            prg.seek(starts.bits(column));
-            prg.fill_ring(&mut words);
-            words
-        });
-        let bits = bits.collect();
-        Columns {
-            n_items,
-            ring,
-            bits,
+            if skip > 0 {
+                share = share.split_off(skip);
+            }
+            columns.ring.push(share);
         }
+        for column in 0..n_bits {
+            let mut words = Zeroizing::new(vec![0; bits::words_for(range.end - from)]);
+            prg.seek(starts.bits(column) + (from / STEP) as u64);
+            prg.fill_ring(&mut words);
+            if skip > 0 {
+                words = bits::range(&words, skip, range.len()).into();
+            }
+            columns.bits.push(words);
+        }
+        if self.is_sent {
+            self.complete(&mut columns, range);
+        }
+        columns
     }
 
-    /// The columns that a seat was sent.
-    fn complete(&self, columns: &mut Columns<R>, correction: &[u8]) {
-        let layout = self.layout();
-        let n_items = columns.n_items;
-        let (ring_part, bits_part) = correction.split_at(layout.derived_ring * n_items * R::BYTES);
+    /// The columns that the seat was sent.
+    fn complete(&self, columns: &mut Columns<R>, range: Range<usize>) {
+        let layout = self.items.layout();
+        let n_items = self.items.chunk_len(self.chunk);
+        let ring_bytes = layout.derived_ring * n_items * R::BYTES;
+        let (ring_part, bits_part) = self.correction.split_at(ring_bytes);
         for bytes in ring_part.chunks_exact(n_items * R::BYTES) {
+            let bytes = &bytes[range.start * R::BYTES..range.end * R::BYTES];
             let values = ring::from_bytes(bytes).expect("whole elements");
             columns.ring.push(Share::new(values));
         }
+        let (first, end) = (range.start / 64, bits::words_for(range.end));
         for bytes in bits_part.chunks_exact(8 * bits::words_for(n_items)) {
-            let words = ring::from_bytes(bytes).expect("whole words");
-            columns.bits.push(Zeroizing::new(words));
+            let words = ring::from_bytes(&bytes[8 * first..8 * end]).expect("whole words");
+            let mut words: Zeroizing<Vec<u64>> = Zeroizing::new(words);
+            if !range.start.is_multiple_of(64) {
+                words = bits::range(&words, range.start % 64, range.len()).into();
+            }
+            columns.bits.push(words);
         }
     }
 }
 
 impl<R: StockedRing> Deal for Items<R> {
-    type Part = Vec<(usize, Columns<R>)>;
+    type Part = Vec<Sealed<R>>;
 
     fn n_chunks(&self) -> usize {
         self.n_items.div_ceil(self.chunk_items)
@@ -152,21 +186,27 @@ impl<R: StockedRing> Deal for Items<R> {
         chunks.into_par_iter().map(correction).collect()
     }
 
-    fn expand(&self, seed: &Seed, me: Seat, turns: Turns, chunks: Range<usize>) -> Self::Part {
-        let expand = |chunk| {
-            let is_sent = turns.seat(chunk) == me;
-            (chunk, self.expand_chunk(seed, chunk, is_sent))
+    /// Nothing is expanded before it is used.
+    fn expand(&self, seed: &Arc<Seed>, me: Seat, turns: Turns, chunks: Range<usize>) -> Self::Part {
+        let sealed = |chunk| Sealed {
+            items: *self,
+            seed: seed.clone(),
+            chunk,
+            is_sent: turns.seat(chunk) == me,
+            correction: Bytes::new(),
         };
-        chunks.into_par_iter().map(expand).collect()
+        chunks.map(sealed).collect()
     }
 
     fn store(&self, part: Self::Part, corrections: Vec<(usize, Bytes)>, stock: &mut Stock) {
         let mut corrections = corrections.into_iter().peekable();
-        for (chunk, mut columns) in part {
-            if let Some((_, body)) = corrections.next_if(|(of, _)| *of == chunk) {
-                self.complete(&mut columns, &body);
+        for mut sealed in part {
+            if let Some((_, body)) = corrections.next_if(|(of, _)| *of == sealed.chunk) {
+                sealed.correction = body;
             }
-            self.recipe.store(columns, stock);
+            let n_items = self.chunk_len(sealed.chunk);
+            let open = Arc::new(move |range| sealed.open(range));
+            stock.add_sealed::<R>(self.recipe, n_items, open);
         }
     }
 }

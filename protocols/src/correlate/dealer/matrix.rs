@@ -9,6 +9,7 @@ use engine::ring::{self, Ring};
 use engine::share::Share;
 use std::marker::PhantomData;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Streams of a seed.
 const LEFT: u64 = 0;
@@ -89,7 +90,7 @@ impl<R: StockedRing> Deal for Matrix<R> {
         chunks.map(bytes).collect()
     }
 
-    fn expand(&self, seed: &Seed, _: Seat, _: Turns, chunks: Range<usize>) -> Self::Part {
+    fn expand(&self, seed: &Arc<Seed>, _: Seat, _: Turns, chunks: Range<usize>) -> Self::Part {
         (!chunks.is_empty()).then(|| MatrixTriple {
             a: expand(seed, LEFT, self.shape.left_len()),
             b: expand(seed, RIGHT, self.shape.right_len()),

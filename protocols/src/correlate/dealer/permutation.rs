@@ -16,6 +16,7 @@ use engine::share::Share;
 use engine::share::boolean::BitShare;
 use rayon::prelude::*;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The stream of the owner's seed that π is drawn from. Column c has streams 2·c and 2·c + 1.
 const ORDER: u64 = u64::MAX;
@@ -171,7 +172,7 @@ impl Deal for Permutation {
         columns.flat_map_iter(corrections).collect()
     }
 
-    fn expand(&self, seed: &Seed, me: Seat, _: Turns, chunks: Range<usize>) -> Self::Part {
+    fn expand(&self, seed: &Arc<Seed>, me: Seat, _: Turns, chunks: Range<usize>) -> Self::Part {
         let is_owner = me == self.need.owner;
         (!chunks.is_empty()).then(|| PermutationShare {
             permutation: is_owner.then(|| {
