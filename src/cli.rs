@@ -487,7 +487,7 @@ pub(crate) struct BenchArgs {
 pub(crate) enum BenchArea {
     /// The engine on all cores: rings, generator, oblivious transfer, matrices
     Kernels,
-    /// Protocols between two seats in memory, preprocessing and online work apart
+    /// Protocols between two seats, in memory and over loopback, preprocessing and online work apart
     Protocols,
     /// Bulk messages on loopback: a session beside a bare QUIC stream
     Network,

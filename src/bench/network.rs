@@ -2,7 +2,7 @@
 //!
 //! Both ends run in this process and share its cores: the figures say how the two compare, not what a network carries.
 
-mod pair;
+pub(super) mod pair;
 
 use super::report::{Extra, Meter, Work};
 use crate::outcome::{Failure, Outcome};

@@ -1,33 +1,30 @@
-//! Protocols between two seats on a network in memory: preprocessing and online work apart.
+//! Protocols between two seats: preprocessing and online work apart.
 //!
-//! A protocol is a line of [`CASES`]. The time is that of the slower seat; both share this machine's cores, and
-//! network time is not in it.
+//! A protocol is a line of [`CASES`]. The time is that of the slower seat; both share this machine's cores. On a network
+//! in memory the network's time is not in it; some are measured over the agents' data plane on loopback as well.
 
 mod online;
+mod run;
 
 use super::machine;
 use super::report::{Extra, Meter, Work};
 use crate::outcome::{Failure, Outcome};
-use engine::bits::{self, words_for};
+use engine::bits::words_for;
 use engine::matrix::{self, View};
 use engine::prg::{Prg, Seed};
-use engine::ring;
 use engine::share::Share;
 use engine::share::boolean::{BitShare, to_planes};
 use protocols::arith::compare::{self, Method};
 use protocols::arith::{self, matmul, trunc};
-use protocols::compute::Compute;
-use protocols::correlate::{self, MatrixShape, Needs, Source, Stock, dealer};
+use protocols::correlate::{MatrixShape, Needs, Stock};
 use protocols::error::ProtocolError;
-use protocols::net::{BoxFuture, memory};
-use protocols::party::Seat;
+use protocols::net::BoxFuture;
 use protocols::price::Seats;
-use protocols::session::{Session, insecure_configs};
+use protocols::session::Session;
 use protocols::table::TableShape;
 use protocols::{scan, sort};
+use run::{Net, Part, together};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::sync::Barrier;
 
 const SEED: [u8; 32] = *b"entente bench: protocols, seed 1";
 
@@ -61,6 +58,8 @@ struct Case {
     needs: fn(Seats, usize) -> Needs,
     /// What can make its correlations.
     sources: &'static [Prepared],
+    /// Measured on loopback as well.
+    over_quic: bool,
     online: Online,
     expected: fn(usize) -> Vec<u64>,
     /// By how much a value may be greater than expected.
@@ -96,6 +95,7 @@ const CASES: [Case; 9] = [
         number: |word| word,
         needs: |_, _| Needs::default(),
         sources: &[],
+        over_quic: false,
         online: |session, _, _, inputs| Box::pin(online::open(session, inputs)),
         expected: |n| pairs(n).map(|(x, y)| x.wrapping_add(y)).collect(),
         tolerance: 0,
@@ -111,6 +111,7 @@ const CASES: [Case; 9] = [
         number: |word| word,
         needs: |_, n| Needs::of_bit_triple_words(words_for(n)),
         sources: &[Prepared::ByDealer, Prepared::ByOt],
+        over_quic: true,
         online: |session, stock, n, inputs| Box::pin(online::and(session, stock, n, inputs)),
         expected: |n| pairs(words_for(n)).map(|(x, y)| x & y).collect(),
         tolerance: 0,
@@ -126,6 +127,7 @@ const CASES: [Case; 9] = [
         number: |word| word,
         needs: |seats, n| arith::mul::price::<u64>(seats, n).needs,
         sources: &[Prepared::ByDealer, Prepared::ByOt],
+        over_quic: true,
         online: |session, stock, _, inputs| Box::pin(online::multiply(session, stock, inputs)),
         expected: |n| pairs(n).map(|(x, y)| x.wrapping_mul(y)).collect(),
         tolerance: 0,
@@ -146,6 +148,7 @@ const CASES: [Case; 9] = [
                 .needs
         },
         sources: &[Prepared::ByDealer, Prepared::ByOt],
+        over_quic: false,
         online: |session, stock, _, inputs| {
             Box::pin(online::multiply_fixed(session, stock, inputs))
         },
@@ -170,6 +173,7 @@ const CASES: [Case; 9] = [
             compare::less_than_zero_price::<u64>(seats, n, BOUND_BITS, Method::Masked).needs
         },
         sources: &[Prepared::ByDealer, Prepared::ByOt],
+        over_quic: true,
         online: |session, stock, _, inputs| {
             Box::pin(online::less_than_zero(
                 session,
@@ -194,6 +198,7 @@ const CASES: [Case; 9] = [
             compare::less_than_zero_price::<u64>(seats, n, BOUND_BITS, Method::Summed).needs
         },
         sources: &[Prepared::ByDealer, Prepared::ByOt],
+        over_quic: true,
         online: |session, stock, _, inputs| {
             Box::pin(online::less_than_zero(
                 session,
@@ -216,6 +221,7 @@ const CASES: [Case; 9] = [
         number: |word| word,
         needs: |seats, n| matmul::price::<u64>(seats, square(n)).needs,
         sources: &[Prepared::ByDealer, Prepared::ByOt],
+        over_quic: true,
         online: |session, stock, n, inputs| {
             Box::pin(online::matrix_product(session, stock, n, inputs))
         },
@@ -236,6 +242,7 @@ const CASES: [Case; 9] = [
         number: |word| word,
         needs: |seats, n| sort::quick_price(rows_of(n, 0), seats).needs,
         sources: &[Prepared::ByDealer],
+        over_quic: false,
         online: |session, stock, n, inputs| Box::pin(online::sorted(session, stock, n, inputs)),
         expected: |n| {
             let mut keys = first(n);
@@ -260,6 +267,7 @@ const CASES: [Case; 9] = [
                 .needs
         },
         sources: &[Prepared::ByDealer],
+        over_quic: false,
         online: |session, stock, n, inputs| {
             Box::pin(online::group_by_sum(session, stock, n, inputs))
         },
@@ -323,16 +331,24 @@ fn square(side: usize) -> MatrixShape {
 
 pub(super) async fn measure(meter: &mut Meter<'_>) -> Outcome<()> {
     for case in CASES {
-        let (full, quick) = case.sizes;
-        if case.sources.is_empty() {
-            measure_case(meter, case, meter.scale.size(full, quick), None).await?;
-        }
-        for source in case.sources {
-            let full = match source {
-                Prepared::ByDealer => full,
-                Prepared::ByOt => case.ot_size,
-            };
-            measure_case(meter, case, meter.scale.size(full, quick), Some(*source)).await?;
+        let networks: &[Net] = match case.over_quic {
+            true => &[Net::Memory, Net::Quic],
+            false => &[Net::Memory],
+        };
+        for net in networks {
+            let (full, quick) = case.sizes;
+            if case.sources.is_empty() {
+                let n_items = meter.scale.size(full, quick);
+                measure_case(meter, case, n_items, (*net, None)).await?;
+            }
+            for source in case.sources {
+                let full = match source {
+                    Prepared::ByDealer => full,
+                    Prepared::ByOt => case.ot_size,
+                };
+                let n_items = meter.scale.size(full, quick);
+                measure_case(meter, case, n_items, (*net, Some(*source))).await?;
+            }
         }
     }
     Ok(())
@@ -345,33 +361,17 @@ enum Prepared {
     ByOt,
 }
 
-/// What both seats took for one part of a run.
-#[derive(Clone, Copy, Default)]
-struct Part {
-    time: Duration,
-    bytes_sent: u64,
-    rounds: u64,
-}
-
-impl Part {
-    /// Of the seat that has more of it.
-    fn or_more(self, other: Self) -> Self {
-        Self {
-            time: self.time.max(other.time),
-            bytes_sent: self.bytes_sent.max(other.bytes_sent),
-            rounds: self.rounds.max(other.rounds),
-        }
-    }
-}
-
 /// Measures a case with correlations from a dealer, by oblivious transfer, or without any.
 async fn measure_case(
     meter: &mut Meter<'_>,
     case: Case,
     n_items: usize,
-    prepared_by: Option<Prepared>,
+    (net, prepared_by): (Net, Option<Prepared>),
 ) -> Outcome<()> {
-    let name = format!("protocols/{}", case.name);
+    let name = match net {
+        Net::Memory => format!("protocols/{}", case.name),
+        Net::Quic => format!("protocols/quic/{}", case.name),
+    };
     meter.announce(&format!("{name}/{n_items}"));
     machine::forget_peak_rss();
     let expected: Arc<[u64]> = (case.expected)(n_items).into();
@@ -382,7 +382,7 @@ async fn measure_case(
         false => 0..=meter.scale.repetitions,
     };
     for repetition in repetitions {
-        let (prepare, online, right) = together(case, n_items, prepared_by, &expected)
+        let (prepare, online, right) = together(case, n_items, (net, prepared_by), &expected)
             .await
             .map_err(|error| Failure::runtime("protocol", error.to_string()).at(name.clone()))?;
         correct &= right;
@@ -411,114 +411,24 @@ async fn measure_case(
         Some(Prepared::ByOt) => take_down("prepare-ot", prepared),
         None => {}
     }
-    // The online part is the same whatever the source.
-    if prepared_by != Some(Prepared::ByOt) {
-        take_down("online", done);
+    let takes = |n_seats| {
+        (case.needs)(
+            Seats {
+                n_seats,
+                n_computing: N_SEATS,
+            },
+            n_items,
+        )
+    };
+    match prepared_by {
+        Some(Prepared::ByOt) if takes(N_SEATS) != takes(N_SEATS + 1) => {
+            take_down("online-ot", done)
+        }
+        // The online part is the same whatever the source.
+        Some(Prepared::ByOt) => {}
+        _ => take_down("online", done),
     }
     Ok(())
-}
-
-/// Runs all seats at once, each in a task.
-async fn together(
-    case: Case,
-    n_items: usize,
-    prepared_by: Option<Prepared>,
-    expected: &[u64],
-) -> Result<(Part, Part, bool), ProtocolError> {
-    let has_dealer = prepared_by == Some(Prepared::ByDealer);
-    let networks = memory::network(N_SEATS + usize::from(has_dealer));
-    let configs = insecure_configs(&Seed::from_bytes(SEED), networks, has_dealer, Compute::Pool);
-    let ready = Arc::new(Barrier::new(N_SEATS));
-    let mut seats = Vec::new();
-    for config in configs {
-        let session = Session::new(config);
-        seats.push(tokio::spawn(at_seat(
-            session,
-            case,
-            n_items,
-            Arc::clone(&ready),
-        )));
-    }
-    let (mut prepare, mut online, mut answers) = (Part::default(), Part::default(), Vec::new());
-    for seat in seats {
-        let ended = seat
-            .await
-            .unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))?;
-        prepare = prepare.or_more(ended.prepare);
-        online = online.or_more(ended.online);
-        answers.extend(ended.answer);
-    }
-    Ok((prepare, online, is_right(answers, expected, case.tolerance)))
-}
-
-struct Ended {
-    prepare: Part,
-    online: Part,
-    answer: Option<Answer>,
-}
-
-async fn at_seat(
-    mut session: Session,
-    case: Case,
-    n_items: usize,
-    ready: Arc<Barrier>,
-) -> Result<Ended, ProtocolError> {
-    let needs = (case.needs)(Seats::of(&session), n_items);
-    let began = Instant::now();
-    let source = match session.dealer() {
-        Some(seat) if seat == session.seat() => {
-            dealer::serve(&mut session, &needs).await?;
-            return Ok(Ended {
-                prepare: part(&session, began, Part::default()),
-                online: Part::default(),
-                answer: None,
-            });
-        }
-        Some(seat) => Source::Dealer { seat },
-        None => Source::Ot,
-    };
-    let mut stock = correlate::preprocess(&mut session, &source, &needs).await?;
-    let prepare = part(&session, began, Part::default());
-    let inputs = inputs(&mut session, (case.words)(n_items), case.number).await?;
-    ready.wait().await;
-    let began = Instant::now();
-    let answer = (case.online)(&mut session, &mut stock, n_items, inputs).await?;
-    Ok(Ended {
-        prepare,
-        online: part(&session, began, prepare),
-        answer: Some(answer),
-    })
-}
-
-/// What was used since `began`, beyond what was used before.
-fn part(session: &Session, began: Instant, before: Part) -> Part {
-    let traffic = session.traffic();
-    Part {
-        time: began.elapsed(),
-        bytes_sent: traffic.bytes_sent.iter().max().copied().unwrap_or(0) - before.bytes_sent,
-        rounds: u64::from(traffic.rounds) - before.rounds,
-    }
-}
-
-fn is_right(answers: Vec<Answer>, expected: &[u64], tolerance: u64) -> bool {
-    let (mut xor, mut sum) = (vec![0; expected.len()], vec![0; expected.len()]);
-    let mut opened = true;
-    let mut shares = None;
-    for answer in answers {
-        match answer {
-            Answer::Open(values) => opened &= values == expected,
-            Answer::Xor(words) => {
-                bits::xor_assign(&mut xor, &words);
-                shares = Some(&xor);
-            }
-            Answer::Sum(share) => {
-                ring::add_assign(&mut sum, share.as_slice());
-                shares = Some(&sum);
-            }
-        }
-    }
-    let close = |(value, expected): (&u64, &u64)| value.wrapping_sub(*expected) <= tolerance;
-    opened && shares.is_none_or(|values| values.iter().zip(expected).all(close))
 }
 
 fn vector(n_items: usize, stream: u64) -> Vec<u64> {
@@ -552,23 +462,4 @@ fn packed(bits: impl Iterator<Item = bool>) -> Vec<u64> {
             .fold(0, |word, bit| word << 1 | u64::from(*bit))
     };
     words.map(word).collect()
-}
-
-/// What both seats bring, shared.
-async fn inputs(
-    session: &mut Session,
-    n_words: usize,
-    number: fn(u64) -> u64,
-) -> Result<Inputs, ProtocolError> {
-    let is_first = session.seat() == Seat(0);
-    let own = if is_first {
-        first(n_words)
-    } else {
-        second(n_words)
-    };
-    let numbers = || own.iter().map(|word| number(*word)).collect();
-    let (x, y) = (is_first.then(numbers), (!is_first).then(numbers));
-    let x = arith::input(session, Seat(0), x, n_words).await?;
-    let y = arith::input(session, Seat(1), y, n_words).await?;
-    Ok(Inputs { x, y, own })
 }

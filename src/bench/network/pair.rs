@@ -124,7 +124,7 @@ impl Bare {
 }
 
 /// There is nobody to relay, and both ends can be dialled.
-struct NoRelay;
+pub(crate) struct NoRelay;
 
 impl Relay for NoRelay {
     fn open<'a>(&'a self, _: JobId, _: &'a PartyName) -> BoxFuture<'a, io::Result<RelayLeg>> {
@@ -132,10 +132,70 @@ impl Relay for NoRelay {
     }
 }
 
+/// Two or three ends of a session over the agents' data plane, each connected with all others.
+pub(crate) struct Mesh {
+    /// One for each seat.
+    pub(crate) configs: Vec<SessionConfig>,
+    /// To be kept as long as the sessions.
+    pub(crate) sockets: (Vec<Listener>, Endpoint),
+}
+
+impl Mesh {
+    /// Directly from agent to agent, or else through a relay.
+    pub(crate) async fn connect(
+        n_seats: usize,
+        direct: bool,
+        relay: &dyn Relay,
+    ) -> Result<Self, Trouble> {
+        let names = ["a", "b", "c"].into_iter().take(n_seats);
+        let ids: Vec<Identity> = names.map(identity).collect::<Result<_, _>>()?;
+        let mut pins = Pins::new();
+        for id in &ids {
+            pins.add(Pin {
+                name: id.name().clone(),
+                fingerprint: id.fingerprint(),
+                note: None,
+            })?;
+        }
+        let pins = Arc::new(pins);
+        // Of two seats the lower one dials.
+        let dialled = if direct { &ids[1..] } else { &[] };
+        let listeners = dialled
+            .iter()
+            .map(|id| Listener::start(any(), id, pins.clone()));
+        let listeners: Vec<Listener> = listeners.collect::<Result<_, _>>()?;
+        let mut addresses = vec![None; n_seats];
+        for (address, listener) in addresses[1..].iter_mut().zip(&listeners) {
+            *address = Some(listener.local_addr()?.to_string());
+        }
+        let endpoint = tls::endpoint(any(), None)?;
+        let connect = async |me: usize| {
+            let connector = Connector {
+                identity: &ids[me],
+                endpoint: &endpoint,
+                listener: me.checked_sub(1).and_then(|at| listeners.get(at)),
+                relay,
+            };
+            config(&connector, binding(&ids, me), &addresses).await
+        };
+        let third = async {
+            match n_seats {
+                3 => connect(2).await.map(Some),
+                _ => Ok(None),
+            }
+        };
+        let (a, b, c) = tokio::try_join!(connect(0), connect(1), third)?;
+        Ok(Self {
+            configs: [Some(a), Some(b), c].into_iter().flatten().collect(),
+            sockets: (listeners, endpoint),
+        })
+    }
+}
+
 /// Two sessions over the agents' data plane, and the sockets under them.
 pub(crate) struct Sessions {
     sessions: [Session; 2],
-    _sockets: (Option<Listener>, Endpoint),
+    _sockets: (Vec<Listener>, Endpoint),
 }
 
 impl Sessions {
@@ -146,35 +206,11 @@ impl Sessions {
 
     /// Directly, or else through a relay.
     pub(crate) async fn connect_by(direct: bool, relay: &dyn Relay) -> Result<Self, Trouble> {
-        let ids = [identity("a")?, identity("b")?];
-        let mut pins = Pins::new();
-        for id in &ids {
-            pins.add(Pin {
-                name: id.name().clone(),
-                fingerprint: id.fingerprint(),
-                note: None,
-            })?;
-        }
-        let listener = match direct {
-            true => Some(Listener::start(any(), &ids[1], Arc::new(pins))?),
-            false => None,
-        };
-        let address = listener.as_ref().map(Listener::local_addr).transpose()?;
-        let addresses = [None, address.map(|address| address.to_string())];
-        let endpoint = tls::endpoint(any(), None)?;
-        let connect = async |me: usize| {
-            let connector = Connector {
-                identity: &ids[me],
-                endpoint: &endpoint,
-                listener: listener.as_ref().filter(|_| me == 1),
-                relay,
-            };
-            session(&connector, binding(&ids, me), &addresses).await
-        };
-        let (a, b) = tokio::join!(connect(0), connect(1));
+        let Mesh { configs, sockets } = Mesh::connect(2, direct, relay).await?;
+        let sessions: Vec<Session> = configs.into_iter().map(Session::new).collect();
         Ok(Self {
-            sessions: [a?, b?],
-            _sockets: (listener, endpoint),
+            sessions: sessions.try_into().ok().ok_or("two seats were asked for")?,
+            _sockets: sockets,
         })
     }
 
@@ -216,13 +252,13 @@ impl Sessions {
     }
 }
 
-/// What both sides would have agreed in a contract.
-fn binding(ids: &[Identity; 2], me: usize) -> Binding {
+/// What all sides would have agreed in a contract.
+fn binding(ids: &[Identity], me: usize) -> Binding {
     Binding {
         job_id: JobId([1; 16]),
         contract: Digest([2; 32]),
         plan: Digest([3; 32]),
-        nonces: vec![Nonce([4; 32]), Nonce([5; 32])],
+        nonces: (4..).map(|n| Nonce([n; 32])).take(ids.len()).collect(),
         parties: ids
             .iter()
             .map(|i| (i.name().clone(), i.fingerprint()))
@@ -231,24 +267,25 @@ fn binding(ids: &[Identity; 2], me: usize) -> Binding {
     }
 }
 
-async fn session(
+async fn config(
     connector: &Connector<'_>,
     binding: Binding,
     addresses: &[Option<String>],
-) -> Result<Session, Trouble> {
+) -> Result<SessionConfig, Trouble> {
     let channels = connector.connect(&binding, addresses).await?;
     let channels = channels
         .into_iter()
         .map(|(seat, _, channel)| (seat, channel));
-    let (network, pair_seeds) = QuicNetwork::new(binding.session_id(), 2, channels.collect());
-    Ok(Session::new(SessionConfig {
+    let n_seats = addresses.len();
+    let (network, pair_seeds) = QuicNetwork::new(binding.session_id(), n_seats, channels.collect());
+    Ok(SessionConfig {
         seat: binding.me,
-        n_seats: 2,
+        n_seats,
         has_dealer: false,
         session_id: binding.session_id(),
-        own_seed: Seed::from_bytes([6; 32]),
+        own_seed: Seed::from_bytes([6 + binding.me.0; 32]),
         pair_seeds,
         network: Arc::new(network),
         compute: Compute::Inline,
-    }))
+    })
 }
