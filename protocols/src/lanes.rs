@@ -24,7 +24,7 @@ use std::ops::Range;
 use std::sync::Mutex;
 
 /// Bytes in one message, if the batch is that long.
-const CHUNK_BYTES: usize = 1 << 20;
+const CHUNK_BYTES: usize = 1 << 18;
 
 /// What a step opens of a batch.
 #[derive(Clone, Copy)]

@@ -331,13 +331,20 @@ impl Stock {
         &mut self,
         n_items: usize,
     ) -> Result<EdaBits<R>, ProtocolError> {
-        let taken = R::shelf_mut(self).edabits.take(EDABITS, n_items)?;
-        let mut taken = taken.whole();
+        let mut taken = self.batch_edabits(n_items)?.whole();
         // Of no items there are as many planes as of any other number.
         taken
             .planes
             .resize_with(R::BITS as usize, || BitShare::zero(n_items));
         Ok(taken)
+    }
+
+    /// Takes elements with shared bits out that are used one after the other.
+    pub(crate) fn batch_edabits<R: StockedRing>(
+        &mut self,
+        n_items: usize,
+    ) -> Result<Batch<EdaBits<R>>, ProtocolError> {
+        R::shelf_mut(self).edabits.take(EDABITS, n_items)
     }
 
     /// Takes material for truncation by `frac_bits` out.

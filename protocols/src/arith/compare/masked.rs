@@ -8,13 +8,14 @@
 
 use crate::arith::circuit;
 use crate::boolean::{Gates, Planes};
-use crate::correlate::{RingNeeds, Stock, StockedRing};
+use crate::correlate::{BitTriples, EdaBits, RingNeeds, Stock, StockedRing};
 use crate::error::ProtocolError;
 use crate::lanes::{self, Layout};
 use crate::party::Seat;
 use crate::price::{Price, Seats};
 use crate::session::Session;
 use engine::bits::{self, BLOCK_ITEMS, BLOCK_WORDS};
+use engine::ring::Ring;
 use engine::share::Share;
 use std::ops::Range;
 
@@ -71,6 +72,33 @@ pub(crate) fn price<R: StockedRing>(seats: Seats, n_lanes: usize, n_positions: u
     price
 }
 
+/// What some lanes are masked with.
+struct Masks<R: Ring> {
+    edabits: EdaBits<R>,
+    /// Of r_hi∧r_lo of each group.
+    triples: BitTriples,
+    /// Words of a vector of these lanes.
+    n_words: usize,
+}
+
+impl<R: Ring> Masks<R> {
+    fn plane(&self, position: usize, words: &Range<usize>) -> &[u64] {
+        &self.edabits.planes[position].as_words()[words.clone()]
+    }
+
+    fn pair(&self, group: usize, words: &Range<usize>) -> Pair<'_> {
+        let own = group * self.n_words + words.start..group * self.n_words + words.end;
+        let (a, b, c) = self.triples.as_words();
+        Pair {
+            r: [
+                self.plane(2 * group + 1, words),
+                self.plane(2 * group, words),
+            ],
+            triple: [&a[own.clone()], &b[own.clone()], &c[own]],
+        }
+    }
+}
+
 /// One seat's words of one group of two positions, before and after the opening.
 struct Pair<'a> {
     /// Shares of r at the high position and at the low one.
@@ -90,64 +118,61 @@ pub(crate) async fn open_groups<R: StockedRing>(
     let n_words = bits::words_for(n_lanes);
     let seats = Seats::of(session);
     session.ended_by(stock.check(&price::<R>(seats, n_lanes, n_positions).needs))?;
-    let edabits = session.ended_by(stock.take_edabits::<R>(n_lanes))?;
+    let mut edabits = session.ended_by(stock.batch_edabits::<R>(n_lanes))?;
     let triple_words = n_positions / 2 * n_words;
     stock.supply(session, triple_words, 0).await?;
-    let triples = session.ended_by(stock.take_bit_triples(triple_words))?;
-    let (a, b, c) = triples.as_words();
-    let pair = |group: usize, words: &Range<usize>| {
-        let own = group * n_words + words.start..group * n_words + words.end;
-        let plane = |i: usize| &edabits.planes[i].as_words()[words.clone()];
-        Pair {
-            r: [plane(2 * group + 1), plane(2 * group)],
-            triple: [&a[own.clone()], &b[own.clone()], &c[own]],
-        }
-    };
+    let mut triples = session.ended_by(stock.batch_bit_triples(triple_words))?;
     let mut groups = Groups::zero(n_lanes, n_groups(n_positions));
     let top = R::BITS as usize - 1;
     let is_first = session.seat() == Seat(0);
     let mask = |lanes: Range<usize>, elements: &mut [R], words: &mut [u64]| {
-        let own = x.as_slice()[lanes.clone()].iter();
-        let r = &edabits.r.as_slice()[lanes.clone()];
+        let n_words = lanes::columns(&lanes).len();
+        let masks = Masks {
+            edabits: edabits.next(lanes.len()),
+            triples: triples.next(n_positions / 2 * n_words),
+            n_words,
+        };
+        let own = x.as_slice()[lanes].iter();
+        let r = masks.edabits.r.as_slice();
         for (out, (x, r)) in elements.iter_mut().zip(own.zip(r)) {
             *out = x.wrapping_add(*r);
         }
-        let columns = lanes::columns(&lanes);
-        let halves = words.chunks_exact_mut(columns.len().max(1));
-        for (half, out) in halves.enumerate() {
-            let Pair { r, triple } = pair(half / 2, &columns);
+        for (half, out) in words.chunks_exact_mut(n_words.max(1)).enumerate() {
+            let Pair { r, triple } = masks.pair(half / 2, &(0..n_words));
             for (out, (r, t)) in out.iter_mut().zip(r[half % 2].iter().zip(triple[half % 2])) {
                 *out = r ^ t;
             }
         }
+        masks
     };
     let mut planes = vec![[0; BLOCK_WORDS]; R::BITS as usize];
-    let take = |lanes: Range<usize>, (), opened: &[R], products: &[u64]| {
+    let take = |lanes: Range<usize>, masks: Masks<R>, opened: &[R], products: &[u64]| {
         let columns = lanes::columns(&lanes);
         for (number, c) in opened.chunks(BLOCK_ITEMS).enumerate() {
             bits::block_planes(c, &mut planes);
-            let start = columns.start + number * BLOCK_WORDS;
-            let words = start..columns.end.min(start + BLOCK_WORDS);
+            let first = number * BLOCK_WORDS;
+            let own = first..columns.len().min(first + BLOCK_WORDS);
+            let words = columns.start + own.start..columns.start + own.end;
             let opened_of = |half: usize| {
-                let at = half * columns.len() + number * BLOCK_WORDS;
-                &products[at..at + words.len()]
+                let at = half * columns.len() + own.start;
+                &products[at..at + own.len()]
             };
             for group in 0..n_positions / 2 {
                 let opened = [opened_of(2 * group), opened_of(2 * group + 1)];
                 let c = [&planes[2 * group + 1], &planes[2 * group]];
                 let out = groups.at(group, &words);
-                two_positions(out, &pair(group, &words), c, opened, is_first);
+                two_positions(out, &masks.pair(group, &own), c, opened, is_first);
             }
-            let r = |i: usize| &edabits.planes[i].as_words()[words.clone()];
+            let r = |i: usize| masks.plane(i, &own);
             if n_positions % 2 == 1 {
                 let last = n_positions - 1;
                 let out = groups.at(n_positions / 2, &words);
                 one_position(out, r(last), &planes[last], is_first);
             }
-            let own = if is_first { u64::MAX } else { 0 };
-            let out = &mut groups.top.plane_mut(0)[words.clone()];
+            let flip = if is_first { u64::MAX } else { 0 };
+            let out = &mut groups.top.plane_mut(0)[words];
             for (out, (r, c)) in out.iter_mut().zip(r(top).iter().zip(&planes[top])) {
-                *out = r ^ (c & own);
+                *out = r ^ (c & flip);
             }
         }
     };
