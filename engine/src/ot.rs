@@ -9,7 +9,8 @@
 //! * [`extend`]: any number of OTs from these, with symmetric operations only;
 //! * [`ferret`]: the same with two hundredths of the traffic, for slow links;
 //! * [`tables`]: random tables of 16 entries, of which the receiver has one;
-//! * [`products`]: shares of products of bits and ring elements, of which two seats have one each.
+//! * [`products`]: shares of products of bits and ring elements, of which two seats have one each;
+//! * [`scatter`]: sums of rows at places that one seat alone knows.
 //!
 //! Every type here is a state machine without a network. A step takes the bytes that came in and
 //! returns the bytes to send; each message has one length that both sides compute from public
@@ -22,6 +23,7 @@ pub(crate) mod tree;
 pub mod ferret;
 pub mod products;
 pub mod tables;
+pub mod scatter;
 
 use thiserror::Error;
 

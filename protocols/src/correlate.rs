@@ -19,6 +19,7 @@ pub use kinds::{
     SecretPermutation, Tables, Triples, Truncs,
 };
 pub use needs::{MatrixShape, Needs, PermutationNeed, RingNeeds, StockedRing};
+pub(crate) use ot::{Multiply, Online, Places, Scatter, Tariff};
 pub use stock::{RingShelf, Stock};
 
 use crate::cost::Cost;

@@ -108,6 +108,15 @@ impl Cost {
         self
     }
 
+    /// The same in a session of more seats, of which the others send and receive nothing.
+    pub(crate) fn among(mut self, n_seats: usize) -> Self {
+        for table in [&mut self.bytes, &mut self.messages] {
+            table.iter_mut().for_each(|row| row.resize(n_seats, 0));
+            table.resize(n_seats, vec![0; n_seats]);
+        }
+        self
+    }
+
     /// Bytes of message bodies that a seat sends.
     pub fn bytes_sent(&self, seat: Seat) -> u64 {
         self.bytes[seat.index()].iter().sum()

@@ -16,18 +16,19 @@
 //!            shares, 0 where a spoke has no such key
 //! holders    of one relation: numbers are added, flags and matches combined by OR on shared bits
 //! relations  beside the hub: their columns multiplied bin by bin
-//! hub        a product of matrices: its columns, transposed, times those
+//! hub        its columns times those, added up over all bins for each of its cells: it knows its columns and
+//!            which cells of a key are not 0, and what all know of them makes it cheap ([`Bounds`])
 //! ```
 
 mod shape;
 mod plan;
 mod columns;
+mod products;
 
 pub use crate::psi::circuit::Rows as Inputs;
-pub use shape::{Factor, Holder, Relation, Shape, Term};
+pub use shape::{Bounds, Factor, Holder, Relation, Shape, Term};
 
-use crate::arith::matmul;
-use crate::correlate::{Stock, StockedRing};
+use crate::correlate::Stock;
 use crate::error::ProtocolError;
 use crate::price::{Price, Seats};
 use crate::psi::circuit;
@@ -35,6 +36,7 @@ use crate::session::Session;
 use engine::ring::{self, Ring};
 use engine::share::Share;
 use plan::{Part, Plan, Value};
+use products::{Products, Rights};
 
 /// The outputs of a shape as shares, one element for each cell.
 pub struct Totals {
@@ -51,12 +53,16 @@ pub struct Totals {
 ///   column has all its cells (`column·cells + cell`); elsewhere `None`. Takes [`price`]
 /// # Output    [`Totals`], modulo 2^64 and 2^128
 /// # Cost      [`price`]: that of the join, and then 1 round a level of an AND or a product of several
-///   relations, 1 for bits that become numbers, and 1 for each product with columns of the hub
+///   relations, and 1 for bits that become numbers. For the hub's columns: with a dealer and no bounds 1
+///   round a column; else 1, and 3 or more for each column and to bring products to their cells. A number
+///   of b bits takes b OTs, each with a row of what it is multiplied with; a cell's place among G takes
+///   ⌈log2 (G + 1)⌉, and 16 bytes more for all but one
 /// # Security  semi-honest; all seats but one may be corrupt. Reveals the shape, and nothing else.
 ///   Computational: as [`circuit::join`]
 /// # Errors    [`ProtocolError::InvalidInput`] and [`ProtocolError::OutOfCorrelations`] before
 ///   anything is sent; otherwise as [`circuit::join`]
-/// # Source    CRYPTO.md §3.6: 2019/241 on a star, and Mohassel–Zhang's products of matrices
+/// # Source    2019/241 on a star; Gilboa, CRYPTO '99, with one side's numbers as choices; half-trees,
+///   2022/1431, for places. Differs: a row is added to a place by a punctured tree
 pub async fn totals(
     session: &mut Session,
     shape: &Shape,
@@ -75,7 +81,8 @@ async fn try_totals(
 ) -> Result<Totals, ProtocolError> {
     shape.check(session, inputs.as_ref())?;
     let plan = Plan::new(shape);
-    stock.check(&plan.price(Seats::of(session)).needs)?;
+    let seats = Seats::of(session);
+    stock.check(&plan.price(seats, shape).needs)?;
     let own = inputs
         .as_ref()
         .filter(|_| session.seat() == shape.hub().seat);
@@ -88,6 +95,8 @@ async fn try_totals(
     let Some(join) = &plan.join else {
         return Ok(totals);
     };
+    let products = Products::new(seats, shape, &plan, join.n_bins());
+    products.check(&plan)?;
     let (rows, own) = match inputs {
         Some(mut rows) if session.seat() == join.hub.seat => {
             let keys = Inputs::of_keys(std::mem::take(&mut rows.keys));
@@ -97,61 +106,43 @@ async fn try_totals(
     };
     let mut joined = circuit::join(session, join, rows, stock).await?;
     let bits = columns::bits(session, &plan, &joined, stock).await?;
-    let places = joined.places.take().unwrap_or_default();
-    let narrow = own.as_ref().map(|own| (&own.narrow[..], &places[..]));
     let numbers = columns::narrow(&plan, &mut joined);
-    let rights = columns::rights(session, (&plan, &plan.narrow), (numbers, &bits), stock).await?;
-    add(
-        session,
-        &plan.narrow,
-        (narrow, &rights),
-        stock,
-        &mut totals.narrow,
-    )
-    .await?;
-    let wide = own.as_ref().map(|own| (&own.wide[..], &places[..]));
+    let narrow = columns::rights(session, (&plan, &plan.narrow), (numbers, &bits), stock).await?;
     let numbers = columns::wide(&plan, &mut joined);
-    let rights = columns::rights(session, (&plan, &plan.wide), (numbers, &bits), stock).await?;
-    add(
-        session,
-        &plan.wide,
-        (wide, &rights),
-        stock,
-        &mut totals.wide,
-    )
-    .await?;
+    let wide = columns::rights(session, (&plan, &plan.wide), (numbers, &bits), stock).await?;
+    put_sums(&plan.narrow, &narrow, &mut totals.narrow);
+    put_sums(&plan.wide, &wide, &mut totals.wide);
+    let own = own.as_ref().zip(joined.places.as_deref());
+    let rights = Rights { narrow, wide };
+    let made = products.make(session, &plan, (own, rights), stock).await?;
+    put_products(&plan.narrow, &made.narrow, &mut totals.narrow);
+    put_products(&plan.wide, &made.wide, &mut totals.wide);
     Ok(totals)
 }
+
+/// At the hub its rows, and the bin of each.
+type Own<'a> = (&'a Inputs, &'a [u32]);
 
 /// What [`totals`] takes and sends.
 ///
 /// # Panics    if the shape has no relations, or a term that does not fit them
 pub fn price(seats: Seats, shape: &Shape) -> Price {
-    Plan::new(shape).price(seats)
+    Plan::new(shape).price(seats, shape)
 }
 
 impl Plan {
-    fn price(&self, seats: Seats) -> Price {
+    fn price(&self, seats: Seats, shape: &Shape) -> Price {
         let Some(join) = &self.join else {
             return Price::nothing(seats);
         };
         let n_bins = join.n_bins();
-        let joined = circuit::price(seats, join).then(&columns::bits_price(seats, self, n_bins));
         let narrow = columns::rights_price::<u64>(seats, (self, &self.narrow), n_bins);
         let wide = columns::rights_price::<u128>(seats, (self, &self.wide), n_bins);
-        joined
+        circuit::price(seats, join)
+            .then(&columns::bits_price(seats, self, n_bins))
             .then(&narrow)
-            .then(&self.narrow.products_price::<u64>(seats, n_bins))
             .then(&wide)
-            .then(&self.wide.products_price::<u128>(seats, n_bins))
-    }
-}
-
-impl Part {
-    fn products_price<R: StockedRing>(&self, seats: Seats, n_bins: usize) -> Price {
-        let products = 0..self.products.len();
-        let prices = products.map(|at| matmul::price::<R>(seats, self.shape(at, n_bins)));
-        Price::sequence(seats, prices)
+            .then(&Products::new(seats, shape, self, n_bins).price(seats, self))
     }
 }
 
@@ -187,44 +178,19 @@ fn put<R: Ring>(part: &Part, outputs: &mut [Share<R>], value: impl Fn(usize, &Va
     }
 }
 
-/// At the hub its columns over one ring, and the bin of each row.
-type Own<'a, R> = (&'a [Vec<R>], &'a [u32]);
-
-/// Multiplies the hub's columns with the right-hand ones, and adds everything to the outputs.
-async fn add<R: StockedRing>(
-    session: &mut Session,
-    part: &Part,
-    (own, rights): (Option<Own<'_, R>>, &[Share<R>]),
-    stock: &mut Stock,
-    outputs: &mut [Share<R>],
-) -> Result<(), ProtocolError> {
-    let mut products = Vec::with_capacity(part.products.len());
-    for (at, product) in part.products.iter().enumerate() {
-        let n_bins = rights.first().map_or(0, Share::len);
-        let shape = part.shape(at, n_bins);
-        let mut left = Share::zero(shape.left_len());
-        if let Some((columns, places)) = own {
-            let rows = left.as_mut_slice().chunks_exact_mut(n_bins);
-            for (row, column) in rows.zip(&product.lefts) {
-                for (value, bin) in columns[*column].iter().zip(places) {
-                    row[*bin as usize] = *value;
-                }
-            }
-        }
-        let mut right = Share::zero(shape.right_len());
-        for (at, column) in product.rights.iter().enumerate() {
-            let places = right.as_mut_slice().iter_mut().skip(at).step_by(shape.n);
-            for (out, value) in places.zip(rights[*column].as_slice()) {
-                *out = *value;
-            }
-        }
-        products.push(matmul::matmul(session, &left, &right, shape, stock).await?);
-    }
+/// Adds what needs sums of right-hand columns alone.
+fn put_sums<R: Ring>(part: &Part, rights: &[Share<R>], outputs: &mut [Share<R>]) {
     let sums: Vec<R> = rights.iter().map(|r| ring::sum(r.as_slice())).collect();
     put(part, outputs, |_, value| match value {
         Value::Sum(right) => sums[*right],
-        Value::Product(number, at) => products[*number].as_slice()[*at],
-        Value::Own(_) | Value::Rows => R::ZERO,
+        Value::Product(..) | Value::Own(_) | Value::Rows => R::ZERO,
     });
-    Ok(())
+}
+
+/// Adds products with the hub's columns.
+fn put_products<R: Ring>(part: &Part, made: &[Share<R>], outputs: &mut [Share<R>]) {
+    put(part, outputs, |_, value| match value {
+        Value::Product(number, at) => made[*number].as_slice()[*at],
+        Value::Sum(_) | Value::Own(_) | Value::Rows => R::ZERO,
+    });
 }

@@ -148,6 +148,7 @@ impl Shape {
 pub struct Hasher {
     hash: CrHash,
     next: u64,
+    direction: Direction,
 }
 
 impl Hasher {
@@ -157,6 +158,16 @@ impl Hasher {
         Self {
             hash: CrHash::new(&key),
             next: 0,
+            direction: *direction,
+        }
+    }
+
+    /// The same hash, for those who use numbers that they have reserved before. It reserves none.
+    #[must_use]
+    pub fn twin(&self) -> Self {
+        Self {
+            next: MAX_OTS,
+            ..Self::new(&self.direction)
         }
     }
 

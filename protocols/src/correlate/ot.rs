@@ -16,7 +16,9 @@
 //! * [`tables`]: tables of carries for two seats;
 //! * [`elements`]: triples of ring elements and matrices;
 //! * [`chain`]: random bits and elements that are shared both ways;
-//! * [`rows`]: secret permutations.
+//! * [`rows`]: secret permutations;
+//! * [`online`], [`scatter`]: what is made with a seat's own numbers, and not before: its products with shared
+//!   rows, and their sums at places that it knows.
 //!
 //! A batch is one message to each peer, so that nobody holds more than a few batches in memory. Of bit
 //! triples, which a computation may need by the thousand million, only the first part is made before it
@@ -31,6 +33,11 @@ mod tables;
 mod elements;
 mod chain;
 mod rows;
+mod online;
+mod scatter;
+
+pub(crate) use online::{Multiply, Online, Tariff};
+pub(crate) use scatter::{Places, Scatter};
 
 use super::recipe::Recipe;
 use super::sections::{Section, Width, sections};

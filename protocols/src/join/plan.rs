@@ -55,9 +55,10 @@ pub(super) struct Piece {
     pub(super) value: Value,
 }
 
-/// Some of the hub's columns times some of the right-hand ones.
+/// One of the hub's columns at each of its cells, times some of the right-hand columns.
 pub(super) struct Product {
-    pub(super) lefts: Vec<usize>,
+    /// The column, all cells of one counted once.
+    pub(super) left: usize,
     pub(super) rights: Vec<usize>,
 }
 
@@ -173,16 +174,7 @@ impl Part {
                 found.term(shape, output, term);
             }
         }
-        found.into_part(outputs.len())
-    }
-
-    /// Rows and columns of a product.
-    pub(super) fn shape(&self, product: usize, n_bins: usize) -> crate::correlate::MatrixShape {
-        crate::correlate::MatrixShape {
-            m: self.products[product].lefts.len(),
-            k: n_bins,
-            n: self.products[product].rights.len(),
-        }
+        found.into_part(shape.relations[0].cells, outputs.len())
     }
 }
 
@@ -211,32 +203,23 @@ impl Found {
         }
     }
 
-    /// Columns of the hub that go with the same right-hand columns are in one product.
-    fn into_part(self, n_outputs: usize) -> Part {
+    /// A column of the hub is in one product with all right-hand columns that it goes with.
+    fn into_part(self, cells: usize, n_outputs: usize) -> Part {
         let mut needed: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
         for (.., value) in &self.pieces {
             if let (Left::Column(left), Some(right)) = value {
-                needed.entry(*left).or_default().insert(*right);
+                needed.entry(left / cells).or_default().insert(*right);
             }
         }
-        let mut groups: BTreeMap<BTreeSet<usize>, Vec<usize>> = BTreeMap::new();
-        for (left, rights) in needed {
-            groups.entry(rights).or_default().push(left);
-        }
-        let products: Vec<Product> = groups
-            .into_iter()
-            .map(|(rights, lefts)| Product {
-                lefts,
-                rights: rights.into_iter().collect(),
-            })
-            .collect();
+        let product = |(left, rights): (usize, BTreeSet<usize>)| Product {
+            left,
+            rights: rights.into_iter().collect(),
+        };
+        let products: Vec<Product> = needed.into_iter().map(product).collect();
         let mut places = BTreeMap::new();
         for (number, product) in products.iter().enumerate() {
-            for (row, left) in product.lefts.iter().enumerate() {
-                for (column, right) in product.rights.iter().enumerate() {
-                    let at = row * product.rights.len() + column;
-                    places.insert((*left, *right), Value::Product(number, at));
-                }
+            for (at, right) in product.rights.iter().enumerate() {
+                places.insert((product.left, *right), (number, at, product.rights.len()));
             }
         }
         let pieces = self.pieces.into_iter();
@@ -245,10 +228,10 @@ impl Found {
             cell,
             coefficient,
             value: match value {
-                (Left::Column(left), Some(right)) => match places[&(left, right)] {
-                    Value::Product(number, at) => Value::Product(number, at),
-                    _ => unreachable!("places are of products"),
-                },
+                (Left::Column(left), Some(right)) => {
+                    let (number, at, n_rights) = places[&(left / cells, right)];
+                    Value::Product(number, left % cells * n_rights + at)
+                }
                 // A right-hand column is 0 where the hub has no row.
                 (Left::Matched | Left::One, Some(right)) => Value::Sum(right),
                 (Left::Column(left), None) => Value::Own(left),

@@ -4,6 +4,7 @@ use super::Inputs;
 use crate::error::ProtocolError;
 use crate::party::Seat;
 use crate::session::Session;
+use engine::ring::Ring;
 
 /// Most cells of an output column.
 const MAX_CELLS: usize = 1 << 20;
@@ -80,6 +81,30 @@ pub struct Term {
     pub factors: Vec<Factor>,
 }
 
+/// What all seats know of the hub's values beside how many there are. The hub checks that they are so. What
+/// is known makes the aggregate cheaper: the fewer cells and bits, the more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Most cells of one key in which any column is not 0.
+    pub cells: usize,
+    /// Of each of its columns over Z_2^64, a number of bits that every value fits in, without a sign.
+    /// Flags are no columns here: they have one bit.
+    pub narrow: Vec<u32>,
+    /// Of each of its columns over Z_2^128, likewise.
+    pub wide: Vec<u32>,
+}
+
+impl Bounds {
+    /// What holds of any relation.
+    pub fn of(relation: &Relation) -> Self {
+        Self {
+            cells: relation.cells,
+            narrow: vec![u64::BITS; relation.narrow],
+            wide: vec![u128::BITS; relation.wide],
+        }
+    }
+}
+
 /// What all seats know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape {
@@ -89,6 +114,8 @@ pub struct Shape {
     pub narrow: Vec<Vec<Term>>,
     /// For each output column over Z_2^128, likewise.
     pub wide: Vec<Vec<Term>>,
+    /// What is known of the hub's values, if anything.
+    pub bounds: Option<Bounds>,
 }
 
 impl Shape {
@@ -120,9 +147,12 @@ impl Shape {
             (None, None) => Ok(()),
             (Some((relation, holder)), Some(inputs)) if fit(relation, holder, inputs) => {
                 let flags = &inputs.narrow[..relation.flags * relation.cells];
-                match flags.iter().flatten().all(|flag| *flag <= 1) {
-                    true => Ok(()),
-                    false => invalid("a flag is 0 or 1"),
+                if flags.iter().flatten().any(|flag| *flag > 1) {
+                    return invalid("a flag is 0 or 1");
+                }
+                match &self.bounds {
+                    Some(bounds) if *holder == self.hub() => bounds.check(relation, inputs),
+                    _ => Ok(()),
                 }
             }
             _ => invalid("each holder of a relation brings the rows that the shape says it has"),
@@ -151,7 +181,12 @@ impl Shape {
         if self.relations.iter().any(|r| r.cells == 0) || self.n_cells() > MAX_CELLS {
             return invalid("relations of a join have 1 cell or more, and 2^20 together at most");
         }
-        Ok(())
+        match &self.bounds {
+            Some(bounds) if !bounds.are_of(hub) => invalid(
+                "bounds are of each of the hub's columns: 1 cell or more, and 1 bit up to all of an element",
+            ),
+            _ => Ok(()),
+        }
     }
 
     fn check_terms(&self) -> Result<(), ProtocolError> {
@@ -177,6 +212,58 @@ impl Shape {
         }
         Ok(())
     }
+}
+
+impl Bounds {
+    fn are_of(&self, hub: &Relation) -> bool {
+        let within = |bits: &[u32], most: u32| bits.iter().all(|b| (1..=most).contains(b));
+        (1..=hub.cells).contains(&self.cells)
+            && (self.narrow.len(), self.wide.len()) == (hub.narrow, hub.wide)
+            && within(&self.narrow, u64::BITS)
+            && within(&self.wide, u128::BITS)
+    }
+
+    /// Checks the hub's values.
+    fn check(&self, relation: &Relation, inputs: &Inputs) -> Result<(), ProtocolError> {
+        let first = relation.flags * relation.cells;
+        let narrow = inputs.narrow[first..]
+            .chunks(relation.cells)
+            .zip(&self.narrow);
+        let wide = inputs.wide.chunks(relation.cells).zip(&self.wide);
+        let fits = narrow.into_iter().all(|(cells, b)| fit_bits(cells, *b))
+            && wide.into_iter().all(|(cells, b)| fit_bits(cells, *b));
+        if !fits {
+            return Err(ProtocolError::InvalidInput {
+                what: "a value of the hub has more bits than the shape says",
+            });
+        }
+        let n_cells = (0..inputs.keys.len()).map(|row| cells_of(relation, inputs, row).count());
+        match n_cells.max() > Some(self.cells) {
+            true => Err(ProtocolError::InvalidInput {
+                what: "a key of the hub has more cells than the shape says",
+            }),
+            false => Ok(()),
+        }
+    }
+}
+
+fn fit_bits<R: Ring>(cells: &[Vec<R>], n_bits: u32) -> bool {
+    let mut values = cells.iter().flatten();
+    n_bits == R::BITS || values.all(|value| value.shr(n_bits) == R::ZERO)
+}
+
+/// The cells of a row in which any column is not 0.
+pub(super) fn cells_of<'a>(
+    relation: &'a Relation,
+    inputs: &'a Inputs,
+    row: usize,
+) -> impl Iterator<Item = usize> + 'a {
+    (0..relation.cells).filter(move |cell| {
+        let narrow = inputs.narrow.iter().skip(*cell).step_by(relation.cells);
+        let wide = inputs.wide.iter().skip(*cell).step_by(relation.cells);
+        let mut narrow = narrow.map(|column| column[row] != 0);
+        narrow.any(|set| set) || wide.into_iter().any(|column| column[row] != 0)
+    })
 }
 
 impl Factor {

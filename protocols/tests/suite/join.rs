@@ -4,13 +4,15 @@ use crate::arith::{Clear, Shared};
 use crate::demands::{self, Case, below};
 use crate::world::{World, prg};
 use engine::prg::Prg;
-use protocols::correlate::{Stock, StockedRing};
+use protocols::correlate::{self, Source, Stock, StockedRing, dealer};
 use protocols::error::ProtocolError;
-use protocols::join::{self, Factor, Holder, Inputs, Relation, Shape, Term, Totals};
+use protocols::join::{self, Bounds, Factor, Holder, Inputs, Relation, Shape, Term, Totals};
+use protocols::net::record::Direction;
 use protocols::party::Seat;
 use protocols::price::{Price, Seats};
 use protocols::psi::Item;
 use protocols::session::Session;
+use protocols::wire::Kind;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
@@ -87,10 +89,49 @@ fn table(shape: &Shape, relation: &Relation, holder: &Holder, secrets: u64) -> T
         both.map(|(low, high)| u128::from(low) | u128::from(high) << 64)
             .collect()
     });
-    Table {
+    let mut table = Table {
         keys: keys(secrets, holder.seat, n, bound),
         narrow: narrow.collect(),
         wide: wide.collect(),
+    };
+    if let Some(bounds) = &shape.bounds
+        && relation.holders[0] == shape.relations[0].holders[0]
+    {
+        table.keep_to(relation, bounds, secrets);
+    }
+    table
+}
+
+impl Table {
+    /// Cuts values to their bits, and clears all cells of a row but some.
+    fn keep_to(&mut self, relation: &Relation, bounds: &Bounds, secrets: u64) {
+        let cells = relation.cells;
+        let first = below(secrets, 5, cells as u64, self.keys.len());
+        let kept =
+            |row: usize, cell: usize| (cell + cells - first[row] as usize) % cells < bounds.cells;
+        for (at, column) in self.narrow.iter_mut().enumerate() {
+            let bits = match (at / cells).checked_sub(relation.flags) {
+                Some(column) => bounds.narrow[column],
+                None => 1,
+            };
+            for (row, value) in column.iter_mut().enumerate() {
+                *value = if kept(row, at % cells) {
+                    *value & u64::MAX >> (64 - bits)
+                } else {
+                    0
+                };
+            }
+        }
+        for (at, column) in self.wide.iter_mut().enumerate() {
+            let most = u128::MAX >> (128 - bounds.wide[at / cells]);
+            for (row, value) in column.iter_mut().enumerate() {
+                *value = if kept(row, at % cells) {
+                    *value & most
+                } else {
+                    0
+                };
+            }
+        }
     }
 }
 
@@ -279,6 +320,19 @@ fn grouped(n_hub: usize, n_spoke: usize) -> Shape {
             vec![term(1, &[Factor::Flag(0), Factor::Matched { cell: 0 }])],
         ],
         wide: vec![vec![term(1, &[Factor::Wide(0), paid_square])]],
+        bounds: None,
+    }
+}
+
+/// The same where a key has so many of the hub's groups at most, and counts have few bits.
+fn bounded(n_hub: usize, n_spoke: usize, cells: usize) -> Shape {
+    Shape {
+        bounds: Some(Bounds {
+            cells,
+            narrow: vec![3],
+            wide: vec![3],
+        }),
+        ..grouped(n_hub, n_spoke)
     }
 }
 
@@ -287,6 +341,7 @@ fn grouped_sums_equal_plain_ones() {
     for (n_hub, n_spoke) in [(0, 0), (0, 3), (3, 0), (1, 1), (7, 2), (60, 131), (131, 60)] {
         for secrets in [1, 1001] {
             check_both(&grouped(n_hub, n_spoke), 2, secrets);
+            check_both(&bounded(n_hub, n_spoke, 1), 2, secrets);
         }
     }
 }
@@ -329,10 +384,20 @@ fn random_shape(n_computing: usize, seed: u64) -> Shape {
     };
     let narrow = (0..3).map(|_| terms(&mut prg, false)).collect();
     let wide = (0..2).map(|_| terms(&mut prg, true)).collect();
+    let mut bits = |n: usize, choices: [u32; 5]| {
+        let mut bits = || choices[prg.next_bounded(5) as usize];
+        (0..n).map(|_| bits()).collect::<Vec<u32>>()
+    };
+    let bounds = Bounds {
+        narrow: bits(relations[0].narrow, [1, 3, 8, 33, 64]),
+        wide: bits(relations[0].wide, [1, 5, 64, 100, 128]),
+        cells: 1 + prg.next_bounded(relations[0].cells as u64) as usize,
+    };
     Shape {
         relations,
         narrow,
         wide,
+        bounds: (prg.next_bounded(3) > 0).then_some(bounds),
     }
 }
 
@@ -364,7 +429,7 @@ fn random_shapes_equal_plain_sums() {
         for seed in 0..n_shapes {
             let shape = random_shape(n_computing, seed);
             check_both(&shape, n_computing, seed);
-            demands::check_price(&Join::<u64>::new(&shape), n_computing);
+            demands::check_one_sided_price(&Join::<u64>::new(&shape), n_computing);
         }
     }
 }
@@ -397,6 +462,7 @@ fn of_three() -> Shape {
             term(-5, &[one, matched, Wide(0)]),
             term(2, &[Wide(0), one, one]),
         ]],
+        bounds: None,
     }
 }
 
@@ -406,17 +472,130 @@ fn several_relations_meet_all_demands() {
         check_both(&of_three(), 5, secrets);
     }
     let case = Join::<u64>::new(&of_three());
-    demands::check_price(&case, 5);
+    demands::check_one_sided_price(&case, 5);
     demands::check_outline(&case, 5);
     demands::check_empty_stock(&Join::<u64>::new(&grouped(5, 6)));
 }
 
 #[test]
 fn groups_meet_all_demands() {
-    let case = Join::<u64>::new(&grouped(9, 12));
-    demands::check_all(&case);
-    demands::check_sources(&case);
-    demands::check_sources(&Join::<u128>::new(&grouped(9, 12)));
+    for shape in [grouped(9, 12), bounded(9, 12, 1)] {
+        demands::check_all(&Join::<u64>::new(&shape));
+    }
+    for shape in [grouped(9, 12), bounded(9, 12, 1), bounded(9, 12, 2)] {
+        demands::check_sources(&Join::<u64>::new(&shape));
+        demands::check_sources(&Join::<u128>::new(&shape));
+    }
+}
+
+/// With a dealer in the session, the declared cost is the measured one too, for products by a matrix and by
+/// transfers; and with many batches of these.
+#[test]
+fn costs_are_those_declared_with_a_dealer_and_over_many_batches() {
+    for shape in [grouped(30, 40), bounded(30, 40, 1), bounded(30, 40, 3)] {
+        let seats = Seats {
+            n_seats: 3,
+            n_computing: 2,
+        };
+        let price = join::price(seats, &shape);
+        let online = price.cost;
+        let needs = price.needs;
+        let dealt = correlate::cost(&Source::Dealer { seat: Seat(2) }, 2, &needs);
+        let ended = World::with_dealer(2, true, 51).run(async |session| {
+            if session.dealer() == Some(session.seat()) {
+                return dealer::serve(session, &needs).await;
+            }
+            let source = Source::Dealer { seat: Seat(2) };
+            let mut stock = correlate::preprocess(session, &source, &needs).await?;
+            let inputs = inputs(&shape, session.seat(), 51);
+            join::totals(session, &shape, inputs, &mut stock)
+                .await
+                .map(|_| ())
+        });
+        for (seat, ended) in ended.iter().enumerate() {
+            assert!(ended.outcome.is_ok(), "{seat}");
+            for to in 0..3 {
+                let declared = dealt.messages[seat][to] + online.messages[seat][to];
+                assert_eq!(ended.traffic.messages_sent[to], declared, "{seat} to {to}");
+                let declared = dealt.bytes[seat][to] + online.bytes[seat][to];
+                assert_eq!(ended.traffic.bytes_sent[to], declared, "{seat} to {to}");
+            }
+        }
+    }
+    let long = bounded(20_000, 9000, 2);
+    demands::check_result(&Join::<u64>::new(&long), 2, 52);
+    demands::check_one_sided_price(&Join::<u128>::new(&long), 2);
+}
+
+/// Keys and values that are far from random still make messages that look uniform: those of the join, the
+/// transfers of products, and what goes to cells.
+#[test]
+fn every_message_looks_uniform() {
+    for (shape, kinds) in [
+        (
+            bounded(1500, 1500, 1),
+            vec![Kind::Transfer, Kind::MaskedLanes, Kind::Store],
+        ),
+        (bounded(600, 600, 3), vec![Kind::Transfer]),
+    ] {
+        for secrets in [53, 1053] {
+            let case = Join::<u64>::new(&shape);
+            let transcripts = demands::recorded(&case, 2, (secrets, secrets));
+            for (seat, transcript) in Seat::first(2).zip(&transcripts) {
+                for kind in &kinds {
+                    let mut histogram = [0u64; 256];
+                    let received = transcript.iter().filter(|e| {
+                        e.direction == Direction::Received && e.frame.kind == *kind as u16
+                    });
+                    // The first ones have group elements, which are not as uniform as all that.
+                    let bytes = received.filter(|e| e.frame.body.len() > 12_000);
+                    bytes.for_each(|e| {
+                        e.frame
+                            .body
+                            .iter()
+                            .for_each(|b| histogram[usize::from(*b)] += 1);
+                    });
+                    let expected = histogram.iter().sum::<u64>() as f64 / 256.0;
+                    if expected < 40.0 {
+                        continue;
+                    }
+                    let terms = histogram.map(|n| (n as f64 - expected).powi(2) / expected);
+                    let chi: f64 = terms.iter().sum();
+                    println!("{seat}, {kind:?}: χ² = {chi} of {expected}");
+                    // 255 degrees of freedom and five standard deviations.
+                    assert!(chi < 368.0, "{seat}, {kind:?}: χ² = {chi}");
+                }
+            }
+        }
+    }
+}
+
+/// Values that the bounds exclude are found by the hub itself.
+#[test]
+fn the_hub_is_held_to_its_bounds() {
+    let free = grouped(8, 6);
+    let within = [
+        bounded(8, 6, 3),
+        Shape {
+            bounds: Some(Bounds {
+                cells: 1,
+                ..Bounds::of(&free.relations[0])
+            }),
+            ..free.clone()
+        },
+    ];
+    for shape in within {
+        let ended = World::new(2, 54).run(async |session| {
+            let inputs = inputs(&free, session.seat(), 54);
+            join::totals(session, &shape, inputs, &mut Stock::empty()).await
+        });
+        let error = ended[1].outcome.as_ref().err();
+        assert!(
+            matches!(error, Some(ProtocolError::InvalidInput { .. })),
+            "{error:?}"
+        );
+        assert!(ended[1].traffic.messages_sent.iter().all(|n| *n == 0));
+    }
 }
 
 /// What a seat brings or asks for that is no join is refused, and nothing is sent.
@@ -461,4 +640,15 @@ fn what_does_not_fit_is_refused_before_anything_is_sent() {
     changed(&|shape| shape.wide[0][0].factors[1] = Factor::Narrow(0));
     changed(&|shape| shape.narrow[0][0].factors[0] = Factor::Matched { cell: 3 });
     changed(&|shape| shape.narrow[0][0].factors = vec![one, one]);
+    let bounds = |change: &dyn Fn(&mut Bounds)| {
+        let mut bounds = Bounds::of(&good.relations[0]);
+        change(&mut bounds);
+        changed(&|shape| shape.bounds = Some(bounds.clone()));
+    };
+    bounds(&|bounds| bounds.cells = 0);
+    bounds(&|bounds| bounds.cells = 4);
+    bounds(&|bounds| bounds.narrow[0] = 0);
+    bounds(&|bounds| bounds.narrow[0] = 65);
+    bounds(&|bounds| bounds.wide[0] = 129);
+    bounds(&|bounds| bounds.wide.clear());
 }

@@ -474,7 +474,7 @@ impl<'a> Transfers<'a> {
 }
 
 /// Rows for those who use them more than once.
-fn in_memory(rows: impl RowSource) -> (Vec<Block>, extend::Extension) {
+pub(super) fn in_memory(rows: impl RowSource) -> (Vec<Block>, extend::Extension) {
     let n_ots = rows.n_ots();
     let mut groups = vec![[Block::ZERO; 64]; n_ots.div_ceil(64)];
     let extension = rows.each(&mut groups, 1, |_, rows, _, out| *out = *rows);
