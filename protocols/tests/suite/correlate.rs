@@ -249,6 +249,52 @@ fn a_stock_is_taken_in_parts() {
     }
 }
 
+/// Everything of some kinds in the order of use, taken in parts of these sizes.
+fn in_parts(stock: &mut Stock, sizes: &[usize]) -> [Vec<u64>; 4] {
+    let mut parts: [Vec<Vec<u64>>; 4] = Default::default();
+    for n in sizes {
+        let dabits = stock.take_dabits::<u64>(*n).expect("enough");
+        let bits = bits::unpack(dabits.bits.as_words(), *n);
+        let bits = bits.into_iter().map(u64::from);
+        let arith = dabits.arith.as_slice().iter().copied();
+        parts[0].push(bits.zip(arith).flat_map(|(b, a)| [b, a]).collect());
+        let edabits = stock.take_edabits::<u64>(*n).expect("enough");
+        let item = |i: usize| {
+            let plane = |at: usize| u64::from(bits::get(edabits.planes[at].as_words(), i)) << at;
+            [edabits.r.as_slice()[i], (0..64).map(plane).sum()]
+        };
+        parts[1].push((0..*n).flat_map(item).collect());
+        let triples = stock.take_triples::<u128>(*n).expect("enough");
+        let abc = [&triples.a, &triples.b, &triples.c];
+        let item = |i: usize| abc.map(|column| column.as_slice()[i] as u64);
+        parts[2].push((0..*n).flat_map(item).collect());
+        let triples = stock.take_bit_triples(n / 64).expect("enough");
+        let (a, b, c) = triples.as_words();
+        parts[3].push((0..n / 64).flat_map(|i| [a[i], b[i], c[i]]).collect());
+    }
+    // What was taken first was at the end.
+    parts.map(|parts| parts.into_iter().rev().flatten().collect())
+}
+
+/// What a seed gives in pieces is what it gives at once, wherever the pieces begin and end.
+#[test]
+fn dealt_correlations_are_the_same_in_parts() {
+    const N: u64 = 5000;
+    // Of some kinds there are half as many.
+    let needs = ideal::every_kind(2 * N, Seat(0));
+    let sizes = [0, 1, 64, 70, 65, 128, 1000, 3, 1729, 1500, 440];
+    assert_eq!(sizes.iter().sum::<usize>(), N as usize);
+    let mut whole = dealt_stocks(2, &needs, 9);
+    let mut parts = dealt_stocks(2, &needs, 9);
+    for (whole, parts) in whole.iter_mut().zip(&mut parts) {
+        let [dabits, edabits, triples, words] = in_parts(whole, &[N as usize]);
+        let found = in_parts(parts, &sizes);
+        assert!(found[0] == dabits && found[1] == edabits && found[2] == triples);
+        // Only whole words were taken, the last ones.
+        assert!(!found[3].is_empty() && words.ends_with(&found[3]));
+    }
+}
+
 /// Shapes around a dealer's blocks of 1024 items, and words of 64.
 #[test]
 fn dealt_correlations_hold_their_equations() {
