@@ -7,6 +7,7 @@
 
 mod failure;
 mod intersect;
+mod join;
 mod lookup;
 mod progress;
 mod steps;
@@ -409,6 +410,7 @@ impl Task<'_> {
         }
         match &self.plan.procedure {
             Procedure::Totals => self.totals(session, disclosure).await,
+            Procedure::Join(of) => self.join(session, of, disclosure).await,
             Procedure::Intersect(of) => self.intersect(session, of, disclosure).await,
             Procedure::Lookup(of) => self.lookup(session, of, disclosure).await,
         }

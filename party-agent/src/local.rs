@@ -6,6 +6,7 @@
 
 mod cells;
 mod groups;
+mod joined;
 mod exact;
 mod float;
 mod keys;
@@ -28,6 +29,7 @@ use groups::GroupIndex;
 use measure::MeasureTotals;
 use order::OrderTotals;
 
+pub use joined::{Joined, joined};
 pub use keys::{KeyReport, Keys, keys};
 pub use records::{Keep, Records, record_cells, records};
 

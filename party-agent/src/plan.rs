@@ -31,6 +31,7 @@ mod cost;
 pub(crate) mod words;
 mod explain;
 mod compile;
+mod joint;
 mod intersect;
 mod lookup;
 
@@ -53,6 +54,7 @@ use crate::catalogue::{Aggregate, Catalogue};
 use crate::spec::{CheckedSpec, Compute, Correlations, names};
 
 pub use intersect::{IntersectPlan, KeyPlan, Protocol};
+pub use joint::{JoinFactor, JoinPlan, JoinTerm, OwnColumn, OwnTerm, RelationPlan};
 pub use lookup::{AskedTable, LookupPlan, MAX_VALUE_BYTES};
 pub use release::Release;
 pub use steps::{Found, Fraction, Setting, Step, Which};
@@ -209,7 +211,9 @@ impl Plan {
     pub fn terms(&self, receivers: Vec<Seat>) -> Terms {
         match &self.procedure {
             Procedure::Lookup(of) => of.terms(&receivers),
-            Procedure::Totals | Procedure::Intersect(_) => self.release().to(receivers).terms(),
+            Procedure::Totals | Procedure::Join(_) | Procedure::Intersect(_) => {
+                self.release().to(receivers).terms()
+            }
         }
     }
 
@@ -222,6 +226,7 @@ impl Plan {
         };
         match &self.procedure {
             Procedure::Totals => {}
+            Procedure::Join(of) => return self.needs_of_stars(of, &of.bounds()),
             Procedure::Intersect(of) => return self.needs_of_join(of, &of.bounds()),
             Procedure::Lookup(of) => {
                 let price = of.price(seats);
@@ -232,6 +237,24 @@ impl Plan {
         steps.needs + self.release().price(seats).needs
     }
 
+    /// What the minimum cell counts.
+    #[must_use]
+    pub fn min_cell_counts(&self) -> &'static str {
+        match self.procedure {
+            Procedure::Join(_) if self.shape.margins.is_none() => "different keys of the join",
+            _ => "rows",
+        }
+    }
+
+    /// How many times at most a floating-point number was rounded that went into one total.
+    #[must_use]
+    pub fn roundings(&self) -> u64 {
+        match self.procedure {
+            Procedure::Join(_) => self.cost.rows_at_most,
+            _ => self.locals.len() as u64,
+        }
+    }
+
     /// What all steps depend on.
     #[must_use]
     pub fn setting(&self) -> Setting {
@@ -240,6 +263,17 @@ impl Plan {
             rows_at_most: self.cost.rows_at_most,
             method: method(self.correlations.as_ref()),
         }
+    }
+
+    /// The correlated randomness of a join of so many keys, in the order of relations and their holders.
+    #[must_use]
+    pub fn needs_of_stars(&self, of: &JoinPlan, n_keys: &[Vec<usize>]) -> Needs {
+        let seats = Seats {
+            n_seats: self.seats.len() + usize::from(self.dealer.is_some()),
+            n_computing: self.seats.len(),
+        };
+        let released = self.release().price(seats).needs;
+        of.price(seats, n_keys, &of.groups(&self.keys)).needs + released
     }
 
     /// The correlated randomness of an intersection of so many keys, in the order of seats.
@@ -293,6 +327,8 @@ fn margins(form: Margins, keys: &[KeyColumn]) -> Option<aggregate::Margins> {
 pub enum Procedure {
     /// Totals are added on shares and released by group.
     Totals,
+    /// Totals over a join of several holders' tables.
+    Join(JoinPlan),
     /// Keys are compared.
     Intersect(IntersectPlan),
     /// Keys are looked up.

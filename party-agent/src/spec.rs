@@ -11,6 +11,7 @@ use std::fmt;
 
 use coordinator::contract::{Digest, canonical};
 use protocols::party::PartyId;
+use protocols::psi::keys::Normalise;
 use serde::{Serialize, Serializer};
 
 use crate::config::fields::Faults;
@@ -85,6 +86,9 @@ pub struct SqlCompute {
     pub max_rows: Option<u64>,
     /// No holder has more groups, where the groups are not public.
     pub max_groups: Option<u64>,
+    /// How the spelling of keys is evened out where tables of several holders are joined.
+    #[serde(serialize_with = "intersect::rule_name")]
+    pub normalise: Normalise,
 }
 
 /// A map as a list of pairs: names of columns are no ASCII keys.

@@ -32,6 +32,13 @@ impl ExactTotals {
         }
     }
 
+    /// Makes room for more cells.
+    pub(super) fn grow(&mut self, n_cells: usize) {
+        for column in [&mut self.sums, &mut self.squares].into_iter().flatten() {
+            column.resize(n_cells, 0);
+        }
+    }
+
     /// Adds the values that are not NULL, each times `factor`, to their cells.
     pub(super) fn add<T: ArrowPrimitiveType>(
         &mut self,

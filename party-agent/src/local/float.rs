@@ -52,6 +52,13 @@ impl FloatTotals {
         }
     }
 
+    /// Makes room for more cells.
+    pub(super) fn grow(&mut self, n_cells: usize) {
+        for column in [&mut self.sums, &mut self.squares].into_iter().flatten() {
+            column.cells.resize(n_cells, Fixed::default());
+        }
+    }
+
     /// Adds the values that are not NULL to their cells.
     pub(super) fn add(&mut self, cells: &[u32], values: &Float64Array) -> Result<(), Refused> {
         let rows = values.values();

@@ -79,6 +79,18 @@ impl<'a> MeasureTotals<'a> {
         }
     }
 
+    /// Makes room for more cells.
+    pub(super) fn grow(&mut self, n_cells: usize) {
+        if let Some(counts) = &mut self.counts {
+            counts.resize(n_cells, 0);
+        }
+        match &mut self.values {
+            Values::Counted => {}
+            Values::Exact { totals, .. } => totals.grow(n_cells),
+            Values::Float(totals) => totals.grow(n_cells),
+        }
+    }
+
     /// Adds one batch.
     pub(super) fn add(&mut self, cells: &[u32], values: &ArrayRef) -> Result<(), SourceError> {
         if self.measure.kind == MeasureKind::Distinct {

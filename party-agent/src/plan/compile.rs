@@ -1,9 +1,9 @@
 //! All steps from a checked job to a plan, in order.
 
-mod checks;
-mod keys;
-mod margins;
-mod measures;
+pub(super) mod checks;
+pub(super) mod keys;
+pub(super) mod margins;
+pub(super) mod measures;
 mod parties;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +23,7 @@ use super::sql::outer::{Arg, Outer, take_apart};
 use super::sql::{self, Site};
 use super::{
     KeyColumn, LocalPlan, MAX_ROWS, MeasureKind, MinCell, Plan, PlanCost, PlanFault, Procedure,
-    ReleaseRule, Setting, Shape, Step, cost, hidden, steps, top, types, widen, words,
+    ReleaseRule, Setting, Shape, Step, cost, hidden, joint, steps, top, types, widen, words,
 };
 use crate::spec::{CheckedSpec, Correlations, SqlCompute};
 
@@ -50,6 +50,9 @@ pub(super) fn compile(
     resolve_tables(&mut query, catalogues, site)?;
     none(align(&mut query, catalogues, site))?;
     let (query, mut select) = outermost(query, site).map_err(one)?;
+    if joint::is_joint(&select) {
+        return joint::compile(spec, sql, (query, select), catalogues, site);
+    }
     let holders = holders_of(&query);
     if holders.len() < 2 {
         return Err(vec![too_few(&holders)]);
@@ -85,6 +88,7 @@ pub(super) fn compile(
                 schemas: &schemas,
                 site,
                 max_rows: sql.max_rows,
+                key: &[],
             };
             let raw = parts(&whole, &parties.holders, &[])?;
             match widen::widen(&whole, &raw)? {
@@ -169,7 +173,7 @@ fn count_only() -> Arg {
 }
 
 /// The parts of all holders with the given conversions, or all their faults.
-fn parts(
+pub(super) fn parts(
     whole: &Whole<'_>,
     holders: &[PartyId],
     convert: &[Vec<Convert>],
@@ -225,7 +229,8 @@ impl Known<'_> {
         };
         let steps = steps::build(outer, &columns.measures, &setting, &bounds, free)?;
         let min_cell = MinCell::strictest(spec, catalogues, &parties.holders);
-        let mut checks = checks::checks(outer, (&columns.measures, &steps), &min_cell, rows);
+        let counts = checks::CountColumns::of_rows(&columns.measures, &steps);
+        let mut checks = checks::checks(outer, &counts, &min_cell, rows);
         let top = top::cells(outer, &columns.measures, fits, cells, rows)
             .filter(|_| spec.correlations.is_some() && outer.margins.is_none() && hidden.is_none());
         checks.extend(top::nonempty(top.as_ref(), &checks, rows));
@@ -257,7 +262,7 @@ fn assemble(
     let finals = parts(whole, &parties.holders, &types.convert)?;
     let rows = rows_at_most(raw)?;
     let (mut keys, fits) = both(
-        keys::keys(sql, whole, &types, raw),
+        public_groups(sql, whole, &types, raw),
         measures::fits(whole, &types, raw, rows),
     )?;
     let mut columns = measures::columns(outer, &types, raw, &fits);
@@ -309,6 +314,20 @@ fn assemble(
         outer,
     };
     Ok(words::complete(cost::complete(plan, rows), &decided))
+}
+
+/// The group keys, with the groups that the job declares or the holders publish.
+fn public_groups(
+    sql: &SqlCompute,
+    whole: &Whole<'_>,
+    types: &types::Types,
+    raw: &[Part],
+) -> Result<Vec<KeyColumn>, Vec<PlanFault>> {
+    keys::none_unused(sql, whole.outer)?;
+    let none = vec![None; whole.outer.keys.len()];
+    let keys = keys::keys(sql, whole, types, raw, &none)?;
+    keys::not_too_many(&keys)?;
+    Ok(keys)
 }
 
 fn sums(fits: &[Option<Fit>], kinds: &[MeasureKind]) -> Vec<SumOf> {

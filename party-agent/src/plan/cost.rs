@@ -8,7 +8,7 @@ use protocols::net::sim::LinkModel;
 use protocols::party::Seat;
 use protocols::price::Seats;
 
-use super::{Plan, PlanCost, coefficients, steps};
+use super::{Plan, PlanCost, Procedure, coefficients, steps};
 
 /// Fills in the costs. `rows` is the bound over all holders.
 pub(super) fn complete(mut plan: Plan, rows: u64) -> Plan {
@@ -23,7 +23,12 @@ pub(super) fn complete(mut plan: Plan, rows: u64) -> Plan {
         n_seats,
         n_computing,
     };
+    let joined = match &plan.procedure {
+        Procedure::Join(of) => of.price(seats, &of.bounds(), &of.groups(&plan.keys)).cost,
+        _ => Cost::none(n_seats),
+    };
     let cost = prepared
+        .then(&joined)
         .then(&steps::price(&plan.steps, &plan.setting(), seats).cost)
         .then(&plan.release().price(seats).cost);
     let bytes_sent: Vec<u64> = Seat::first(n_seats).map(|s| cost.bytes_sent(s)).collect();

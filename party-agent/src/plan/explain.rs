@@ -37,6 +37,13 @@ impl Plan {
                 self.write_receivers(out)?;
                 self.write_release(out)?;
             }
+            Procedure::Join(of) => {
+                self.write_receivers(out)?;
+                self.write_release(out)?;
+                for line in of.words(self) {
+                    writeln!(out, "   {line}")?;
+                }
+            }
             Procedure::Intersect(IntersectPlan { words, .. })
             | Procedure::Lookup(LookupPlan { words, .. }) => {
                 writeln!(out)?;
@@ -162,8 +169,9 @@ impl Plan {
         let of_policy = check.reason.contains("min_cell");
         let who = if of_policy {
             format!(
-                "minimum cell of {}, counted in rows",
-                listed(&self.min_cell.set_by)
+                "minimum cell of {}, counted in {}",
+                listed(&self.min_cell.set_by),
+                self.min_cell_counts()
             )
         } else {
             "HAVING".to_owned()

@@ -61,6 +61,15 @@ pub(super) struct Whole<'a> {
     pub(super) site: Site,
     /// The job's own bound on the rows of a part.
     pub(super) max_rows: Option<u64>,
+    /// The key of a join between holders: columns `j0…` after all others.
+    pub(super) key: &'a [JoinKey],
+}
+
+/// One column of the key of a join between holders.
+#[derive(Clone, Debug)]
+pub(super) struct JoinKey {
+    pub(super) expr: Expr,
+    pub(super) convert: Convert,
 }
 
 impl Whole<'_> {
@@ -78,7 +87,9 @@ impl Whole<'_> {
             let convert = convert.get(i).copied().unwrap_or(Convert::Keep);
             (name, expr, convert)
         });
-        let sql = self.sql(holder, exprs.collect())?;
+        let joined = self.key.iter().enumerate();
+        let joined = joined.map(|(i, key)| (format!("j{i}"), key.expr.clone(), key.convert));
+        let sql = self.sql(holder, exprs.chain(joined).collect())?;
         let place = format!("the part of {holder}");
         let fault = |e: DataFusionError| vec![engine_fault(&place, &e)];
         let raw = self.schemas.read(&sql).map_err(fault)?;
@@ -170,7 +181,7 @@ impl Whole<'_> {
 }
 
 impl Convert {
-    fn apply(self, expr: Expr) -> Expr {
+    pub(super) fn apply(self, expr: Expr) -> Expr {
         let text = |e| cast(e, SqlType::Varchar(None));
         let decimal = |e, scale: i8| {
             let info = ExactNumberInfo::PrecisionAndScale(38, i64::from(scale));
@@ -223,7 +234,11 @@ impl Part {
             }));
         };
         for row in &self.trace.rows {
-            let (keys, args) = row.split_at(outer.keys.len());
+            let (keys, rest) = row.split_at(outer.keys.len());
+            let (args, joined) = rest.split_at(outer.args.len());
+            for cell in joined {
+                add(&cell.bases, Usage::JoinKey);
+            }
             for (key, hidden) in keys.iter().zip(hidden) {
                 add(&key.bases, Usage::GroupBy);
                 if *hidden {

@@ -172,7 +172,7 @@ fn exact_within(magnitude: i256, rows: i256, squares: bool) -> Option<Fit> {
 }
 
 /// The ring in which totals up to this magnitude cannot wrap: below 2^63, or below 2^127.
-fn ring_for(total: i256) -> Option<RingWidth> {
+pub(super) fn ring_for(total: i256) -> Option<RingWidth> {
     if total <= i256::from_i128(i128::from(i64::MAX)) {
         Some(RingWidth::Narrow)
     } else if total <= i256::from_i128(i128::MAX) {

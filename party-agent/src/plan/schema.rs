@@ -3,15 +3,23 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::{MemorySchemaProvider, SchemaProvider};
+use datafusion::common::DFSchema;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+use datafusion::scalar::ScalarValue;
+use datafusion::sql::sqlparser::ast::Expr;
 use futures::FutureExt;
 
 use super::PlanFault;
+use super::joint::without_row;
+use super::sql::Site;
 use super::sql::holders::Catalogues;
 use crate::catalogue::arrow_schema;
 use crate::source::{EngineConfig, make_context};
@@ -78,6 +86,43 @@ impl Schemas {
             .create_logical_plan(sql)
             .now_or_never()
             .ok_or_else(|| DataFusionError::Internal("a table in memory was not ready".into()))?
+    }
+
+    /// The value of an expression without columns.
+    pub(super) fn constant(&self, expr: &Expr) -> Result<ScalarValue, DataFusionError> {
+        let raw = self.read(&format!("SELECT {expr} AS c"))?;
+        let LogicalPlan::Projection(projection) = self.analyse(raw)? else {
+            return Err(DataFusionError::Internal("no projection".to_owned()));
+        };
+        let schema = DFSchema::empty();
+        let context = SimplifyContext::builder()
+            .with_schema(Arc::new(schema.clone()))
+            .with_config_options(Arc::clone(self.state.config_options()))
+            .build();
+        let expr = ExprSimplifier::new(context).simplify(projection.expr[0].clone())?;
+        let physical = self.state.create_physical_expr(expr, &schema)?;
+        let options = RecordBatchOptions::new().with_row_count(Some(1));
+        let row =
+            RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options)?;
+        let found = physical.evaluate(&row)?.into_array(1)?;
+        ScalarValue::try_from_array(&found, 0)
+    }
+
+    /// Whether a condition is true of a row in which every column is NULL.
+    pub(super) fn is_true_without_row(
+        &self,
+        condition: &Expr,
+        site: Site,
+    ) -> Result<bool, PlanFault> {
+        let value = self.constant(&without_row(condition)).map_err(|e| {
+            let what = format!("{condition} cannot be told for a row without a match: {e}");
+            site.fault(
+                condition,
+                what,
+                "write it over columns of the table whose rows are all kept",
+            )
+        })?;
+        Ok(matches!(value, ScalarValue::Boolean(Some(true))))
     }
 
     /// The plan with every type agreed, conversions written out.

@@ -65,7 +65,7 @@ pub(super) fn agree(outer: &Outer, parts: &[Part]) -> Result<Types, Vec<PlanFaul
 }
 
 /// What every holder does so that equal values are equal texts.
-fn as_text(kind: ValueKind) -> Convert {
+pub(super) fn as_text(kind: ValueKind) -> Convert {
     match kind {
         ValueKind::Text => Convert::Keep,
         ValueKind::Decimal { scale, .. } => Convert::DecimalText(scale),
@@ -112,7 +112,7 @@ fn key_kind(what: &str, column: usize, parts: &[Part]) -> Result<ValueKind, Plan
     Ok(agreed.map_or(ValueKind::Text, |(kind, _)| kind))
 }
 
-fn groupable(kind: &DataType) -> Option<ValueKind> {
+pub(super) fn groupable(kind: &DataType) -> Option<ValueKind> {
     Some(match kind {
         DataType::Boolean => ValueKind::Bool,
         DataType::UInt64 => ValueKind::Decimal {
@@ -132,7 +132,7 @@ fn groupable(kind: &DataType) -> Option<ValueKind> {
     })
 }
 
-fn common(a: ValueKind, b: ValueKind) -> Option<ValueKind> {
+pub(super) fn common(a: ValueKind, b: ValueKind) -> Option<ValueKind> {
     use ValueKind::{Decimal, Int};
     let decimal = |scale| Decimal {
         precision: 38,

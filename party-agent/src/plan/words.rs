@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use arrow::datatypes::Date32Type;
 
 use super::compile::Decided;
-use super::{Learns, Measure, MeasureKind, Plan, RangeOrigin, ReleaseRule, Released, Slot, Step};
+use super::{
+    Learns, Measure, MeasureKind, Plan, Procedure, RangeOrigin, ReleaseRule, Released, Slot, Step,
+};
 use crate::plan::ring::unscaled;
 use crate::spec::Correlations;
 
@@ -175,7 +177,7 @@ fn warnings(plan: &Plan, decided: &Decided<'_>) -> Vec<String> {
         warnings
             .push("privacy.correlations has no effect: nothing is compared on shares".to_owned());
     }
-    if decided.spec.join.is_some() {
+    if decided.spec.join.is_some() && !matches!(plan.procedure, Procedure::Join(_)) {
         warnings.push(
             "privacy.join has no effect: the query joins no tables of different holders".to_owned(),
         );
@@ -200,7 +202,8 @@ fn minimum_warnings(plan: &Plan, decided: &Decided<'_>, warnings: &mut Vec<Strin
         .collect();
     if !fewer.is_empty() {
         warnings.push(format!(
-            "the minimum cell counts rows: a released group can have fewer than {} values that are not NULL of {}",
+            "the minimum cell counts {}: a released group can have fewer than {} values that are not NULL of {}",
+            plan.min_cell_counts(),
             plan.min_cell.at_least,
             listed(&fewer)
         ));
@@ -309,7 +312,7 @@ fn exactness(plan: &Plan, notes: &mut Vec<String>) {
     } else {
         notes.push("counts are exact".to_owned());
     }
-    let n = plan.locals.len() as u64;
+    let n = plan.roundings();
     for measure in floats {
         let bits = |slot: Option<Slot>| slot.map_or(0, |s| s.frac_bits);
         let mut note = format!(
@@ -383,8 +386,9 @@ fn held_back(plan: &Plan, notes: &mut Vec<String>) {
     }
     if plan.min_cell.at_least > 1 {
         notes.push(format!(
-            "groups of fewer than {} rows are suppressed, as {} {}; their values were opened to nobody",
+            "groups of fewer than {} {} are suppressed, as {} {}; their values were opened to nobody",
             plan.min_cell.at_least,
+            plan.min_cell_counts(),
             listed(&plan.min_cell.set_by),
             if plan.min_cell.set_by.len() == 1 { "demands" } else { "demand" },
         ));

@@ -226,6 +226,9 @@ impl<'a> Cells<'a> {
             } if *measure == of => Some(*column),
             _ => None,
         });
+        // Where no step makes it, it is among the totals that a join makes.
+        let joined = self.plan.measures.get(of).map(|m| m.count);
+        let found = found.or(joined.filter(|column| *column != 0));
         found.ok_or_else(|| totals("a count that no step makes"))
     }
 
@@ -364,7 +367,7 @@ impl<'a> Cells<'a> {
 
     /// How often a total of floats was rounded.
     fn holders(&self) -> u32 {
-        self.plan.locals.len() as u32
+        u32::try_from(self.plan.roundings()).unwrap_or(u32::MAX)
     }
 
     fn moments(&self, measure: &Measure, place: usize) -> Moments {

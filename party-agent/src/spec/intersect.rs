@@ -97,6 +97,7 @@ pub enum ProtocolChoice {
 #[must_use]
 pub fn rule_word(rule: Normalise) -> &'static str {
     match rule {
+        Normalise::Exact => "exact",
         Normalise::None => "none",
         Normalise::Trim => "trim",
         Normalise::UpperAlnum => "upper_alnum",

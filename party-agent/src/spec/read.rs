@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use protocols::party::PartyId;
+use protocols::psi::keys::Normalise;
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -201,6 +202,11 @@ fn read_compute<'t>(
     let line = at.map_or(1, |at| first_line(text, &at));
     let max_rows = fields.whole(faults, "max_rows", 1..=MAX_ROWS);
     let max_groups = fields.whole(faults, "max_groups", 1..=MAX_ROWS);
+    let normalise = match fields.value("normalise") {
+        // SQL compares as it stands.
+        None => Some(Normalise::Exact),
+        Some(_) => intersect::normalise(&mut fields, faults),
+    };
     fields.finish(faults);
     Some(Compute::Sql(SqlCompute {
         text: sql?.to_owned(),
@@ -208,6 +214,7 @@ fn read_compute<'t>(
         domains,
         max_rows,
         max_groups,
+        normalise: normalise?,
     }))
 }
 

@@ -11,4 +11,6 @@ mod determinism;
 mod fuzz;
 mod oracle;
 mod random;
+mod joined;
+mod joint;
 mod intersect;

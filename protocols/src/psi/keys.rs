@@ -19,6 +19,8 @@ use unicode_normalization::UnicodeNormalization;
 /// How the spelling of a key is evened out. Part of what holders approve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Normalise {
+    /// Not at all: as SQL compares, an empty text is a text like any other.
+    Exact,
     /// Not at all: the bytes as they stand.
     None,
     /// NFKC, then white space at both ends is cut off.
@@ -30,9 +32,10 @@ pub enum Normalise {
 }
 
 impl Normalise {
-    /// The rule of this name in a job file: `none`, `trim`, `upper_alnum` or `digits`.
+    /// The rule of this name: `exact`, and those of a job file: `none`, `trim`, `upper_alnum` or `digits`.
     pub fn named(name: &str) -> Option<Self> {
         match name {
+            "exact" => Some(Self::Exact),
             "none" => Some(Self::None),
             "trim" => Some(Self::Trim),
             "upper_alnum" => Some(Self::UpperAlnum),
@@ -49,7 +52,7 @@ impl Normalise {
             false => Cow::Owned(text.nfkc().collect::<String>()),
         };
         match self {
-            Self::None => Cow::Borrowed(text),
+            Self::Exact | Self::None => Cow::Borrowed(text),
             Self::Trim => match compatible() {
                 Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
                 Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
@@ -95,7 +98,7 @@ impl KeyHash {
         let mut key = Vec::with_capacity(64);
         for field in fields {
             let field = self.rule.apply((*field)?);
-            if field.is_empty() {
+            if field.is_empty() && self.rule != Normalise::Exact {
                 return None;
             }
             key.extend_from_slice(&(field.len() as u64).to_le_bytes());

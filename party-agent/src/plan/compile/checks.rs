@@ -8,15 +8,50 @@ use super::Parties;
 use crate::plan::sql::holders::Catalogues;
 use crate::plan::sql::outer::{Counted, Outer};
 use crate::plan::{CellCheck, MAX_ROWS, Measure, MinCell, PlanFault, ReleaseRule, Step};
+
+/// What a minimum cell counts.
+pub(in crate::plan) enum Person {
+    /// Rows.
+    Rows,
+    /// Different keys: their column, and what is counted in words.
+    Key(usize, String),
+}
+
+/// The columns on which checks are made.
+pub(in crate::plan) struct CountColumns<'a> {
+    pub(in crate::plan) measures: &'a [Measure],
+    pub(in crate::plan) person: Person,
+    /// For each argument the column of its distinct count, if it has one.
+    pub(in crate::plan) distinct: Vec<Option<usize>>,
+}
+
+impl<'a> CountColumns<'a> {
+    /// Those of a query without a join.
+    pub(super) fn of_rows(measures: &'a [Measure], steps: &[Step]) -> Self {
+        let column = |of: usize| {
+            steps.iter().find_map(|step| match step {
+                Step::Distinct {
+                    measure, column, ..
+                } if *measure == of => Some(*column),
+                _ => None,
+            })
+        };
+        Self {
+            measures,
+            person: Person::Rows,
+            distinct: (0..measures.len()).map(column).collect(),
+        }
+    }
+}
 use crate::spec::CheckedSpec;
 
 /// What can be written where a source of correlated randomness is missing.
 pub(in crate::plan) const SOURCES: &str = "write correlations = \"ot\" (the parties make them, no third party), or correlations = \"dealer:NAME\" (that party deals them, sees no data, and must not collude with any party)";
 
 /// The checks by count column: the larger threshold wins where two are on the same.
-pub(super) fn checks(
+pub(in crate::plan) fn checks(
     outer: &Outer,
-    (measures, steps): (&[Measure], &[Step]),
+    counts: &CountColumns<'_>,
     min_cell: &MinCell,
     rows: u64,
 ) -> Vec<CellCheck> {
@@ -28,9 +63,12 @@ pub(super) fn checks(
     let mut wanted: BTreeMap<usize, Wanted> = BTreeMap::new();
     // One row or none: the group is there or it is not, which no threshold below 2 tells apart.
     if min_cell.at_least > 1 {
-        let label = "COUNT(*)".to_owned();
+        let (column, label) = match &counts.person {
+            Person::Rows => (0, "COUNT(*)".to_owned()),
+            Person::Key(column, label) => (*column, label.clone()),
+        };
         wanted.insert(
-            0,
+            column,
             Wanted {
                 label,
                 min_cell: min_cell.at_least,
@@ -41,13 +79,15 @@ pub(super) fn checks(
     for check in &outer.having {
         let (column, label) = match check.counted {
             Counted::Rows => (0, "COUNT(*)".to_owned()),
-            Counted::Arg(i) => match measures[i].count {
+            Counted::Arg(i) => match counts.measures[i].count {
                 0 => (0, "COUNT(*)".to_owned()),
-                column => (column, format!("COUNT({})", measures[i].label)),
+                column => (column, format!("COUNT({})", counts.measures[i].label)),
             },
             Counted::Distinct(i) => {
-                let label = format!("COUNT(DISTINCT {})", measures[i].label);
-                (distinct_column(steps, i), label)
+                let label = format!("COUNT(DISTINCT {})", counts.measures[i].label);
+                // Every count that HAVING names is among the outputs too, so it has a column.
+                let column = counts.distinct[i].expect("a column for each distinct count");
+                (column, label)
             }
         };
         let least = if column == 0 && !outer.keys.is_empty() {
@@ -82,20 +122,6 @@ pub(super) fn checks(
         }
     });
     checks.collect()
-}
-
-/// The column of a distinct count. Every count that HAVING names is among the outputs too, so there is a step for it.
-fn distinct_column(steps: &[Step], of: usize) -> usize {
-    let column = |step: &Step| match step {
-        Step::Distinct {
-            measure, column, ..
-        } if *measure == of => Some(*column),
-        _ => None,
-    };
-    steps
-        .iter()
-        .find_map(column)
-        .expect("a step for each distinct count")
 }
 
 pub(super) fn rule(

@@ -12,15 +12,17 @@ use crate::plan::{KeyColumn, MAX_CELLS, PlanFault, TableColumn, ValueKind};
 use crate::spec::SqlCompute;
 
 /// The group domains over all holders.
-pub(super) fn keys(
+///
+/// `without` has for each key the group of rows without a match, where there are such rows.
+pub(in crate::plan) fn keys(
     sql: &SqlCompute,
     whole: &Whole<'_>,
     types: &Types,
     parts: &[Part],
+    without: &[Option<Option<String>>],
 ) -> Result<Vec<KeyColumn>, Vec<PlanFault>> {
-    let mut faults = unused_domains(sql, whole.outer);
+    let mut faults = Vec::new();
     let mut keys = Vec::new();
-    let mut cells = 1usize;
     for (i, key) in whole.outer.keys.iter().enumerate() {
         let kind = types.keys[i];
         let named = |name: &String| sql.domains.iter().find(|(n, _)| same_name(n, name));
@@ -37,32 +39,50 @@ pub(super) fn keys(
                 keys.push(hidden_column(key, kind, longest));
             }
             Ok(mut groups) => {
+                // A declared domain leaves it to `other`, unless it is NULL.
+                let added = without[i]
+                    .iter()
+                    .filter(|g| declared.is_none() || g.is_none());
+                for group in added {
+                    if !groups.values.contains(group) {
+                        groups.values.push(group.clone());
+                    }
+                }
                 domain::unify(&mut groups, kind);
                 domain::sort(&mut groups, kind);
-                let column = key_column(key, kind, groups);
-                cells = cells.saturating_mul(column.n_slots());
-                keys.push(column);
+                keys.push(key_column(key, kind, groups));
             }
             Err(unknown) => faults.extend(unknown.faults),
         }
     }
-    if cells > MAX_CELLS {
-        let sizes: Vec<String> = keys
-            .iter()
-            .map(|k| format!("{} ({})", k.name, counted(k.n_slots() as u64, "group")))
-            .collect();
-        faults.push(PlanFault {
-            place: "GROUP BY".to_owned(),
-            what: format!(
-                "the groups multiply to more than {MAX_CELLS}: {}",
-                sizes.join(" × ")
-            ),
-            fix: "group by fewer or coarser keys, or declare fewer groups in [compute.domain]"
-                .to_owned(),
-        });
-    }
     none(faults)?;
     Ok(keys)
+}
+
+/// Checks that all keys together do not have too many groups.
+pub(in crate::plan) fn not_too_many(keys: &[KeyColumn]) -> Result<(), Vec<PlanFault>> {
+    let cells = keys.iter().map(KeyColumn::n_slots);
+    if cells.fold(1, usize::saturating_mul) <= MAX_CELLS {
+        return Ok(());
+    }
+    let sizes: Vec<String> = keys
+        .iter()
+        .map(|k| format!("{} ({})", k.name, counted(k.n_slots() as u64, "group")))
+        .collect();
+    Err(vec![PlanFault {
+        place: "GROUP BY".to_owned(),
+        what: format!(
+            "the groups multiply to more than {MAX_CELLS}: {}",
+            sizes.join(" × ")
+        ),
+        fix: "group by fewer or coarser keys, or declare fewer groups in [compute.domain]"
+            .to_owned(),
+    }])
+}
+
+/// Checks that every declared domain belongs to a key.
+pub(in crate::plan) fn none_unused(sql: &SqlCompute, outer: &Outer) -> Result<(), Vec<PlanFault>> {
+    none(unused_domains(sql, outer))
 }
 
 fn same_name(a: &str, b: &str) -> bool {

@@ -4,7 +4,7 @@ use crate::plan::sql::outer::Outer;
 use crate::plan::{self, KeyColumn, MAX_CELLS, MinCell, PlanFault, ReleaseRule, Step};
 
 /// Gives every key a slot for its total, if the job has totals.
-pub(super) fn with_totals(outer: &Outer, keys: &mut [KeyColumn]) -> Result<(), PlanFault> {
+pub(in crate::plan) fn with_totals(outer: &Outer, keys: &mut [KeyColumn]) -> Result<(), PlanFault> {
     let Some(form) = outer.margins else {
         return Ok(());
     };
@@ -31,7 +31,7 @@ pub(super) fn with_totals(outer: &Outer, keys: &mut [KeyColumn]) -> Result<(), P
 }
 
 /// Checks that what the job asks for can stand beside totals.
-pub(super) fn check(
+pub(in crate::plan) fn check(
     outer: &Outer,
     steps: &[Step],
     rule: ReleaseRule,

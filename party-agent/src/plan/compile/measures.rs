@@ -11,7 +11,7 @@ use crate::plan::types::{self, Types};
 use crate::plan::{Measure, MeasureKind, PlanFault, RangeOrigin, RingWidth, Slot, ValueRange};
 
 /// The ring and range of every argument.
-pub(super) fn fits(
+pub(in crate::plan) fn fits(
     whole: &Whole<'_>,
     types: &Types,
     parts: &[Part],
@@ -125,14 +125,14 @@ fn too_wide_fault(
 }
 
 /// The measures, and how many columns there are with them.
-pub(super) struct Columns {
-    pub(super) measures: Vec<Measure>,
-    pub(super) narrow: usize,
-    pub(super) wide: usize,
+pub(in crate::plan) struct Columns {
+    pub(in crate::plan) measures: Vec<Measure>,
+    pub(in crate::plan) narrow: usize,
+    pub(in crate::plan) wide: usize,
 }
 
 /// Gives every measure its columns. Narrow column 0 is COUNT(*).
-pub(super) fn columns(
+pub(in crate::plan) fn columns(
     outer: &Outer,
     types: &Types,
     parts: &[Part],

@@ -22,7 +22,7 @@ impl Parties {
     ///
     /// # Errors
     /// A dealer that holds data or gets the result, and too many parties.
-    pub(super) fn of(
+    pub(in crate::plan) fn of(
         spec: &CheckedSpec,
         catalogues: &Catalogues,
         holders: &BTreeSet<String>,

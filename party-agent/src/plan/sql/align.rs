@@ -227,7 +227,7 @@ fn rename_around(branch: &mut SetExpr, names: &Names) -> bool {
 }
 
 /// The column names of all that stands in FROM, in small letters; `None` where they cannot be told.
-pub(super) fn names_of_from(
+pub(in crate::plan) fn names_of_from(
     from: &[TableWithJoins],
     catalogues: &Catalogues,
 ) -> Option<BTreeSet<String>> {
@@ -289,7 +289,7 @@ fn plain(options: &WildcardAdditionalOptions) -> bool {
         && options.opt_alias.is_none()
 }
 
-pub(super) fn name_of_expr(expr: &Expr) -> Option<String> {
+pub(in crate::plan) fn name_of_expr(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Identifier(name) => Some(name.value.clone()),
         Expr::CompoundIdentifier(parts) => parts.last().map(|p| p.value.clone()),

@@ -26,7 +26,7 @@ mod aggregate;
 mod margins;
 mod tail;
 
-pub(in crate::plan) use build::{MARK, cast, is_marked, marked};
+pub(in crate::plan) use build::{MARK, case_when, cast, is_marked, marked, product, where_known};
 use build::{call, divided, is_divided, is_nullif};
 use same::Same;
 

@@ -10,7 +10,7 @@ use datafusion::catalog::{MemorySchemaProvider, SchemaProvider};
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 use party_agent::catalogue::{Catalogue, Publish, describe};
-use party_agent::plan::Plan;
+use party_agent::plan::{Plan, Procedure};
 use party_agent::policy::Policy;
 use party_agent::result::ResultTable;
 use party_agent::source::{EngineConfig, Source, make_context};
@@ -91,6 +91,9 @@ impl World {
 
     /// The plan's result, with totals added in the clear.
     async fn run(&self, plan: &Plan) -> ResultTable {
+        if matches!(plan.procedure, Procedure::Join(_)) {
+            return super::joined::run(self, plan).await;
+        }
         let sources = self.sources.iter();
         let sources: Vec<_> = sources.map(|(name, source)| (*name, source)).collect();
         plans::run(plan, &sources).await

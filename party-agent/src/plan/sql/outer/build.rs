@@ -51,7 +51,7 @@ pub(in crate::plan) fn call(name: &str, args: Vec<Expr>) -> Expr {
 }
 
 /// CASE WHEN condition THEN result END.
-pub(super) fn case_when(condition: &Expr, result: Expr) -> Expr {
+pub(in crate::plan) fn case_when(condition: &Expr, result: Expr) -> Expr {
     Expr::Case {
         case_token: AttachedToken::empty(),
         end_token: AttachedToken::empty(),
@@ -74,12 +74,12 @@ pub(super) fn filtered(value: &Expr, filter: Option<&Expr>) -> Expr {
 
 /// A value where another one is not NULL, else NULL. No CASE: the other value decides nothing but this, and a
 /// policy that allows the two together allows it.
-pub(super) fn where_known(value: &Expr, other: &Expr) -> Expr {
+pub(in crate::plan) fn where_known(value: &Expr, other: &Expr) -> Expr {
     let null = Expr::value(Value::Null);
     call("nvl2", vec![other.clone(), value.clone(), null])
 }
 
-pub(super) fn product(left: &Expr, right: &Expr) -> Expr {
+pub(in crate::plan) fn product(left: &Expr, right: &Expr) -> Expr {
     Expr::BinaryOp {
         left: Box::new(grouped(left)),
         op: BinaryOperator::Multiply,

@@ -1,0 +1,236 @@
+//! A plan's join between holders on one session: the relations' totals by key meet in shares, and what comes out is
+//! released as the totals of any query.
+
+use engine::prg::{Prg, Seed};
+use protocols::aggregate::LocalTotals;
+use protocols::correlate::{self, Source};
+use protocols::disclose::Disclosure;
+use protocols::error::ProtocolError;
+use protocols::join;
+use protocols::psi::keys::{KeyHash, Normalise};
+use protocols::psi::{self, Item};
+use protocols::session::Session;
+
+use super::{Broken, Computed, Failure, Output, Stage, Task, internal, steps};
+use crate::local::{self, Joined, LocalInputs};
+use crate::plan::{JoinPlan, RelationPlan, RingWidth};
+
+impl Task<'_> {
+    /// Reads this holder's rows, joins, and releases.
+    pub(super) async fn join(
+        &self,
+        session: &mut Session,
+        of: &JoinPlan,
+        disclosure: Disclosure,
+    ) -> Result<Computed, Broken> {
+        if session.dealer() == Some(session.seat()) {
+            self.progress.enter(Stage::Prepare);
+            correlate::dealer::serve(session, &self.plan.needs()).await?;
+            return Ok(Computed {
+                output: None,
+                rows_used: 0,
+                keys: None,
+                traffic: session.traffic(),
+            });
+        }
+        self.progress.enter(Stage::Read);
+        let session_id = *session.session_id();
+        let mine = self.read_joined(&session_id, of).await?;
+        let n_mine = mine.as_ref().map_or(0, |(_, joined)| joined.n_keys());
+        let source = self.plan.source();
+        // A dealer knows the published sizes alone, so tables are filled up to them.
+        let sizes = match &source {
+            Some(Source::Dealer { .. }) => of.bounds(),
+            Some(Source::Ot | Source::FerretOt) | None => announced(session, of, n_mine).await?,
+        };
+        self.progress.enter(Stage::Prepare);
+        let needs = self.plan.needs_of_stars(of, &sizes);
+        let mut stock = match &source {
+            Some(source) => correlate::preprocess(session, source, &needs).await?,
+            None => correlate::Stock::empty(),
+        };
+        self.progress.enter(Stage::Compute);
+        let mut totals = self.zeros();
+        let groups = of.groups(&self.plan.keys);
+        for star in 0..of.n_stars() {
+            let shape = of.star(star, &sizes, &groups);
+            let me = session.seat().index();
+            let takes_part = |relation: &RelationPlan, place: usize| {
+                place != 0 || relation.holders[star].0 == me
+            };
+            let inputs = match &mine {
+                Some((place, joined)) if takes_part(&of.relations[*place], *place) => {
+                    let relation = &of.relations[*place];
+                    let bound = bound(of, &sizes, *place, session);
+                    let padding = padding(session, bound.saturating_sub(joined.n_keys()));
+                    Some(joined.inputs(relation, &padding))
+                }
+                _ => None,
+            };
+            let found = join::totals(session, &shape, inputs, &mut stock).await?;
+            add(&mut totals, of, found);
+        }
+        if let Some((place, joined)) = &mine {
+            self.add_own(&mut totals, of, *place, joined);
+        }
+        if let Some(margins) = self.plan.margins() {
+            totals.narrow.iter_mut().for_each(|c| margins.add_up(c));
+            totals.wide.iter_mut().for_each(|c| margins.add_up(c));
+        }
+        let report = mine.as_ref().map(|(_, joined)| joined.report());
+        drop(mine);
+        let inputs = LocalInputs {
+            totals,
+            steps: Vec::new(),
+            groups: None,
+        };
+        let released = steps::release(session, self.plan, inputs, stock, disclosure).await?;
+        Ok(Computed {
+            output: released.map(Output::Totals),
+            rows_used: report.as_ref().map_or(0, |r| r.rows),
+            keys: report,
+            traffic: session.traffic(),
+        })
+    }
+
+    /// This holder's relation and its totals by key; `None` at a mere receiver.
+    async fn read_joined(
+        &self,
+        session_id: &[u8; 32],
+        of: &JoinPlan,
+    ) -> Result<Option<(usize, Joined)>, Failure> {
+        let me = self.binding.me.index();
+        let is_mine = |r: &RelationPlan| r.holders.iter().any(|(seat, _)| *seat == me);
+        let Some(place) = of.relations.iter().position(is_mine) else {
+            return Ok(None);
+        };
+        let rule = Normalise::named(&of.normalise);
+        let rule = rule.ok_or_else(|| internal("the plan has an unknown rule for spellings"))?;
+        let hash = KeyHash::new(session_id, &of.label, rule);
+        let party = &self.plan.seats[me];
+        let local = self.plan.locals.get(party);
+        let rows_at_most = local.map_or(1, |local| local.rows_at_most.max(1));
+        let progress = |rows: u64| self.progress.within(rows as f64 / rows_at_most as f64);
+        let relation = &of.relations[place];
+        let read = local::joined(self.plan, relation, party, self.source, &hash, &progress).await;
+        let joined = read.map_err(|e| Failure::source(&e))?;
+        Ok(Some((place, joined)))
+    }
+
+    fn zeros(&self) -> LocalTotals {
+        let shape = &self.plan.shape;
+        LocalTotals {
+            narrow: vec![vec![0; shape.cells]; shape.narrow],
+            wide: vec![vec![0; shape.cells]; shape.wide],
+        }
+    }
+
+    /// Adds what this holder contributes of its own rows alone.
+    fn add_own(&self, totals: &mut LocalTotals, of: &JoinPlan, place: usize, joined: &Joined) {
+        let groups = of.groups(&self.plan.keys);
+        for term in of.own.iter().filter(|term| term.relation == place) {
+            let own = joined.own(term.column, term.keyless);
+            let coefficient = i128::from(term.coefficient).cast_unsigned();
+            for (cell, combined) in of.cells.iter().enumerate() {
+                let group = combined.and_then(|c| group_of(c, &groups, place, &term.groups));
+                let Some(group) = group else {
+                    continue;
+                };
+                let value = own[group].wrapping_mul(coefficient);
+                let (ring, column) = term.total;
+                match ring {
+                    RingWidth::Narrow => {
+                        let total = &mut totals.narrow[column][cell];
+                        *total = total.wrapping_add(value as u64);
+                    }
+                    RingWidth::Wide => {
+                        let total = &mut totals.wide[column][cell];
+                        *total = total.wrapping_add(value);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The group of the relation at `place` in a combination of groups, if all others have the wanted ones.
+fn group_of(combined: usize, groups: &[usize], place: usize, wanted: &[usize]) -> Option<usize> {
+    let mut rest = combined;
+    let mut own = 0;
+    for at in (0..groups.len()).rev() {
+        let group = rest % groups[at];
+        rest /= groups[at];
+        if at == place {
+            own = group;
+        } else if group != wanted[at] {
+            return None;
+        }
+    }
+    Some(own)
+}
+
+/// Tells all others how many keys come, and hears theirs: in the order of relations and their holders.
+async fn announced(
+    session: &mut Session,
+    of: &JoinPlan,
+    n_mine: usize,
+) -> Result<Vec<Vec<usize>>, ProtocolError> {
+    let me = session.seat().index();
+    let mut sizes = of.bounds();
+    for peer in session.peers() {
+        let mut bound = 0;
+        let mut at = None;
+        for (r, relation) in of.relations.iter().enumerate() {
+            if let Some(h) = relation
+                .holders
+                .iter()
+                .position(|(s, _)| *s == peer.index())
+            {
+                bound = sizes[r][h];
+                at = Some((r, h));
+            }
+        }
+        let n_theirs = psi::announce(session, peer, n_mine, bound).await?;
+        if let Some((r, h)) = at {
+            sizes[r][h] = n_theirs;
+        }
+    }
+    for (r, relation) in of.relations.iter().enumerate() {
+        if let Some(h) = relation.holders.iter().position(|(s, _)| *s == me) {
+            sizes[r][h] = n_mine;
+        }
+    }
+    Ok(sizes)
+}
+
+/// How many keys this holder brings.
+fn bound(of: &JoinPlan, sizes: &[Vec<usize>], place: usize, session: &Session) -> usize {
+    let me = session.seat().index();
+    let holder = of.relations[place]
+        .holders
+        .iter()
+        .position(|(s, _)| *s == me);
+    holder.map_or(0, |h| sizes[place][h])
+}
+
+/// Keys that nobody has.
+fn padding(session: &mut Session, n: usize) -> Vec<Item> {
+    let seed: Seed = session.own_seed("keys that fill a table up");
+    let mut words = vec![0u128; n];
+    Prg::new(&seed, 0).fill_ring(&mut words);
+    words.into_iter().map(u128::to_le_bytes).collect()
+}
+
+/// Adds one star's totals to those of all, group by group.
+fn add(totals: &mut LocalTotals, of: &JoinPlan, found: join::Totals) {
+    for (total, column) in totals.narrow.iter_mut().zip(&found.narrow) {
+        for (value, cell) in total.iter_mut().zip(&of.cells) {
+            *value = value.wrapping_add(cell.map_or(0, |cell| column.as_slice()[cell]));
+        }
+    }
+    for (total, column) in totals.wide.iter_mut().zip(&found.wide) {
+        for (value, cell) in total.iter_mut().zip(&of.cells) {
+            *value = value.wrapping_add(cell.map_or(0, |cell| column.as_slice()[cell]));
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! This holder's own part of a join between holders: its rows added up by key and by its own groups.
+
+use std::collections::HashMap;
+
+use arrow::array::RecordBatch;
+use datafusion::prelude::DataFrame;
+use futures::StreamExt;
+use protocols::aggregate::LocalTotals;
+use protocols::join::Inputs;
+use protocols::party::PartyId;
+use protocols::psi::Item;
+use protocols::psi::keys::KeyHash;
+use zeroize::Zeroize;
+
+use super::cells::CellIndex;
+use super::keys::{KeyReport, hash_rows, texts};
+use super::measure::MeasureTotals;
+use super::{outgrown, prepare};
+use crate::plan::{KeyColumn, LocalPlan, OwnColumn, Plan, RelationPlan, RingWidth};
+use crate::source::{Source, SourceError};
+
+/// The row of totals of rows without a key; keys come after it.
+const KEYLESS: u32 = 0;
+
+/// A holder's totals by key and group.
+pub struct Joined {
+    items: Vec<Item>,
+    /// Row k·cells + g: of key k in group g; those of rows without a key first.
+    totals: LocalTotals,
+    cells: usize,
+    report: KeyReport,
+}
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        self.items.zeroize();
+    }
+}
+
+/// Runs this holder's query and adds its rows up by key and group.
+///
+/// # Errors
+/// [`SourceError`] if the query fails, if a value lies outside the range that the plan was made for, or if the table has
+/// outgrown its published size. Nothing has left this holder then.
+pub async fn joined(
+    plan: &Plan,
+    relation: &RelationPlan,
+    me: &PartyId,
+    source: &Source,
+    hash: &KeyHash,
+    progress: &(dyn Fn(u64) + Send + Sync),
+) -> Result<Joined, SourceError> {
+    let Some(local) = plan.locals.get(me) else {
+        let what = "this party has no part in the plan".to_owned();
+        return Err(SourceError::Engine { what });
+    };
+    let query = prepare(local, me, source).await?;
+    let keys: Vec<KeyColumn> = relation
+        .keys
+        .iter()
+        .map(|k| plan.keys[*k].clone())
+        .collect();
+    let mut sums = Sums::new(relation, local, &keys, hash)?;
+    sums.check_columns(&query)?;
+    let mut batches = query
+        .execute_stream()
+        .await
+        .map_err(SourceError::from_engine)?;
+    while let Some(batch) = batches.next().await {
+        sums.add(&batch.map_err(SourceError::from_engine)?)?;
+        progress(sums.n_rows);
+    }
+    sums.finish()
+}
+
+/// The running totals.
+struct Sums<'a> {
+    relation: &'a RelationPlan,
+    local: &'a LocalPlan,
+    hash: &'a KeyHash,
+    cells: CellIndex<'a>,
+    n_keys: usize,
+    n_cells: usize,
+    places: HashMap<Item, u32>,
+    items: Vec<Item>,
+    rows: Vec<u64>,
+    measures: Vec<MeasureTotals<'a>>,
+    n_rows: u64,
+    n_keyless: u64,
+}
+
+impl<'a> Sums<'a> {
+    fn new(
+        relation: &'a RelationPlan,
+        local: &'a LocalPlan,
+        keys: &'a [KeyColumn],
+        hash: &'a KeyHash,
+    ) -> Result<Self, SourceError> {
+        let n_cells = keys.iter().map(KeyColumn::n_slots).product();
+        let measures = relation.measures.iter();
+        Ok(Self {
+            relation,
+            local,
+            hash,
+            cells: CellIndex::new(keys, &local.tables),
+            n_keys: keys.len(),
+            n_cells,
+            places: HashMap::new(),
+            items: Vec::new(),
+            rows: vec![0; n_cells],
+            measures: measures
+                .map(|m| MeasureTotals::new(m, local, n_cells))
+                .collect::<Result<_, _>>()?,
+            n_rows: 0,
+            n_keyless: 0,
+        })
+    }
+
+    /// The query must have the group keys, the arguments and the key of the join, under their names.
+    fn check_columns(&self, query: &DataFrame) -> Result<(), SourceError> {
+        let keys = (0..self.n_keys).map(|i| format!("k{i}"));
+        let args = (0..self.relation.measures.len()).map(|i| format!("a{i}"));
+        let joined = (0..self.relation.key_columns).map(|i| format!("j{i}"));
+        let names = query.schema().fields().iter().map(|f| f.name().as_str());
+        if names.eq(keys.chain(args).chain(joined)) {
+            return Ok(());
+        }
+        let what = "the plan's query does not have the columns that the plan says".to_owned();
+        Err(SourceError::Engine { what })
+    }
+
+    fn add(&mut self, batch: &RecordBatch) -> Result<(), SourceError> {
+        let n_rows = batch.num_rows();
+        self.n_rows += n_rows as u64;
+        if self.n_rows > self.local.rows_at_most {
+            return Err(outgrown(self.local));
+        }
+        let (keys, rest) = batch.columns().split_at(self.n_keys);
+        let (args, joined) = rest.split_at(self.measures.len());
+        let mut items = Vec::with_capacity(n_rows);
+        hash_rows(self.hash, &texts(joined)?, n_rows, &mut items);
+        let (groups, _) = self.cells.of_rows(keys, n_rows)?;
+        let mut cells = Vec::with_capacity(n_rows);
+        for (item, group) in items.into_iter().zip(groups) {
+            let place = match item {
+                None => {
+                    self.n_keyless += 1;
+                    KEYLESS
+                }
+                Some(item) => {
+                    let next = self.items.len() as u32 + 1;
+                    let place = *self.places.entry(item).or_insert(next);
+                    if place == next {
+                        self.items.push(item);
+                    }
+                    place
+                }
+            };
+            cells.push(u64::from(place) * self.n_cells as u64 + u64::from(*group));
+        }
+        let n_totals = (self.items.len() + 1) * self.n_cells;
+        if u32::try_from(n_totals).is_err() {
+            return Err(too_many(self.local));
+        }
+        let cells: Vec<u32> = cells.into_iter().map(|cell| cell as u32).collect();
+        self.rows.resize(n_totals, 0);
+        cells.iter().for_each(|cell| self.rows[*cell as usize] += 1);
+        for (measure, values) in self.measures.iter_mut().zip(args) {
+            measure.grow(n_totals);
+            measure.add(&cells, values)?;
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Joined, SourceError> {
+        let n_totals = self.rows.len();
+        let mut totals = LocalTotals {
+            narrow: vec![vec![0; n_totals]; self.relation.totals_narrow],
+            wide: vec![vec![0; n_totals]; self.relation.totals_wide],
+        };
+        totals.narrow[0] = self.rows;
+        for measure in self.measures {
+            measure.write_to(&mut totals)?;
+        }
+        let distinct = self.items.len() as u64;
+        Ok(Joined {
+            items: self.items,
+            totals,
+            cells: self.n_cells,
+            report: KeyReport {
+                rows: self.n_rows,
+                distinct,
+                duplicates: self.n_rows - self.n_keyless - distinct,
+                missing: self.n_keyless,
+            },
+        })
+    }
+}
+
+fn too_many(local: &LocalPlan) -> SourceError {
+    let what = "there are more than 2^32 combinations of keys and groups";
+    let advice = "group by fewer keys, or filter the rows";
+    SourceError::table(&local.tables.join(", "), what, advice)
+}
+
+impl Joined {
+    /// Number of different keys.
+    #[must_use]
+    pub fn n_keys(&self) -> usize {
+        self.items.len()
+    }
+
+    /// What only this holder learns.
+    #[must_use]
+    pub fn report(&self) -> KeyReport {
+        self.report.clone()
+    }
+
+    /// What goes into the join: a value of every column and group for each key, and for each of `padding` zeros.
+    #[must_use]
+    pub fn inputs(&self, relation: &RelationPlan, padding: &[Item]) -> Inputs {
+        let n_rows = self.items.len() + padding.len();
+        let flags = relation.flags.iter().map(|column| (column, true));
+        let counts = relation.narrow.iter().map(|column| (column, false));
+        let narrow = flags.chain(counts).flat_map(|(column, is_flag)| {
+            let values = &self.totals.narrow[*column];
+            (0..self.cells).map(move |group| {
+                let flag = |v: u64| if is_flag { u64::from(v != 0) } else { v };
+                self.of_keys(values, group, n_rows, flag)
+            })
+        });
+        let wide = relation.wide.iter().flat_map(|(ring, column)| {
+            (0..self.cells).map(move |group| match ring {
+                RingWidth::Narrow => {
+                    let values = &self.totals.narrow[*column];
+                    self.of_keys(values, group, n_rows, widened)
+                }
+                RingWidth::Wide => self.of_keys(&self.totals.wide[*column], group, n_rows, |v| v),
+            })
+        });
+        Inputs {
+            keys: self.items.iter().chain(padding).copied().collect(),
+            narrow: narrow.collect(),
+            wide: wide.collect(),
+        }
+    }
+
+    fn of_keys<A: Copy, B: Default + Clone>(
+        &self,
+        values: &[A],
+        group: usize,
+        n_rows: usize,
+        form: impl Fn(A) -> B,
+    ) -> Vec<B> {
+        let keys = values.iter().skip(self.cells + group).step_by(self.cells);
+        let mut column: Vec<B> = keys.map(|v| form(*v)).collect();
+        column.resize(n_rows, B::default());
+        column
+    }
+
+    /// The total of a column over this holder's own rows, by group; `keyless`: over those without a key alone.
+    #[must_use]
+    pub fn own(&self, column: OwnColumn, keyless: bool) -> Vec<u128> {
+        let mut totals = vec![0u128; self.cells];
+        let mut add = |values: &mut dyn Iterator<Item = u128>| {
+            for (row, value) in values.enumerate() {
+                let is_keyless = row < self.cells;
+                let counts = match column {
+                    // A row without a key is nobody's.
+                    OwnColumn::Flag(_) => !is_keyless,
+                    _ => is_keyless || !keyless,
+                };
+                if counts {
+                    let total = &mut totals[row % self.cells];
+                    *total = total.wrapping_add(value);
+                }
+            }
+        };
+        match column {
+            OwnColumn::Flag(c) => {
+                add(&mut self.totals.narrow[c].iter().map(|v| u128::from(*v != 0)));
+            }
+            OwnColumn::Narrow(c) => add(&mut self.totals.narrow[c].iter().map(|v| widened(*v))),
+            OwnColumn::Wide(c) => add(&mut self.totals.wide[c].iter().copied()),
+        }
+        totals
+    }
+}
+
+/// Two's complement in the wider ring.
+fn widened(value: u64) -> u128 {
+    i128::from(value.cast_signed()).cast_unsigned()
+}

@@ -1,0 +1,572 @@
+//! Queries that join tables of several holders on one key: nobody learns which rows match.
+//!
+//! # How such a query is split
+//! Every holder adds up its own rows by key and by its own groups, so that a join of many rows with many costs one
+//! row a key. On shares, the rows of one key meet in a bin of the hub's table, and each total is a sum over bins of
+//! products of the relations' columns ([`JoinPlan::narrow`], [`JoinPlan::wide`]). What comes out are totals by group, as
+//! of a query without a join, and all that follows is the same: checks, release, the receivers' query.
+
+mod from;
+mod columns;
+mod separate;
+mod draft;
+mod taken;
+mod relation;
+mod column;
+mod terms;
+mod place;
+mod words;
+
+use std::collections::BTreeSet;
+
+use datafusion::sql::sqlparser::ast::{Expr, GroupByExpr, OrderByKind, Query, Select};
+use protocols::join;
+use protocols::party::{PartyId, Seat};
+use protocols::price::{Price, Seats};
+use serde::{Serialize, Serializer};
+
+use super::compile::{self, Parties, checks};
+use super::part::Whole;
+use super::schema::Schemas;
+use super::sql::Site;
+use super::sql::functions::expand_histograms;
+use super::sql::holders::{Catalogues, RowWise, holders_of};
+use super::sql::outer::{Outer, take_apart};
+use super::{
+    KeyColumn, Measure, MinCell, Plan, PlanCost, PlanFault, Procedure, ReleaseRule, RingWidth,
+    Shape, cost, finish, top, words as plan_words,
+};
+use crate::spec::{CheckedSpec, Correlations, JoinLevel, SqlCompute, rule_word};
+use columns::{Scope, qualify, qualify_select};
+use from::Relations;
+use relation::Compiled;
+use separate::{Separate, Sum};
+
+pub(super) use separate::without_row;
+use terms::Terms;
+
+/// A join, as it is run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct JoinPlan {
+    /// How the spelling of keys is evened out.
+    pub normalise: String,
+    /// The key of every relation, in words: part of the hash of keys.
+    pub label: String,
+    /// The relations, the hub's first.
+    pub relations: Vec<RelationPlan>,
+    /// For each total over Z_2^64 the terms that are added up over the bins.
+    pub narrow: Vec<Vec<JoinTerm>>,
+    /// For each total over Z_2^128 likewise.
+    pub wide: Vec<Vec<JoinTerm>>,
+    /// What holders add of their own rows, without a join.
+    pub own: Vec<OwnTerm>,
+    /// For each group of the result, by its number, the number of the relations' groups together; `None` for totals.
+    #[serde(skip)]
+    pub cells: Vec<Option<usize>>,
+}
+
+/// One relation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RelationPlan {
+    /// As the query calls it.
+    pub name: String,
+    /// The seats of its holders, and the published bound on each one's rows.
+    pub holders: Vec<(usize, u64)>,
+    /// Columns of its key.
+    pub key_columns: usize,
+    /// Its group keys, by their number in the plan.
+    pub keys: Vec<usize>,
+    /// The arguments of its own query and the totals that are kept of them, for each key and group.
+    pub measures: Vec<Measure>,
+    /// Columns of these totals over Z_2^64; the first counts rows.
+    pub totals_narrow: usize,
+    /// Columns of these totals over Z_2^128.
+    pub totals_wide: usize,
+    /// Columns over Z_2^64 that go into the join as 1 where they are not 0.
+    pub flags: Vec<usize>,
+    /// Columns over Z_2^64 that go into the join.
+    pub narrow: Vec<usize>,
+    /// Columns that go into the join over Z_2^128: the ring in which they are kept, and their number.
+    pub wide: Vec<(RingWidth, usize)>,
+}
+
+/// A product of one factor of each relation, in their order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct JoinTerm {
+    /// What it is multiplied by.
+    #[serde(serialize_with = "as_text")]
+    pub coefficient: i64,
+    /// One factor of each relation.
+    pub factors: Vec<JoinFactor>,
+}
+
+/// What a relation contributes to a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JoinFactor {
+    /// One of [`RelationPlan::flags`].
+    Flag(usize),
+    /// One of [`RelationPlan::narrow`].
+    Narrow(usize),
+    /// One of [`RelationPlan::wide`].
+    Wide(usize),
+    /// 1 at this group of its own where the key is there.
+    Matched(usize),
+    /// 1 at this group of its own.
+    One(usize),
+}
+
+/// What the holders of a relation add of their own rows to a total.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OwnTerm {
+    /// The relation.
+    pub relation: usize,
+    /// The ring and the number of the total.
+    pub total: (RingWidth, usize),
+    /// The ring and the number of the relation's column, or one of its flags.
+    pub column: OwnColumn,
+    /// What it is multiplied by.
+    #[serde(serialize_with = "as_text")]
+    pub coefficient: i64,
+    /// The group of each other relation to which it goes; its own entry is 0.
+    pub groups: Vec<usize>,
+    /// Only rows without a key.
+    pub keyless: bool,
+}
+
+/// A column of a relation's own totals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OwnColumn {
+    /// The keys for which this column over Z_2^64 is not 0 are counted.
+    Flag(usize),
+    /// Over Z_2^64.
+    Narrow(usize),
+    /// Over Z_2^128.
+    Wide(usize),
+}
+
+fn as_text<S: Serializer>(number: &i64, out: S) -> Result<S::Ok, S::Error> {
+    out.collect_str(number)
+}
+
+/// Whether FROM joins tables of different holders.
+pub(super) fn is_joint(select: &Select) -> bool {
+    let n = select.from.iter().flat_map(|item| {
+        let joined = item.joins.iter().map(|j| &j.relation);
+        std::iter::once(&item.relation).chain(joined)
+    });
+    let with_holders = n.filter(|factor| !holders_of(*factor).is_empty()).count();
+    let is_nested = select.from.iter().any(|item| {
+        matches!(
+            &item.relation,
+            datafusion::sql::sqlparser::ast::TableFactor::NestedJoin { .. }
+        ) && holders_of(&item.relation).len() > 1
+    });
+    (with_holders > 1 || is_nested) && holders_of(&select.from).len() > 1
+}
+
+fn one(fault: PlanFault) -> Vec<PlanFault> {
+    vec![fault]
+}
+
+/// Compiles a query whose FROM joins tables of different holders.
+pub(super) fn compile(
+    spec: &CheckedSpec,
+    sql: &SqlCompute,
+    (mut query, mut select): (Query, Select),
+    catalogues: &Catalogues,
+    site: Site,
+) -> Result<Plan, Vec<PlanFault>> {
+    allowed(spec).map_err(one)?;
+    let mut relations = from::read(&select, catalogues, site).map_err(one)?;
+    let scope = Scope::new(&relations.all, &relations.merged, site);
+    qualify_select(&mut select, scope).map_err(one)?;
+    qualify_order(&mut query, &select, scope).map_err(one)?;
+    select.selection = None;
+    let outer = outer(&query, &select, catalogues, site)?;
+    let holders: BTreeSet<String> = relations
+        .all
+        .iter()
+        .flat_map(|r| r.holders.clone())
+        .collect();
+    let parties = Parties::of(spec, catalogues, &holders)?;
+    let schemas = Schemas::of(catalogues);
+    let conditions = settle(&mut relations, &schemas, site).map_err(one)?;
+    let job = Job {
+        spec,
+        sql,
+        catalogues,
+        parties: &parties,
+        schemas: &schemas,
+        select: &select,
+        outer: &outer,
+        relations: &relations,
+        site,
+    };
+    job.row_wise()?;
+    job.plan(&conditions)
+}
+
+/// What a join between holders cannot do yet, or not without.
+fn allowed(spec: &CheckedSpec) -> Result<(), PlanFault> {
+    if matches!(spec.join, Some(JoinLevel::Size | JoinLevel::Keys)) {
+        return Err(PlanFault {
+            place: "privacy.join".to_owned(),
+            what: "a query that joins tables of several holders always hides who matched, and how many".to_owned(),
+            fix: "write join = \"hidden\"; [compute.intersect] tells sizes and keys".to_owned(),
+        });
+    }
+    if spec.correlations.is_none() {
+        return Err(PlanFault {
+            place: "privacy.correlations".to_owned(),
+            what: "is missing: a join between holders runs on shares, which takes correlated random numbers".to_owned(),
+            fix: compile::SOURCES.to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// Qualifies ORDER BY; names of outputs win.
+fn qualify_order(query: &mut Query, select: &Select, scope: Scope<'_>) -> Result<(), PlanFault> {
+    let kept = outputs(select);
+    if let Some(order) = &mut query.order_by
+        && let OrderByKind::Expressions(exprs) = &mut order.kind
+    {
+        for item in exprs {
+            qualify(&mut item.expr, scope, &kept)?;
+        }
+    }
+    Ok(())
+}
+
+/// The names of outputs, in small letters.
+fn outputs(select: &Select) -> BTreeSet<String> {
+    use datafusion::sql::sqlparser::ast::SelectItem;
+    let names = select.projection.iter().filter_map(|item| match item {
+        SelectItem::ExprWithAlias { alias, .. } => Some(alias.value.to_lowercase()),
+        SelectItem::UnnamedExpr(expr) => {
+            super::sql::align::name_of_expr(expr).map(|n| n.to_lowercase())
+        }
+        _ => None,
+    });
+    names.collect()
+}
+
+fn outer(
+    query: &Query,
+    select: &Select,
+    catalogues: &Catalogues,
+    site: Site,
+) -> Result<Outer, Vec<PlanFault>> {
+    let mut outer = take_apart(query, select, catalogues, site)?;
+    let mut faults = Vec::new();
+    for key in &mut outer.keys {
+        faults.extend(expand_histograms(&mut key.expr, site));
+    }
+    for arg in &mut outer.args {
+        faults.extend(expand_histograms(&mut arg.expr, site));
+    }
+    match faults.is_empty() {
+        true => Ok(outer),
+        false => Err(faults),
+    }
+}
+
+/// Conditions of one relation that has every row are decided by its holders; what rejects rows without a match
+/// makes an outer join an inner one. The others are left.
+fn settle(
+    relations: &mut Relations,
+    schemas: &Schemas,
+    site: Site,
+) -> Result<Vec<Expr>, PlanFault> {
+    let mut left = Vec::new();
+    let mut of_one = Vec::new();
+    for condition in std::mem::take(&mut relations.conditions) {
+        let scope = Scope::new(&relations.all, &relations.merged, site);
+        let mut reached = scope.relations(&condition)?.into_iter();
+        match (reached.next(), reached.next()) {
+            (one, None) => of_one.push((one.unwrap_or(0), condition)),
+            _ => left.push(condition),
+        }
+    }
+    for (at, condition) in &of_one {
+        if relations.all[*at].optional && !schemas.is_true_without_row(condition, site)? {
+            // Of a FULL JOIN, its own rows are what stays.
+            relations.all[*at].optional = false;
+        }
+    }
+    for (at, condition) in of_one {
+        match relations.all[at].optional {
+            true => left.push(condition),
+            false => relations.all[at].filter.push(condition),
+        }
+    }
+    Ok(left)
+}
+
+/// Everything that compiling needs to know.
+struct Job<'a> {
+    spec: &'a CheckedSpec,
+    sql: &'a SqlCompute,
+    catalogues: &'a Catalogues,
+    parties: &'a Parties,
+    schemas: &'a Schemas,
+    select: &'a Select,
+    outer: &'a Outer,
+    relations: &'a Relations,
+    site: Site,
+}
+
+impl Job<'_> {
+    fn separate(&self) -> Separate<'_> {
+        Separate {
+            scope: Scope::new(&self.relations.all, &self.relations.merged, self.site),
+            n_relations: self.relations.all.len(),
+            site: self.site,
+        }
+    }
+
+    /// The query of one relation's holders, its SELECT list empty.
+    fn select_of(&self, at: usize) -> Select {
+        let relation = &self.relations.all[at];
+        let mut select = self.select.clone();
+        select.from = vec![relation.from.clone()];
+        select.selection = separate::conjunction(&relation.filter);
+        select.group_by = GroupByExpr::Expressions(Vec::new(), Vec::new());
+        select.having = None;
+        select.projection = Vec::new();
+        select
+    }
+
+    /// Relations of several holders are UNION ALLs of their rows; no party stands on two sides.
+    fn row_wise(&self) -> Result<(), Vec<PlanFault>> {
+        let mut faults = Vec::new();
+        let mut seen = BTreeSet::new();
+        for (at, relation) in self.relations.all.iter().enumerate() {
+            if relation.holders.len() > 1 {
+                faults.extend(RowWise::check(&self.select_of(at), self.site));
+            }
+            for holder in &relation.holders {
+                if !seen.insert(holder.clone()) {
+                    faults.push(self.site.fault(
+                        &relation.from,
+                        format!("{holder} has tables on two sides of a join between holders"),
+                        format!("join the tables of {holder} with each other first, in a subquery"),
+                    ));
+                }
+            }
+        }
+        match faults.is_empty() {
+            true => Ok(()),
+            false => Err(faults),
+        }
+    }
+
+    fn plan(&self, conditions: &[Expr]) -> Result<Plan, Vec<PlanFault>> {
+        let condition = self.condition(conditions).map_err(one)?;
+        let taken = taken::taken(self, &condition)?;
+        let compiled = relation::compile(self, &taken)?;
+        let mut keys = self.keys(&compiled)?;
+        compile::margins::with_totals(self.outer, &mut keys).map_err(one)?;
+        let min_cell = MinCell::strictest(self.spec, self.catalogues, &self.parties.holders);
+        let terms = Terms::of(self, &taken, &compiled, &min_cell)?;
+        terms
+            .counts_persons(&min_cell, self.site, self.select)
+            .map_err(one)?;
+        let rows = compiled.rows;
+        let mut checks = checks::checks(self.outer, &terms.counts(), &min_cell, rows);
+        let cells = keys.iter().map(KeyColumn::n_slots).product();
+        let top = top::cells(self.outer, &terms.measures, &terms.fits, cells, rows)
+            .filter(|_| self.outer.margins.is_none());
+        checks.extend(top::nonempty(top.as_ref(), &checks, rows));
+        let rule = match checks.is_empty() {
+            true => ReleaseRule::None,
+            false => ReleaseRule::Compare,
+        };
+        compile::margins::check(self.outer, &[], rule, &min_cell).map_err(one)?;
+        let shape = Shape {
+            cells,
+            narrow: terms.narrow.len(),
+            wide: terms.wide.len(),
+            checks,
+            rule,
+            top,
+            margins: self.outer.margins,
+            hidden: None,
+        };
+        let released = finish::columns(self.outer, &keys, &terms.sums);
+        let (final_sql, outputs) = finish::query(self.outer, &released)?;
+        let (correlations, dealer) = self.source();
+        let measures = terms.measures.clone();
+        let join = terms.into_plan(self, &compiled, &keys).map_err(one)?;
+        let plan = Plan {
+            format: super::PLAN_FORMAT,
+            engine: concat!("entente ", env!("CARGO_PKG_VERSION")).to_owned(),
+            job: self.spec.job.clone(),
+            purpose: self.spec.purpose.clone(),
+            spec: self.spec.digest().to_string(),
+            seats: self.parties.seats.clone(),
+            dealer,
+            receivers: self.spec.receivers.clone(),
+            correlations,
+            min_cell,
+            max_wall_s: self.spec.max_wall_s,
+            locals: compiled.locals(),
+            procedure: Procedure::Join(join),
+            shape,
+            steps: Vec::new(),
+            keys,
+            measures,
+            released,
+            final_sql,
+            outputs,
+            learns: Vec::new(),
+            warnings: Vec::new(),
+            notes: Vec::new(),
+            cost: PlanCost::default(),
+        };
+        let decided = compile::Decided {
+            spec: self.spec,
+            catalogues: self.catalogues,
+            parties: self.parties,
+            outer: self.outer,
+        };
+        let plan = plan_words::complete(cost::complete(plan, rows), &decided);
+        Ok(words::complete(plan, self))
+    }
+
+    /// Where correlated randomness comes from, and the dealer.
+    fn source(&self) -> (Option<Correlations>, Option<PartyId>) {
+        let source = self.spec.correlations.clone();
+        let dealer = match &source {
+            Some(Correlations::Dealer(dealer)) => Some(dealer.clone()),
+            _ => None,
+        };
+        (source, dealer)
+    }
+
+    /// 1 where all conditions that are left hold.
+    fn condition(&self, conditions: &[Expr]) -> Result<Sum, PlanFault> {
+        let separate = self.separate();
+        let mut all = separate::one(self.relations.all.len());
+        for condition in conditions {
+            let next = separate.condition(condition)?;
+            all = separate::times(&all, &next).ok_or_else(|| {
+                let what = "the conditions between holders' columns are too many";
+                self.site.fault(condition, what, "write fewer of them")
+            })?;
+        }
+        Ok(all)
+    }
+
+    /// The group keys in the order of the query.
+    fn keys(&self, compiled: &Compiled) -> Result<Vec<KeyColumn>, Vec<PlanFault>> {
+        compile::keys::none_unused(self.sql, self.outer)?;
+        let keys: Vec<KeyColumn> = compiled.keys(self.outer.keys.len());
+        compile::keys::not_too_many(&keys)?;
+        Ok(keys)
+    }
+
+    /// The word of the rule for spellings.
+    fn normalise(&self) -> &'static str {
+        rule_word(self.sql.normalise)
+    }
+
+    /// What a relation's own query is compiled from.
+    fn whole<'w>(
+        &'w self,
+        select: &'w Select,
+        outer: &'w Outer,
+        key: &'w [super::part::JoinKey],
+    ) -> Whole<'w> {
+        Whole {
+            select,
+            outer,
+            catalogues: self.catalogues,
+            schemas: self.schemas,
+            site: self.site,
+            max_rows: self.sql.max_rows,
+            key,
+        }
+    }
+}
+
+impl JoinPlan {
+    /// The hub's holders: one star each.
+    #[must_use]
+    pub fn n_stars(&self) -> usize {
+        self.relations.first().map_or(0, |r| r.holders.len())
+    }
+
+    /// The published bounds on keys, in the order of relations and their holders.
+    #[must_use]
+    pub fn bounds(&self) -> Vec<Vec<usize>> {
+        let bound = |(_, rows): &(usize, u64)| usize::try_from(*rows).unwrap_or(usize::MAX);
+        let of = |r: &RelationPlan| r.holders.iter().map(bound).collect();
+        self.relations.iter().map(of).collect()
+    }
+
+    /// One star, as the protocol takes it, for these numbers of keys.
+    #[must_use]
+    pub fn star(&self, hub: usize, n_keys: &[Vec<usize>], groups: &[usize]) -> join::Shape {
+        let relations = self.relations.iter().zip(n_keys).enumerate();
+        let relations = relations.map(|(at, (relation, sizes))| {
+            let holders = relation.holders.iter().zip(sizes).enumerate();
+            let holders =
+                holders
+                    .filter(|(i, _)| at != 0 || *i == hub)
+                    .map(|(_, ((seat, _), n_rows))| join::Holder {
+                        seat: Seat::from_index(*seat),
+                        n_rows: *n_rows,
+                    });
+            join::Relation {
+                holders: holders.collect(),
+                cells: groups[at],
+                flags: relation.flags.len(),
+                narrow: relation.narrow.len(),
+                wide: relation.wide.len(),
+            }
+        });
+        let terms = |all: &[Vec<JoinTerm>]| {
+            all.iter()
+                .map(|t| t.iter().map(JoinTerm::protocol).collect())
+                .collect()
+        };
+        join::Shape {
+            relations: relations.collect(),
+            narrow: terms(&self.narrow),
+            wide: terms(&self.wide),
+        }
+    }
+
+    /// What all stars take and send.
+    pub(super) fn price(&self, seats: Seats, n_keys: &[Vec<usize>], groups: &[usize]) -> Price {
+        let stars =
+            (0..self.n_stars()).map(|hub| join::price(seats, &self.star(hub, n_keys, groups)));
+        stars.fold(Price::nothing(seats), |sum, star| sum.then(&star))
+    }
+
+    /// The groups of each relation on its own.
+    #[must_use]
+    pub fn groups(&self, keys: &[KeyColumn]) -> Vec<usize> {
+        let of = |r: &RelationPlan| r.keys.iter().map(|k| keys[*k].n_groups()).product();
+        self.relations.iter().map(of).collect()
+    }
+}
+
+impl JoinTerm {
+    fn protocol(&self) -> join::Term {
+        let factor = |f: &JoinFactor| match *f {
+            JoinFactor::Flag(c) => join::Factor::Flag(c),
+            JoinFactor::Narrow(c) => join::Factor::Narrow(c),
+            JoinFactor::Wide(c) => join::Factor::Wide(c),
+            JoinFactor::Matched(cell) => join::Factor::Matched { cell },
+            JoinFactor::One(cell) => join::Factor::One { cell },
+        };
+        join::Term {
+            coefficient: self.coefficient,
+            factors: self.factors.iter().map(factor).collect(),
+        }
+    }
+}

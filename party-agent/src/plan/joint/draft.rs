@@ -1,0 +1,82 @@
+//! What each relation's holders add up, collected while the query is taken apart.
+
+use std::collections::BTreeSet;
+
+use super::separate::Factor;
+use crate::catalogue::Aggregate;
+use crate::plan::sql::outer::Arg;
+
+/// A number that a relation has for each key and each of its groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Take {
+    /// Its rows.
+    Rows,
+    /// The values of an argument that are not NULL.
+    Count(usize),
+    /// Their sum.
+    Sum(usize),
+    /// The sum of their squares.
+    Squares(usize),
+}
+
+/// How a factor goes into a total.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Power {
+    /// It is counted: 0 or 1 a row.
+    Count,
+    /// Its values.
+    First,
+    /// The squares of its values.
+    Second,
+}
+
+/// The arguments of one relation.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Draft {
+    pub(super) args: Vec<Arg>,
+    texts: Vec<String>,
+}
+
+impl Draft {
+    /// Registers a factor.
+    pub(super) fn take(
+        &mut self,
+        factor: &Factor,
+        power: Power,
+        asked: &BTreeSet<Aggregate>,
+    ) -> Take {
+        if factor.is_one() {
+            return Take::Rows;
+        }
+        let expr = factor.expr();
+        let text = expr.to_string();
+        let known = self.texts.iter().position(|t| *t == text);
+        let index = known.unwrap_or_else(|| {
+            self.texts.push(text.clone());
+            self.args.push(Arg {
+                expr,
+                label: text,
+                asked: BTreeSet::new(),
+                sum: false,
+                sum_sq: false,
+                ordered: false,
+                distinct: false,
+            });
+            self.args.len() - 1
+        });
+        let arg = &mut self.args[index];
+        arg.asked.extend(asked.iter().copied());
+        match (power, factor.value.is_some()) {
+            (Power::First, true) => {
+                arg.sum = true;
+                Take::Sum(index)
+            }
+            (Power::Second, true) => {
+                arg.sum = true;
+                arg.sum_sq = true;
+                Take::Squares(index)
+            }
+            _ => Take::Count(index),
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! The plan of a join: which relation is the hub's, what each one brings, and rows without a match written out.
+
+use super::draft::Take;
+use super::relation::{Compiled, One};
+use super::terms::{Term, Terms};
+use super::{Job, JoinFactor, JoinPlan, JoinTerm, OwnColumn, OwnTerm, RelationPlan};
+use crate::plan::{KeyColumn, PlanFault, RingWidth, Slot};
+
+impl Terms {
+    /// The plan of the join: hub and other relations chosen, rows without a match written out.
+    pub(super) fn into_plan(
+        self,
+        job: &Job<'_>,
+        compiled: &Compiled,
+        keys: &[KeyColumn],
+    ) -> Result<JoinPlan, PlanFault> {
+        let order = order(job, compiled, &self)?;
+        let mut payloads: Vec<Payload> = compiled.all.iter().map(|_| Payload::default()).collect();
+        let mut own = Vec::new();
+        let mut expand =
+            |rings: RingWidth, columns: &[Vec<Term>]| -> Result<Vec<Vec<JoinTerm>>, PlanFault> {
+                let mut all = Vec::new();
+                for (total, terms) in columns.iter().enumerate() {
+                    let mut expanded = Vec::new();
+                    for term in terms {
+                        let place = Place {
+                            compiled,
+                            order: &order,
+                            ring: rings,
+                            total,
+                        };
+                        place.expand(term, &mut payloads, &mut expanded, &mut own)?;
+                    }
+                    all.push(expanded);
+                }
+                Ok(all)
+            };
+        let narrow = expand(RingWidth::Narrow, &self.narrow)?;
+        let wide = expand(RingWidth::Wide, &self.wide)?;
+        let relations: Vec<RelationPlan> = order
+            .iter()
+            .map(|at| relation_plan(job, compiled, *at, &payloads[*at]))
+            .collect();
+        let labels: Vec<String> = relations_label(job, &order);
+        let mut plan = JoinPlan {
+            normalise: job.normalise().to_owned(),
+            label: labels.join(" = "),
+            relations,
+            narrow,
+            wide,
+            own,
+            cells: Vec::new(),
+        };
+        plan.cells = plan.cells_of(keys);
+        Ok(plan)
+    }
+}
+
+fn relations_label(job: &Job<'_>, order: &[usize]) -> Vec<String> {
+    let label = |at: &usize| {
+        let key = job.relations.all[*at].key.iter();
+        let columns: Vec<String> = key.map(ToString::to_string).collect();
+        format!("({})", columns.join(", "))
+    };
+    order.iter().map(label).collect()
+}
+
+fn relation_plan(job: &Job<'_>, compiled: &Compiled, at: usize, payload: &Payload) -> RelationPlan {
+    let one = &compiled.all[at];
+    let seat = |p| {
+        job.parties
+            .seats
+            .iter()
+            .position(|s| s == p)
+            .unwrap_or(usize::MAX)
+    };
+    let holders = one
+        .raw
+        .iter()
+        .map(|part| (seat(&part.holder), part.rows_at_most));
+    RelationPlan {
+        name: job.relations.all[at]
+            .names
+            .first()
+            .cloned()
+            .unwrap_or_default(),
+        holders: holders.collect(),
+        key_columns: job.relations.all[at].key.len(),
+        keys: one.key_numbers.clone(),
+        measures: one.columns.measures.clone(),
+        totals_narrow: one.columns.narrow,
+        totals_wide: one.columns.wide,
+        flags: payload.flags.clone(),
+        narrow: payload.narrow.clone(),
+        wide: payload.wide.clone(),
+    }
+}
+
+/// The columns of one relation that go into the join.
+#[derive(Default)]
+struct Payload {
+    flags: Vec<usize>,
+    narrow: Vec<usize>,
+    wide: Vec<(RingWidth, usize)>,
+}
+
+fn placed<T: PartialEq>(items: &mut Vec<T>, item: T) -> usize {
+    match items.iter().position(|i| *i == item) {
+        Some(place) => place,
+        None => {
+            items.push(item);
+            items.len() - 1
+        }
+    }
+}
+
+/// Where a number of a relation is kept at its holders.
+fn slot(one: &One, take: Take) -> (RingWidth, usize) {
+    let measure = |arg: usize| &one.columns.measures[arg];
+    let of = |slot: Option<Slot>| slot.map_or((RingWidth::Narrow, 0), |s| (s.ring, s.index));
+    match take {
+        Take::Rows => (RingWidth::Narrow, 0),
+        Take::Count(arg) => (RingWidth::Narrow, measure(arg).count),
+        Take::Sum(arg) => of(measure(arg).sum),
+        Take::Squares(arg) => of(measure(arg).sum_sq),
+    }
+}
+
+/// The order of relations, the hub's first.
+///
+/// # Errors
+/// Outer joins and counts of persons for which no order will do.
+fn order(job: &Job<'_>, compiled: &Compiled, terms: &Terms) -> Result<Vec<usize>, PlanFault> {
+    let all = &job.relations.all;
+    let n = all.len();
+    let optional: Vec<bool> = all.iter().map(|r| r.optional).collect();
+    let single = |at: usize| all[at].holders.len() == 1;
+    let counts_keys = terms.narrow.iter().flatten().any(|t| t.flags);
+    let rows = |at: usize| {
+        compiled.all[at]
+            .raw
+            .iter()
+            .map(|p| p.rows_at_most)
+            .fold(0, u64::saturating_add)
+    };
+    let may = |hub: usize| match n {
+        2 => {
+            let other = 1 - hub;
+            // A spoke's rows without a match are told from one hub alone.
+            !optional[hub] || single(hub) && (!counts_keys || single(other))
+        }
+        _ => !optional[hub],
+    };
+    let candidates = (0..n).filter(|hub| may(*hub) && (single(*hub) || !counts_keys));
+    let hub = candidates.min_by_key(|hub| (!single(*hub), rows(*hub)));
+    let Some(hub) = hub else {
+        return Err(PlanFault {
+            place: "compute.sql".to_owned(),
+            what: "persons are counted over a join of tables that have several holders each".to_owned(),
+            fix: "run a job for each holder of one of the tables, or leave the count of persons and the minimum cell out".to_owned(),
+        });
+    };
+    let mut order = vec![hub];
+    order.extend((0..n).filter(|at| *at != hub));
+    Ok(order)
+}
+
+/// One total that is being written out.
+struct Place<'a> {
+    compiled: &'a Compiled,
+    order: &'a [usize],
+    ring: RingWidth,
+    total: usize,
+}
+
+impl Place<'_> {
+    fn factor(&self, at: usize, take: Take, flags: bool, payloads: &mut [Payload]) -> JoinFactor {
+        let (ring, index) = slot(&self.compiled.all[at], take);
+        let payload = &mut payloads[at];
+        match (flags, self.ring) {
+            (true, _) => JoinFactor::Flag(placed(&mut payload.flags, index)),
+            (false, RingWidth::Narrow) => JoinFactor::Narrow(placed(&mut payload.narrow, index)),
+            (false, RingWidth::Wide) => JoinFactor::Wide(placed(&mut payload.wide, (ring, index))),
+        }
+    }
+
+    /// The number of a relation in a row that has no match there.
+    fn without(&self, at: usize, take: Take, flags: bool) -> Result<i64, PlanFault> {
+        let Some(without) = &self.compiled.all[at].without else {
+            return Ok(0);
+        };
+        let value = match take {
+            Take::Rows => 1,
+            Take::Count(arg) => i128::from(without.values[arg].is_some()),
+            Take::Sum(arg) => without.values[arg].unwrap_or(0),
+            Take::Squares(arg) => {
+                let value = without.values[arg].unwrap_or(0);
+                value.checked_mul(value).unwrap_or(i128::MAX)
+            }
+        };
+        let value = if flags { value.min(1) } else { value };
+        i64::try_from(value).map_err(|_| PlanFault {
+            place: "compute.sql".to_owned(),
+            what: "a value that stands for rows without a match is too large".to_owned(),
+            fix: "COALESCE to a smaller number".to_owned(),
+        })
+    }
+
+    fn expand(
+        &self,
+        term: &Term,
+        payloads: &mut [Payload],
+        out: &mut Vec<JoinTerm>,
+        own: &mut Vec<OwnTerm>,
+    ) -> Result<(), PlanFault> {
+        let factors: Vec<JoinFactor> = self
+            .order
+            .iter()
+            .map(|at| self.factor(*at, term.takes[*at], term.flags, payloads))
+            .collect();
+        out.push(JoinTerm {
+            coefficient: term.coefficient,
+            factors: factors.clone(),
+        });
+        match self.order.len() {
+            2 => {
+                for (place, factor) in factors.iter().enumerate() {
+                    self.unmatched(term, place, *factor, (out, own))?;
+                }
+                Ok(())
+            }
+            _ => self.optional(term, &factors, (out, own)),
+        }
+    }
+
+    /// Of two relations, the rows of the one at `place` that have no match in the other: all of them, less those that
+    /// have one.
+    fn unmatched(
+        &self,
+        term: &Term,
+        place: usize,
+        factor: JoinFactor,
+        (out, own): (&mut Vec<JoinTerm>, &mut Vec<OwnTerm>),
+    ) -> Result<(), PlanFault> {
+        let other = self.order[1 - place];
+        let Some(without) = &self.compiled.all[other].without else {
+            return Ok(());
+        };
+        let value = self.without(other, term.takes[other], term.flags)?;
+        let Some(coefficient) = term.coefficient.checked_mul(value) else {
+            return Err(self.too_large());
+        };
+        if coefficient == 0 {
+            return Ok(());
+        }
+        let mut groups = vec![0; 2];
+        groups[1 - place] = without.cell;
+        own.push(OwnTerm {
+            relation: place,
+            total: (self.ring, self.total),
+            column: self.own_column(self.order[place], term),
+            coefficient,
+            groups,
+            keyless: false,
+        });
+        let there = match place {
+            0 => JoinFactor::Matched(without.cell),
+            _ => JoinFactor::One(without.cell),
+        };
+        let mut factors = [factor, there];
+        if place == 1 {
+            factors.reverse();
+        }
+        out.push(JoinTerm {
+            coefficient: -coefficient,
+            factors: factors.to_vec(),
+        });
+        Ok(())
+    }
+
+    fn too_large(&self) -> PlanFault {
+        PlanFault {
+            place: "compute.sql".to_owned(),
+            what: "a value that stands for rows without a match is too large".to_owned(),
+            fix: "COALESCE to a smaller number".to_owned(),
+        }
+    }
+
+    fn own_column(&self, at: usize, term: &Term) -> OwnColumn {
+        let (ring, index) = slot(&self.compiled.all[at], term.takes[at]);
+        match (term.flags, ring) {
+            (true, _) => OwnColumn::Flag(index),
+            (false, RingWidth::Narrow) => OwnColumn::Narrow(index),
+            (false, RingWidth::Wide) => OwnColumn::Wide(index),
+        }
+    }
+
+    /// Of three or more relations, every combination of optional ones without a match: 1 less the match, times what
+    /// stands there then.
+    fn optional(
+        &self,
+        term: &Term,
+        factors: &[JoinFactor],
+        (out, own): (&mut Vec<JoinTerm>, &mut Vec<OwnTerm>),
+    ) -> Result<(), PlanFault> {
+        let mut partial = vec![(term.coefficient, vec![factors[0]])];
+        let mut all_optional = Some(term.coefficient);
+        let mut groups = vec![0];
+        for (place, at) in self.order.iter().enumerate().skip(1) {
+            let Some(without) = &self.compiled.all[*at].without else {
+                all_optional = None;
+                partial.iter_mut().for_each(|(_, f)| f.push(factors[place]));
+                groups.push(0);
+                continue;
+            };
+            let value = self.without(*at, term.takes[*at], term.flags)?;
+            let mut next = Vec::new();
+            for (coefficient, done) in partial {
+                let more = coefficient
+                    .checked_mul(value)
+                    .ok_or_else(|| self.too_large())?;
+                let with = |factor| {
+                    let mut done = done.clone();
+                    done.push(factor);
+                    done
+                };
+                next.push((coefficient, with(factors[place])));
+                if more != 0 {
+                    next.push((more, with(JoinFactor::One(without.cell))));
+                    next.push((-more, with(JoinFactor::Matched(without.cell))));
+                }
+            }
+            partial = next;
+            groups.push(without.cell);
+            all_optional = all_optional.and_then(|c| c.checked_mul(value));
+        }
+        // The first is the term itself, which is there already.
+        let more = partial.into_iter().skip(1);
+        out.extend(more.map(|(coefficient, factors)| JoinTerm {
+            coefficient,
+            factors,
+        }));
+        if let Some(coefficient) = all_optional.filter(|c| *c != 0 && !term.flags) {
+            own.push(OwnTerm {
+                relation: 0,
+                total: (self.ring, self.total),
+                column: self.own_column(self.order[0], term),
+                coefficient,
+                groups,
+                keyless: true,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl JoinPlan {
+    /// For each group of the result, by its number, the number of the relations' groups together.
+    fn cells_of(&self, keys: &[KeyColumn]) -> Vec<Option<usize>> {
+        let n_cells: usize = keys.iter().map(KeyColumn::n_slots).product();
+        let of = |cell: usize| {
+            let mut rest = cell;
+            let mut slots = vec![0; keys.len()];
+            for (slot, key) in slots.iter_mut().zip(keys).rev() {
+                *slot = rest % key.n_slots();
+                rest /= key.n_slots();
+            }
+            let mut ordered = self.relations.iter().flat_map(|r| &r.keys);
+            ordered.try_fold(0, |joined, key| {
+                let n_groups = keys[*key].n_groups();
+                (slots[*key] < n_groups).then(|| joined * n_groups + slots[*key])
+            })
+        };
+        (0..n_cells).map(of).collect()
+    }
+}

@@ -1,0 +1,448 @@
+//! Each relation's own part of the plan: its holders' queries, groups, and the numbers that they add up.
+
+use std::collections::BTreeMap;
+
+use datafusion::scalar::ScalarValue;
+use protocols::party::PartyId;
+
+use super::separate::without_row;
+use super::taken::Taken;
+use super::{Job, one};
+use crate::plan::compile::{keys, measures, parts};
+use crate::plan::part::{Convert, JoinKey, Part};
+use crate::plan::ring::Fit;
+use crate::plan::sql::outer::{Arg, Key, Outer};
+use crate::plan::types::{self, Types};
+use crate::plan::{KeyColumn, LocalPlan, MeasureKind, PlanFault, ValueKind, part, widen};
+
+/// Most pairs of rows of a join, by the published sizes of its tables.
+const MAX_JOINED: u64 = 1 << 62;
+
+/// All relations.
+pub(super) struct Compiled {
+    pub(super) all: Vec<One>,
+    /// No join has more rows.
+    pub(super) rows: u64,
+}
+
+/// One relation.
+pub(super) struct One {
+    pub(super) outer: Outer,
+    /// The number in the query of each of its group keys.
+    pub(super) key_numbers: Vec<usize>,
+    pub(super) keys: Vec<KeyColumn>,
+    pub(super) raw: Vec<Part>,
+    finals: Vec<Part>,
+    pub(super) fits: Vec<Option<Fit>>,
+    pub(super) columns: measures::Columns,
+    /// What a row without a match has here, where the relation is optional.
+    pub(super) without: Option<Without>,
+}
+
+/// What stands in the place of a relation in rows that have no match there.
+pub(super) struct Without {
+    /// Its group.
+    pub(super) cell: usize,
+    /// The value of each argument as an integer at its own scale; `None` for NULL.
+    pub(super) values: Vec<Option<i128>>,
+}
+
+/// Compiles all relations.
+pub(super) fn compile(job: &Job<'_>, taken: &Taken) -> Result<Compiled, Vec<PlanFault>> {
+    let mut drafts = Vec::new();
+    for at in 0..job.relations.all.len() {
+        drafts.push(draft(job, taken, at).map_err(one)?);
+    }
+    let mut read = Vec::new();
+    let mut faults = Vec::new();
+    for (at, outer) in drafts.into_iter().enumerate() {
+        match raw(job, at, outer) {
+            Ok(found) => read.push(found),
+            Err(more) => faults.extend(more),
+        }
+    }
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let rows = joined_rows(job, &read).map_err(one)?;
+    let converts = key_types(job, &read)?;
+    let mut all = Vec::new();
+    for (at, (outer, raw)) in read.into_iter().enumerate() {
+        match finished(job, (at, outer, raw), rows, &converts) {
+            Ok(relation) => all.push(relation),
+            Err(more) => faults.extend(more),
+        }
+    }
+    match faults.is_empty() {
+        true => Ok(Compiled { all, rows }),
+        false => Err(faults),
+    }
+}
+
+/// The group keys and arguments of one relation, as an outermost SELECT of its own.
+fn draft(job: &Job<'_>, taken: &Taken, at: usize) -> Result<Outer, PlanFault> {
+    let mut keys = Vec::new();
+    for key in &job.outer.keys {
+        if owner(job, key)? == at {
+            keys.push(key.clone());
+        }
+    }
+    let mut args = taken.drafts[at].args.clone();
+    if keys.is_empty() && args.is_empty() {
+        args.push(only_rows());
+    }
+    Ok(Outer {
+        keys,
+        args,
+        outputs: Vec::new(),
+        margins: None,
+        having: Vec::new(),
+        order: Vec::new(),
+        limit: None,
+        offset: None,
+        released: BTreeMap::new(),
+    })
+}
+
+/// A query has a column, if only to count rows.
+fn only_rows() -> Arg {
+    Arg {
+        expr: part::one(),
+        label: "*".to_owned(),
+        asked: std::collections::BTreeSet::new(),
+        sum: false,
+        sum_sq: false,
+        ordered: false,
+        distinct: false,
+    }
+}
+
+/// The relation that a group key belongs to.
+fn owner(job: &Job<'_>, key: &Key) -> Result<usize, PlanFault> {
+    let reached = job.separate().scope.relations(&key.expr)?;
+    let mut reached = reached.into_iter();
+    match (reached.next(), reached.next()) {
+        (one, None) => Ok(one.unwrap_or(0)),
+        _ => {
+            let what = format!(
+                "the group key {} mixes columns of different holders",
+                key.name
+            );
+            let fix = "group by each holder's part as a key of its own, and combine the groups of the result";
+            Err(job.site.fault(&key.expr, what, fix))
+        }
+    }
+}
+
+fn keys_of(job: &Job<'_>, at: usize, converts: &[Convert]) -> Vec<JoinKey> {
+    let exprs = job.relations.all[at].key.iter().enumerate();
+    exprs
+        .map(|(i, expr)| JoinKey {
+            expr: expr.clone(),
+            convert: converts.get(i).copied().unwrap_or(Convert::Keep),
+        })
+        .collect()
+}
+
+/// The parts of one relation's holders, their types not agreed yet.
+fn raw(job: &Job<'_>, at: usize, outer: Outer) -> Result<(Outer, Vec<Part>), Vec<PlanFault>> {
+    let select = job.select_of(at);
+    let holders = holders(job, at);
+    let key = keys_of(job, at, &[]);
+    let whole = job.whole(&select, &outer, &key);
+    let raw = parts(&whole, &holders, &[])?;
+    match widen::widen(&whole, &raw)? {
+        None => Ok((outer, raw)),
+        Some(wider) => {
+            let whole = job.whole(&select, &wider, &key);
+            let raw = parts(&whole, &holders, &[])?;
+            Ok((wider, raw))
+        }
+    }
+}
+
+fn holders(job: &Job<'_>, at: usize) -> Vec<PartyId> {
+    let names = &job.relations.all[at].holders;
+    let all = job.parties.holders.iter();
+    all.filter(|p| names.contains(p.as_str()))
+        .cloned()
+        .collect()
+}
+
+/// No join has more rows: every row of one relation with every row of the others.
+fn joined_rows(job: &Job<'_>, read: &[(Outer, Vec<Part>)]) -> Result<u64, PlanFault> {
+    let any_optional = job.relations.all.iter().any(|r| r.optional);
+    let rows = read.iter().map(|(_, parts)| {
+        let rows = parts
+            .iter()
+            .map(|p| p.rows_at_most)
+            .fold(0, u64::saturating_add);
+        // A row without a match counts as well.
+        rows.saturating_add(u64::from(any_optional))
+    });
+    let rows = rows.fold(1u64, u64::saturating_mul);
+    if rows <= MAX_JOINED {
+        return Ok(rows);
+    }
+    Err(PlanFault {
+        place: "compute.sql".to_owned(),
+        what: "the join could have more than 2^62 rows, by the published sizes of its tables"
+            .to_owned(),
+        fix: "write a smaller max_rows in the job, or GROUP BY the key in subqueries".to_owned(),
+    })
+}
+
+/// How every column of the key becomes text, so that equal values are equal texts.
+fn key_types(job: &Job<'_>, read: &[(Outer, Vec<Part>)]) -> Result<Vec<Convert>, Vec<PlanFault>> {
+    let n_columns = job.relations.all.first().map_or(0, |r| r.key.len());
+    let (mut converts, mut faults) = (Vec::new(), Vec::new());
+    for column in 0..n_columns {
+        match key_type(job, read, column) {
+            Ok(kind) => converts.push(types::as_text(kind)),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    match faults.is_empty() {
+        true => Ok(converts),
+        false => Err(faults),
+    }
+}
+
+fn key_type(
+    job: &Job<'_>,
+    read: &[(Outer, Vec<Part>)],
+    column: usize,
+) -> Result<ValueKind, PlanFault> {
+    let mut agreed: Option<(ValueKind, String)> = None;
+    for (at, (outer, parts)) in read.iter().enumerate() {
+        let expr = &job.relations.all[at].key[column];
+        for part in parts {
+            let place = outer.keys.len() + outer.args.len() + column;
+            let kind = &part.types[place];
+            if *kind == arrow::datatypes::DataType::Null {
+                continue;
+            }
+            let name = types::origin(part, place);
+            let in_words = types::in_words(kind);
+            let Some(here) = types::groupable(kind) else {
+                let what = format!("the key {expr} of {} is {in_words}", part.holder);
+                let fix = "join on text, whole numbers, decimals or days: CAST(… AS DATE)";
+                return Err(job.site.fault(expr, what, fix));
+            };
+            agreed = Some(match agreed {
+                None => (here, format!("{in_words} at {name}")),
+                Some((before, first)) => match types::common(before, here) {
+                    Some(kind) => (kind, first),
+                    None => {
+                        let what = format!("the key is {in_words} at {name} and {first}");
+                        let fix = "CAST one to the type of the other";
+                        return Err(job.site.fault(expr, what, fix));
+                    }
+                },
+            });
+        }
+    }
+    Ok(agreed.map_or(ValueKind::Text, |(kind, _)| kind))
+}
+
+fn finished(
+    job: &Job<'_>,
+    (at, outer, raw): (usize, Outer, Vec<Part>),
+    rows: u64,
+    converts: &[Convert],
+) -> Result<One, Vec<PlanFault>> {
+    let select = job.select_of(at);
+    let holders = holders(job, at);
+    let key = keys_of(job, at, converts);
+    let whole = job.whole(&select, &outer, &key);
+    let types = types::agree(&outer, &raw)?;
+    let finals = parts(&whole, &holders, &types.convert)?;
+    let fits = measures::fits(&whole, &types, &raw, rows)?;
+    let optional = job.relations.all[at].optional;
+    let without_groups = match optional {
+        true => groups_without(job, &outer, &types)?,
+        false => vec![None; outer.keys.len()],
+    };
+    let keys = keys::keys(job.sql, &whole, &types, &raw, &without_groups)?;
+    if let Some(hidden) = keys.iter().find(|k| k.hidden.is_some()) {
+        return Err(one(PlanFault {
+            place: "GROUP BY".to_owned(),
+            what: format!(
+                "the groups of {} are not known, and a join between holders needs them",
+                hidden.name
+            ),
+            fix: "publish the categories of the column, or list them in [compute.domain]"
+                .to_owned(),
+        }));
+    }
+    let columns = measures::columns(&outer, &types, &raw, &fits);
+    let without = match optional {
+        true => Some(Without {
+            cell: cell(&keys, &without_groups),
+            values: values_without(job, &outer, &types, &columns)?,
+        }),
+        false => None,
+    };
+    let numbers = job.outer.keys.iter().enumerate();
+    let mut key_numbers = Vec::new();
+    for (number, key) in numbers {
+        if owner(job, key).map_err(one)? == at {
+            key_numbers.push(number);
+        }
+    }
+    Ok(One {
+        outer,
+        key_numbers,
+        keys,
+        raw,
+        finals,
+        fits,
+        columns,
+        without,
+    })
+}
+
+/// The group of a row without a match, key by key, as text.
+fn groups_without(
+    job: &Job<'_>,
+    outer: &Outer,
+    types: &Types,
+) -> Result<Vec<Option<Option<String>>>, Vec<PlanFault>> {
+    let mut groups = Vec::new();
+    for (key, kind) in outer.keys.iter().zip(&types.keys) {
+        let expr = Convert::Text.apply(types::as_text(*kind).apply(without_row(&key.expr)));
+        let value = job.schemas.constant(&expr).map_err(|e| {
+            let what = format!("{} cannot be told for a row without a match: {e}", key.name);
+            one(job.site.fault(
+                &key.expr,
+                what,
+                "group by a column of the table whose rows are all kept",
+            ))
+        })?;
+        groups.push(Some(text_of(&value)));
+    }
+    Ok(groups)
+}
+
+fn text_of(value: &ScalarValue) -> Option<String> {
+    match value {
+        ScalarValue::Utf8(text) | ScalarValue::LargeUtf8(text) | ScalarValue::Utf8View(text) => {
+            text.clone()
+        }
+        _ => None,
+    }
+}
+
+/// The number of a group.
+fn cell(keys: &[KeyColumn], groups: &[Option<Option<String>>]) -> usize {
+    let slots = keys.iter().zip(groups).map(|(key, group)| {
+        let group = group.clone().flatten();
+        let found = key.domain.iter().position(|d| *d == group);
+        (found.unwrap_or(key.domain.len()), key.n_slots())
+    });
+    slots.fold(0, |cell, (slot, radix)| cell * radix + slot)
+}
+
+/// The arguments in a row without a match, as integers at their scales.
+fn values_without(
+    job: &Job<'_>,
+    outer: &Outer,
+    types: &Types,
+    columns: &measures::Columns,
+) -> Result<Vec<Option<i128>>, Vec<PlanFault>> {
+    let mut values = Vec::new();
+    for ((arg, kind), measure) in outer
+        .args
+        .iter()
+        .zip(&types.measures)
+        .zip(&columns.measures)
+    {
+        let fault = |e: String| {
+            let what = format!(
+                "{} cannot be told for a row without a match: {e}",
+                arg.label
+            );
+            one(job
+                .site
+                .fault(&arg.expr, what, "COALESCE the columns first"))
+        };
+        let expr = without_row(&arg.expr);
+        let value = match kind {
+            MeasureKind::Counted | MeasureKind::Distinct | MeasureKind::Day => {
+                let value = job
+                    .schemas
+                    .constant(&expr)
+                    .map_err(|e| fault(e.to_string()))?;
+                (!value.is_null()).then_some(1)
+            }
+            MeasureKind::Exact { scale } => {
+                let expr = Convert::Decimal(*scale).apply(expr);
+                let value = job
+                    .schemas
+                    .constant(&expr)
+                    .map_err(|e| fault(e.to_string()))?;
+                match value {
+                    ScalarValue::Decimal128(value, ..) => value,
+                    _ => None,
+                }
+            }
+            MeasureKind::Float => {
+                let expr = Convert::Double.apply(expr);
+                let value = job
+                    .schemas
+                    .constant(&expr)
+                    .map_err(|e| fault(e.to_string()))?;
+                match value {
+                    ScalarValue::Float64(Some(value)) => {
+                        let bits = measure.sum.map_or(0, |s| s.frac_bits);
+                        let scaled = value * 2f64.powi(i32::try_from(bits).unwrap_or(0));
+                        // 0 and other small numbers are exact; what is not would need its own rounding.
+                        if scaled.fract() != 0.0 || scaled.abs() >= 2f64.powi(120) {
+                            return Err(fault("it is no binary fraction".to_owned()));
+                        }
+                        Some(scaled as i128)
+                    }
+                    _ => None,
+                }
+            }
+        };
+        values.push(value);
+    }
+    Ok(values)
+}
+
+impl Compiled {
+    /// What every holder runs.
+    pub(super) fn locals(&self) -> BTreeMap<PartyId, LocalPlan> {
+        let of = |one: &One| -> Vec<(PartyId, LocalPlan)> {
+            let hidden = vec![false; one.outer.keys.len()];
+            let parts = one.raw.iter().zip(&one.finals);
+            let locals = parts.map(|(raw, part)| {
+                let args = 0..one.outer.args.len();
+                let local = LocalPlan {
+                    sql: part.sql.clone(),
+                    tables: raw.tables.iter().cloned().collect(),
+                    uses: raw.uses(&one.outer, &hidden),
+                    args: args
+                        .map(|i| types::bases(raw, one.outer.keys.len() + i))
+                        .collect(),
+                    rows_at_most: raw.rows_at_most,
+                };
+                (raw.holder.clone(), local)
+            });
+            locals.collect()
+        };
+        self.all.iter().flat_map(of).collect()
+    }
+
+    /// The group keys of the query in their order.
+    pub(super) fn keys(&self, n_keys: usize) -> Vec<KeyColumn> {
+        let mut placed: Vec<Option<KeyColumn>> = vec![None; n_keys];
+        for relation in &self.all {
+            for (number, key) in relation.key_numbers.iter().zip(&relation.keys) {
+                placed[*number] = Some(key.clone());
+            }
+        }
+        placed.into_iter().flatten().collect()
+    }
+}

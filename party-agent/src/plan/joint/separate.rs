@@ -1,0 +1,431 @@
+//! Expressions over several relations as sums of products, each factor of which one relation computes on its own.
+//!
+//! SUM(a·b) over a join on one key is a sum over keys of (Σ a)·(Σ b): every holder adds up its own rows first, and
+//! only the product is made on shares. An expression has two such forms: its value, with 0 in place of NULL, and 1
+//! where it is known. A condition is 1 where it is true.
+
+use std::collections::BTreeSet;
+
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Function, UnaryOperator, Value};
+
+use super::columns::{Scope, stripped};
+use crate::plan::PlanFault;
+use crate::plan::sql::Site;
+use crate::plan::sql::functions::{name_of, plain_args};
+use crate::plan::sql::outer::{case_when, product, where_known};
+
+/// Most products of one expression.
+const MAX_PRODUCTS: usize = 32;
+
+/// What one relation contributes to a product: a value, or 1, where all conditions hold and all of `known` is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Factor {
+    pub(super) value: Option<Expr>,
+    pub(super) known: Vec<Expr>,
+    pub(super) conditions: Vec<Expr>,
+}
+
+/// A product of one factor of each relation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Product {
+    pub(super) coefficient: i64,
+    pub(super) factors: Vec<Factor>,
+}
+
+/// A sum of products.
+pub(super) type Sum = Vec<Product>;
+
+/// An expression: its value, and 1 where it is known.
+pub(super) struct Separated {
+    pub(super) value: Sum,
+    pub(super) known: Sum,
+}
+
+impl Factor {
+    /// Whether every row counts 1.
+    pub(super) fn is_one(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What a holder computes for each row: a number, or anything that is NULL where the row counts nothing.
+    pub(super) fn expr(&self) -> Expr {
+        let one = || Expr::value(Value::Number("1".into(), false));
+        let mut known = self.known.iter();
+        let base = match &self.value {
+            Some(value) => Some(value.clone()),
+            None => known.next().cloned(),
+        };
+        let base = known.fold(base.unwrap_or_else(one), |base, other| {
+            if base == *other {
+                base
+            } else {
+                where_known(&base, other)
+            }
+        });
+        match conjunction(&self.conditions) {
+            Some(condition) => case_when(&condition, base),
+            None => base,
+        }
+    }
+
+    fn times(&self, other: &Self) -> Self {
+        let mut both = self.clone();
+        both.value = match (&self.value, &other.value) {
+            (Some(a), Some(b)) => Some(product(a, b)),
+            (a, b) => a.clone().or_else(|| b.clone()),
+        };
+        for known in &other.known {
+            if !both.known.contains(known) {
+                both.known.push(known.clone());
+            }
+        }
+        for condition in &other.conditions {
+            if !both.conditions.contains(condition) {
+                both.conditions.push(condition.clone());
+            }
+        }
+        both
+    }
+}
+
+/// All conditions joined by AND; `None` for none.
+pub(super) fn conjunction(conditions: &[Expr]) -> Option<Expr> {
+    let nested = |e: &Expr| Expr::Nested(Box::new(e.clone()));
+    let mut conditions = conditions.iter();
+    let first = conditions.next()?;
+    let rest: Vec<&Expr> = conditions.collect();
+    if rest.is_empty() {
+        return Some(first.clone());
+    }
+    Some(
+        rest.into_iter()
+            .fold(nested(first), |all, next| Expr::BinaryOp {
+                left: Box::new(all),
+                op: BinaryOperator::And,
+                right: Box::new(nested(next)),
+            }),
+    )
+}
+
+/// 1.
+pub(super) fn one(n_relations: usize) -> Sum {
+    vec![Product {
+        coefficient: 1,
+        factors: vec![Factor::default(); n_relations],
+    }]
+}
+
+/// The product of two sums; `None` where there are too many products.
+pub(super) fn times(a: &Sum, b: &Sum) -> Option<Sum> {
+    let mut all = Sum::new();
+    for left in a {
+        for right in b {
+            let factors = left.factors.iter().zip(&right.factors);
+            let next = Product {
+                coefficient: left.coefficient.checked_mul(right.coefficient)?,
+                factors: factors.map(|(l, r)| l.times(r)).collect(),
+            };
+            match all.iter_mut().find(|p| p.factors == next.factors) {
+                Some(same) => same.coefficient = same.coefficient.checked_add(next.coefficient)?,
+                None => all.push(next),
+            }
+        }
+    }
+    all.retain(|p| p.coefficient != 0);
+    (all.len() <= MAX_PRODUCTS).then_some(all)
+}
+
+fn plus(a: &Sum, b: &Sum, sign: i64) -> Option<Sum> {
+    let mut all = a.clone();
+    for next in b {
+        let coefficient = next.coefficient.checked_mul(sign)?;
+        match all.iter_mut().find(|p| p.factors == next.factors) {
+            Some(same) => same.coefficient = same.coefficient.checked_add(coefficient)?,
+            None => all.push(Product {
+                coefficient,
+                factors: next.factors.clone(),
+            }),
+        }
+    }
+    all.retain(|p| p.coefficient != 0);
+    (all.len() <= MAX_PRODUCTS).then_some(all)
+}
+
+/// Takes expressions apart.
+#[derive(Clone, Copy)]
+pub(super) struct Separate<'a> {
+    pub(super) scope: Scope<'a>,
+    pub(super) n_relations: usize,
+    pub(super) site: Site,
+}
+
+impl Separate<'_> {
+    fn fault(&self, expr: &Expr, what: &str) -> PlanFault {
+        let what = format!("{expr}: {what}");
+        let fix = "of columns of different holders, write sums, differences and products, CASE, COALESCE, and conditions of one table each, joined by AND, OR and NOT";
+        self.site.fault(expr, what, fix)
+    }
+
+    fn limited(&self, expr: &Expr, sum: Option<Sum>) -> Result<Sum, PlanFault> {
+        sum.ok_or_else(|| self.fault(expr, "it has too many products between holders' columns"))
+    }
+
+    /// The one relation that an expression depends on, the first one for a constant; `None` for several.
+    fn only(&self, expr: &Expr) -> Result<Option<usize>, PlanFault> {
+        let relations: BTreeSet<usize> = self.scope.relations(expr)?;
+        let mut relations = relations.into_iter();
+        Ok(match (relations.next(), relations.next()) {
+            (one, None) => Some(one.unwrap_or(0)),
+            _ => None,
+        })
+    }
+
+    fn leaf(&self, at: usize, factor: Factor) -> Sum {
+        let mut sum = one(self.n_relations);
+        sum[0].factors[at] = factor;
+        sum
+    }
+
+    fn known_leaf(&self, at: usize, expr: &Expr) -> Sum {
+        self.leaf(
+            at,
+            Factor {
+                known: vec![expr.clone()],
+                ..Factor::default()
+            },
+        )
+    }
+
+    /// A number, or anything that is counted.
+    pub(super) fn value(&self, expr: &Expr) -> Result<Separated, PlanFault> {
+        let expr = stripped(expr);
+        if let Some(at) = self.only(expr)? {
+            let value = self.leaf(
+                at,
+                Factor {
+                    value: Some(expr.clone()),
+                    ..Factor::default()
+                },
+            );
+            let known = self.known_leaf(at, expr);
+            return Ok(Separated { value, known });
+        }
+        match expr {
+            Expr::BinaryOp { left, op, right } => self.binary(expr, left, op, right),
+            Expr::UnaryOp {
+                op: UnaryOperator::Minus,
+                expr: inner,
+            } => {
+                let inner = self.value(inner)?;
+                let value = self.limited(expr, plus(&Sum::new(), &inner.value, -1))?;
+                Ok(Separated { value, ..inner })
+            }
+            Expr::Case {
+                operand: None,
+                conditions,
+                else_result,
+                ..
+            } => {
+                // From the last branch upwards: each applies where its condition is true, what follows where not.
+                let mut rest = match else_result {
+                    Some(otherwise) => self.value(otherwise)?,
+                    None => Separated {
+                        value: Sum::new(),
+                        known: Sum::new(),
+                    },
+                };
+                for when in conditions.iter().rev() {
+                    let is = self.condition(&when.condition)?;
+                    let then = match is_null(&when.result) {
+                        true => Separated {
+                            value: Sum::new(),
+                            known: Sum::new(),
+                        },
+                        false => self.value(&when.result)?,
+                    };
+                    rest = self.chosen(expr, &is, then, rest)?;
+                }
+                Ok(rest)
+            }
+            Expr::Function(function) => self.function(expr, function),
+            _ => Err(self.fault(expr, "this mixes columns of different holders")),
+        }
+    }
+
+    /// Functions that choose among their arguments.
+    fn function(&self, expr: &Expr, function: &Function) -> Result<Separated, PlanFault> {
+        match (name_of(function).as_str(), plain_args(function)) {
+            ("nvl2", Some(args)) if args.len() == 3 => {
+                let is = self.value(args[0])?.known;
+                let nothing = || Separated {
+                    value: Sum::new(),
+                    known: Sum::new(),
+                };
+                let part = |e: &Expr| match is_null(e) {
+                    true => Ok(nothing()),
+                    false => self.value(e),
+                };
+                let (then, otherwise) = (part(args[1])?, part(args[2])?);
+                self.chosen(expr, &is, then, otherwise)
+            }
+            ("coalesce" | "ifnull" | "nvl", Some(args)) if !args.is_empty() => {
+                let (last, first) = args.split_last().expect("there is one");
+                let mut rest = self.value(last)?;
+                for arg in first.iter().rev() {
+                    let this = self.value(arg)?;
+                    let is = this.known.clone();
+                    rest = self.chosen(expr, &is, this, rest)?;
+                }
+                Ok(rest)
+            }
+            _ => Err(self.fault(expr, "this function takes columns of different holders")),
+        }
+    }
+
+    /// `then` where the condition is true, `otherwise` where it is not.
+    fn chosen(
+        &self,
+        expr: &Expr,
+        is: &Sum,
+        then: Separated,
+        otherwise: Separated,
+    ) -> Result<Separated, PlanFault> {
+        let pick = |a: &Sum, b: &Sum| -> Option<Sum> {
+            let first = times(is, a)?;
+            let not = plus(&one(self.n_relations), is, -1)?;
+            plus(&first, &times(&not, b)?, 1)
+        };
+        Ok(Separated {
+            value: self.limited(expr, pick(&then.value, &otherwise.value))?,
+            known: self.limited(expr, pick(&then.known, &otherwise.known))?,
+        })
+    }
+
+    fn binary(
+        &self,
+        expr: &Expr,
+        left: &Expr,
+        op: &BinaryOperator,
+        right: &Expr,
+    ) -> Result<Separated, PlanFault> {
+        let sign = match op {
+            BinaryOperator::Plus => Some(1),
+            BinaryOperator::Minus => Some(-1),
+            BinaryOperator::Multiply => None,
+            _ => return Err(self.fault(expr, "this operator takes columns of different holders")),
+        };
+        let (a, b) = (self.value(left)?, self.value(right)?);
+        let known = self.limited(expr, times(&a.known, &b.known))?;
+        let value = match sign {
+            None => times(&a.value, &b.value),
+            // Where one of the two is NULL, so is the whole.
+            Some(sign) => times(&a.value, &b.known).and_then(|first| {
+                let second = times(&a.known, &b.value)?;
+                plus(&first, &second, sign)
+            }),
+        };
+        let value = self.limited(expr, value)?;
+        Ok(Separated { value, known })
+    }
+
+    /// 1 where a condition is true.
+    pub(super) fn condition(&self, expr: &Expr) -> Result<Sum, PlanFault> {
+        let expr = stripped(expr);
+        if let Some(at) = self.only(expr)? {
+            return Ok(self.leaf(
+                at,
+                Factor {
+                    conditions: vec![expr.clone()],
+                    ..Factor::default()
+                },
+            ));
+        }
+        match expr {
+            Expr::BinaryOp {
+                left,
+                op: BinaryOperator::And,
+                right,
+            } => {
+                let both = times(&self.condition(left)?, &self.condition(right)?);
+                self.limited(expr, both)
+            }
+            Expr::BinaryOp {
+                left,
+                op: BinaryOperator::Or,
+                right,
+            } => {
+                let (a, b) = (self.condition(left)?, self.condition(right)?);
+                let either = times(&a, &b)
+                    .and_then(|both| plus(&a, &b, 1).and_then(|sum| plus(&sum, &both, -1)));
+                self.limited(expr, either)
+            }
+            Expr::UnaryOp {
+                op: UnaryOperator::Not,
+                expr: inner,
+            } => self.negation(inner),
+            Expr::IsNull(inner) => {
+                let known = self.value(inner)?.known;
+                self.limited(expr, plus(&one(self.n_relations), &known, -1))
+            }
+            Expr::IsNotNull(inner) => Ok(self.value(inner)?.known),
+            _ => Err(self.fault(expr, "this compares columns of different holders")),
+        }
+    }
+
+    /// 1 where a condition is false.
+    fn negation(&self, expr: &Expr) -> Result<Sum, PlanFault> {
+        let expr = stripped(expr);
+        let not = |e: &Expr| Expr::UnaryOp {
+            op: UnaryOperator::Not,
+            expr: Box::new(Expr::Nested(Box::new(e.clone()))),
+        };
+        if self.only(expr)?.is_some() {
+            return self.condition(&not(expr));
+        }
+        match expr {
+            Expr::BinaryOp { left, op, right }
+                if matches!(op, BinaryOperator::And | BinaryOperator::Or) =>
+            {
+                let other = match op {
+                    BinaryOperator::And => BinaryOperator::Or,
+                    _ => BinaryOperator::And,
+                };
+                self.condition(&Expr::BinaryOp {
+                    left: Box::new(not(left)),
+                    op: other,
+                    right: Box::new(not(right)),
+                })
+            }
+            Expr::UnaryOp {
+                op: UnaryOperator::Not,
+                expr: inner,
+            } => self.condition(inner),
+            Expr::IsNull(inner) => self.condition(&Expr::IsNotNull(inner.clone())),
+            Expr::IsNotNull(inner) => self.condition(&Expr::IsNull(inner.clone())),
+            _ => Err(self.fault(expr, "this compares columns of different holders")),
+        }
+    }
+}
+
+fn is_null(expr: &Expr) -> bool {
+    matches!(stripped(expr), Expr::Value(v) if v.value == Value::Null)
+}
+
+/// Puts NULL in place of every column: what an expression is in a row without a match.
+pub(in crate::plan) fn without_row(expr: &Expr) -> Expr {
+    use datafusion::sql::sqlparser::ast::{VisitMut, VisitorMut};
+    use std::ops::ControlFlow;
+    struct Nulls;
+    impl VisitorMut for Nulls {
+        type Break = ();
+        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+            if matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
+                *expr = Expr::value(Value::Null);
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut expr = expr.clone();
+    let _ = VisitMut::visit(&mut expr, &mut Nulls);
+    expr
+}

@@ -1,0 +1,207 @@
+//! What a query asks for, in numbers that each relation has for its keys.
+
+use std::collections::BTreeSet;
+
+use datafusion::sql::sqlparser::ast::Expr;
+
+use super::Job;
+use super::columns::stripped;
+use super::draft::{Draft, Power, Take};
+use super::separate::{Factor, Sum, times};
+use crate::catalogue::Aggregate;
+use crate::plan::PlanFault;
+use crate::plan::sql::outer::Arg;
+
+/// A product of numbers of the relations, in the order of FROM.
+#[derive(Clone, Debug)]
+pub(super) struct Product {
+    pub(super) coefficient: i64,
+    pub(super) takes: Vec<Take>,
+}
+
+impl Product {
+    /// Whether a factor is a sum of squares.
+    pub(super) fn is_square(&self) -> bool {
+        self.takes.iter().any(|t| matches!(t, Take::Squares(_)))
+    }
+}
+
+/// An argument of the query.
+pub(super) enum Argument {
+    /// Counted and added up.
+    Plain {
+        count: Vec<Product>,
+        sum: Option<Vec<Product>>,
+        squares: Option<Vec<Product>>,
+    },
+    /// Different keys are counted: those for which no factor is 0.
+    Keys(Vec<Take>),
+}
+
+/// Everything that the query asks for, in numbers of the relations.
+pub(super) struct Taken {
+    pub(super) drafts: Vec<Draft>,
+    pub(super) rows: Vec<Product>,
+    /// The persons of a group, if they can be counted.
+    pub(super) persons: Option<Vec<Take>>,
+    pub(super) args: Vec<Argument>,
+}
+
+/// Takes the arguments of the query apart. `condition` is 1 for the rows that count.
+pub(super) fn taken(job: &Job<'_>, condition: &Sum) -> Result<Taken, Vec<PlanFault>> {
+    let mut drafts = vec![Draft::default(); job.relations.all.len()];
+    let nobody = BTreeSet::new();
+    let rows = products(&mut drafts, condition, Power::Count, &nobody);
+    let persons = flags(&mut drafts, condition, &nobody);
+    let (mut args, mut faults) = (Vec::new(), Vec::new());
+    for arg in &job.outer.args {
+        match argument(job, &mut drafts, condition, arg) {
+            Ok(argument) => args.push(argument),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    match faults.is_empty() {
+        true => Ok(Taken {
+            drafts,
+            rows,
+            persons,
+            args,
+        }),
+        false => Err(faults),
+    }
+}
+
+fn products(
+    drafts: &mut [Draft],
+    sum: &Sum,
+    power: Power,
+    asked: &BTreeSet<Aggregate>,
+) -> Vec<Product> {
+    let mut take = |factors: &[Factor]| {
+        let factors = factors.iter().zip(drafts.iter_mut());
+        factors
+            .map(|(f, draft)| draft.take(f, power, asked))
+            .collect()
+    };
+    sum.iter()
+        .map(|product| Product {
+            coefficient: product.coefficient,
+            takes: take(&product.factors),
+        })
+        .collect()
+}
+
+/// The keys with a row that counts, if that is a condition of each relation alone.
+fn flags(drafts: &mut [Draft], sum: &Sum, asked: &BTreeSet<Aggregate>) -> Option<Vec<Take>> {
+    let [product] = sum.as_slice() else {
+        return None;
+    };
+    if product.coefficient != 1 {
+        return None;
+    }
+    let found = products(drafts, sum, Power::Count, asked);
+    Some(found[0].takes.clone())
+}
+
+fn argument(
+    job: &Job<'_>,
+    drafts: &mut [Draft],
+    condition: &Sum,
+    arg: &Arg,
+) -> Result<Argument, PlanFault> {
+    let refused = |what: String, fix: &str| Err(job.site.fault(&arg.expr, what, fix));
+    if arg.ordered {
+        let what = format!(
+            "MIN, MAX, quantiles and ranks of {} over a join between holders are not available in this version",
+            arg.label
+        );
+        return refused(
+            what,
+            "use COUNT, SUM, AVG, VAR_SAMP, STDDEV_SAMP or CORR; or aggregate at its holder in a subquery first",
+        );
+    }
+    let separated = job.separate().value(&arg.expr)?;
+    let within = |sum: &Sum| {
+        times(condition, sum).ok_or_else(|| {
+            let what = "this has too many products between holders' columns";
+            job.site.fault(&arg.expr, what, "write it in parts")
+        })
+    };
+    let known = within(&separated.known)?;
+    if arg.distinct {
+        return keys(job, drafts, &known, arg);
+    }
+    let value = within(&separated.value)?;
+    let squares = match (arg.sum_sq, value.as_slice()) {
+        (false, _) => None,
+        (true, []) => Some(Vec::new()),
+        (true, [product]) if product.coefficient.abs() == 1 => {
+            let mut squares = products(drafts, &value, Power::Second, &arg.asked);
+            squares.iter_mut().for_each(|p| p.coefficient = 1);
+            Some(squares)
+        }
+        _ => {
+            let what = format!(
+                "the variance of {}, a sum over columns of different holders",
+                arg.label
+            );
+            let fix = "take variances and covariances of its parts, and combine them";
+            return refused(what, fix);
+        }
+    };
+    Ok(Argument::Plain {
+        count: products(drafts, &known, Power::Count, &arg.asked),
+        sum: arg
+            .sum
+            .then(|| products(drafts, &value, Power::First, &arg.asked)),
+        squares,
+    })
+}
+
+/// COUNT(DISTINCT x): x is the key of the join.
+fn keys(
+    job: &Job<'_>,
+    drafts: &mut [Draft],
+    known: &Sum,
+    arg: &Arg,
+) -> Result<Argument, PlanFault> {
+    let refused = |what: String, fix: &str| Err(job.site.fault(&arg.expr, what, fix));
+    if job.outer.margins.is_some() {
+        let what = format!(
+            "COUNT(DISTINCT {}) beside ROLLUP or CUBE: different keys of groups do not add up",
+            arg.label
+        );
+        return refused(what, "run a job for each level");
+    }
+    let is_key = job.relations.all.iter().any(|r| match r.key.as_slice() {
+        [key] => same(key, base(&arg.expr)),
+        _ => false,
+    });
+    match flags(drafts, known, &arg.asked) {
+        Some(takes) if is_key => Ok(Argument::Keys(takes)),
+        _ => refused(
+            format!(
+                "COUNT(DISTINCT {}) over a join between holders is not available in this version",
+                arg.label
+            ),
+            "count the column on which the tables are joined, with conditions joined by AND",
+        ),
+    }
+}
+
+/// What COUNT(DISTINCT CASE WHEN … THEN x END) counts.
+fn base(expr: &Expr) -> &Expr {
+    match stripped(expr) {
+        Expr::Case {
+            operand: None,
+            conditions,
+            else_result: None,
+            ..
+        } if conditions.len() == 1 => base(&conditions[0].result),
+        other => other,
+    }
+}
+
+fn same(a: &Expr, b: &Expr) -> bool {
+    a.to_string().to_lowercase() == b.to_string().to_lowercase()
+}

@@ -1,0 +1,255 @@
+//! Each total as a sum of products of the relations' numbers.
+
+use datafusion::sql::sqlparser::ast::Select;
+
+use super::column::{Column, column};
+use super::draft::Take;
+use super::relation::Compiled;
+use super::taken::{Argument, Product, Taken};
+use super::{Job, one};
+use crate::plan::compile::checks::{CountColumns, Person};
+use crate::plan::finish::SumOf;
+use crate::plan::ring::Fit;
+use crate::plan::sql::Site;
+use crate::plan::sql::outer::Arg;
+use crate::plan::{
+    Measure, MeasureKind, MinCell, PlanFault, RangeOrigin, RingWidth, Slot, ValueRange,
+};
+
+/// The totals of the query and what they are made of.
+pub(super) struct Terms {
+    /// By total: the terms, their relations in the order of FROM.
+    pub(super) narrow: Vec<Vec<Term>>,
+    pub(super) wide: Vec<Vec<Term>>,
+    pub(super) measures: Vec<Measure>,
+    pub(super) fits: Vec<Option<Fit>>,
+    pub(super) sums: Vec<SumOf>,
+    person: Option<usize>,
+    counts_rows: bool,
+    label: String,
+    distinct: Vec<Option<usize>>,
+}
+
+/// A product whose factors are columns or flags of the relations.
+#[derive(Clone, Debug)]
+pub(super) struct Term {
+    pub(super) coefficient: i64,
+    pub(super) takes: Vec<Take>,
+    pub(super) flags: bool,
+}
+
+impl Terms {
+    pub(super) fn of(
+        job: &Job<'_>,
+        taken: &Taken,
+        compiled: &Compiled,
+        min_cell: &MinCell,
+    ) -> Result<Self, Vec<PlanFault>> {
+        let mut all = Self {
+            narrow: vec![terms_of(&taken.rows)],
+            wide: Vec::new(),
+            measures: Vec::new(),
+            fits: Vec::new(),
+            sums: Vec::new(),
+            person: None,
+            counts_rows: job.outer.margins.is_some(),
+            label: key_label(job),
+            distinct: Vec::new(),
+        };
+        for (i, (arg, argument)) in job.outer.args.iter().zip(&taken.args).enumerate() {
+            all.measure(job, compiled, (i, arg), argument)
+                .map_err(one)?;
+        }
+        // Totals stand beside their groups only in numbers that add up, which persons do not.
+        let counts_rows = job.outer.margins.is_some();
+        let persons = taken.persons.as_ref();
+        if let Some(takes) = persons.filter(|_| min_cell.at_least > 1 && !counts_rows) {
+            all.person = Some(all.flags_column(takes));
+        }
+        Ok(all)
+    }
+
+    fn flags_column(&mut self, takes: &[Take]) -> usize {
+        self.narrow.push(vec![Term {
+            coefficient: 1,
+            takes: takes.to_vec(),
+            flags: true,
+        }]);
+        self.narrow.len() - 1
+    }
+
+    fn measure(
+        &mut self,
+        job: &Job<'_>,
+        compiled: &Compiled,
+        (i, arg): (usize, &Arg),
+        argument: &Argument,
+    ) -> Result<(), PlanFault> {
+        let mut measure = Measure {
+            arg: i,
+            label: arg.label.clone(),
+            kind: MeasureKind::Counted,
+            range: no_range(),
+            count: 0,
+            sum: None,
+            sum_sq: None,
+        };
+        let mut fit = None;
+        let mut largest = None;
+        let mut is_narrow = false;
+        let mut distinct = None;
+        match argument {
+            Argument::Keys(takes) => {
+                measure.kind = MeasureKind::Distinct;
+                measure.count = self.flags_column(takes);
+                distinct = Some(measure.count);
+            }
+            Argument::Plain {
+                count,
+                sum,
+                squares,
+            } => {
+                let count: Vec<Term> = terms_of(count);
+                measure.count = self.count_column(count);
+                if let Some(sum) = sum {
+                    let column = column(job, compiled, arg, sum)?;
+                    measure.kind = column.kind;
+                    largest = column.largest;
+                    is_narrow = column.ring == RingWidth::Narrow;
+                    (measure.range, fit) = range_and_fit(compiled, sum, &column);
+                    measure.sum = Some(self.put(column));
+                }
+                if let Some(squares) = squares {
+                    let column = column(job, compiled, arg, squares)?;
+                    measure.sum_sq = Some(self.put(column));
+                }
+            }
+        }
+        self.sums.push(SumOf {
+            kind: measure.kind,
+            largest,
+            is_narrow,
+        });
+        self.fits.push(fit);
+        self.measures.push(measure);
+        self.distinct.push(distinct);
+        Ok(())
+    }
+
+    /// The column of a count; that of all rows where it is the same.
+    fn count_column(&mut self, count: Vec<Term>) -> usize {
+        let equal = |a: &[Term], b: &[Term]| {
+            a.len() == b.len()
+                && a.iter().zip(b).all(|(a, b)| {
+                    a.coefficient == b.coefficient && a.takes == b.takes && a.flags == b.flags
+                })
+        };
+        if let Some(known) = self.narrow.iter().position(|c| equal(c, &count)) {
+            return known;
+        }
+        self.narrow.push(count);
+        self.narrow.len() - 1
+    }
+
+    fn put(&mut self, column: Column) -> Slot {
+        let columns = match column.ring {
+            RingWidth::Narrow => &mut self.narrow,
+            RingWidth::Wide => &mut self.wide,
+        };
+        columns.push(column.terms);
+        Slot {
+            ring: column.ring,
+            index: columns.len() - 1,
+            frac_bits: column.frac_bits,
+        }
+    }
+
+    /// A minimum cell counts persons, so they must be countable.
+    pub(super) fn counts_persons(
+        &self,
+        min_cell: &MinCell,
+        site: Site,
+        select: &Select,
+    ) -> Result<(), PlanFault> {
+        if min_cell.at_least <= 1 || self.person.is_some() || self.counts_rows {
+            return Ok(());
+        }
+        let what = "the minimum cell counts persons, and whether a person counts here depends on an OR between columns of different holders";
+        let fix = "write the condition with AND, or run a job for each branch of the OR";
+        Err(site.fault(select, what, fix))
+    }
+
+    /// The columns that checks are made on.
+    pub(super) fn counts(&self) -> CountColumns<'_> {
+        CountColumns {
+            measures: &self.measures,
+            person: match self.person {
+                Some(column) => Person::Key(column, self.label.clone()),
+                None => Person::Rows,
+            },
+            distinct: self.distinct.clone(),
+        }
+    }
+}
+
+fn key_label(job: &Job<'_>) -> String {
+    let first = job.relations.all.first();
+    let key = first.map_or(&[][..], |r| r.key.as_slice());
+    let columns: Vec<String> = key.iter().map(ToString::to_string).collect();
+    format!("COUNT(DISTINCT {})", columns.join(", "))
+}
+
+fn terms_of(products: &[Product]) -> Vec<Term> {
+    let terms = products.iter().map(|p| Term {
+        coefficient: p.coefficient,
+        takes: p.takes.clone(),
+        flags: false,
+    });
+    terms.collect()
+}
+
+fn no_range() -> ValueRange {
+    ValueRange {
+        low: String::new(),
+        high: String::new(),
+        origin: RangeOrigin::None,
+    }
+}
+
+/// The range of a total's values where one relation alone has them.
+fn range_and_fit(
+    compiled: &Compiled,
+    sum: &[Product],
+    column: &Column,
+) -> (ValueRange, Option<Fit>) {
+    let whole = Fit {
+        range: no_range(),
+        sum: Some((column.ring, column.frac_bits)),
+        sum_sq: None,
+        largest_sum: column.largest,
+    };
+    let single = match sum {
+        [product] => {
+            let mut values = compiled
+                .all
+                .iter()
+                .zip(&product.takes)
+                .filter_map(|(one, take)| match take {
+                    Take::Sum(arg) => one.fits[*arg].as_ref(),
+                    _ => None,
+                });
+            values.next().filter(|_| values.next().is_none())
+        }
+        _ => None,
+    };
+    match single {
+        Some(fit) => (
+            fit.range.clone(),
+            Some(Fit {
+                range: fit.range.clone(),
+                ..whole
+            }),
+        ),
+        None => (no_range(), Some(whole)),
+    }
+}

@@ -1,0 +1,93 @@
+//! What a join tells people.
+
+use super::{Job, JoinFactor, JoinPlan, RelationPlan};
+use crate::plan::words::{counted, listed};
+use crate::plan::{Learns, Plan, Procedure};
+use crate::spec::Correlations;
+
+impl JoinPlan {
+    /// The join as it runs on shares, line by line.
+    pub(in crate::plan) fn words(&self, plan: &Plan) -> Vec<String> {
+        let seat = |at: &usize| plan.seats.get(*at).map_or("", |p| p.as_str());
+        let holders = |r: &RelationPlan| {
+            let names: Vec<&str> = r.holders.iter().map(|(at, _)| seat(at)).collect();
+            listed(&names)
+        };
+        let mut words = vec![format!(
+            "joined on {}, spellings: {}; nobody learns who matches, nor how many",
+            self.label,
+            match self.normalise.as_str() {
+                "exact" => "as they stand",
+                rule => rule,
+            }
+        )];
+        for (at, relation) in self.relations.iter().enumerate() {
+            let columns = relation.flags.len() + relation.narrow.len() + relation.wide.len();
+            words.push(format!(
+                "{} of {}: one row a key, {} for each group of its own{}",
+                relation.name,
+                holders(relation),
+                counted(columns as u64, "number"),
+                if at == 0 {
+                    "; its keys are placed in bins, which the others answer to"
+                } else {
+                    ""
+                }
+            ));
+        }
+        if !self.own.is_empty() {
+            words.push(
+                "rows without a match: all rows of a table, less those that have one".to_owned(),
+            );
+        }
+        words
+    }
+
+    /// Whether rows can meet several rows on the other side.
+    fn fans_out(&self) -> bool {
+        let many = |r: &&RelationPlan| !r.measures.is_empty();
+        self.relations.iter().filter(many).count() > 1
+    }
+}
+
+/// Adds what a join lets parties learn, and what approvers should think about.
+pub(super) fn complete(mut plan: Plan, job: &Job<'_>) -> Plan {
+    let Procedure::Join(join) = plan.procedure.clone() else {
+        return plan;
+    };
+    let is_dealt = matches!(plan.correlations, Some(Correlations::Dealer(_)));
+    for learns in &mut plan.learns {
+        if plan.seats.iter().any(|s| s.as_str() == learns.party) && !is_dealt {
+            add(learns, "how many different keys each other holder has");
+        }
+    }
+    if join.fans_out() {
+        plan.warnings.push(
+            "a row counts once for every match: where a key occurs in several rows on both sides, every pair of them counts, as in plain SQL; GROUP BY the key in a subquery for one row a key".to_owned(),
+        );
+    }
+    if plan.min_cell.at_least > 1 && job.relations.all.iter().any(|r| r.key.len() > 1) {
+        plan.warnings.push(
+            "the minimum cell counts different keys of the join, which has several columns: a person can have several of them".to_owned(),
+        );
+    }
+    let outer = join.narrow.iter().chain(&join.wide).flatten();
+    let has_null_rows = outer
+        .flat_map(|t| &t.factors)
+        .any(|f| matches!(f, JoinFactor::Matched(_) | JoinFactor::One(_)));
+    if has_null_rows {
+        plan.notes
+            .push("rows without a match are counted as SQL's outer joins do".to_owned());
+    }
+    plan.notes.push("keys are compared by hashes; two different keys are taken for one with a chance below 2^-40".to_owned());
+    plan
+}
+
+fn add(learns: &mut Learns, what: &str) {
+    if learns.what == "nothing but this plan" {
+        learns.what = what.to_owned();
+    } else {
+        learns.what.push_str("; ");
+        learns.what.push_str(what);
+    }
+}

@@ -1,0 +1,195 @@
+//! Plans that join tables of several holders, run in the clear against plain SQL over all tables pooled.
+
+use std::collections::BTreeMap;
+
+use party_agent::local::{Joined, joined};
+use party_agent::plan::{JoinPlan, Plan, Procedure, RingWidth};
+use protocols::aggregate::LocalTotals;
+use protocols::join::{Factor, Inputs, Shape};
+use protocols::psi::Item;
+use protocols::psi::keys::{KeyHash, Normalise};
+
+use super::super::plans;
+use super::fixture::party;
+use super::oracle::World;
+
+/// What the protocol makes of its inputs, key by key.
+fn totals(shape: &Shape, inputs: &[Vec<Inputs>]) -> (Vec<Vec<u64>>, Vec<Vec<u128>>) {
+    let rows = |at: usize| -> BTreeMap<Item, Vec<(usize, usize)>> {
+        let mut rows: BTreeMap<Item, Vec<(usize, usize)>> = BTreeMap::new();
+        for (holder, input) in inputs[at].iter().enumerate() {
+            for (row, key) in input.keys.iter().enumerate() {
+                rows.entry(*key).or_default().push((holder, row));
+            }
+        }
+        rows
+    };
+    let all: Vec<_> = (0..shape.relations.len()).map(rows).collect();
+    let value = |at: usize, key: &Item, cell: usize, factor: &Factor| -> u128 {
+        let relation = &shape.relations[at];
+        let found = all[at].get(key).map_or(&[][..], Vec::as_slice);
+        let column = |c: usize| {
+            found
+                .iter()
+                .map(move |(h, r)| (*h, *r, c * relation.cells + cell))
+        };
+        match *factor {
+            Factor::Flag(c) => {
+                let any = column(c).any(|(h, r, at_)| inputs[at][h].narrow[at_][r] != 0);
+                u128::from(any)
+            }
+            Factor::Narrow(c) => {
+                let sum = column(relation.flags + c).fold(0u64, |sum, (h, r, at_)| {
+                    sum.wrapping_add(inputs[at][h].narrow[at_][r])
+                });
+                u128::from(sum)
+            }
+            Factor::Wide(c) => column(c).fold(0u128, |sum, (h, r, at_)| {
+                sum.wrapping_add(inputs[at][h].wide[at_][r])
+            }),
+            Factor::Matched { cell: only } => u128::from(only == cell && !found.is_empty()),
+            Factor::One { cell: only } => u128::from(only == cell),
+        }
+    };
+    let cells: Vec<usize> = shape.relations.iter().map(|r| r.cells).collect();
+    let n_cells: usize = cells.iter().product();
+    let column = |terms: &[protocols::join::Term]| -> Vec<u128> {
+        let of_cell = |cell: usize| {
+            let mut rest = cell;
+            let mut own = vec![0; cells.len()];
+            for at in (0..cells.len()).rev() {
+                own[at] = rest % cells[at];
+                rest /= cells[at];
+            }
+            let mut sum = 0u128;
+            for term in terms {
+                for key in all[0].keys() {
+                    let product =
+                        term.factors
+                            .iter()
+                            .enumerate()
+                            .fold(1u128, |product, (at, factor)| {
+                                product.wrapping_mul(value(at, key, own[at], factor))
+                            });
+                    sum = sum.wrapping_add(
+                        product.wrapping_mul(i128::from(term.coefficient).cast_unsigned()),
+                    );
+                }
+            }
+            sum
+        };
+        (0..n_cells).map(of_cell).collect()
+    };
+    let narrow = shape
+        .narrow
+        .iter()
+        .map(|t| column(t).into_iter().map(|v| v as u64).collect());
+    (
+        narrow.collect(),
+        shape.wide.iter().map(|t| column(t)).collect(),
+    )
+}
+
+/// All holders' totals added up, as one holder's.
+pub(crate) async fn in_the_clear(world: &World, plan: &Plan) -> LocalTotals {
+    let Procedure::Join(of) = &plan.procedure else {
+        panic!("a join");
+    };
+    let mut parts: Vec<Vec<Joined>> = Vec::new();
+    for relation in &of.relations {
+        let mut holders = Vec::new();
+        for (seat, _) in &relation.holders {
+            let name = &plan.seats[*seat];
+            let source = world.sources.iter().find(|(n, _)| party(n) == *name);
+            let source = &source.expect("a holder").1;
+            let rule = Normalise::named(&of.normalise).expect("a rule");
+            let hash = KeyHash::new(&[7; 32], &of.label, rule);
+            let read = joined(plan, relation, name, source, &hash, &|_| {}).await;
+            holders.push(read.expect("local totals"));
+        }
+        parts.push(holders);
+    }
+    let shape = &plan.shape;
+    let mut all = LocalTotals {
+        narrow: vec![vec![0; shape.cells]; shape.narrow],
+        wide: vec![vec![0; shape.cells]; shape.wide],
+    };
+    let groups = of.groups(&plan.keys);
+    let sizes: Vec<Vec<usize>> = parts
+        .iter()
+        .map(|p| p.iter().map(Joined::n_keys).collect())
+        .collect();
+    for star in 0..of.n_stars() {
+        let inputs: Vec<Vec<Inputs>> = of
+            .relations
+            .iter()
+            .zip(&parts)
+            .enumerate()
+            .map(|(at, (relation, holders))| {
+                let mine = holders
+                    .iter()
+                    .enumerate()
+                    .filter(|(i, _)| at != 0 || *i == star);
+                mine.map(|(_, holder)| holder.inputs(relation, &[]))
+                    .collect()
+            })
+            .collect();
+        let (narrow, wide) = totals(&of.star(star, &sizes, &groups), &inputs);
+        for (cell, combined) in of.cells.iter().enumerate() {
+            let Some(combined) = combined else { continue };
+            for (total, column) in all.narrow.iter_mut().zip(&narrow) {
+                total[cell] = total[cell].wrapping_add(column[*combined]);
+            }
+            for (total, column) in all.wide.iter_mut().zip(&wide) {
+                total[cell] = total[cell].wrapping_add(column[*combined]);
+            }
+        }
+    }
+    own(of, &parts, &groups, &mut all);
+    if let Some(margins) = plan.margins() {
+        all.narrow.iter_mut().for_each(|c| margins.add_up(c));
+        all.wide.iter_mut().for_each(|c| margins.add_up(c));
+    }
+    all
+}
+
+fn own(of: &JoinPlan, parts: &[Vec<Joined>], groups: &[usize], all: &mut LocalTotals) {
+    for term in &of.own {
+        for holder in &parts[term.relation] {
+            let values = holder.own(term.column, term.keyless);
+            for (cell, combined) in of.cells.iter().enumerate() {
+                let Some(combined) = combined else { continue };
+                let mut rest = *combined;
+                let mut own = vec![0; groups.len()];
+                for at in (0..groups.len()).rev() {
+                    own[at] = rest % groups[at];
+                    rest /= groups[at];
+                }
+                let fits =
+                    (0..groups.len()).all(|at| at == term.relation || own[at] == term.groups[at]);
+                if !fits {
+                    continue;
+                }
+                let value = values[own[term.relation]];
+                let value = value.wrapping_mul(i128::from(term.coefficient).cast_unsigned());
+                match term.total {
+                    (RingWidth::Narrow, c) => {
+                        all.narrow[c][cell] = all.narrow[c][cell].wrapping_add(value as u64);
+                    }
+                    (RingWidth::Wide, c) => {
+                        all.wide[c][cell] = all.wide[c][cell].wrapping_add(value)
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The result of a plan with a join.
+pub(crate) async fn run(world: &World, plan: &Plan) -> party_agent::result::ResultTable {
+    let totals = in_the_clear(world, plan).await;
+    let released = plans::release(plan, &[totals]);
+    party_agent::result::table(plan, &released)
+        .await
+        .expect("a result")
+}
