@@ -537,6 +537,7 @@ impl JoinPlan {
             relations: relations.collect(),
             narrow: terms(&self.narrow),
             wide: terms(&self.wide),
+            bounds: None,
         }
     }
 
