@@ -7,6 +7,7 @@ mod compare;
 mod intersect;
 mod job;
 mod kernels;
+mod lookup;
 mod machine;
 mod network;
 mod protocols;
@@ -29,29 +30,46 @@ type Measuring<'a> = Pin<Box<dyn Future<Output = Outcome<()>> + 'a>>;
 struct Area {
     name: BenchArea,
     measure: for<'a> fn(&'a mut Meter<'_>) -> Measuring<'a>,
+    /// Not part of a report of everything.
+    only_if_named: bool,
 }
 
 /// In the order of the report.
-const AREAS: [Area; 5] = [
+const AREAS: [Area; 7] = [
     Area {
         name: BenchArea::Kernels,
         measure: |meter| Box::pin(async { kernels::measure(meter) }),
+        only_if_named: false,
     },
     Area {
         name: BenchArea::Protocols,
         measure: |meter| Box::pin(protocols::measure(meter)),
+        only_if_named: false,
     },
     Area {
         name: BenchArea::Network,
         measure: |meter| Box::pin(network::measure(meter)),
+        only_if_named: false,
     },
     Area {
         name: BenchArea::Job,
         measure: |meter| Box::pin(job::measure(meter)),
+        only_if_named: false,
     },
     Area {
         name: BenchArea::Intersect,
         measure: |meter| Box::pin(intersect::measure(meter)),
+        only_if_named: false,
+    },
+    Area {
+        name: BenchArea::Lookup,
+        measure: |meter| Box::pin(lookup::measure(meter)),
+        only_if_named: false,
+    },
+    Area {
+        name: BenchArea::Large,
+        measure: |meter| Box::pin(intersect::measure_large(meter)),
+        only_if_named: true,
     },
 ];
 
@@ -87,7 +105,11 @@ pub(crate) async fn run(arguments: &BenchArgs, output: &Output) -> Outcome<Reply
     };
     let mut meter = Meter::new(scale, output);
     for area in AREAS {
-        if arguments.area.is_none_or(|wanted| wanted == area.name) {
+        let is_wanted = match arguments.area {
+            Some(wanted) => wanted == area.name,
+            None => !area.only_if_named,
+        };
+        if is_wanted {
             (area.measure)(&mut meter).await?;
         }
     }

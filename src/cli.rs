@@ -495,4 +495,8 @@ pub(crate) enum BenchArea {
     Job,
     /// Intersections of two files of ids, two agents in processes of their own
     Intersect,
+    /// Keys looked up in lists of other parties, each an agent in a process of its own
+    Lookup,
+    /// Intersections of 2^23 ids, and of 10^7 in bounded memory: minutes each, and only if asked for
+    Large,
 }

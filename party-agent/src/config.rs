@@ -25,6 +25,9 @@ pub use template::{POLICY_TEMPLATE, Template, template, with_coordinator_pin, wr
 /// Jobs that may run at the same time if the file does not say.
 pub const DEFAULT_CONCURRENT_JOBS: u64 = 2;
 
+/// Keys that are kept in memory if the file does not say: about 200 MB with what a protocol needs of them.
+pub const DEFAULT_KEYS_IN_MEMORY: u64 = 1 << 22;
+
 /// A configuration that was read and checked.
 #[derive(Clone, Debug)]
 pub struct AgentConfig {
@@ -46,6 +49,8 @@ pub struct AgentConfig {
     pub api: SocketAddr,
     /// Jobs that may run at the same time.
     pub concurrent_jobs: usize,
+    /// Keys of one table that an intersection keeps in memory; larger tables go through files where the protocol lets them.
+    pub keys_in_memory: usize,
     /// The tables.
     pub datasets: Vec<Dataset>,
 }

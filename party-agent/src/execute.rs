@@ -80,16 +80,25 @@ pub struct Run<'a> {
     pub addresses: Vec<Option<String>>,
     /// Root of this party's randomness: fresh for this run.
     pub seed: Seed,
-    /// Where results are written, each job in a directory of its own.
-    pub results: &'a Path,
-    /// Where tables are kept that are asked again and again.
-    pub tables: &'a Path,
+    /// What it may use of this machine.
+    pub storage: Storage<'a>,
     /// What a watcher sees.
     pub progress: &'a Progress,
     /// Set once when the run has to stop.
     pub stop: watch::Receiver<Option<StopReason>>,
     /// Tells the time, for the receipt.
     pub clock: &'a dyn Clock,
+}
+
+/// What a run may use of this machine.
+#[derive(Clone, Copy, Debug)]
+pub struct Storage<'a> {
+    /// Where results are written, each job in a directory of its own.
+    pub results: &'a Path,
+    /// Where tables are kept that are asked again and again.
+    pub tables: &'a Path,
+    /// Keys of one table that are kept in memory where files would do.
+    pub keys_in_memory: usize,
 }
 
 /// A run that ended well.
@@ -178,8 +187,7 @@ pub async fn execute(run: Run<'_>) -> Result<Outcome, Failure> {
         connector,
         addresses,
         seed,
-        results,
-        tables,
+        storage,
         progress,
         mut stop,
         clock,
@@ -212,8 +220,7 @@ pub async fn execute(run: Run<'_>) -> Result<Outcome, Failure> {
         source,
         prepared,
         progress,
-        results,
-        tables,
+        storage,
     };
     // Kept until the peers have been told why, so that they do not take the end of a stream for the reason.
     let mut work = pin!(task.watched(session, disclosure));
@@ -306,8 +313,7 @@ struct Task<'a> {
     source: &'a Source,
     prepared: &'a PreparedTables,
     progress: &'a Progress,
-    results: &'a Path,
-    tables: &'a Path,
+    storage: Storage<'a>,
 }
 
 impl Task<'_> {
@@ -473,7 +479,7 @@ impl Task<'_> {
             }
         };
         let staging = Staging {
-            dir: staging_dir(self.results, self.contract),
+            dir: staging_dir(self.storage.results, self.contract),
             kept: false,
         };
         DirBuilder::new()
@@ -481,15 +487,21 @@ impl Task<'_> {
             .mode(0o700)
             .create(&staging.dir)
             .map_err(|e| internal(&e.to_string()))?;
-        table.save(&staging.dir).map_err(|e| result_failure(&e))?;
-        let written =
-            std::fs::read(staging.dir.join(RESULT_FILE)).map_err(|e| internal(&e.to_string()))?;
-        Ok((staging, Digest::of(&written)))
+        // A table of millions of rows takes seconds, in which this agent has to go on answering its peers.
+        let (dir, table) = (staging.dir.clone(), table.clone());
+        let save = move || {
+            table.save(&dir).map_err(|e| result_failure(&e))?;
+            let written = std::fs::read(dir.join(RESULT_FILE));
+            let written = written.map_err(|e| internal(&e.to_string()))?;
+            Ok(Digest::of(&written))
+        };
+        let digest = off_the_runtime(save).await?;
+        Ok((staging, digest))
     }
 
     /// Moves a written result to its place, in one step.
     fn publish(&self, mut staging: Staging, digest: Digest) -> Result<StoredResult, Failure> {
-        let dir = self.results.join(self.contract.job_id.to_string());
+        let dir = self.storage.results.join(self.contract.job_id.to_string());
         std::fs::rename(&staging.dir, &dir)
             .map_err(|e| internal(&format!("the result cannot be moved: {e}")))?;
         staging.kept = true;
@@ -537,6 +549,14 @@ impl Task<'_> {
             .close(failure.ending(|party| Names(self.contract).seat(party)));
         failure
     }
+}
+
+/// Runs what takes long and waits for nobody but the disk.
+async fn off_the_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|_| Err(internal("a task of this agent has ended early")))
 }
 
 /// The parties of a contract by seat.

@@ -30,7 +30,7 @@ use measure::MeasureTotals;
 use order::OrderTotals;
 
 pub use joined::{Joined, joined};
-pub use keys::{KeyReport, Keys, keys};
+pub use keys::{KeyReport, Keys, StoredKeys, keys, stored_keys};
 pub use records::{Keep, Records, record_cells, records};
 
 /// What a holder brings into the computation: its secrets, wiped when they are dropped.

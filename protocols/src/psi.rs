@@ -10,11 +10,13 @@
 //! * [`vole`]: symmetric operations alone, and the fastest where a link carries 32 bytes an item;
 //! * [`many`]: three or more holders, of whom none learns what some of them have in common;
 //! * [`circuit`]: matches in shares, for counts, sums and joins in which nobody sees who matched;
-//! * [`tags`]: sorted runs of what is compared in the end, in memory or in files.
+//! * [`tags`]: sorted runs of what is compared in the end, in memory or in files;
+//! * [`stored`]: sets that are larger than memory.
 
 pub mod keys;
 pub mod tags;
 pub mod ecdh;
+pub mod stored;
 mod oprf;
 pub mod vole;
 mod opprf;

@@ -26,41 +26,72 @@ const LIMIT: Duration = Duration::from_secs(1800);
 struct Case {
     protocol: &'static str,
     reveal: &'static str,
-    /// Binary logarithms of the number of ids: full, and at a quick look.
-    log_sizes: &'static [usize],
-    log_size_quick: usize,
+    /// Ids of each holder: full, and at a quick look.
+    sizes: &'static [usize],
+    size_quick: usize,
 }
 
 const CASES: [Case; 2] = [
     Case {
         protocol: "vole",
         reveal: "rows",
-        log_sizes: &[16, 18, 20],
-        log_size_quick: 12,
+        sizes: &[1 << 16, 1 << 18, 1 << 20],
+        size_quick: 1 << 12,
     },
     Case {
         protocol: "ecdh",
         reveal: "count",
-        log_sizes: &[14, 16, 18],
-        log_size_quick: 10,
+        sizes: &[1 << 14, 1 << 16, 1 << 18],
+        size_quick: 1 << 10,
+    },
+];
+
+/// Minutes each, and run once: the second one in bounded memory, by files.
+const LARGE: [Case; 2] = [
+    Case {
+        protocol: "vole",
+        reveal: "rows",
+        sizes: &[1 << 23],
+        size_quick: 1 << 13,
+    },
+    Case {
+        protocol: "ecdh",
+        reveal: "count",
+        sizes: &[10_000_000],
+        size_quick: 10_000,
     },
 ];
 
 pub(super) async fn measure(meter: &mut Meter<'_>) -> Outcome<()> {
-    for case in &CASES {
+    let repetitions = meter.scale.repetitions;
+    // The first run warms up.
+    of_cases(meter, &CASES, (1, repetitions)).await
+}
+
+pub(super) async fn measure_large(meter: &mut Meter<'_>) -> Outcome<()> {
+    of_cases(meter, &LARGE, (0, 1)).await
+}
+
+async fn of_cases(meter: &mut Meter<'_>, cases: &[Case], runs: (usize, usize)) -> Outcome<()> {
+    for case in cases {
         let sizes = match meter.scale.quick {
-            true => &[case.log_size_quick][..],
-            false => case.log_sizes,
+            true => std::slice::from_ref(&case.size_quick),
+            false => case.sizes,
         };
-        for log_size in sizes {
-            jobs(meter, case, 1 << log_size).await?;
+        for size in sizes {
+            jobs(meter, case, *size, runs).await?;
         }
     }
     Ok(())
 }
 
-/// Runs one job several times with the same agents.
-async fn jobs(meter: &mut Meter<'_>, case: &Case, n_ids: usize) -> Outcome<()> {
+/// Runs one job several times with the same agents, after some runs that do not count.
+async fn jobs(
+    meter: &mut Meter<'_>,
+    case: &Case,
+    n_ids: usize,
+    (warm_up, repetitions): (usize, usize),
+) -> Outcome<()> {
     let id = format!(
         "intersect/{}/{}/{n_ids}x{n_ids}",
         case.protocol, case.reveal
@@ -71,31 +102,33 @@ async fn jobs(meter: &mut Meter<'_>, case: &Case, n_ids: usize) -> Outcome<()> {
         .tempdir()
         .map_err(|error| cannot_write(&std::env::temp_dir(), &error))?;
     let parties = tables(directory.path(), n_ids)?;
-    let (repetitions, spec) = (meter.scale.repetitions, spec(case));
+    let spec = spec(case);
     let work = async |agents: &Agents| {
         let mut all = Vec::new();
-        // The first run warms up.
-        for _ in 0..=repetitions {
-            all.push(once(agents, &spec).await?);
+        for _ in 0..warm_up + repetitions {
+            all.push(once(agents, (HOLDERS[0], &spec)).await?);
         }
         Ok(all)
     };
     let all = with_agents(&parties, false, LIMIT, work).await?;
-    let last = all.last().expect("at least one run");
+    let correct = all.iter().all(|run| is_half(&run.result, case, n_ids));
+    record(meter, Work::new(id, n_ids, "id"), &all[warm_up..], correct);
+    Ok(())
+}
+
+/// One line of the report: wall times of these runs, and what the last one sent and took.
+pub(super) fn record(meter: &mut Meter<'_>, work: Work, runs: &[Finished], correct: bool) {
+    let last = runs.last().expect("at least one run");
     let figures = last.parties();
+    let peaks = figures.values().map(|party| party.peak_rss_bytes);
     let extra = Extra {
         bytes_sent: figures.values().map(|party| party.bytes_sent).max(),
         rounds: Some(last.rounds()),
-        peak_rss_bytes: figures
-            .values()
-            .map(|party| party.peak_rss_bytes)
-            .max()
-            .unwrap_or(0),
-        correct: all.iter().all(|run| is_half(&run.result, case, n_ids)),
+        peak_rss_bytes: peaks.max().unwrap_or(0),
+        correct,
     };
-    let seconds = all.iter().skip(1).map(|run| run.wall_s).collect();
-    meter.record(Work::new(id, n_ids, "id"), seconds, extra);
-    Ok(())
+    let seconds = runs.iter().map(|run| run.wall_s).collect();
+    meter.record(work, seconds, extra);
 }
 
 fn spec(case: &Case) -> String {
@@ -107,8 +140,9 @@ fn spec(case: &Case) -> String {
     )
 }
 
-async fn once(agents: &Agents, spec: &str) -> Outcome<Finished> {
-    let receiver = party_name(HOLDERS[0], "bench")?;
+/// Submits a job at its receiver and waits for all parties.
+pub(super) async fn once(agents: &Agents, (receiver, spec): (&str, &str)) -> Outcome<Finished> {
+    let receiver = party_name(receiver, "bench")?;
     let began = Instant::now();
     let id = agents[&receiver].submit(spec).await?;
     Finished::collect(agents, &receiver, &id, began).await
@@ -125,15 +159,19 @@ fn is_half(result: &str, case: &Case, n_ids: usize) -> bool {
 }
 
 fn tables(root: &Path, n_ids: usize) -> Outcome<Vec<PartyDir>> {
-    let mut parties = Vec::new();
-    for (i, name) in HOLDERS.into_iter().enumerate() {
-        let home = root.join(name);
-        std::fs::create_dir_all(&home).map_err(|error| cannot_write(&home, &error))?;
-        write(&home.join("people.parquet"), i * n_ids / 2, n_ids)
-            .map_err(|error| Failure::runtime("table", error.to_string()).at(name))?;
-        parties.push(PartyDir::new(party_name(name, "bench")?, &home)?);
-    }
-    Ok(parties)
+    let holders = HOLDERS.into_iter().enumerate();
+    holders
+        .map(|(i, name)| people(root, name, (i * n_ids / 2, n_ids)))
+        .collect()
+}
+
+/// A party with a table `people` of so many ids, from this person on.
+pub(super) fn people(root: &Path, name: &str, (first, n): (usize, usize)) -> Outcome<PartyDir> {
+    let home = root.join(name);
+    std::fs::create_dir_all(&home).map_err(|error| cannot_write(&home, &error))?;
+    write(&home.join("people.parquet"), first, n)
+        .map_err(|error| Failure::runtime("table", error.to_string()).at(name))?;
+    PartyDir::new(party_name(name, "bench")?, &home)
 }
 
 /// Ids of these people, one letter and nine digits each, in an order that says nothing.

@@ -184,3 +184,21 @@ fn intersections_are_measured_and_checked() {
         assert!(measurements(&report).iter().any(|m| m["id"] == id), "{id}");
     }
 }
+
+/// The first job prepares and sends tables; those after it send answers alone.
+#[test]
+fn lookups_are_measured_apart_from_the_first_one() {
+    let words = ["bench", "lookup", "--quick", "--repetitions", "2", "--json"];
+    let report = entente(words).expect(0).json();
+    assert_eq!(report["correct"], true, "{report:#}");
+    let sent = |which: &str| {
+        let id = format!("lookup/list/50in1000+500/{which}");
+        let found = measurements(&report).iter().find(|m| m["id"] == id);
+        found.expect("a line")["bytes_sent"]
+            .as_u64()
+            .expect("bytes")
+    };
+    // The longer list has 1000 records of 50 bytes; the asker sends each of two holders 50 questions.
+    assert_eq!(sent("first"), 50 * 1000 + 53 + 50 * 32 + 64);
+    assert_eq!(sent("later"), 2 * (32 + 8 + 50 * 32));
+}

@@ -17,7 +17,7 @@ use super::proposals::VetError;
 use super::{Core, Running, random};
 use crate::api::Problem;
 use crate::approve::{self, Approved, Refusal};
-use crate::execute::{self, Cause, Failure, Outcome, Progress, Run};
+use crate::execute::{self, Cause, Failure, Outcome, Progress, Run, Storage};
 use crate::ledger::{JobState, LedgerError};
 use crate::net::connect::{Connector, PEER_PATIENCE, Relay, RelayLeg};
 use crate::result;
@@ -220,8 +220,11 @@ impl Core {
             },
             addresses,
             seed: random::seed().map_err(|e| internal(&e.to_string()))?,
-            results: &self.config.results_dir(),
-            tables: &self.config.tables_dir(),
+            storage: Storage {
+                results: &self.config.results_dir(),
+                tables: &self.config.tables_dir(),
+                keys_in_memory: self.config.keys_in_memory,
+            },
             progress,
             stop,
             clock: &*self.clock,

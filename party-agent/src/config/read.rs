@@ -11,7 +11,10 @@ use super::fields::{Faults, Fields, document};
 use crate::source::{Connection, DatasetSpec};
 use crate::spec::Fault;
 
-use super::{AgentConfig, CoordinatorAddress, DEFAULT_CONCURRENT_JOBS, Dataset, Direct};
+use super::{
+    AgentConfig, CoordinatorAddress, DEFAULT_CONCURRENT_JOBS, DEFAULT_KEYS_IN_MEMORY, Dataset,
+    Direct,
+};
 
 const NAME: &str = "1 to 32 of a-z, 0-9 and _";
 const HOST: &str = "host:port, such as \"entente.example.org:7400\"";
@@ -62,6 +65,9 @@ fn read(top: &mut Fields<'_, '_>, base: &Path, faults: &mut Faults<'_>) -> Optio
     let concurrent = top
         .whole(faults, "concurrent_jobs", 1..=64)
         .unwrap_or(DEFAULT_CONCURRENT_JOBS);
+    let in_memory = top
+        .whole(faults, "keys_in_memory", 1 << 10..=1 << 30)
+        .unwrap_or(DEFAULT_KEYS_IN_MEMORY);
     let coordinator = top.table(faults, "coordinator");
     let coordinator = top.required(faults, "coordinator", coordinator, "a table [coordinator]");
     let coordinator = coordinator.and_then(|c| coordinator_address(c, faults));
@@ -81,6 +87,7 @@ fn read(top: &mut Fields<'_, '_>, base: &Path, faults: &mut Faults<'_>) -> Optio
         direct,
         api: api?,
         concurrent_jobs: usize::try_from(concurrent).ok()?,
+        keys_in_memory: usize::try_from(in_memory).ok()?,
         datasets,
     })
 }

@@ -64,6 +64,9 @@ state = "state"                # ledger, results, API token
 # How many jobs may run at the same time.
 concurrent_jobs = 2
 
+# Keys of one table that an intersection keeps in memory; more of them go through files in `state` (with protocol = "ecdh", for a count).
+# keys_in_memory = 4194304
+
 # The agent dials the coordinator; nothing needs to be let in.
 [coordinator]
 name = "{coordinator}"

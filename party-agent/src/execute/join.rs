@@ -3,7 +3,7 @@
 
 use engine::prg::{Prg, Seed};
 use protocols::aggregate::LocalTotals;
-use protocols::correlate::{self, Source};
+use protocols::correlate::Source;
 use protocols::disclose::Disclosure;
 use protocols::error::ProtocolError;
 use protocols::join;
@@ -23,16 +23,6 @@ impl Task<'_> {
         of: &JoinPlan,
         disclosure: Disclosure,
     ) -> Result<Computed, Broken> {
-        if session.dealer() == Some(session.seat()) {
-            self.progress.enter(Stage::Prepare);
-            correlate::dealer::serve(session, &self.plan.needs()).await?;
-            return Ok(Computed {
-                output: None,
-                rows_used: 0,
-                keys: None,
-                traffic: session.traffic(),
-            });
-        }
         self.progress.enter(Stage::Read);
         let session_id = *session.session_id();
         let mine = self.read_joined(&session_id, of).await?;
@@ -43,12 +33,8 @@ impl Task<'_> {
             Some(Source::Dealer { .. }) => of.bounds(),
             Some(Source::Ot | Source::FerretOt) | None => announced(session, of, n_mine).await?,
         };
-        self.progress.enter(Stage::Prepare);
         let needs = self.plan.needs_of_stars(of, &sizes);
-        let mut stock = match &source {
-            Some(source) => correlate::preprocess(session, source, &needs).await?,
-            None => correlate::Stock::empty(),
-        };
+        let mut stock = self.stock(session, &needs).await?;
         self.progress.enter(Stage::Compute);
         let mut totals = self.zeros();
         let groups = of.groups(&self.plan.keys);

@@ -1,6 +1,5 @@
 //! A plan's lookup on one session: the holders' tables, and the asker's questions.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use coordinator::job::FailureClass;
@@ -97,35 +96,6 @@ impl Task<'_> {
         self.prepared(session, &wanted).await
     }
 
-    /// What each table has of each key. Tables that were sent are kept for later jobs.
-    async fn list(
-        &self,
-        session: &mut Session,
-        of: &LookupPlan,
-        keys: &Keys,
-    ) -> Result<Vec<Vec<Option<Vec<u8>>>>, Broken> {
-        let (mut asked, mut files) = (BTreeMap::new(), Vec::new());
-        for table in &of.tables {
-            let at_most = largest(table);
-            let (file, known) = self.kept(table.seat, &of.normalise, &at_most).await;
-            let holder = Seat::from_index(table.seat);
-            files.push((holder, file, known.as_ref().map(|known| *known.digest())));
-            asked.insert(holder, listed::Asked { at_most, known });
-        }
-        let mut found = listed::ask_all(session, asked, keys.items().to_vec()).await?;
-        let mut values = Vec::with_capacity(files.len());
-        for (holder, file, known) in files {
-            let found = found
-                .remove(&holder)
-                .ok_or_else(|| internal("a table was not asked"))?;
-            if known != Some(*found.table.digest()) {
-                tables::keep(file, &found.table).await;
-            }
-            values.push(found.values);
-        }
-        Ok(values)
-    }
-
     async fn ask(
         &self,
         session: &mut Session,
@@ -135,7 +105,16 @@ impl Task<'_> {
     ) -> Result<ResultTable, Broken> {
         if of.combine == Combine::List {
             self.progress.enter(Stage::Compute);
-            let found = self.list(session, of, keys).await?;
+            let tables = of.tables.iter();
+            let tables = tables.map(|t| (Seat::from_index(t.seat), largest(t)));
+            let questions = keys.items().to_vec();
+            let found = self.list(session, tables.collect(), &of.normalise, questions);
+            let mut found = found.await?;
+            let found = of.tables.iter().map(|table| {
+                let values = found.remove(&Seat::from_index(table.seat));
+                values.unwrap_or_default()
+            });
+            let found: Vec<_> = found.collect();
             let table = result::looked_up(self.plan, of, keys, &found);
             return Ok(table.map_err(|e| result_failure(&e))?);
         }

@@ -13,10 +13,12 @@ use coordinator::contract::Digest;
 use engine::hash::{self, KeyedHash};
 use engine::oprf::ServerKey;
 use engine::prg::Seed;
-use protocols::lookup;
+use protocols::error::ProtocolError;
 use protocols::lookup::combined::PreparedTable;
 use protocols::lookup::table::{SealedTable, TableShape};
-use protocols::party::PartyId;
+use protocols::lookup::{self, listed};
+use protocols::party::{PartyId, Seat};
+use protocols::psi::Item;
 use protocols::psi::keys::{KeyHash, Normalise};
 use protocols::session::Session;
 use tokio::sync::Mutex;
@@ -68,6 +70,9 @@ pub(super) struct Wanted<'a> {
     pub(super) at_most: u64,
 }
 
+/// What a table has of each question: a value, or nothing.
+pub(super) type Values = Vec<Option<Vec<u8>>>;
+
 /// The version of every table: other data are prepared under another key.
 pub(super) const VERSION: u64 = 1;
 
@@ -96,7 +101,7 @@ impl Task<'_> {
         let read = local::records(self.plan, me, self.source, &hash, kept, &progress).await;
         let records = read.map_err(|e| Failure::source(&e))?;
         self.progress.enter(Stage::Prepare);
-        let file = self.tables.join(format!("{slot}.prepared"));
+        let file = self.storage.tables.join(format!("{slot}.prepared"));
         let known = match (known, wanted.keep) {
             (None, Keep::Texts) => read_prepared(&file).await.map(Arc::new),
             (known, _) => known,
@@ -121,15 +126,43 @@ impl Task<'_> {
         Ok(prepared)
     }
 
-    /// The table of a holder that this party was sent in an earlier job, and where it is.
-    pub(super) async fn kept(
+    /// What each of these tables, which may be so large, has of each key. Those that were sent are kept for later jobs.
+    pub(super) async fn list(
         &self,
-        holder: usize,
+        session: &mut Session,
+        tables: BTreeMap<Seat, TableShape>,
+        normalise: &str,
+        questions: Vec<Item>,
+    ) -> Result<BTreeMap<Seat, Values>, ProtocolError> {
+        let (mut asked, mut files) = (BTreeMap::new(), BTreeMap::new());
+        for (holder, at_most) in tables {
+            let (file, known) = self.kept(holder, normalise, &at_most).await;
+            files.insert(holder, (file, known.as_ref().map(|known| *known.digest())));
+            asked.insert(holder, listed::Asked { at_most, known });
+        }
+        let found = listed::ask_all(session, asked, questions).await?;
+        let mut values = BTreeMap::new();
+        for (holder, found) in found {
+            match files.remove(&holder) {
+                Some((file, known)) if known != Some(*found.table.digest()) => {
+                    keep(file, &found.table).await;
+                }
+                _ => {}
+            }
+            values.insert(holder, found.values);
+        }
+        Ok(values)
+    }
+
+    /// The table of a holder that this party was sent in an earlier job, and where it is.
+    async fn kept(
+        &self,
+        holder: Seat,
         normalise: &str,
         at_most: &TableShape,
     ) -> (PathBuf, Option<Arc<SealedTable>>) {
-        let slot = self.slot(&self.plan.seats[holder], normalise);
-        let file = self.tables.join(format!("{slot}.kept"));
+        let slot = self.slot(&self.plan.seats[holder.index()], normalise);
+        let file = self.storage.tables.join(format!("{slot}.kept"));
         let bytes = read(&file).await;
         // Hashing a large one takes a moment.
         let parse = move || SealedTable::from_bytes(&bytes?);
@@ -150,14 +183,14 @@ impl Task<'_> {
 }
 
 /// Keys are hashed alike in every job, so that a table is prepared once: the hash protects nothing here.
-pub(super) fn hash_of(normalise: &str) -> Result<KeyHash, Failure> {
+pub(super) fn hash_of(normalise: &str) -> Result<Arc<KeyHash>, Failure> {
     let rule = Normalise::named(normalise);
     let rule = rule.ok_or_else(|| internal("the plan has an unknown rule for spellings"))?;
-    Ok(KeyHash::new(&[0; 32], "lookup", rule))
+    Ok(Arc::new(KeyHash::new(&[0; 32], "lookup", rule)))
 }
 
 /// Keeps a table that was sent, for the next job.
-pub(super) async fn keep(file: PathBuf, table: &Arc<SealedTable>) {
+async fn keep(file: PathBuf, table: &Arc<SealedTable>) {
     let table = Arc::clone(table);
     let bytes = tokio::task::spawn_blocking(move || Zeroizing::new(table.to_bytes())).await;
     if let Ok(bytes) = bytes {

@@ -137,8 +137,7 @@ impl<'a> Sums<'a> {
         }
         let (keys, rest) = batch.columns().split_at(self.n_keys);
         let (args, joined) = rest.split_at(self.measures.len());
-        let mut items = Vec::with_capacity(n_rows);
-        hash_rows(self.hash, &texts(joined)?, n_rows, &mut items);
+        let items = hash_rows(self.hash, &texts(joined)?, n_rows);
         let (groups, _) = self.cells.of_rows(keys, n_rows)?;
         let mut cells = Vec::with_capacity(n_rows);
         for (item, group) in items.into_iter().zip(groups) {

@@ -1,14 +1,20 @@
 //! This holder's keys: read by its own query engine, evened out, hashed, each kept once.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray, UInt64Array};
-use arrow::compute::{cast, concat_batches, take_record_batch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray};
+use arrow::compute::{cast, interleave_record_batch};
 use arrow::datatypes::{DataType, Decimal128Type, SchemaRef};
+use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
+use futures::future::{BoxFuture, join};
+use protocols::compute::Compute;
 use protocols::party::PartyId;
 use protocols::psi::Item;
 use protocols::psi::keys::{ItemSet, KeyHash};
+use protocols::psi::stored::{SetWriter, StoredSet};
+use protocols::psi::tags::{StoreError, TagStore};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
@@ -55,46 +61,170 @@ pub async fn keys(
     plan: &Plan,
     me: &PartyId,
     source: &Source,
-    (hash, n_columns): (&KeyHash, usize),
+    (hash, n_columns): (&Arc<KeyHash>, usize),
     keep_texts: bool,
     progress: &(dyn Fn(u64) + Send + Sync),
 ) -> Result<Keys, SourceError> {
-    let Some(local) = plan.locals.get(me) else {
-        let what = "this party has no part in the plan".to_owned();
-        return Err(SourceError::Engine { what });
-    };
-    let query = prepare(local, me, source).await?;
-    let schema: SchemaRef = query.schema().inner().clone();
-    let mut batches = query
-        .execute_stream()
-        .await
-        .map_err(SourceError::from_engine)?;
-    let (mut items, mut kept, mut n_rows) = (Vec::new(), Vec::new(), 0u64);
+    let mut rows = Rows::open(plan, me, source, (hash, n_columns)).await?;
+    let (schema, local) = (rows.batches.schema(), rows.local);
+    let mut kept = Vec::new();
     let has_number = schema.fields().len() > n_columns;
     let mut numbers: Option<Vec<i128>> = has_number.then(Vec::new);
-    while let Some(batch) = batches.next().await {
-        let batch = batch.map_err(SourceError::from_engine)?;
-        n_rows += batch.num_rows() as u64;
-        if n_rows > local.rows_at_most {
-            return Err(outgrown(local));
-        }
-        let (columns, rest) = batch.columns().split_at(n_columns.min(batch.num_columns()));
-        hash_rows(hash, &texts(columns)?, batch.num_rows(), &mut items);
-        if let (Some(numbers), Some(column)) = (&mut numbers, rest.first()) {
-            read_numbers(column, numbers, local)?;
-        }
-        if keep_texts {
-            kept.push(batch);
-        }
-        progress(n_rows);
-    }
-    let sums = numbers.map(|numbers| sums_of(&items, &numbers));
+    let items = rows
+        .hash_into(Vec::new(), progress, |batch| {
+            if let (Some(numbers), Some(column)) = (&mut numbers, batch.columns().get(n_columns)) {
+                read_numbers(column, numbers, local)?;
+            }
+            if keep_texts {
+                kept.push(batch);
+            }
+            Ok(())
+        })
+        .await?;
+    let kernel = move || {
+        let sums = numbers.map(|numbers| sums_of(&items, &numbers));
+        (ItemSet::collect(items), sums)
+    };
+    let (set, sums) = Compute::Pool.run(kernel).await;
     Ok(Keys {
-        set: ItemSet::collect(items),
+        set,
         sums,
         texts: keep_texts.then_some((schema, kept)),
-        n_rows,
+        n_rows: rows.n_rows,
     })
+}
+
+/// Reads this holder's keys into a store: for tables that are larger than memory.
+///
+/// # Errors
+/// Those of [`keys`], and a disk that fails.
+pub async fn stored_keys(
+    plan: &Plan,
+    me: &PartyId,
+    source: &Source,
+    (hash, n_columns): (&Arc<KeyHash>, usize),
+    store: Box<dyn TagStore>,
+    progress: &(dyn Fn(u64) + Send + Sync),
+) -> Result<StoredKeys, SourceError> {
+    let mut rows = Rows::open(plan, me, source, (hash, n_columns)).await?;
+    let local = rows.local;
+    let written = rows
+        .hash_into(SetWriter::new(store), progress, |_| Ok(()))
+        .await?;
+    let set = Compute::Pool.run(move || written.finish()).await;
+    Ok(StoredKeys {
+        set: set.map_err(|StoreError| no_store(local))?,
+        n_rows: rows.n_rows,
+    })
+}
+
+fn no_store(local: &LocalPlan) -> SourceError {
+    let what = "its keys cannot be sorted on this disk, which is full or fails";
+    let advice = "make room in the agent's `state`, about 50 bytes a row";
+    SourceError::table(&local.tables.join(", "), what, advice)
+}
+
+/// The different keys of a holder, in a store.
+pub struct StoredKeys {
+    /// The items.
+    pub set: StoredSet,
+    n_rows: u64,
+}
+
+impl StoredKeys {
+    /// What only this holder learns.
+    #[must_use]
+    pub fn report(&self) -> KeyReport {
+        KeyReport {
+            rows: self.n_rows,
+            distinct: self.set.n_items() as u64,
+            duplicates: self.set.n_duplicates(),
+            missing: self.set.n_missing(),
+        }
+    }
+}
+
+/// The rows of a holder's query, whose first columns are keys.
+struct Rows<'a> {
+    local: &'a LocalPlan,
+    batches: SendableRecordBatchStream,
+    hash: &'a Arc<KeyHash>,
+    n_columns: usize,
+    n_rows: u64,
+}
+
+impl<'a> Rows<'a> {
+    async fn open(
+        plan: &'a Plan,
+        me: &PartyId,
+        source: &Source,
+        (hash, n_columns): (&'a Arc<KeyHash>, usize),
+    ) -> Result<Self, SourceError> {
+        let Some(local) = plan.locals.get(me) else {
+            let what = "this party has no part in the plan".to_owned();
+            return Err(SourceError::Engine { what });
+        };
+        let query = prepare(local, me, source).await?;
+        let batches = query.execute_stream().await;
+        Ok(Self {
+            local,
+            batches: batches.map_err(SourceError::from_engine)?,
+            hash,
+            n_columns,
+            n_rows: 0,
+        })
+    }
+
+    /// Hashes all rows, batch by batch, each while the next one is read. `see` gets every batch before it is hashed.
+    async fn hash_into<S: Sink>(
+        &mut self,
+        sink: S,
+        progress: &(dyn Fn(u64) + Send + Sync),
+        mut see: impl FnMut(RecordBatch) -> Result<(), SourceError>,
+    ) -> Result<S, SourceError> {
+        type Hashing<S> = BoxFuture<'static, Result<S, StoreError>>;
+        let mut hashing: Hashing<S> = Box::pin(std::future::ready(Ok(sink)));
+        loop {
+            let (batch, sink) = join(self.batches.next(), hashing).await;
+            let mut sink = sink.map_err(|StoreError| no_store(self.local))?;
+            let Some(batch) = batch else {
+                return Ok(sink);
+            };
+            let batch = batch.map_err(SourceError::from_engine)?;
+            let n_rows = batch.num_rows();
+            self.n_rows += n_rows as u64;
+            if self.n_rows > self.local.rows_at_most {
+                return Err(outgrown(self.local));
+            }
+            progress(self.n_rows);
+            let columns = &batch.columns()[..self.n_columns.min(batch.num_columns())];
+            let (columns, hash) = (texts(columns)?, Arc::clone(self.hash));
+            see(batch)?;
+            let kernel = move || {
+                sink.add(hash_rows(&hash, &columns, n_rows))?;
+                Ok(sink)
+            };
+            hashing = Box::pin(Compute::Pool.run(kernel));
+        }
+    }
+}
+
+/// Where items go.
+trait Sink: Sized + Send + 'static {
+    fn add(&mut self, items: Vec<Option<Item>>) -> Result<(), StoreError>;
+}
+
+impl Sink for Vec<Option<Item>> {
+    fn add(&mut self, items: Self) -> Result<(), StoreError> {
+        self.extend(items);
+        Ok(())
+    }
+}
+
+impl Sink for SetWriter {
+    fn add(&mut self, items: Vec<Option<Item>>) -> Result<(), StoreError> {
+        Self::add(self, items.into_iter())
+    }
 }
 
 /// Larger numbers are an error at their owner: sums of 2^36 of them stay far below 2^127.
@@ -144,22 +274,17 @@ pub(super) fn texts(columns: &[ArrayRef]) -> Result<Vec<StringViewArray>, Source
     })
 }
 
-/// Adds the item of each row, `None` for a row without a key.
+/// The item of each row, `None` for a row without a key.
 pub(super) fn hash_rows(
     hash: &KeyHash,
     columns: &[StringViewArray],
     n_rows: usize,
-    items: &mut Vec<Option<Item>>,
-) {
-    let mut fields = Vec::with_capacity(columns.len());
-    for row in 0..n_rows {
-        fields.clear();
-        let cells = columns
-            .iter()
-            .map(|c| c.is_valid(row).then(|| c.value(row)));
-        fields.extend(cells);
-        items.push(hash.item(&fields));
-    }
+) -> Vec<Option<Item>> {
+    let cell = |column: usize, row| {
+        let column = &columns[column];
+        column.is_valid(row).then(|| column.value(row))
+    };
+    hash.items((n_rows, columns.len()), cell)
 }
 
 impl Keys {
@@ -197,12 +322,28 @@ impl Keys {
             return Ok(None);
         };
         let engine = |e: arrow::error::ArrowError| SourceError::from_engine(e.into());
-        let rows = places
-            .iter()
-            .map(|place| self.set.rows().get(*place).copied());
-        let rows: UInt64Array = rows.collect();
-        let all = concat_batches(schema, batches).map_err(engine)?;
-        let taken = take_record_batch(&all, &rows).map_err(engine)?;
+        let ends = batches.iter().scan(0, |end, batch| {
+            *end += batch.num_rows();
+            Some(*end)
+        });
+        let ends: Vec<usize> = ends.collect();
+        let at = |place: &usize| {
+            let row = usize::try_from(*self.set.rows().get(*place)?).ok()?;
+            let batch = ends.partition_point(|end| *end <= row);
+            let n_rows = batches.get(batch)?.num_rows();
+            Some((batch, row + n_rows - ends[batch]))
+        };
+        let rows: Option<Vec<(usize, usize)>> = places.iter().map(at).collect();
+        let rows = rows.ok_or_else(|| SourceError::Engine {
+            what: "a key stands at no place".to_owned(),
+        })?;
+        let taken = match rows.is_empty() {
+            true => RecordBatch::new_empty(schema.clone()),
+            false => {
+                let batches: Vec<&RecordBatch> = batches.iter().collect();
+                interleave_record_batch(&batches, &rows).map_err(engine)?
+            }
+        };
         let text = |column: &ArrayRef| cast(column, &DataType::Utf8View).map_err(engine);
         taken
             .columns()

@@ -105,8 +105,7 @@ impl<'a> Gathered<'a> {
             return Err(outgrown(self.local));
         }
         let (keys, values) = batch.columns().split_at(n_keys);
-        let mut items = Vec::with_capacity(batch.num_rows());
-        hash_rows(hash, &texts(keys)?, batch.num_rows(), &mut items);
+        let items = hash_rows(hash, &texts(keys)?, batch.num_rows());
         match self.keep {
             Keep::Texts => self.add_texts(&items, &texts(values)?),
             Keep::Sum => self.add_sums(&items, values.first()),

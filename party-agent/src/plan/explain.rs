@@ -50,6 +50,13 @@ impl Plan {
                 for line in words {
                     writeln!(out, "{line}")?;
                 }
+                for check in &self.shape.checks {
+                    let set_by = listed(&self.min_cell.set_by);
+                    writeln!(out, "compared on shares: {}, set by {set_by}", check.rule)?;
+                }
+                if self.correlations.is_some() {
+                    writeln!(out, "correlated randomness: {}", correlations(self))?;
+                }
             }
         }
         self.write_holders(out)?;

@@ -63,6 +63,8 @@ pub enum Protocol {
     Many,
     /// A join in shares, of which totals are opened.
     Circuit,
+    /// An oblivious function of the other table, which is prepared once for each state of its data.
+    Oprf,
 }
 
 impl Protocol {
@@ -74,6 +76,7 @@ impl Protocol {
             Self::Ecdh => "Diffie–Hellman on Curve25519 (ecdh)",
             Self::Many => "VOLE-PSI of many (vole)",
             Self::Circuit => "VOLE-PSI with matches in shares (vole)",
+            Self::Oprf => "verifiable oblivious function, one table prepared (oprf)",
         }
     }
 }
@@ -189,7 +192,7 @@ fn totals(of: &IntersectPlan, min_cell: &MinCell) -> Shape {
 /// The keys that a job wants are those of its receivers: nobody gets keys that it does not hold.
 fn obtainable(spec: &CheckedSpec, job: &spec::Intersect) -> Option<PlanFault> {
     let whose = match job.join {
-        KeyJoin::Inner => return None,
+        KeyJoin::Inner | KeyJoin::Full => return None,
         KeyJoin::Left | KeyJoin::Difference => job.keys.first(),
         KeyJoin::Right => job.keys.last(),
     };
@@ -303,7 +306,7 @@ impl IntersectPlan {
         }
         let names = self.keys.get(seat).map_or(&[][..], |key| &key.columns);
         let mut columns: Vec<_> = names.iter().map(|n| column(n, ValueKind::Text)).collect();
-        if matches!(self.join, KeyJoin::Left | KeyJoin::Right) {
+        if self.join.shows_all() {
             let taken = names.iter().any(|n| n == "matched");
             let name = if taken { "matched_key" } else { "matched" };
             columns.push(column(name, ValueKind::Bool));

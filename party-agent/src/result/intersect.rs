@@ -95,14 +95,14 @@ pub fn common_keys(
     }
     let wanted = |is_common: bool| match of.join {
         KeyJoin::Inner => is_common,
-        KeyJoin::Left | KeyJoin::Right => true,
+        KeyJoin::Left | KeyJoin::Right | KeyJoin::Full => true,
         KeyJoin::Difference => !is_common,
     };
     let shown = (0..is_common.len()).filter(|place| wanted(is_common[*place]));
     let shown: Vec<usize> = shown.collect();
     let texts = keys.texts_at(&shown).map_err(|e| totals(e.to_string()))?;
     let mut values: Vec<ArrayRef> = texts.ok_or_else(|| totals("the keys were not kept"))?;
-    if matches!(of.join, KeyJoin::Left | KeyJoin::Right) {
+    if of.join.shows_all() {
         let flags: BooleanArray = shown.iter().map(|place| Some(is_common[*place])).collect();
         values.push(Arc::new(flags));
     }

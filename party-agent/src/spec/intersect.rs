@@ -21,8 +21,8 @@ const KEYS: &str = "one key for each of 2 to 10 holders: \"party.table.column\",
 const KEY: &str = "\"party.table.column\"";
 const NORMALISE: &str = "\"none\", \"trim\", \"upper_alnum\" or \"digits\"";
 const REVEAL: &str = "\"count\", \"rows\" or \"sum:party.table.column\"";
-const JOIN: &str = "\"inner\", \"left\", \"right\" or \"difference\"";
-const PROTOCOL: &str = "\"auto\", \"vole\" or \"ecdh\"";
+const JOIN: &str = "\"inner\", \"left\", \"right\", \"full\" or \"difference\"";
+const PROTOCOL: &str = "\"auto\", \"vole\", \"ecdh\" or \"oprf\"";
 
 /// An intersection of keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -77,8 +77,18 @@ pub enum KeyJoin {
     Left,
     /// All keys of the last holder, each with whether it is common.
     Right,
+    /// Each receiver all of its own keys, each with whether it is common.
+    Full,
     /// The keys of the first holder that are not common.
     Difference,
+}
+
+impl KeyJoin {
+    /// Whether keys that are not common are among those that a receiver gets, marked as such.
+    #[must_use]
+    pub fn shows_all(self) -> bool {
+        matches!(self, Self::Left | Self::Right | Self::Full)
+    }
 }
 
 /// Which protocol a job asks for.
@@ -91,6 +101,8 @@ pub enum ProtocolChoice {
     Vole,
     /// Diffie–Hellman.
     Ecdh,
+    /// An oblivious function of the one table, applied to the keys of the other.
+    Oprf,
 }
 
 /// The word of a normalisation rule in a job file.
@@ -142,6 +154,7 @@ const JOINS: &[(&str, KeyJoin)] = &[
     ("inner", KeyJoin::Inner),
     ("left", KeyJoin::Left),
     ("right", KeyJoin::Right),
+    ("full", KeyJoin::Full),
     ("difference", KeyJoin::Difference),
 ];
 
@@ -149,6 +162,7 @@ const PROTOCOLS: &[(&str, ProtocolChoice)] = &[
     ("auto", ProtocolChoice::Auto),
     ("vole", ProtocolChoice::Vole),
     ("ecdh", ProtocolChoice::Ecdh),
+    ("oprf", ProtocolChoice::Oprf),
 ];
 
 /// The rule for spellings; none where nothing is written.

@@ -1,6 +1,7 @@
 //! Intersections of keys between whole agents over QUIC: the same answer by every protocol, to receivers alone, and
 //! against the figures that plain Python computed (`shared/data/expected`, in a directory above).
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use party_agent::agent::Mode;
@@ -43,6 +44,15 @@ impl Agents {
         parties: &[(&str, Vec<(&str, PathBuf)>)],
         policy: Option<&str>,
     ) -> Self {
+        Self::start_with(parties, policy, &|_| ()).await
+    }
+
+    /// The same with something in every configuration changed.
+    async fn start_with(
+        parties: &[(&str, Vec<(&str, PathBuf)>)],
+        policy: Option<&str>,
+        change: &dyn Fn(&mut AgentConfig),
+    ) -> Self {
         let names: Vec<&str> = parties.iter().map(|(name, _)| *name).collect();
         let world = World::new(&names).await;
         let (mut agents, mut configs) = (Vec::new(), Vec::new());
@@ -62,6 +72,7 @@ impl Agents {
                 },
             });
             config.datasets = tables.collect();
+            change(&mut config);
             configs.push(config.clone());
             agents.push(Running::start(config, Mode::Rehearsal).await);
         }
@@ -90,6 +101,10 @@ impl Agents {
 
     /// Two parties, a and b, with these rows in a table of ids and days.
     pub(crate) async fn of_two(a: &str, b: &str) -> Self {
+        Self::of_two_with(a, b, &|_| ()).await
+    }
+
+    async fn of_two_with(a: &str, b: &str, change: &dyn Fn(&mut AgentConfig)) -> Self {
         let files = tempfile::tempdir().expect("a directory");
         let parties = [("a", a), ("b", b)].map(|(name, rows)| {
             let path = files.path().join(format!("{name}.csv"));
@@ -98,7 +113,7 @@ impl Agents {
         });
         Self {
             files: Some(files),
-            ..Self::start(&parties, Some(POLICY)).await
+            ..Self::start_with(&parties, Some(POLICY), change).await
         }
     }
 
@@ -224,6 +239,57 @@ async fn left_right_and_difference_are_the_receivers_own_keys() {
     assert_eq!(rows(&sides[0]), [json!(["c3"])]);
     let sides = world.run(&job(IDS, &["b"], &more("right"))).await;
     assert_eq!(rows(&sides[1])[3], json!(["e5", false]));
+    let sides = world.run(&job(IDS, &["a", "b"], &more("full"))).await;
+    assert_eq!(rows(&sides[0])[2], json!(["c3", false]));
+    assert_eq!(
+        rows(&sides[1]),
+        [
+            json!(["a1", true]),
+            json!(["B2", true]),
+            json!(["d4", true]),
+            json!(["e5", false])
+        ]
+    );
+    world.stop().await;
+}
+
+/// One holder asks for its keys in the other's table, which goes out once; the next job costs what its keys cost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_prepared_table_is_compared_again_and_again() {
+    let mut world = Agents::of_two(A, B).await;
+    let more = |join: &str| {
+        format!(
+            "reveal = \"rows\"\nnormalise = \"upper_alnum\"\njoin = \"{join}\"\nprotocol = \"oprf\""
+        )
+    };
+    let sent = |sides: &[Side], of: usize| {
+        let bytes = sides[of].receipt.signed.receipt.bytes_sent.values();
+        bytes.sum::<u64>()
+    };
+    // Four different keys at each: 32 bytes a key each way, and 50 for a record of the table.
+    let (questions, answers) = (32 + 8 + 4 * 32, 53 + 4 * 32 + 64);
+    for (run, table) in [(0, 4 * 50), (1, 0), (2, 0)] {
+        if run == 2 {
+            world.restart(1).await;
+        }
+        let sides = world.run(&job(IDS, &["a"], &more("inner"))).await;
+        let expected = [json!(["A-1"]), json!(["b2"]), json!([" \u{ff24}4 "])];
+        assert_eq!(rows(&sides[0]), expected);
+        assert!(sides[1].result.is_none());
+        assert_eq!(
+            (sent(&sides, 0), sent(&sides, 1)),
+            (questions, answers + table)
+        );
+        let theirs = sides[1].receipt.local.keys.clone().expect("b's keys");
+        assert_eq!((theirs.rows, theirs.distinct), (6, 4));
+        assert_eq!((theirs.duplicates, theirs.missing), (1, 1));
+    }
+    let sides = world.run(&job(IDS, &["a"], &more("difference"))).await;
+    assert_eq!(rows(&sides[0]), [json!(["c3"])]);
+    // The other way round it is the other table.
+    let sides = world.run(&job(IDS, &["b"], &more("right"))).await;
+    assert_eq!(rows(&sides[1])[3], json!(["e5", false]));
+    assert_eq!(sent(&sides, 0), answers + 4 * 50);
     world.stop().await;
 }
 
@@ -250,7 +316,7 @@ async fn small_and_empty_tables() {
             .run(&job(IDS, &["a", "b"], "reveal = \"count\""))
             .await;
         assert_eq!(rows(&sides[0]), [json!([expected])], "{a:?} and {b:?}");
-        for protocol in ["vole", "ecdh"] {
+        for protocol in ["vole", "ecdh", "oprf"] {
             let more = format!("reveal = \"rows\"\nprotocol = \"{protocol}\"");
             let sides = world.run(&job(IDS, &["b"], &more)).await;
             assert_eq!(
@@ -457,6 +523,53 @@ async fn three_and_four_holders_have_the_expected_keys_in_common() {
         + of(&["h2", "h3", "public"]).await;
     let union = singles - pairs + of(&["h1", "h2", "h3", "public"]).await;
     assert_eq!(union, psi("union_hospitals_and_insurer_public"));
+    world.stop().await;
+}
+
+/// Both tables are larger than an agent may keep in memory: keys and tags go through files, in many runs, and nothing is left of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_beyond_memory_go_through_files() {
+    let table = |from: u32, to: u32| {
+        let mut text = "id,day\n".to_owned();
+        for i in from..to {
+            // Every fifth id stands there twice, every seventh row has none.
+            let id = match i % 7 {
+                3 => String::new(),
+                _ => format!("x{}", i - u32::from(i % 5 == 1)),
+            };
+            text += &format!("{id},{i}\n");
+        }
+        text
+    };
+    let id = |i: u32| (i % 7 != 3).then_some(i - u32::from(i % 5 == 1));
+    let ids = |from, to| (from..to).filter_map(id).collect::<BTreeSet<u32>>();
+    let common = ids(0, 3000).intersection(&ids(1500, 4800)).count();
+    let little = |config: &mut AgentConfig| config.keys_in_memory = 512;
+    let world = Agents::of_two_with(&table(0, 3000), &table(1500, 4800), &little).await;
+    let more = "reveal = \"count\"\nprotocol = \"ecdh\"";
+    let sides = world.run(&job(IDS, &["a", "b"], more)).await;
+    for (side, (from, to)) in sides.iter().zip([(0, 3000), (1500, 4800)]) {
+        assert_eq!(rows(side), [json!([common])]);
+        let keys = side.receipt.local.keys.clone().expect("keys");
+        let distinct = ids(from, to).len() as u64;
+        let missing = (from..to).filter(|i| i % 7 == 3).count() as u64;
+        let n_rows = u64::from(to - from);
+        assert_eq!(
+            (keys.rows, keys.distinct, keys.missing),
+            (n_rows, distinct, missing)
+        );
+        assert_eq!(keys.duplicates, n_rows - missing - distinct);
+    }
+    // A receiver keeps its keys in memory, because it is to show them.
+    let more = "reveal = \"rows\"\nprotocol = \"ecdh\"";
+    let sides = world.run(&job(IDS, &["a"], more)).await;
+    assert_eq!(rows(&sides[0]).len(), common);
+    for agent in &world.agents {
+        let entries = std::fs::read_dir(agent.state_dir().join("results")).expect("results");
+        let names = entries.map(|entry| entry.expect("an entry").file_name());
+        let hidden = names.filter(|name| name.to_string_lossy().starts_with('.'));
+        assert_eq!(hidden.count(), 0, "files have no names");
+    }
     world.stop().await;
 }
 

@@ -184,6 +184,7 @@ impl World {
             }),
             api: loopback(),
             concurrent_jobs: 2,
+            keys_in_memory: 1 << 22,
             datasets: has_data.then_some(visits).into_iter().collect(),
         }
     }

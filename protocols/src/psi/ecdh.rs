@@ -160,16 +160,26 @@ impl Spilled {
         seed: &Seed,
         store: Box<dyn TagStore>,
     ) -> Result<Self, StoreError> {
+        Self::of(items.map(Ok), seed, store)
+    }
+
+    /// The same for items that come from a store.
+    pub(super) fn of(
+        items: impl Iterator<Item = Result<Item, StoreError>>,
+        seed: &Seed,
+        store: Box<dyn TagStore>,
+    ) -> Result<Self, StoreError> {
         let mut prg = Prg::new(seed, 0);
         let mut all = Collection::new(store, Order::Tag);
-        // A random number above the item's first half; where two are equal, hashes decide.
-        all.add(items.map(|item| {
-            let item = u128::from_be_bytes(item);
-            Entry {
+        for item in items {
+            // A random number above the item's first half; where two are equal, hashes decide.
+            let item = u128::from_be_bytes(item?);
+            let entry = Entry {
                 tag: u128::from(prg.next_u64()) << 64 | item >> 64,
                 position: item as u64,
-            }
-        }))?;
+            };
+            all.add(std::iter::once(entry))?;
+        }
         all.finish().map(Self)
     }
 }

@@ -74,6 +74,9 @@ fn kept(text: Cow<'_, str>, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(upper.filter(|c| keep(*c)).collect())
 }
 
+/// Rows that one thread hashes at a time.
+const ROWS_AT_ONCE: usize = 1 << 10;
+
 /// Makes items of keys. Every holder of one job has the same.
 pub struct KeyHash {
     hash: KeyedHash,
@@ -95,16 +98,36 @@ impl KeyHash {
     /// The item of a key, given field by field; `None` if a field is missing or nothing is left of
     /// it. Numbers and dates are given as text, in the form that all holders use.
     pub fn item(&self, fields: &[Option<&str>]) -> Option<Item> {
-        let mut key = Vec::with_capacity(64);
+        self.item_of(&mut Vec::with_capacity(64), fields.iter().copied())
+    }
+
+    /// The items of a table's rows, on all cores. `cell`: what stands in a row, by field and row.
+    pub fn items<'t>(
+        &self,
+        (n_rows, n_fields): (usize, usize),
+        cell: impl Fn(usize, usize) -> Option<&'t str> + Sync,
+    ) -> Vec<Option<Item>> {
+        let rows = (0..n_rows).into_par_iter().with_min_len(ROWS_AT_ONCE);
+        let item =
+            |key: &mut Vec<u8>, row| self.item_of(key, (0..n_fields).map(|field| cell(field, row)));
+        rows.map_init(Vec::new, item).collect()
+    }
+
+    fn item_of<'t>(
+        &self,
+        key: &mut Vec<u8>,
+        fields: impl Iterator<Item = Option<&'t str>>,
+    ) -> Option<Item> {
+        key.clear();
         for field in fields {
-            let field = self.rule.apply((*field)?);
+            let field = self.rule.apply(field?);
             if field.is_empty() && self.rule != Normalise::Exact {
                 return None;
             }
             key.extend_from_slice(&(field.len() as u64).to_le_bytes());
             key.extend_from_slice(field.as_bytes());
         }
-        Some(self.hash.hash(&key))
+        Some(self.hash.hash(key))
     }
 }
 

@@ -143,17 +143,14 @@ impl Collection {
         if !self.pending.is_empty() {
             self.keep_pending()?;
         }
-        let pages = self.run_lens.iter().map(|len| Page {
-            unread: 0..*len,
-            entries: Vec::new().into_iter(),
-        });
         let mut entries = Entries {
-            pages: pages.collect(),
+            run_lens: self.run_lens,
+            pages: Vec::new(),
             store: self.store,
             order: self.order,
             heads: BinaryHeap::new(),
         };
-        entries.advance_all()?;
+        entries.rewind()?;
         Ok(entries)
     }
 }
@@ -168,13 +165,21 @@ struct Page {
 pub(crate) struct Entries {
     store: Box<dyn TagStore>,
     order: Order,
+    run_lens: Vec<usize>,
     pages: Vec<Page>,
     /// The next entry of every run, or of the first run that has one left; smallest on top.
     heads: BinaryHeap<Reverse<(Entry, usize)>>,
 }
 
 impl Entries {
-    fn advance_all(&mut self) -> Result<(), StoreError> {
+    /// Begins again with the first entry.
+    pub(crate) fn rewind(&mut self) -> Result<(), StoreError> {
+        let pages = self.run_lens.iter().map(|len| Page {
+            unread: 0..*len,
+            entries: Vec::new().into_iter(),
+        });
+        self.pages = pages.collect();
+        self.heads.clear();
         match self.order {
             Order::Tag => (0..self.pages.len()).try_for_each(|run| self.advance(run)),
             Order::Arrival => self.advance_from(0),

@@ -1,8 +1,13 @@
 //! From spellings to items: the rules, composite keys, missing keys, duplicates and separation.
 
+use engine::prg::{Prg, Seed};
+use protocols::psi::ecdh::ItemSource;
 use protocols::psi::keys::{ItemSet, KeyHash, Normalise};
+use protocols::psi::stored::SetWriter;
+use protocols::psi::tags::{Entry, MemoryStore, StoreError, TagStore};
 use protocols::psi::{Item, tag_bytes};
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 const RULES: [Normalise; 4] = [
     Normalise::None,
@@ -141,6 +146,78 @@ fn a_set_keeps_first_rows_and_counts_the_rest() {
     let empty = ItemSet::collect([]);
     assert!(empty.items().is_empty());
     assert_eq!((empty.n_duplicates(), empty.n_missing()), (0, 0));
+}
+
+/// In a store, in many runs: the same set, each item once, as often as it is asked for.
+#[test]
+fn a_set_in_a_store_is_the_set_in_memory() {
+    println!("seed [6; 32]");
+    let seed = Seed::from_bytes([6; 32]);
+    let mut prg = Prg::new(&seed, 0);
+    for n in [0, 1, 2, 2000] {
+        let rows: Vec<Option<Item>> = (0..n)
+            .map(|_| prg.next_bounded(n))
+            .map(|i| (i % 7 != 3).then(|| u128::from(i).to_le_bytes()))
+            .collect();
+        let expected = ItemSet::collect(rows.iter().copied());
+        let store = || Box::new(Runs(MemoryStore::default()));
+        let mut writer = SetWriter::new(store());
+        for rows in rows.chunks(97) {
+            writer.add(rows.iter().copied()).expect("room");
+        }
+        let mut set = writer.finish().expect("room");
+        assert_eq!(set.n_items(), expected.items().len());
+        assert_eq!(set.n_duplicates(), expected.n_duplicates());
+        assert_eq!(set.n_missing(), expected.n_missing());
+        let mut sorted = expected.items().to_vec();
+        sorted.sort_unstable();
+        let mut orders = BTreeSet::new();
+        for _ in 0..3 {
+            let order = Seed::random(&mut prg);
+            let mut items = set.shuffled(&order, store()).expect("room");
+            let mut found = items.read(set.n_items()).expect("all of them");
+            assert!(items.read(1).is_err(), "there are no more");
+            orders.insert(found.clone());
+            found.sort_unstable();
+            assert_eq!(found, sorted);
+        }
+        assert!(n < 3 || orders.len() == 3, "orders are random");
+    }
+}
+
+/// Runs of 64 entries, in memory.
+struct Runs(MemoryStore);
+
+impl TagStore for Runs {
+    fn run_entries(&self) -> usize {
+        64
+    }
+
+    fn keep(&mut self, run: usize, entries: Vec<Entry>) -> Result<(), StoreError> {
+        self.0.keep(run, entries)
+    }
+
+    fn read(&mut self, run: usize, entries: Range<usize>) -> Result<Vec<Entry>, StoreError> {
+        self.0.read(run, entries)
+    }
+}
+
+/// Row by row or all at once.
+#[test]
+fn many_keys_are_hashed_as_one_is() {
+    let hash = KeyHash::new(&[7; 32], "name, day", Normalise::UpperAlnum);
+    let names: Vec<Option<String>> = (0..3000)
+        .map(|i| (i % 11 != 0).then(|| format!("x-{}", i % 13)))
+        .collect();
+    let cell = |field: usize, row: usize| match field {
+        0 => names[row].as_deref(),
+        _ => (!row.is_multiple_of(5)).then_some("2026"),
+    };
+    let items = hash.items((names.len(), 2), cell);
+    assert_eq!(items.len(), names.len());
+    for (row, item) in items.iter().enumerate() {
+        assert_eq!(*item, hash.item(&[cell(0, row), cell(1, row)]));
+    }
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::cmp::Ordering;
 
 use protocols::correlate;
 use protocols::cost::Cost;
+use protocols::lookup::listed;
+use protocols::lookup::table::TableShape;
 use protocols::party::Seat;
 use protocols::price::{Price, Seats};
 use protocols::psi::{self, circuit, ecdh, many, vole};
@@ -58,10 +60,11 @@ pub(super) fn choose(
         return Err(fault("compute.intersect.keys", what, fix));
     }
     let chosen = match &job.reveal {
-        Reveal::Rows => rows(job, sides.len(), &sizes)?,
+        Reveal::Rows => rows(spec, job, sides)?,
         Reveal::Count | Reveal::Sum(_) => totals(spec, job, sides)?,
     };
-    if chosen.protocol != Protocol::Ecdh && largest > MOST_KEYS_VOLE {
+    let is_vole = !matches!(chosen.protocol, Protocol::Ecdh | Protocol::Oprf);
+    if is_vole && largest > MOST_KEYS_VOLE {
         let what = format!(
             "vole compares at most {MOST_KEYS_VOLE} keys a side, and a table has up to {largest} rows"
         );
@@ -72,26 +75,64 @@ pub(super) fn choose(
 }
 
 /// For rows.
-fn rows(job: &Intersect, n_holders: usize, sizes: &[u64]) -> Result<Chosen, PlanFault> {
+fn rows(spec: &CheckedSpec, job: &Intersect, sides: &[Side<'_>]) -> Result<Chosen, PlanFault> {
     let asked = "the job asks for it";
-    Ok(match (n_holders.cmp(&2), job.protocol) {
-        (Ordering::Greater, ProtocolChoice::Ecdh) => return Err(of_two()),
+    let sizes: Vec<u64> = sides.iter().map(|side| side.rows_at_most).collect();
+    let too_many = sizes.iter().any(|n| *n > MOST_KEYS_VOLE);
+    Ok(match (sides.len().cmp(&2), job.protocol) {
+        (Ordering::Greater, ProtocolChoice::Ecdh | ProtocolChoice::Oprf) => return Err(of_two()),
         (Ordering::Greater, _) => Chosen::because(
             Protocol::Many,
             "of three or more holders, only what all have in common is learnt",
         ),
         (_, ProtocolChoice::Vole) => Chosen::because(Protocol::Vole, asked),
         (_, ProtocolChoice::Ecdh) => Chosen::because(Protocol::Ecdh, asked),
-        (_, ProtocolChoice::Auto) if sizes.iter().any(|n| *n > MOST_KEYS_VOLE) => {
-            let why = format!("vole compares at most {MOST_KEYS_VOLE} keys a side");
-            Chosen::because(Protocol::Ecdh, why)
+        (_, ProtocolChoice::Oprf) if spec.receivers.len() > 1 => {
+            let what = "with oprf one holder asks for its keys in the table of the other, and alone learns which are common";
+            let fix = "name one receiver, or protocol = \"vole\" or \"ecdh\"";
+            return Err(fault("compute.intersect.protocol", what, fix));
         }
-        (_, ProtocolChoice::Auto) => faster(sizes),
+        (_, ProtocolChoice::Oprf) => Chosen::because(Protocol::Oprf, asked),
+        (_, ProtocolChoice::Auto) => match unbalanced(spec, sides) {
+            Some(chosen) => chosen,
+            None if too_many => {
+                let why = format!("vole compares at most {MOST_KEYS_VOLE} keys a side");
+                Chosen::because(Protocol::Ecdh, why)
+            }
+            None => faster(&sizes),
+        },
     })
 }
 
+/// How many times longer the other table is than that of the only receiver, for it to be prepared.
+const MUCH_LONGER: u64 = 256;
+/// The longest table that is prepared without being asked for: a minute of work, once for each state of its data.
+const MOST_KEYS_PREPARED: u64 = 1 << 22;
+
+/// For one receiver with far fewer keys than the other has.
+fn unbalanced(spec: &CheckedSpec, sides: &[Side<'_>]) -> Option<Chosen> {
+    let [receiver] = &spec.receivers[..] else {
+        return None;
+    };
+    let few = sides.iter().find(|s| s.holder == *receiver)?.rows_at_most;
+    let many = sides.iter().find(|s| s.holder != *receiver)?.rows_at_most;
+    let fits = many >= few.max(1).saturating_mul(MUCH_LONGER) && many <= MOST_KEYS_PREPARED;
+    fits.then(|| {
+        let why = format!(
+            "the other table has up to {} times as many keys as {receiver}'s: it is prepared once for each state of its data, in about {}, and then a job costs as much as {receiver}'s keys",
+            many / few.max(1),
+            seconds(many * coefficients::OPRF_KEY_NS / 1000)
+        );
+        Chosen::because(Protocol::Oprf, why)
+    })
+}
+
+fn seconds(us: u64) -> String {
+    format!("{}.{:02} s", us / 1_000_000, us / 10_000 % 100)
+}
+
 fn of_two() -> PlanFault {
-    let what = "ecdh finds what two holders have in common, or how much";
+    let what = "ecdh and oprf find what two holders have in common";
     fault(
         "compute.intersect.protocol",
         what,
@@ -103,6 +144,11 @@ fn of_two() -> PlanFault {
 fn totals(spec: &CheckedSpec, job: &Intersect, sides: &[Side<'_>]) -> Result<Chosen, PlanFault> {
     let is_count_of_two = sides.len() == 2 && job.reveal == Reveal::Count;
     match (job.protocol, &spec.correlations) {
+        (ProtocolChoice::Oprf, _) => {
+            let what = "oprf tells which keys are common, not how many alone";
+            let fix = "reveal = \"rows\", or protocol = \"vole\", \"ecdh\" or \"auto\"";
+            return Err(fault("compute.intersect.protocol", what, fix));
+        }
         (ProtocolChoice::Ecdh, _) if !is_count_of_two => return Err(of_two()),
         (ProtocolChoice::Ecdh, _) => {
             return Ok(Chosen::because(Protocol::Ecdh, "the job asks for it"));
@@ -143,7 +189,6 @@ fn faster(sizes: &[u64]) -> Chosen {
         network.saturating_add(work_us)
     };
     let (vole, ecdh) = (time(Protocol::Vole), time(Protocol::Ecdh));
-    let seconds = |us: u64| format!("{}.{:02} s", us / 1_000_000, us / 10_000 % 100);
     let protocol = match vole <= ecdh {
         true => Protocol::Vole,
         false => Protocol::Ecdh,
@@ -183,6 +228,20 @@ fn of_two_holders(
                 both * coefficients::CURVE_KEY_NS / 1000,
             )
         }
+        Protocol::Oprf => {
+            let table = TableShape {
+                n_records: size(sender),
+                value_bytes: 0,
+                version: 0,
+            };
+            let (tables, asked) = ([(sender, table, true)], sizes[receiver.index()]);
+            let work_ns = sizes[sender.index()] * coefficients::OPRF_KEY_NS
+                + asked * coefficients::OPRF_QUESTION_NS;
+            (
+                listed::cost(2, receiver, &tables, size(receiver)),
+                work_ns / 1000,
+            )
+        }
         Protocol::Vole | Protocol::Many | Protocol::Circuit => {
             let sent = vole::cost(2, (sender, size(sender)), (receiver, size(receiver)));
             let work_us = coefficients::VOLE_START_US + both * coefficients::VOLE_KEY_NS / 1000;
@@ -203,12 +262,14 @@ pub(super) fn priced(mut plan: Plan) -> Plan {
         sizes.iter().copied().max().unwrap_or(0),
     );
     let mut total = Cost::none(n_seats);
-    for (a, b) in pairs(n_holders) {
+    // Where one asks the other, the number of questions stands before them.
+    let announced = pairs(n_holders).filter(|_| of.protocol != Protocol::Oprf);
+    for (a, b) in announced {
         total = total.then(&psi::announce_cost(n_seats, a, b));
     }
     let receivers = plan.receiver_seats();
     let (sent, work_us) = match of.protocol {
-        Protocol::Vole | Protocol::Ecdh => {
+        Protocol::Vole | Protocol::Ecdh | Protocol::Oprf => {
             let learns = match of.reveal {
                 Reveal::Rows => ecdh::Learns::Members,
                 Reveal::Count | Reveal::Sum(_) => ecdh::Learns::Count,

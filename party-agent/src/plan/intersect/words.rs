@@ -150,7 +150,7 @@ pub(super) fn notes(of: &IntersectPlan, sides: &[Side<'_>]) -> Vec<String> {
         notes.push("keys are written as they first stand in the receiver's own table".to_owned());
         notes.extend(match of.join {
             KeyJoin::Inner => None,
-            KeyJoin::Left | KeyJoin::Right => Some(
+            KeyJoin::Left | KeyJoin::Right | KeyJoin::Full => Some(
                 "all keys of the receiver, each with whether the other holder has it".to_owned(),
             ),
             KeyJoin::Difference => {
@@ -179,11 +179,18 @@ pub(super) fn of_run(of: &IntersectPlan, why: &str) -> Vec<String> {
         Protocol::Ecdh => {
             "every party follows the protocol; rests on decisional Diffie–Hellman on Curve25519"
         }
+        Protocol::Oprf => {
+            "the receiver follows the protocol; the other holder may deviate, and learns the number of keys alone; rests on one-more gap Diffie–Hellman on ristretto255 (RFC 9497) and on BLAKE3"
+        }
     };
-    vec![
+    let mut words = vec![
         format!("keys: {}; spelling: {}", listed(&labels), of.normalise),
         format!("each receiver learns {what}"),
         format!("protocol: {}: {why}", of.protocol.name()),
-        format!("semi-honest: {claim}"),
-    ]
+    ];
+    if of.protocol == Protocol::Oprf {
+        words.push("the table of the other holder is sent encrypted, once for each state of its data, and kept by the receiver; an entry tells nothing without the answer to the same key".to_owned());
+    }
+    words.push(format!("semi-honest: {claim}"));
+    words
 }

@@ -66,7 +66,7 @@ fn all_faults_of_a_job_file_are_told_at_once() {
         "line 5, compute.intersect.keys[3]: a whole number is not a key; allowed: \"party.table.column\"",
         "line 6, compute.intersect.normalise: \"upper\" is not a rule; allowed: \"none\", \"trim\", \"upper_alnum\" or \"digits\"",
         "line 7, compute.intersect.reveal: \"member\" cannot be revealed; allowed: \"count\", \"rows\" or \"sum:party.table.column\"",
-        "line 8, compute.intersect.protocol: \"rr22\" is not known here; allowed: \"auto\", \"vole\" or \"ecdh\"",
+        "line 8, compute.intersect.protocol: \"rr22\" is not known here; allowed: \"auto\", \"vole\", \"ecdh\" or \"oprf\"",
         "line 9, compute.intersect.jion: unknown field; did you mean join?; allowed: known here: keys, normalise, reveal, join, protocol",
     ];
     assert_eq!(found, expected);
@@ -274,12 +274,65 @@ fn a_plan_is_the_same_at_every_agent() {
     assert_ne!(plan(&text, &two(1 << 17)).digest(), first.digest());
 }
 
+/// A few keys against many: the longer table is prepared, if the one with the few alone learns which are common.
+#[test]
+fn a_table_that_is_much_longer_is_prepared() {
+    let unequal = |few: u64, many: u64| -> Catalogues {
+        let entry = |name: &str, rows| {
+            let catalogue = catalogue(name, vec![("people", people(rows))]);
+            (party(name), catalogue)
+        };
+        [entry("hospital", few), entry("insurer", many)].into()
+    };
+    let rows =
+        |receivers: &str, more: &str| job(KEYS, receivers, &format!("reveal = \"rows\"\n{more}"));
+    let (few, many) = ("[\"hospital\"]", "[\"insurer\"]");
+    let found = |text: &str, catalogues: &Catalogues| protocol(text, catalogues).0;
+    let (chosen, why) = protocol(&rows(few, ""), &unequal(1 << 10, 1 << 20));
+    assert_eq!(chosen, Protocol::Oprf);
+    assert!(
+        why.contains("up to 1024 times as many keys as hospital's"),
+        "{why}"
+    );
+    assert!(why.contains("kept by the receiver"), "{why}");
+    assert_ne!(
+        found(&rows(few, ""), &unequal(1 << 13, 1 << 20)),
+        Protocol::Oprf
+    );
+    assert_ne!(
+        found(&rows(few, ""), &unequal(1 << 10, 1 << 23)),
+        Protocol::Oprf
+    );
+    assert_ne!(
+        found(&rows(many, ""), &unequal(1 << 10, 1 << 20)),
+        Protocol::Oprf
+    );
+    let both = "[\"hospital\", \"insurer\"]";
+    assert_ne!(
+        found(&rows(both, ""), &unequal(1 << 10, 1 << 20)),
+        Protocol::Oprf
+    );
+    let asked = "protocol = \"oprf\"";
+    assert_eq!(found(&rows(many, asked), &two(64)), Protocol::Oprf);
+    for (text, expected) in [
+        (rows(both, asked), "with oprf one holder asks"),
+        (
+            of_two("reveal = \"count\"\nprotocol = \"oprf\""),
+            "oprf tells which keys are common, not how many alone",
+        ),
+    ] {
+        let found = faults(&text, &two(64));
+        assert!(found[0].contains(expected), "{found:?}");
+    }
+}
+
 #[test]
 fn nobody_gets_keys_that_it_does_not_hold() {
     for (join, receivers, ok) in [
         ("left", "[\"hospital\"]", true),
         ("difference", "[\"hospital\"]", true),
         ("right", "[\"insurer\"]", true),
+        ("full", "[\"hospital\", \"insurer\"]", true),
         ("left", "[\"insurer\"]", false),
         ("right", "[\"hospital\"]", false),
         ("difference", "[\"hospital\", \"insurer\"]", false),
@@ -352,6 +405,15 @@ fn counts_and_sums_in_shares_compare_the_minimum_before_anything_is_opened() {
         "the smallest table"
     );
     assert_eq!(counted.shape.checks[0].rule, "count >= 11");
+    let explained = counted.explain();
+    assert!(
+        explained.contains("\ncompared on shares: count >= 11, set by "),
+        "{explained}"
+    );
+    assert!(
+        explained.contains("\ncorrelated randomness: oblivious transfer"),
+        "{explained}"
+    );
     assert!(counted.needs().bit_triples > 0);
     assert_eq!(
         counted.learns[0].what,
@@ -397,7 +459,7 @@ fn counts_and_sums_in_shares_compare_the_minimum_before_anything_is_opened() {
         &three(),
     );
     assert!(
-        found[0].starts_with("compute.intersect.protocol: ecdh finds what two holders"),
+        found[0].starts_with("compute.intersect.protocol: ecdh and oprf find what two holders"),
         "{found:?}"
     );
     let dealt = text.replace("\"ot\"", "\"dealer:insurer\"");
