@@ -36,7 +36,7 @@ use crate::session::Session;
 use engine::ring::{self, Ring};
 use engine::share::Share;
 use plan::{Part, Plan, Value};
-use products::{Products, Rights};
+use products::{HubRing, Products, Rights};
 
 /// The outputs of a shape as shares, one element for each cell.
 pub struct Totals {
@@ -86,8 +86,8 @@ async fn try_totals(
     let own = inputs
         .as_ref()
         .filter(|_| session.seat() == shape.hub().seat);
-    let narrow = own.map(|rows| own_sums(&plan.narrow, &rows.narrow, rows.keys.len()));
-    let wide = own.map(|rows| own_sums(&plan.wide, &rows.wide, rows.keys.len()));
+    let narrow = own.map(|rows| own_sums(&plan.narrow, rows));
+    let wide = own.map(|rows| own_sums(&plan.wide, rows));
     let mut totals = Totals {
         narrow: outputs(&plan.narrow, plan.n_cells, narrow),
         wide: outputs(&plan.wide, plan.n_cells, wide),
@@ -147,16 +147,17 @@ impl Plan {
 }
 
 /// What the hub adds up without the others: for each piece that is of its own columns alone.
-fn own_sums<R: Ring>(part: &Part, columns: &[Vec<R>], n_rows: usize) -> Vec<R> {
+fn own_sums<R: HubRing>(part: &Part, rows: &Inputs) -> Vec<R> {
     let value = |value: &Value| match value {
-        Value::Own(column) => ring::sum(&columns[*column]),
-        Value::Rows => R::from_u64(n_rows as u64),
+        Value::Own(column) => {
+            let values = (0..rows.keys.len()).map(|row| R::of(rows, *column, row));
+            values.fold(R::ZERO, R::wrapping_add)
+        }
+        Value::Rows => R::from_u64(rows.keys.len() as u64),
         Value::Sum(_) | Value::Product(..) => R::ZERO,
     };
-    part.pieces
-        .iter()
-        .map(|piece| value(&piece.value))
-        .collect()
+    let pieces = part.pieces.iter();
+    pieces.map(|piece| value(&piece.value)).collect()
 }
 
 /// Output columns of zeros, and at the hub of what it has added up.

@@ -41,7 +41,7 @@ pub(super) enum Value {
     Sum(usize),
     /// An element of a product with the hub's columns.
     Product(usize, usize),
-    /// The sum of a column of the hub over all its rows.
+    /// The sum of a column of the hub over all its rows, at a cell: number `column·cells + cell`.
     Own(usize),
     /// The number of the hub's rows.
     Rows,
@@ -55,10 +55,12 @@ pub(super) struct Piece {
     pub(super) value: Value,
 }
 
+/// A column of the hub's: its flags come first, then those over Z_2^64, then those over Z_2^128.
+pub(super) type Column = usize;
+
 /// One of the hub's columns at each of its cells, times some of the right-hand columns.
 pub(super) struct Product {
-    /// The column, all cells of one counted once.
-    pub(super) left: usize,
+    pub(super) left: Column,
     pub(super) rights: Vec<usize>,
 }
 
@@ -270,7 +272,7 @@ fn at_cell(shape: &Shape, term: &Term, cell: usize) -> Option<(Left, Right)> {
             left = match factor {
                 Factor::Flag(flag) => Left::Column(column(flag)),
                 Factor::Narrow(narrow) => Left::Column(column(relation.flags + narrow)),
-                Factor::Wide(wide) => Left::Column(column(wide)),
+                Factor::Wide(wide) => Left::Column(column(relation.flags + relation.narrow + wide)),
                 Factor::Matched { .. } => Left::Matched,
                 Factor::One { .. } => Left::One,
             };

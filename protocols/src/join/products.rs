@@ -9,9 +9,9 @@
 //! * slots: a key has few cells. Each is multiplied once, and the products are scattered to cells that the hub
 //!   alone knows.
 
-use super::Own;
-use super::plan::{Part, Plan, Product};
+use super::plan::{Column, Part, Plan, Product};
 use super::shape::{Bounds, Relation, Shape, cells_of};
+use super::{Inputs, Own};
 use crate::arith::matmul;
 use crate::correlate::{
     MatrixShape, Multiply, Online, Places, Scatter, Stock, StockedRing, Tariff,
@@ -43,8 +43,27 @@ pub(super) struct Products {
     n_bins: usize,
 }
 
-/// The hub's columns over one ring, and the bin of each row.
-type Columns<'a, R> = (&'a [Vec<R>], &'a [u32]);
+/// A ring over which the hub's columns are multiplied.
+pub(super) trait HubRing: StockedRing {
+    /// A row's value of a column at a cell, by number (`column·cells + cell`).
+    fn of(rows: &Inputs, number: usize, row: usize) -> Self;
+}
+
+impl HubRing for u64 {
+    fn of(rows: &Inputs, number: usize, row: usize) -> Self {
+        rows.narrow[number][row]
+    }
+}
+
+/// Narrow columns are numbers without a sign here.
+impl HubRing for u128 {
+    fn of(rows: &Inputs, number: usize, row: usize) -> Self {
+        match rows.narrow.get(number) {
+            Some(column) => column[row].into(),
+            None => rows.wide[number - rows.narrow.len()][row],
+        }
+    }
+}
 
 /// For each product, each cell's row.
 pub(super) struct Made {
@@ -86,9 +105,9 @@ impl Products {
             n_bits as usize * (4 + bytes * product.rights.len())
         };
         let narrow = plan.narrow.products.iter();
-        let narrow = narrow.map(|p| ots(self.narrow_bits(p.left), p, 8));
+        let narrow = narrow.map(|p| ots(self.n_bits(p.left), p, 8));
         let wide = plan.wide.products.iter();
-        let wide = wide.map(|p| ots(self.bounds.wide[p.left], p, 16));
+        let wide = wide.map(|p| ots(self.n_bits(p.left), p, 16));
         let multiplied = narrow.chain(wide).fold(0, usize::saturating_add);
         let scattered = match self.scatter(plan, slots) {
             Some(scatter) => {
@@ -102,11 +121,15 @@ impl Products {
         }
     }
 
-    /// Bits of a column over Z_2^64, flags counted in.
-    fn narrow_bits(&self, column: usize) -> u32 {
-        match column.checked_sub(self.relation.flags) {
-            Some(column) => self.bounds.narrow[column],
-            None => 1,
+    /// Bits of a value of a column.
+    fn n_bits(&self, column: Column) -> u32 {
+        let Relation { flags, narrow, .. } = self.relation;
+        if column < flags {
+            1
+        } else if column < flags + narrow {
+            self.bounds.narrow[column - flags]
+        } else {
+            self.bounds.wide[column - flags - narrow]
         }
     }
 
@@ -121,7 +144,7 @@ impl Products {
         })
     }
 
-    fn multiply(&self, product: &Product, n_bits: u32) -> Multiply {
+    fn multiply(&self, product: &Product) -> Multiply {
         let (n_times, sums) = match self.way {
             Way::Slots(slots) => (slots, false),
             Way::Cells | Way::Matrix => (self.relation.cells, true),
@@ -129,7 +152,7 @@ impl Products {
         Multiply {
             n_rows: self.n_bins,
             n_times,
-            n_bits,
+            n_bits: self.n_bits(product.left),
             n_columns: product.rights.len(),
             sums,
         }
@@ -174,10 +197,10 @@ impl Products {
         }
         let mut tariff = Tariff::new(seats.n_computing, self.owner);
         for product in narrow {
-            tariff.multiply::<u64>(self.multiply(product, self.narrow_bits(product.left)));
+            tariff.multiply::<u64>(self.multiply(product));
         }
         for product in wide {
-            tariff.multiply::<u128>(self.multiply(product, self.bounds.wide[product.left]));
+            tariff.multiply::<u128>(self.multiply(product));
         }
         if let Way::Slots(slots) = self.way
             && let Some(scatter) = self.scatter(plan, slots)
@@ -208,12 +231,10 @@ impl Products {
         }
         if self.way == Way::Matrix {
             for product in narrow {
-                let own = own.map(|(own, places)| (&own.narrow[..], places));
                 let made_one = self.by_matrix(session, product, (own, &rights.narrow), stock);
                 made.narrow.push(made_one.await?);
             }
             for product in wide {
-                let own = own.map(|(own, places)| (&own.wide[..], places));
                 let made_one = self.by_matrix(session, product, (own, &rights.wide), stock);
                 made.wide.push(made_one.await?);
             }
@@ -222,18 +243,16 @@ impl Products {
         let slots = own.map(|own| self.slots(own));
         let mut online = Online::set_up(session, self.owner).await?;
         for product in narrow {
-            let shape = self.multiply(product, self.narrow_bits(product.left));
-            let numbers =
-                own.map(|(own, places)| self.numbers(&own.narrow, product, places, &slots));
+            let numbers = own.map(|own| self.numbers(own, product, &slots));
             let rows = rows(&rights.narrow, product);
-            made.narrow
-                .push(online.multiply(shape, numbers, rows).await?);
+            let made_one = online.multiply(self.multiply(product), numbers, rows);
+            made.narrow.push(made_one.await?);
         }
         for product in wide {
-            let shape = self.multiply(product, self.bounds.wide[product.left]);
-            let numbers = own.map(|(own, places)| self.numbers(&own.wide, product, places, &slots));
+            let numbers = own.map(|own| self.numbers(own, product, &slots));
             let rows = rows(&rights.wide, product);
-            made.wide.push(online.multiply(shape, numbers, rows).await?);
+            let made_one = online.multiply(self.multiply(product), numbers, rows);
+            made.wide.push(made_one.await?);
         }
         drop(rights);
         match self.way {
@@ -257,45 +276,43 @@ impl Products {
     }
 
     /// What each row is multiplied with: the values of each cell, or of each slot.
-    fn numbers<R: Ring>(
+    fn numbers<R: HubRing>(
         &self,
-        columns: &[Vec<R>],
+        (own, places): Own<'_>,
         product: &Product,
-        places: &[u32],
         slots: &Option<Places>,
     ) -> Vec<R> {
         let cells = self.relation.cells;
-        let columns = &columns[product.left * cells..][..cells];
-        let Way::Slots(n_slots) = self.way else {
-            return placed(columns, places, self.n_bins).into_vec();
+        let times = match self.way {
+            Way::Slots(slots) => slots,
+            Way::Cells | Way::Matrix => cells,
         };
-        let slots = slots.as_ref().expect("the hub has its cells");
-        let mut numbers = vec![R::ZERO; n_slots * self.n_bins];
+        let mut numbers = vec![R::ZERO; times * self.n_bins];
         for (row, bin) in places.iter().enumerate() {
-            for slot in 0..n_slots {
-                let at = slot * self.n_bins + *bin as usize;
-                if let Some(column) = columns.get(slots.0[at] as usize) {
-                    numbers[at] = column[row];
+            for time in 0..times {
+                let at = time * self.n_bins + *bin as usize;
+                let cell = match slots {
+                    Some(slots) if !slots.0.is_empty() => slots.0[at] as usize,
+                    _ => time,
+                };
+                if cell < cells {
+                    numbers[at] = R::of(own, product.left * cells + cell, row);
                 }
             }
         }
         numbers
     }
 
-    async fn by_matrix<R: StockedRing>(
+    async fn by_matrix<R: HubRing>(
         &self,
         session: &mut Session,
         product: &Product,
-        (own, rights): (Option<Columns<'_, R>>, &[Share<R>]),
+        (own, rights): (Option<Own<'_>>, &[Share<R>]),
         stock: &mut Stock,
     ) -> Result<Share<R>, ProtocolError> {
         let shape = self.matrix(product);
-        let cells = self.relation.cells;
         let left = match own {
-            Some((columns, places)) => {
-                let columns = &columns[product.left * cells..][..cells];
-                placed(columns, places, self.n_bins)
-            }
+            Some(own) => Share::new(self.numbers(own, product, &None)),
             None => Share::zero(shape.left_len()),
         };
         let right = rows(rights, product);
@@ -322,18 +339,6 @@ impl Products {
             wide: apart(&wide, &plan.wide, self.relation.cells),
         })
     }
-}
-
-/// Columns in the order of bins, one after another.
-fn placed<R: Ring>(columns: &[Vec<R>], places: &[u32], n_bins: usize) -> Share<R> {
-    let mut all = Share::zero(columns.len() * n_bins);
-    let bins = all.as_mut_slice().chunks_exact_mut(n_bins);
-    for (bins, column) in bins.zip(columns) {
-        for (value, bin) in column.iter().zip(places) {
-            bins[*bin as usize] = *value;
-        }
-    }
-    all
 }
 
 /// The right-hand columns of a product, row by row.

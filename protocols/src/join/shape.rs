@@ -54,9 +54,10 @@ impl Relation {
 /// What a relation contributes to a product, for each bin of the hub's table and each of its cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Factor {
-    /// One of its flags; 0 where it has no row with the key. In outputs over Z_2^64.
+    /// One of its flags; 0 where it has no row with the key. In outputs over Z_2^64, and of relation 0 in
+    /// those over Z_2^128 too.
     Flag(usize),
-    /// One of its columns over Z_2^64, likewise. In outputs over Z_2^64.
+    /// One of its columns over Z_2^64, likewise; in outputs over Z_2^128 as a number without a sign.
     Narrow(usize),
     /// One of its columns over Z_2^128, likewise. In outputs over Z_2^128.
     Wide(usize),
@@ -198,8 +199,10 @@ impl Shape {
                     what: "a term of a join has one factor of each relation",
                 });
             }
-            let mut both = term.factors.iter().zip(&self.relations);
-            if !both.all(|(factor, relation)| factor.is_of(relation, is_wide)) {
+            let mut both = term.factors.iter().zip(&self.relations).enumerate();
+            // The hub knows its columns, and can make them as wide as need be.
+            let is_wide = |at: usize| (is_wide, is_wide && at > 0);
+            if !both.all(|(at, (factor, relation))| factor.is_of(relation, is_wide(at))) {
                 return Err(ProtocolError::InvalidInput {
                     what: "a factor is a column of its relation and of the output's ring, or a cell",
                 });
@@ -267,10 +270,11 @@ pub(super) fn cells_of<'a>(
 }
 
 impl Factor {
-    fn is_of(self, relation: &Relation, is_wide: bool) -> bool {
+    /// `is_wide`, `wide_alone`: whether the output may have columns over Z_2^128, and no others.
+    fn is_of(self, relation: &Relation, (is_wide, wide_alone): (bool, bool)) -> bool {
         match self {
-            Self::Flag(column) => !is_wide && column < relation.flags,
-            Self::Narrow(column) => !is_wide && column < relation.narrow,
+            Self::Flag(column) => !wide_alone && column < relation.flags,
+            Self::Narrow(column) => !wide_alone && column < relation.narrow,
             Self::Wide(column) => is_wide && column < relation.wide,
             Self::Matched { cell } | Self::One { cell } => cell < relation.cells,
         }
