@@ -31,6 +31,7 @@ use protocols::correlate::{
 };
 use protocols::disclose::Disclosure;
 use protocols::error::ProtocolError;
+use protocols::join;
 use protocols::net::Network;
 use protocols::net::memory;
 use protocols::net::record::{Recorder, Replay, Transcript};
@@ -578,6 +579,120 @@ fn circuit_join(criterion: &mut Criterion) {
     }
 }
 
+/// Both parties of a join with groups: counts, sums, sums of squares and distinct keys of a spoke by 20 groups
+/// of the hub, one group a key and half of the keys in common. Correlations are made on the way.
+fn grouped_join(criterion: &mut Criterion) {
+    let mut group = group(criterion, "join");
+    let sources = [Source::Ot, Source::Dealer { seat: Seat(2) }];
+    for (source, n) in sources
+        .into_iter()
+        .flat_map(|s| [1 << 12, 1 << 15, 100_000].map(|n| (s, n)))
+    {
+        let shape = Arc::new(grouped(n));
+        let seats = Seats {
+            n_seats: 2 + source.extra_seats(),
+            n_computing: 2,
+        };
+        let needs = join::price(seats, &shape).needs;
+        let prepared = || {
+            let networks = memory::network(seats.n_seats);
+            let has_dealer = source.extra_seats() > 0;
+            let seed = Seed::from_bytes(SEED);
+            let configs = insecure_configs(&seed, networks, has_dealer, Compute::Pool);
+            let sessions = configs.into_iter().map(Session::new);
+            let with_inputs = sessions.map(|session| {
+                let inputs = grouped_inputs(session.seat(), n);
+                (session, inputs)
+            });
+            with_inputs.collect::<Vec<_>>()
+        };
+        let totals = |(mut session, inputs): (Session, Option<join::Inputs>)| {
+            let (shape, needs) = (shape.clone(), needs.clone());
+            async move {
+                if inputs.is_none() {
+                    dealer::serve(&mut session, &needs).await?;
+                    return Ok(0);
+                }
+                let mut stock = correlate::preprocess(&mut session, &source, &needs).await?;
+                let totals = join::totals(&mut session, &shape, inputs, &mut stock).await?;
+                let counts = totals.narrow[0].as_slice().iter();
+                Ok(counts.fold(0, |sum: u64, count| sum.wrapping_add(*count)))
+            }
+        };
+        group.throughput(Throughput::Elements(n as u64));
+        group.bench_function(
+            format!("groups-20/{}/all-parties/{n}", source.name()),
+            |bench| {
+                let run = |seats| {
+                    let counts = all_together(seats, totals);
+                    let all = counts
+                        .iter()
+                        .fold(0, |sum: u64, count| sum.wrapping_add(*count));
+                    assert_eq!(all, n as u64 / 2);
+                };
+                bench.iter_batched(prepared, run, BatchSize::PerIteration);
+            },
+        );
+    }
+}
+
+fn grouped(n: usize) -> join::Shape {
+    use join::Factor::{Flag, Matched, Narrow, Wide};
+    let relation = |seat: u8, cells: usize, [flags, narrow, wide]: [usize; 3]| join::Relation {
+        holders: vec![join::Holder {
+            seat: Seat(seat),
+            n_rows: n,
+        }],
+        cells,
+        flags,
+        narrow,
+        wide,
+    };
+    let output = |factors: [join::Factor; 2]| {
+        vec![join::Term {
+            coefficient: 1,
+            factors: factors.to_vec(),
+        }]
+    };
+    join::Shape {
+        relations: vec![relation(0, 20, [1, 1, 0]), relation(1, 1, [0, 2, 1])],
+        narrow: vec![
+            output([Narrow(0), Narrow(0)]),
+            output([Narrow(0), Narrow(1)]),
+            output([Flag(0), Matched { cell: 0 }]),
+        ],
+        wide: vec![output([Narrow(0), Wide(0)])],
+        bounds: Some(join::Bounds {
+            cells: 1,
+            narrow: vec![4],
+            wide: Vec::new(),
+        }),
+    }
+}
+
+/// A dealer has none.
+fn grouped_inputs(seat: Seat, n: usize) -> Option<join::Inputs> {
+    let first = match seat {
+        Seat(0) => 0,
+        Seat(1) => n as u128 / 2,
+        _ => return None,
+    };
+    let keys = (first..first + n as u128).map(u128::to_le_bytes).collect();
+    let cell = |cell: usize| (0..n).map(|row| u64::from(row % 20 == cell)).collect();
+    Some(match seat {
+        Seat(0) => join::Inputs {
+            keys,
+            narrow: (0..40).map(|column| cell(column % 20)).collect(),
+            wide: Vec::new(),
+        },
+        _ => join::Inputs {
+            keys,
+            narrow: vec![vec![1; n]; 2],
+            wide: vec![vec![1; n]],
+        },
+    })
+}
+
 /// Items through sorted runs and out again in random order: what a set beyond memory costs twice.
 fn sort_merge(criterion: &mut Criterion) {
     let mut group = group(criterion, "psi");
@@ -605,6 +720,7 @@ criterion_group!(
     vole_intersection,
     many_intersection,
     circuit_join,
+    grouped_join,
     sort_merge,
     preprocess
 );
