@@ -54,7 +54,7 @@ use crate::catalogue::{Aggregate, Catalogue};
 use crate::spec::{CheckedSpec, Compute, Correlations, names};
 
 pub use intersect::{IntersectPlan, KeyPlan, Protocol};
-pub use joint::{JoinFactor, JoinPlan, JoinTerm, OwnColumn, OwnTerm, RelationPlan};
+pub use joint::{JoinFactor, JoinPlan, JoinSizes, JoinTerm, OwnColumn, OwnTerm, RelationPlan};
 pub use lookup::{AskedTable, LookupPlan, MAX_VALUE_BYTES};
 pub use release::Release;
 pub use steps::{Found, Fraction, Setting, Step, Which};
@@ -226,7 +226,7 @@ impl Plan {
         };
         match &self.procedure {
             Procedure::Totals => {}
-            Procedure::Join(of) => return self.needs_of_stars(of, &of.bounds()),
+            Procedure::Join(of) => return self.needs_of_stars(of, &of.bounds(&self.keys)),
             Procedure::Intersect(of) => return self.needs_of_join(of, &of.bounds()),
             Procedure::Lookup(of) => {
                 let price = of.price(seats);
@@ -265,15 +265,15 @@ impl Plan {
         }
     }
 
-    /// The correlated randomness of a join of so many keys, in the order of relations and their holders.
+    /// The correlated randomness of a join of these sizes.
     #[must_use]
-    pub fn needs_of_stars(&self, of: &JoinPlan, n_keys: &[Vec<usize>]) -> Needs {
+    pub fn needs_of_stars(&self, of: &JoinPlan, sizes: &JoinSizes) -> Needs {
         let seats = Seats {
             n_seats: self.seats.len() + usize::from(self.dealer.is_some()),
             n_computing: self.seats.len(),
         };
         let released = self.release().price(seats).needs;
-        of.price(seats, n_keys, &of.groups(&self.keys)).needs + released
+        of.price(seats, sizes, &of.groups(&self.keys)).needs + released
     }
 
     /// The correlated randomness of an intersection of so many keys, in the order of seats.

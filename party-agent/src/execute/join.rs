@@ -13,7 +13,7 @@ use protocols::session::Session;
 
 use super::{Broken, Computed, Failure, Output, Stage, Task, internal, steps};
 use crate::local::{self, Joined, LocalInputs};
-use crate::plan::{JoinPlan, RelationPlan, RingWidth};
+use crate::plan::{JoinPlan, JoinSizes, RelationPlan, RingWidth};
 
 impl Task<'_> {
     /// Reads this holder's rows, joins, and releases.
@@ -26,12 +26,14 @@ impl Task<'_> {
         self.progress.enter(Stage::Read);
         let session_id = *session.session_id();
         let mine = self.read_joined(&session_id, of).await?;
-        let n_mine = mine.as_ref().map_or(0, |(_, joined)| joined.n_keys());
         let source = self.plan.source();
         // A dealer knows the published sizes alone, so tables are filled up to them.
         let sizes = match &source {
-            Some(Source::Dealer { .. }) => of.bounds(),
-            Some(Source::Ot | Source::FerretOt) | None => announced(session, of, n_mine).await?,
+            Some(Source::Dealer { .. }) => of.bounds(&self.plan.keys),
+            Some(Source::Ot | Source::FerretOt) | None => {
+                let bounds = of.bounds(&self.plan.keys);
+                announced(session, of, mine.as_ref(), bounds).await?
+            }
         };
         let needs = self.plan.needs_of_stars(of, &sizes);
         let mut stock = self.stock(session, &needs).await?;
@@ -47,7 +49,7 @@ impl Task<'_> {
             let inputs = match &mine {
                 Some((place, joined)) if takes_part(&of.relations[*place], *place) => {
                     let relation = &of.relations[*place];
-                    let bound = bound(of, &sizes, *place, session);
+                    let bound = bound(of, &sizes.keys, *place, session);
                     let padding = padding(session, bound.saturating_sub(joined.n_keys()));
                     Some(joined.inputs(relation, &padding))
                 }
@@ -155,35 +157,42 @@ fn group_of(combined: usize, groups: &[usize], place: usize, wanted: &[usize]) -
     Some(own)
 }
 
-/// Tells all others how many keys come, and hears theirs: in the order of relations and their holders.
+/// Tells all others how many keys come, and of the hub's in how many groups each stands at most, and hears theirs.
 async fn announced(
     session: &mut Session,
     of: &JoinPlan,
-    n_mine: usize,
-) -> Result<Vec<Vec<usize>>, ProtocolError> {
-    let me = session.seat().index();
-    let mut sizes = of.bounds();
-    for peer in session.peers() {
-        let mut bound = 0;
-        let mut at = None;
-        for (r, relation) in of.relations.iter().enumerate() {
-            if let Some(h) = relation
-                .holders
-                .iter()
-                .position(|(s, _)| *s == peer.index())
-            {
-                bound = sizes[r][h];
-                at = Some((r, h));
-            }
-        }
-        let n_theirs = psi::announce(session, peer, n_mine, bound).await?;
-        if let Some((r, h)) = at {
-            sizes[r][h] = n_theirs;
+    mine: Option<&(usize, Joined)>,
+    bounds: JoinSizes,
+) -> Result<JoinSizes, ProtocolError> {
+    let mut sizes = bounds;
+    let place_of = |seat: usize| {
+        of.relations.iter().enumerate().find_map(|(r, relation)| {
+            let holder = relation.holders.iter().position(|(s, _)| *s == seat);
+            holder.map(|h| (r, h))
+        })
+    };
+    let n_mine = mine.map_or(0, |(_, joined)| joined.n_keys());
+    let is_hub = |r: usize| r == 0;
+    let groups = mine.filter(|(r, _)| is_hub(*r));
+    let groups = groups.map_or(0, |(_, joined)| joined.groups_a_key());
+    if let Some((r, h)) = place_of(session.seat().index()) {
+        sizes.keys[r][h] = n_mine;
+        if is_hub(r) {
+            sizes.groups_a_key[h] = groups;
         }
     }
-    for (r, relation) in of.relations.iter().enumerate() {
-        if let Some(h) = relation.holders.iter().position(|(s, _)| *s == me) {
-            sizes[r][h] = n_mine;
+    for peer in session.peers() {
+        let place = place_of(peer.index());
+        let most_keys = place.map_or(0, |(r, h)| sizes.keys[r][h]);
+        let hub = place.filter(|(r, _)| is_hub(*r));
+        let most_groups = hub.map_or(0, |(_, h)| sizes.groups_a_key[h]);
+        let n_theirs = psi::announce(session, peer, n_mine, most_keys).await?;
+        let n_groups = psi::announce(session, peer, groups, most_groups).await?;
+        if let Some((r, h)) = place {
+            sizes.keys[r][h] = n_theirs;
+        }
+        if let Some((_, h)) = hub {
+            sizes.groups_a_key[h] = n_groups.max(1);
         }
     }
     Ok(sizes)

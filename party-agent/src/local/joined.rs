@@ -209,6 +209,15 @@ impl Joined {
         self.items.len()
     }
 
+    /// The most groups in which one key stands, rounded up to a power of two: this is told to the others.
+    #[must_use]
+    pub fn groups_a_key(&self) -> usize {
+        let keys = self.totals.narrow[0].chunks(self.cells).skip(1);
+        let groups = keys.map(|rows| rows.iter().filter(|n| **n > 0).count());
+        let most = groups.max().unwrap_or(1);
+        most.next_power_of_two().clamp(1, self.cells)
+    }
+
     /// What only this holder learns.
     #[must_use]
     pub fn report(&self) -> KeyReport {

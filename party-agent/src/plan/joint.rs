@@ -33,8 +33,8 @@ use super::sql::functions::expand_histograms;
 use super::sql::holders::{Catalogues, RowWise, holders_of};
 use super::sql::outer::{Outer, take_apart};
 use super::{
-    KeyColumn, Measure, MinCell, Plan, PlanCost, PlanFault, Procedure, ReleaseRule, RingWidth,
-    Shape, cost, finish, top, words as plan_words,
+    KeyColumn, Measure, MeasureKind, MinCell, Plan, PlanCost, PlanFault, Procedure, ReleaseRule,
+    RingWidth, Shape, Slot, cost, finish, top, words as plan_words,
 };
 use crate::spec::{CheckedSpec, Correlations, JoinLevel, SqlCompute, rule_word};
 use columns::{Scope, qualify, qualify_select};
@@ -63,6 +63,15 @@ pub struct JoinPlan {
     /// For each group of the result, by its number, the number of the relations' groups together; `None` for totals.
     #[serde(skip)]
     pub cells: Vec<Option<usize>>,
+}
+
+/// How much each holder brings into a join.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoinSizes {
+    /// Different keys, in the order of relations and their holders.
+    pub keys: Vec<Vec<usize>>,
+    /// For each holder of the hub's relation, the most groups in which one of its keys stands.
+    pub groups_a_key: Vec<usize>,
 }
 
 /// One relation.
@@ -499,18 +508,22 @@ impl JoinPlan {
         self.relations.first().map_or(0, |r| r.holders.len())
     }
 
-    /// The published bounds on keys, in the order of relations and their holders.
+    /// What is known of the sizes before anybody has read a row.
     #[must_use]
-    pub fn bounds(&self) -> Vec<Vec<usize>> {
+    pub fn bounds(&self, keys: &[KeyColumn]) -> JoinSizes {
         let bound = |(_, rows): &(usize, u64)| usize::try_from(*rows).unwrap_or(usize::MAX);
         let of = |r: &RelationPlan| r.holders.iter().map(bound).collect();
-        self.relations.iter().map(of).collect()
+        let groups = self.groups(keys).first().copied().unwrap_or(1);
+        JoinSizes {
+            keys: self.relations.iter().map(of).collect(),
+            groups_a_key: vec![groups; self.n_stars()],
+        }
     }
 
-    /// One star, as the protocol takes it, for these numbers of keys.
+    /// One star, as the protocol takes it, for these sizes.
     #[must_use]
-    pub fn star(&self, hub: usize, n_keys: &[Vec<usize>], groups: &[usize]) -> join::Shape {
-        let relations = self.relations.iter().zip(n_keys).enumerate();
+    pub fn star(&self, hub: usize, sizes: &JoinSizes, groups: &[usize]) -> join::Shape {
+        let relations = self.relations.iter().zip(&sizes.keys).enumerate();
         let relations = relations.map(|(at, (relation, sizes))| {
             let holders = relation.holders.iter().zip(sizes).enumerate();
             let holders =
@@ -537,14 +550,17 @@ impl JoinPlan {
             relations: relations.collect(),
             narrow: terms(&self.narrow),
             wide: terms(&self.wide),
-            bounds: None,
+            bounds: self
+                .relations
+                .first()
+                .map(|r| r.hub_bounds(hub, sizes.groups_a_key[hub])),
         }
     }
 
     /// What all stars take and send.
-    pub(super) fn price(&self, seats: Seats, n_keys: &[Vec<usize>], groups: &[usize]) -> Price {
+    pub(super) fn price(&self, seats: Seats, sizes: &JoinSizes, groups: &[usize]) -> Price {
         let stars =
-            (0..self.n_stars()).map(|hub| join::price(seats, &self.star(hub, n_keys, groups)));
+            (0..self.n_stars()).map(|hub| join::price(seats, &self.star(hub, sizes, groups)));
         stars.fold(Price::nothing(seats), |sum, star| sum.then(&star))
     }
 
@@ -553,6 +569,52 @@ impl JoinPlan {
     pub fn groups(&self, keys: &[KeyColumn]) -> Vec<usize> {
         let of = |r: &RelationPlan| r.keys.iter().map(|k| keys[*k].n_groups()).product();
         self.relations.iter().map(of).collect()
+    }
+}
+
+impl RelationPlan {
+    /// In how many bits the hub's numbers fit, by its published size and the declared ranges.
+    fn hub_bounds(&self, holder: usize, cells: usize) -> join::Bounds {
+        let rows = self.holders.get(holder).map_or(u64::MAX, |(_, rows)| *rows);
+        let bits = |ring: RingWidth, column: usize| self.bits(ring, column, rows);
+        join::Bounds {
+            cells,
+            narrow: self
+                .narrow
+                .iter()
+                .map(|c| bits(RingWidth::Narrow, *c).min(u64::BITS))
+                .collect(),
+            wide: self.wide.iter().map(|(ring, c)| bits(*ring, *c)).collect(),
+        }
+    }
+
+    /// Bits of a total over so many rows; those of the ring where it can be negative, or nothing is known.
+    fn bits(&self, ring: RingWidth, column: usize, rows: u64) -> u32 {
+        let of_count = u64::BITS - rows.leading_zeros();
+        let is = |slot: Option<Slot>| slot.is_some_and(|s| s.ring == ring && s.index == column);
+        let found = self
+            .measures
+            .iter()
+            .find_map(|m| match (is(m.sum), is(m.sum_sq)) {
+                (true, _) => Some((m, 1)),
+                (_, true) => Some((m, 2)),
+                _ => None,
+            });
+        let Some((measure, power)) = found else {
+            // Rows, and values that are not NULL.
+            return of_count.max(1);
+        };
+        let ends = (
+            measure.range.low.parse::<i128>(),
+            measure.range.high.parse::<u128>(),
+        );
+        match (measure.kind, ends) {
+            (MeasureKind::Exact { .. }, (Ok(0..), Ok(high))) => {
+                let of_value = u128::BITS - high.leading_zeros();
+                (power * of_value + of_count).clamp(1, u128::BITS)
+            }
+            _ => u128::BITS,
+        }
     }
 }
 

@@ -151,8 +151,16 @@ fn order(job: &Job<'_>, compiled: &Compiled, terms: &Terms) -> Result<Vec<usize>
         }
         _ => !optional[hub],
     };
+    let words: Vec<u64> = (0..n).map(|at| words_of(at, compiled, terms)).collect();
+    // A bin takes a comparison and one element of every column; a spoke's row is programmed three times with all of its.
+    let price = |hub: usize| {
+        let others = || (0..n).filter(|at| *at != hub);
+        let bins = rows(hub).saturating_mul(400 + 8 * others().map(|at| words[at]).sum::<u64>());
+        let programmed = others().map(|at| rows(at).saturating_mul(64 * (1 + words[at])));
+        programmed.fold(bins, u64::saturating_add)
+    };
     let candidates = (0..n).filter(|hub| may(*hub) && (single(*hub) || !counts_keys));
-    let hub = candidates.min_by_key(|hub| (!single(*hub), rows(*hub)));
+    let hub = candidates.min_by_key(|hub| (!single(*hub), price(*hub)));
     let Some(hub) = hub else {
         return Err(PlanFault {
             place: "compute.sql".to_owned(),
@@ -163,6 +171,20 @@ fn order(job: &Job<'_>, compiled: &Compiled, terms: &Terms) -> Result<Vec<usize>
     let mut order = vec![hub];
     order.extend((0..n).filter(|at| *at != hub));
     Ok(order)
+}
+
+/// Words that a relation would bring for each of its keys, as a spoke.
+fn words_of(at: usize, compiled: &Compiled, terms: &Terms) -> u64 {
+    let one = &compiled.all[at];
+    let cells: usize = one.keys.iter().map(KeyColumn::n_groups).product();
+    let distinct = |columns: &[Vec<Term>]| {
+        let mut found: Vec<(bool, (RingWidth, usize))> = Vec::new();
+        for term in columns.iter().flatten() {
+            placed(&mut found, (term.flags, slot(one, term.takes[at])));
+        }
+        found.len()
+    };
+    (cells * (distinct(&terms.narrow) + 2 * distinct(&terms.wide))) as u64
 }
 
 /// One total that is being written out.

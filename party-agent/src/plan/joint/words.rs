@@ -56,9 +56,19 @@ pub(super) fn complete(mut plan: Plan, job: &Job<'_>) -> Plan {
         return plan;
     };
     let is_dealt = matches!(plan.correlations, Some(Correlations::Dealer(_)));
+    let hub = join.relations.first().filter(|r| !r.keys.is_empty());
+    let groups = hub.map_or_else(String::new, |r| {
+        format!(
+            ", and in how many groups a key of {} stands at most, rounded up to a power of two",
+            r.name
+        )
+    });
     for learns in &mut plan.learns {
         if plan.seats.iter().any(|s| s.as_str() == learns.party) && !is_dealt {
-            add(learns, "how many different keys each other holder has");
+            add(
+                learns,
+                &format!("how many different keys each other holder has{groups}"),
+            );
         }
     }
     if join.fans_out() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use party_agent::local::{Joined, joined};
-use party_agent::plan::{JoinPlan, Plan, Procedure, RingWidth};
+use party_agent::plan::{JoinPlan, JoinSizes, Plan, Procedure, RingWidth};
 use protocols::aggregate::LocalTotals;
 use protocols::join::{Factor, Inputs, Shape};
 use protocols::psi::Item;
@@ -115,10 +115,13 @@ pub(crate) async fn in_the_clear(world: &World, plan: &Plan) -> LocalTotals {
         wide: vec![vec![0; shape.cells]; shape.wide],
     };
     let groups = of.groups(&plan.keys);
-    let sizes: Vec<Vec<usize>> = parts
-        .iter()
-        .map(|p| p.iter().map(Joined::n_keys).collect())
-        .collect();
+    let sizes = JoinSizes {
+        keys: parts
+            .iter()
+            .map(|p| p.iter().map(Joined::n_keys).collect())
+            .collect(),
+        groups_a_key: parts[0].iter().map(Joined::groups_a_key).collect(),
+    };
     for star in 0..of.n_stars() {
         let inputs: Vec<Vec<Inputs>> = of
             .relations
