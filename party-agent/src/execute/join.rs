@@ -28,13 +28,9 @@ impl Task<'_> {
         let mine = self.read_joined(&session_id, of).await?;
         let source = self.plan.source();
         // A dealer knows the published sizes alone, so tables are filled up to them.
-        let sizes = match &source {
-            Some(Source::Dealer { .. }) => of.bounds(&self.plan.keys),
-            Some(Source::Ot | Source::FerretOt) | None => {
-                let bounds = of.bounds(&self.plan.keys);
-                announced(session, of, mine.as_ref(), bounds).await?
-            }
-        };
+        let is_dealt = matches!(source, Some(Source::Dealer { .. }));
+        let bounds = of.bounds(&self.plan.keys);
+        let sizes = announced(session, of, mine.as_ref(), (bounds, is_dealt)).await?;
         let needs = self.plan.needs_of_stars(of, &sizes);
         let mut stock = self.stock(session, &needs).await?;
         self.progress.enter(Stage::Compute);
@@ -158,11 +154,12 @@ fn group_of(combined: usize, groups: &[usize], place: usize, wanted: &[usize]) -
 }
 
 /// Tells all others how many keys come, and of the hub's in how many groups each stands at most, and hears theirs.
+/// `keep_keys`: tables are filled up, and nothing is told of their sizes.
 async fn announced(
     session: &mut Session,
     of: &JoinPlan,
     mine: Option<&(usize, Joined)>,
-    bounds: JoinSizes,
+    (bounds, keep_keys): (JoinSizes, bool),
 ) -> Result<JoinSizes, ProtocolError> {
     let mut sizes = bounds;
     let place_of = |seat: usize| {
@@ -172,11 +169,14 @@ async fn announced(
         })
     };
     let n_mine = mine.map_or(0, |(_, joined)| joined.n_keys());
+    let n_mine = if keep_keys { 0 } else { n_mine };
     let is_hub = |r: usize| r == 0;
     let groups = mine.filter(|(r, _)| is_hub(*r));
     let groups = groups.map_or(0, |(_, joined)| joined.groups_a_key());
     if let Some((r, h)) = place_of(session.seat().index()) {
-        sizes.keys[r][h] = n_mine;
+        if !keep_keys {
+            sizes.keys[r][h] = n_mine;
+        }
         if is_hub(r) {
             sizes.groups_a_key[h] = groups;
         }
@@ -188,7 +188,7 @@ async fn announced(
         let most_groups = hub.map_or(0, |(_, h)| sizes.groups_a_key[h]);
         let n_theirs = psi::announce(session, peer, n_mine, most_keys).await?;
         let n_groups = psi::announce(session, peer, groups, most_groups).await?;
-        if let Some((r, h)) = place {
+        if let Some((r, h)) = place.filter(|_| !keep_keys) {
             sizes.keys[r][h] = n_theirs;
         }
         if let Some((_, h)) = hub {

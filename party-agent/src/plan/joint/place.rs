@@ -152,10 +152,12 @@ fn order(job: &Job<'_>, compiled: &Compiled, terms: &Terms) -> Result<Vec<usize>
         _ => !optional[hub],
     };
     let words: Vec<u64> = (0..n).map(|at| words_of(at, compiled, terms)).collect();
-    // A bin takes a comparison and one element of every column; a spoke's row is programmed three times with all of its.
+    // Bytes: a bin takes a comparison, one element of every spoke's column and the products of the hub's own columns; a
+    // spoke's row is programmed three times with all of its.
     let price = |hub: usize| {
         let others = || (0..n).filter(|at| *at != hub);
-        let bins = rows(hub).saturating_mul(400 + 8 * others().map(|at| words[at]).sum::<u64>());
+        let elements = 8 * others().map(|at| words[at]).sum::<u64>();
+        let bins = rows(hub).saturating_mul(400 + elements + 300 * words[hub]);
         let programmed = others().map(|at| rows(at).saturating_mul(64 * (1 + words[at])));
         programmed.fold(bins, u64::saturating_add)
     };

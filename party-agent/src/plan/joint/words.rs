@@ -57,18 +57,21 @@ pub(super) fn complete(mut plan: Plan, job: &Job<'_>) -> Plan {
     };
     let is_dealt = matches!(plan.correlations, Some(Correlations::Dealer(_)));
     let hub = join.relations.first().filter(|r| !r.keys.is_empty());
-    let groups = hub.map_or_else(String::new, |r| {
+    let groups = hub.map(|r| {
         format!(
-            ", and in how many groups a key of {} stands at most, rounded up to a power of two",
+            "in how many groups a key of {} stands at most, rounded up to a power of two",
             r.name
         )
     });
+    let sizes = match is_dealt {
+        true => None,
+        false => Some("how many different keys each other holder has".to_owned()),
+    };
+    let told: Vec<String> = sizes.into_iter().chain(groups).collect();
     for learns in &mut plan.learns {
-        if plan.seats.iter().any(|s| s.as_str() == learns.party) && !is_dealt {
-            add(
-                learns,
-                &format!("how many different keys each other holder has{groups}"),
-            );
+        let computes = plan.seats.iter().any(|s| s.as_str() == learns.party);
+        for what in told.iter().filter(|_| computes) {
+            add(learns, what);
         }
     }
     if join.fans_out() {
