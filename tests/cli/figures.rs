@@ -59,7 +59,7 @@ impl Parts {
     }
 
     /// The same with correlations from another source.
-    fn run_with(&self, source: &str, receiver: &str, min_cell: u64, sql: &str) -> Value {
+    pub(crate) fn run_with(&self, source: &str, receiver: &str, min_cell: u64, sql: &str) -> Value {
         self.run_among((source, receiver), min_cell, "", sql)
     }
 
@@ -93,7 +93,7 @@ impl Parts {
 }
 
 #[track_caller]
-fn same(what: &str, got: &Value, expected: &Value) {
+pub(crate) fn same(what: &str, got: &Value, expected: &Value) {
     let (got, expected) = (number(got), number(expected));
     let error = (got - expected).abs() / expected.abs().max(f64::MIN_POSITIVE);
     assert!(
@@ -104,7 +104,7 @@ fn same(what: &str, got: &Value, expected: &Value) {
 
 /// Counts and sums of integers: equal, however they are written.
 #[track_caller]
-fn equal(what: &str, got: &Value, expected: &Value) {
+pub(crate) fn equal(what: &str, got: &Value, expected: &Value) {
     assert_eq!(number(got), number(expected), "{what}");
 }
 
@@ -115,13 +115,13 @@ fn number(value: &Value) -> f64 {
         .unwrap_or_else(|| panic!("{value} is not a number"))
 }
 
-fn rows(result: &Value) -> &Vec<Value> {
+pub(crate) fn rows(result: &Value) -> &Vec<Value> {
     result["rows"].as_array().expect("rows")
 }
 
 /// The row whose first values are `keys`.
 #[track_caller]
-fn row<'a>(result: &'a Value, keys: &[&str]) -> &'a Value {
+pub(crate) fn row<'a>(result: &'a Value, keys: &[&str]) -> &'a Value {
     let found = rows(result)
         .iter()
         .find(|row| keys.iter().enumerate().all(|(i, key)| row[i] == *key));

@@ -9,5 +9,6 @@ mod ends;
 mod tutorial;
 mod shares;
 mod figures;
+mod joins;
 mod overlaps;
 mod bench;

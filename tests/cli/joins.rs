@@ -1,0 +1,146 @@
+//! Joins between holders by real processes: the figures that plain Python computed on the pooled data.
+
+use crate::figures::{Parts, equal, expected, row, rows, same, shared};
+use crate::run::{entente, party, root};
+use serde_json::Value;
+use std::path::PathBuf;
+
+/// The hospitals, an insurer, and a dealer without tables.
+fn claims(shared: &std::path::Path) -> Parts {
+    let data = shared.join("claims_diabetes130");
+    let file = |name: &str| data.join(format!("{name}.parquet"));
+    let mut parties: Vec<(String, Vec<(&str, PathBuf)>)> = (1..=3)
+        .map(|k| {
+            let name = format!("hospital_{k}");
+            let encounters = file(&name);
+            (name, vec![("encounters", encounters)])
+        })
+        .collect();
+    let members = file("insurer_public");
+    parties.push(("insurer_public".to_owned(), vec![("members", members)]));
+    parties.push(("notary".to_owned(), Vec::new()));
+    Parts::new(&parties)
+}
+
+const HOSPITALS: &str = "(SELECT * FROM hospital_1.encounters UNION ALL SELECT * FROM hospital_2.encounters UNION ALL SELECT * FROM hospital_3.encounters) h";
+
+#[test]
+fn stays_of_members_over_three_hospitals() {
+    let Some(shared) = shared() else { return };
+    let (parts, tasks) = (
+        claims(&shared),
+        expected(&shared, "claims_diabetes130.json"),
+    );
+    let los = "CAST(h.time_in_hospital AS INT)";
+    let sql = format!(
+        "SELECT COUNT(*), COUNT(DISTINCT h.patient_id), SUM({los}), AVG({los}), VAR_SAMP({los}) \
+         FROM {HOSPITALS} JOIN insurer_public.members m ON h.patient_id = m.patient_id"
+    );
+    let result = parts.run_with("dealer:notary", "hospital_1", 11, &sql);
+    let (got, counts) = (&rows(&result)[0], &tasks["joint_counts"]);
+    equal("encounters", &got[0], &counts["encounters"]);
+    equal("patients", &got[1], &counts["distinct_patients"]);
+    equal("bed days", &got[2], &counts["bed_days"]);
+    let described = &tasks["describe_public"]["time_in_hospital"];
+    same("mean", &got[3], &described["mean"]);
+    same("variance", &got[4], &described["var"]);
+}
+
+/// Correlations of two columns of one side, rows of a person on that side being many.
+#[test]
+fn correlations_over_a_join() {
+    let Some(shared) = shared() else { return };
+    let (parts, tasks) = (
+        claims(&shared),
+        expected(&shared, "claims_diabetes130.json"),
+    );
+    let number = |c: &str| format!("CAST(h.{c} AS INT)");
+    let (los, meds) = (number("time_in_hospital"), number("num_medications"));
+    let sql = format!(
+        "SELECT CORR({los}, {meds}), COUNT(*) FROM {HOSPITALS} JOIN insurer_public.members m USING (patient_id)"
+    );
+    let result = parts.run_with("dealer:notary", "hospital_1", 11, &sql);
+    let (got, corr) = (&rows(&result)[0], &tasks["corr_public"]);
+    same("los and meds", &got[0], &corr["pearson"][0][3]);
+    equal("n", &got[1], &corr["n"]);
+}
+
+/// Groups at one holder, rows at another, by oblivious transfer between the two.
+#[test]
+fn stays_by_diagnosis_of_members_without_a_third_party() {
+    let Some(shared) = shared() else { return };
+    let data = shared.join("claims_diabetes130");
+    let parts = Parts::new(&[
+        (
+            "hospital_1".to_owned(),
+            vec![("encounters", data.join("hospital_1.parquet"))],
+        ),
+        (
+            "insurer_public".to_owned(),
+            vec![("members", data.join("insurer_public.parquet"))],
+        ),
+    ]);
+    let sql = "SELECT COUNT(DISTINCT h.patient_id) FROM hospital_1.encounters h JOIN insurer_public.members m ON h.patient_id = m.patient_id";
+    let result = parts.run_with("ot", "hospital_1", 11, sql);
+    let tasks = expected(&shared, "claims_diabetes130.json");
+    let both = &tasks["psi_cardinality"]["hospital_1_and_insurer_public"];
+    equal("patients of both", &rows(&result)[0][0], both);
+}
+
+/// Members without any service count with zeros: two left joins.
+#[test]
+fn amounts_and_visits_of_all_members() {
+    let Some(shared) = shared() else { return };
+    let data = shared.join("claims_euhealth");
+    let one = |name: &str, table: &'static str| {
+        let file = data.join(format!("{name}.parquet"));
+        (name.to_owned(), vec![(table, file)])
+    };
+    let parts = Parts::new(&[
+        one("insurer_c", "members"),
+        one("clinic_b", "services"),
+        one("hospital_a", "services"),
+        ("notary".to_owned(), Vec::new()),
+    ]);
+    let amount = "CAST(ROUND(c.amt_total, 2) AS DECIMAL(12, 2))";
+    let sql = format!(
+        "SELECT c.relation, c.gender, COUNT(*), SUM({amount}), AVG({amount}), SUM(COALESCE(b.num_visits, 0)) \
+         FROM insurer_c.members c LEFT JOIN clinic_b.services b ON c.member_id = b.member_id \
+         GROUP BY c.relation, c.gender ORDER BY 1, 2"
+    );
+    let result = parts.run_with("dealer:notary", "insurer_c", 11, &sql);
+    let tasks = expected(&shared, "claims_euhealth.json");
+    let groups = tasks["groupby_relation_gender"]["released"].as_array();
+    for group in groups.expect("groups") {
+        let text = |key: &str| group[key].as_str().expect("text");
+        let got = row(&result, &[text("relation"), text("gender")]);
+        equal("members", &got[2], &group["cohort"]);
+        same("amount", &got[3], &group["amt_sum"]);
+        same("mean amount", &got[4], &group["amt_mean"]);
+        equal("visits", &got[5], &group["visits"]);
+    }
+}
+
+/// The bundled example, ids as five clerks typed them.
+#[test]
+fn the_example_counts_every_stay_of_a_member() {
+    let data = root().join("examples/data/claims_diabetes130");
+    let nothing = tempfile::tempdir().expect("a directory");
+    let mut words = vec![
+        "simulate".to_owned(),
+        root()
+            .join("examples/jobs/stays-of-members.toml")
+            .display()
+            .to_string(),
+        "--json".to_owned(),
+    ];
+    for name in ["hospital_1", "hospital_2", "hospital_3", "insurer_public"] {
+        words.extend(["--party".to_owned(), party(name, &data.join(name))]);
+    }
+    words.extend(["--party".to_owned(), party("notary", nothing.path())]);
+    let document: Value = entente(words).expect(0).json();
+    let result = &document["result"];
+    equal("stays of MC", &row(result, &["MC"])[1], &33_806.into());
+    equal("stays of MD", &row(result, &["MD"])[1], &3_710.into());
+    equal("bed days of MC", &row(result, &["MC"])[2], &151_326.into());
+}
