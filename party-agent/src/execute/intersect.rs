@@ -45,7 +45,7 @@ impl OwnKeys {
     fn n_items(&self) -> usize {
         match self {
             Self::InMemory(keys) => keys.items().len(),
-            Self::Stored(keys) => keys.set.n_items(),
+            Self::Stored(keys) => keys.n_items(),
         }
     }
 
@@ -415,7 +415,7 @@ impl Comparison<'_> {
         };
         let (order, tags) = (session.own_seed("order of keys"), self.store()?);
         let peers = self.receives.then(|| self.store()).transpose()?;
-        let set = match self.keys {
+        let keys = match self.keys {
             OwnKeys::InMemory(keys) => {
                 let items = keys.items().to_vec();
                 return match peers {
@@ -425,9 +425,9 @@ impl Comparison<'_> {
                     None => send(session, &shape, Shuffled::new(items, &order), tags).await,
                 };
             }
-            OwnKeys::Stored(keys) => &mut keys.set,
+            OwnKeys::Stored(keys) => keys,
         };
-        let items = set.shuffled(&order, file_store(&self.storage)?);
+        let items = keys.shuffled(order, file_store(&self.storage)?).await;
         let items = items.map_err(|_| ProtocolError::Storage {
             what: "keys of an intersection",
         })?;

@@ -7,11 +7,13 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray};
 use arrow::compute::{cast, interleave_record_batch};
 use arrow::datatypes::{DataType, Decimal128Type, SchemaRef};
 use datafusion::execution::SendableRecordBatchStream;
+use engine::prg::Seed;
 use futures::StreamExt;
 use futures::future::{BoxFuture, join};
 use protocols::compute::Compute;
 use protocols::party::PartyId;
 use protocols::psi::Item;
+use protocols::psi::ecdh::Spilled;
 use protocols::psi::keys::{ItemSet, KeyHash};
 use protocols::psi::stored::{SetWriter, StoredSet};
 use protocols::psi::tags::{StoreError, TagStore};
@@ -112,9 +114,16 @@ pub async fn stored_keys(
         .hash_into(SetWriter::new(store), progress, |_| Ok(()))
         .await?;
     let set = Compute::Pool.run(move || written.finish()).await;
+    let set = set.map_err(|StoreError| no_store(local))?;
+    let report = KeyReport {
+        rows: rows.n_rows,
+        distinct: set.n_items() as u64,
+        duplicates: set.n_duplicates(),
+        missing: set.n_missing(),
+    };
     Ok(StoredKeys {
-        set: set.map_err(|StoreError| no_store(local))?,
-        n_rows: rows.n_rows,
+        set: Some(set),
+        report,
     })
 }
 
@@ -126,21 +135,41 @@ fn no_store(local: &LocalPlan) -> SourceError {
 
 /// The different keys of a holder, in a store.
 pub struct StoredKeys {
-    /// The items.
-    pub set: StoredSet,
-    n_rows: u64,
+    /// On the pool while it is put in an order.
+    set: Option<StoredSet>,
+    report: KeyReport,
 }
 
 impl StoredKeys {
+    /// How many there are.
+    #[must_use]
+    pub fn n_items(&self) -> usize {
+        usize::try_from(self.report.distinct).unwrap_or(usize::MAX)
+    }
+
+    /// All items in an order of their own, by way of another store. Takes seconds for millions.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn shuffled(
+        &mut self,
+        order: Seed,
+        store: Box<dyn TagStore>,
+    ) -> Result<Spilled, StoreError> {
+        let mut set = self.set.take().ok_or(StoreError)?;
+        let kernel = move || {
+            let items = set.shuffled(&order, store);
+            (set, items)
+        };
+        let (set, items) = Compute::Pool.run(kernel).await;
+        self.set = Some(set);
+        items
+    }
+
     /// What only this holder learns.
     #[must_use]
     pub fn report(&self) -> KeyReport {
-        KeyReport {
-            rows: self.n_rows,
-            distinct: self.set.n_items() as u64,
-            duplicates: self.set.n_duplicates(),
-            missing: self.set.n_missing(),
-        }
+        self.report.clone()
     }
 }
 
