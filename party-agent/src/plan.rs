@@ -45,7 +45,7 @@ use serde::Serialize;
 use coordinator::contract::{Digest, canonical};
 use protocols::aggregate;
 use protocols::arith::compare::Method;
-use protocols::correlate::{Needs, Source};
+use protocols::correlate::{self, Needs, Source};
 use protocols::disclose::Terms;
 use protocols::party::Seat;
 use protocols::price::Seats;
@@ -263,6 +263,26 @@ impl Plan {
             rows_at_most: self.cost.rows_at_most,
             method: method(self.correlations.as_ref()),
         }
+    }
+
+    /// The hub that makes a join of these sizes cheapest, correlations included: by bytes, so that all agents agree.
+    #[must_use]
+    pub fn cheapest_hub(&self, of: &JoinPlan, sizes: &JoinSizes) -> usize {
+        let (n_computing, source) = (self.seats.len(), self.source());
+        let seats = Seats {
+            n_seats: n_computing + usize::from(self.dealer.is_some()),
+            n_computing,
+        };
+        let bytes = |hub: usize| {
+            let (of, sizes) = (of.with_hub(hub, &self.keys), sizes.with_hub(hub));
+            let price = of.price(seats, &sizes, &of.groups(&self.keys));
+            let prepared = source.as_ref();
+            let prepared = prepared.map(|s| correlate::cost(s, n_computing, &price.needs));
+            let all = prepared.iter().chain([&price.cost]);
+            let sent = all.flat_map(|cost| Seat::first(seats.n_seats).map(|s| cost.bytes_sent(s)));
+            sent.fold(0, u64::saturating_add)
+        };
+        (0..of.n_hubs()).min_by_key(|hub| bytes(*hub)).unwrap_or(0)
     }
 
     /// The correlated randomness of a join of these sizes.

@@ -153,7 +153,7 @@ fn group_of(combined: usize, groups: &[usize], place: usize, wanted: &[usize]) -
     Some(own)
 }
 
-/// Tells all others how many keys come, and of the hub's in how many groups each stands at most, and hears theirs.
+/// Tells all others how many keys come and in how many groups each stands at most, and hears theirs.
 /// `keep_keys`: tables are filled up, and nothing is told of their sizes.
 async fn announced(
     session: &mut Session,
@@ -170,32 +170,36 @@ async fn announced(
     };
     let n_mine = mine.map_or(0, |(_, joined)| joined.n_keys());
     let n_mine = if keep_keys { 0 } else { n_mine };
-    let is_hub = |r: usize| r == 0;
-    let groups = mine.filter(|(r, _)| is_hub(*r));
-    let groups = groups.map_or(0, |(_, joined)| joined.groups_a_key());
+    let groups = mine.map_or(0, |(_, joined)| joined.groups_a_key());
     if let Some((r, h)) = place_of(session.seat().index()) {
         if !keep_keys {
             sizes.keys[r][h] = n_mine;
         }
-        if is_hub(r) {
-            sizes.groups_a_key[h] = groups;
-        }
+        sizes.groups_a_key[r][h] = groups;
     }
     for peer in session.peers() {
         let place = place_of(peer.index());
         let most_keys = place.map_or(0, |(r, h)| sizes.keys[r][h]);
-        let hub = place.filter(|(r, _)| is_hub(*r));
-        let most_groups = hub.map_or(0, |(_, h)| sizes.groups_a_key[h]);
+        let most_groups = place.map_or(0, |(r, h)| sizes.groups_a_key[r][h]);
         let n_theirs = psi::announce(session, peer, n_mine, most_keys).await?;
         let n_groups = psi::announce(session, peer, groups, most_groups).await?;
-        if let Some((r, h)) = place.filter(|_| !keep_keys) {
-            sizes.keys[r][h] = n_theirs;
-        }
-        if let Some((_, h)) = hub {
-            sizes.groups_a_key[h] = n_groups.max(1);
+        if let Some((r, h)) = place {
+            if !keep_keys {
+                sizes.keys[r][h] = n_theirs;
+            }
+            sizes.groups_a_key[r][h] = n_groups.max(1);
         }
     }
     Ok(sizes)
+}
+
+/// The place of a relation once the one at `hub` has become the first.
+fn moved(place: usize, hub: usize) -> usize {
+    match place {
+        p if p == hub => 0,
+        p if p < hub => p + 1,
+        p => p,
+    }
 }
 
 /// How many keys this holder brings.

@@ -70,8 +70,19 @@ pub struct JoinPlan {
 pub struct JoinSizes {
     /// Different keys, in the order of relations and their holders.
     pub keys: Vec<Vec<usize>>,
-    /// For each holder of the hub's relation, the most groups in which one of its keys stands.
-    pub groups_a_key: Vec<usize>,
+    /// The most groups in which one of its keys stands, in the same order.
+    pub groups_a_key: Vec<Vec<usize>>,
+}
+
+impl JoinSizes {
+    /// The sizes for [`JoinPlan::with_hub`].
+    #[must_use]
+    pub fn with_hub(&self, hub: usize) -> Self {
+        let mut sizes = self.clone();
+        sizes.keys[..=hub].rotate_right(1);
+        sizes.groups_a_key[..=hub].rotate_right(1);
+        sizes
+    }
 }
 
 /// One relation.
@@ -513,11 +524,37 @@ impl JoinPlan {
     pub fn bounds(&self, keys: &[KeyColumn]) -> JoinSizes {
         let bound = |(_, rows): &(usize, u64)| usize::try_from(*rows).unwrap_or(usize::MAX);
         let of = |r: &RelationPlan| r.holders.iter().map(bound).collect();
-        let groups = self.groups(keys).first().copied().unwrap_or(1);
+        let groups = self.relations.iter().zip(self.groups(keys));
         JoinSizes {
             keys: self.relations.iter().map(of).collect(),
-            groups_a_key: vec![groups; self.n_stars()],
+            groups_a_key: groups.map(|(r, n)| vec![n; r.holders.len()]).collect(),
         }
+    }
+
+    /// How many of the relations, from the first on, can be the hub's: all of them where only rows with a match count
+    /// and each has one holder.
+    #[must_use]
+    pub fn n_hubs(&self) -> usize {
+        let single = self.relations.iter().all(|r| r.holders.len() == 1);
+        let mut factors = self.narrow.iter().chain(&self.wide).flatten();
+        let outer = |f: &JoinFactor| matches!(f, JoinFactor::Matched(_) | JoinFactor::One(_));
+        let inner = self.own.is_empty() && !factors.any(|t| t.factors.iter().any(outer));
+        match single && inner {
+            true => self.relations.len(),
+            false => 1,
+        }
+    }
+
+    /// The same join with another relation as the hub's.
+    #[must_use]
+    pub fn with_hub(&self, hub: usize, keys: &[KeyColumn]) -> Self {
+        let mut plan = self.clone();
+        plan.relations[..=hub].rotate_right(1);
+        for term in plan.narrow.iter_mut().chain(&mut plan.wide).flatten() {
+            term.factors[..=hub].rotate_right(1);
+        }
+        plan.cells = plan.cells_of(keys);
+        plan
     }
 
     /// One star, as the protocol takes it, for these sizes.
@@ -553,7 +590,7 @@ impl JoinPlan {
             bounds: self
                 .relations
                 .first()
-                .map(|r| r.hub_bounds(hub, sizes.groups_a_key[hub])),
+                .map(|r| r.hub_bounds(hub, sizes.groups_a_key[0][hub])),
         }
     }
 

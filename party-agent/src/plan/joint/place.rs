@@ -380,7 +380,7 @@ impl Place<'_> {
 
 impl JoinPlan {
     /// For each group of the result, by its number, the number of the relations' groups together.
-    fn cells_of(&self, keys: &[KeyColumn]) -> Vec<Option<usize>> {
+    pub(super) fn cells_of(&self, keys: &[KeyColumn]) -> Vec<Option<usize>> {
         let n_cells: usize = keys.iter().map(KeyColumn::n_slots).product();
         let of = |cell: usize| {
             let mut rest = cell;

@@ -28,7 +28,7 @@ impl JoinPlan {
                 relation.name,
                 holders(relation),
                 counted(columns as u64, "number"),
-                if at == 0 {
+                if at == 0 && self.n_hubs() == 1 {
                     "; its keys are placed in bins, which the others answer to"
                 } else {
                     ""
@@ -56,12 +56,10 @@ pub(super) fn complete(mut plan: Plan, job: &Job<'_>) -> Plan {
         return plan;
     };
     let is_dealt = matches!(plan.correlations, Some(Correlations::Dealer(_)));
-    let hub = join.relations.first().filter(|r| !r.keys.is_empty());
-    let groups = hub.map(|r| {
-        format!(
-            "in how many groups a key of {} stands at most, rounded up to a power of two",
-            r.name
-        )
+    let grouped = join.relations.iter().any(|r| !r.keys.is_empty());
+    let groups = grouped.then(|| {
+        "in how many groups a key of each table stands at most, rounded up to a power of two"
+            .to_owned()
     });
     let sizes = match is_dealt {
         true => None,

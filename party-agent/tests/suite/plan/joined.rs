@@ -114,14 +114,21 @@ pub(crate) async fn in_the_clear(world: &World, plan: &Plan) -> LocalTotals {
         narrow: vec![vec![0; shape.cells]; shape.narrow],
         wide: vec![vec![0; shape.cells]; shape.wide],
     };
-    let groups = of.groups(&plan.keys);
     let sizes = JoinSizes {
         keys: parts
             .iter()
             .map(|p| p.iter().map(Joined::n_keys).collect())
             .collect(),
-        groups_a_key: parts[0].iter().map(Joined::groups_a_key).collect(),
+        groups_a_key: parts
+            .iter()
+            .map(|p| p.iter().map(Joined::groups_a_key).collect())
+            .collect(),
     };
+    // Any hub that will do gives the same; here the last one.
+    let hub = of.n_hubs() - 1;
+    let (of, sizes) = (&of.with_hub(hub, &plan.keys), sizes.with_hub(hub));
+    parts[..=hub].rotate_right(1);
+    let groups = of.groups(&plan.keys);
     for star in 0..of.n_stars() {
         let inputs: Vec<Vec<Inputs>> = of
             .relations
