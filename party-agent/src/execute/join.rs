@@ -30,7 +30,16 @@ impl Task<'_> {
         // A dealer knows the published sizes alone, so tables are filled up to them.
         let is_dealt = matches!(source, Some(Source::Dealer { .. }));
         let bounds = of.bounds(&self.plan.keys);
-        let sizes = announced(session, of, mine.as_ref(), (bounds, is_dealt)).await?;
+        let (sizes, hub) = match is_dealt {
+            true => (bounds, 0),
+            false => {
+                let sizes = announced(session, of, mine.as_ref(), bounds).await?;
+                let hub = self.plan.cheapest_hub(of, &sizes);
+                (sizes, hub)
+            }
+        };
+        let (of, sizes) = (&of.with_hub(hub, &self.plan.keys), sizes.with_hub(hub));
+        let mine = mine.map(|(place, joined)| (moved(place, hub), joined));
         let needs = self.plan.needs_of_stars(of, &sizes);
         let mut stock = self.stock(session, &needs).await?;
         self.progress.enter(Stage::Compute);
@@ -154,12 +163,11 @@ fn group_of(combined: usize, groups: &[usize], place: usize, wanted: &[usize]) -
 }
 
 /// Tells all others how many keys come and in how many groups each stands at most, and hears theirs.
-/// `keep_keys`: tables are filled up, and nothing is told of their sizes.
 async fn announced(
     session: &mut Session,
     of: &JoinPlan,
     mine: Option<&(usize, Joined)>,
-    (bounds, keep_keys): (JoinSizes, bool),
+    bounds: JoinSizes,
 ) -> Result<JoinSizes, ProtocolError> {
     let mut sizes = bounds;
     let place_of = |seat: usize| {
@@ -169,12 +177,9 @@ async fn announced(
         })
     };
     let n_mine = mine.map_or(0, |(_, joined)| joined.n_keys());
-    let n_mine = if keep_keys { 0 } else { n_mine };
     let groups = mine.map_or(0, |(_, joined)| joined.groups_a_key());
     if let Some((r, h)) = place_of(session.seat().index()) {
-        if !keep_keys {
-            sizes.keys[r][h] = n_mine;
-        }
+        sizes.keys[r][h] = n_mine;
         sizes.groups_a_key[r][h] = groups;
     }
     for peer in session.peers() {
@@ -184,9 +189,7 @@ async fn announced(
         let n_theirs = psi::announce(session, peer, n_mine, most_keys).await?;
         let n_groups = psi::announce(session, peer, groups, most_groups).await?;
         if let Some((r, h)) = place {
-            if !keep_keys {
-                sizes.keys[r][h] = n_theirs;
-            }
+            sizes.keys[r][h] = n_theirs;
             sizes.groups_a_key[r][h] = n_groups.max(1);
         }
     }

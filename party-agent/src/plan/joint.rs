@@ -52,6 +52,8 @@ pub struct JoinPlan {
     pub normalise: String,
     /// The key of every relation, in words: part of the hash of keys.
     pub label: String,
+    /// Whether a dealer makes the products with the hub's columns, whatever their values.
+    pub dealt: bool,
     /// The relations, the hub's first.
     pub relations: Vec<RelationPlan>,
     /// For each total over Z_2^64 the terms that are added up over the bins.
@@ -590,6 +592,7 @@ impl JoinPlan {
             bounds: self
                 .relations
                 .first()
+                .filter(|_| !self.dealt)
                 .map(|r| r.hub_bounds(hub, sizes.groups_a_key[0][hub])),
         }
     }

@@ -5,6 +5,7 @@ use super::relation::{Compiled, One};
 use super::terms::{Term, Terms};
 use super::{Job, JoinFactor, JoinPlan, JoinTerm, OwnColumn, OwnTerm, RelationPlan};
 use crate::plan::{KeyColumn, PlanFault, RingWidth, Slot};
+use crate::spec::Correlations;
 
 impl Terms {
     /// The plan of the join: hub and other relations chosen, rows without a match written out.
@@ -45,6 +46,7 @@ impl Terms {
         let mut plan = JoinPlan {
             normalise: job.normalise().to_owned(),
             label: labels.join(" = "),
+            dealt: matches!(job.spec.correlations, Some(Correlations::Dealer(_))),
             relations,
             narrow,
             wide,
@@ -152,12 +154,12 @@ fn order(job: &Job<'_>, compiled: &Compiled, terms: &Terms) -> Result<Vec<usize>
         _ => !optional[hub],
     };
     let words: Vec<u64> = (0..n).map(|at| words_of(at, compiled, terms)).collect();
-    // Bytes: a bin takes a comparison, one element of every spoke's column and the products of the hub's own columns; a
-    // spoke's row is programmed three times with all of its.
+    // Bytes, with a dealer: a bin takes a comparison and opens one element of every column; a spoke's row is programmed
+    // three times with all of its. Without one the hub is chosen again when the sizes are known.
     let price = |hub: usize| {
         let others = || (0..n).filter(|at| *at != hub);
-        let elements = 8 * others().map(|at| words[at]).sum::<u64>();
-        let bins = rows(hub).saturating_mul(400 + elements + 300 * words[hub]);
+        let elements = 16 * words.iter().sum::<u64>();
+        let bins = rows(hub).saturating_mul(400 + elements);
         let programmed = others().map(|at| rows(at).saturating_mul(64 * (1 + words[at])));
         programmed.fold(bins, u64::saturating_add)
     };

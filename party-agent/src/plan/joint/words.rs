@@ -57,7 +57,7 @@ pub(super) fn complete(mut plan: Plan, job: &Job<'_>) -> Plan {
     };
     let is_dealt = matches!(plan.correlations, Some(Correlations::Dealer(_)));
     let grouped = join.relations.iter().any(|r| !r.keys.is_empty());
-    let groups = grouped.then(|| {
+    let groups = (grouped && !is_dealt).then(|| {
         "in how many groups a key of each table stands at most, rounded up to a power of two"
             .to_owned()
     });
