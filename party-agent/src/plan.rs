@@ -241,7 +241,7 @@ impl Plan {
     #[must_use]
     pub fn min_cell_counts(&self) -> &'static str {
         match self.procedure {
-            Procedure::Join(_) if self.shape.margins.is_none() => "different keys of the join",
+            Procedure::Join(_) => "different keys of the join",
             _ => "rows",
         }
     }

@@ -58,7 +58,11 @@ pub async fn joined(
     let keys: Vec<KeyColumn> = relation
         .keys
         .iter()
-        .map(|k| plan.keys[*k].clone())
+        .map(|k| KeyColumn {
+            // Totals over groups are added up after the join.
+            has_total: false,
+            ..plan.keys[*k].clone()
+        })
         .collect();
     let mut sums = Sums::new(relation, local, &keys, hash)?;
     sums.check_columns(&query)?;

@@ -92,8 +92,10 @@ impl JoinSizes {
 pub struct RelationPlan {
     /// As the query calls it.
     pub name: String,
-    /// The seats of its holders, and the published bound on each one's rows.
+    /// The seats of its holders, and a bound on the different keys of each by published sizes.
     pub holders: Vec<(usize, u64)>,
+    /// A bound on the rows of each.
+    pub rows_at_most: Vec<u64>,
     /// Columns of its key.
     pub key_columns: usize,
     /// Its group keys, by their number in the plan.
@@ -524,7 +526,7 @@ impl JoinPlan {
     /// What is known of the sizes before anybody has read a row.
     #[must_use]
     pub fn bounds(&self, keys: &[KeyColumn]) -> JoinSizes {
-        let bound = |(_, rows): &(usize, u64)| usize::try_from(*rows).unwrap_or(usize::MAX);
+        let bound = |(_, keys): &(usize, u64)| usize::try_from(*keys).unwrap_or(usize::MAX);
         let of = |r: &RelationPlan| r.holders.iter().map(bound).collect();
         let groups = self.relations.iter().zip(self.groups(keys));
         JoinSizes {
@@ -615,7 +617,7 @@ impl JoinPlan {
 impl RelationPlan {
     /// In how many bits the hub's numbers fit, by its published size and the declared ranges.
     fn hub_bounds(&self, holder: usize, cells: usize) -> join::Bounds {
-        let rows = self.holders.get(holder).map_or(u64::MAX, |(_, rows)| *rows);
+        let rows = self.rows_at_most.get(holder).copied().unwrap_or(u64::MAX);
         let bits = |ring: RingWidth, column: usize| self.bits(ring, column, rows);
         join::Bounds {
             cells,

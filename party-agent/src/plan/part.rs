@@ -251,6 +251,10 @@ impl Part {
                     None => (cell.bases.clone(), BTreeSet::new()),
                 };
                 add(&conditions, Usage::Filter);
+                // Nothing is aggregated of it: it decides which rows count.
+                if arg.asked.is_empty() {
+                    add(&values, Usage::Filter);
+                }
                 for asked in &arg.asked {
                     add(&values, Usage::Aggregate(*asked));
                 }

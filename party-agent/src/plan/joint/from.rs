@@ -134,6 +134,12 @@ impl Reading<'_> {
             let what = "a subquery in FROM has no name";
             return Err(self.site.fault(factor, what, "name it: (SELECT …) t"));
         }
+        let taken = |name: &&String| self.all.iter().any(|r| r.names.contains(name));
+        if let Some(name) = names.iter().find(taken) {
+            let what = format!("two tables of the query are called {name}");
+            let fix = "give each a name of its own: party.table t";
+            return Err(self.site.fault(factor, what, fix));
+        }
         let here = std::slice::from_ref(&from);
         let columns = names_of_from(here, self.catalogues);
         self.all.push(Relation {
@@ -258,7 +264,9 @@ impl Reading<'_> {
                     let folded = name.value.to_lowercase();
                     let has =
                         |r: &Relation| r.columns.as_ref().is_some_and(|c| c.contains(&folded));
-                    let left = (0..right).find(|i| has(&self.all[*i]));
+                    // A column that USING has made one of two before is that one.
+                    let merged = self.merged.get(&folded).copied();
+                    let left = merged.or_else(|| (0..right).find(|i| has(&self.all[*i])));
                     let Some(left) = left.filter(|_| has(&self.all[right])) else {
                         let what = format!("USING ({name}): not both sides have this column");
                         return Err(self.site.fault(join, what, "write ON a.key = b.key"));

@@ -79,7 +79,7 @@ fn relation_plan(job: &Job<'_>, compiled: &Compiled, at: usize, payload: &Payloa
     let holders = one
         .raw
         .iter()
-        .map(|part| (seat(&part.holder), part.rows_at_most));
+        .map(|part| (seat(&part.holder), one.keys_at_most(job, part)));
     RelationPlan {
         name: job.relations.all[at]
             .names
@@ -87,6 +87,7 @@ fn relation_plan(job: &Job<'_>, compiled: &Compiled, at: usize, payload: &Payloa
             .cloned()
             .unwrap_or_default(),
         holders: holders.collect(),
+        rows_at_most: one.raw.iter().map(|part| part.rows_at_most).collect(),
         key_columns: job.relations.all[at].key.len(),
         keys: one.key_numbers.clone(),
         measures: one.columns.measures.clone(),

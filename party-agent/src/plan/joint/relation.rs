@@ -1,6 +1,6 @@
 //! Each relation's own part of the plan: its holders' queries, groups, and the numbers that they add up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::scalar::ScalarValue;
 use protocols::party::PartyId;
@@ -109,7 +109,7 @@ fn only_rows() -> Arg {
     Arg {
         expr: part::one(),
         label: "*".to_owned(),
-        asked: std::collections::BTreeSet::new(),
+        asked: BTreeSet::new(),
         sum: false,
         sum_sq: false,
         ordered: false,
@@ -409,6 +409,24 @@ fn values_without(
         values.push(value);
     }
     Ok(values)
+}
+
+impl One {
+    /// A bound on the different keys of a holder: a row of one table has one, however many rows it is joined with.
+    pub(super) fn keys_at_most(&self, job: &Job<'_>, part: &Part) -> u64 {
+        let first = self.outer.keys.len() + self.outer.args.len();
+        let [row] = part.trace.rows.as_slice() else {
+            return part.rows_at_most;
+        };
+        let bases = row[first..].iter().flat_map(|cell| &cell.bases);
+        let tables: BTreeSet<&String> = bases.map(|base| &base.table).collect();
+        let catalogue = job.catalogues.get(&part.holder);
+        let of_table = match tables.into_iter().collect::<Vec<_>>().as_slice() {
+            [table] => catalogue.and_then(|c| c.tables.get(*table)),
+            _ => None,
+        };
+        of_table.map_or(part.rows_at_most, |t| t.rows_at_most.min(part.rows_at_most))
+    }
 }
 
 impl Compiled {

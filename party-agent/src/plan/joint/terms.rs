@@ -171,8 +171,12 @@ impl Terms {
         site: Site,
         select: &Select,
     ) -> Result<(), PlanFault> {
-        if min_cell.at_least <= 1 || self.person.is_some() || self.counts_rows {
+        if min_cell.at_least <= 1 || self.person.is_some() {
             return Ok(());
+        }
+        if self.counts_rows {
+            let what = "ROLLUP and CUBE over a join between holders with a minimum cell, which counts persons: those of groups do not add up to those of a total";
+            return Err(site.fault(select, what, "run a job for each level"));
         }
         let what = "the minimum cell counts persons, and whether a person counts here depends on an OR between columns of different holders";
         let fix = "write the condition with AND, or run a job for each branch of the OR";

@@ -276,6 +276,14 @@ const REFUSED: &[(&str, &str)] = &[
         "compute.sql, line 6: a subquery in FROM has no name; name it: (SELECT …) t",
     ),
     (
+        "SELECT COUNT(*) FROM hospital_1.encounters JOIN hospital_2.encounters USING (patient_id)",
+        "compute.sql, line 6: two tables of the query are called encounters; give each a name of its own: party.table t",
+    ),
+    (
+        "SELECT a.gender, COUNT(*) FROM hospital_1.encounters a JOIN hospital_2.encounters b ON a.patient_id = b.patient_id GROUP BY ROLLUP(a.gender)",
+        "compute.sql, line 6: ROLLUP and CUBE over a join between holders with a minimum cell, which counts persons",
+    ),
+    (
         "SELECT MEDIAN(a.time_in_hospital) FROM hospital_1.encounters a JOIN hospital_2.encounters b ON a.patient_id = b.patient_id",
         "compute.sql, line 6: MIN, MAX, quantiles and ranks of a.time_in_hospital over a join between holders are not available in this version",
     ),
