@@ -19,8 +19,8 @@
 //! | [`log`] | 0 < x·2^f < 2^b | 2u + ε | 4·10⁻⁸ (degree 8) | 2·10⁻¹⁴ (degree 16) |
 //! | [`sigmoid`] | any | 2u + 2ε + 2^(f−50); and 2^(1/64−M), the least [`exp`] | 6·10⁻⁹ | 3·10⁻¹⁵ |
 
-mod fixed;
-mod normal;
+pub(crate) mod fixed;
+pub(crate) mod normal;
 mod inverse;
 mod root;
 mod exponential;

@@ -17,7 +17,7 @@
 //! * [`table`], [`shuffle`], [`sort`], [`scan`]: shared rows, and bringing them into an order;
 //! * [`aggregate`]: totals over all holders with small cells held back; [`stats`]: statistics that
 //!   need comparisons or an order; [`psi`]: what two sets have in common;
-//!   [`join`]: totals over a join in which nobody sees who matched; [`lookup`]: what stands under a key in somebody else's table;
+//!   [`join`]: totals over a join in which nobody sees who matched; [`train`]: models of shared rows; [`lookup`]: what stands under a key in somebody else's table;
 //! * [`oracle`]: the same functions in the clear, for tests.
 //!
 //! Everything here replays from the seeds of a [`session::SessionConfig`].
@@ -48,5 +48,6 @@ pub mod aggregate;
 pub mod stats;
 pub mod psi;
 pub mod join;
+pub mod train;
 pub mod lookup;
 pub mod oracle;

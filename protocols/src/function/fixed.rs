@@ -25,7 +25,7 @@ pub(super) fn add_public<R: Ring>(session: &Session, x: &mut Share<R>, value: R)
 }
 
 /// x·y/2^s, up to one unit more than rounded down; for s < 0 a product with 2^−s.
-pub(super) async fn mul_shift<R: StockedRing>(
+pub(crate) async fn mul_shift<R: StockedRing>(
     session: &mut Session,
     x: &Share<R>,
     y: &Share<R>,
@@ -36,12 +36,12 @@ pub(super) async fn mul_shift<R: StockedRing>(
     shift(session, product, n_bits, stock).await
 }
 
-pub(super) fn mul_shift_price<R: StockedRing>(seats: Seats, n: usize, n_bits: i32) -> Price {
+pub(crate) fn mul_shift_price<R: StockedRing>(seats: Seats, n: usize, n_bits: i32) -> Price {
     mul::price::<R>(seats, n).then(&shift_price::<R>(seats, n, n_bits))
 }
 
 /// x/2^s, up to one unit more than rounded down; for s < 0 a product with 2^−s.
-pub(super) async fn shift<R: StockedRing>(
+pub(crate) async fn shift<R: StockedRing>(
     session: &mut Session,
     mut x: Share<R>,
     n_bits: i32,
@@ -54,7 +54,7 @@ pub(super) async fn shift<R: StockedRing>(
     trunc::probabilistic(session, &x, n_bits.unsigned_abs(), stock).await
 }
 
-pub(super) fn shift_price<R: StockedRing>(seats: Seats, n: usize, n_bits: i32) -> Price {
+pub(crate) fn shift_price<R: StockedRing>(seats: Seats, n: usize, n_bits: i32) -> Price {
     trunc::price::<R>(seats, n, n_bits.max(0).unsigned_abs())
 }
 

@@ -2,6 +2,7 @@
 
 use super::Format;
 use super::fixed::{add_scaled, mul_shift, mul_shift_price};
+use crate::arith::compare::Method;
 use crate::arith::{circuit, convert};
 use crate::boolean::Planes;
 use crate::correlate::{Stock, StockedRing};
@@ -16,23 +17,23 @@ use engine::share::boolean::BitShare;
 
 /// Whether the power of two may be any, or one of four, so that it has a root.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     One,
     Two,
 }
 
 /// How the positions of a number's highest bit are grouped: a window at the top for each power.
 #[derive(Clone, Copy)]
-pub(super) struct Windows {
+pub(crate) struct Windows {
     /// Bits of the numbers.
     n_bits: u32,
     /// B: windows begin below position B.
-    pub(super) top: u32,
+    pub(crate) top: u32,
     step: Step,
 }
 
 impl Windows {
-    pub(super) fn new(format: Format, step: Step) -> Self {
+    pub(crate) fn new(format: Format, step: Step) -> Self {
         let n_bits = format.bound_bits;
         // With steps of two, B − f must be even for the result to have a root.
         let odd = (n_bits + format.frac_bits) % 2;
@@ -79,7 +80,8 @@ impl<R: Ring> Normal<R> {
     }
 }
 
-fn weighted<R: Ring>(windows: &[Share<R>], weight: impl Fn(u32) -> R) -> Share<R> {
+/// Σ weight(window)·[the highest bit lies in it], of what [`highest`] found.
+pub(crate) fn weighted<R: Ring>(windows: &[Share<R>], weight: impl Fn(u32) -> R) -> Share<R> {
     let mut sum = Share::zero(windows[0].len());
     for (number, window) in (0..).zip(windows) {
         add_scaled(sum.as_mut_slice(), window.as_slice(), weight(number));
@@ -89,8 +91,7 @@ fn weighted<R: Ring>(windows: &[Share<R>], weight: impl Fn(u32) -> R) -> Share<R
 
 /// Normalises numbers in (0, 2^b).
 ///
-/// The bits of x, then for each position whether all bits from there up are zero, then the position of
-/// the highest bit as one of many bits, then v = 2^(the number of places to the top) from these.
+/// The window of the highest bit, and then v = 2^(the number of places to the top) from it.
 pub(super) async fn normalise<R: StockedRing>(
     session: &mut Session,
     x: &Share<R>,
@@ -98,8 +99,26 @@ pub(super) async fn normalise<R: StockedRing>(
     windows: Windows,
     stock: &mut Stock,
 ) -> Result<Normal<R>, ProtocolError> {
+    let hot = highest(session, x, windows, format.method, stock).await?;
+    let v = weighted(&hot, |window| R::ONE.shl(window * windows.width()));
+    let c = mul_shift(session, x, &v, to_working::<R>(format, windows), stock).await?;
+    Ok(Normal { c, windows: hot })
+}
+
+/// For each window from the top, whether the highest bit of each number in [0, 2^b) lies in it; of zero,
+/// nowhere.
+///
+/// The bits of x, then for each position whether all bits from there up are zero, then the position of
+/// the highest bit as one of many bits.
+pub(crate) async fn highest<R: StockedRing>(
+    session: &mut Session,
+    x: &Share<R>,
+    windows: Windows,
+    method: Method,
+    stock: &mut Stock,
+) -> Result<Vec<Share<R>>, ProtocolError> {
     let n_bits = windows.n_bits as usize;
-    let planes = convert::a2b(session, x, n_bits, format.method, stock).await?;
+    let planes = convert::a2b(session, x, n_bits, method, stock).await?;
     let flip = if session.seat() == Seat(0) {
         u64::MAX
     } else {
@@ -130,10 +149,25 @@ pub(super) async fn normalise<R: StockedRing>(
     };
     let hot: Vec<BitShare> = (0..windows.count()).map(in_window).collect();
     let hot: Vec<&BitShare> = hot.iter().collect();
-    let hot = convert::planes_to_arith(session, &hot, stock).await?;
-    let v = weighted(&hot, |window| R::ONE.shl(window * windows.width()));
-    let c = mul_shift(session, x, &v, to_working::<R>(format, windows), stock).await?;
-    Ok(Normal { c, windows: hot })
+    convert::planes_to_arith(session, &hot, stock).await
+}
+
+/// The price of [`highest`].
+pub(crate) fn highest_price<R: StockedRing>(
+    seats: Seats,
+    n_items: usize,
+    windows: Windows,
+    method: Method,
+) -> Price {
+    let n_bits = windows.n_bits as usize;
+    let prefixes = circuit::all_prefixes_levels(n_bits);
+    convert::a2b_price::<R>(seats, n_items, n_bits, method)
+        .then(&circuit::price(seats, &prefixes, n_items))
+        .then(&convert::planes_price::<R>(
+            seats,
+            n_items,
+            windows.count() as usize,
+        ))
 }
 
 /// How far x·v, whose highest bit is at the top, is shifted for w fractional bits.
@@ -147,18 +181,7 @@ pub(super) fn price<R: StockedRing>(
     format: Format,
     windows: Windows,
 ) -> Price {
-    let n_bits = windows.n_bits as usize;
-    let prefixes = circuit::all_prefixes_levels(n_bits);
-    convert::a2b_price::<R>(seats, n_items, n_bits, format.method)
-        .then(&circuit::price(seats, &prefixes, n_items))
-        .then(&convert::planes_price::<R>(
-            seats,
-            n_items,
-            windows.count() as usize,
-        ))
-        .then(&mul_shift_price::<R>(
-            seats,
-            n_items,
-            to_working::<R>(format, windows),
-        ))
+    let shift = to_working::<R>(format, windows);
+    highest_price::<R>(seats, n_items, windows, format.method)
+        .then(&mul_shift_price::<R>(seats, n_items, shift))
 }

@@ -80,38 +80,44 @@ pub(crate) fn recorded<C: Case>(
 /// The result is that of the plain counterpart, from correlations that were dealt and from those that were
 /// made by oblivious transfer.
 pub(crate) fn check_sources<C: Case>(case: &C) {
-    for (n_computing, has_dealer) in [(2, false), (3, false), (2, true), (3, true)] {
-        let dealer = Seat::from_index(n_computing);
-        let (source, n_extra) = match has_dealer {
-            true => (Source::Dealer { seat: dealer }, 1),
-            false => (Source::Ot, 0),
-        };
-        let needs = case.price(Seats {
-            n_seats: n_computing + n_extra,
-            n_computing,
-        });
-        let needs = needs.needs;
-        let parts = case.inputs(23).split(n_computing, &mut prg(23));
-        let parts: Vec<_> = parts.into_iter().map(Some).collect();
-        let parts = Mutex::new(parts);
-        let world = World::with_dealer(n_computing, has_dealer, 23);
-        let ended = world.run(async |session| {
-            if session.dealer() == Some(session.seat()) {
-                dealer::serve(session, &needs).await?;
-                return Ok(None);
-            }
-            let mine = parts.lock().expect("no panic")[session.seat().index()].take();
-            let mine = mine.expect("each seat takes its part once");
-            let mut stock = correlate::preprocess(session, &source, &needs).await?;
-            case.call(session, 23, mine, &mut stock).await.map(Some)
-        });
-        let found = joined(all_ok(ended).into_iter().flatten().collect());
+    for (n_computing, has_dealer) in SOURCES {
         assert!(
-            found == case.expected(n_computing, 23),
-            "{case:?} among {n_computing} by {}",
-            source.name()
+            found_from(case, n_computing, has_dealer) == case.expected(n_computing, 23),
+            "{case:?} among {n_computing}, with a dealer: {has_dealer}"
         );
     }
+}
+
+/// Numbers of computing seats, and whether there is a dealer; without one, oblivious transfer.
+pub(crate) const SOURCES: [(usize, bool); 4] = [(2, false), (3, false), (2, true), (3, true)];
+
+/// What the shares that come out stand for, from correlations of a real source, with the secrets of 23.
+pub(crate) fn found_from<C: Case>(case: &C, n_computing: usize, has_dealer: bool) -> Clear<C::R> {
+    let dealer = Seat::from_index(n_computing);
+    let (source, n_extra) = match has_dealer {
+        true => (Source::Dealer { seat: dealer }, 1),
+        false => (Source::Ot, 0),
+    };
+    let needs = case.price(Seats {
+        n_seats: n_computing + n_extra,
+        n_computing,
+    });
+    let needs = needs.needs;
+    let parts = case.inputs(23).split(n_computing, &mut prg(23));
+    let parts: Vec<_> = parts.into_iter().map(Some).collect();
+    let parts = Mutex::new(parts);
+    let world = World::with_dealer(n_computing, has_dealer, 23);
+    let ended = world.run(async |session| {
+        if session.dealer() == Some(session.seat()) {
+            dealer::serve(session, &needs).await?;
+            return Ok(None);
+        }
+        let mine = parts.lock().expect("no panic")[session.seat().index()].take();
+        let mine = mine.expect("each seat takes its part once");
+        let mut stock = correlate::preprocess(session, &source, &needs).await?;
+        case.call(session, 23, mine, &mut stock).await.map(Some)
+    });
+    joined(all_ok(ended).into_iter().flatten().collect())
 }
 
 /// The result is that of the plain counterpart.

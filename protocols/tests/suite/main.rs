@@ -30,5 +30,6 @@ mod ecdh;
 mod demands;
 mod tables;
 mod stats;
+mod train;
 mod lookup;
 mod sample_data;
