@@ -10,6 +10,7 @@ mod groups;
 mod found;
 mod intersect;
 mod lookup;
+pub mod tails;
 mod moments;
 mod nat;
 mod pairs;
