@@ -152,6 +152,43 @@ pub fn planes_price<R: StockedRing>(seats: Seats, n_items: usize, n_planes: usiz
     Price::of_ring::<R>(needs, bits_layout(n_items, n_planes).cost::<R>(seats))
 }
 
+/// Turns shares over Z_2^64 of signed numbers into shares over Z_2^128 of the same numbers.
+///
+/// # Seats     symmetric, any number ≥ 2
+/// # Inputs    `x`: n shares; takes [`widen_price`]
+/// # Output    n shares
+/// # Cost      [`widen_price`]: the bits by [`a2b`], and back over the other ring by [`b2a`]
+/// # Security  semi-honest, all but one seat may be corrupt; reveals n
+/// # Errors    [`ProtocolError::OutOfCorrelations`] before anything is sent, [`ProtocolError::Link`],
+///   [`ProtocolError::PeerMisbehaved`] (length)
+/// # Source    folklore: x + 2^63 has no sign, and its bits are those of a number of either ring
+pub async fn widen(
+    session: &mut Session,
+    x: &Share<u64>,
+    method: Method,
+    stock: &mut Stock,
+) -> Result<Share<u128>, ProtocolError> {
+    let seats = Seats::of(session);
+    session.ended_by(stock.check(&widen_price(seats, x.len(), method).needs))?;
+    let is_first = session.seat() == Seat(0);
+    let offset = 1u64 << 63;
+    let mut unsigned = super::copy(x);
+    if is_first {
+        super::add_to_all(&mut unsigned, offset);
+    }
+    let planes = a2b(session, &unsigned, 64, method, stock).await?;
+    let mut wide = b2a::<u128>(session, &planes, stock).await?;
+    if is_first {
+        super::add_to_all(&mut wide, u128::from(offset).wrapping_neg());
+    }
+    Ok(wide)
+}
+
+/// The declared price of [`widen`] of n numbers.
+pub fn widen_price(seats: Seats, n_items: usize, method: Method) -> Price {
+    a2b_price::<u64>(seats, n_items, 64, method).then(&planes_price::<u128>(seats, n_items, 64))
+}
+
 /// Turns additive shares into XOR shares of the lowest bits.
 ///
 /// # Seats     symmetric, any number ≥ 2

@@ -1,6 +1,7 @@
 //! Training on shares, held to floats and to all demands on a protocol.
 
 mod solve;
+mod glm;
 
 use engine::ring::Ring;
 

@@ -1,0 +1,459 @@
+//! Generalised linear models of shared rows, by Newton's method (iteratively reweighted least squares).
+//!
+//! ```text
+//! η = X·β (+ offset)       one product of matrices
+//! μ and weights w          functions of η on shares; rows that do not count have weight and residual 0
+//! g = X'·r, H = X'·W·X     over Z_2^64, at scales at which no sum leaves it; then d + d² numbers go to Z_2^128
+//! β ← β + H⁻¹·g            [`solve`](super::solve)
+//! ```
+//!
+//! The number of steps is public and fixed: whether a step was small would tell how far the data are from
+//! the start. Nothing is opened; coefficients, standard errors, and what says whether they can be trusted
+//! are shares, which [`release`] opens together.
+//!
+//! Columns have 18 fractional bits and a mean square of at most 1 over the rows of their own table, so that
+//! by Cauchy and Schwarz every sum over any of these rows is below their number. β is read at 26 bits when
+//! η is computed. Coefficients are therefore good to about 10⁻⁶ in units of 1/sd, and standard errors to 10⁻³
+//! of themselves where 100 rows count, better for more.
+
+mod family;
+mod release;
+
+pub use family::Family;
+pub use release::{Released, release, release_cost, release_price, release_terms};
+
+use super::solve::{self, Factors, System};
+use crate::arith::compare::Method;
+use crate::arith::matmul::{self as products, matmul};
+use crate::arith::{convert, copy, mul};
+use crate::correlate::{MatrixShape, Stock};
+use crate::error::ProtocolError;
+use crate::function::fixed::{shift, shift_price};
+use crate::price::{Price, Seats};
+use crate::session::Session;
+use engine::ring;
+use engine::share::Share;
+
+/// Fractional bits of the columns.
+pub const COLUMN_BITS: u32 = 18;
+
+/// Fractional bits of coefficients as they come out, and inside between steps.
+pub const RESULT_BITS: u32 = 40;
+
+/// Fractional bits of coefficients when they meet the columns.
+const BETA_BITS: u32 = 26;
+
+/// log2 of the most rows that any table may have: sums then fit Z_2^64.
+pub const MAX_LOG_ROWS: u32 = 19;
+
+/// The public shape of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// What the labels are, and how they depend on the columns.
+    pub family: Family,
+    /// n: number of rows that are given, those that do not count included.
+    pub n_rows: usize,
+    /// d: number of columns, that of ones included.
+    pub n_columns: usize,
+    /// No table that the rows were made from has more than 2^this rows; at most [`MAX_LOG_ROWS`].
+    pub log_rows: u32,
+    /// True if each row has an offset.
+    pub has_offset: bool,
+    /// Number of steps.
+    pub n_steps: u32,
+    /// The method of comparisons and conversions.
+    pub method: Method,
+}
+
+/// Shares of rows. Everything is zero in a row that does not exist.
+pub struct Rows {
+    /// Columns, row by row, with [`COLUMN_BITS`]. The first column is 1. Rows that exist and do not count
+    /// may have any values.
+    pub columns: Share<u64>,
+    /// 1 for rows that count.
+    pub used: Share<u64>,
+    /// Labels with [`Family::label_bits`]; zero for rows that do not count.
+    pub labels: Share<u64>,
+    /// Offsets with [`Family::label_bits`], if the shape has them.
+    pub offsets: Option<Share<u64>>,
+}
+
+/// Shares of a fitted model.
+pub struct Fitted {
+    /// β, with [`RESULT_BITS`].
+    pub coefficients: Share<u128>,
+    /// √((X'WX)⁻¹)_jj, with [`Shape::error_bits`].
+    pub errors: Share<u128>,
+    /// g'·H⁻¹·g of the last step, with [`RESULT_BITS`]: twice what it lowered the deviance's half by.
+    pub decrement: Share<u128>,
+    /// Σ r² of the last residuals, with [`Shape::square_bits`]; of a family with a dispersion.
+    pub squares: Option<Share<u128>>,
+    /// How many columns were sound in the first and in the last system, see [`Factors::sound`].
+    pub sound: [Share<u128>; 2],
+    /// How many rows counted.
+    pub n_used: Share<u64>,
+}
+
+impl Shape {
+    /// Checks that the shape is one.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtocolError::InvalidInput`] with what does not fit.
+    pub fn check(&self) -> Result<(), ProtocolError> {
+        let invalid = |what| Err(ProtocolError::InvalidInput { what });
+        if self.n_columns == 0 || self.n_columns > solve::MAX_UNKNOWNS {
+            return invalid("a model has 1 to 128 columns, that of ones included");
+        }
+        if self.log_rows == 0 || self.log_rows > MAX_LOG_ROWS {
+            return invalid("a model is trained on tables of at most 2^19 rows");
+        }
+        if self.n_steps == 0 || self.n_steps > 100 {
+            return invalid("a model takes 1 to 100 steps");
+        }
+        Ok(())
+    }
+
+    /// Fractional bits of the standard errors.
+    pub fn error_bits(&self) -> u32 {
+        RESULT_BITS + self.log_rows.div_ceil(2)
+    }
+
+    /// Fractional bits of the sum of squared residuals.
+    pub fn square_bits(&self) -> u32 {
+        2 * self.residual_bits()
+    }
+
+    /// Fractional bits of residuals that are squared and added up over Z_2^64.
+    fn residual_bits(&self) -> u32 {
+        self.family.label_bits().min((58 - self.log_rows) / 2)
+    }
+
+    /// Fractional bits of weights.
+    fn weight_bits(&self) -> u32 {
+        let room = 62 - 2 * COLUMN_BITS - self.log_rows;
+        room.saturating_sub(self.family.log_weight()).min(16)
+    }
+
+    /// The system of a step, for the mean over 2^(2k) rows: that many bits more.
+    fn system(&self) -> System {
+        let mean = 2 * self.log_rows.div_ceil(2);
+        let weights = if self.family.has_weights() {
+            self.weight_bits()
+        } else {
+            0
+        };
+        System {
+            n_unknowns: self.n_columns,
+            frac_bits: 2 * COLUMN_BITS + weights + mean,
+            bound_bits: 63,
+            side_bits: COLUMN_BITS + self.family.label_bits() + mean,
+            result_bits: RESULT_BITS,
+            method: self.method,
+        }
+    }
+
+    fn n_cells(&self) -> usize {
+        self.n_rows * self.n_columns
+    }
+
+    /// n×d times d.
+    fn predictor(&self) -> MatrixShape {
+        MatrixShape {
+            m: self.n_rows,
+            k: self.n_columns,
+            n: 1,
+        }
+    }
+
+    /// n times n×d.
+    fn gradient(&self) -> MatrixShape {
+        MatrixShape {
+            m: 1,
+            k: self.n_rows,
+            n: self.n_columns,
+        }
+    }
+
+    /// d×n times n×d.
+    fn hessian(&self) -> MatrixShape {
+        MatrixShape {
+            m: self.n_columns,
+            k: self.n_rows,
+            n: self.n_columns,
+        }
+    }
+
+    fn predictor_shift(&self) -> i32 {
+        (COLUMN_BITS + BETA_BITS - self.family.label_bits()).cast_signed()
+    }
+
+    /// Whether a step needs a system of its own.
+    fn is_factored(&self, step: u32) -> bool {
+        step == 0 || self.family.has_weights()
+    }
+}
+
+/// Fits a model.
+///
+/// # Seats     symmetric, any number ≥ 2
+/// # Inputs    `rows`: as the shape says; takes [`fit_price`]
+/// # Output    [`Fitted`]
+/// # Cost      [`fit_price`]: about 40·d + 150 rounds a step (60 where the system is the same in all), and
+///   16·n·d + 8·n·d bytes to each other seat for products, beside the functions of n numbers
+/// # Security  semi-honest, all but one seat may be corrupt; reveals the shape. Nothing is opened
+/// # Errors    [`ProtocolError::InvalidInput`] if shape and rows do not fit,
+///   [`ProtocolError::OutOfCorrelations`] before anything is sent, [`ProtocolError::Link`],
+///   [`ProtocolError::PeerMisbehaved`] (length)
+/// # Source    Nelder–Wedderburn, 1972; McCullagh–Nelder, 1989, §2.5; on shares: CRYPTO §4.2
+pub async fn fit(
+    session: &mut Session,
+    rows: &Rows,
+    shape: &Shape,
+    stock: &mut Stock,
+) -> Result<Fitted, ProtocolError> {
+    session.ended_by(shape.check().and_then(|()| rows.check(shape)))?;
+    let seats = Seats::of(session);
+    session.ended_by(stock.check(&fit_price(seats, shape).needs))?;
+    let mut run = Run {
+        rows,
+        shape,
+        turned: transposed(&rows.columns, shape.n_rows, shape.n_columns),
+        beta: family::start(session, rows, shape, stock).await?,
+        factors: None,
+        first_sound: None,
+    };
+    let mut last = None;
+    for step in 0..shape.n_steps {
+        last = Some(run.step(session, step, stock).await?);
+    }
+    let last = last.expect("there is a step");
+    let Run {
+        beta,
+        factors,
+        first_sound,
+        ..
+    } = run;
+    let factors = factors.expect("the first step factors");
+    let errors = solve::standard_errors(session, &factors, stock).await?;
+    let decrement = products::dot(session, &last.gradient, &last.change, stock).await?;
+    let decrement = shift(session, decrement, decrement_shift(shape), stock).await?;
+    let squares = match shape.family.has_dispersion() {
+        true => Some(squares(session, last.residuals, shape, stock).await?),
+        false => None,
+    };
+    let first_sound = first_sound.expect("the first step factors");
+    Ok(Fitted {
+        coefficients: beta,
+        errors,
+        decrement,
+        squares,
+        sound: [first_sound, factors.sound],
+        n_used: Share::new(vec![ring::sum(rows.used.as_slice())]),
+    })
+}
+
+/// The declared price of [`fit`].
+pub fn fit_price(seats: Seats, shape: &Shape) -> Price {
+    let steps = (0..shape.n_steps).map(|step| step_price(seats, shape, step));
+    let mut price = family::start_price(seats, shape)
+        .then(&Price::sequence(seats, steps))
+        .then(&solve::standard_errors_price(seats, &shape.system()))
+        .then(&products::price::<u128>(
+            seats,
+            products::dot_shape(shape.n_columns),
+        ))
+        .then(&shift_price::<u128>(seats, 1, decrement_shift(shape)));
+    if shape.family.has_dispersion() {
+        price = price.then(&squares_price(seats, shape));
+    }
+    price
+}
+
+fn decrement_shift(shape: &Shape) -> i32 {
+    (COLUMN_BITS + shape.family.label_bits()).cast_signed()
+}
+
+impl Rows {
+    fn check(&self, shape: &Shape) -> Result<(), ProtocolError> {
+        let n = shape.n_rows;
+        let fits = self.columns.len() == shape.n_cells()
+            && self.used.len() == n
+            && self.labels.len() == n
+            && self.offsets.as_ref().map(Share::len) == shape.has_offset.then_some(n);
+        match fits {
+            true => Ok(()),
+            false => Err(ProtocolError::InvalidInput {
+                what: "rows have the columns, labels and offsets that the shape says",
+            }),
+        }
+    }
+}
+
+/// A model that is being fitted.
+struct Run<'a> {
+    rows: &'a Rows,
+    shape: &'a Shape,
+    /// The columns, column by column.
+    turned: Share<u64>,
+    beta: Share<u128>,
+    factors: Option<Factors>,
+    first_sound: Option<Share<u128>>,
+}
+
+/// What the last step's figures are made of.
+struct Step {
+    gradient: Share<u128>,
+    change: Share<u128>,
+    residuals: Share<u64>,
+}
+
+impl Run<'_> {
+    async fn step(
+        &mut self,
+        session: &mut Session,
+        step: u32,
+        stock: &mut Stock,
+    ) -> Result<Step, ProtocolError> {
+        let (rows, shape) = (self.rows, self.shape);
+        let eta = predictor(session, rows, shape, &self.beta, stock).await?;
+        let mean = family::mean(session, rows, eta, shape, stock).await?;
+        let (residuals, weights) = (mean.residuals, mean.weights);
+        let row = &rows.columns;
+        let gradient = matmul(session, &residuals, row, shape.gradient(), stock).await?;
+        let gradient = convert::widen(session, &gradient, shape.method, stock).await?;
+        if shape.is_factored(step) {
+            let matrix = self.hessian(session, &weights, stock).await?;
+            let system = shape.system();
+            let factors = solve::factor(session, &matrix, &system, stock).await?;
+            self.first_sound.get_or_insert_with(|| copy(&factors.sound));
+            self.factors = Some(factors);
+        }
+        let factors = self.factors.as_ref().expect("the first step factors");
+        let change = solve::solve(session, factors, &gradient, stock).await?;
+        self.beta.add_assign(&change);
+        Ok(Step {
+            gradient,
+            change,
+            residuals,
+        })
+    }
+
+    /// X'·W·X over Z_2^128, both halves.
+    async fn hessian(
+        &self,
+        session: &mut Session,
+        weights: &Share<u64>,
+        stock: &mut Stock,
+    ) -> Result<Share<u128>, ProtocolError> {
+        let (shape, d) = (self.shape, self.shape.n_columns);
+        let of_rows = weights.as_slice().iter();
+        let of_rows = of_rows.flat_map(|w| std::iter::repeat_n(*w, d));
+        let of_rows = Share::new(of_rows.collect());
+        let weighted = mul::mul(session, &of_rows, &self.rows.columns, stock).await?;
+        let all = matmul(session, &self.turned, &weighted, shape.hessian(), stock).await?;
+        let half = half(d).map(|(i, j)| all.as_slice()[i * d + j]);
+        let half_of = Share::new(half.collect());
+        let wide = convert::widen(session, &half_of, shape.method, stock).await?;
+        let mut both = Share::zero(d * d);
+        let out = both.as_mut_slice();
+        for ((i, j), value) in self::half(d).zip(wide.as_slice()) {
+            out[i * d + j] = *value;
+            out[j * d + i] = *value;
+        }
+        Ok(both)
+    }
+}
+
+/// The cells of the lower half of a square matrix, the diagonal included.
+fn half(d: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..d).flat_map(|i| (0..=i).map(move |j| (i, j)))
+}
+
+fn step_price(seats: Seats, shape: &Shape, step: u32) -> Price {
+    let (d, system) = (shape.n_columns, shape.system());
+    let mut price = predictor_price(seats, shape)
+        .then(&family::mean_price(seats, shape))
+        .then(&products::price::<u64>(seats, shape.gradient()))
+        .then(&convert::widen_price(seats, d, shape.method));
+    if shape.is_factored(step) {
+        price = price
+            .then(&mul::price::<u64>(seats, shape.n_cells()))
+            .then(&products::price::<u64>(seats, shape.hessian()))
+            .then(&convert::widen_price(seats, d * (d + 1) / 2, shape.method))
+            .then(&solve::factor_price(seats, &system));
+    }
+    price.then(&solve::solve_price(seats, &system))
+}
+
+/// X·β + offset of every row that exists, with [`Family::label_bits`].
+///
+/// # Seats     symmetric, any number ≥ 2
+/// # Inputs    `rows`, `shape`: as of [`fit`]; `beta`: d shares with [`RESULT_BITS`], with
+///   |X·β| below 2^17; takes [`predictor_price`]
+/// # Output    n shares
+/// # Cost      [`predictor_price`]: 3 rounds
+/// # Security  as [`fit`]
+/// # Errors    as [`fit`]
+/// # Source    CRYPTO §4.2
+pub async fn predictor(
+    session: &mut Session,
+    rows: &Rows,
+    shape: &Shape,
+    beta: &Share<u128>,
+    stock: &mut Stock,
+) -> Result<Share<u64>, ProtocolError> {
+    let short = shift(session, copy(beta), BETA_SHIFT, stock).await?;
+    // Small numbers are the same modulo 2^64 as modulo 2^128.
+    let short = Share::new(short.as_slice().iter().map(|b| *b as u64).collect());
+    let eta = matmul(session, &rows.columns, &short, shape.predictor(), stock).await?;
+    let mut eta = shift(session, eta, shape.predictor_shift(), stock).await?;
+    if let Some(offsets) = &rows.offsets {
+        eta.add_assign(offsets);
+    }
+    Ok(eta)
+}
+
+const BETA_SHIFT: i32 = (RESULT_BITS - BETA_BITS).cast_signed();
+
+/// The declared price of [`predictor`].
+pub fn predictor_price(seats: Seats, shape: &Shape) -> Price {
+    shift_price::<u128>(seats, shape.n_columns, BETA_SHIFT)
+        .then(&products::price::<u64>(seats, shape.predictor()))
+        .then(&shift_price::<u64>(
+            seats,
+            shape.n_rows,
+            shape.predictor_shift(),
+        ))
+}
+
+/// Σ r², with [`Shape::square_bits`].
+async fn squares(
+    session: &mut Session,
+    residuals: Share<u64>,
+    shape: &Shape,
+    stock: &mut Stock,
+) -> Result<Share<u128>, ProtocolError> {
+    let short = shift(session, residuals, residual_shift(shape), stock).await?;
+    let sum = products::dot(session, &short, &short, stock).await?;
+    convert::widen(session, &sum, shape.method, stock).await
+}
+
+fn residual_shift(shape: &Shape) -> i32 {
+    shape.family.label_bits().cast_signed() - shape.residual_bits().cast_signed()
+}
+
+fn squares_price(seats: Seats, shape: &Shape) -> Price {
+    shift_price::<u64>(seats, shape.n_rows, residual_shift(shape))
+        .then(&products::price::<u64>(
+            seats,
+            products::dot_shape(shape.n_rows),
+        ))
+        .then(&convert::widen_price(seats, 1, shape.method))
+}
+
+fn transposed(rows: &Share<u64>, n_rows: usize, n_columns: usize) -> Share<u64> {
+    let values = rows.as_slice();
+    let columns = (0..n_columns).flat_map(|j| (0..n_rows).map(move |i| values[i * n_columns + j]));
+    Share::new(columns.collect())
+}
