@@ -199,6 +199,7 @@ fn plan(kind: Kind) -> Plan {
         steps: Vec::new(),
         released: Vec::new(),
         final_sql: String::new(),
+        statistic: None,
         outputs: Vec::new(),
         learns: Vec::new(),
         warnings: Vec::new(),

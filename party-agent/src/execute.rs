@@ -11,6 +11,7 @@ mod join;
 mod lookup;
 mod progress;
 mod steps;
+mod survival;
 mod tables;
 pub mod tag_store;
 mod usage;

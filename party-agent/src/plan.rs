@@ -32,6 +32,7 @@ pub(crate) mod words;
 mod explain;
 mod compile;
 mod joint;
+mod statistic;
 mod intersect;
 mod lookup;
 
@@ -48,7 +49,7 @@ use protocols::arith::compare::Method;
 use protocols::correlate::{self, Needs, Source};
 use protocols::disclose::Terms;
 use protocols::party::Seat;
-use protocols::price::Seats;
+use protocols::price::{Price, Seats};
 
 use crate::catalogue::{Aggregate, Catalogue};
 use crate::spec::{CheckedSpec, Compute, Correlations, names};
@@ -57,6 +58,8 @@ pub use intersect::{IntersectPlan, KeyPlan, Protocol};
 pub use joint::{JoinFactor, JoinPlan, JoinSizes, JoinTerm, OwnColumn, OwnTerm, RelationPlan};
 pub use lookup::{AskedTable, LookupPlan, MAX_VALUE_BYTES};
 pub use release::Release;
+pub(crate) use statistic::{COMPARED, FURTHER, SHOWN, Survival, TIMES_FROM};
+pub use statistic::{Statistic, StatisticKind, SurvivalPlan};
 pub use steps::{Found, Fraction, Setting, Step, Which};
 
 /// Version of the plan's own format; agents with different ones refuse each other by digest.
@@ -113,8 +116,12 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// The columns of the table `released` that a receiver builds from the released totals.
     pub released: Vec<ReleasedColumn>,
-    /// What a receiver runs over `released`; it has exactly the columns of [`Plan::outputs`].
+    /// What a receiver runs over `released`; it has exactly the columns of [`Plan::outputs`], or those that the
+    /// statistic takes.
     pub final_sql: String,
+    /// What a receiver computes from the rows of [`Plan::final_sql`]; `None` where they are the result.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statistic: Option<Statistic>,
     /// The columns of the result.
     pub outputs: Vec<OutputColumn>,
     /// What each party learns, in words, holders and receivers first, then the dealer and the coordinator.
@@ -234,7 +241,16 @@ impl Plan {
             }
         }
         let steps = steps::price(&self.steps, &self.setting(), seats);
-        steps.needs + self.release().price(seats).needs
+        steps.needs + self.price_of_release(seats).needs
+    }
+
+    /// The release, and what is found for it of totals that are not released.
+    pub(crate) fn price_of_release(&self, seats: Seats) -> Price {
+        let released = self.release().price(seats);
+        match self.survival() {
+            Some(survival) => survival.price(seats).then(&released),
+            None => released,
+        }
     }
 
     /// What the minimum cell counts.
@@ -292,7 +308,7 @@ impl Plan {
             n_seats: self.seats.len() + usize::from(self.dealer.is_some()),
             n_computing: self.seats.len(),
         };
-        let released = self.release().price(seats).needs;
+        let released = self.price_of_release(seats).needs;
         of.price(seats, sizes, &of.groups(&self.keys)).needs + released
     }
 

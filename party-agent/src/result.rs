@@ -15,6 +15,7 @@ mod moments;
 mod nat;
 mod pairs;
 mod released;
+mod statistic;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -27,7 +28,7 @@ use protocols::aggregate::{CellState, Released};
 use protocols::stats::group::Groups;
 
 use crate::plan::words::counted;
-use crate::plan::{CellCheck, OutputColumn, Plan, ValueKind};
+use crate::plan::{CellCheck, OutputColumn, Plan, Survival, ValueKind};
 use crate::source::{EngineConfig, SourceError, make_context};
 use groups::Keys;
 use released::Cells;
@@ -88,6 +89,14 @@ pub enum ResultError {
         /// What the query engine says.
         what: String,
     },
+    /// A statistic cannot be computed from what was released. The text holds no released value.
+    #[error("{what}; {fix}")]
+    Statistic {
+        /// What is wrong.
+        what: String,
+        /// What to write instead.
+        fix: String,
+    },
     /// The result cannot be stored.
     #[error("{}: cannot be written: {source}; free space or name another directory; nothing partial was left there", path.display())]
     Write {
@@ -117,8 +126,33 @@ impl ResultTable {
 /// # Errors
 /// [`ResultError`] if the totals do not have the plan's shape or the job's expressions fail on them.
 pub async fn table(plan: &Plan, released: &Released) -> Result<ResultTable, ResultError> {
+    if let Some(of) = plan.survival() {
+        return survival(plan, &of, released);
+    }
     let cells = Cells::new(plan, released, None)?;
     built(plan, &cells, held_back(plan, released)).await
+}
+
+/// Curves of survival, or a comparison of arms.
+fn survival(
+    plan: &Plan,
+    of: &Survival<'_>,
+    released: &Released,
+) -> Result<ResultTable, ResultError> {
+    let found = statistic::survival::found(plan, of, released)?;
+    let columns = plan.outputs.iter().zip(&found.values);
+    let values: Vec<ArrayRef> = columns
+        .map(|(o, v)| typed(v, o))
+        .collect::<Result<_, _>>()?;
+    Ok(ResultTable {
+        columns: plan.outputs.clone(),
+        n_rows: values.first().map_or(0, |column| column.len()),
+        values,
+        suppressed: found.suppressed,
+        n_used: found.n_used,
+        dropped: BTreeMap::new(),
+        notes: plan.notes.clone(),
+    })
 }
 
 /// Builds the result from groups that were released to this receiver with their keys.
@@ -148,18 +182,26 @@ async fn built(
     (suppressed, mut notes): (Vec<Suppressed>, Vec<String>),
 ) -> Result<ResultTable, ResultError> {
     let batch = select(plan, cells.table()?).await?;
+    let (mut columns, mut n_used) = (batch.columns().to_vec(), cells.n_used());
+    let mut dropped = cells.dropped();
+    if let Some(statistic) = &plan.statistic {
+        let made = statistic::made(plan, statistic, &batch, cells.released)?;
+        (columns, n_used) = (made.values, made.n_used);
+        dropped.extend(made.dropped);
+        notes.extend(made.notes);
+    }
     let mut values = Vec::with_capacity(plan.outputs.len());
-    for (column, found) in plan.outputs.iter().zip(batch.columns()) {
+    for (column, found) in plan.outputs.iter().zip(&columns) {
         values.push(typed(found, column)?);
     }
     notes.splice(0..0, plan.notes.iter().cloned());
     Ok(ResultTable {
         columns: plan.outputs.clone(),
+        n_rows: columns.first().map_or(batch.num_rows(), |c| c.len()),
         values,
-        n_rows: batch.num_rows(),
         suppressed,
-        n_used: cells.n_used(),
-        dropped: cells.dropped(),
+        n_used,
+        dropped,
         notes,
     })
 }
@@ -184,7 +226,8 @@ async fn select(plan: &Plan, released: RecordBatch) -> Result<RecordBatch, Resul
         .map_err(failed)?;
     let schema = query.schema().inner().clone();
     let names = schema.fields().iter().map(|f| f.name());
-    if !names.eq(plan.outputs.iter().map(|o| &o.name)) {
+    let outputs = plan.statistic.as_ref().map_or(&plan.outputs, |s| &s.inputs);
+    if !names.eq(outputs.iter().map(|o| &o.name)) {
         return Err(totals("the last query has other columns than the plan"));
     }
     let batches = query.collect().await.map_err(failed)?;

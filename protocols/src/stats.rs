@@ -12,7 +12,8 @@
 //! * [`distinct`]: how many different keys the holders have together, of each group;
 //! * [`top`]: the first cells in the order of a hidden total;
 //! * [`group`]: totals of groups whose keys are not public;
-//! * [`rank`]: sums for the rank correlation of two columns, of each group.
+//! * [`rank`]: sums for the rank correlation of two columns, of each group;
+//! * [`survival`]: curves of survival and the sums of a log-rank test, from counts by arm and time.
 
 pub mod extreme;
 pub mod quantile;
@@ -21,6 +22,7 @@ pub mod distinct;
 pub mod top;
 pub mod group;
 pub mod rank;
+pub mod survival;
 mod input;
 mod ones;
 mod passes;

@@ -54,7 +54,7 @@ impl Parts {
     }
 
     /// The result of a query, for the first party.
-    fn run(&self, receiver: &str, min_cell: u64, sql: &str) -> Value {
+    pub(crate) fn run(&self, receiver: &str, min_cell: u64, sql: &str) -> Value {
         self.run_with("ot", receiver, min_cell, sql)
     }
 
@@ -129,7 +129,7 @@ pub(crate) fn row<'a>(result: &'a Value, keys: &[&str]) -> &'a Value {
 }
 
 /// Every hospital's encounters of members of the named lists, as one table `e`.
-fn members_encounters(lists: &[&str]) -> String {
+pub(crate) fn members_encounters(lists: &[&str]) -> String {
     let columns = "e.diag_group, e.diag_1, e.gender, e.readmitted, e.medical_specialty, m.payer_code, \
         CAST(e.time_in_hospital AS BIGINT) AS los, CAST(e.num_medications AS BIGINT) AS meds, CAST(e.num_procedures AS BIGINT) AS proc, \
         CAST(e.num_lab_procedures AS BIGINT) AS lab, CAST(e.number_inpatient AS BIGINT) AS inp, CAST(e.number_diagnoses AS BIGINT) AS dia";
@@ -144,7 +144,7 @@ fn members_encounters(lists: &[&str]) -> String {
     format!("({}) e", branches.join(" UNION ALL "))
 }
 
-fn hospitals(shared: &Path) -> Parts {
+pub(crate) fn hospitals(shared: &Path) -> Parts {
     let data = shared.join("claims_diabetes130");
     let tables = |k: i32| {
         vec![

@@ -11,4 +11,5 @@ mod shares;
 mod figures;
 mod joins;
 mod overlaps;
+mod statistics;
 mod bench;

@@ -18,6 +18,7 @@ use protocols::stats::select::{self, SelectInput};
 use protocols::stats::top::{self, Top};
 use zeroize::Zeroize;
 
+use super::survival;
 use crate::local::{LocalInputs, StepInput};
 use crate::plan::{CellCheck, Plan, Release, Step};
 
@@ -152,6 +153,9 @@ pub(super) async fn release(
     let LocalInputs {
         mut totals, groups, ..
     } = inputs;
+    if let Some(of) = plan.survival() {
+        totals = survival::found(session, &of, totals, &mut stock).await?;
+    }
     match plan.release() {
         Release::Cells(shape) => {
             let released = aggregate::release(session, totals, &shape, stock, disclosure).await?;

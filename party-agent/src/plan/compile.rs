@@ -23,7 +23,8 @@ use super::sql::outer::{Arg, Outer, take_apart};
 use super::sql::{self, Site};
 use super::{
     KeyColumn, LocalPlan, MAX_ROWS, MeasureKind, MinCell, Plan, PlanCost, PlanFault, Procedure,
-    ReleaseRule, Setting, Shape, Step, cost, hidden, joint, steps, top, types, widen, words,
+    ReleaseRule, Setting, Shape, Step, cost, hidden, joint, statistic, steps, top, types, widen,
+    words,
 };
 use crate::spec::{CheckedSpec, Correlations, SqlCompute};
 
@@ -50,9 +51,25 @@ pub(super) fn compile(
     resolve_tables(&mut query, catalogues, site)?;
     none(align(&mut query, catalogues, site))?;
     let (query, mut select) = outermost(query, site).map_err(one)?;
-    if joint::is_joint(&select) {
-        return joint::compile(spec, sql, (query, select), catalogues, site);
+    let asked = statistic::taken(&query, &mut select, site).map_err(one)?;
+    let plan = match joint::is_joint(&select) {
+        true => joint::compile(spec, sql, (query, select), catalogues, site)?,
+        false => of_own_rows(spec, sql, (query, select), catalogues)?,
+    };
+    match asked {
+        Some(asked) => asked.attached(plan),
+        None => Ok(plan),
     }
+}
+
+/// Compiles a query whose FROM is a UNION ALL of the holders' own rows.
+fn of_own_rows(
+    spec: &CheckedSpec,
+    sql: &SqlCompute,
+    (query, mut select): (Query, Select),
+    catalogues: &Catalogues,
+) -> Result<Plan, Vec<PlanFault>> {
+    let site = Site::new(sql);
     let holders = holders_of(&query);
     if holders.len() < 2 {
         return Err(vec![too_few(&holders)]);
@@ -279,7 +296,8 @@ fn assemble(
     let (final_sql, outputs) = finish::query(outer, &released)?;
     let refused = hidden::refused(&keys, &min_cell, &released, outer);
     none(refused.into_iter().collect())?;
-    let found = steps::first_use(&released);
+    let follows = outer.keys.iter().any(|key| key.follow_up.is_some());
+    let found = steps::first_use(&released).or(follows.then_some("survival"));
     let (correlations, dealer) = source(spec, shape.rule, found).map_err(one)?;
     let plan = Plan {
         format: super::PLAN_FORMAT,
@@ -301,6 +319,7 @@ fn assemble(
         measures: columns.measures,
         released,
         final_sql,
+        statistic: None,
         outputs,
         learns: Vec::new(),
         warnings: Vec::new(),

@@ -33,7 +33,7 @@ pub(super) fn complete(mut plan: Plan, rows: u64) -> Plan {
     let cost = prepared
         .then(&joined)
         .then(&steps::price(&plan.steps, &plan.setting(), seats).cost)
-        .then(&plan.release().price(seats).cost);
+        .then(&plan.price_of_release(seats).cost);
     let bytes_sent: Vec<u64> = Seat::first(n_seats).map(|s| cost.bytes_sent(s)).collect();
     // A holder keeps its own totals, one masked copy for each peer, and what it takes in at once.
     let totals = (plan.shape.cells * (8 * plan.shape.narrow + 16 * plan.shape.wide)) as u64;

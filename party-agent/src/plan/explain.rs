@@ -79,7 +79,12 @@ impl Plan {
             out,
             "\nat the receivers, in the clear, from released totals alone"
         )?;
-        writeln!(out, "  {}", self.final_sql)?;
+        if !self.final_sql.is_empty() {
+            writeln!(out, "  {}", self.final_sql)?;
+        }
+        if let Some(statistic) = &self.statistic {
+            writeln!(out, "  from its rows: {}", statistic.label)?;
+        }
         let columns = self
             .outputs
             .iter()

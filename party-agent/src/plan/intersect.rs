@@ -146,6 +146,7 @@ pub(super) fn compile(
         steps: Vec::new(),
         released: Vec::new(),
         final_sql: String::new(),
+        statistic: None,
         outputs: outputs(&of, spec, &sides),
         learns: words::learns(&of, &sides, &spec.receivers),
         warnings: words::warnings(&of, spec, &sides),

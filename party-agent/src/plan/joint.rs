@@ -444,6 +444,7 @@ impl Job<'_> {
             measures,
             released,
             final_sql,
+            statistic: None,
             outputs,
             learns: Vec::new(),
             warnings: Vec::new(),

@@ -169,6 +169,7 @@ pub(super) fn compile(
         steps: Vec::new(),
         released: Vec::new(),
         final_sql: String::new(),
+        statistic: None,
         outputs,
         procedure: Procedure::Lookup(of),
         cost: PlanCost::default(),

@@ -74,6 +74,9 @@ impl Plan {
         });
         let checks: Vec<Check> = checks.collect();
         let receivers = self.receiver_seats();
+        if let Some(survival) = self.survival() {
+            return Release::Cells(survival.release(receivers));
+        }
         if let Some(hidden) = &self.shape.hidden {
             return Release::Groups(GroupShape {
                 rows: (0..self.seats.len()).map(|seat| hidden.at(seat)).collect(),

@@ -24,7 +24,7 @@ use crate::plan::{
 /// Released totals by group, empty groups left out.
 pub(super) struct Cells<'a> {
     pub(super) plan: &'a Plan,
-    released: &'a Released,
+    pub(super) released: &'a Released,
     /// The keys of groups that are not public: of each that was released.
     keys: Option<&'a Keys>,
     /// The groups: number of the cell, and its place among the released ones.

@@ -207,6 +207,7 @@ pub(crate) fn plan(
         steps: Vec::new(),
         released,
         final_sql: format!("SELECT {select} FROM released{order}"),
+        statistic: None,
         outputs,
         learns: Vec::new(),
         warnings: Vec::new(),

@@ -7,6 +7,7 @@ mod distinct;
 mod group;
 mod top;
 mod rank;
+mod survival;
 
 use crate::arith::{Clear, Shared};
 use engine::share::Share;

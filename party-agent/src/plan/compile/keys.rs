@@ -27,9 +27,10 @@ pub(in crate::plan) fn keys(
         let kind = types.keys[i];
         let named = |name: &String| sql.domains.iter().find(|(n, _)| same_name(n, name));
         let declared = named(&key.name).or_else(|| named(key.column.as_ref()?));
-        let groups = match declared {
-            Some((_, values)) => declared_groups(key, values, kind, parts, i),
-            None => published_groups(whole, key, parts, i),
+        let groups = match (key.follow_up, declared) {
+            (Some(end), _) => followed(whole, (key, end, declared.is_some()), kind, parts, i),
+            (None, Some((_, values))) => declared_groups(key, values, kind, parts, i),
+            (None, None) => published_groups(whole, key, parts, i),
         };
         match groups {
             Err(Unknown {
@@ -125,6 +126,48 @@ impl From<Vec<PlanFault>> for Unknown {
             hidden: None,
         }
     }
+}
+
+/// The times of a follow-up: whole numbers up to the one after its end, or the published ones.
+fn followed(
+    whole: &Whole<'_>,
+    (key, end, is_declared): (&Key, Option<u64>, bool),
+    kind: ValueKind,
+    parts: &[Part],
+    column: usize,
+) -> Result<Groups, Unknown> {
+    let fault = |what: String, fix: &str| PlanFault {
+        place: "compute.sql".to_owned(),
+        what,
+        fix: fix.to_owned(),
+    };
+    let is_whole = matches!(kind, ValueKind::Int | ValueKind::Decimal { scale: 0, .. });
+    if !is_whole || is_declared {
+        let what = format!(
+            "{} is {}, and times of a follow-up are whole numbers that are not declared one by one",
+            key.name,
+            types::in_words(&kind.arrow())
+        );
+        let fix = "CAST it AS INT, in days for example, and leave it out of [compute.domain]";
+        return Err(vec![fault(what, fix)].into());
+    }
+    let Some(end) = end else {
+        let unbounded = fault(
+            format!("the times {} have no public bound", key.name),
+            "write the end of follow-up as the last argument, as in LOG_RANK(time, event, arm, 3652), or declare the column's range in the policies, of 4096 values at most",
+        );
+        let groups = published_groups(whole, key, parts, column);
+        return groups.map_err(|_| vec![unbounded].into());
+    };
+    let mut values: Vec<Option<String>> = (0..=end + 1).map(|t| Some(t.to_string())).collect();
+    if parts.iter().any(|p| p.nullable[column]) {
+        values.push(None);
+    }
+    Ok(Groups {
+        values,
+        closed: true,
+        source: Source::Written,
+    })
 }
 
 fn declared_groups(

@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::ast::{
     helpers::attached_token::AttachedToken,
 };
 
-use super::super::{PairStat, PlanFault};
+use super::super::{PairStat, PlanFault, StatisticKind};
 use super::Site;
 
 /// An aggregate that runs over several holders.
@@ -77,12 +77,24 @@ const NOT_YET: [&str; 16] = [
 
 /// Whether a function with this name in small letters aggregates rows.
 pub(in crate::plan) fn is_aggregate(name: &str) -> bool {
-    aggregate_kind(name).is_some() || NOT_YET.contains(&name)
+    aggregate_kind(name).is_some() || NOT_YET.contains(&name) || is_statistic(name)
+}
+
+/// Whether a function with this name in small letters is a statistic that stands alone. HISTOGRAM is a group key as well.
+fn is_statistic(name: &str) -> bool {
+    StatisticKind::named(name).is_some_and(|kind| kind != StatisticKind::Histogram)
 }
 
 /// Why an aggregate cannot run over several holders, and what to do instead.
 pub(in crate::plan) fn not_yet(name: &str) -> (String, &'static str) {
     let upper = name.to_uppercase();
+    if is_statistic(name) {
+        let what = format!("{upper} is no part of another expression");
+        return (
+            what,
+            "let it stand alone in the outermost SELECT list, as in SELECT T_TEST(x, g) FROM …",
+        );
+    }
     let fix = match name {
         "approx_distinct" => "use COUNT(DISTINCT x), which is exact",
         "approx_median" => "use MEDIAN, which is exact",
@@ -130,12 +142,54 @@ pub(in crate::plan) fn plain_args(function: &Function) -> Option<Vec<&Expr>> {
     bare.then(|| list.args.iter().map(plain).collect())?
 }
 
+/// Stands for the times of a follow-up among the group keys, with its end if there is one. No query that is read holds
+/// its first character.
+pub(in crate::plan) const FOLLOW_UP: &str = "\u{E000}follow_up";
+
+/// The times of a follow-up, and its end.
+pub(in crate::plan) fn follow_up(expr: &Expr) -> Option<(&Expr, Option<u64>)> {
+    let Expr::Function(function) = expr else {
+        return None;
+    };
+    if name_of(function) != FOLLOW_UP {
+        return None;
+    }
+    match plain_args(function)?.as_slice() {
+        [time] => Some((time, None)),
+        [time, end] => Some((time, Some(end.to_string().parse().ok()?))),
+        _ => None,
+    }
+}
+
+/// Times up to the end as they are, and later ones as the one after it.
+fn up_to(time: &Expr, end: Option<u64>) -> Expr {
+    let Some(end) = end else {
+        return time.clone();
+    };
+    let number = |n: u64| Expr::value(Value::Number(n.to_string(), false));
+    Expr::Case {
+        case_token: AttachedToken::empty(),
+        end_token: AttachedToken::empty(),
+        operand: None,
+        conditions: vec![CaseWhen {
+            condition: Expr::BinaryOp {
+                left: Box::new(time.clone()),
+                op: BinaryOperator::Gt,
+                right: Box::new(number(end)),
+            },
+            result: number(end + 1),
+        }],
+        else_result: Some(Box::new(time.clone())),
+    }
+}
+
 /// Whether an expression is a call of HISTOGRAM.
 pub(in crate::plan) fn is_histogram(expr: &Expr) -> bool {
     matches!(expr, Expr::Function(f) if name_of(f) == "histogram")
 }
 
-/// Replaces every HISTOGRAM(x, e0, …, en) by a CASE with one text a bin: `below`, `[e0, e1)`, …, `[en-1, en]`, `above`.
+/// Replaces every HISTOGRAM(x, e0, …, en) by a CASE with one text a bin: `below`, `[e0, e1)`, …, `[en-1, en]`, `above`; and the
+/// times of a follow-up by what is counted.
 pub(in crate::plan) fn expand_histograms(part: &mut impl VisitMut, site: Site) -> Vec<PlanFault> {
     struct Expand {
         site: Site,
@@ -144,7 +198,9 @@ pub(in crate::plan) fn expand_histograms(part: &mut impl VisitMut, site: Site) -
     impl VisitorMut for Expand {
         type Break = ();
         fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-            if let Expr::Function(function) = &*expr
+            if let Some((time, end)) = follow_up(expr) {
+                *expr = up_to(time, end);
+            } else if let Expr::Function(function) = &*expr
                 && name_of(function) == "histogram"
             {
                 match bins(function) {

@@ -13,7 +13,7 @@ use super::super::{Margins, PlanFault, Released};
 use super::Site;
 use super::align::{name_of_expr, names_of_from};
 use super::functions::{
-    AggregateKind, aggregate_kind, is_aggregate, is_histogram, name_of, plain_args,
+    AggregateKind, aggregate_kind, follow_up, is_aggregate, is_histogram, name_of, plain_args,
 };
 use super::having::{self, HavingCheck};
 use super::holders::{Catalogues, has_call};
@@ -26,8 +26,10 @@ mod aggregate;
 mod margins;
 mod tail;
 
-pub(in crate::plan) use build::{MARK, case_when, cast, is_marked, marked, product, where_known};
-use build::{call, divided, is_divided, is_nullif};
+pub(in crate::plan) use build::{
+    MARK, call, case_when, cast, is_marked, marked, product, where_known,
+};
+use build::{divided, is_divided, is_nullif};
 use same::Same;
 
 /// The outermost SELECT, taken apart.
@@ -57,6 +59,8 @@ pub(in crate::plan) struct Key {
     pub(in crate::plan) column: Option<String>,
     /// Whether it is a HISTOGRAM, whose groups are ordered by their edges.
     pub(in crate::plan) histogram: bool,
+    /// Whether it is the times of a follow-up, and the end of that.
+    pub(in crate::plan) follow_up: Option<Option<u64>>,
 }
 
 /// An argument of aggregates.
@@ -300,12 +304,18 @@ impl Apart {
             .or_else(|| column.clone())
             .unwrap_or_else(|| expr.to_string());
         let histogram = is_histogram(&expr);
+        let followed = follow_up(&expr).map(|(time, end)| (time.to_string(), end));
+        let (name, follow_up) = match followed {
+            Some((time, end)) => (time, Some(end)),
+            None => (name, None),
+        };
         self.key_texts.push(text);
         self.outer.keys.push(Key {
             expr,
             name,
             column,
             histogram,
+            follow_up,
         });
     }
 
