@@ -421,8 +421,7 @@ impl Job<'_> {
         };
         let released = finish::columns(self.outer, &keys, &terms.sums);
         let (final_sql, outputs) = finish::query(self.outer, &released)?;
-        let (correlations, dealer) = self.source();
-        let measures = terms.measures.clone();
+        let ((correlations, dealer), measures) = (self.source(), terms.measures.clone());
         let join = terms.into_plan(self, &compiled, &keys).map_err(one)?;
         let plan = Plan {
             format: super::PLAN_FORMAT,
@@ -457,8 +456,8 @@ impl Job<'_> {
             parties: self.parties,
             outer: self.outer,
         };
-        let plan = plan_words::complete(cost::complete(plan, rows), &decided);
-        Ok(words::complete(plan, self))
+        let plan = cost::complete(plan, rows);
+        Ok(words::complete(plan_words::complete(plan, &decided), self))
     }
 
     /// Where correlated randomness comes from, and the dealer.

@@ -97,83 +97,42 @@ impl StatisticKind {
     /// The columns of its result, from those that it rests on.
     pub(super) fn outputs(self, inputs: &[OutputColumn]) -> Vec<OutputColumn> {
         let group = inputs.first().map_or(ValueKind::Text, |column| column.kind);
-        let (int, float, text) = (ValueKind::Int, ValueKind::Float, ValueKind::Text);
-        let more = inputs.iter().enumerate().skip(1);
-        let more = more
-            .take(inputs.len().saturating_sub(4))
-            .map(|(i, column)| OutputColumn {
+        let column = |name: &str| OutputColumn {
+            name: name.to_owned(),
+            kind: match name {
+                "group" | "arm" => group,
+                "a" | "b" | "bin" => ValueKind::Text,
+                "n" | "time" | "at_risk" | "events" | "median" | "observed" => ValueKind::Int,
+                "df_between" | "df_within" => ValueKind::Int,
+                // Welch's are no whole number.
+                "df" if !matches!(self, Self::TTest { .. }) => ValueKind::Int,
+                _ => ValueKind::Float,
+            },
+        };
+        let mut columns: Vec<OutputColumn> = self.columns().split(' ').map(column).collect();
+        if self == Self::Anova {
+            let more = inputs.iter().enumerate().skip(1);
+            let more = more.take(inputs.len().saturating_sub(4));
+            let more = more.map(|(i, column)| OutputColumn {
                 name: format!("group_{}", i + 1),
                 kind: column.kind,
             });
-        let columns: Vec<(&str, ValueKind)> = match self {
-            Self::ChiSquare { .. } => vec![
-                ("chi_square", float),
-                ("df", int),
-                ("p", float),
-                ("cramers_v", float),
-                ("n", int),
-                ("min_expected", float),
-            ],
-            Self::TTest { .. } => vec![
-                ("group", group),
-                ("n", int),
-                ("mean", float),
-                ("sd", float),
-                ("t", float),
-                ("df", float),
-                ("p", float),
-            ],
-            Self::Anova => vec![
-                ("group", group),
-                ("n", int),
-                ("mean", float),
-                ("sd", float),
-                ("ssb", float),
-                ("ssw", float),
-                ("df_between", int),
-                ("df_within", int),
-                ("f", float),
-                ("p", float),
-                ("eta2", float),
-            ],
-            Self::Histogram => vec![("bin", text), ("n", int)],
-            Self::Correlations { ranks: false } => vec![
-                ("a", text),
-                ("b", text),
-                ("n", int),
-                ("covariance", float),
-                ("corr", float),
-            ],
-            Self::Correlations { ranks: true } => {
-                vec![("a", text), ("b", text), ("spearman", float)]
-            }
-            Self::KaplanMeier => vec![
-                ("time", int),
-                ("at_risk", int),
-                ("survival", float),
-                ("se", float),
-                ("n", int),
-                ("events", int),
-                ("median", int),
-            ],
-            Self::LogRank => vec![
-                ("arm", group),
-                ("n", int),
-                ("observed", int),
-                ("expected", float),
-                ("chi_square", float),
-                ("df", int),
-                ("p", float),
-            ],
-        };
-        let columns = columns.into_iter().map(|(name, kind)| OutputColumn {
-            name: name.to_owned(),
-            kind,
-        });
-        let mut columns: Vec<OutputColumn> = columns.collect();
-        if self == Self::Anova {
             columns.splice(1..1, more);
         }
         columns
+    }
+
+    /// The names of its columns.
+    fn columns(self) -> &'static str {
+        match self {
+            Self::ChiSquare { .. } => "chi_square df p cramers_v n min_expected",
+            Self::TTest { .. } => "group n mean sd t df p",
+            Self::Anova => "group n mean sd ssb ssw df_between df_within f p eta2",
+            Self::Histogram => "bin n",
+            Self::Correlations { ranks: false } => "a b n covariance corr",
+            Self::Correlations { ranks: true } => "a b spearman",
+            Self::KaplanMeier => "time at_risk survival se n events median",
+            Self::LogRank => "arm n observed expected chi_square df p",
+        }
     }
 }

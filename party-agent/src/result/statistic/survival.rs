@@ -233,12 +233,15 @@ fn full(n: usize, known: impl Fn(usize, usize) -> f64) -> Vec<Vec<f64>> {
     let mut all: Vec<Vec<f64>> = (0..n)
         .map(|j| (0..n).map(|k| known(j, k)).collect())
         .collect();
-    for j in 0..n - 1 {
-        let rest = -all[j][..n - 1].iter().sum::<f64>();
-        all[j][n - 1] = rest;
-        all[n - 1][j] = rest;
+    let Some((last, others)) = all.split_last_mut() else {
+        return all;
+    };
+    for (row, below) in others.iter_mut().zip(last.iter_mut()) {
+        let rest = -row[..n - 1].iter().sum::<f64>();
+        row[n - 1] = rest;
+        *below = rest;
     }
-    all[n - 1][n - 1] = -all[n - 1][..n - 1].iter().sum::<f64>();
+    last[n - 1] = -last[..n - 1].iter().sum::<f64>();
     all
 }
 
@@ -261,10 +264,10 @@ fn quadratic(v: &[Vec<f64>], x: &[f64], places: &[usize]) -> Option<f64> {
             return None;
         }
         for below in column + 1..n {
-            let factor = rows[below][column] / rows[column][column];
-            for k in column..=n {
-                let above = rows[column][k];
-                rows[below][k] -= factor * above;
+            let above = rows[column].clone();
+            let factor = rows[below][column] / above[column];
+            for (value, above) in rows[below].iter_mut().zip(above).skip(column) {
+                *value -= factor * above;
             }
         }
     }
