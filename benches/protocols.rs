@@ -32,6 +32,8 @@ use protocols::correlate::{
 use protocols::disclose::Disclosure;
 use protocols::error::ProtocolError;
 use protocols::join;
+use protocols::lookup::table::SealedTable;
+use protocols::lookup::{self, listed};
 use protocols::net::Network;
 use protocols::net::memory;
 use protocols::net::record::{Recorder, Replay, Transcript};
@@ -43,6 +45,7 @@ use protocols::psi::ecdh::{
 use protocols::psi::tags::MemoryStore;
 use protocols::psi::{Item, circuit, many, vole};
 use protocols::session::{Session, SessionConfig, insecure_configs};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -693,6 +696,46 @@ fn grouped_inputs(seat: Seat, n: usize) -> Option<join::Inputs> {
     })
 }
 
+/// A thousand questions in a table that was sealed and sent before: what a job of an asker costs from the second one on.
+fn list(criterion: &mut Criterion) {
+    const QUESTIONS: usize = 1000;
+    let mut group = group(criterion, "lookup");
+    let key = lookup::table_key(&Seed::from_bytes(SEED), 1).expect("a key");
+    let key = Arc::new(key);
+    for log_n in [12, 16, 20] {
+        let n = 1usize << log_n;
+        let records: Vec<(Item, Vec<u8>)> = (0..n as u128)
+            .map(|i| (i.to_le_bytes(), Vec::new()))
+            .collect();
+        let sealed = Arc::new(SealedTable::seal(&key, 1, 0, &records).expect("no values"));
+        let questions = (n - QUESTIONS / 2..n + QUESTIONS / 2).map(|i| (i as u128).to_le_bytes());
+        let questions: Vec<Item> = questions.collect();
+        let look_up = |mut session: Session| {
+            let (sealed, key, questions) = (sealed.clone(), key.clone(), questions.clone());
+            async move {
+                let (asker, holder) = (Seat(0), Seat(1));
+                if session.seat() == holder {
+                    let held = (sealed, key);
+                    listed::answer_one(&mut session, asker, held, QUESTIONS).await?;
+                    return Ok(None);
+                }
+                let asked = listed::Asked {
+                    at_most: *sealed.shape(),
+                    known: Some(sealed),
+                };
+                let asked = BTreeMap::from([(holder, asked)]);
+                let found = listed::ask_all(&mut session, asked, questions).await?;
+                let values = found.values().flat_map(|found| &found.values);
+                Ok(Some(values.flatten().count()))
+            }
+        };
+        group.throughput(Throughput::Elements(QUESTIONS as u64));
+        group.bench_function(format!("list/all-parties/1000in2^{log_n}"), |bench| {
+            bench.iter(|| assert_eq!(together(pooled(2), look_up), Some(QUESTIONS / 2)));
+        });
+    }
+}
+
 /// Items through sorted runs and out again in random order: what a set beyond memory costs twice.
 fn sort_merge(criterion: &mut Criterion) {
     let mut group = group(criterion, "psi");
@@ -722,6 +765,7 @@ criterion_group!(
     circuit_join,
     grouped_join,
     sort_merge,
+    list,
     preprocess
 );
 criterion_main!(benches);

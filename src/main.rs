@@ -25,6 +25,7 @@ use outcome::{Failure, Outcome, Output, Reply};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    engine::memory::share_pools();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage_error(&error),

@@ -44,7 +44,7 @@ pub mod hash;
 pub mod prg;
 pub mod block;
 pub mod params;
-mod memory;
+pub mod memory;
 pub mod curve;
 pub mod oprf;
 pub mod cuckoo;

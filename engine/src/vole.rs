@@ -179,6 +179,7 @@ impl Sender {
         let mut b = std::mem::take(&mut self.leaves);
         self.code.encode(&mut b);
         b.truncate(self.size.n);
+        b.shrink_to_fit();
         SenderVole {
             delta: self.delta,
             b,
@@ -277,8 +278,11 @@ impl Receiver {
             a[tree * size.block + noise.position] = noise.value;
         }
         rayon::join(|| place.code.encode(&mut a), || place.code.encode(&mut c));
-        a.truncate(size.n);
-        c.truncate(size.n);
+        for encoded in [&mut a, &mut c] {
+            encoded.truncate(size.n);
+            // Half of it went into the code, and the rest is kept for as long as the VOLE is.
+            encoded.shrink_to_fit();
+        }
         Ok(ReceiverVole { a, c })
     }
 }

@@ -25,7 +25,7 @@ use crate::party::Seat;
 use crate::psi::{Count, Item};
 use crate::session::stream::{Consumer, Producer};
 use crate::session::{Chunks, Session};
-use crate::wire::{Kind, Wire, WireError};
+use crate::wire::{Kind, Wire, WireError, bytes_message};
 use bytes::Bytes;
 use engine::curve::Encoded;
 use engine::oprf::{Client, Evaluation, Mode, OprfError, Output, PROOF_BYTES, ServerKey};
@@ -349,33 +349,6 @@ impl Wire for Header {
             public: public.try_into().expect("32 bytes are left"),
         })
     }
-}
-
-/// Declares a message that is nothing but bytes.
-macro_rules! bytes_message {
-    ($(#[$doc:meta])* $name:ident, $kind:ident, |$n:ident| $len:expr) => {
-        $(#[$doc])*
-        struct $name {
-            body: Bytes,
-        }
-
-        impl Wire for $name {
-            const KIND: Kind = Kind::$kind;
-            type Shape = usize;
-
-            fn wire_len($n: usize) -> usize {
-                $len
-            }
-
-            fn encode(self) -> Bytes {
-                self.body
-            }
-
-            fn decode(_: usize, body: Bytes) -> Result<Self, WireError> {
-                Ok(Self { body })
-            }
-        }
-    };
 }
 
 bytes_message! {

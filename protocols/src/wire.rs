@@ -57,6 +57,35 @@ pub enum Kind {
     Known = 25,
 }
 
+/// Declares a message that is nothing but bytes: its name, its kind, and the length of its body in bytes, a function of its shape.
+macro_rules! bytes_message {
+    ($(#[$doc:meta])* $vis:vis $name:ident, $kind:ident, |$n:ident| $len:expr) => {
+        $(#[$doc])*
+        $vis struct $name {
+            $vis body: bytes::Bytes,
+        }
+
+        impl $crate::wire::Wire for $name {
+            const KIND: $crate::wire::Kind = $crate::wire::Kind::$kind;
+            type Shape = usize;
+
+            fn wire_len($n: usize) -> usize {
+                $len
+            }
+
+            fn encode(self) -> bytes::Bytes {
+                self.body
+            }
+
+            fn decode(_: usize, body: bytes::Bytes) -> Result<Self, $crate::wire::WireError> {
+                Ok(Self { body })
+            }
+        }
+    };
+}
+
+pub(crate) use bytes_message;
+
 /// A message as a network carries it.
 #[derive(Clone)]
 pub struct Frame {

@@ -33,7 +33,7 @@ use crate::cost::{Cost, Stream};
 use crate::error::ProtocolError;
 use crate::party::Seat;
 use crate::session::{Session, try_both};
-use crate::wire::{Kind, Wire, WireError};
+use crate::wire::bytes_message;
 use bytes::Bytes;
 use engine::prg::Seed;
 use items::Items;
@@ -51,27 +51,9 @@ const BATCH_CHUNKS: usize = 8;
 
 const PURPOSE: &str = "dealer";
 
-/// What the derived values of one chunk lack at one seat, masked by the shares of all others.
-struct Corrections {
-    body: Bytes,
-}
-
-impl Wire for Corrections {
-    const KIND: Kind = Kind::Corrections;
-    /// Number of bytes.
-    type Shape = usize;
-
-    fn wire_len(n_bytes: usize) -> usize {
-        n_bytes
-    }
-
-    fn encode(self) -> Bytes {
-        self.body
-    }
-
-    fn decode(_: usize, body: Bytes) -> Result<Self, WireError> {
-        Ok(Self { body })
-    }
+bytes_message! {
+    /// What the derived values of one chunk lack at one seat, masked by the shares of all others. The shape is the number of bytes.
+    Corrections, Corrections, |n_bytes| n_bytes
 }
 
 /// Correlations of one kind and size: how they are cut into chunks, and both sides' kernels.

@@ -25,8 +25,7 @@ use crate::party::Seat;
 use crate::price::{Price, Seats};
 use crate::psi::Item;
 use crate::session::Session;
-use crate::wire::{Kind, Wire, WireError};
-use bytes::Bytes;
+use crate::wire::{Wire, bytes_message};
 use engine::block::Block;
 use engine::cuckoo;
 use engine::curve::Encoded;
@@ -494,9 +493,9 @@ pub fn price(seats: Seats, shape: &Shape) -> Price {
     Price::sequence(seats, steps)
 }
 
-/// A store, and the seed of its layout.
-struct Hints {
-    body: Bytes,
+bytes_message! {
+    /// A store, and the seed of its layout. The shape is the number of columns of the store.
+    Hints, Hints, |n_columns| Hints::SEED_BYTES + n_columns * Block::BYTES
 }
 
 impl Hints {
@@ -517,23 +516,5 @@ impl Hints {
         let columns = columns.iter().map(|c| Block(u128::from_le_bytes(*c)));
         let seed = seed.try_into().expect("32 bytes were split off");
         (Seed::from_bytes(seed), columns.collect())
-    }
-}
-
-impl Wire for Hints {
-    const KIND: Kind = Kind::Hints;
-    /// Number of columns of the store.
-    type Shape = usize;
-
-    fn wire_len(n_columns: usize) -> usize {
-        Self::SEED_BYTES + n_columns * Block::BYTES
-    }
-
-    fn encode(self) -> Bytes {
-        self.body
-    }
-
-    fn decode(_: usize, body: Bytes) -> Result<Self, WireError> {
-        Ok(Self { body })
     }
 }

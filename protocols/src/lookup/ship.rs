@@ -13,7 +13,7 @@ use crate::error::ProtocolError;
 use crate::party::Seat;
 use crate::session::stream::{Consumer, Producer};
 use crate::session::{Chunks, Session};
-use crate::wire::{Kind, Wire, WireError};
+use crate::wire::{Kind, Wire, WireError, bytes_message};
 use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
@@ -148,7 +148,7 @@ impl Producer for OutgoingRecords {
 
     fn make(&mut self, items: Range<usize>) -> Result<Records, ProtocolError> {
         let body = Bytes::copy_from_slice(self.table.records(items));
-        Ok(Records(body))
+        Ok(Records { body })
     }
 }
 
@@ -164,7 +164,7 @@ impl Consumer for IncomingRecords {
         n_items * (self.shape.value_bytes + RECORD_OVERHEAD)
     }
 
-    fn take(&mut self, _: Range<usize>, Records(body): Records) -> Result<(), ProtocolError> {
+    fn take(&mut self, _: Range<usize>, Records { body }: Records) -> Result<(), ProtocolError> {
         self.records.extend_from_slice(&body);
         Ok(())
     }
@@ -233,22 +233,7 @@ impl Wire for Offer {
     }
 }
 
-/// Encrypted records; the shape is their length.
-struct Records(Bytes);
-
-impl Wire for Records {
-    const KIND: Kind = Kind::Records;
-    type Shape = usize;
-
-    fn wire_len(n_bytes: usize) -> usize {
-        n_bytes
-    }
-
-    fn encode(self) -> Bytes {
-        self.0
-    }
-
-    fn decode(_: usize, body: Bytes) -> Result<Self, WireError> {
-        Ok(Self(body))
-    }
+bytes_message! {
+    /// Encrypted records; the shape is their length.
+    Records, Records, |n_bytes| n_bytes
 }

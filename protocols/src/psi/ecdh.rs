@@ -23,7 +23,7 @@ use crate::error::{Misdeed, ProtocolError};
 use crate::party::Seat;
 use crate::session::stream::{Consumer, Producer};
 use crate::session::{Chunks, Session};
-use crate::wire::{Kind, Wire, WireError};
+use crate::wire::{Kind, Wire, WireError, bytes_message};
 use bytes::Bytes;
 use engine::curve::{self, Encoded, Group};
 use engine::hash::KeyedHash;
@@ -523,27 +523,9 @@ fn common(own: Collection, peer: Collection, shape: &Shape) -> Result<Common, Pr
     })
 }
 
-/// Group elements, each multiplied by its sender's secret.
-struct Elements {
-    body: Bytes,
-}
-
-impl Wire for Elements {
-    const KIND: Kind = Kind::Elements;
-    /// Number of elements.
-    type Shape = usize;
-
-    fn wire_len(n_items: usize) -> usize {
-        n_items * POINT_BYTES
-    }
-
-    fn encode(self) -> Bytes {
-        self.body
-    }
-
-    fn decode(_: usize, body: Bytes) -> Result<Self, WireError> {
-        Ok(Self { body })
-    }
+bytes_message! {
+    /// Group elements, each multiplied by its sender's secret. The shape is the number of elements.
+    Elements, Elements, |n_items| n_items * POINT_BYTES
 }
 
 /// The first bytes of tags.

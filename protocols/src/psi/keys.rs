@@ -142,8 +142,9 @@ pub struct ItemSet {
 impl ItemSet {
     /// The distinct items of these rows; `None` stands for a row without a key.
     pub fn collect(rows: impl IntoIterator<Item = Option<Item>>) -> Self {
+        let rows = rows.into_iter();
         let mut n_rows = 0;
-        let mut keyed: Vec<(Item, u64)> = Vec::new();
+        let mut keyed: Vec<(Item, u64)> = Vec::with_capacity(rows.size_hint().0);
         for item in rows {
             keyed.extend(item.map(|item| (item, n_rows)));
             n_rows += 1;

@@ -20,7 +20,7 @@ use crate::cost::Stream;
 use crate::error::ProtocolError;
 use crate::party::Seat;
 use crate::session::{Chunks, Session, try_both};
-use crate::wire::{Kind, Wire, WireError, ring_bytes};
+use crate::wire::{Kind, Wire, WireError, bytes_message, ring_bytes};
 use bytes::Bytes;
 use engine::block::Block;
 use engine::hash::{self, CrHash};
@@ -57,25 +57,9 @@ impl Wire for StoreSeed {
     }
 }
 
-/// Columns of a store.
-struct Columns(Bytes);
-
-impl Wire for Columns {
-    const KIND: Kind = Kind::Hints;
-    /// Number of blocks.
-    type Shape = usize;
-
-    fn wire_len(n_blocks: usize) -> usize {
-        n_blocks * Block::BYTES
-    }
-
-    fn encode(self) -> Bytes {
-        self.0
-    }
-
-    fn decode(_: usize, body: Bytes) -> Result<Self, WireError> {
-        Ok(Self(body))
-    }
+bytes_message! {
+    /// Columns of a store. The shape is the number of blocks.
+    Columns, Hints, |n_blocks| n_blocks * Block::BYTES
 }
 
 /// How much is programmed.
@@ -134,8 +118,8 @@ pub(super) async fn send(
     session
         .send(receiver, StoreSeed(Bytes::copy_from_slice(&layout)))
         .await?;
-    let make = |range: Range<usize>| {
-        Columns(store.slice(range.start * Block::BYTES..range.end * Block::BYTES))
+    let make = |range: Range<usize>| Columns {
+        body: store.slice(range.start * Block::BYTES..range.end * Block::BYTES),
     };
     let take = |_, _, _: Columns| Ok(());
     session
@@ -210,8 +194,8 @@ async fn receive_store(
         .expect("the session checked the length");
     let chunks = programme.chunks();
     let mut store = vec![Block::ZERO; chunks.n_items];
-    let make = |_| Columns(Bytes::new());
-    let take = |_, range: Range<usize>, Columns(body): Columns| {
+    let make = |_| Columns { body: Bytes::new() };
+    let take = |_, range: Range<usize>, Columns { body }: Columns| {
         let (blocks, _) = body.as_chunks();
         for (column, bytes) in store[range].iter_mut().zip(blocks) {
             *column = Block::from_bytes(*bytes);

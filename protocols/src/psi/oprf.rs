@@ -22,7 +22,7 @@ use crate::cost::Stream;
 use crate::error::ProtocolError;
 use crate::party::Seat;
 use crate::session::{Chunks, Session, try_both};
-use crate::wire::{Kind, Wire, WireError, ring_bytes};
+use crate::wire::{WireError, bytes_message, ring_bytes};
 use bytes::Bytes;
 use engine::block::{Block, gf128};
 use engine::hash;
@@ -41,47 +41,15 @@ pub(super) const CHUNK_BLOCKS: usize = 1 << 16;
 /// Length of the store's seed.
 const SEED_BYTES: usize = 32;
 
-/// A step of base OT or VOLE: group elements, or blocks under masks that the receiver of the message
-/// does not have.
-struct Step(Bytes);
-
-impl Wire for Step {
-    const KIND: Kind = Kind::Transfer;
-    /// Number of bytes.
-    type Shape = usize;
-
-    fn wire_len(n_bytes: usize) -> usize {
-        n_bytes
-    }
-
-    fn encode(self) -> Bytes {
-        self.0
-    }
-
-    fn decode(_: usize, body: Bytes) -> Result<Self, WireError> {
-        Ok(Self(body))
-    }
+bytes_message! {
+    /// A step of base OT or VOLE: group elements, or blocks under masks that the receiver of the message
+    /// does not have. The shape is the number of bytes.
+    Step, Transfer, |n_bytes| n_bytes
 }
 
-/// Part of a store under the mask of a VOLE.
-struct MaskedStore(Bytes);
-
-impl Wire for MaskedStore {
-    const KIND: Kind = Kind::Store;
-    /// Number of blocks.
-    type Shape = usize;
-
-    fn wire_len(n_blocks: usize) -> usize {
-        n_blocks * Block::BYTES
-    }
-
-    fn encode(self) -> Bytes {
-        self.0
-    }
-
-    fn decode(_: usize, body: Bytes) -> Result<Self, WireError> {
-        Ok(Self(body))
-    }
+bytes_message! {
+    /// Part of a store under the mask of a VOLE. The shape is the number of blocks.
+    MaskedStore, Store, |n_blocks| n_blocks * Block::BYTES
 }
 
 /// Where the OTs belong. The number of the operation comes from a seed of the two seats, which
@@ -162,12 +130,18 @@ pub(super) async fn receive(
         (setup, key, prg)
     };
     let (setup, key, mut prg) = compute.run(open).await;
-    let points = trade(session, sender, Step(key.into()), base::RECEIVER_BYTES).await?;
+    let points = trade(
+        session,
+        sender,
+        Step { body: key.into() },
+        base::RECEIVER_BYTES,
+    )
+    .await?;
 
     // The seed is drawn now that the items are what they are.
     let begin = move || -> Result<_, OtError> {
         let seed = Seed::random(&mut prg);
-        let (extension, trees) = setup.finish(&points.0)?;
+        let (extension, trees) = setup.finish(&points.body)?;
         let size = vole_size(n_items);
         let (vole, choices) = vole::Receiver::new(direction, size, extension, &mut prg)?;
         let oprf = Arc::new(Oprf::new(&direction, n_items, &seed));
@@ -176,7 +150,14 @@ pub(super) async fn receive(
     };
     let begun = compute.run(begin).await;
     let (vole, oprf, message) = begun.map_err(|e| blame(sender, e))?;
-    session.send(sender, Step(message.into())).await?;
+    session
+        .send(
+            sender,
+            Step {
+                body: message.into(),
+            },
+        )
+        .await?;
 
     let make_store = {
         let (oprf, items) = (oprf.clone(), items.clone());
@@ -184,7 +165,7 @@ pub(super) async fn receive(
         async move { store.await.map_err(unfit) }
     };
     let trees = session.recv(sender, vole_size(n_items).trees_bytes());
-    let (store, Step(trees)) = try_both(make_store, trees).await?;
+    let (store, Step { body: trees }) = try_both(make_store, trees).await?;
 
     let mask = move || -> Result<_, OtError> {
         let mut vole = vole.finish(&trees)?;
@@ -193,8 +174,8 @@ pub(super) async fn receive(
     };
     let masked = compute.run(mask).await;
     let (masked, c) = masked.map_err(|e| blame(sender, e))?;
-    let make = |range: Range<usize>| {
-        MaskedStore(masked.slice(range.start * Block::BYTES..range.end * Block::BYTES))
+    let make = |range: Range<usize>| MaskedStore {
+        body: masked.slice(range.start * Block::BYTES..range.end * Block::BYTES),
     };
     let take = |_, _, _: MaskedStore| Ok(());
     session
@@ -216,31 +197,39 @@ pub(super) async fn send(
     let mut prg = Prg::new(&session.own_seed("vole intersection"), 0);
     let open = move || SenderSetup::new(direction, &mut prg);
     let (setup, points) = compute.run(open).await;
-    let key = trade(session, receiver, Step(points.into()), base::SENDER_BYTES).await?;
+    let key = trade(
+        session,
+        receiver,
+        Step {
+            body: points.into(),
+        },
+        base::SENDER_BYTES,
+    )
+    .await?;
 
-    let Step(message) = session.recv(receiver, choices_bytes(n_items)).await?;
+    let Step { body: message } = session.recv(receiver, choices_bytes(n_items)).await?;
     let begin = move || -> Result<_, OtError> {
         let (seed, message) = message.split_at(SEED_BYTES);
         let (trees, choices) = message.split_at(TREES_BYTES);
         let seed = Seed::from_bytes(seed.try_into().expect("32 bytes were cut out"));
         let oprf = Oprf::new(&direction, n_items, &seed);
-        let extension = setup.finish(&key.0, trees)?;
+        let extension = setup.finish(&key.body, trees)?;
         let (vole, trees) = vole::Sender::new(direction, vole_size(n_items), extension, choices)?;
         Ok((oprf, vole, trees))
     };
     let begun = compute.run(begin).await;
     let (oprf, vole, trees) = begun.map_err(|e| blame(receiver, e))?;
-    session.send(receiver, Step(trees.into())).await?;
+    session.send(receiver, Step { body: trees.into() }).await?;
     let mut vole = compute.run(move || vole.finish()).await;
 
     let delta = vole.delta;
-    let take = |_, range: Range<usize>, MaskedStore(body)| {
+    let take = |_, range: Range<usize>, MaskedStore { body }| {
         let (blocks, _) = body.as_chunks();
         let blocks: Vec<Block> = blocks.iter().map(|b| Block::from_bytes(*b)).collect();
         gf128::add_scaled(&mut vole.b[range], &blocks, delta);
         Ok(())
     };
-    let make = |_| MaskedStore(Bytes::new());
+    let make = |_| MaskedStore { body: Bytes::new() };
     session
         .round_chunks(&[], &[receiver], store_chunks(n_items), make, take)
         .await?;

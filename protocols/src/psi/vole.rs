@@ -16,7 +16,7 @@ use crate::cost::{Cost, Stream};
 use crate::error::{Misdeed, ProtocolError};
 use crate::party::Seat;
 use crate::session::{Chunks, Session, try_both};
-use crate::wire::{Kind, Wire, WireError};
+use crate::wire::bytes_message;
 use bytes::Bytes;
 use engine::block::Block;
 use engine::okvs::OkvsError;
@@ -30,25 +30,9 @@ const CHUNK_TAGS: usize = 1 << 16;
 /// Most items of one side.
 const MAX_ITEMS: usize = 1 << 30;
 
-/// Tags of some of the sender's items.
-struct Tags(Bytes);
-
-impl Wire for Tags {
-    const KIND: Kind = Kind::Tags;
-    /// Number of bytes.
-    type Shape = usize;
-
-    fn wire_len(n_bytes: usize) -> usize {
-        n_bytes
-    }
-
-    fn encode(self) -> Bytes {
-        self.0
-    }
-
-    fn decode(_: usize, body: Bytes) -> Result<Self, WireError> {
-        Ok(Self(body))
-    }
+bytes_message! {
+    /// Tags of some of the sender's items. The shape is the number of bytes.
+    Tags, Tags, |n_bytes| n_bytes
 }
 
 /// How many items there are.
@@ -142,8 +126,8 @@ pub(super) async fn receive_tags(
         seat: sender,
         what: Misdeed::Rule("its tags are repeated or out of order"),
     };
-    let make = |_| Tags(Bytes::new());
-    let take = |_, _, Tags(body): Tags| list.extend(&body).map_err(out_of_order);
+    let make = |_| Tags { body: Bytes::new() };
+    let take = |_, _, Tags { body }: Tags| list.extend(&body).map_err(out_of_order);
     session
         .round_chunks(&[], &[sender], tag_chunks(n_tags, tag_bytes), make, take)
         .await?;
@@ -159,7 +143,9 @@ pub(super) async fn send_tags(
 ) -> Result<(), ProtocolError> {
     let make = |range: Range<usize>| {
         let range = range.start / tag_bytes..range.end / tag_bytes;
-        Tags(tags::to_bytes(&tags[range], tag_bytes).into())
+        Tags {
+            body: tags::to_bytes(&tags[range], tag_bytes).into(),
+        }
     };
     let take = |_, _, _: Tags| Ok(());
     session

@@ -5,7 +5,7 @@ use super::pool::{self, Pools};
 use crate::error::ProtocolError;
 use crate::party::Seat;
 use crate::session::Session;
-use crate::wire::{Kind, Wire, WireError};
+use crate::wire::{WireError, bytes_message};
 use bytes::Bytes;
 use engine::bits;
 use engine::block::Block;
@@ -23,32 +23,14 @@ use zeroize::Zeroizing;
 /// Length of the first message: the base OT's two messages, one for each direction.
 pub(super) const SETUP_BYTES: usize = base::RECEIVER_BYTES + base::SENDER_BYTES;
 
-/// Group elements of a base OT, or bits that a generator masks which the receiver does not have.
-pub(super) struct Transfer {
-    pub(super) body: Bytes,
+bytes_message! {
+    /// Group elements of a base OT, or bits that a generator masks which the receiver does not have. The shape is the number of bytes.
+    pub(super) Transfer, Transfer, |n_bytes| n_bytes
 }
 
 impl Transfer {
     pub(super) fn new(body: Vec<u8>) -> Self {
         Self { body: body.into() }
-    }
-}
-
-impl Wire for Transfer {
-    const KIND: Kind = Kind::Transfer;
-    /// Number of bytes.
-    type Shape = usize;
-
-    fn wire_len(n_bytes: usize) -> usize {
-        n_bytes
-    }
-
-    fn encode(self) -> Bytes {
-        self.body
-    }
-
-    fn decode(_: usize, body: Bytes) -> Result<Self, WireError> {
-        Ok(Self { body })
     }
 }
 
