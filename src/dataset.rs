@@ -186,10 +186,17 @@ fn uses(value: &Value) -> String {
         .into_iter()
         .flatten()
         .map(plain);
-    let words = ["filter", "group_by", "join_key", "row_level"]
-        .iter()
-        .filter_map(|name| flag(name))
-        .chain(functions);
+    let words = [
+        "filter",
+        "group_by",
+        "join_key",
+        "row_level",
+        "label",
+        "feature",
+    ]
+    .iter()
+    .filter_map(|name| flag(name))
+    .chain(functions);
     let words: Vec<String> = words.collect();
     if words.is_empty() {
         "nothing".to_owned()

@@ -105,6 +105,8 @@ pub enum FailureClass {
     OverBudget,
     /// A fault in the software.
     Internal,
+    /// What was asked cannot be computed from the joint data, whoever holds which part.
+    Data,
 }
 
 impl fmt::Display for FailureClass {
@@ -123,6 +125,7 @@ impl fmt::Display for FailureClass {
             Self::Unlucky => "an unlucky random choice; submit the job again",
             Self::OverBudget => "out of budget",
             Self::Internal => "internal error",
+            Self::Data => "the joint data do not allow it",
         })
     }
 }

@@ -20,6 +20,7 @@
 //! * [`vole`]: correlated vectors over GF(2^128), of any length from short messages;
 //! * [`okvs`]: values stored under keys so that the store hides the keys;
 //! * [`tags`]: comparing sets by short hashes;
+//! * [`glm`]: the sums over rows that regressions take;
 //! * [`params`]: every cryptographic parameter with its source.
 //!
 //! # Panics
@@ -52,3 +53,4 @@ pub mod ot;
 pub mod vole;
 pub mod okvs;
 pub mod tags;
+pub mod glm;

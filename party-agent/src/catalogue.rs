@@ -140,6 +140,10 @@ pub struct Uses {
     pub join_key: bool,
     /// Whether receivers elsewhere may learn which of their rows match it: row-level output.
     pub row_level: bool,
+    /// Whether a model may explain it.
+    pub label: bool,
+    /// Whether a model may explain a label by it.
+    pub feature: bool,
 }
 
 /// A function over a column's values that a policy can allow.
@@ -178,6 +182,8 @@ impl Uses {
             group_by: true,
             join_key: true,
             row_level: true,
+            label: true,
+            feature: true,
         }
     }
 }

@@ -14,6 +14,7 @@ mod steps;
 mod survival;
 mod tables;
 pub mod tag_store;
+mod train;
 mod usage;
 
 use std::collections::BTreeMap;
@@ -420,6 +421,7 @@ impl Task<'_> {
             Procedure::Join(of) => self.join(session, of, disclosure).await,
             Procedure::Intersect(of) => self.intersect(session, of, disclosure).await,
             Procedure::Lookup(of) => self.lookup(session, of, disclosure).await,
+            Procedure::Train(of) => self.train(session, of, disclosure).await,
         }
     }
 
@@ -539,7 +541,9 @@ impl Task<'_> {
         failure: Failure,
         stop: &mut watch::Receiver<Option<StopReason>>,
     ) -> Failure {
-        let failure = if self.network.ended_by_a_peer() {
+        // What all have found together needs no word of anybody else.
+        let is_joint = failure.class() == FailureClass::Data;
+        let failure = if self.network.ended_by_a_peer() && !is_joint {
             timeout(VERDICT_PATIENCE, ordered(stop))
                 .await
                 .unwrap_or(failure)

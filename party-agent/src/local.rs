@@ -5,6 +5,7 @@
 //! engine split the work. Memory is one batch and the totals.
 
 mod cells;
+mod design;
 mod groups;
 mod joined;
 mod exact;
@@ -29,6 +30,7 @@ use groups::GroupIndex;
 use measure::MeasureTotals;
 use order::OrderTotals;
 
+pub use design::{Design, design};
 pub use joined::{Joined, joined};
 pub use keys::{KeyReport, Keys, StoredKeys, keys, stored_keys};
 pub use records::{Keep, Records, record_cells, records};

@@ -35,6 +35,7 @@ mod joint;
 mod statistic;
 mod intersect;
 mod lookup;
+mod train;
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -61,6 +62,7 @@ pub use release::Release;
 pub(crate) use statistic::{COMPARED, FURTHER, SHOWN, Survival, TIMES_FROM};
 pub use statistic::{Statistic, StatisticKind, SurvivalPlan};
 pub use steps::{Found, Fraction, Setting, Step, Which};
+pub use train::{ColumnRole, Kinds, Term, TrainCheck, TrainColumn, TrainCount, TrainPlan};
 
 /// Version of the plan's own format; agents with different ones refuse each other by digest.
 pub const PLAN_FORMAT: u16 = 1;
@@ -155,6 +157,7 @@ pub fn compile(
                 Compute::Sql(sql) => compile::compile(spec, sql, catalogues),
                 Compute::Intersect(of) => intersect::compile(spec, of, catalogues),
                 Compute::Lookup(of) => lookup::compile(spec, of, catalogues),
+                Compute::Train(of) => train::compile(spec, of, catalogues),
             })
             .expect("a thread can be started")
             .join()
@@ -218,6 +221,7 @@ impl Plan {
     pub fn terms(&self, receivers: Vec<Seat>) -> Terms {
         match &self.procedure {
             Procedure::Lookup(of) => of.terms(&receivers),
+            Procedure::Train(of) => of.sums(receivers).terms(),
             Procedure::Totals | Procedure::Join(_) | Procedure::Intersect(_) => {
                 self.release().to(receivers).terms()
             }
@@ -239,6 +243,7 @@ impl Plan {
                 let price = of.price(seats);
                 return price.map_or_else(Needs::default, |price| price.needs);
             }
+            Procedure::Train(of) => return of.sums(Vec::new()).price(seats).needs,
         }
         let steps = steps::price(&self.steps, &self.setting(), seats);
         steps.needs + self.price_of_release(seats).needs
@@ -369,6 +374,8 @@ pub enum Procedure {
     Intersect(IntersectPlan),
     /// Keys are looked up.
     Lookup(LookupPlan),
+    /// A model is fitted.
+    Train(TrainPlan),
 }
 
 /// The minimum cell in force: the strictest of the job and of every holder's policy.
@@ -435,6 +442,10 @@ pub enum Usage {
     JoinKey,
     /// Receivers elsewhere learn which of their rows match it: row-level output.
     RowLevel,
+    /// A model explains it, or values computed from it.
+    Label,
+    /// A model explains a label by it, or by values computed from it.
+    Feature,
 }
 
 /// One group key and its public domain.

@@ -426,6 +426,16 @@ fn check_use(table: &TablePolicy, used: &ColumnUse) -> Option<Denial> {
             "row_level",
             "tell receivers which of their rows match".to_owned(),
         ),
+        Usage::Label => (
+            column.rule.uses.label,
+            "label",
+            "be explained by a model".to_owned(),
+        ),
+        Usage::Feature => (
+            column.rule.uses.feature,
+            "feature",
+            "explain a label in a model".to_owned(),
+        ),
         Usage::Aggregate(f) => (
             column.rule.uses.aggregate.contains(&f),
             "aggregate",
@@ -462,6 +472,12 @@ fn permitted_uses(column: &ColumnPolicy) -> String {
     }
     if uses.row_level {
         words.push("row_level".to_owned());
+    }
+    if uses.label {
+        words.push("label".to_owned());
+    }
+    if uses.feature {
+        words.push("feature".to_owned());
     }
     words.extend(uses.aggregate.iter().map(|f| f.as_str().to_owned()));
     if words.is_empty() {

@@ -10,6 +10,7 @@ mod groups;
 mod found;
 mod intersect;
 mod lookup;
+mod train;
 pub mod tails;
 mod moments;
 mod nat;
@@ -36,6 +37,7 @@ use released::Cells;
 pub use file::write_private;
 pub use intersect::{common_count, common_keys, common_totals};
 pub use lookup::{looked_up, looked_up_sums};
+pub use train::{Estimate, Scale, trained};
 
 /// Most suppressed groups that are listed one by one.
 pub const MAX_LISTED: usize = 1000;
@@ -56,6 +58,8 @@ pub struct ResultTable {
     pub dropped: BTreeMap<String, u64>,
     /// What a reader must know: exactness, error bounds, conventions, what is not listed.
     pub notes: Vec<String>,
+    /// Of a model the numbers that describe the fit, as one JSON object.
+    pub fit: Option<serde_json::Value>,
 }
 
 /// A group that was held back.
@@ -152,6 +156,7 @@ fn survival(
         n_used: found.n_used,
         dropped: BTreeMap::new(),
         notes: plan.notes.clone(),
+        fit: None,
     })
 }
 
@@ -203,6 +208,7 @@ async fn built(
         n_used,
         dropped,
         notes,
+        fit: None,
     })
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod names;
 pub(crate) mod near;
 mod intersect;
 mod lookup;
+mod train;
 mod read;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use crate::config::fields::Faults;
 
 pub use intersect::{HOLDERS, Intersect, KeyJoin, KeyOf, ProtocolChoice, Reveal, rule_word};
 pub use lookup::{Combine, Lookup, MAX_QUESTIONS};
+pub use train::{Feature, MAX_TERMS, Model, Offset, Report, Sample, Train};
 
 /// Longest job file that is read, in bytes.
 pub const MAX_SPEC_BYTES: usize = 1 << 20;
@@ -69,6 +71,8 @@ pub enum Compute {
     Intersect(Intersect),
     /// What stands under a party's keys in tables of others.
     Lookup(Lookup),
+    /// A model of the holders' rows.
+    Train(Train),
 }
 
 /// A query over the holders' tables.

@@ -12,4 +12,5 @@ mod figures;
 mod joins;
 mod overlaps;
 mod statistics;
+mod train;
 mod bench;

@@ -113,7 +113,9 @@ impl<'v, 't> Fields<'v, 't> {
 
     /// The raw value of a field.
     pub(crate) fn value(&mut self, field: &'static str) -> Option<&'v Spanned<DeValue<'t>>> {
-        self.known.push(field);
+        if !self.known.contains(&field) {
+            self.known.push(field);
+        }
         self.table.get(field)
     }
 

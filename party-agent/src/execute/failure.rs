@@ -291,6 +291,7 @@ pub fn class_code(class: FailureClass) -> &'static str {
         FailureClass::Unlucky => "unlucky",
         FailureClass::OverBudget => "over_budget",
         FailureClass::Internal => "internal",
+        FailureClass::Data => "data",
     }
 }
 
@@ -330,6 +331,7 @@ fn advice(class: FailureClass) -> &'static str {
         FailureClass::Unlucky => "submit the job again",
         FailureClass::OverBudget => "ask for fewer groups or columns, or allow more time",
         FailureClass::Internal => "report it with the version and the job id",
+        FailureClass::Data => "the receivers see at their own agents what the data lack",
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) fn compile(
     catalogues: &Catalogues,
 ) -> Result<Plan, Vec<PlanFault>> {
     let site = Site::new(sql);
-    let mut query = sql::parse(sql).map_err(one)?;
+    let mut query = sql::parse(&sql.text, site).map_err(one)?;
     inline(&mut query, site).map_err(one)?;
     resolve_tables(&mut query, catalogues, site)?;
     none(align(&mut query, catalogues, site))?;
@@ -126,11 +126,11 @@ fn of_own_rows(
     }
 }
 
-fn one(fault: PlanFault) -> Vec<PlanFault> {
+pub(super) fn one(fault: PlanFault) -> Vec<PlanFault> {
     vec![fault]
 }
 
-fn none(faults: Vec<PlanFault>) -> Result<(), Vec<PlanFault>> {
+pub(super) fn none(faults: Vec<PlanFault>) -> Result<(), Vec<PlanFault>> {
     if faults.is_empty() {
         Ok(())
     } else {
@@ -157,7 +157,7 @@ fn too_few(holders: &BTreeSet<String>) -> PlanFault {
 }
 
 /// The outermost SELECT, out of its parentheses.
-fn outermost(mut query: Query, site: Site) -> Result<(Query, Select), PlanFault> {
+pub(super) fn outermost(mut query: Query, site: Site) -> Result<(Query, Select), PlanFault> {
     loop {
         let bare =
             query.order_by.is_none() && query.limit_clause.is_none() && query.fetch.is_none();
@@ -400,7 +400,7 @@ fn both<A, B>(
     }
 }
 
-fn rows_at_most(parts: &[Part]) -> Result<u64, Vec<PlanFault>> {
+pub(super) fn rows_at_most(parts: &[Part]) -> Result<u64, Vec<PlanFault>> {
     let rows = parts.iter().map(|p| p.rows_at_most);
     let rows = rows.fold(0, u64::saturating_add);
     if rows <= MAX_ROWS {

@@ -263,6 +263,24 @@ impl Part {
         uses.into_iter().collect()
     }
 
+    /// The uses below the output, and for each output column this one of everything that it depends on, conditions too.
+    pub(super) fn uses_as(&self, usages: &[Usage]) -> Vec<ColumnUse> {
+        let mut uses = self.trace.uses.clone();
+        for (cell, usage) in self
+            .trace
+            .rows
+            .iter()
+            .flat_map(|row| row.iter().zip(usages))
+        {
+            uses.extend(cell.bases.iter().map(|base| ColumnUse {
+                table: base.table.clone(),
+                column: base.column.clone(),
+                usage: *usage,
+            }));
+        }
+        uses.into_iter().collect()
+    }
+
     /// The base columns of an argument that make its value, and those that only decide which value it is.
     fn by_position(&self, expr: &EngineExpr) -> (BTreeSet<TableColumn>, BTreeSet<TableColumn>) {
         let (mut values, mut conditions) = (BTreeSet::new(), BTreeSet::new());

@@ -30,12 +30,23 @@ pub(super) const MAX_DEPTH: usize = 128;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Site {
     first_line: usize,
+    /// The field that holds the query.
+    field: &'static str,
 }
 
 impl Site {
     pub(super) fn new(sql: &SqlCompute) -> Self {
         Self {
             first_line: sql.line,
+            field: "compute.sql",
+        }
+    }
+
+    /// The rows that a model is fitted to.
+    pub(super) fn of_rows(line: usize) -> Self {
+        Self {
+            first_line: line,
+            field: "compute.train.rows",
         }
     }
 
@@ -51,8 +62,8 @@ impl Site {
     /// The place of a line of the query, counted from 1; 0 for the query as a whole.
     fn line(self, line: usize) -> String {
         match line {
-            0 => "compute.sql".to_owned(),
-            n => format!("compute.sql, line {}", self.first_line + n - 1),
+            0 => self.field.to_owned(),
+            n => format!("{}, line {}", self.field, self.first_line + n - 1),
         }
     }
 
@@ -76,23 +87,22 @@ impl Site {
 /// # Errors
 /// A syntax error with its line, more than one statement, another statement than a SELECT, or a query beyond
 /// [`MAX_SQL_BYTES`] or [`MAX_DEPTH`].
-pub(super) fn parse(sql: &SqlCompute) -> Result<Query, PlanFault> {
-    let site = Site::new(sql);
+pub(super) fn parse(text: &str, site: Site) -> Result<Query, PlanFault> {
     let whole = |what: String, fix: &str| PlanFault {
         place: site.line(0),
         what,
         fix: fix.to_owned(),
     };
-    if sql.text.len() > MAX_SQL_BYTES {
-        let what = format!("the query has {} bytes", sql.text.len());
+    if text.len() > MAX_SQL_BYTES {
+        let what = format!("the query has {} bytes", text.len());
         return Err(whole(what, "write it in at most 65536"));
     }
-    if sql.text.contains(outer::MARK) {
+    if text.contains(outer::MARK) {
         let what = "the query holds a character of a private-use area, U+E000".to_owned();
         return Err(whole(what, "leave it out"));
     }
     let dialect = GenericDialect {};
-    let tokens = Tokenizer::new(&dialect, &sql.text)
+    let tokens = Tokenizer::new(&dialect, text)
         .tokenize_with_location()
         .map_err(|e| {
             let place = usize::try_from(e.location.line).unwrap_or(0);

@@ -166,6 +166,8 @@ fn column(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> ColumnPolicy {
         group_by: fields.boolean(faults, "group_by").unwrap_or(false),
         join_key: fields.boolean(faults, "join_key").unwrap_or(false),
         row_level: fields.boolean(faults, "row_level").unwrap_or(false),
+        label: fields.boolean(faults, "label").unwrap_or(false),
+        feature: fields.boolean(faults, "feature").unwrap_or(false),
     };
     let rule = ColumnRule {
         uses,

@@ -29,6 +29,8 @@ struct Document<'a> {
     n_used: u64,
     dropped: &'a std::collections::BTreeMap<String, u64>,
     notes: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fit: Option<&'a serde_json::Value>,
 }
 
 #[derive(Serialize)]
@@ -65,6 +67,7 @@ impl ResultTable {
             n_used: self.n_used,
             dropped: &self.dropped,
             notes: self.all_notes(&cells),
+            fit: self.fit.as_ref(),
         };
         serde_json::to_string(&document).expect("text keys and values that are JSON already")
     }

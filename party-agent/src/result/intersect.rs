@@ -33,6 +33,7 @@ pub fn common_count(plan: &Plan, n_common: u64, sizes: &[u64]) -> ResultTable {
         suppressed: suppressed.into_iter().collect(),
         dropped: BTreeMap::new(),
         notes: with_sizes(plan, sizes),
+        fit: None,
     }
 }
 
@@ -73,6 +74,7 @@ pub fn common_totals(plan: &Plan, released: &Released, sizes: &[u64]) -> ResultT
         suppressed: suppressed.into_iter().collect(),
         dropped: BTreeMap::new(),
         notes: with_sizes(plan, sizes),
+        fit: None,
     }
 }
 
@@ -114,5 +116,6 @@ pub fn common_keys(
         suppressed: Vec::new(),
         dropped: BTreeMap::new(),
         notes: plan.notes.clone(),
+        fit: None,
     })
 }

@@ -121,5 +121,6 @@ fn table(plan: &Plan, values: Vec<ArrayRef>, n_rows: usize) -> ResultTable {
         n_used: n_rows as u64,
         dropped: BTreeMap::new(),
         notes: plan.notes.clone(),
+        fit: None,
     }
 }

@@ -11,7 +11,7 @@ use toml::de::DeValue;
 use super::near::did_you_mean;
 use super::{
     CheckedSpec, Compute, Correlations, JoinLevel, MAX_SPEC_BYTES, MAX_WALL_S, SqlCompute,
-    intersect, lookup,
+    intersect, lookup, train,
 };
 use crate::config::fields::{Faults, Fields, document, kind};
 
@@ -33,7 +33,7 @@ const DOMAIN: &str = "a list of distinct groups: texts, whole numbers, true or f
 /// What `[compute]` can hold.
 const COMPUTES: [&str; 5] = ["sql", "intersect", "train", "score", "lookup"];
 /// Those of them that this version does not have.
-const LATER: [&str; 2] = ["train", "score"];
+const LATER: [&str; 1] = ["score"];
 const NOT_YET: &str = "not available in this version";
 
 pub(super) fn spec<'t>(text: &'t str, faults: &mut Faults<'t>) -> Option<CheckedSpec> {
@@ -190,6 +190,12 @@ fn read_compute<'t>(
         fields.finish(faults);
         return lookup.map(Compute::Lookup);
     }
+    let train = fields.table(faults, "train");
+    if named == ["train"] {
+        let train = train.and_then(|t| train::read(t, text, faults));
+        fields.finish(faults);
+        return train.map(Compute::Train);
+    }
     let domains = fields.table(faults, "domain");
     let domains = domains
         .map(|d| read_domains(&d, faults))
@@ -219,7 +225,7 @@ fn read_compute<'t>(
 }
 
 /// The line on which a text begins: TOML drops the line's end after opening triple quotes.
-fn first_line(text: &str, at: &Range<usize>) -> usize {
+pub(super) fn first_line(text: &str, at: &Range<usize>) -> usize {
     let newlines = |s: &str| s.bytes().filter(|b| *b == b'\n').count();
     let raw = text.get(at.clone()).unwrap_or_default();
     let body = raw
@@ -276,7 +282,7 @@ fn read_domain(
 }
 
 /// A declared group as text, the way that a query engine writes it.
-fn group(value: &DeValue<'_>) -> Option<String> {
+pub(super) fn group(value: &DeValue<'_>) -> Option<String> {
     match value {
         DeValue::String(text) => Some(text.to_string()),
         DeValue::Integer(n) => i64::from_str_radix(n.as_str(), n.radix())

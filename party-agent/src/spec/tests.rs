@@ -78,7 +78,7 @@ fn faults(text: &str) -> Vec<String> {
 
 #[test]
 fn reports_all_faults_at_once_with_lines_and_fields() {
-    let text = "job = \"\"\npurpsoe = \"x\"\nreceivers = [\"Hospital 1\"]\n[compute]\ntrain = {}\n[privacy]\nmin_cell = 10.5\ncorrelations = \"OT\"\n[limits]\nmax_wall = \"soon\"\n";
+    let text = "job = \"\"\npurpsoe = \"x\"\nreceivers = [\"Hospital 1\"]\n[compute]\nscore = {}\n[privacy]\nmin_cell = 10.5\ncorrelations = \"OT\"\n[limits]\nmax_wall = \"soon\"\n";
     assert_eq!(
         faults(text),
         [
@@ -86,7 +86,7 @@ fn reports_all_faults_at_once_with_lines_and_fields() {
             "line 1, purpose: this field is missing; allowed: 1 to 2000 characters of text",
             "line 2, purpsoe: unknown field; did you mean purpose?; allowed: known here: job, purpose, receivers, compute, privacy, limits, release",
             "line 3, receivers: \"Hospital 1\" cannot be a party; allowed: a party's name: 1 to 32 of a-z, 0-9 and _",
-            "line 5, compute.train: not available in this version; allowed: leave it out",
+            "line 5, compute.score: not available in this version; allowed: leave it out",
             "line 7, privacy.min_cell: a number with a point is not allowed here; allowed: a whole number from 0 to 4294967295",
             "line 8, privacy.correlations: \"OT\" is not a source; did you mean ot?; allowed: \"ot\" or \"dealer:NAME\"; there is no default",
             "line 10, limits.max_wall: \"soon\" cannot be read; allowed: a time such as \"90s\", \"30m\" or \"2h\", at most \"168h\"",
@@ -98,13 +98,13 @@ fn reports_all_faults_at_once_with_lines_and_fields() {
 fn wants_exactly_one_computation() {
     let head = "job = \"a\"\npurpose = \"b\"\nreceivers = [\"c\"]\n";
     let two = faults(&format!(
-        "{head}[compute]\nsql = \"SELECT 1\"\ntrain = {{}}\n"
+        "{head}[compute]\nsql = \"SELECT 1\"\nscore = {{}}\n"
     ));
     assert_eq!(
         two,
         [
-            "line 4, compute: names 2 computations: sql, train; allowed: exactly one of sql, intersect, train, score, lookup",
-            "line 6, compute.train: not available in this version; allowed: leave it out",
+            "line 4, compute: names 2 computations: sql, score; allowed: exactly one of sql, intersect, train, score, lookup",
+            "line 6, compute.score: not available in this version; allowed: leave it out",
         ]
     );
     let none = faults(&format!("{head}[compute]\n"));

@@ -32,4 +32,5 @@ mod tables;
 mod stats;
 mod train;
 mod lookup;
+mod sums;
 mod sample_data;

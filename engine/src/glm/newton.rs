@@ -1,0 +1,325 @@
+//! Newton's method on sums over rows, as a machine that asks for evaluations: it never sees a row.
+//!
+//! Columns are expected to be standardised roughly, so that steps are measured in standard deviations. All arithmetic is
+//! that of IEEE 754 without a library function, so that every holder who is told the same sums takes the same step.
+
+use super::solve::Factor;
+use super::{Family, Sums};
+
+/// How often a step is halved before it counts as none.
+const MAX_HALVINGS: u32 = 30;
+/// A coefficient of a standardised column that is larger tells the label apart, if it goes on growing.
+const LARGE: f64 = 8.0;
+/// So many steps in a row that hardly shrink are no convergence.
+const STUCK: u32 = 4;
+
+/// When a fit ends, and what is penalised.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setting {
+    /// The distribution of labels.
+    pub family: Family,
+    /// Of each column the weight of half its squared coefficient in the objective.
+    pub penalties: Vec<f64>,
+    /// The fit ends with a step of which no coordinate is larger than this, or than this part of its coefficient.
+    pub tolerance: f64,
+    /// Most steps.
+    pub max_iterations: u32,
+}
+
+/// A fit that has converged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fit {
+    /// The coefficients.
+    pub coefficients: Vec<f64>,
+    /// What rows added up to before the last step.
+    pub sums: Sums,
+    /// Steps taken.
+    pub iterations: u32,
+    /// The largest coordinate of the last step, after which nothing was evaluated.
+    pub last_step: f64,
+    /// The largest coordinate of the penalised gradient.
+    pub gradient: f64,
+}
+
+/// Why there is no fit. Columns are those of the design.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Trouble {
+    /// This column is a combination of those before it.
+    Singular {
+        /// Which.
+        column: usize,
+    },
+    /// This column's coefficient grows without bound.
+    Separated {
+        /// Which.
+        column: usize,
+        /// Steps taken.
+        iterations: u32,
+    },
+    /// So many steps were not enough.
+    NotConverged {
+        /// Steps taken.
+        iterations: u32,
+        /// The largest coordinate of the last step.
+        last_step: f64,
+    },
+    /// The sums at the start are too large for numbers.
+    Overflow,
+}
+
+/// What comes next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next {
+    /// The rows are to be added up at these coefficients.
+    Evaluate(Vec<f64>),
+    /// The end.
+    Done(Fit),
+}
+
+/// A fit in progress.
+pub struct Newton {
+    setting: Setting,
+    at: Vec<f64>,
+    accepted: Option<Accepted>,
+    halvings: u32,
+    iterations: u32,
+    n_stuck: u32,
+}
+
+struct Accepted {
+    at: Vec<f64>,
+    objective: f64,
+    step: Vec<f64>,
+}
+
+impl Newton {
+    /// Begins at these coefficients, which are evaluated first.
+    #[must_use]
+    pub fn new(setting: Setting, start: Vec<f64>) -> Self {
+        Self {
+            setting,
+            at: start,
+            accepted: None,
+            halvings: 0,
+            iterations: 0,
+            n_stuck: 0,
+        }
+    }
+
+    /// Takes the sums at the coefficients that were asked for, `None` where they are too large for numbers.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    pub fn next(&mut self, sums: Option<Sums>) -> Result<Next, Trouble> {
+        let objective = sums.as_ref().map(|s| s.deviance + self.penalty());
+        let is_worse = match (&self.accepted, objective) {
+            (None, None) => return Err(Trouble::Overflow),
+            (Some(_), None) => true,
+            (None, Some(_)) => false,
+            // Rounding may make the last steps worse by a few units of the last place.
+            (Some(before), Some(now)) => now > before.objective + 1e-11 * before.objective.abs(),
+        };
+        match (sums, objective) {
+            (Some(sums), Some(objective)) if !is_worse => self.step_from(sums, objective),
+            _ => self.halve(),
+        }
+    }
+
+    /// Twice the penalty: the deviance is twice the negative log-likelihood.
+    fn penalty(&self) -> f64 {
+        let terms = self.setting.penalties.iter().zip(&self.at);
+        terms.map(|(weight, b)| weight * b * b).sum()
+    }
+
+    fn halve(&mut self) -> Result<Next, Trouble> {
+        let Some(before) = &self.accepted else {
+            return Err(Trouble::Overflow);
+        };
+        self.halvings += 1;
+        if self.halvings > MAX_HALVINGS {
+            return Err(Trouble::NotConverged {
+                iterations: self.iterations,
+                last_step: largest(&before.step),
+            });
+        }
+        let part = 0.5_f64.powi(self.halvings as i32);
+        let moved = before
+            .at
+            .iter()
+            .zip(&before.step)
+            .map(|(b, s)| b + part * s);
+        self.at = moved.collect();
+        Ok(Next::Evaluate(self.at.clone()))
+    }
+
+    fn step_from(&mut self, sums: Sums, objective: f64) -> Result<Next, Trouble> {
+        let n = self.at.len();
+        let mut information = sums.information.clone();
+        let mut gradient = sums.gradient.clone();
+        for (i, weight) in self.setting.penalties.iter().enumerate() {
+            information[i * n - i * (i + 1) / 2 + i] += weight;
+            gradient[i] -= weight * self.at[i];
+        }
+        let factor = Factor::new(&information, n).map_err(|found| match self.iterations {
+            0 => Trouble::Singular {
+                column: found.column,
+            },
+            // Columns were independent at the start: weights have gone to nothing where this one counts.
+            iterations => Trouble::Separated {
+                column: found.column,
+                iterations,
+            },
+        })?;
+        let step = factor.solve(&gradient);
+        let small =
+            |(step, b): (&f64, &f64)| step.abs() <= self.setting.tolerance * b.abs().max(1.0);
+        if step.iter().zip(&self.at).all(small) {
+            // Taken along: it is known, and the next one would be its square.
+            let coefficients = self.at.iter().zip(&step).map(|(b, s)| b + s).collect();
+            return Ok(Next::Done(Fit {
+                coefficients,
+                sums,
+                iterations: self.iterations,
+                last_step: largest(&step),
+                gradient: largest(&gradient),
+            }));
+        }
+        self.check_progress(&step)?;
+        self.iterations += 1;
+        self.halvings = 0;
+        let next: Vec<f64> = self.at.iter().zip(&step).map(|(b, s)| b + s).collect();
+        self.accepted = Some(Accepted {
+            at: std::mem::replace(&mut self.at, next.clone()),
+            objective,
+            step,
+        });
+        Ok(Next::Evaluate(next))
+    }
+
+    fn check_progress(&mut self, step: &[f64]) -> Result<(), Trouble> {
+        let before = self.accepted.as_ref().map(|a| largest(&a.step));
+        let now = largest(step);
+        let shrinks = before.is_none_or(|before| now < 0.5 * before);
+        self.n_stuck = if shrinks { 0 } else { self.n_stuck + 1 };
+        let is_bounded = self.setting.family == Family::Linear || largest(&self.at) < LARGE;
+        if self.n_stuck >= STUCK && !is_bounded {
+            // The intercept moves along with whatever separates.
+            let of_columns = step.iter().enumerate().rev();
+            let most = of_columns.max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()));
+            return Err(Trouble::Separated {
+                column: most.map_or(0, |(column, _)| column),
+                iterations: self.iterations,
+            });
+        }
+        if self.iterations >= self.setting.max_iterations {
+            return Err(Trouble::NotConverged {
+                iterations: self.iterations,
+                last_step: now,
+            });
+        }
+        Ok(())
+    }
+}
+
+fn largest(values: &[f64]) -> f64 {
+    values.iter().fold(0.0, |most, v| v.abs().max(most))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Rows;
+    use super::*;
+
+    fn setting(family: Family, n: usize) -> Setting {
+        Setting {
+            family,
+            penalties: vec![0.0; n],
+            tolerance: 1e-9,
+            max_iterations: 50,
+        }
+    }
+
+    fn fit(rows: &Rows, setting: &Setting, start: Vec<f64>) -> Result<Fit, Trouble> {
+        let mut newton = Newton::new(setting.clone(), start.clone());
+        let mut at = start;
+        loop {
+            match newton.next(rows.evaluate(setting.family, &at))? {
+                Next::Evaluate(next) => at = next,
+                Next::Done(fit) => return Ok(fit),
+            }
+        }
+    }
+
+    /// Numbers that look random and are always the same.
+    fn noise(i: u32) -> f64 {
+        (f64::from(i) * 12.9898).sin() * 43_758.545 % 1.0
+    }
+
+    fn rows(label: impl Fn(f64, f64) -> f64) -> Rows {
+        let mut rows = Rows::new(3);
+        for i in 0..500 {
+            let x = [1.0, 2.0 * noise(i), 2.0 * noise(i + 7000)];
+            rows.push(
+                &x,
+                label(0.3 + 0.8 * x[1] - 0.5 * x[2], noise(i + 90_000)),
+                None,
+            );
+        }
+        rows
+    }
+
+    #[test]
+    fn a_fit_ends_where_the_gradient_vanishes() {
+        let labels: [(Family, fn(f64, f64) -> f64); 4] = [
+            (Family::Linear, |eta, u| eta + u),
+            (Family::Logistic, |eta, u| f64::from(u8::from(u < eta))),
+            (Family::Poisson, |eta, u| (eta.exp() * (1.5 + u)).floor()),
+            (Family::Gamma, |eta, u| eta.exp() * (1.2 + u).powi(2)),
+        ];
+        for (family, label) in labels {
+            let fit = fit(&rows(label), &setting(family, 3), vec![0.0; 3]).expect("a fit");
+            assert!(fit.gradient < 1e-6, "{family:?}: {fit:?}");
+            assert!(fit.iterations < 12, "{family:?}: {fit:?}");
+        }
+    }
+
+    #[test]
+    fn a_penalty_draws_coefficients_to_nothing() {
+        let rows = rows(|eta, u| f64::from(u8::from(u < eta)));
+        let mut penalised = setting(Family::Logistic, 3);
+        let free = fit(&rows, &penalised, vec![0.0; 3]).expect("a fit");
+        penalised.penalties = vec![0.0, 1e6, 1e6];
+        let held = fit(&rows, &penalised, vec![0.0; 3]).expect("a fit");
+        assert!(free.coefficients[1] > 0.5 && held.coefficients[1].abs() < 1e-2);
+    }
+
+    #[test]
+    fn what_cannot_be_fitted_is_named() {
+        let separable = rows(|eta, _| f64::from(u8::from(eta > 0.3)));
+        let trouble = fit(&separable, &setting(Family::Logistic, 3), vec![0.0; 3]);
+        assert!(
+            matches!(trouble, Err(Trouble::Separated { column: 1 | 2, .. })),
+            "{trouble:?}"
+        );
+        let mut twice = Rows::new(3);
+        for i in 0..100 {
+            let x = noise(i);
+            twice.push(&[1.0, x, 1.0 - 2.0 * x], f64::from(i % 2), None);
+        }
+        let trouble = fit(&twice, &setting(Family::Logistic, 3), vec![0.0; 3]);
+        assert_eq!(trouble, Err(Trouble::Singular { column: 2 }));
+        let mut hasty = setting(Family::Logistic, 3);
+        hasty.max_iterations = 1;
+        let trouble = fit(
+            &rows(|eta, u| f64::from(u8::from(u < eta))),
+            &hasty,
+            vec![0.0; 3],
+        );
+        assert!(matches!(
+            trouble,
+            Err(Trouble::NotConverged { iterations: 1, .. })
+        ));
+        let overflows = fit(&separable, &setting(Family::Poisson, 3), vec![1000.0; 3]);
+        assert_eq!(overflows, Err(Trouble::Overflow));
+    }
+}

@@ -1,0 +1,632 @@
+//! Plans of models: whose rows, which columns of a design, what is opened how often, and what that tells whom.
+
+mod words;
+
+use std::collections::BTreeMap;
+
+use arrow::datatypes::DataType;
+use datafusion::sql::sqlparser::ast::{Query, Select, SelectItem};
+use engine::glm::triangle;
+use protocols::correlate;
+use protocols::cost::Cost;
+use protocols::party::{PartyId, Seat};
+use protocols::price::Seats;
+use protocols::sums::{Kind, SumsShape};
+use serde::Serialize;
+
+use super::compile::{self, Parties, SOURCES};
+use super::intersect::no_totals;
+use super::part::{Convert, Part, Whole};
+use super::schema::Schemas;
+use super::sql::align::align;
+use super::sql::functions::expand_histograms;
+use super::sql::holders::{Catalogues, RowWise, holders_of, resolve_tables};
+use super::sql::inline::inline;
+use super::sql::outer::{Arg, Outer};
+use super::sql::{self, Site};
+use super::{
+    LocalPlan, MinCell, OutputColumn, Plan, PlanCost, PlanFault, Procedure, Usage, ValueKind,
+    coefficients, cost, types,
+};
+use crate::spec::{self, CheckedSpec, Correlations, Model, Offset, Report};
+
+/// Fewest residual degrees of freedom of a model that is released.
+const LEAST_RESIDUAL: u64 = 10;
+/// A model has at most one parameter for so many hundredths of its rows.
+const MOST_PARAMETERS_PERCENT: u64 = 33;
+/// Evaluations beside those that are steps: halved steps.
+const FURTHER_EVALUATIONS: u32 = 32;
+
+/// A model, as it is fitted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TrainPlan {
+    /// Which model.
+    pub model: Model,
+    /// The columns `a0, a1, …` of every holder's rows.
+    pub columns: Vec<TrainColumn>,
+    /// The columns of the design after the intercept, in the order of the result.
+    pub terms: Vec<Term>,
+    /// Whether there is a constant term, the design's first column.
+    pub intercept: bool,
+    /// Whether coefficients are those of standardised columns.
+    pub standardise: bool,
+    /// λ, a decimal number.
+    pub l2: String,
+    /// Most steps.
+    pub max_iterations: u32,
+    /// When the fit ends, a decimal number.
+    pub tolerance: String,
+    /// Fewest rows.
+    pub least_rows: u64,
+    /// What is counted before anything is opened, in the order of the counts; empty without a minimum cell.
+    pub checks: Vec<TrainCheck>,
+    /// Every count is below 2^`bound_bits`.
+    pub bound_bits: u32,
+    /// What runs and what it rests on, in words.
+    pub words: Vec<String>,
+}
+
+/// A column of the rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TrainColumn {
+    /// Its name in the rows.
+    pub name: String,
+    /// What it is for.
+    pub role: ColumnRole,
+}
+
+/// What a column of the rows is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ColumnRole {
+    /// It is explained.
+    Label,
+    /// It explains, as a number.
+    Number,
+    /// It explains, by these levels, of which the first is the reference.
+    Levels(Vec<String>),
+    /// It is added to the linear predictor.
+    Offset,
+    /// Its logarithm is added to the linear predictor.
+    Exposure,
+    /// Rows count where it has this value.
+    Sample(String),
+}
+
+/// A column of the design.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Term {
+    /// As the result names it: `age`, or `relation=son`.
+    pub name: String,
+    /// Which column of the rows.
+    pub column: usize,
+    /// Which of its levels, where it has levels.
+    pub level: Option<usize>,
+}
+
+/// A count that must be large enough, or of which it is told whether it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TrainCheck {
+    /// What is counted.
+    pub count: TrainCount,
+    /// How many there must be.
+    pub at_least: u64,
+    /// It in words: `rows in which male is 1`.
+    pub label: String,
+}
+
+/// What is counted among the rows that are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrainCount {
+    /// All of them.
+    Rows,
+    /// Those in which this column is not 0.
+    NotZero(usize),
+    /// Those in which this column is not 1.
+    NotOne(usize),
+    /// Those in which this column has this level.
+    Level(usize, usize),
+    /// Those that are left out because a value is missing; only told.
+    Dropped,
+}
+
+/// The openings of a fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kinds {
+    /// Rows, dropped rows, the sums of labels and of columns.
+    Means,
+    /// The sums of squared distances from the means.
+    Spreads,
+    /// The first two moments of standardised columns, precisely.
+    Moments,
+    /// Cross-products, gradient and deviance at some coefficients.
+    Step,
+    /// What a report wants of the fitted model.
+    Last,
+}
+
+impl Kinds {
+    const ALL: [Self; 5] = [
+        Self::Means,
+        Self::Spreads,
+        Self::Moments,
+        Self::Step,
+        Self::Last,
+    ];
+
+    /// Numbers of one opening.
+    #[must_use]
+    pub fn n_sums(self, of: &TrainPlan) -> usize {
+        let (n_terms, n_columns) = (of.terms.len(), of.n_columns());
+        match self {
+            // Rows, dropped rows, exposures, labels; then the columns.
+            Self::Means => 4 + n_terms,
+            Self::Spreads => 1 + n_terms,
+            Self::Moments => 2 * n_terms,
+            // A flag for sums that are no numbers goes along.
+            Self::Step => triangle(n_columns) + n_columns + 2,
+            Self::Last => {
+                let has_more = matches!(of.model, Model::Linear | Model::Gamma);
+                3 + usize::from(has_more) * triangle(n_columns)
+            }
+        }
+    }
+
+    fn at_most(self, of: &TrainPlan) -> u32 {
+        match self {
+            Self::Means | Self::Spreads | Self::Last => 1,
+            Self::Moments => u32::from(of.standardise),
+            Self::Step => of.most_evaluations(),
+        }
+    }
+}
+
+impl TrainPlan {
+    /// Columns of the design, the intercept among them.
+    #[must_use]
+    pub fn n_columns(&self) -> usize {
+        self.terms.len() + usize::from(self.intercept)
+    }
+
+    /// The name of a column of the design.
+    #[must_use]
+    pub fn term(&self, column: usize) -> &str {
+        let term = column.checked_sub(usize::from(self.intercept));
+        let term = term.and_then(|t| self.terms.get(t));
+        term.map_or("intercept", |t| &t.name)
+    }
+
+    /// Most evaluations of the model.
+    #[must_use]
+    pub fn most_evaluations(&self) -> u32 {
+        2 * self.max_iterations + FURTHER_EVALUATIONS
+    }
+
+    /// What is opened, as the protocol takes it.
+    #[must_use]
+    pub fn sums(&self, receivers: Vec<Seat>) -> SumsShape {
+        let (told, required): (Vec<&TrainCheck>, Vec<&TrainCheck>) = self
+            .checks
+            .iter()
+            .partition(|check| check.count == TrainCount::Dropped);
+        let thresholds = |checks: &[&TrainCheck]| checks.iter().map(|c| c.at_least).collect();
+        SumsShape {
+            required: thresholds(&required),
+            told: thresholds(&told),
+            bound_bits: self.bound_bits,
+            kinds: Kinds::ALL
+                .iter()
+                .map(|kind| Kind {
+                    n_sums: kind.n_sums(self),
+                    at_most: kind.at_most(self),
+                })
+                .collect(),
+            receivers,
+        }
+    }
+}
+
+/// Compiles a model.
+pub(super) fn compile(
+    spec: &CheckedSpec,
+    job: &spec::Train,
+    catalogues: &Catalogues,
+) -> Result<Plan, Vec<PlanFault>> {
+    let site = Site::of_rows(job.line);
+    let columns = columns(job);
+    let (select, args) = rows(job, &columns, catalogues, site)?;
+    let holders = holders_of(&select);
+    let outer = outer(args);
+    let mut faults = RowWise::check(&select, site);
+    if holders.len() < 2 {
+        faults.push(PlanFault {
+            place: "compute.train.rows".to_owned(),
+            what: "the rows are those of fewer than two holders".to_owned(),
+            fix: "name tables of at least two holders, joined by UNION ALL".to_owned(),
+        });
+    }
+    compile::none(faults)?;
+    let parties = Parties::of(spec, catalogues, &holders)?;
+    let schemas = Schemas::of(catalogues);
+    let whole = Whole {
+        select: &select,
+        outer: &outer,
+        catalogues,
+        schemas: &schemas,
+        site,
+        max_rows: None,
+        key: &[],
+    };
+    let raw = compile::parts(&whole, &parties.holders, &[])?;
+    let convert = conversions(&columns, &raw)?;
+    let finals = compile::parts(&whole, &parties.holders, &convert)?;
+    let n_rows = compile::rows_at_most(&raw)?;
+    let min_cell = MinCell::strictest(spec, catalogues, &parties.holders);
+    let of = train_plan(job, columns, &min_cell, n_rows);
+    let correlations = source(spec, &min_cell)?;
+    let dealer = match &correlations {
+        Some(Correlations::Dealer(dealer)) => Some(dealer.clone()),
+        _ => None,
+    };
+    let plan = Plan {
+        format: super::PLAN_FORMAT,
+        engine: concat!("entente ", env!("CARGO_PKG_VERSION")).to_owned(),
+        job: spec.job.clone(),
+        purpose: spec.purpose.clone(),
+        spec: spec.digest().to_string(),
+        learns: words::learns(&of, &parties, &spec.receivers, dealer.as_ref()),
+        warnings: words::warnings(spec, &parties, catalogues, &min_cell),
+        notes: words::notes(&of),
+        locals: locals(&of, &raw, &finals),
+        seats: parties.seats,
+        dealer,
+        receivers: spec.receivers.clone(),
+        correlations,
+        min_cell,
+        max_wall_s: spec.max_wall_s,
+        keys: Vec::new(),
+        measures: Vec::new(),
+        shape: no_totals(),
+        steps: Vec::new(),
+        statistic: None,
+        released: Vec::new(),
+        final_sql: String::new(),
+        outputs: outputs(job),
+        procedure: Procedure::Train(of),
+        cost: PlanCost::default(),
+    };
+    Ok(priced(plan, n_rows))
+}
+
+/// The columns of the rows, and what each is for.
+fn columns(job: &spec::Train) -> Vec<TrainColumn> {
+    let column = |name: &str, role| TrainColumn {
+        name: name.to_owned(),
+        role,
+    };
+    let label = column(&job.label, ColumnRole::Label);
+    let features = job.features.iter().map(|feature| {
+        let role = match feature.levels.as_slice() {
+            [] => ColumnRole::Number,
+            levels => ColumnRole::Levels(levels.to_vec()),
+        };
+        column(&feature.name, role)
+    });
+    let offset = job.offset.iter().map(|offset| {
+        let role = match offset {
+            Offset::Plain(_) => ColumnRole::Offset,
+            Offset::Exposure(_) => ColumnRole::Exposure,
+        };
+        column(offset.column(), role)
+    });
+    let sample = job.sample.iter();
+    let sample = sample.map(|s| column(&s.column, ColumnRole::Sample(s.train.clone())));
+    [label]
+        .into_iter()
+        .chain(features)
+        .chain(offset)
+        .chain(sample)
+        .collect()
+}
+
+/// The job's SELECT, with the columns that the model takes of it.
+fn rows(
+    job: &spec::Train,
+    columns: &[TrainColumn],
+    catalogues: &Catalogues,
+    site: Site,
+) -> Result<(Select, Vec<Arg>), Vec<PlanFault>> {
+    let names: Vec<String> = columns.iter().map(|c| format!("\"{}\"", c.name)).collect();
+    // On one line with the job's own text, so that lines in messages are those of the job.
+    let text = format!(
+        "SELECT {} FROM ({}\n) AS \"rows\"",
+        names.join(", "),
+        job.rows
+    );
+    let mut query: Query = sql::parse(&text, site).map_err(compile::one)?;
+    inline(&mut query, site).map_err(compile::one)?;
+    resolve_tables(&mut query, catalogues, site)?;
+    compile::none(align(&mut query, catalogues, site))?;
+    let (_, mut select) = compile::outermost(query, site).map_err(compile::one)?;
+    compile::none(expand_histograms(&mut select.from, site))?;
+    let args = select.projection.iter().zip(columns).map(|(item, column)| {
+        let expr = match item {
+            SelectItem::UnnamedExpr(expr) => expr.clone(),
+            // Every item was written above.
+            _ => super::part::one(),
+        };
+        Arg {
+            expr,
+            label: column.name.clone(),
+            asked: std::collections::BTreeSet::new(),
+            sum: false,
+            sum_sq: false,
+            ordered: false,
+            distinct: false,
+        }
+    });
+    let args = args.collect();
+    Ok((select, args))
+}
+
+fn outer(args: Vec<Arg>) -> Outer {
+    Outer {
+        keys: Vec::new(),
+        args,
+        outputs: Vec::new(),
+        margins: None,
+        having: Vec::new(),
+        order: Vec::new(),
+        limit: None,
+        offset: None,
+        released: BTreeMap::new(),
+    }
+}
+
+/// What every holder does with every column: numbers to doubles, levels to text.
+fn conversions(
+    columns: &[TrainColumn],
+    parts: &[Part],
+) -> Result<Vec<Vec<Convert>>, Vec<PlanFault>> {
+    let mut faults = Vec::new();
+    let mut convert = vec![Vec::new(); parts.len()];
+    for (part, convert) in parts.iter().zip(&mut convert) {
+        for (i, column) in columns.iter().enumerate() {
+            let kind = &part.types[i];
+            let is_text = matches!(column.role, ColumnRole::Levels(_) | ColumnRole::Sample(_));
+            let found = match is_text {
+                true => types::groupable(kind).map(types::as_text),
+                false => as_double(kind),
+            };
+            match found {
+                Some(found) => convert.push(found),
+                None if *kind == DataType::Null => convert.push(Convert::Double),
+                None => faults.push(PlanFault {
+                    place: types::origin(part, i),
+                    what: format!("{} is {}", column.name, types::in_words(kind)),
+                    fix: remedy(is_text, kind).to_owned(),
+                }),
+            }
+        }
+    }
+    compile::none(faults)?;
+    Ok(convert)
+}
+
+fn as_double(kind: &DataType) -> Option<Convert> {
+    match kind {
+        DataType::Float64 => Some(Convert::Keep),
+        kind if kind.is_numeric() => Some(Convert::Double),
+        _ => None,
+    }
+}
+
+fn remedy(is_text: bool, kind: &DataType) -> &'static str {
+    match kind {
+        _ if is_text => "levels are texts, whole numbers or days: CAST it in rows",
+        DataType::Boolean => "write CASE WHEN … THEN 1 ELSE 0 END in rows",
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
+            "CAST it to DOUBLE in rows, or list its levels under compute.train.categorical"
+        }
+        _ => "make a number of it in rows",
+    }
+}
+
+fn train_plan(
+    job: &spec::Train,
+    columns: Vec<TrainColumn>,
+    min_cell: &MinCell,
+    n_rows: u64,
+) -> TrainPlan {
+    let terms = columns.iter().enumerate().flat_map(|(column, c)| {
+        let term = |name: String, level| Term {
+            name,
+            column,
+            level,
+        };
+        match &c.role {
+            ColumnRole::Number => vec![term(c.name.clone(), None)],
+            ColumnRole::Levels(levels) => {
+                let levels = levels.iter().enumerate().skip(1);
+                let levels = levels.map(|(i, level)| term(format!("{}={level}", c.name), Some(i)));
+                levels.collect()
+            }
+            _ => Vec::new(),
+        }
+    });
+    let terms: Vec<Term> = terms.collect();
+    let n_columns = (terms.len() + usize::from(job.intercept)) as u64;
+    let least_rows = (n_columns + LEAST_RESIDUAL)
+        .max((n_columns * 100).div_ceil(MOST_PARAMETERS_PERCENT))
+        .max(min_cell.at_least);
+    let mut of = TrainPlan {
+        model: job.model,
+        checks: checks(job.model, &columns, min_cell.at_least, least_rows),
+        columns,
+        terms,
+        intercept: job.intercept,
+        standardise: job.standardise,
+        l2: job.l2.clone(),
+        max_iterations: u32::try_from(job.max_iterations).unwrap_or(u32::MAX),
+        tolerance: job.tolerance.clone(),
+        least_rows,
+        bound_bits: 64 - n_rows.max(least_rows).leading_zeros(),
+        words: Vec::new(),
+    };
+    of.words = words::of_run(&of);
+    of
+}
+
+/// What is counted before anything is opened: no coefficient rests on fewer rows than the minimum.
+fn checks(
+    model: Model,
+    columns: &[TrainColumn],
+    at_least: u64,
+    least_rows: u64,
+) -> Vec<TrainCheck> {
+    let mut checks = Vec::new();
+    if at_least <= 1 {
+        return checks;
+    }
+    let mut add = |count, at_least, label: String| {
+        checks.push(TrainCheck {
+            count,
+            at_least,
+            label,
+        });
+    };
+    add(TrainCount::Rows, least_rows, "rows".to_owned());
+    for (i, column) in columns.iter().enumerate() {
+        let name = &column.name;
+        let not = |value: u8| format!("rows in which {name} is not {value}");
+        match &column.role {
+            ColumnRole::Number => {
+                add(TrainCount::NotZero(i), at_least, not(0));
+                add(TrainCount::NotOne(i), at_least, not(1));
+            }
+            ColumnRole::Label => {
+                if matches!(model, Model::Logistic | Model::Poisson) {
+                    add(TrainCount::NotZero(i), at_least, not(0));
+                }
+                if model == Model::Logistic {
+                    add(TrainCount::NotOne(i), at_least, not(1));
+                }
+            }
+            ColumnRole::Levels(levels) => {
+                for (k, level) in levels.iter().enumerate() {
+                    let label = format!("rows in which {name} is {level}");
+                    add(TrainCount::Level(i, k), at_least, label);
+                }
+            }
+            ColumnRole::Offset | ColumnRole::Exposure | ColumnRole::Sample(_) => {}
+        }
+    }
+    let dropped = "rows that are left out because a value is missing";
+    add(TrainCount::Dropped, at_least, dropped.to_owned());
+    checks
+}
+
+/// Counts are compared on shares wherever there is a minimum.
+fn source(spec: &CheckedSpec, min_cell: &MinCell) -> Result<Option<Correlations>, Vec<PlanFault>> {
+    if min_cell.at_least <= 1 {
+        return Ok(None);
+    }
+    match &spec.correlations {
+        Some(found) => Ok(Some(found.clone())),
+        None => Err(compile::one(PlanFault {
+            place: "privacy.correlations".to_owned(),
+            what: format!(
+                "is missing: a minimum of {} rows behind every coefficient is checked on shares, which takes correlated random numbers",
+                min_cell.at_least
+            ),
+            fix: SOURCES.to_owned(),
+        })),
+    }
+}
+
+fn locals(of: &TrainPlan, raw: &[Part], finals: &[Part]) -> BTreeMap<PartyId, LocalPlan> {
+    let usages: Vec<Usage> = of.columns.iter().map(usage).collect();
+    let locals = raw.iter().zip(finals).map(|(raw, part)| {
+        let local = LocalPlan {
+            sql: part.sql.clone(),
+            tables: raw.tables.iter().cloned().collect(),
+            uses: raw.uses_as(&usages),
+            args: (0..usages.len()).map(|i| types::bases(raw, i)).collect(),
+            rows_at_most: raw.rows_at_most,
+        };
+        (raw.holder.clone(), local)
+    });
+    locals.collect()
+}
+
+fn usage(column: &TrainColumn) -> Usage {
+    match column.role {
+        ColumnRole::Label => Usage::Label,
+        ColumnRole::Number | ColumnRole::Levels(_) | ColumnRole::Offset | ColumnRole::Exposure => {
+            Usage::Feature
+        }
+        ColumnRole::Sample(_) => Usage::Filter,
+    }
+}
+
+fn outputs(job: &spec::Train) -> Vec<OutputColumn> {
+    let statistic = match job.model {
+        Model::Linear => "t",
+        Model::Logistic | Model::Poisson | Model::Gamma => "z",
+    };
+    let mut columns = vec![("term", ValueKind::Text), ("coef", ValueKind::Float)];
+    for part in &job.report {
+        let names: &[&str] = match part {
+            Report::Se => &["se"],
+            Report::P => &[statistic, "p"],
+            Report::Ci95 => &["ci95_low", "ci95_high"],
+        };
+        columns.extend(names.iter().map(|name| (*name, ValueKind::Float)));
+    }
+    let columns = columns.into_iter().map(|(name, kind)| OutputColumn {
+        name: name.to_owned(),
+        kind,
+    });
+    columns.collect()
+}
+
+/// Fills in costs: the most that a fit can take.
+fn priced(mut plan: Plan, n_rows: u64) -> Plan {
+    let Procedure::Train(of) = &plan.procedure else {
+        return plan;
+    };
+    let (n_seats, n_computing) = (plan.parties().count(), plan.seats.len());
+    let seats = Seats {
+        n_seats,
+        n_computing,
+    };
+    let price = of.sums(plan.receiver_seats()).price(seats);
+    let prepared = match &plan.source() {
+        Some(source) => correlate::cost(source, n_computing, &price.needs),
+        None => Cost::none(n_seats),
+    };
+    let cost = prepared.then(&price.cost);
+    let most_rows = plan.locals.values().map(|l| l.rows_at_most).max();
+    let values = most_rows
+        .unwrap_or(0)
+        .saturating_mul(of.columns.len() as u64);
+    let reading_us = values.saturating_mul(coefficients::READ_NS_A_VALUE) / 1000;
+    let source = plan.source();
+    let making_us = source.map_or(0, |s| coefficients::correlations_us(&s, &price.needs));
+    let memory = most_rows
+        .unwrap_or(0)
+        .saturating_mul(8 * (of.n_columns() as u64 + 2));
+    plan.cost = PlanCost {
+        rounds: u64::from(cost.rounds),
+        bytes_sent: Seat::first(n_seats).map(|s| cost.bytes_sent(s)).collect(),
+        memory_bytes: memory.min(1 << 52),
+        rows_at_most: n_rows,
+        network_us: cost::network_us(&cost),
+        work_us: coefficients::START_US
+            .saturating_add(reading_us)
+            .saturating_add(making_us)
+            .min(1 << 45),
+    };
+    plan
+}

@@ -1,0 +1,162 @@
+//! What a plan of a model tells people.
+
+use protocols::party::PartyId;
+
+use super::{ColumnRole, Kinds, TrainPlan};
+use crate::plan::compile::Parties;
+use crate::plan::sql::holders::Catalogues;
+use crate::plan::words::{COORDINATOR_LEARNS, counted, listed};
+use crate::plan::{Learns, MinCell};
+use crate::spec::{CheckedSpec, Model};
+
+pub(super) fn learns(
+    of: &TrainPlan,
+    parties: &Parties,
+    receivers: &[PartyId],
+    dealer: Option<&PartyId>,
+) -> Vec<Learns> {
+    let mut learns = Vec::new();
+    for seat in &parties.seats {
+        let result = match receivers.contains(seat) {
+            true => "; of the fitted model everything that the result shows",
+            false => "; from them the coefficients and standard errors follow",
+        };
+        learns.push(Learns {
+            party: seat.to_string(),
+            what: format!("{}{result}", opened(of)),
+        });
+    }
+    if let Some(dealer) = dealer {
+        learns.push(Learns {
+            party: dealer.to_string(),
+            what: "nothing but this plan: it deals random numbers and receives no message that depends on data".to_owned(),
+        });
+    }
+    learns.push(Learns {
+        party: "coordinator".to_owned(),
+        what: COORDINATOR_LEARNS.to_owned(),
+    });
+    learns
+}
+
+/// All that is opened to the computing parties.
+fn opened(of: &TrainPlan) -> String {
+    let checked = match of.checks.is_empty() {
+        true => String::new(),
+        false => "which of the counts below are large enough, and if they are: ".to_owned(),
+    };
+    format!(
+        "{checked}sums over all holders, never those of one: the number of rows used and dropped, mean and standard deviation of the label and of each column of the design, and at each of at most {} evaluations {} numbers: the cross-products of the design weighted by the model, the gradient and the deviance",
+        of.most_evaluations(),
+        Kinds::Step.n_sums(of) - 1,
+    )
+}
+
+pub(super) fn warnings(
+    spec: &CheckedSpec,
+    parties: &Parties,
+    catalogues: &Catalogues,
+    min_cell: &MinCell,
+) -> Vec<String> {
+    let mut warnings = vec![
+        "every step's cross-products are opened to all computing parties: sums over all rows, from which coefficients and standard errors follow at each of them".to_owned(),
+    ];
+    if let [first, second] = parties.holders.as_slice() {
+        warnings.push(format!(
+            "{first} and {second} learn each other's sums of every step by subtracting their own"
+        ));
+    }
+    if min_cell.at_least <= 1 {
+        warnings
+            .push("there is no minimum cell: a coefficient may rest on a single row".to_owned());
+    }
+    let rehearsing = parties.holders.iter();
+    let rehearsing = rehearsing.filter(|h| catalogues.get(h).is_some_and(|c| c.rehearsal));
+    let rehearsing: Vec<&str> = rehearsing.map(PartyId::as_str).collect();
+    if !rehearsing.is_empty() {
+        warnings.push(format!(
+            "{} has no policy file: this rehearsal allows whatever the job asks for",
+            listed(&rehearsing)
+        ));
+    }
+    if min_cell.at_least <= 1 && spec.correlations.is_some() {
+        warnings
+            .push("privacy.correlations has no effect: nothing is compared on shares".to_owned());
+    }
+    if spec.join.is_some() {
+        warnings.push("privacy.join has no effect: rows are those of different people".to_owned());
+    }
+    warnings
+}
+
+/// What belongs beside the result.
+pub(super) fn notes(of: &TrainPlan) -> Vec<String> {
+    let mut notes = vec![match of.model {
+        Model::Linear => "least squares; standard errors from RSS/(n − p), t distribution with n − p degrees of freedom; se_hc1 in `fit` are robust ones (HC1)",
+        Model::Logistic => "logistic regression: labels 0 and 1, logit link, maximum likelihood by Newton's method; Wald tests",
+        Model::Poisson => "Poisson regression: log link, dispersion 1, maximum likelihood by Newton's method; Wald tests",
+        Model::Gamma => "gamma regression: log link, dispersion = Pearson X²/(n − p), standard errors from the expected information; Wald tests",
+    }.to_owned()];
+    for column in &of.columns {
+        match &column.role {
+            ColumnRole::Levels(levels) => {
+                let first = levels.first().map_or("", String::as_str);
+                notes.push(format!("{}: levels are compared with {first}", column.name));
+            }
+            ColumnRole::Offset => {
+                notes.push(format!("{} is added to the linear predictor", column.name));
+            }
+            ColumnRole::Exposure => {
+                notes.push(format!(
+                    "ln {} is added to the linear predictor",
+                    column.name
+                ));
+            }
+            _ => {}
+        }
+    }
+    if of.standardise {
+        notes.push("coefficients are those of columns with mean 0 and standard deviation 1 over the rows that are used (divisor n); levels stay 0 and 1".to_owned());
+    }
+    if of.l2 != "0" {
+        notes.push(format!(
+            "penalised: {}/2 times the sum of squared coefficients, the intercept free, is added to the negative log-likelihood{}; penalised coefficients have no standard errors",
+            of.l2,
+            match of.model {
+                Model::Linear => " (half the residual sum of squares)",
+                _ => "",
+            }
+        ));
+    }
+    notes.push("rows in which a value is missing are left out".to_owned());
+    notes
+}
+
+/// What runs, in words: for approvers.
+pub(super) fn of_run(of: &TrainPlan) -> Vec<String> {
+    let label = of.columns.first().map_or("", |c| c.name.as_str());
+    let terms: Vec<&str> = of.terms.iter().map(|t| t.name.as_str()).collect();
+    let mut words = vec![
+        format!("{} model of {label} by {}", of.model.as_str(), listed(&terms)),
+        format!(
+            "each holder adds up its own rows in doubles and rounds once to a fixed point of 128 bits; sums are added on shares and opened to all computing parties: at most {} by {} numbers",
+            counted(u64::from(of.most_evaluations()), "evaluation"),
+            Kinds::Step.n_sums(of)
+        ),
+        "protocol: additive shares, committed and then opened; semi-honest, all parties but one may collude".to_owned(),
+    ];
+    for check in &of.checks {
+        let what = match check.count {
+            super::TrainCount::Dropped => "told whether",
+            _ => "required",
+        };
+        words.push(format!(
+            "counted on shares, {what}: {} >= {}",
+            check.label, check.at_least
+        ));
+    }
+    if of.checks.is_empty() {
+        words.push(format!("refused with fewer than {} rows", of.least_rows));
+    }
+    words
+}

@@ -1,0 +1,337 @@
+//! A fitted model as a table: one row a coefficient, and what describes the fit beside it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, StringViewArray};
+use engine::glm::newton::Fit;
+use engine::glm::solve::{Factor, square};
+use engine::glm::{ln_gamma, triangle};
+use serde_json::{Value, json};
+
+use super::{ResultError, ResultTable, tails, totals};
+use crate::plan::{Plan, TrainPlan};
+use crate::spec::Model;
+
+/// What a fit was measured in: columns as (value − shift)/scale.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scale {
+    /// One for each column of the design.
+    pub shifts: Vec<f64>,
+    /// One for each column of the design.
+    pub scales: Vec<f64>,
+    /// Shift and scale of the label.
+    pub label: (f64, f64),
+}
+
+/// A fitted model, in the measure of the fit.
+#[derive(Clone, Debug)]
+pub struct Estimate {
+    /// Rows over all holders.
+    pub n_used: u64,
+    /// Rows that were left out, unless there are too few of them to be told.
+    pub dropped: Option<u64>,
+    /// The fit.
+    pub fit: Fit,
+    /// The deviance of the model without features, where there is an intercept.
+    pub null_deviance: Option<f64>,
+    /// Mean and standard deviation of the terms that are told in them, in the measure of the fit.
+    pub moments: Vec<Option<(f64, f64)>>,
+    /// What was opened last, in the order of [`crate::plan::Kinds::Last`].
+    pub last: Vec<f64>,
+    /// What it is measured in.
+    pub scale: Scale,
+}
+
+/// The numbers that describe a fit, by their names in the result.
+type Described = BTreeMap<&'static str, Value>;
+
+/// Builds the result of a fit.
+///
+/// # Errors
+/// [`ResultError::Totals`] if the sums are not those of a model.
+pub fn trained(plan: &Plan, of: &TrainPlan, found: &Estimate) -> Result<ResultTable, ResultError> {
+    let model = Told::new(of, found)?;
+    let names: Vec<&str> = (0..of.n_columns()).map(|i| of.term(i)).collect();
+    let mut values: Vec<ArrayRef> = Vec::with_capacity(plan.outputs.len());
+    for column in &plan.outputs {
+        let numbers = match column.name.as_str() {
+            "coef" => &model.coefficients,
+            "se" => &model.errors,
+            "t" | "z" => &model.statistics,
+            "p" => &model.p,
+            "ci95_low" => &model.low,
+            "ci95_high" => &model.high,
+            _ => {
+                values.push(Arc::new(StringViewArray::from(names.clone())));
+                continue;
+            }
+        };
+        values.push(Arc::new(Float64Array::from(numbers.clone())));
+    }
+    let mut notes = plan.notes.clone();
+    if found.dropped.is_none() {
+        notes.push(format!(
+            "fewer than {} rows were left out because a value is missing, perhaps none; how many is not told",
+            plan.min_cell.at_least
+        ));
+    }
+    Ok(ResultTable {
+        columns: plan.outputs.clone(),
+        n_rows: names.len(),
+        values,
+        suppressed: Vec::new(),
+        n_used: found.n_used,
+        dropped: found
+            .dropped
+            .map(|n| ("rows".to_owned(), n))
+            .into_iter()
+            .collect(),
+        notes,
+        fit: Some(json!(model.described)),
+    })
+}
+
+/// A model in the measure in which it is told.
+struct Told {
+    coefficients: Vec<f64>,
+    errors: Vec<f64>,
+    statistics: Vec<f64>,
+    p: Vec<f64>,
+    low: Vec<f64>,
+    high: Vec<f64>,
+    described: Described,
+}
+
+impl Told {
+    fn new(of: &TrainPlan, found: &Estimate) -> Result<Self, ResultError> {
+        let n_columns = of.n_columns();
+        let change = Change::new(of, found);
+        let coefficients = change.coefficients(&found.fit.coefficients);
+        let dependent = |_| totals("the information at the fit is singular");
+        let (described, covariance) = match of.model {
+            Model::Linear => {
+                let factor = Factor::new(&found.fit.sums.information, n_columns);
+                linear(of, found, &change, &factor.map_err(dependent)?)
+            }
+            Model::Logistic | Model::Poisson => {
+                let factor = Factor::new(&found.fit.sums.information, n_columns);
+                let inverse = factor.map_err(dependent)?.inverse();
+                (likelihood(of, found), inverse)
+            }
+            Model::Gamma => {
+                let expected = found.last.get(3..3 + triangle(n_columns));
+                let expected = expected.ok_or_else(|| totals("the cross-products are missing"))?;
+                let mut inverse = Factor::new(expected, n_columns)
+                    .map_err(dependent)?
+                    .inverse();
+                let dispersion = found.last[0] / residual_df(of, found);
+                inverse.iter_mut().flatten().for_each(|v| *v *= dispersion);
+                (likelihood(of, found), inverse)
+            }
+        };
+        let errors = change.errors(&covariance);
+        let df = residual_df(of, found);
+        let statistics: Vec<f64> = coefficients
+            .iter()
+            .zip(&errors)
+            .map(|(c, e)| c / e)
+            .collect();
+        let is_linear = of.model == Model::Linear;
+        let tail = |t: &f64| match is_linear {
+            true => tails::student_two_sided(*t, df),
+            false => tails::normal_two_sided(*t),
+        };
+        let width = match is_linear {
+            true => tails::student_quantile(0.05, df),
+            false => NORMAL_975,
+        };
+        let bound = |sign: f64| {
+            let pairs = coefficients.iter().zip(&errors);
+            pairs.map(|(c, e)| c + sign * width * e).collect()
+        };
+        Ok(Self {
+            p: statistics.iter().map(tail).collect(),
+            low: bound(-1.0),
+            high: bound(1.0),
+            coefficients,
+            errors,
+            statistics,
+            described,
+        })
+    }
+}
+
+/// The 97.5th percentile of the standard normal distribution.
+const NORMAL_975: f64 = 1.959_963_984_540_054;
+
+fn residual_df(of: &TrainPlan, found: &Estimate) -> f64 {
+    found.n_used as f64 - of.n_columns() as f64
+}
+
+/// From the measure of the fit to that of the result: every coefficient is a multiple of its own, the intercept a sum.
+struct Change {
+    /// Of each column what its own coefficient is multiplied by.
+    factors: Vec<f64>,
+    /// Of each column what it adds to the intercept; empty without one.
+    to_intercept: Vec<f64>,
+    /// What is added to the intercept beside.
+    constant: f64,
+}
+
+impl Change {
+    fn new(of: &TrainPlan, found: &Estimate) -> Self {
+        let first = usize::from(of.intercept);
+        let (label_shift, label_scale) = found.scale.label;
+        let (mut factors, mut to_intercept) = (Vec::new(), Vec::new());
+        for (i, (shift, scale)) in found
+            .scale
+            .shifts
+            .iter()
+            .zip(&found.scale.scales)
+            .enumerate()
+        {
+            let moments = i
+                .checked_sub(first)
+                .and_then(|term| *found.moments.get(term)?);
+            let (factor, addend) = match (i < first, moments) {
+                (true, _) => (label_scale, label_scale),
+                (false, Some((mean, deviation))) => (label_scale * deviation, label_scale * mean),
+                (false, None) => (label_scale / scale, -label_scale * shift / scale),
+            };
+            factors.push(factor);
+            to_intercept.push(addend);
+        }
+        if !of.intercept {
+            to_intercept.clear();
+        }
+        Self {
+            factors,
+            to_intercept,
+            constant: label_shift,
+        }
+    }
+
+    fn coefficients(&self, of_fit: &[f64]) -> Vec<f64> {
+        let told = of_fit.iter().zip(&self.factors).map(|(b, f)| b * f);
+        let mut told: Vec<f64> = told.collect();
+        if !self.to_intercept.is_empty() {
+            let parts = of_fit.iter().zip(&self.to_intercept).map(|(b, a)| b * a);
+            told[0] = self.constant + parts.sum::<f64>();
+        }
+        told
+    }
+
+    /// Roots of the diagonal of the covariance in the measure of the result.
+    fn errors(&self, covariance: &[Vec<f64>]) -> Vec<f64> {
+        let diagonal = covariance.iter().enumerate().zip(&self.factors);
+        let errors = diagonal.map(|((i, row), factor)| row[i].sqrt() * factor.abs());
+        let mut errors: Vec<f64> = errors.collect();
+        if !self.to_intercept.is_empty() {
+            let rows = covariance.iter().zip(&self.to_intercept);
+            let sum: f64 = rows
+                .map(|(row, a)| {
+                    let products = row.iter().zip(&self.to_intercept).map(|(v, b)| v * b);
+                    a * products.sum::<f64>()
+                })
+                .sum();
+            errors[0] = sum.sqrt();
+        }
+        errors
+    }
+}
+
+/// What is said of any fit.
+fn described(of: &TrainPlan, found: &Estimate) -> Described {
+    BTreeMap::from([
+        ("model", json!(of.model.as_str())),
+        ("n", json!(found.n_used)),
+        ("dropped", json!(found.dropped)),
+        ("parameters", json!(of.n_columns())),
+        ("df_resid", json!(residual_df(of, found))),
+        ("iterations", json!(found.fit.iterations)),
+        ("converged", json!(true)),
+        ("last_step", json!(found.fit.last_step)),
+        ("gradient", json!(found.fit.gradient)),
+    ])
+}
+
+/// Least squares: statistics, and the covariance of coefficients in the measure of the fit.
+fn linear(
+    of: &TrainPlan,
+    found: &Estimate,
+    change: &Change,
+    factor: &Factor,
+) -> (Described, Vec<Vec<f64>>) {
+    let mut described = described(of, found);
+    let (n, p) = (found.n_used as f64, of.n_columns() as f64);
+    let df = residual_df(of, found);
+    let unit = found.scale.label.1.powi(2);
+    let rss = found.fit.sums.deviance;
+    let variance = rss / df;
+    let log_likelihood = -0.5 * n * ((std::f64::consts::TAU * unit * rss / n).ln() + 1.0);
+    described.insert("rss", json!(rss * unit));
+    described.insert("sigma2", json!(variance * unit));
+    described.insert("loglik", json!(log_likelihood));
+    described.insert("aic", json!(2.0 * p - 2.0 * log_likelihood));
+    if let Some(tss) = found.null_deviance {
+        let r2 = 1.0 - rss / tss;
+        let f = (tss - rss) / (p - 1.0) / variance;
+        described.insert("r2", json!(r2));
+        described.insert("adj_r2", json!(1.0 - (1.0 - r2) * (n - 1.0) / df));
+        described.insert("f", json!(f));
+        described.insert("f_p", json!(tails::f_upper(f, p - 1.0, df)));
+    }
+    let mut covariance = factor.inverse();
+    if let Some(outer) = found.last.get(3..3 + triangle(of.n_columns())) {
+        let robust = sandwich(&covariance, &square(outer, of.n_columns()), n / df);
+        described.insert("se_hc1", json!(change.errors(&robust)));
+    }
+    covariance.iter_mut().flatten().for_each(|v| *v *= variance);
+    (described, covariance)
+}
+
+/// factor · A B A.
+fn sandwich(a: &[Vec<f64>], b: &[Vec<f64>], factor: f64) -> Vec<Vec<f64>> {
+    let product = |x: &[Vec<f64>], y: &[Vec<f64>]| -> Vec<Vec<f64>> {
+        let row = |row: &Vec<f64>| {
+            let column = |j: usize| row.iter().zip(y).map(|(v, y)| v * y[j]).sum();
+            (0..y.len()).map(column).collect()
+        };
+        x.iter().map(row).collect()
+    };
+    let mut done = product(&product(a, b), a);
+    done.iter_mut().flatten().for_each(|v| *v *= factor);
+    done
+}
+
+/// Statistics of the models that are fitted by likelihood.
+fn likelihood(of: &TrainPlan, found: &Estimate) -> Described {
+    let mut described = described(of, found);
+    let (n, p) = (found.n_used as f64, of.n_columns() as f64);
+    let df = residual_df(of, found);
+    let deviance = found.fit.sums.deviance;
+    let (pearson, constant, ratios) = (found.last[0], found.last[1], found.last[2]);
+    let dispersion = if of.model == Model::Gamma {
+        pearson / df
+    } else {
+        1.0
+    };
+    let log_likelihood = match of.model {
+        Model::Linear | Model::Logistic => -0.5 * deviance,
+        Model::Poisson => -0.5 * deviance - constant,
+        Model::Gamma => {
+            let nu = 1.0 / dispersion;
+            let logarithms = ratios - n - 0.5 * deviance;
+            n * (nu * nu.ln() - ln_gamma(nu)) + nu * (logarithms - ratios) - constant
+        }
+    };
+    described.insert("deviance", json!(deviance));
+    described.insert("null_deviance", json!(found.null_deviance));
+    described.insert("pearson_chi2", json!(pearson));
+    described.insert("dispersion", json!(dispersion));
+    described.insert("pearson_dispersion", json!(pearson / df));
+    described.insert("loglik", json!(log_likelihood));
+    described.insert("aic", json!(2.0 * p - 2.0 * log_likelihood));
+    described
+}

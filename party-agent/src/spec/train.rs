@@ -1,0 +1,548 @@
+//! `[compute.train]`: a model fitted to the rows of several holders.
+
+use std::collections::BTreeSet;
+
+use engine::glm::Family;
+use protocols::party::PartyId;
+use serde::Serialize;
+use toml::de::DeValue;
+
+use super::intersect::word;
+use super::near::did_you_mean;
+use crate::config::fields::{Faults, Fields, kind};
+
+/// Most features that are named, and most levels of one of them.
+const MAX_FEATURES: usize = 256;
+const MAX_LEVELS: usize = 256;
+/// Most columns of a design, levels counted one by one.
+pub const MAX_TERMS: usize = 512;
+
+const MODEL: &str = "\"linear\", \"logistic\", \"poisson\" or \"gamma\"";
+/// Models that this version does not have.
+const LATER_MODELS: [&str; 3] = ["scorecard", "gbdt", "mlp"];
+const PARTITION: &str = "\"horizontal\": the same columns of different people";
+const LABEL: &str = "the name of a column of the rows";
+const FEATURES: &str = "a list of names of columns of the rows";
+const ROWS: &str = "one SELECT over a UNION ALL of the holders' tables";
+const TABLES: &str = "a list of tables of different holders, such as [\"bank_1.loans\", \"bank_2.loans\"]; or rows = a SELECT";
+const LEVELS: &str = "a list of at least two different texts, of which the first is what the others are compared with";
+const REPORT: &str = "a list of \"coef\", \"se\", \"p\" and \"ci95\"";
+
+/// A model and the rows that it is fitted to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Train {
+    /// Which model.
+    pub model: Model,
+    /// The rows, as one SELECT over the holders' tables.
+    pub rows: String,
+    /// Line of the job file on which it begins. Only for error messages, so not part of any digest.
+    #[serde(skip)]
+    pub line: usize,
+    /// What is explained.
+    pub label: String,
+    /// What explains it, in the order of the result.
+    pub features: Vec<Feature>,
+    /// What is added to the linear predictor.
+    pub offset: Option<Offset>,
+    /// Rows that are fitted, and rows that are kept for a test.
+    pub sample: Option<Sample>,
+    /// Whether there is a constant term.
+    pub intercept: bool,
+    /// Whether coefficients are those of columns with mean 0 and standard deviation 1.
+    pub standardise: bool,
+    /// λ of the penalty λ/2·Σβ², a decimal number; the intercept is free.
+    pub l2: String,
+    /// Most steps.
+    pub max_iterations: u64,
+    /// When the fit ends, a decimal number.
+    pub tolerance: String,
+    /// What is told of each coefficient beside itself.
+    pub report: BTreeSet<Report>,
+}
+
+/// A model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Model {
+    /// Least squares.
+    Linear,
+    /// Labels 0 and 1, logit link.
+    Logistic,
+    /// Counts, log link.
+    Poisson,
+    /// Positive labels, log link.
+    Gamma,
+}
+
+/// One feature.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Feature {
+    /// The column of the rows.
+    pub name: String,
+    /// Its levels where it is no number; the first is the reference.
+    pub levels: Vec<String>,
+}
+
+/// What is added to the linear predictor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Offset {
+    /// The column as it stands.
+    Plain(String),
+    /// The logarithm of the column.
+    Exposure(String),
+}
+
+/// The column that says which rows are fitted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Sample {
+    /// The column of the rows.
+    pub column: String,
+    /// Its value in rows that are fitted.
+    pub train: String,
+}
+
+/// What is told of each coefficient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Report {
+    /// Its standard error.
+    Se,
+    /// Its test statistic and two-sided p-value.
+    P,
+    /// Its confidence interval of 95 percent.
+    Ci95,
+}
+
+const MODELS: &[(&str, Model)] = &[
+    ("linear", Model::Linear),
+    ("logistic", Model::Logistic),
+    ("poisson", Model::Poisson),
+    ("gamma", Model::Gamma),
+];
+
+impl Model {
+    /// Its word in a job file.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        let mut named = MODELS.iter();
+        let found = named.find(|(_, model)| *model == self);
+        found.expect("every model has a word").0
+    }
+
+    /// Its distribution.
+    #[must_use]
+    pub fn family(self) -> Family {
+        match self {
+            Self::Linear => Family::Linear,
+            Self::Logistic => Family::Logistic,
+            Self::Poisson => Family::Poisson,
+            Self::Gamma => Family::Gamma,
+        }
+    }
+}
+
+impl Offset {
+    /// The column of the rows.
+    #[must_use]
+    pub fn column(&self) -> &str {
+        match self {
+            Self::Plain(column) | Self::Exposure(column) => column,
+        }
+    }
+}
+
+/// Reads the table `[compute.train]`.
+pub(super) fn read<'t>(
+    mut fields: Fields<'_, 't>,
+    text: &'t str,
+    faults: &mut Faults<'t>,
+) -> Option<Train> {
+    let model = model(&mut fields, faults);
+    partition(&mut fields, faults);
+    let label = column(&mut fields, "label", LABEL, faults);
+    let label = fields.required(faults, "label", label, LABEL);
+    let features = features(&mut fields, faults);
+    let offset = offset(&mut fields, model, faults);
+    let sample = fields.table(faults, "sample");
+    let sample = sample.map(|s| read_sample(s, faults));
+    let intercept = fields.boolean(faults, "intercept").unwrap_or(true);
+    let standardise = fields.boolean(faults, "standardise").unwrap_or(false);
+    if standardise && !intercept {
+        let what = "takes means away, which only an intercept can make up for";
+        fields.wrong(faults, "standardise", what, "false, or intercept = true");
+    }
+    let l2 = number(&mut fields, "l2", "0", 0.0..=1e12, faults);
+    let max_iterations = fields.whole(faults, "max_iterations", 1..=200);
+    let tolerance = number(&mut fields, "tolerance", "1e-9", 1e-12..=1e-2, faults);
+    missing(&mut fields, faults);
+    let report = report(&mut fields, faults);
+    let report = if l2.as_deref() == Some("0") {
+        report
+    } else {
+        penalised(&fields, report, faults)
+    };
+    let columns = wanted(
+        label.as_deref(),
+        &features,
+        offset.as_ref(),
+        sample.as_ref(),
+        &fields,
+        faults,
+    );
+    let rows = rows(&mut fields, text, &columns, faults);
+    fields.finish(faults);
+    let (rows, line) = rows?;
+    Some(Train {
+        model: model?,
+        rows,
+        line,
+        label: label?,
+        features: features?,
+        offset,
+        sample: sample.flatten(),
+        intercept,
+        standardise,
+        l2: l2?,
+        max_iterations: max_iterations.unwrap_or(50),
+        tolerance: tolerance?,
+        report,
+    })
+}
+
+fn model(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Model> {
+    let text = fields.string(faults, "model");
+    let text = fields.required(faults, "model", text, MODEL)?;
+    if LATER_MODELS.contains(&text) {
+        let what = format!("\"{text}\" is not available in this version");
+        fields.wrong(faults, "model", what, MODEL);
+        return None;
+    }
+    word(fields, "model", MODELS, MODEL, faults)
+}
+
+fn partition(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) {
+    let text = fields.string(faults, "partition");
+    let text = fields.required(faults, "partition", text, PARTITION);
+    match text {
+        None | Some("horizontal") => {}
+        Some("vertical") => {
+            let what = "\"vertical\" is not available in this version";
+            fields.wrong(faults, "partition", what, PARTITION);
+        }
+        Some(text) => {
+            let hint = did_you_mean(text, ["horizontal", "vertical"]);
+            let what = format!("\"{text}\" is not a partition{hint}");
+            fields.wrong(faults, "partition", what, PARTITION);
+        }
+    }
+    if fields.value("key").is_some() {
+        let what = "joins columns of the same people, which are rows of different people here";
+        fields.wrong(faults, "key", what, "leave it out");
+    }
+}
+
+/// The name of a column.
+fn column(
+    fields: &mut Fields<'_, '_>,
+    field: &'static str,
+    allowed: &str,
+    faults: &mut Faults<'_>,
+) -> Option<String> {
+    let name = fields.string(faults, field)?;
+    if name.is_empty() || name.contains('"') {
+        fields.wrong(
+            faults,
+            field,
+            format!("\"{name}\" is not the name of a column"),
+            allowed,
+        );
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+/// The features, with the levels of those that are no numbers.
+fn features(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Vec<Feature>> {
+    let names = fields.strings(faults, "features");
+    let names = fields.required(faults, "features", names, FEATURES)?;
+    let wrong = if names.is_empty() {
+        Some("is empty".to_owned())
+    } else if names.len() > MAX_FEATURES {
+        Some(format!(
+            "names {} columns, of at most {MAX_FEATURES}",
+            names.len()
+        ))
+    } else {
+        let odd = names.iter().find(|n| n.is_empty() || n.contains('"'));
+        odd.map(|n| format!("\"{n}\" is not the name of a column"))
+    };
+    if let Some(what) = wrong {
+        fields.wrong(faults, "features", what, FEATURES);
+        return None;
+    }
+    let mut features: Vec<Feature> = names
+        .iter()
+        .map(|name| Feature {
+            name: (*name).to_owned(),
+            levels: Vec::new(),
+        })
+        .collect();
+    if let Some(table) = fields.table(faults, "categorical") {
+        for (name, value) in table.entries() {
+            let path = table.name(name);
+            let feature = features.iter_mut().find(|f| f.name == name);
+            match (feature, levels(value.get_ref())) {
+                (Some(feature), Some(levels)) => feature.levels = levels,
+                (Some(_), None) => {
+                    let what = match value.get_ref() {
+                        DeValue::Array(_) => "is no list of levels".to_owned(),
+                        other => format!("a {} is not allowed here", kind(other)),
+                    };
+                    faults.add(&value.span(), &path, what, LEVELS);
+                }
+                (None, _) => {
+                    let hint = did_you_mean(name, names.iter().copied());
+                    let what = format!("is none of the features{hint}");
+                    faults.add(&value.span(), &path, what, FEATURES);
+                }
+            }
+        }
+    }
+    let n_terms: usize = features.iter().map(|f| f.levels.len().max(2) - 1).sum();
+    if n_terms > MAX_TERMS {
+        let what = format!("make {n_terms} columns, levels counted one by one");
+        fields.wrong(faults, "features", what, "at most 512 columns");
+    }
+    Some(features)
+}
+
+fn levels(value: &DeValue<'_>) -> Option<Vec<String>> {
+    let DeValue::Array(items) = value else {
+        return None;
+    };
+    let mut levels: Vec<String> = Vec::new();
+    for item in items.iter() {
+        let level = super::read::group(item.get_ref())?;
+        if levels.contains(&level) {
+            return None;
+        }
+        levels.push(level);
+    }
+    (2..=MAX_LEVELS).contains(&levels.len()).then_some(levels)
+}
+
+fn offset(
+    fields: &mut Fields<'_, '_>,
+    model: Option<Model>,
+    faults: &mut Faults<'_>,
+) -> Option<Offset> {
+    let plain = column(fields, "offset", LABEL, faults).map(Offset::Plain);
+    let exposure = column(fields, "exposure", LABEL, faults).map(Offset::Exposure);
+    if plain.is_some() && exposure.is_some() {
+        let what = "is the logarithm of an offset, and there is an offset already";
+        fields.wrong(faults, "exposure", what, "one of both");
+    }
+    let has_log_link = model.is_none_or(|m| matches!(m, Model::Poisson | Model::Gamma));
+    if exposure.is_some() && !has_log_link {
+        let what = "belongs to models with a log link";
+        fields.wrong(faults, "exposure", what, "poisson or gamma, or offset");
+    }
+    plain.or(exposure)
+}
+
+fn read_sample(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Sample> {
+    let name = column(&mut fields, "column", LABEL, faults);
+    let name = fields.required(faults, "column", name, LABEL);
+    let train = fields.string(faults, "train");
+    let train = fields.required(faults, "train", train, "its value in rows that are fitted");
+    fields.finish(faults);
+    Some(Sample {
+        column: name?,
+        train: train?.to_owned(),
+    })
+}
+
+/// A number as decimal text that reads back the same.
+fn number(
+    fields: &mut Fields<'_, '_>,
+    field: &'static str,
+    default: &str,
+    range: std::ops::RangeInclusive<f64>,
+    faults: &mut Faults<'_>,
+) -> Option<String> {
+    let Some(value) = fields.value(field) else {
+        return Some(default.to_owned());
+    };
+    let text = match value.get_ref() {
+        DeValue::Float(number) => Some(number.as_str().to_owned()),
+        DeValue::Integer(number) => Some(number.as_str().to_owned()),
+        _ => None,
+    };
+    let number = text.and_then(|t| t.parse::<f64>().ok());
+    match number.filter(|n| range.contains(n)) {
+        Some(number) => Some(format!("{number}")),
+        None => {
+            let allowed = format!("a number from {} to {}", range.start(), range.end());
+            let what = format!(
+                "a {} is not allowed here, or out of range",
+                kind(value.get_ref())
+            );
+            fields.wrong(faults, field, what, &allowed);
+            None
+        }
+    }
+}
+
+fn missing(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) {
+    let text = fields.string(faults, "missing");
+    if let Some(text) = text.filter(|t| *t != "drop") {
+        let what = format!("\"{text}\" is not a rule");
+        let allowed = "\"drop\": rows in which a value is missing are left out; COALESCE in rows fills values in";
+        fields.wrong(faults, "missing", what, allowed);
+    }
+}
+
+fn report(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> BTreeSet<Report> {
+    let all = BTreeSet::from([Report::Se, Report::P, Report::Ci95]);
+    let Some(words) = fields.strings(faults, "report") else {
+        return all;
+    };
+    let mut report = BTreeSet::new();
+    for word in words {
+        match word {
+            "coef" => {}
+            "se" => {
+                report.insert(Report::Se);
+            }
+            "p" => {
+                report.insert(Report::P);
+            }
+            "ci95" => {
+                report.insert(Report::Ci95);
+            }
+            _ => {
+                let hint = did_you_mean(word, ["coef", "se", "p", "ci95"]);
+                let what = format!("\"{word}\" cannot be reported in this version{hint}");
+                fields.wrong(faults, "report", what, REPORT);
+            }
+        }
+    }
+    report
+}
+
+/// Estimates that are drawn to nothing have no standard errors that mean what people take them for.
+fn penalised(
+    fields: &Fields<'_, '_>,
+    report: BTreeSet<Report>,
+    faults: &mut Faults<'_>,
+) -> BTreeSet<Report> {
+    let is_written = fields.entries().any(|(name, _)| name == "report");
+    if is_written && !report.is_empty() {
+        let what = "asks for standard errors of penalised coefficients";
+        fields.wrong(faults, "report", what, "[\"coef\"], or l2 = 0");
+    }
+    BTreeSet::new()
+}
+
+/// All columns of the rows that a job names, each once.
+fn wanted(
+    label: Option<&str>,
+    features: &Option<Vec<Feature>>,
+    offset: Option<&Offset>,
+    sample: Option<&Option<Sample>>,
+    fields: &Fields<'_, '_>,
+    faults: &mut Faults<'_>,
+) -> Vec<String> {
+    let features = features
+        .iter()
+        .flatten()
+        .map(|f| ("features", f.name.as_str()));
+    let offset = offset.map(|o| match o {
+        Offset::Plain(name) => ("offset", name.as_str()),
+        Offset::Exposure(name) => ("exposure", name.as_str()),
+    });
+    let label = label.map(|name| ("label", name));
+    let mut names: Vec<String> = Vec::new();
+    for (field, name) in label.into_iter().chain(features).chain(offset) {
+        if names.iter().any(|n| n == name) {
+            let what = format!("names \"{name}\", which has a part in the model already");
+            fields.wrong(faults, field, what, "each column once");
+        } else {
+            names.push(name.to_owned());
+        }
+    }
+    let sample = sample.and_then(Option::as_ref).map(|s| &s.column);
+    names.extend(
+        sample
+            .filter(|s| !names.contains(s))
+            .cloned()
+            .into_iter()
+            .collect::<Vec<_>>(),
+    );
+    names
+}
+
+/// The rows as one SELECT, and the line on which it begins.
+fn rows<'t>(
+    fields: &mut Fields<'_, 't>,
+    text: &'t str,
+    columns: &[String],
+    faults: &mut Faults<'t>,
+) -> Option<(String, usize)> {
+    let at = fields.value("rows").map(toml::Spanned::span);
+    let sql = fields.string(faults, "rows");
+    let tables = tables(fields, text, columns, faults);
+    match (sql, tables) {
+        (Some(_), Some(_)) => {
+            let what = "is there beside rows, which name their tables themselves";
+            fields.wrong(faults, "tables", what, "one of both");
+            None
+        }
+        (Some(sql), None) if sql.trim().is_empty() => {
+            fields.wrong(faults, "rows", "is empty", ROWS);
+            None
+        }
+        (Some(sql), None) => {
+            let line = at.map_or(1, |at| super::read::first_line(text, &at));
+            Some((sql.to_owned(), line))
+        }
+        (None, found) => fields.required(faults, "tables", found, TABLES),
+    }
+}
+
+/// The plain form of rows: the same columns of tables of several holders.
+fn tables<'t>(
+    fields: &mut Fields<'_, 't>,
+    text: &'t str,
+    columns: &[String],
+    faults: &mut Faults<'t>,
+) -> Option<(String, usize)> {
+    let at = fields.value("tables").map(toml::Spanned::span)?;
+    let names = fields.strings(faults, "tables")?;
+    let mut selects = Vec::new();
+    for name in &names {
+        let parts = name.split_once('.');
+        let party = parts.and_then(|(party, _)| party.parse::<PartyId>().ok());
+        match (parts, party) {
+            (Some((_, table)), Some(party)) if !table.is_empty() && !table.contains('"') => {
+                let quoted: Vec<String> = columns.iter().map(|c| format!("\"{c}\"")).collect();
+                selects.push(format!(
+                    "SELECT {} FROM {party}.\"{table}\"",
+                    quoted.join(", ")
+                ));
+            }
+            _ => {
+                let what = format!("\"{name}\" is not the name of a table");
+                fields.wrong(faults, "tables", what, TABLES);
+            }
+        }
+    }
+    if names.len() < 2 {
+        fields.wrong(faults, "tables", "names fewer than two tables", TABLES);
+    }
+    let before = text.get(..at.start).unwrap_or_default();
+    let line = 1 + before.bytes().filter(|b| *b == b'\n').count();
+    let is_whole = selects.len() == names.len() && names.len() >= 2;
+    is_whole.then(|| (selects.join(" UNION ALL "), line))
+}
