@@ -270,7 +270,8 @@ mod tests {
 
     #[test]
     fn a_fit_ends_where_the_gradient_vanishes() {
-        let labels: [(Family, fn(f64, f64) -> f64); 4] = [
+        type Label = fn(f64, f64) -> f64;
+        let labels: [(Family, Label); 4] = [
             (Family::Linear, |eta, u| eta + u),
             (Family::Logistic, |eta, u| f64::from(u8::from(u < eta))),
             (Family::Poisson, |eta, u| (eta.exp() * (1.5 + u)).floor()),
