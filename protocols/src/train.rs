@@ -1,7 +1,13 @@
 //! Models of shared rows.
 //!
 //! * [`solve`]: systems of equations with a symmetric positive definite matrix, as every Newton step has one;
-//! * [`glm`]: generalised linear models by Newton's method.
+//! * [`glm`]: generalised linear models by Newton's method;
+//! * [`standard`]: columns less their means, in units of their standard deviations;
+//! * [`evaluate`]: how well scores tell bad rows from good ones;
+//! * [`vertical`]: all of it, over a join in which nobody sees who matched.
 
 pub mod solve;
 pub mod glm;
+pub mod standard;
+pub mod evaluate;
+pub mod vertical;

@@ -2,6 +2,8 @@
 
 mod solve;
 mod glm;
+mod evaluate;
+mod vertical;
 
 use engine::ring::Ring;
 

@@ -163,7 +163,6 @@ fn decoded(narrow: &[u64], wide: &[u128], shape: &Shape) -> Released {
 pub fn release_terms(shape: &Shape, n_figures: usize, at_least: u64, receivers: &[Seat]) -> Terms {
     let numbers = [
         shape.family as u64,
-        shape.n_rows as u64,
         shape.n_columns as u64,
         u64::from(shape.log_rows),
         u64::from(shape.has_offset),

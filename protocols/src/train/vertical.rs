@@ -1,0 +1,255 @@
+//! A model of the rows that several holders have in common, each with columns of its own, without anybody
+//! seeing which rows these are.
+//!
+//! ```text
+//! join        the holders' rows meet in shares, see [`circuit`](crate::psi::circuit)
+//! standardise columns less their means over the rows that count, see [`standard`](super::standard)
+//! fit         Newton's method, see [`glm`](super::glm)
+//! evaluate    on rows that were not fitted: sorted by score, see [`evaluate`](super::evaluate)
+//! release     all of it at once, see [`glm::release`](super::glm::release)
+//! ```
+//!
+//! Columns over Z_2^64 of each holder, in this order: its features with [`COLUMN_BITS`]; at the label's
+//! holder 1 for rows that are fitted, and for these the label with [`Family::label_bits`]; if there is an
+//! evaluation, 1 for bad rows that are evaluated, and 1 for good ones; at the hub a 1.
+
+use super::evaluate::{self, N_FIGURES};
+use super::glm::{self, COLUMN_BITS, Family, Fitted, Released, Rows};
+use super::standard;
+use crate::arith::compare::Method;
+use crate::arith::copy;
+use crate::correlate::Stock;
+use crate::cost::Cost;
+use crate::disclose::{Disclosure, Terms};
+use crate::error::ProtocolError;
+use crate::party::Seat;
+use crate::price::{Price, Seats};
+use crate::psi::circuit::{self, Joined, Keep, Side};
+use crate::session::Session;
+use engine::share::Share;
+
+/// The public shape of a model over a join.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// The hub first, then the others: seat and number of distinct keys.
+    pub tables: Vec<(Seat, usize)>,
+    /// For each feature in the order of the result whose it is, as a place in `tables`.
+    pub features: Vec<usize>,
+    /// Whose the label is, as a place in `tables`.
+    pub label: usize,
+    /// What the label is.
+    pub family: Family,
+    /// Number of steps.
+    pub n_steps: u32,
+    /// No table has more than 2^this rows, by what is published of it.
+    pub log_rows: u32,
+    /// Whether rows that are not fitted are scored and evaluated.
+    pub evaluates: bool,
+    /// Fewest rows that are fitted; and fewest bad and good ones that are evaluated.
+    pub at_least: u64,
+    /// The method of comparisons and conversions.
+    pub method: Method,
+}
+
+impl Shape {
+    /// How many columns the table at a place has.
+    #[must_use]
+    pub fn n_columns_of(&self, place: usize) -> usize {
+        let n_features = self.features.iter().filter(|f| **f == place).count();
+        let of_label = if place == self.label {
+            2 + 2 * usize::from(self.evaluates)
+        } else {
+            0
+        };
+        n_features + of_label + usize::from(place == 0)
+    }
+
+    /// The shape of the join.
+    #[must_use]
+    pub fn join(&self) -> circuit::Shape {
+        let sides = self.tables.iter().enumerate();
+        let mut sides = sides.map(|(place, (seat, n_rows))| Side {
+            seat: *seat,
+            n_rows: *n_rows,
+            narrow: self.n_columns_of(place),
+            wide: 0,
+        });
+        let hub = sides.next().expect("a join has tables");
+        circuit::Shape {
+            hub,
+            spokes: sides.collect(),
+            keep: Keep::All,
+        }
+    }
+
+    /// The shape of the model.
+    #[must_use]
+    pub fn model(&self) -> glm::Shape {
+        glm::Shape {
+            family: self.family,
+            n_rows: self.join().n_bins(),
+            n_columns: 1 + self.features.len(),
+            log_rows: self.log_rows,
+            has_offset: false,
+            n_steps: self.n_steps,
+            method: self.method,
+        }
+    }
+
+    fn evaluation(&self) -> evaluate::Shape {
+        evaluate::Shape {
+            n_rows: self.join().n_bins(),
+            score_bits: self.family.label_bits(),
+            at_least: self.at_least,
+            method: self.method,
+        }
+    }
+
+    fn n_figures(&self) -> usize {
+        if self.evaluates { N_FIGURES } else { 0 }
+    }
+
+    /// The terms of the disclosure that [`train`] takes.
+    #[must_use]
+    pub fn terms(&self, receivers: &[Seat]) -> Terms {
+        glm::release_terms(&self.model(), self.n_figures(), self.at_least, receivers)
+    }
+
+    fn check(&self, n_computing: usize) -> Result<(), ProtocolError> {
+        let n_tables = self.tables.len();
+        let most = self.tables.iter().map(|(_, n)| *n).max().unwrap_or(0);
+        let fits = n_tables >= 2
+            && self
+                .tables
+                .iter()
+                .all(|(seat, _)| seat.index() < n_computing)
+            && self.label < n_tables
+            && self.features.iter().all(|place| *place < n_tables)
+            && self.log_rows <= glm::MAX_LOG_ROWS
+            && most <= 1 << self.log_rows;
+        match fits {
+            true => self.model().check(),
+            false => Err(ProtocolError::InvalidInput {
+                what: "a model over a join has features and a label of two tables or more",
+            }),
+        }
+    }
+}
+
+/// Fits a model to the rows that all tables have in common, and reveals it to the receivers.
+///
+/// # Seats     the holders of the tables; all other computing seats call it too
+/// # Inputs    `rows`: at the holders, columns as the [module](self) says, with a mean square of at most 1
+///   over the table; elsewhere `None`; takes [`price`]; `disclosure`: of [`Shape::terms`]
+/// # Output    at receivers [`Released`], coefficients and standard errors in units of the columns' standard
+///   deviations over the rows that are fitted, the constant that of columns less their means; `figures` of
+///   [`evaluate::Figures`] if the shape says so
+/// # Cost      [`price`] and [`release_cost`]
+/// # Security  semi-honest, all but one seat may be corrupt; reveals the shape. Receivers learn what
+///   [`glm::release`] says, nobody who matched
+/// # Errors    those of [`circuit::join`], [`glm::fit`], [`evaluate::evaluate`] and [`glm::release`]
+/// # Source    CRYPTO §3.6, §4.2, §4.5
+pub async fn train(
+    session: &mut Session,
+    rows: Option<circuit::Rows>,
+    shape: &Shape,
+    stock: &mut Stock,
+    disclosure: Disclosure,
+) -> Result<Option<Released>, ProtocolError> {
+    session.ended_by(shape.check(session.n_computing()))?;
+    let terms = shape.terms(disclosure.receivers());
+    session.ended_by(disclosure.check(&terms, session))?;
+    let seats = Seats::of(session);
+    session.ended_by(stock.check(&price(seats, shape).needs))?;
+    let joined = circuit::join(session, &shape.join(), rows, stock).await?;
+    let (model, evaluation) = (shape.model(), shape.evaluation());
+    let Parts {
+        mut rows,
+        members,
+        marks,
+    } = parts(shape, joined);
+    let deviations = standard::standardise(session, &mut rows, &members, &model, stock).await?;
+    let fitted = glm::fit(session, &rows, &model, stock).await?;
+    let figures = match marks {
+        Some([bad, good]) => {
+            let beta = &fitted.coefficients;
+            let scores = glm::predictor(session, &rows, &model, beta, stock).await?;
+            let rows = evaluate::Rows { scores, bad, good };
+            evaluate::evaluate(session, rows, &evaluation, stock).await?
+        }
+        None => Share::zero(0),
+    };
+    let coefficients =
+        standard::in_deviations(session, &fitted.coefficients, &deviations, stock).await?;
+    let errors = standard::in_deviations(session, &fitted.errors, &deviations, stock).await?;
+    let fitted = Fitted {
+        coefficients,
+        errors,
+        ..fitted
+    };
+    let released = (fitted, figures);
+    glm::release(session, released, &model, shape.at_least, stock, disclosure).await
+}
+
+/// The declared price of [`train`] but for revealing.
+pub fn price(seats: Seats, shape: &Shape) -> Price {
+    let model = shape.model();
+    let scaled = standard::in_deviations_price(seats, model.n_columns);
+    let evaluated = match shape.evaluates {
+        true => {
+            glm::predictor_price(seats, &model).then(&evaluate::price(seats, &shape.evaluation()))
+        }
+        false => Price::nothing(seats),
+    };
+    circuit::price(seats, &shape.join())
+        .then(&standard::standardise_price(seats, &model))
+        .then(&glm::fit_price(seats, &model))
+        .then(&evaluated)
+        .then(&scaled)
+        .then(&scaled)
+        .then(&glm::release_price(seats, &model, shape.n_figures()))
+}
+
+/// The declared cost of what [`train`] reveals.
+pub fn release_cost(seats: Seats, shape: &Shape, receivers: &[Seat]) -> Cost {
+    glm::release_cost(seats, &shape.model(), shape.n_figures(), receivers)
+}
+
+/// A join's rows as a model takes them.
+struct Parts {
+    rows: Rows,
+    /// 1 for rows that all tables have.
+    members: Share<u64>,
+    /// Bad and good rows that are evaluated.
+    marks: Option<[Share<u64>; 2]>,
+}
+
+fn parts(shape: &Shape, joined: Joined) -> Parts {
+    let mut tables: Vec<std::vec::IntoIter<Share<u64>>> = [joined.hub]
+        .into_iter()
+        .chain(joined.spokes)
+        .map(|columns| columns.narrow.into_iter())
+        .collect();
+    let mut next = |place: usize| tables[place].next().expect("a column of the shape");
+    let features: Vec<Share<u64>> = shape.features.iter().map(|place| next(*place)).collect();
+    let (used, labels) = (next(shape.label), next(shape.label));
+    let marks = shape
+        .evaluates
+        .then(|| [next(shape.label), next(shape.label)]);
+    let members = next(0);
+    let mut ones = copy(&members);
+    ones.scale_public(1 << COLUMN_BITS);
+    let columns: Vec<&Share<u64>> = [&ones].into_iter().chain(&features).collect();
+    let cells = (0..members.len()).flat_map(|row| columns.iter().map(move |c| c.as_slice()[row]));
+    let cells = Share::new(cells.collect());
+    Parts {
+        rows: Rows {
+            columns: cells,
+            used,
+            labels,
+            offsets: None,
+        },
+        members,
+        marks,
+    }
+}

@@ -1,0 +1,256 @@
+//! A model over a join against the same steps in floats over the rows in common.
+
+use super::inverse;
+use crate::arith::{Clear, Shared};
+use crate::demands::{self, Case};
+use crate::world::prg;
+use engine::ring::Ring;
+use protocols::arith::compare::Method;
+use protocols::correlate::Stock;
+use protocols::disclose::Disclosure;
+use protocols::error::ProtocolError;
+use protocols::party::Seat;
+use protocols::price::{Price, Seats};
+use protocols::psi::circuit::Rows;
+use protocols::session::Session;
+use protocols::train::evaluate::Figures;
+use protocols::train::glm::{COLUMN_BITS, Family, Released};
+use protocols::train::vertical::{self, Shape};
+use std::cell::RefCell;
+
+/// Tables of people numbered from 0; each has those that it does not leave out.
+#[derive(Debug)]
+struct Tables {
+    shape: Shape,
+    n_people: u64,
+    released: RefCell<Vec<Option<Released>>>,
+}
+
+/// Whom the table at a place leaves out.
+fn has(place: usize, person: u64) -> bool {
+    person % 5 != place as u64
+}
+
+fn tables(n_computing: usize, n_people: u64) -> Tables {
+    let n_tables = n_computing.min(3);
+    let n_rows = |place| (0..n_people).filter(|p| has(place, *p)).count();
+    let seats = (0..n_tables).map(|place| (Seat::from_index(n_tables - 1 - place), n_rows(place)));
+    Tables {
+        shape: Shape {
+            tables: seats.collect(),
+            features: vec![1, 0, n_tables - 1],
+            label: 1,
+            family: Family::Logistic,
+            n_steps: 6,
+            log_rows: 10,
+            evaluates: true,
+            at_least: 3,
+            method: Method::Masked,
+        },
+        n_people,
+        released: RefCell::new(Vec::new()),
+    }
+}
+
+/// One person's features, label, and whether it is fitted.
+struct Person {
+    features: [f64; 3],
+    is_bad: bool,
+    is_fitted: bool,
+}
+
+impl Tables {
+    fn people(&self, secrets: u64) -> Vec<Person> {
+        let mut prg = prg(secrets);
+        let mut unit = || prg.next_u64() as f64 / 2f64.powi(63) - 1.0;
+        let person = |_| {
+            let features = [0; 3].map(|_| 1.5 * unit() + 0.3);
+            let eta = features[0] - 0.7 * features[1] + 0.2 * features[2] - 0.5;
+            Person {
+                features,
+                is_bad: unit() < (eta / 2.0).tanh(),
+                is_fitted: unit() < 0.4,
+            }
+        };
+        (0..self.n_people).map(person).collect()
+    }
+
+    fn rows(&self, secrets: u64, seat: Seat) -> Option<Rows> {
+        let shape = &self.shape;
+        let place = shape.tables.iter().position(|(s, _)| *s == seat)?;
+        let people = self.people(secrets);
+        let mine: Vec<u64> = (0..self.n_people).filter(|p| has(place, *p)).collect();
+        let key = |person: &u64| {
+            let mut item = [7; 16];
+            item[..8].copy_from_slice(&person.to_le_bytes());
+            item
+        };
+        let column = |value: &dyn Fn(&Person) -> u64| -> Vec<u64> {
+            mine.iter().map(|p| value(&people[*p as usize])).collect()
+        };
+        let mut narrow = Vec::new();
+        for (at, _) in shape
+            .features
+            .iter()
+            .enumerate()
+            .filter(|(_, p)| **p == place)
+        {
+            let scale = 2f64.powi(COLUMN_BITS.cast_signed());
+            let fixed = |p: &Person| (p.features[at] * scale).round() as i128;
+            narrow.push(column(&|p| u64::from_signed(fixed(p)).expect("small")));
+        }
+        if place == shape.label {
+            let one = 1u64 << Family::Logistic.label_bits();
+            narrow.push(column(&|p| u64::from(p.is_fitted)));
+            narrow.push(column(&|p| u64::from(p.is_fitted && p.is_bad) * one));
+            narrow.push(column(&|p| u64::from(!p.is_fitted && p.is_bad)));
+            narrow.push(column(&|p| u64::from(!p.is_fitted && !p.is_bad)));
+        }
+        if place == 0 {
+            narrow.push(column(&|_| 1));
+        }
+        Some(Rows {
+            keys: mine.iter().map(key).collect(),
+            narrow,
+            wide: vec![],
+        })
+    }
+
+    /// Coefficients and standard errors of standardised columns, AUC and KS.
+    fn fitted(&self, secrets: u64) -> (Vec<f64>, Vec<f64>, f64, f64) {
+        let places = 0..self.shape.tables.len();
+        let common = |p: &u64| places.clone().all(|place| has(place, *p));
+        let people = self.people(secrets);
+        let people = (0..self.n_people)
+            .filter(common)
+            .map(|p| &people[p as usize]);
+        let (train, test): (Vec<&Person>, Vec<&Person>) = people.partition(|p| p.is_fitted);
+        let n = train.len() as f64;
+        let mean = |f: &dyn Fn(&Person) -> f64| train.iter().map(|p| f(p)).sum::<f64>() / n;
+        let means = [0, 1, 2].map(|j| mean(&|p| p.features[j]));
+        let deviations = [0, 1, 2].map(|j| mean(&|p| (p.features[j] - means[j]).powi(2)).sqrt());
+        let row = |p: &Person| -> Vec<f64> {
+            let scaled = (0..3).map(|j| (p.features[j] - means[j]) / deviations[j]);
+            [1.0].into_iter().chain(scaled).collect()
+        };
+        let mut beta = vec![0.0; 4];
+        let eta =
+            |p: &Person, beta: &[f64]| -> f64 { row(p).iter().zip(beta).map(|(x, b)| x * b).sum() };
+        let mut errors = vec![];
+        for _ in 0..12 {
+            let (mut g, mut h) = ([0.0; 4], vec![0.0; 16]);
+            for p in &train {
+                let (x, mu) = (row(p), 1.0 / (1.0 + (-eta(p, &beta)).exp()));
+                for i in 0..4 {
+                    g[i] += x[i] * (f64::from(u8::from(p.is_bad)) - mu);
+                    (0..4).for_each(|j| h[i * 4 + j] += mu * (1.0 - mu) * x[i] * x[j]);
+                }
+            }
+            let inverse = inverse(&h, 4);
+            for i in 0..4 {
+                beta[i] += (0..4).map(|j| inverse[i * 4 + j] * g[j]).sum::<f64>();
+            }
+            errors = (0..4).map(|j| inverse[j * 5].sqrt()).collect();
+        }
+        let scores = |bad: bool| -> Vec<f64> {
+            let of = test.iter().filter(|p| p.is_bad == bad);
+            of.map(|p| eta(p, &beta)).collect()
+        };
+        let (bad, good) = (scores(true), scores(false));
+        let n_pairs = (bad.len() * good.len()) as f64;
+        let wins = bad.iter().map(|b| good.iter().filter(|g| b > g).count());
+        let auc = wins.sum::<usize>() as f64 / n_pairs;
+        let part = |scores: &[f64], at: f64| {
+            scores.iter().filter(|s| **s <= at).count() as f64 / scores.len() as f64
+        };
+        let distances = bad
+            .iter()
+            .chain(&good)
+            .map(|at| (part(&bad, *at) - part(&good, *at)).abs());
+        (beta, errors, auc, distances.fold(0.0, f64::max))
+    }
+
+    fn check(&self, found: &Released, secrets: u64) {
+        let (beta, errors, auc, ks) = self.fitted(secrets);
+        assert!(found.is_enough && found.n_sound == [4, 4], "{found:?}");
+        for j in 0..4 {
+            assert!(
+                (found.coefficients[j] - beta[j]).abs() < 1e-4,
+                "{found:?} {beta:?}"
+            );
+            assert!(
+                (found.errors[j] / errors[j] - 1.0).abs() < 1e-3,
+                "{found:?} {errors:?}"
+            );
+        }
+        let figures = Figures::of(&found.figures).expect("enough of both");
+        assert!((figures.auc - auc).abs() < 1e-3 && (figures.ks - ks).abs() < 1e-9);
+    }
+
+    fn taken(&self) -> Released {
+        let released = self.released.take();
+        assert_eq!(released.iter().flatten().count(), 1, "the receiver alone");
+        released.into_iter().flatten().next().expect("released")
+    }
+}
+
+impl Case for Tables {
+    type R = u64;
+
+    fn expected(&self, _: usize, _: u64) -> Clear<u64> {
+        unreachable!("results are compared within bounds")
+    }
+
+    fn price(&self, seats: Seats) -> Price {
+        let released = Price {
+            cost: vertical::release_cost(seats, &self.shape, &[Seat(1)]),
+            ..Price::nothing(seats)
+        };
+        vertical::price(seats, &self.shape).then(&released)
+    }
+
+    async fn call(
+        &self,
+        session: &mut Session,
+        secrets: u64,
+        _: Shared<u64>,
+        stock: &mut Stock,
+    ) -> Result<Shared<u64>, ProtocolError> {
+        let rows = self.rows(secrets, session.seat());
+        let disclosure = Disclosure::approved(self.shape.terms(&[Seat(1)]));
+        let found = vertical::train(session, rows, &self.shape, stock, disclosure).await?;
+        self.released.borrow_mut().push(found);
+        Ok(Shared::default())
+    }
+}
+
+#[test]
+fn models_over_joins_are_those_of_the_rows_in_common() {
+    for n_computing in [2, 3, 5] {
+        let case = tables(n_computing, 400);
+        demands::found(&case, n_computing, 3);
+        case.check(&case.taken(), 3);
+    }
+}
+
+#[test]
+fn models_over_joins_are_held_to_all_demands() {
+    let mut case = tables(3, 20);
+    case.shape.n_steps = 1;
+    demands::check_price(&case, 3);
+    demands::check_outline(&case, 3);
+    let mut two = tables(2, 20);
+    two.shape.n_steps = 2;
+    two.shape.evaluates = false;
+    demands::check_price(&two, 2);
+    demands::check_empty_stock(&two);
+}
+
+#[test]
+fn models_over_joins_come_from_every_source() {
+    for (n_computing, has_dealer) in demands::SOURCES {
+        let case = tables(n_computing, 150);
+        demands::found_from(&case, n_computing, has_dealer);
+        case.check(&case.taken(), 23);
+    }
+}
