@@ -647,6 +647,7 @@ fn grouped(n: usize) -> join::Shape {
             n_rows: n,
         }],
         cells,
+        of_hub: false,
         flags,
         narrow,
         wide,

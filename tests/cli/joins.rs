@@ -18,6 +18,8 @@ fn claims(shared: &std::path::Path) -> Parts {
         .collect();
     let members = file("insurer_public");
     parties.push(("insurer_public".to_owned(), vec![("members", members)]));
+    let members = file("insurer_private");
+    parties.push(("insurer_private".to_owned(), vec![("members", members)]));
     parties.push(("notary".to_owned(), Vec::new()));
     Parts::new(&parties)
 }
@@ -44,6 +46,62 @@ fn stays_of_members_over_three_hospitals() {
     let described = &tasks["describe_public"]["time_in_hospital"];
     same("mean", &got[3], &described["mean"]);
     same("variance", &got[4], &described["var"]);
+}
+
+const INSURERS: &str = "(SELECT patient_id, payer_code, 'public' AS insurer FROM insurer_public.members UNION ALL SELECT patient_id, payer_code, 'private' FROM insurer_private.members) m";
+
+/// Three hospitals and two insurers: a patient of several hospitals counts once in a group.
+#[test]
+fn patients_by_diagnosis_and_payer_over_two_insurers() {
+    let Some(shared) = shared() else { return };
+    let (parts, tasks) = (
+        claims(&shared),
+        expected(&shared, "claims_diabetes130.json"),
+    );
+    let los = "CAST(h.time_in_hospital AS INT)";
+    let sql = format!(
+        "SELECT h.diag_group, m.payer_code, COUNT(DISTINCT h.patient_id), COUNT(*), AVG({los}), STDDEV_SAMP({los}), \
+         AVG(CASE WHEN h.readmitted = '<30' THEN 1 ELSE 0 END), SUM(CAST(h.num_medications AS INT)) \
+         FROM {HOSPITALS} JOIN {INSURERS} ON h.patient_id = m.patient_id GROUP BY h.diag_group, m.payer_code"
+    );
+    let result = parts.run_with("dealer:notary", "hospital_1", 11, &sql);
+    let task = &tasks["groupby_diag_payer"];
+    let groups = task["released"].as_array().expect("groups");
+    assert_eq!(rows(&result).len(), groups.len());
+    for group in groups {
+        let text = |key: &str| group[key].as_str().expect("text");
+        let got = row(&result, &[text("diag_group"), text("payer_code")]);
+        equal("patients", &got[2], &group["cohort"]);
+        equal("encounters", &got[3], &group["encounters"]);
+        same("mean stay", &got[4], &group["los_mean"]);
+        same("its deviation", &got[5], &group["los_sd"]);
+        same("readmitted", &got[6], &group["readmit30_rate"]);
+        same("medications", &got[7], &group["meds_sum"]);
+    }
+}
+
+/// Readmissions by insurer.
+#[test]
+fn readmissions_by_insurer() {
+    let Some(shared) = shared() else { return };
+    let (parts, tasks) = (
+        claims(&shared),
+        expected(&shared, "claims_diabetes130.json"),
+    );
+    let sql = format!(
+        "SELECT h.readmitted, m.insurer, COUNT(*) FROM {HOSPITALS} JOIN {INSURERS} ON h.patient_id = m.patient_id \
+         GROUP BY h.readmitted, m.insurer"
+    );
+    let result = parts.run_with("dealer:notary", "hospital_1", 11, &sql);
+    let task = &tasks["crosstab_readmit_insurer"];
+    let list = |of: &str| task[of].as_array().expect("a list").clone();
+    for (readmitted, counts) in list("rows").iter().zip(list("counts")) {
+        for (insurer, count) in list("cols").iter().zip(counts.as_array().expect("counts")) {
+            let text = |v: &Value| v.as_str().expect("text").to_owned();
+            let got = row(&result, &[&text(readmitted), &text(insurer)]);
+            equal("encounters", &got[2], count);
+        }
+    }
 }
 
 /// Correlations of two columns of one side, rows of a person on that side being many.

@@ -2,6 +2,7 @@
 //! released as the totals of any query.
 
 use engine::prg::{Prg, Seed};
+use engine::share::Share;
 use protocols::aggregate::LocalTotals;
 use protocols::correlate::Source;
 use protocols::disclose::Disclosure;
@@ -13,7 +14,7 @@ use protocols::session::Session;
 
 use super::{Broken, Computed, Failure, Output, Stage, Task, internal, steps};
 use crate::local::{self, Joined, LocalInputs};
-use crate::plan::{JoinPlan, JoinSizes, RelationPlan, RingWidth};
+use crate::plan::{JoinPlan, JoinSizes, RelationPlan};
 
 impl Task<'_> {
     /// Reads this holder's rows, joins, and releases.
@@ -46,25 +47,24 @@ impl Task<'_> {
         let mut totals = self.zeros();
         let groups = of.groups(&self.plan.keys);
         for star in 0..of.n_stars() {
-            let shape = of.star(star, &sizes, &groups);
-            let me = session.seat().index();
-            let takes_part = |relation: &RelationPlan, place: usize| {
-                place != 0 || relation.holders[star].0 == me
-            };
-            let inputs = match &mine {
-                Some((place, joined)) if takes_part(&of.relations[*place], *place) => {
-                    let relation = &of.relations[*place];
-                    let bound = bound(of, &sizes.keys, *place, session);
-                    let padding = padding(session, bound.saturating_sub(joined.n_keys()));
-                    Some(joined.inputs(relation, &padding))
-                }
-                _ => None,
-            };
+            let shape = of.star(star, &sizes, &groups, is_dealt);
+            let inputs = mine.as_ref().and_then(|(place, joined)| {
+                let holder = holder(of, *place, session)?;
+                let brought = of.brings(*place, holder, star)?;
+                let bound = sizes.keys[*place][holder];
+                let padding = padding(session, bound.saturating_sub(joined.n_keys()));
+                Some(joined.inputs(&brought, &padding))
+            });
             let found = join::totals(session, &shape, inputs, &mut stock).await?;
-            add(&mut totals, of, found);
+            let narrow: Vec<&[u64]> = found.narrow.iter().map(Share::as_slice).collect();
+            let wide: Vec<&[u128]> = found.wide.iter().map(Share::as_slice).collect();
+            of.add_star(&mut totals, &narrow, &wide);
         }
         if let Some((place, joined)) = &mine {
-            self.add_own(&mut totals, of, *place, joined);
+            for term in of.own.iter().filter(|term| term.relation == *place) {
+                let own = joined.own(term.column, term.keyless);
+                of.add_own(&mut totals, term, (&own, &groups));
+            }
         }
         if let Some(margins) = self.plan.margins() {
             totals.narrow.iter_mut().for_each(|c| margins.add_up(c));
@@ -117,49 +117,6 @@ impl Task<'_> {
             wide: vec![vec![0; shape.cells]; shape.wide],
         }
     }
-
-    /// Adds what this holder contributes of its own rows alone.
-    fn add_own(&self, totals: &mut LocalTotals, of: &JoinPlan, place: usize, joined: &Joined) {
-        let groups = of.groups(&self.plan.keys);
-        for term in of.own.iter().filter(|term| term.relation == place) {
-            let own = joined.own(term.column, term.keyless);
-            let coefficient = i128::from(term.coefficient).cast_unsigned();
-            for (cell, combined) in of.cells.iter().enumerate() {
-                let group = combined.and_then(|c| group_of(c, &groups, place, &term.groups));
-                let Some(group) = group else {
-                    continue;
-                };
-                let value = own[group].wrapping_mul(coefficient);
-                let (ring, column) = term.total;
-                match ring {
-                    RingWidth::Narrow => {
-                        let total = &mut totals.narrow[column][cell];
-                        *total = total.wrapping_add(value as u64);
-                    }
-                    RingWidth::Wide => {
-                        let total = &mut totals.wide[column][cell];
-                        *total = total.wrapping_add(value);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// The group of the relation at `place` in a combination of groups, if all others have the wanted ones.
-fn group_of(combined: usize, groups: &[usize], place: usize, wanted: &[usize]) -> Option<usize> {
-    let mut rest = combined;
-    let mut own = 0;
-    for at in (0..groups.len()).rev() {
-        let group = rest % groups[at];
-        rest /= groups[at];
-        if at == place {
-            own = group;
-        } else if group != wanted[at] {
-            return None;
-        }
-    }
-    Some(own)
 }
 
 /// Tells all others how many keys come and in how many groups each stands at most, and hears theirs.
@@ -205,14 +162,11 @@ fn moved(place: usize, hub: usize) -> usize {
     }
 }
 
-/// How many keys this holder brings.
-fn bound(of: &JoinPlan, sizes: &[Vec<usize>], place: usize, session: &Session) -> usize {
+/// Which holder of its relation this seat is.
+fn holder(of: &JoinPlan, place: usize, session: &Session) -> Option<usize> {
     let me = session.seat().index();
-    let holder = of.relations[place]
-        .holders
-        .iter()
-        .position(|(s, _)| *s == me);
-    holder.map_or(0, |h| sizes[place][h])
+    let mut holders = of.relations[place].holders.iter();
+    holders.position(|(seat, _)| *seat == me)
 }
 
 /// Keys that nobody has.
@@ -221,18 +175,4 @@ fn padding(session: &mut Session, n: usize) -> Vec<Item> {
     let mut words = vec![0u128; n];
     Prg::new(&seed, 0).fill_ring(&mut words);
     words.into_iter().map(u128::to_le_bytes).collect()
-}
-
-/// Adds one star's totals to those of all, group by group.
-fn add(totals: &mut LocalTotals, of: &JoinPlan, found: join::Totals) {
-    for (total, column) in totals.narrow.iter_mut().zip(&found.narrow) {
-        for (value, cell) in total.iter_mut().zip(&of.cells) {
-            *value = value.wrapping_add(cell.map_or(0, |cell| column.as_slice()[cell]));
-        }
-    }
-    for (total, column) in totals.wide.iter_mut().zip(&found.wide) {
-        for (value, cell) in total.iter_mut().zip(&of.cells) {
-            *value = value.wrapping_add(cell.map_or(0, |cell| column.as_slice()[cell]));
-        }
-    }
 }

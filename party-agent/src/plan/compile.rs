@@ -176,8 +176,8 @@ pub(super) fn outermost(mut query: Query, site: Site) -> Result<(Query, Select),
     }
 }
 
-/// A job that only counts rows still has one argument, so that the holders' query has a column.
-fn count_only() -> Arg {
+/// A query that only counts rows still has one argument, so that the holders' query has a column.
+pub(super) fn count_only() -> Arg {
     Arg {
         expr: part::one(),
         label: "*".to_owned(),
@@ -378,11 +378,18 @@ fn source(
             });
         }
     };
+    Ok(with_dealer(correlations))
+}
+
+/// A source of correlated randomness, and the dealer if it is one.
+pub(super) fn with_dealer(
+    correlations: Option<Correlations>,
+) -> (Option<Correlations>, Option<PartyId>) {
     let dealer = match &correlations {
         Some(Correlations::Dealer(dealer)) => Some(dealer.clone()),
         _ => None,
     };
-    Ok((correlations, dealer))
+    (correlations, dealer)
 }
 
 /// Both results, or the faults of both.
@@ -415,7 +422,8 @@ pub(super) fn rows_at_most(parts: &[Part]) -> Result<u64, Vec<PlanFault>> {
     }))
 }
 
-fn locals(
+/// What every holder runs.
+pub(super) fn locals(
     outer: &Outer,
     raw: &[Part],
     finals: &[Part],

@@ -15,17 +15,15 @@ mod relation;
 mod column;
 mod terms;
 mod place;
+mod star;
 mod words;
 
 use std::collections::BTreeSet;
 
 use datafusion::sql::sqlparser::ast::{Expr, GroupByExpr, OrderByKind, Query, Select};
-use protocols::join;
-use protocols::party::{PartyId, Seat};
-use protocols::price::{Price, Seats};
 use serde::{Serialize, Serializer};
 
-use super::compile::{self, Parties, checks};
+use super::compile::{self, Parties, checks, one};
 use super::part::Whole;
 use super::schema::Schemas;
 use super::sql::Site;
@@ -33,10 +31,10 @@ use super::sql::functions::expand_histograms;
 use super::sql::holders::{Catalogues, RowWise, holders_of};
 use super::sql::outer::{Outer, take_apart};
 use super::{
-    KeyColumn, Measure, MeasureKind, MinCell, Plan, PlanCost, PlanFault, Procedure, ReleaseRule,
-    RingWidth, Shape, Slot, cost, finish, top, words as plan_words,
+    KeyColumn, Measure, MinCell, Plan, PlanCost, PlanFault, Procedure, ReleaseRule, RingWidth,
+    Shape, cost, finish, top, words as plan_words,
 };
-use crate::spec::{CheckedSpec, Correlations, JoinLevel, SqlCompute, rule_word};
+use crate::spec::{CheckedSpec, JoinLevel, SqlCompute, rule_word};
 use columns::{Scope, qualify, qualify_select};
 use from::Relations;
 use relation::Compiled;
@@ -52,8 +50,6 @@ pub struct JoinPlan {
     pub normalise: String,
     /// The key of every relation, in words: part of the hash of keys.
     pub label: String,
-    /// Whether a dealer makes the products with the hub's columns, whatever their values.
-    pub dealt: bool,
     /// The relations, the hub's first.
     pub relations: Vec<RelationPlan>,
     /// For each total over Z_2^64 the terms that are added up over the bins.
@@ -188,10 +184,6 @@ pub(super) fn is_joint(select: &Select) -> bool {
         ) && holders_of(&item.relation).len() > 1
     });
     (with_holders > 1 || is_nested) && holders_of(&select.from).len() > 1
-}
-
-fn one(fault: PlanFault) -> Vec<PlanFault> {
-    vec![fault]
 }
 
 /// Compiles a query whose FROM joins tables of different holders.
@@ -395,9 +387,7 @@ impl Job<'_> {
         compile::margins::with_totals(self.outer, &mut keys).map_err(one)?;
         let min_cell = MinCell::strictest(self.spec, self.catalogues, &self.parties.holders);
         let terms = Terms::of(self, &taken, &compiled, &min_cell)?;
-        terms
-            .counts_persons(&min_cell, self.site, self.select)
-            .map_err(one)?;
+        terms.counts_persons(&min_cell, self).map_err(one)?;
         let rows = compiled.rows;
         let mut checks = checks::checks(self.outer, &terms.counts(), &min_cell, rows);
         let cells = keys.iter().map(KeyColumn::n_slots).product();
@@ -421,7 +411,8 @@ impl Job<'_> {
         };
         let released = finish::columns(self.outer, &keys, &terms.sums);
         let (final_sql, outputs) = finish::query(self.outer, &released)?;
-        let ((correlations, dealer), measures) = (self.source(), terms.measures.clone());
+        let (correlations, dealer) = compile::with_dealer(self.spec.correlations.clone());
+        let measures = terms.measures.clone();
         let join = terms.into_plan(self, &compiled, &keys).map_err(one)?;
         let plan = Plan {
             format: super::PLAN_FORMAT,
@@ -458,16 +449,6 @@ impl Job<'_> {
         };
         let plan = cost::complete(plan, rows);
         Ok(words::complete(plan_words::complete(plan, &decided), self))
-    }
-
-    /// Where correlated randomness comes from, and the dealer.
-    fn source(&self) -> (Option<Correlations>, Option<PartyId>) {
-        let source = self.spec.correlations.clone();
-        let dealer = match &source {
-            Some(Correlations::Dealer(dealer)) => Some(dealer.clone()),
-            _ => None,
-        };
-        (source, dealer)
     }
 
     /// 1 where all conditions that are left hold.
@@ -512,166 +493,6 @@ impl Job<'_> {
             site: self.site,
             max_rows: self.sql.max_rows,
             key,
-        }
-    }
-}
-
-impl JoinPlan {
-    /// The hub's holders: one star each.
-    #[must_use]
-    pub fn n_stars(&self) -> usize {
-        self.relations.first().map_or(0, |r| r.holders.len())
-    }
-
-    /// What is known of the sizes before anybody has read a row.
-    #[must_use]
-    pub fn bounds(&self, keys: &[KeyColumn]) -> JoinSizes {
-        let bound = |(_, keys): &(usize, u64)| usize::try_from(*keys).unwrap_or(usize::MAX);
-        let of = |r: &RelationPlan| r.holders.iter().map(bound).collect();
-        let groups = self.relations.iter().zip(self.groups(keys));
-        JoinSizes {
-            keys: self.relations.iter().map(of).collect(),
-            groups_a_key: groups.map(|(r, n)| vec![n; r.holders.len()]).collect(),
-        }
-    }
-
-    /// How many of the relations, from the first on, can be the hub's: all of them where only rows with a match count
-    /// and each has one holder.
-    #[must_use]
-    pub fn n_hubs(&self) -> usize {
-        let single = self.relations.iter().all(|r| r.holders.len() == 1);
-        let mut factors = self.narrow.iter().chain(&self.wide).flatten();
-        let outer = |f: &JoinFactor| matches!(f, JoinFactor::Matched(_) | JoinFactor::One(_));
-        let inner = self.own.is_empty() && !factors.any(|t| t.factors.iter().any(outer));
-        match single && inner {
-            true => self.relations.len(),
-            false => 1,
-        }
-    }
-
-    /// The same join with another relation as the hub's.
-    #[must_use]
-    pub fn with_hub(&self, hub: usize, keys: &[KeyColumn]) -> Self {
-        let mut plan = self.clone();
-        plan.relations[..=hub].rotate_right(1);
-        for term in plan.narrow.iter_mut().chain(&mut plan.wide).flatten() {
-            term.factors[..=hub].rotate_right(1);
-        }
-        plan.cells = plan.cells_of(keys);
-        plan
-    }
-
-    /// One star, as the protocol takes it, for these sizes.
-    #[must_use]
-    pub fn star(&self, hub: usize, sizes: &JoinSizes, groups: &[usize]) -> join::Shape {
-        let relations = self.relations.iter().zip(&sizes.keys).enumerate();
-        let relations = relations.map(|(at, (relation, sizes))| {
-            let holders = relation.holders.iter().zip(sizes).enumerate();
-            let holders =
-                holders
-                    .filter(|(i, _)| at != 0 || *i == hub)
-                    .map(|(_, ((seat, _), n_rows))| join::Holder {
-                        seat: Seat::from_index(*seat),
-                        n_rows: *n_rows,
-                    });
-            join::Relation {
-                holders: holders.collect(),
-                cells: groups[at],
-                flags: relation.flags.len(),
-                narrow: relation.narrow.len(),
-                wide: relation.wide.len(),
-            }
-        });
-        let terms = |all: &[Vec<JoinTerm>]| {
-            all.iter()
-                .map(|t| t.iter().map(JoinTerm::protocol).collect())
-                .collect()
-        };
-        join::Shape {
-            relations: relations.collect(),
-            narrow: terms(&self.narrow),
-            wide: terms(&self.wide),
-            bounds: self
-                .relations
-                .first()
-                .filter(|_| !self.dealt)
-                .map(|r| r.hub_bounds(hub, sizes.groups_a_key[0][hub])),
-        }
-    }
-
-    /// What all stars take and send.
-    pub(super) fn price(&self, seats: Seats, sizes: &JoinSizes, groups: &[usize]) -> Price {
-        let stars =
-            (0..self.n_stars()).map(|hub| join::price(seats, &self.star(hub, sizes, groups)));
-        stars.fold(Price::nothing(seats), |sum, star| sum.then(&star))
-    }
-
-    /// The groups of each relation on its own.
-    #[must_use]
-    pub fn groups(&self, keys: &[KeyColumn]) -> Vec<usize> {
-        let of = |r: &RelationPlan| r.keys.iter().map(|k| keys[*k].n_groups()).product();
-        self.relations.iter().map(of).collect()
-    }
-}
-
-impl RelationPlan {
-    /// In how many bits the hub's numbers fit, by its published size and the declared ranges.
-    fn hub_bounds(&self, holder: usize, cells: usize) -> join::Bounds {
-        let rows = self.rows_at_most.get(holder).copied().unwrap_or(u64::MAX);
-        let bits = |ring: RingWidth, column: usize| self.bits(ring, column, rows);
-        join::Bounds {
-            cells,
-            narrow: self
-                .narrow
-                .iter()
-                .map(|c| bits(RingWidth::Narrow, *c).min(u64::BITS))
-                .collect(),
-            wide: self.wide.iter().map(|(ring, c)| bits(*ring, *c)).collect(),
-        }
-    }
-
-    /// Bits of a total over so many rows; those of the ring where it can be negative, or nothing is known.
-    fn bits(&self, ring: RingWidth, column: usize, rows: u64) -> u32 {
-        let of_count = u64::BITS - rows.leading_zeros();
-        let is = |slot: Option<Slot>| slot.is_some_and(|s| s.ring == ring && s.index == column);
-        let found = self
-            .measures
-            .iter()
-            .find_map(|m| match (is(m.sum), is(m.sum_sq)) {
-                (true, _) => Some((m, 1)),
-                (_, true) => Some((m, 2)),
-                _ => None,
-            });
-        let Some((measure, power)) = found else {
-            // Rows, and values that are not NULL.
-            return of_count.max(1);
-        };
-        let ends = (
-            measure.range.low.parse::<i128>(),
-            measure.range.high.parse::<u128>(),
-        );
-        match (measure.kind, ends) {
-            (MeasureKind::Exact { .. }, (Ok(0..), Ok(high))) => {
-                let of_value = u128::BITS - high.leading_zeros();
-                (power * of_value + of_count).clamp(1, u128::BITS)
-            }
-            _ => u128::BITS,
-        }
-    }
-}
-
-impl JoinTerm {
-    fn protocol(&self) -> join::Term {
-        let factor = |f: &JoinFactor| match *f {
-            JoinFactor::Flag(c) => join::Factor::Flag(c),
-            JoinFactor::Narrow(c) => join::Factor::Narrow(c),
-            JoinFactor::Wide(c) => join::Factor::Wide(c),
-            JoinFactor::Matched(cell) => join::Factor::Matched { cell },
-            JoinFactor::One(cell) => join::Factor::One { cell },
-        };
-        join::Term {
-            coefficient: self.coefficient,
-            factors: self.factors.iter().map(factor).collect(),
         }
     }
 }

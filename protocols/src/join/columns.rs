@@ -40,14 +40,16 @@ pub(super) async fn bits(
         each.collect()
     });
     let none = all(session, inverted.collect(), stock).await?;
-    let mut any = BTreeMap::new();
+    let mut values = BTreeMap::new();
     for (bit, mut value) in single.into_iter().zip(none) {
-        value.not(me);
-        any.insert(bit, value);
+        if !matches!(bit, Bit::Unflagged(..)) {
+            value.not(me);
+        }
+        values.insert(bit, value);
     }
     let factors = products
         .iter()
-        .map(|bits| bits.iter().map(|bit| copy(&any[bit])).collect());
+        .map(|bits| bits.iter().map(|bit| copy(&values[bit])).collect());
     let values = all(session, factors.collect(), stock).await?;
     Ok(products.into_iter().zip(values).collect())
 }
@@ -69,7 +71,7 @@ pub(super) fn bits_price(seats: Seats, plan: &Plan, n_bins: usize) -> Price {
 fn of_holder(joined: &Joined, holder: usize, bit: Bit) -> BitShare {
     match bit {
         Bit::Matched(_) => copy(&joined.members[holder]),
-        Bit::Flag(_, column) => {
+        Bit::Flag(_, column) | Bit::Unflagged(_, column) => {
             let values = joined.spokes[holder].narrow[column].as_slice();
             let word = |values: &[u64]| {
                 let bits = values.iter().enumerate();

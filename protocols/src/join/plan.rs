@@ -12,12 +12,16 @@ pub(super) enum Bit {
     Matched(usize),
     /// One of its flags, at one cell.
     Flag(usize, usize),
+    /// 1 less that.
+    Unflagged(usize, usize),
 }
 
 impl Bit {
     pub(super) fn relation(self) -> usize {
         match self {
-            Self::Matched(relation) | Self::Flag(relation, _) => relation,
+            Self::Matched(relation) | Self::Flag(relation, _) | Self::Unflagged(relation, _) => {
+                relation
+            }
         }
     }
 }
@@ -257,10 +261,9 @@ impl Found {
 fn at_cell(shape: &Shape, term: &Term, cell: usize) -> Option<(Left, Right)> {
     let mut left = Left::One;
     let mut right = Right::default();
-    let mut rest = cell;
-    for (number, relation) in shape.relations.iter().enumerate().rev() {
-        let own = rest % relation.cells;
-        rest /= relation.cells;
+    let cells = shape.cells_of(cell);
+    for (number, relation) in shape.relations.iter().enumerate() {
+        let own = cells[number];
         let column = |column: usize| column * relation.cells + own;
         let factor = term.factors[number];
         if let Factor::Matched { cell } | Factor::One { cell } = factor
@@ -274,13 +277,15 @@ fn at_cell(shape: &Shape, term: &Term, cell: usize) -> Option<(Left, Right)> {
                 Factor::Narrow(narrow) => Left::Column(column(relation.flags + narrow)),
                 Factor::Wide(wide) => Left::Column(column(relation.flags + relation.narrow + wide)),
                 Factor::Matched { .. } => Left::Matched,
-                Factor::One { .. } => Left::One,
+                Factor::One { .. } | Factor::Unflagged(_) => Left::One,
             };
             continue;
         }
         let is_empty = relation.filled().next().is_none();
         match factor {
             Factor::One { .. } => {}
+            Factor::Unflagged(_) if is_empty => {}
+            Factor::Unflagged(flag) => right.bits.push(Bit::Unflagged(number, column(flag))),
             _ if is_empty => return None,
             Factor::Flag(flag) => right.bits.push(Bit::Flag(number, column(flag))),
             Factor::Matched { .. } => right.bits.push(Bit::Matched(number)),

@@ -26,6 +26,9 @@ pub struct Relation {
     pub holders: Vec<Holder>,
     /// Number of groups, at least 1.
     pub cells: usize,
+    /// Whether it is of the hub's table and the groups are the hub's: a term is at the same one of both, and the
+    /// groups are no further ones. Not relation 0 itself.
+    pub of_hub: bool,
     /// Columns that are 0 or 1; of several holders the value is 1 if anybody's is.
     pub flags: usize,
     /// Columns over Z_2^64; several holders' values are added.
@@ -57,6 +60,9 @@ pub enum Factor {
     /// One of its flags; 0 where it has no row with the key. In outputs over Z_2^64, and of relation 0 in
     /// those over Z_2^128 too.
     Flag(usize),
+    /// 1 less one of its flags; 1 where it has no row with the key. In outputs over Z_2^64, of another relation than
+    /// 0, where relation 0 contributes a column.
+    Unflagged(usize),
     /// One of its columns over Z_2^64, likewise; in outputs over Z_2^128 as a number without a sign.
     Narrow(usize),
     /// One of its columns over Z_2^128, likewise. In outputs over Z_2^128.
@@ -120,10 +126,30 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Elements of each output column: a cell of every relation, that of relation 0 most significant.
+    /// Elements of each output column: a cell of every relation with groups of its own, that of relation 0 most
+    /// significant.
     pub fn n_cells(&self) -> usize {
-        let cells = self.relations.iter().map(|relation| relation.cells);
-        cells.fold(1, usize::saturating_mul)
+        let own = self.relations.iter().filter(|relation| !relation.of_hub);
+        own.fold(1, |n, relation| n.saturating_mul(relation.cells))
+    }
+
+    /// Of a cell of the outputs, that of each relation.
+    pub fn cells_of(&self, cell: usize) -> Vec<usize> {
+        let mut rest = cell;
+        let mut cells = vec![0; self.relations.len()];
+        for (own, relation) in cells.iter_mut().zip(&self.relations).rev() {
+            if !relation.of_hub {
+                *own = rest % relation.cells;
+                rest /= relation.cells;
+            }
+        }
+        let hub = cells[0];
+        for (own, relation) in cells.iter_mut().zip(&self.relations) {
+            if relation.of_hub {
+                *own = hub;
+            }
+        }
+        cells
     }
 
     pub(super) fn hub(&self) -> Holder {
@@ -182,6 +208,11 @@ impl Shape {
         if self.relations.iter().any(|r| r.cells == 0) || self.n_cells() > MAX_CELLS {
             return invalid("relations of a join have 1 cell or more, and 2^20 together at most");
         }
+        if hub.of_hub || others.iter().any(|r| r.of_hub && r.cells != hub.cells) {
+            return invalid(
+                "a relation of the hub's table is another than the hub's, with as many cells",
+            );
+        }
         match &self.bounds {
             Some(bounds) if !bounds.are_of(hub) => invalid(
                 "bounds are of each of the hub's columns: 1 cell or more, and 1 bit up to all of an element",
@@ -205,6 +236,16 @@ impl Shape {
             if !both.all(|(at, (factor, relation))| factor.is_of(relation, is_wide(at))) {
                 return Err(ProtocolError::InvalidInput {
                     what: "a factor is a column of its relation and of the output's ring, or a cell",
+                });
+            }
+            let unflagged = |f: &Factor| matches!(f, Factor::Unflagged(_));
+            let is_column = !matches!(
+                term.factors[0],
+                Factor::Matched { .. } | Factor::One { .. } | Factor::Unflagged(_)
+            );
+            if term.factors.iter().any(unflagged) && !is_column {
+                return Err(ProtocolError::InvalidInput {
+                    what: "where others have no flag, the hub contributes a column",
                 });
             }
             if term.factors.iter().all(|f| matches!(f, Factor::One { .. })) {
@@ -274,6 +315,7 @@ impl Factor {
     fn is_of(self, relation: &Relation, (is_wide, wide_alone): (bool, bool)) -> bool {
         match self {
             Self::Flag(column) => !wide_alone && column < relation.flags,
+            Self::Unflagged(column) => !is_wide && column < relation.flags,
             Self::Narrow(column) => !wide_alone && column < relation.narrow,
             Self::Wide(column) => is_wide && column < relation.wide,
             Self::Matched { cell } | Self::One { cell } => cell < relation.cells,

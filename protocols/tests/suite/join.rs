@@ -32,6 +32,7 @@ fn relation(holders: &[(u8, usize)], cells: usize, columns: [usize; 3]) -> Relat
     Relation {
         holders: holders.iter().map(holder).collect(),
         cells,
+        of_hub: false,
         flags,
         narrow,
         wide,
@@ -231,7 +232,7 @@ impl<R: Outputs> Join<R> {
         let shape = &self.shape;
         let relations = shape.relations.iter();
         let tables: Vec<_> = relations.map(|r| combined(shape, r, secrets)).collect();
-        let n_cells = shape.relations.iter().map(|r| r.cells).product();
+        let n_cells = shape.n_cells();
         let cells = |terms: &Vec<Term>| {
             let cells = 0..n_cells;
             let values = cells.map(|cell| self.cell(&tables, terms, cell));
@@ -240,12 +241,8 @@ impl<R: Outputs> Join<R> {
         R::terms(shape).iter().map(cells).collect()
     }
 
-    fn cell(&self, tables: &[BTreeMap<u64, Row>], terms: &[Term], mut cell: usize) -> R {
-        let mut cells = Vec::new();
-        for relation in self.shape.relations.iter().rev() {
-            cells.insert(0, cell % relation.cells);
-            cell /= relation.cells;
-        }
+    fn cell(&self, tables: &[BTreeMap<u64, Row>], terms: &[Term], cell: usize) -> R {
+        let cells = self.shape.cells_of(cell);
         let mut sum = R::ZERO;
         for term in terms {
             let mut of_term = R::ZERO;
@@ -258,6 +255,11 @@ impl<R: Outputs> Join<R> {
                         Factor::One { cell } => R::from_u64((*cell == cells[at]).into()),
                         Factor::Matched { cell } => {
                             R::from_u64((*cell == cells[at] && row.is_some()).into())
+                        }
+                        Factor::Unflagged(flag) => {
+                            let flag = Factor::Flag(*flag);
+                            let column = |row| R::column(relation, flag, cells[at], row);
+                            R::ONE.wrapping_sub(row.map_or(R::ZERO, column))
                         }
                         column => {
                             row.map_or(R::ZERO, |row| R::column(relation, *column, cells[at], row))
@@ -473,6 +475,46 @@ fn of_three() -> Shape {
     }
 }
 
+/// The hub is one of several holders of its table: its keys count where no earlier one has their flag, at the same
+/// group, in the join with a table of two holders and, without it, of those that have no match there.
+fn with_earlier(n_earlier: usize) -> Shape {
+    use Factor::{Flag, Matched, Narrow, One, Unflagged};
+    let (matched, one) = (Matched { cell: 1 }, One { cell: 1 });
+    let earlier = Relation {
+        of_hub: true,
+        ..relation(&[(1, n_earlier), (3, 6)], 3, [2, 0, 0])
+    };
+    Shape {
+        relations: vec![
+            relation(&[(2, 8)], 3, [2, 1, 0]),
+            earlier,
+            relation(&[(0, 7), (4, 5)], 2, [1, 1, 0]),
+        ],
+        narrow: vec![
+            vec![term(1, &[Flag(0), Unflagged(0), Flag(0)])],
+            vec![
+                term(1, &[Flag(1), Unflagged(1), one]),
+                term(-1, &[Flag(1), Unflagged(1), matched]),
+            ],
+            vec![term(2, &[Narrow(0), Flag(1), Narrow(0)])],
+        ],
+        wide: Vec::new(),
+        bounds: None,
+    }
+}
+
+#[test]
+fn keys_of_several_hubs_count_once() {
+    for secrets in [32, 1032] {
+        for n_earlier in [0, 9] {
+            check_both(&with_earlier(n_earlier), 5, secrets);
+        }
+    }
+    let case = Join::<u64>::new(&with_earlier(9));
+    demands::check_one_sided_price(&case, 5);
+    demands::check_outline(&case, 5);
+}
+
 #[test]
 fn several_relations_meet_all_demands() {
     for secrets in [31, 1031] {
@@ -648,6 +690,10 @@ fn what_does_not_fit_is_refused_before_anything_is_sent() {
     changed(&|shape| shape.wide[0][0].factors[0] = Factor::Narrow(1));
     changed(&|shape| shape.narrow[0][0].factors[0] = Factor::Matched { cell: 3 });
     changed(&|shape| shape.narrow[0][0].factors = vec![one, one]);
+    changed(&|shape| shape.narrow[0][0].factors = vec![Factor::Unflagged(0), one]);
+    changed(&|shape| shape.narrow[0][0].factors[1] = Factor::Unflagged(0));
+    changed(&|shape| shape.relations[0].of_hub = true);
+    changed(&|shape| shape.relations[1].of_hub = true);
     let bounds = |change: &dyn Fn(&mut Bounds)| {
         let mut bounds = Bounds::of(&good.relations[0]);
         change(&mut bounds);

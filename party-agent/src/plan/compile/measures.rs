@@ -178,7 +178,8 @@ pub(in crate::plan) fn columns(
     }
 }
 
-fn no_range() -> ValueRange {
+/// The range of what is only counted.
+pub(in crate::plan) fn no_range() -> ValueRange {
     ValueRange {
         low: String::new(),
         high: String::new(),

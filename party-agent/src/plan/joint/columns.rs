@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Ident, Query, Select, Visit, VisitMut, Visitor, VisitorMut,
+    Expr, Ident, Query, Select, Visit, VisitMut, Visitor, VisitorMut,
 };
 
 use super::from::Relation;
@@ -226,27 +226,15 @@ pub(super) fn qualify_select(select: &mut Select, scope: Scope<'_>) -> Result<()
     qualify(&mut select.having, scope, &none)
 }
 
-/// The parts of a condition that are joined by AND.
-pub(super) fn conjuncts(condition: &Expr) -> Vec<&Expr> {
-    match condition {
-        Expr::Nested(inner) => conjuncts(inner),
-        Expr::BinaryOp {
-            left,
-            op: BinaryOperator::And,
-            right,
-        } => {
-            let mut parts = conjuncts(left);
-            parts.extend(conjuncts(right));
-            parts
-        }
-        other => vec![other],
-    }
-}
-
 /// An expression out of its parentheses.
 pub(super) fn stripped(expr: &Expr) -> &Expr {
     match expr {
         Expr::Nested(inner) => stripped(inner),
         other => other,
     }
+}
+
+/// Whether two expressions are the same, but for the case of letters.
+pub(super) fn same(a: &Expr, b: &Expr) -> bool {
+    a.to_string().to_lowercase() == b.to_string().to_lowercase()
 }

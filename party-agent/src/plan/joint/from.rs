@@ -10,10 +10,11 @@ use datafusion::sql::sqlparser::ast::{
     TableWithJoins,
 };
 
-use super::columns::{Scope, conjuncts, qualify, stripped};
+use super::columns::{Scope, qualify, same, stripped};
 use crate::plan::PlanFault;
 use crate::plan::sql::Site;
 use crate::plan::sql::align::names_of_from;
+use crate::plan::sql::having::conjuncts;
 use crate::plan::sql::holders::{Catalogues, holder_and_table, holders_of};
 
 /// One table of the joint query, as its holders have it.
@@ -449,10 +450,6 @@ fn join_class(class: &mut BTreeMap<usize, Expr>, node: Node) -> Result<(), Box<N
             Ok(())
         }
     }
-}
-
-fn same(a: &Expr, b: &Expr) -> bool {
-    a.to_string().to_lowercase() == b.to_string().to_lowercase()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,6 @@ use super::relation::{Compiled, One};
 use super::terms::{Term, Terms};
 use super::{Job, JoinFactor, JoinPlan, JoinTerm, OwnColumn, OwnTerm, RelationPlan};
 use crate::plan::{KeyColumn, PlanFault, RingWidth, Slot};
-use crate::spec::Correlations;
 
 impl Terms {
     /// The plan of the join: hub and other relations chosen, rows without a match written out.
@@ -46,7 +45,6 @@ impl Terms {
         let mut plan = JoinPlan {
             normalise: job.normalise().to_owned(),
             label: labels.join(" = "),
-            dealt: matches!(job.spec.correlations, Some(Correlations::Dealer(_))),
             relations,
             narrow,
             wide,
@@ -164,14 +162,21 @@ fn order(job: &Job<'_>, compiled: &Compiled, terms: &Terms) -> Result<Vec<usize>
         let programmed = others().map(|at| rows(at).saturating_mul(64 * (1 + words[at])));
         programmed.fold(bins, u64::saturating_add)
     };
-    let candidates = (0..n).filter(|hub| may(*hub) && (single(*hub) || !counts_keys));
-    let hub = candidates.min_by_key(|hub| (!single(*hub), price(*hub)));
+    let hub = (0..n)
+        .filter(|hub| may(*hub))
+        .min_by_key(|hub| (!single(*hub), price(*hub)));
     let Some(hub) = hub else {
-        return Err(PlanFault {
-            place: "compute.sql".to_owned(),
-            what: "persons are counted over a join of tables that have several holders each".to_owned(),
-            fix: "run a job for each holder of one of the tables, or leave the count of persons and the minimum cell out".to_owned(),
-        });
+        let (what, fix) = match counts_keys {
+            true => (
+                "different keys, or the persons of a minimum cell, are counted over a FULL JOIN of a table that has several holders",
+                "write LEFT JOIN or JOIN, or leave the count of keys and the minimum cell out",
+            ),
+            false => (
+                "a FULL JOIN of two tables that have several holders each",
+                "write LEFT JOIN or JOIN, or run a job for each holder of one of the tables",
+            ),
+        };
+        return Err(job.site.fault(job.select, what, fix));
     };
     let mut order = vec![hub];
     order.extend((0..n).filter(|at| *at != hub));
@@ -226,11 +231,7 @@ impl Place<'_> {
             }
         };
         let value = if flags { value.min(1) } else { value };
-        i64::try_from(value).map_err(|_| PlanFault {
-            place: "compute.sql".to_owned(),
-            what: "a value that stands for rows without a match is too large".to_owned(),
-            fix: "COALESCE to a smaller number".to_owned(),
-        })
+        i64::try_from(value).map_err(|_| self.too_large())
     }
 
     fn expand(
@@ -280,16 +281,24 @@ impl Place<'_> {
         if coefficient == 0 {
             return Ok(());
         }
-        let mut groups = vec![0; 2];
-        groups[1 - place] = without.cell;
-        own.push(OwnTerm {
-            relation: place,
-            total: (self.ring, self.total),
-            column: self.own_column(self.order[place], term),
-            coefficient,
-            groups,
-            keyless: false,
-        });
+        if place == 0 && term.flags {
+            // Holders of the hub's table share keys, and count them in turn.
+            out.push(JoinTerm {
+                coefficient,
+                factors: vec![factor, JoinFactor::One(without.cell)],
+            });
+        } else {
+            let mut groups = vec![0; 2];
+            groups[1 - place] = without.cell;
+            own.push(OwnTerm {
+                relation: place,
+                total: (self.ring, self.total),
+                column: self.own_column(self.order[place], term),
+                coefficient,
+                groups,
+                keyless: false,
+            });
+        }
         let there = match place {
             0 => JoinFactor::Matched(without.cell),
             _ => JoinFactor::One(without.cell),

@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use datafusion::scalar::ScalarValue;
 use protocols::party::PartyId;
 
+use super::Job;
 use super::separate::without_row;
 use super::taken::Taken;
-use super::{Job, one};
-use crate::plan::compile::{keys, measures, parts};
+use crate::plan::compile::{count_only, keys, locals, measures, one, parts};
 use crate::plan::part::{Convert, JoinKey, Part};
 use crate::plan::ring::Fit;
-use crate::plan::sql::outer::{Arg, Key, Outer};
+use crate::plan::sql::outer::{Key, Outer};
 use crate::plan::types::{self, Types};
-use crate::plan::{KeyColumn, LocalPlan, MeasureKind, PlanFault, ValueKind, part, widen};
+use crate::plan::{KeyColumn, LocalPlan, MeasureKind, PlanFault, ValueKind, widen};
 
 /// Most pairs of rows of a join, by the published sizes of its tables.
 const MAX_JOINED: u64 = 1 << 62;
@@ -89,7 +89,7 @@ fn draft(job: &Job<'_>, taken: &Taken, at: usize) -> Result<Outer, PlanFault> {
     }
     let mut args = taken.drafts[at].args.clone();
     if keys.is_empty() && args.is_empty() {
-        args.push(only_rows());
+        args.push(count_only());
     }
     Ok(Outer {
         keys,
@@ -102,19 +102,6 @@ fn draft(job: &Job<'_>, taken: &Taken, at: usize) -> Result<Outer, PlanFault> {
         offset: None,
         released: BTreeMap::new(),
     })
-}
-
-/// A query has a column, if only to count rows.
-fn only_rows() -> Arg {
-    Arg {
-        expr: part::one(),
-        label: "*".to_owned(),
-        asked: BTreeSet::new(),
-        sum: false,
-        sum_sq: false,
-        ordered: false,
-        distinct: false,
-    }
 }
 
 /// The relation that a group key belongs to.
@@ -432,25 +419,9 @@ impl One {
 impl Compiled {
     /// What every holder runs.
     pub(super) fn locals(&self) -> BTreeMap<PartyId, LocalPlan> {
-        let of = |one: &One| -> Vec<(PartyId, LocalPlan)> {
-            let hidden = vec![false; one.outer.keys.len()];
-            let parts = one.raw.iter().zip(&one.finals);
-            let locals = parts.map(|(raw, part)| {
-                let args = 0..one.outer.args.len();
-                let local = LocalPlan {
-                    sql: part.sql.clone(),
-                    tables: raw.tables.iter().cloned().collect(),
-                    uses: raw.uses(&one.outer, &hidden),
-                    args: args
-                        .map(|i| types::bases(raw, one.outer.keys.len() + i))
-                        .collect(),
-                    rows_at_most: raw.rows_at_most,
-                };
-                (raw.holder.clone(), local)
-            });
-            locals.collect()
-        };
-        self.all.iter().flat_map(of).collect()
+        let all = self.all.iter();
+        all.flat_map(|one| locals(&one.outer, &one.raw, &one.finals, &one.keys))
+            .collect()
     }
 
     /// The group keys of the query in their order.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use datafusion::sql::sqlparser::ast::Expr;
 
 use super::Job;
-use super::columns::stripped;
+use super::columns::{same, stripped};
 use super::draft::{Draft, Power, Take};
 use super::separate::{Factor, Sum, times};
 use crate::catalogue::Aggregate;
@@ -200,8 +200,4 @@ fn base(expr: &Expr) -> &Expr {
         } if conditions.len() == 1 => base(&conditions[0].result),
         other => other,
     }
-}
-
-fn same(a: &Expr, b: &Expr) -> bool {
-    a.to_string().to_lowercase() == b.to_string().to_lowercase()
 }

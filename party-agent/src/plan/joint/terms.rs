@@ -1,20 +1,17 @@
 //! Each total as a sum of products of the relations' numbers.
 
-use datafusion::sql::sqlparser::ast::Select;
-
+use super::Job;
 use super::column::{Column, column};
 use super::draft::Take;
 use super::relation::Compiled;
 use super::taken::{Argument, Product, Taken};
-use super::{Job, one};
 use crate::plan::compile::checks::{CountColumns, Person};
+use crate::plan::compile::measures::no_range;
+use crate::plan::compile::one;
 use crate::plan::finish::SumOf;
 use crate::plan::ring::Fit;
-use crate::plan::sql::Site;
 use crate::plan::sql::outer::Arg;
-use crate::plan::{
-    Measure, MeasureKind, MinCell, PlanFault, RangeOrigin, RingWidth, Slot, ValueRange,
-};
+use crate::plan::{Measure, MeasureKind, MinCell, PlanFault, RingWidth, Slot, ValueRange};
 
 /// The totals of the query and what they are made of.
 pub(super) struct Terms {
@@ -25,13 +22,12 @@ pub(super) struct Terms {
     pub(super) fits: Vec<Option<Fit>>,
     pub(super) sums: Vec<SumOf>,
     person: Option<usize>,
-    counts_rows: bool,
     label: String,
     distinct: Vec<Option<usize>>,
 }
 
 /// A product whose factors are columns or flags of the relations.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Term {
     pub(super) coefficient: i64,
     pub(super) takes: Vec<Take>,
@@ -52,7 +48,6 @@ impl Terms {
             fits: Vec::new(),
             sums: Vec::new(),
             person: None,
-            counts_rows: job.outer.margins.is_some(),
             label: key_label(job),
             distinct: Vec::new(),
         };
@@ -138,13 +133,7 @@ impl Terms {
 
     /// The column of a count; that of all rows where it is the same.
     fn count_column(&mut self, count: Vec<Term>) -> usize {
-        let equal = |a: &[Term], b: &[Term]| {
-            a.len() == b.len()
-                && a.iter().zip(b).all(|(a, b)| {
-                    a.coefficient == b.coefficient && a.takes == b.takes && a.flags == b.flags
-                })
-        };
-        if let Some(known) = self.narrow.iter().position(|c| equal(c, &count)) {
+        if let Some(known) = self.narrow.iter().position(|c| *c == count) {
             return known;
         }
         self.narrow.push(count);
@@ -168,19 +157,18 @@ impl Terms {
     pub(super) fn counts_persons(
         &self,
         min_cell: &MinCell,
-        site: Site,
-        select: &Select,
+        job: &Job<'_>,
     ) -> Result<(), PlanFault> {
         if min_cell.at_least <= 1 || self.person.is_some() {
             return Ok(());
         }
-        if self.counts_rows {
+        if job.outer.margins.is_some() {
             let what = "ROLLUP and CUBE over a join between holders with a minimum cell, which counts persons: those of groups do not add up to those of a total";
-            return Err(site.fault(select, what, "run a job for each level"));
+            return Err(job.site.fault(job.select, what, "run a job for each level"));
         }
         let what = "the minimum cell counts persons, and whether a person counts here depends on an OR between columns of different holders";
         let fix = "write the condition with AND, or run a job for each branch of the OR";
-        Err(site.fault(select, what, fix))
+        Err(job.site.fault(job.select, what, fix))
     }
 
     /// The columns that checks are made on.
@@ -210,14 +198,6 @@ fn terms_of(products: &[Product]) -> Vec<Term> {
         flags: false,
     });
     terms.collect()
-}
-
-fn no_range() -> ValueRange {
-    ValueRange {
-        low: String::new(),
-        high: String::new(),
-        origin: RangeOrigin::None,
-    }
 }
 
 /// The range of a total's values where one relation alone has them.

@@ -12,7 +12,7 @@ pub(in crate::plan) struct HavingCheck {
 }
 
 /// The parts of a condition that are joined by AND.
-pub(super) fn conjuncts(condition: &Expr) -> Vec<&Expr> {
+pub(in crate::plan) fn conjuncts(condition: &Expr) -> Vec<&Expr> {
     match condition {
         Expr::Nested(inner) => conjuncts(inner),
         Expr::BinaryOp {

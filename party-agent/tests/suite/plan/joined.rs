@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use party_agent::local::{Joined, joined};
-use party_agent::plan::{JoinPlan, JoinSizes, Plan, Procedure, RingWidth};
+use party_agent::plan::{JoinSizes, Plan, Procedure};
 use protocols::aggregate::LocalTotals;
 use protocols::join::{Factor, Inputs, Shape};
 use protocols::psi::Item;
@@ -38,6 +38,10 @@ fn totals(shape: &Shape, inputs: &[Vec<Inputs>]) -> (Vec<Vec<u64>>, Vec<Vec<u128
                 let any = column(c).any(|(h, r, at_)| inputs[at][h].narrow[at_][r] != 0);
                 u128::from(any)
             }
+            Factor::Unflagged(c) => {
+                let any = column(c).any(|(h, r, at_)| inputs[at][h].narrow[at_][r] != 0);
+                u128::from(!any)
+            }
             Factor::Narrow(c) => {
                 let sum = column(relation.flags + c).fold(0u64, |sum, (h, r, at_)| {
                     sum.wrapping_add(inputs[at][h].narrow[at_][r])
@@ -51,16 +55,10 @@ fn totals(shape: &Shape, inputs: &[Vec<Inputs>]) -> (Vec<Vec<u64>>, Vec<Vec<u128
             Factor::One { cell: only } => u128::from(only == cell),
         }
     };
-    let cells: Vec<usize> = shape.relations.iter().map(|r| r.cells).collect();
-    let n_cells: usize = cells.iter().product();
+    let n_cells = shape.n_cells();
     let column = |terms: &[protocols::join::Term]| -> Vec<u128> {
         let of_cell = |cell: usize| {
-            let mut rest = cell;
-            let mut own = vec![0; cells.len()];
-            for at in (0..cells.len()).rev() {
-                own[at] = rest % cells[at];
-                rest /= cells[at];
-            }
+            let own = shape.cells_of(cell);
             let mut sum = 0u128;
             for term in terms {
                 for key in all[0].keys() {
@@ -130,69 +128,38 @@ pub(crate) async fn in_the_clear(world: &World, plan: &Plan) -> LocalTotals {
     parts[..=hub].rotate_right(1);
     let groups = of.groups(&plan.keys);
     for star in 0..of.n_stars() {
-        let inputs: Vec<Vec<Inputs>> = of
-            .relations
-            .iter()
-            .zip(&parts)
-            .enumerate()
-            .map(|(at, (relation, holders))| {
-                let mine = holders
-                    .iter()
-                    .enumerate()
-                    .filter(|(i, _)| at != 0 || *i == star);
-                mine.map(|(_, holder)| holder.inputs(relation, &[]))
-                    .collect()
-            })
-            .collect();
-        let (narrow, wide) = totals(&of.star(star, &sizes, &groups), &inputs);
-        for (cell, combined) in of.cells.iter().enumerate() {
-            let Some(combined) = combined else { continue };
-            for (total, column) in all.narrow.iter_mut().zip(&narrow) {
-                total[cell] = total[cell].wrapping_add(column[*combined]);
+        let of_relation = |(place, holders): (usize, &Vec<Joined>)| {
+            let mine = holders.iter().enumerate().map(|(holder, joined)| {
+                let brought = of.brings(place, holder, star)?;
+                Some(joined.inputs(&brought, &[]))
+            });
+            mine.collect::<Vec<Option<Inputs>>>()
+        };
+        let mut inputs: Vec<Vec<Inputs>> = Vec::new();
+        let mut earlier = Vec::new();
+        for (place, mut mine) in parts.iter().enumerate().map(of_relation).enumerate() {
+            if place == 0 {
+                earlier = mine.drain(..star).flatten().collect();
             }
-            for (total, column) in all.wide.iter_mut().zip(&wide) {
-                total[cell] = total[cell].wrapping_add(column[*combined]);
-            }
+            inputs.push(mine.into_iter().flatten().collect());
+        }
+        inputs.push(earlier);
+        let (narrow, wide) = totals(&of.star(star, &sizes, &groups, false), &inputs);
+        let narrow: Vec<&[u64]> = narrow.iter().map(Vec::as_slice).collect();
+        let wide: Vec<&[u128]> = wide.iter().map(Vec::as_slice).collect();
+        of.add_star(&mut all, &narrow, &wide);
+    }
+    for term in &of.own {
+        for holder in &parts[term.relation] {
+            let own = holder.own(term.column, term.keyless);
+            of.add_own(&mut all, term, (&own, &groups));
         }
     }
-    own(of, &parts, &groups, &mut all);
     if let Some(margins) = plan.margins() {
         all.narrow.iter_mut().for_each(|c| margins.add_up(c));
         all.wide.iter_mut().for_each(|c| margins.add_up(c));
     }
     all
-}
-
-fn own(of: &JoinPlan, parts: &[Vec<Joined>], groups: &[usize], all: &mut LocalTotals) {
-    for term in &of.own {
-        for holder in &parts[term.relation] {
-            let values = holder.own(term.column, term.keyless);
-            for (cell, combined) in of.cells.iter().enumerate() {
-                let Some(combined) = combined else { continue };
-                let mut rest = *combined;
-                let mut own = vec![0; groups.len()];
-                for at in (0..groups.len()).rev() {
-                    own[at] = rest % groups[at];
-                    rest /= groups[at];
-                }
-                let fits =
-                    (0..groups.len()).all(|at| at == term.relation || own[at] == term.groups[at]);
-                if !fits {
-                    continue;
-                }
-                let value = values[own[term.relation]];
-                let value = value.wrapping_mul(i128::from(term.coefficient).cast_unsigned());
-                match term.total {
-                    (RingWidth::Narrow, c) => {
-                        all.narrow[c][cell] = all.narrow[c][cell].wrapping_add(value as u64);
-                    }
-                    (RingWidth::Wide, c) => {
-                        all.wide[c][cell] = all.wide[c][cell].wrapping_add(value)
-                    }
-                }
-            }
-        }
-    }
 }
 
 /// The result of a plan with a join.
