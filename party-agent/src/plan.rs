@@ -56,7 +56,9 @@ use crate::catalogue::{Aggregate, Catalogue};
 use crate::spec::{CheckedSpec, Compute, Correlations, names};
 
 pub use intersect::{IntersectPlan, KeyPlan, Protocol};
-pub use joint::{JoinFactor, JoinPlan, JoinSizes, JoinTerm, OwnColumn, OwnTerm, RelationPlan};
+pub use joint::{
+    JoinFactor, JoinPlan, JoinSizes, JoinTerm, OwnColumn, OwnTerm, RelationPlan, ValueColumns,
+};
 pub use lookup::{AskedTable, LookupPlan, MAX_VALUE_BYTES};
 pub use release::Release;
 pub(crate) use statistic::{COMPARED, FURTHER, SHOWN, Survival, TIMES_FROM};
@@ -314,7 +316,8 @@ impl Plan {
             n_computing: self.seats.len(),
         };
         let released = self.price_of_release(seats).needs;
-        of.price(seats, sizes, &of.groups(&self.keys)).needs + released
+        let steps = steps::price(&self.steps, &self.setting(), seats).needs;
+        of.price(seats, sizes, &of.groups(&self.keys)).needs + steps + released
     }
 
     /// The correlated randomness of an intersection of so many keys, in the order of seats.

@@ -48,6 +48,39 @@ fn stays_of_members_over_three_hospitals() {
     same("variance", &got[4], &described["var"]);
 }
 
+/// Least and greatest values and quantiles over the hidden join: rows are counted value by value.
+#[test]
+fn quantiles_of_stays_and_medications_of_members() {
+    let Some(shared) = shared() else { return };
+    let (parts, tasks) = (
+        claims(&shared),
+        expected(&shared, "claims_diabetes130.json"),
+    );
+    // The files declare no ranges.
+    for (column, most) in [("time_in_hospital", 14), ("num_medications", 99)] {
+        let of = &tasks["describe_public"][column];
+        let x = format!("CAST(h.{column} AS INT)");
+        let x = format!("CASE WHEN {x} BETWEEN 0 AND {most} THEN {x} END");
+        let at = |p: &str| format!("PERCENTILE_CONT({p}) WITHIN GROUP (ORDER BY {x})");
+        let sql = format!(
+            "SELECT MIN({x}), MAX({x}), COUNT({x}), {}, {}, {}, PERCENTILE_DISC(0.75) WITHIN GROUP (ORDER BY {x}) \
+             FROM {HOSPITALS} JOIN insurer_public.members m ON h.patient_id = m.patient_id",
+            at("0.05"),
+            at("0.5"),
+            at("0.95")
+        );
+        let result = parts.run_with("dealer:notary", "hospital_1", 11, &sql);
+        let got = &rows(&result)[0];
+        equal("least", &got[0], &of["min"]);
+        equal("greatest", &got[1], &of["max"]);
+        equal("known", &got[2], &of["n_valid"]);
+        for (place, level) in [(3, "p05"), (4, "p50"), (5, "p95")] {
+            same(level, &got[place], &of["quantiles_type7"][level]);
+        }
+        same("type 1", &got[6], &of["quantiles_type1"]["p75"]);
+    }
+}
+
 const INSURERS: &str = "(SELECT patient_id, payer_code, 'public' AS insurer FROM insurer_public.members UNION ALL SELECT patient_id, payer_code, 'private' FROM insurer_private.members) m";
 
 /// Three hospitals and two insurers: a patient of several hospitals counts once in a group.

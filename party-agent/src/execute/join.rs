@@ -3,7 +3,6 @@
 
 use engine::prg::{Prg, Seed};
 use engine::share::Share;
-use protocols::aggregate::LocalTotals;
 use protocols::correlate::Source;
 use protocols::disclose::Disclosure;
 use protocols::error::ProtocolError;
@@ -44,7 +43,7 @@ impl Task<'_> {
         let needs = self.plan.needs_of_stars(of, &sizes);
         let mut stock = self.stock(session, &needs).await?;
         self.progress.enter(Stage::Compute);
-        let mut totals = self.zeros();
+        let mut totals = of.zeros(&self.plan.shape);
         let groups = of.groups(&self.plan.keys);
         for star in 0..of.n_stars() {
             let shape = of.star(star, &sizes, &groups, is_dealt);
@@ -72,11 +71,8 @@ impl Task<'_> {
         }
         let report = mine.as_ref().map(|(_, joined)| joined.report());
         drop(mine);
-        let inputs = LocalInputs {
-            totals,
-            steps: Vec::new(),
-            groups: None,
-        };
+        let mut inputs = LocalInputs::of_join(self.plan, of, totals);
+        steps::on_shares(session, self.plan, &mut inputs, &mut stock).await?;
         let released = steps::release(session, self.plan, inputs, stock, disclosure).await?;
         Ok(Computed {
             output: released.map(Output::Totals),
@@ -108,14 +104,6 @@ impl Task<'_> {
         let read = local::joined(self.plan, relation, party, self.source, &hash, &progress).await;
         let joined = read.map_err(|e| Failure::source(&e))?;
         Ok(Some((place, joined)))
-    }
-
-    fn zeros(&self) -> LocalTotals {
-        let shape = &self.plan.shape;
-        LocalTotals {
-            narrow: vec![vec![0; shape.cells]; shape.narrow],
-            wide: vec![vec![0; shape.cells]; shape.wide],
-        }
     }
 }
 

@@ -20,7 +20,7 @@ use zeroize::Zeroize;
 
 use super::survival;
 use crate::local::{LocalInputs, StepInput};
-use crate::plan::{CellCheck, Plan, Release, Step};
+use crate::plan::{CellCheck, Plan, Release, Step, Which};
 
 /// What was opened to a receiver.
 pub(super) enum Opened {
@@ -38,6 +38,16 @@ pub(super) async fn run(
     stock: &mut Stock,
 ) -> Result<(), ProtocolError> {
     session.ended_by(within_bounds(plan, &inputs.totals))?;
+    on_shares(session, plan, inputs, stock).await
+}
+
+/// The same where the totals are shares already, so that nobody can tell whether they are within bounds.
+pub(super) async fn on_shares(
+    session: &mut Session,
+    plan: &Plan,
+    inputs: &mut LocalInputs,
+    stock: &mut Stock,
+) -> Result<(), ProtocolError> {
     for (step, mut input) in plan.steps.iter().zip(inputs.steps.drain(..)) {
         one(session, (plan, step), &mut input, &mut inputs.totals, stock).await?;
     }
@@ -80,13 +90,8 @@ async fn one(
             }
         }
         StepInput::Histogram(counts) => {
-            let shape = step.quantile_shape(&setting).ok_or(MISFIT);
-            let shape = session.ended_by(shape)?;
             let counts = mem::take(counts);
-            let found = quantile::quantiles::<u64>(session, counts, &shape, stock).await?;
-            for (found, values) in step.finds().iter().zip(found) {
-                put(&mut totals.narrow[found.slot.index], values);
-            }
+            quantiles(session, (plan, step), counts, totals, stock).await?;
         }
         StepInput::Values(rows) => {
             let shape = step.select_shape(&setting).ok_or(MISFIT);
@@ -129,6 +134,30 @@ async fn one(
                 put(&mut totals.narrow[*column], counts);
             }
         }
+    }
+    Ok(())
+}
+
+/// Finds quantiles, and extremes as such, in the rows of each value.
+async fn quantiles(
+    session: &mut Session,
+    (plan, step): (&Plan, &Step),
+    counts: Vec<u64>,
+    totals: &mut LocalTotals,
+    stock: &mut Stock,
+) -> Result<(), ProtocolError> {
+    let setting = plan.setting();
+    let shape = step.quantile_shape(&setting).ok_or(MISFIT);
+    let shape = session.ended_by(shape)?;
+    let found = quantile::quantiles::<u64>(session, counts, &shape, stock).await?;
+    for (found, mut values) in step.finds().iter().zip(found) {
+        if found.what == Which::Greatest {
+            // From the other end of the range.
+            let span = shape.domain.len() as u64 - 1;
+            values.negate();
+            values.add_public(session.seat().index(), &vec![span; setting.cells]);
+        }
+        put(&mut totals.narrow[found.slot.index], values);
     }
     Ok(())
 }

@@ -15,8 +15,9 @@ use zeroize::Zeroize;
 use super::cells::CellIndex;
 use super::keys::{KeyReport, hash_rows, texts};
 use super::measure::MeasureTotals;
-use super::{outgrown, prepare};
-use crate::plan::{KeyColumn, LocalPlan, OwnColumn, Plan, RelationPlan, RingWidth};
+use super::order::Codes;
+use super::{LocalInputs, StepInput, outgrown, prepare};
+use crate::plan::{JoinPlan, KeyColumn, LocalPlan, OwnColumn, Plan, RelationPlan, RingWidth, Step};
 use crate::source::{Source, SourceError};
 
 /// The row of totals of rows without a key; keys come after it.
@@ -89,6 +90,8 @@ struct Sums<'a> {
     items: Vec<Item>,
     rows: Vec<u64>,
     measures: Vec<MeasureTotals<'a>>,
+    /// For each argument whose values are counted one by one, the rows with each.
+    values: Vec<Vec<Vec<u64>>>,
     n_rows: u64,
     n_keyless: u64,
 }
@@ -115,6 +118,11 @@ impl<'a> Sums<'a> {
             measures: measures
                 .map(|m| MeasureTotals::new(m, local, n_cells))
                 .collect::<Result<_, _>>()?,
+            values: relation
+                .values
+                .iter()
+                .map(|v| vec![vec![0; n_cells]; v.n_values])
+                .collect(),
             n_rows: 0,
             n_keyless: 0,
         })
@@ -172,6 +180,15 @@ impl<'a> Sums<'a> {
             measure.grow(n_totals);
             measure.add(&cells, values)?;
         }
+        for (of, columns) in self.relation.values.iter().zip(&mut self.values) {
+            columns.iter_mut().for_each(|c| c.resize(n_totals, 0));
+            let measure = &self.relation.measures[of.measure];
+            let codes = Codes::of(measure, &args[of.measure]);
+            let codes = codes.ok_or_else(|| self.measures[of.measure].other_type())?;
+            for (row, code) in &codes.rows {
+                columns[*code as usize][cells[*row] as usize] += 1;
+            }
+        }
         Ok(())
     }
 
@@ -184,6 +201,11 @@ impl<'a> Sums<'a> {
         totals.narrow[0] = self.rows;
         for measure in self.measures {
             measure.write_to(&mut totals)?;
+        }
+        for (of, columns) in self.relation.values.iter().zip(self.values) {
+            for (column, rows) in columns.into_iter().enumerate() {
+                totals.narrow[of.first + column] = rows;
+            }
         }
         let distinct = self.items.len() as u64;
         Ok(Joined {
@@ -204,6 +226,32 @@ fn too_many(local: &LocalPlan) -> SourceError {
     let what = "there are more than 2^32 combinations of keys and groups";
     let advice = "group by fewer keys, or filter the rows";
     SourceError::table(&local.tables.join(", "), what, advice)
+}
+
+impl LocalInputs {
+    /// What a join's totals are to the steps that follow: the rows with each value are no columns of the result, but
+    /// what its quantiles are found in.
+    #[must_use]
+    pub fn of_join(plan: &Plan, of: &JoinPlan, mut totals: LocalTotals) -> Self {
+        let n_released = of.values.first().map_or(of.narrow.len(), |v| v.first);
+        let values = totals.narrow.split_off(n_released);
+        let cells = plan.shape.cells;
+        totals.narrow.resize(plan.shape.narrow, vec![0; cells]);
+        let input = |step: &Step| {
+            let counted = match step {
+                Step::Quantiles { measure, .. } => of.values.iter().find(|v| v.measure == *measure),
+                _ => None,
+            };
+            let columns = counted.map(|v| &values[v.first - n_released..][..v.n_values]);
+            let of_cell = |cell: usize| columns.into_iter().flatten().map(move |c| c[cell]);
+            StepInput::Histogram((0..cells).flat_map(of_cell).collect())
+        };
+        Self {
+            steps: plan.steps.iter().map(input).collect(),
+            totals,
+            groups: None,
+        }
+    }
 }
 
 impl Joined {

@@ -136,13 +136,13 @@ fn hash(plan: &Plan, text: &str) -> u128 {
 }
 
 /// The values of one batch that are not NULL, with their rows, as distances from the low end of the range.
-struct Codes {
-    rows: Vec<(usize, u64)>,
+pub(super) struct Codes {
+    pub(super) rows: Vec<(usize, u64)>,
     span: u64,
 }
 
 impl Codes {
-    fn of(measure: &Measure, values: &ArrayRef) -> Option<Self> {
+    pub(super) fn of(measure: &Measure, values: &ArrayRef) -> Option<Self> {
         let range = &measure.range;
         let nulls = values.logical_nulls();
         let is_valid = |row: &usize| nulls.as_ref().is_none_or(|n| n.is_valid(*row));

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
+use datafusion::logical_expr::{BinaryExpr, Case, Expr, ExprSchemable, Operator};
 use datafusion::scalar::ScalarValue;
 
 use super::TableColumn;
@@ -130,11 +130,7 @@ impl Analysis<'_> {
             Expr::Cast(cast) => self.cast(&cast.expr, &kind),
             Expr::TryCast(cast) => self.cast(&cast.expr, &kind),
             Expr::BinaryExpr(binary) => self.binary(binary, &kind, expr),
-            Expr::Case(case) => {
-                let results = case.when_then_expr.iter().map(|(_, then)| &**then);
-                let results: Vec<&Expr> = results.chain(case.else_expr.as_deref()).collect();
-                self.hull(&results)
-            }
+            Expr::Case(case) => self.case(case),
             Expr::ScalarFunction(function) => {
                 let args: Vec<&Expr> = function.args.iter().collect();
                 self.function(function.func.name(), &args)
@@ -183,6 +179,51 @@ impl Analysis<'_> {
         }
         // A number in a text is bounded by the type it is cast to, whatever else is known.
         self.of(inner)?.convert(kind)
+    }
+
+    fn case(&mut self, case: &Case) -> Option<Interval> {
+        let mut all: Option<Interval> = None;
+        let branches = case.when_then_expr.iter().map(|(when, then)| {
+            let is_condition = case.expr.is_none();
+            (Some(&**when).filter(|_| is_condition), &**then)
+        });
+        let otherwise = case.else_expr.as_deref().map(|e| (None, e));
+        for (when, then) in branches.chain(otherwise) {
+            let here = self.of(then)?;
+            let here = match when.and_then(|when| self.between(when, then)) {
+                Some((low, high)) => here.cut(&low, &high),
+                None => here,
+            };
+            all = Some(match all {
+                None => here,
+                Some(before) => before.hull(&here)?,
+            });
+        }
+        all
+    }
+
+    /// The ends of `x BETWEEN low AND high`, of whole numbers, where x is this expression.
+    fn between(&self, when: &Expr, x: &Expr) -> Option<(Interval, Interval)> {
+        let Expr::Between(between) = when else {
+            return None;
+        };
+        let is_x = !between.negated && self.uncast(&between.expr) == self.uncast(x);
+        let whole = x.get_type(&self.schema).ok()?.is_integer();
+        let end = |expr: &Expr| match self.uncast(expr) {
+            Expr::Literal(value, _) if value.data_type().is_integer() => Interval::of_scalar(value),
+            _ => None,
+        };
+        let ends = end(&between.low).zip(end(&between.high));
+        ends.filter(|_| is_x && whole)
+    }
+
+    /// A whole number without the casts to other types of whole numbers.
+    fn uncast<'e>(&self, expr: &'e Expr) -> &'e Expr {
+        let is_whole = |e: &Expr| e.get_type(&self.schema).is_ok_and(|t| t.is_integer());
+        match expr {
+            Expr::Cast(cast) if is_whole(expr) && is_whole(&cast.expr) => self.uncast(&cast.expr),
+            other => other,
+        }
     }
 
     fn hull(&mut self, parts: &[&Expr]) -> Option<Interval> {

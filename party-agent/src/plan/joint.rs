@@ -32,7 +32,7 @@ use super::sql::holders::{Catalogues, RowWise, holders_of};
 use super::sql::outer::{Outer, take_apart};
 use super::{
     KeyColumn, Measure, MinCell, Plan, PlanCost, PlanFault, Procedure, ReleaseRule, RingWidth,
-    Shape, cost, finish, top, words as plan_words,
+    Setting, Shape, Step, cost, finish, steps, top, words as plan_words,
 };
 use crate::spec::{CheckedSpec, JoinLevel, SqlCompute, rule_word};
 use columns::{Scope, qualify, qualify_select};
@@ -58,6 +58,9 @@ pub struct JoinPlan {
     pub wide: Vec<Vec<JoinTerm>>,
     /// What holders add of their own rows, without a join.
     pub own: Vec<OwnTerm>,
+    /// Totals over Z_2^64 that are no columns of the result: the rows with each value of a measure of the query, the
+    /// last ones, in this order.
+    pub values: Vec<ValueColumns>,
     /// For each group of the result, by its number, the number of the relations' groups together; `None` for totals.
     #[serde(skip)]
     pub cells: Vec<Option<usize>>,
@@ -102,12 +105,25 @@ pub struct RelationPlan {
     pub totals_narrow: usize,
     /// Columns of these totals over Z_2^128.
     pub totals_wide: usize,
+    /// Columns of these totals over Z_2^64 that count the rows with each value of a measure.
+    pub values: Vec<ValueColumns>,
     /// Columns over Z_2^64 that go into the join as 1 where they are not 0.
     pub flags: Vec<usize>,
     /// Columns over Z_2^64 that go into the join.
     pub narrow: Vec<usize>,
     /// Columns that go into the join over Z_2^128: the ring in which they are kept, and their number.
     pub wide: Vec<(RingWidth, usize)>,
+}
+
+/// Columns over Z_2^64, one for each value of a measure, from the low end of its range to the high end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ValueColumns {
+    /// The measure.
+    pub measure: usize,
+    /// The first of the columns.
+    pub first: usize,
+    /// How many there are.
+    pub n_values: usize,
 }
 
 /// A product of one factor of each relation, in their order.
@@ -391,6 +407,7 @@ impl Job<'_> {
         let rows = compiled.rows;
         let mut checks = checks::checks(self.outer, &terms.counts(), &min_cell, rows);
         let cells = keys.iter().map(KeyColumn::n_slots).product();
+        let (steps, narrow, wide) = self.steps(&terms, cells, rows)?;
         let top = top::cells(self.outer, &terms.measures, &terms.fits, cells, rows)
             .filter(|_| self.outer.margins.is_none());
         checks.extend(top::nonempty(top.as_ref(), &checks, rows));
@@ -398,11 +415,11 @@ impl Job<'_> {
             true => ReleaseRule::None,
             false => ReleaseRule::Compare,
         };
-        compile::margins::check(self.outer, &[], rule, &min_cell).map_err(one)?;
+        compile::margins::check(self.outer, &steps, rule, &min_cell).map_err(one)?;
         let shape = Shape {
             cells,
-            narrow: terms.narrow.len(),
-            wide: terms.wide.len(),
+            narrow,
+            wide,
             checks,
             rule,
             top,
@@ -429,7 +446,7 @@ impl Job<'_> {
             locals: compiled.locals(),
             procedure: Procedure::Join(join),
             shape,
-            steps: Vec::new(),
+            steps,
             keys,
             measures,
             released,
@@ -449,6 +466,27 @@ impl Job<'_> {
         };
         let plan = cost::complete(plan, rows);
         Ok(words::complete(plan_words::complete(plan, &decided), self))
+    }
+
+    /// What is found in the rows of each value, and how many columns there are with it.
+    fn steps(
+        &self,
+        terms: &Terms,
+        cells: usize,
+        rows_at_most: u64,
+    ) -> Result<(Vec<Step>, usize, usize), Vec<PlanFault>> {
+        let (mut narrow, mut wide) = (terms.n_released(), terms.wide.len());
+        let setting = Setting {
+            cells,
+            rows_at_most,
+            method: super::method(self.spec.correlations.as_ref()),
+        };
+        let free = steps::Columns {
+            narrow: &mut narrow,
+            wide: &mut wide,
+        };
+        let steps = steps::of_counts(self.outer, &terms.measures, &setting, free)?;
+        Ok((steps, narrow, wide))
     }
 
     /// 1 where all conditions that are left hold.

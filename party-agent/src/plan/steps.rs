@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::words::{counted, listed};
 use super::{Measure, MeasureKind, Released, ReleasedColumn, RingWidth, Slot};
 
-pub(super) use build::{Columns, RowBounds, build};
+pub(super) use build::{Columns, RowBounds, build, of_counts};
 
 /// One step of work on shares.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -131,6 +131,14 @@ pub struct Fraction {
 }
 
 impl Fraction {
+    const NONE: Self = Self {
+        numerator: 0,
+        denominator: 1,
+    };
+    const ALL: Self = Self {
+        numerator: 1,
+        denominator: 1,
+    };
     /// One half.
     pub const HALF: Self = Self {
         numerator: 1,
@@ -194,11 +202,12 @@ impl Which {
         }
     }
 
-    /// The level, of a quantile.
+    /// The level as a quantile, of which the extremes are the ends.
     fn level(self) -> Option<Fraction> {
         match self {
             Self::Discrete(p) | Self::Linear(p) | Self::Below(p) | Self::Above(p) => Some(p),
-            Self::Least | Self::Greatest => None,
+            Self::Least => Some(Fraction::NONE),
+            Self::Greatest => Some(Fraction::ALL),
         }
     }
 

@@ -304,7 +304,7 @@ pub(crate) async fn local(
 }
 
 /// All holders' totals, with what the steps find among the first holder's.
-fn with_steps(plan: &Plan, mut inputs: Vec<LocalInputs>) -> Vec<LocalTotals> {
+pub(crate) fn with_steps(plan: &Plan, mut inputs: Vec<LocalInputs>) -> Vec<LocalTotals> {
     let setting = plan.setting();
     let cells = setting.cells;
     for (i, step) in plan.steps.iter().enumerate() {
@@ -349,7 +349,15 @@ fn with_steps(plan: &Plan, mut inputs: Vec<LocalInputs>) -> Vec<LocalTotals> {
             }
             Step::Extremes { finds, .. } | Step::Quantiles { finds, .. } => {
                 for (place, find) in finds.iter().enumerate() {
-                    let value = |cell| find_in_the_clear(&parts, cells, place, cell, find.what);
+                    let value = |cell| {
+                        let found = find_in_the_clear(&parts, cells, place, cell, find.what);
+                        match (step, find.what) {
+                            (Step::Quantiles { n_values, .. }, Which::Greatest) => {
+                                n_values - 1 - found
+                            }
+                            _ => found,
+                        }
+                    };
                     narrow.push((find.slot.index, (0..cells).map(value).collect()));
                 }
             }
@@ -389,6 +397,10 @@ fn find_in_the_clear(
     let n = codes.len() as u64;
     let at = |place: u64| codes.get(place as usize).copied().unwrap_or(0);
     match what {
+        // Of a histogram, the last value.
+        Which::Greatest if matches!(parts.first(), Some(StepInput::Histogram(_))) => {
+            at(n.saturating_sub(1))
+        }
         // Extremes are least distances; for the greatest, from the top.
         Which::Least | Which::Greatest => at(0),
         Which::Discrete(p) => at((n * p.numerator).div_ceil(p.denominator).saturating_sub(1)),

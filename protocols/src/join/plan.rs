@@ -277,13 +277,13 @@ fn at_cell(shape: &Shape, term: &Term, cell: usize) -> Option<(Left, Right)> {
                 Factor::Narrow(narrow) => Left::Column(column(relation.flags + narrow)),
                 Factor::Wide(wide) => Left::Column(column(relation.flags + relation.narrow + wide)),
                 Factor::Matched { .. } => Left::Matched,
-                Factor::One { .. } | Factor::Unflagged(_) => Left::One,
+                Factor::One { .. } | Factor::Any | Factor::Unflagged(_) => Left::One,
             };
             continue;
         }
         let is_empty = relation.filled().next().is_none();
         match factor {
-            Factor::One { .. } => {}
+            Factor::One { .. } | Factor::Any => {}
             Factor::Unflagged(_) if is_empty => {}
             Factor::Unflagged(flag) => right.bits.push(Bit::Unflagged(number, column(flag))),
             _ if is_empty => return None,

@@ -77,6 +77,8 @@ pub enum Factor {
         /// The cell.
         cell: usize,
     },
+    /// 1 at every cell. Of a relation of the hub's table, which has no cells of its own.
+    Any,
 }
 
 /// A product of one factor of each relation, added up over the hub's table, times a public number.
@@ -248,7 +250,7 @@ impl Shape {
                     what: "where others have no flag, the hub contributes a column",
                 });
             }
-            if term.factors.iter().all(|f| matches!(f, Factor::One { .. })) {
+            if (term.factors.iter()).all(|f| matches!(f, Factor::One { .. } | Factor::Any)) {
                 return Err(ProtocolError::InvalidInput {
                     what: "a term of a join depends on one of its relations",
                 });
@@ -319,6 +321,7 @@ impl Factor {
             Self::Narrow(column) => !wide_alone && column < relation.narrow,
             Self::Wide(column) => is_wide && column < relation.wide,
             Self::Matched { cell } | Self::One { cell } => cell < relation.cells,
+            Self::Any => relation.of_hub,
         }
     }
 }

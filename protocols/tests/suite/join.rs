@@ -253,6 +253,7 @@ impl<R: Outputs> Join<R> {
                     let relation = &self.shape.relations[at];
                     let value = match factor {
                         Factor::One { cell } => R::from_u64((*cell == cells[at]).into()),
+                        Factor::Any => R::ONE,
                         Factor::Matched { cell } => {
                             R::from_u64((*cell == cells[at] && row.is_some()).into())
                         }
@@ -478,7 +479,7 @@ fn of_three() -> Shape {
 /// The hub is one of several holders of its table: its keys count where no earlier one has their flag, at the same
 /// group, in the join with a table of two holders and, without it, of those that have no match there.
 fn with_earlier(n_earlier: usize) -> Shape {
-    use Factor::{Flag, Matched, Narrow, One, Unflagged};
+    use Factor::{Any, Flag, Matched, Narrow, One, Unflagged};
     let (matched, one) = (Matched { cell: 1 }, One { cell: 1 });
     let earlier = Relation {
         of_hub: true,
@@ -497,6 +498,7 @@ fn with_earlier(n_earlier: usize) -> Shape {
                 term(-1, &[Flag(1), Unflagged(1), matched]),
             ],
             vec![term(2, &[Narrow(0), Flag(1), Narrow(0)])],
+            vec![term(1, &[Narrow(0), Any, Narrow(0)])],
         ],
         wide: Vec::new(),
         bounds: None,
@@ -692,6 +694,7 @@ fn what_does_not_fit_is_refused_before_anything_is_sent() {
     changed(&|shape| shape.narrow[0][0].factors = vec![one, one]);
     changed(&|shape| shape.narrow[0][0].factors = vec![Factor::Unflagged(0), one]);
     changed(&|shape| shape.narrow[0][0].factors[1] = Factor::Unflagged(0));
+    changed(&|shape| shape.narrow[0][0].factors[1] = Factor::Any);
     changed(&|shape| shape.relations[0].of_hub = true);
     changed(&|shape| shape.relations[1].of_hub = true);
     let bounds = |change: &dyn Fn(&mut Bounds)| {

@@ -288,6 +288,34 @@ impl Interval {
         }
     }
 
+    /// Of whole numbers, those from `low` to `high`.
+    pub(super) fn cut(&self, low: &Self, high: &Self) -> Self {
+        match (self, low, high) {
+            (
+                Self::Exact {
+                    low,
+                    high,
+                    scale: 0,
+                },
+                Self::Exact {
+                    low: least,
+                    scale: 0,
+                    ..
+                },
+                Self::Exact {
+                    high: most,
+                    scale: 0,
+                    ..
+                },
+            ) => Self::Exact {
+                low: *low.max(least),
+                high: *high.min(most),
+                scale: 0,
+            },
+            _ => self.clone(),
+        }
+    }
+
     pub(super) fn negate(&self) -> Option<Self> {
         if self.is_empty() {
             return Some(self.clone());

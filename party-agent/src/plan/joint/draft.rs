@@ -17,6 +17,8 @@ pub(super) enum Take {
     Sum(usize),
     /// The sum of their squares.
     Squares(usize),
+    /// The rows with one value of an argument, by its place in the argument's range.
+    Value(usize, usize),
 }
 
 /// How a factor goes into a total.
@@ -28,6 +30,8 @@ pub(super) enum Power {
     First,
     /// The squares of its values.
     Second,
+    /// The rows with each of its values.
+    Each,
 }
 
 /// The arguments of one relation.
@@ -75,6 +79,10 @@ impl Draft {
                 arg.sum = true;
                 arg.sum_sq = true;
                 Take::Squares(index)
+            }
+            (Power::Each, true) => {
+                arg.ordered = true;
+                Take::Value(index, 0)
             }
             _ => Take::Count(index),
         }

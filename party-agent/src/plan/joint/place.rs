@@ -49,6 +49,7 @@ impl Terms {
             narrow,
             wide,
             own,
+            values: self.values,
             cells: Vec::new(),
         };
         plan.cells = plan.cells_of(keys);
@@ -91,6 +92,7 @@ fn relation_plan(job: &Job<'_>, compiled: &Compiled, at: usize, payload: &Payloa
         measures: one.columns.measures.clone(),
         totals_narrow: one.columns.narrow,
         totals_wide: one.columns.wide,
+        values: one.values.clone(),
         flags: payload.flags.clone(),
         narrow: payload.narrow.clone(),
         wide: payload.wide.clone(),
@@ -124,6 +126,11 @@ fn slot(one: &One, take: Take) -> (RingWidth, usize) {
         Take::Count(arg) => (RingWidth::Narrow, measure(arg).count),
         Take::Sum(arg) => of(measure(arg).sum),
         Take::Squares(arg) => of(measure(arg).sum_sq),
+        Take::Value(arg, place) => {
+            let columns = one.values.iter().find(|v| v.measure == arg);
+            let first = columns.expect("its values are counted").first;
+            (RingWidth::Narrow, first + place)
+        }
     }
 }
 
@@ -228,6 +235,10 @@ impl Place<'_> {
             Take::Squares(arg) => {
                 let value = without.values[arg].unwrap_or(0);
                 value.checked_mul(value).unwrap_or(i128::MAX)
+            }
+            Take::Value(arg, place) => {
+                let low = self.compiled.all[at].low(arg);
+                i128::from(without.values[arg].is_some_and(|v| v == low + place as i128))
             }
         };
         let value = if flags { value.min(1) } else { value };

@@ -5,18 +5,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use datafusion::scalar::ScalarValue;
 use protocols::party::PartyId;
 
-use super::Job;
 use super::separate::without_row;
 use super::taken::Taken;
+use super::{Job, ValueColumns};
 use crate::plan::compile::{count_only, keys, locals, measures, one, parts};
 use crate::plan::part::{Convert, JoinKey, Part};
 use crate::plan::ring::Fit;
 use crate::plan::sql::outer::{Key, Outer};
 use crate::plan::types::{self, Types};
+use crate::plan::words::counted;
 use crate::plan::{KeyColumn, LocalPlan, MeasureKind, PlanFault, ValueKind, widen};
 
 /// Most pairs of rows of a join, by the published sizes of its tables.
 const MAX_JOINED: u64 = 1 << 62;
+/// Most columns for the values of arguments of one relation, over all its groups.
+const MAX_VALUES: u64 = 1 << 12;
+/// Most numbers in these columns, by the published size of the relation's tables.
+const MAX_NUMBERS: u64 = 1 << 26;
 
 /// All relations.
 pub(super) struct Compiled {
@@ -35,6 +40,8 @@ pub(super) struct One {
     finals: Vec<Part>,
     pub(super) fits: Vec<Option<Fit>>,
     pub(super) columns: measures::Columns,
+    /// The columns of arguments whose values are counted one by one.
+    pub(super) values: Vec<ValueColumns>,
     /// What a row without a match has here, where the relation is optional.
     pub(super) without: Option<Without>,
 }
@@ -262,7 +269,8 @@ fn finished(
                 .to_owned(),
         }));
     }
-    let columns = measures::columns(&outer, &types, &raw, &fits);
+    let mut columns = measures::columns(&outer, &types, &raw, &fits);
+    let values = value_columns(job, (&outer, &raw), &keys, &mut columns).map_err(one)?;
     let without = match optional {
         true => Some(Without {
             cell: cell(&keys, &without_groups),
@@ -285,8 +293,56 @@ fn finished(
         finals,
         fits,
         columns,
+        values,
         without,
     })
+}
+
+/// Gives a column to each value of every argument whose values are compared.
+fn value_columns(
+    job: &Job<'_>,
+    (outer, parts): (&Outer, &[Part]),
+    keys: &[KeyColumn],
+    columns: &mut measures::Columns,
+) -> Result<Vec<ValueColumns>, PlanFault> {
+    let mut all = Vec::new();
+    let cells: u64 = keys.iter().map(|key| key.n_groups() as u64).product();
+    let rows = parts.iter().map(|part| part.rows_at_most);
+    let rows = rows.fold(0, u64::saturating_add);
+    let most = (MAX_NUMBERS / rows.max(1)).min(MAX_VALUES) / cells.max(1);
+    let mut left = most;
+    for (arg, measure) in outer.args.iter().zip(&columns.measures) {
+        if !arg.ordered {
+            continue;
+        }
+        let Some(n_values) = measure.n_values() else {
+            let what = format!(
+                "MIN, MAX and quantiles over a join between holders count the rows of each value, and {} is no whole number, decimal or day of 64 bits",
+                arg.label
+            );
+            let fix =
+                "CAST it to a whole number, or to a DECIMAL with few decimals, in a declared range";
+            return Err(job.site.fault(&arg.expr, what, fix));
+        };
+        if n_values > left {
+            let what = format!(
+                "MIN, MAX and quantiles over a join between holders count the rows of each value, and {} can have {n_values} by its range: with {} of its table and {rows} rows there can be {most} of all such arguments",
+                arg.label,
+                counted(cells, "group")
+            );
+            let fix = "declare a shorter range of its columns in the policies, write CASE WHEN x BETWEEN 0 AND 100 THEN x END, CAST it to fewer decimals, group by fewer keys, write max_rows, or take it at its holder in a subquery";
+            return Err(job.site.fault(&arg.expr, what, fix));
+        }
+        left -= n_values;
+        let n_values = usize::try_from(n_values).expect("at most MAX_VALUES");
+        all.push(ValueColumns {
+            measure: measure.arg,
+            first: columns.narrow,
+            n_values,
+        });
+        columns.narrow += n_values;
+    }
+    Ok(all)
 }
 
 /// The group of a row without a match, key by key, as text.
@@ -355,7 +411,18 @@ fn values_without(
         };
         let expr = without_row(&arg.expr);
         let value = match kind {
-            MeasureKind::Counted | MeasureKind::Distinct | MeasureKind::Day => {
+            MeasureKind::Day => {
+                let value = job
+                    .schemas
+                    .constant(&expr)
+                    .map_err(|e| fault(e.to_string()))?;
+                match value {
+                    ScalarValue::Date32(day) => day.map(i128::from),
+                    value if value.is_null() => None,
+                    _ => return Err(fault("it is no day".to_owned())),
+                }
+            }
+            MeasureKind::Counted | MeasureKind::Distinct => {
                 let value = job
                     .schemas
                     .constant(&expr)
@@ -399,6 +466,12 @@ fn values_without(
 }
 
 impl One {
+    /// The low end of an argument's range.
+    pub(super) fn low(&self, arg: usize) -> i128 {
+        let low = self.columns.measures[arg].range.low.parse();
+        low.expect("an argument whose values are counted has a range")
+    }
+
     /// A bound on the different keys of a holder: a row of one table has one, however many rows it is joined with.
     pub(super) fn keys_at_most(&self, job: &Job<'_>, part: &Part) -> u64 {
         let first = self.outer.keys.len() + self.outer.args.len();

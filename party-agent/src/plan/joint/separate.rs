@@ -252,6 +252,38 @@ impl Separate<'_> {
         }
     }
 
+    /// Whether an expression is a value of one relation in every row, whichever: a column, or what CASE and COALESCE
+    /// choose from.
+    pub(super) fn chooses(&self, expr: &Expr) -> Result<bool, PlanFault> {
+        let expr = stripped(expr);
+        if is_null(expr) || self.only(expr)?.is_some() {
+            return Ok(true);
+        }
+        let from: Vec<&Expr> = match expr {
+            Expr::Case {
+                operand: None,
+                conditions,
+                else_result,
+                ..
+            } => {
+                let results = conditions.iter().map(|when| &when.result);
+                results.chain(else_result.as_deref()).collect()
+            }
+            Expr::Function(function) => match (name_of(function).as_str(), plain_args(function)) {
+                ("nvl2", Some(args)) if args.len() == 3 => vec![args[1], args[2]],
+                ("coalesce" | "ifnull" | "nvl", Some(args)) => args,
+                _ => return Ok(false),
+            },
+            _ => return Ok(false),
+        };
+        for part in from {
+            if !self.chooses(part)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Functions that choose among their arguments.
     fn function(&self, expr: &Expr, function: &Function) -> Result<Separated, PlanFault> {
         match (name_of(function).as_str(), plain_args(function)) {

@@ -8,7 +8,7 @@ use protocols::party::Seat;
 use protocols::price::{Price, Seats};
 
 use super::{JoinFactor, JoinPlan, JoinSizes, JoinTerm, OwnTerm, RelationPlan};
-use crate::plan::{KeyColumn, MeasureKind, RingWidth, Slot};
+use crate::plan::{KeyColumn, MeasureKind, RingWidth, Shape, Slot};
 
 impl JoinPlan {
     /// The hub's holders: one star each.
@@ -160,6 +160,15 @@ impl JoinPlan {
         self.relations.iter().map(of).collect()
     }
 
+    /// Totals of nothing, with those that are no columns of the result.
+    #[must_use]
+    pub fn zeros(&self, shape: &Shape) -> LocalTotals {
+        LocalTotals {
+            narrow: vec![vec![0; shape.cells]; self.narrow.len()],
+            wide: vec![vec![0; shape.cells]; shape.wide],
+        }
+    }
+
     /// Adds the totals that a star gives for all groups of the relations together.
     pub fn add_star(&self, totals: &mut LocalTotals, narrow: &[&[u64]], wide: &[&[u128]]) {
         let cells = || self.cells.iter().enumerate();
@@ -277,7 +286,7 @@ impl JoinTerm {
         };
         let earlier = has_earlier.then(|| match self.factors.first() {
             Some(JoinFactor::Flag(c)) => join::Factor::Unflagged(*c),
-            _ => join::Factor::One { cell: 0 },
+            _ => join::Factor::Any,
         });
         join::Term {
             coefficient: self.coefficient,

@@ -9,8 +9,8 @@ use super::columns::{same, stripped};
 use super::draft::{Draft, Power, Take};
 use super::separate::{Factor, Sum, times};
 use crate::catalogue::Aggregate;
-use crate::plan::PlanFault;
 use crate::plan::sql::outer::Arg;
+use crate::plan::{PlanFault, Released};
 
 /// A product of numbers of the relations, in the order of FROM.
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ pub(super) enum Argument {
         count: Vec<Product>,
         sum: Option<Vec<Product>>,
         squares: Option<Vec<Product>>,
+        /// The rows with one value, each relation that has values by its first.
+        each: Option<Vec<Product>>,
     },
     /// Different keys are counted: those for which no factor is 0.
     Keys(Vec<Take>),
@@ -54,7 +56,15 @@ pub(super) fn taken(job: &Job<'_>, condition: &Sum) -> Result<Taken, Vec<PlanFau
     let rows = products(&mut drafts, condition, Power::Count, &nobody);
     let persons = flags(&mut drafts, condition, &nobody);
     let (mut args, mut faults) = (Vec::new(), Vec::new());
-    for arg in &job.outer.args {
+    for (i, arg) in job.outer.args.iter().enumerate() {
+        let is_ranked =
+            |r: &Released| matches!(r, Released::Spearman { y, x } if *y == i || *x == i);
+        if job.outer.released.values().any(is_ranked) {
+            let what = format!("the ranks of {} over a join between holders", arg.label);
+            let fix = "take CORR; or rank the rows of one holder in a subquery";
+            faults.push(job.site.fault(&arg.expr, what, fix));
+            continue;
+        }
         match argument(job, &mut drafts, condition, arg) {
             Ok(argument) => args.push(argument),
             Err(fault) => faults.push(fault),
@@ -110,14 +120,14 @@ fn argument(
     arg: &Arg,
 ) -> Result<Argument, PlanFault> {
     let refused = |what: String, fix: &str| Err(job.site.fault(&arg.expr, what, fix));
-    if arg.ordered {
+    if arg.ordered && !job.separate().chooses(&arg.expr)? {
         let what = format!(
-            "MIN, MAX, quantiles and ranks of {} over a join between holders are not available in this version",
+            "MIN, MAX and quantiles of {}, which is computed from columns of different holders",
             arg.label
         );
         return refused(
             what,
-            "use COUNT, SUM, AVG, VAR_SAMP, STDDEV_SAMP or CORR; or aggregate at its holder in a subquery first",
+            "take them of a column of one holder, or of CASE and COALESCE that choose between such columns",
         );
     }
     let separated = job.separate().value(&arg.expr)?;
@@ -155,6 +165,9 @@ fn argument(
             .sum
             .then(|| products(drafts, &value, Power::First, &arg.asked)),
         squares,
+        each: arg
+            .ordered
+            .then(|| products(drafts, &value, Power::Each, &arg.asked)),
     })
 }
 

@@ -1,17 +1,22 @@
 //! Each total as a sum of products of the relations' numbers.
 
-use super::Job;
 use super::column::{Column, column};
 use super::draft::Take;
 use super::relation::Compiled;
 use super::taken::{Argument, Product, Taken};
+use super::{Job, ValueColumns};
 use crate::plan::compile::checks::{CountColumns, Person};
 use crate::plan::compile::measures::no_range;
 use crate::plan::compile::one;
 use crate::plan::finish::SumOf;
 use crate::plan::ring::Fit;
 use crate::plan::sql::outer::Arg;
-use crate::plan::{Measure, MeasureKind, MinCell, PlanFault, RingWidth, Slot, ValueRange};
+use crate::plan::{
+    Measure, MeasureKind, MinCell, PlanFault, RangeOrigin, RingWidth, Slot, ValueRange,
+};
+
+/// Most values of an argument that several relations have values of.
+const MAX_JOINT_VALUES: usize = 1 << 13;
 
 /// The totals of the query and what they are made of.
 pub(super) struct Terms {
@@ -21,6 +26,8 @@ pub(super) struct Terms {
     pub(super) measures: Vec<Measure>,
     pub(super) fits: Vec<Option<Fit>>,
     pub(super) sums: Vec<SumOf>,
+    /// Columns of `narrow` after all others: the rows with each value of a measure.
+    pub(super) values: Vec<ValueColumns>,
     person: Option<usize>,
     label: String,
     distinct: Vec<Option<usize>>,
@@ -47,6 +54,7 @@ impl Terms {
             measures: Vec::new(),
             fits: Vec::new(),
             sums: Vec::new(),
+            values: Vec::new(),
             person: None,
             label: key_label(job),
             distinct: Vec::new(),
@@ -61,7 +69,72 @@ impl Terms {
         if let Some(takes) = persons.filter(|_| min_cell.at_least > 1 && !counts_rows) {
             all.person = Some(all.flags_column(takes));
         }
+        for (i, (arg, argument)) in job.outer.args.iter().zip(&taken.args).enumerate() {
+            if let Argument::Plain {
+                each: Some(each), ..
+            } = argument
+            {
+                all.values(job, compiled, (i, arg), each).map_err(one)?;
+            }
+        }
         Ok(all)
+    }
+
+    /// Columns over Z_2^64 that are released, or checked.
+    pub(super) fn n_released(&self) -> usize {
+        let first = self.values.first().map(|v| v.first);
+        first.unwrap_or(self.narrow.len())
+    }
+
+    /// The rows with each value, from the lowest that any relation can have to the highest.
+    fn values(
+        &mut self,
+        job: &Job<'_>,
+        compiled: &Compiled,
+        (i, arg): (usize, &Arg),
+        each: &[Product],
+    ) -> Result<(), PlanFault> {
+        let refused = |what: &str, fix: &str| {
+            let what = format!("MIN, MAX and quantiles of {}, {what}", arg.label);
+            Err(job.site.fault(&arg.expr, what, fix))
+        };
+        let parts: Vec<Part> = each.iter().filter_map(|p| Part::of(compiled, p)).collect();
+        let mut kinds: Vec<MeasureKind> = parts.iter().map(|part| part.kind).collect();
+        kinds.dedup();
+        let [kind] = kinds.as_slice() else {
+            return refused(
+                "whose parts are of different types",
+                "CAST them to one type",
+            );
+        };
+        let low = parts.iter().map(|part| part.low).min().unwrap_or(0);
+        let high = parts.iter().map(|part| part.high).max().unwrap_or(0);
+        let n_values = usize::try_from(high - low + 1).unwrap_or(usize::MAX);
+        if n_values > MAX_JOINT_VALUES {
+            return refused(
+                "whose parts have ranges too far from each other",
+                "declare ranges that overlap",
+            );
+        }
+        self.values.push(ValueColumns {
+            measure: i,
+            first: self.narrow.len(),
+            n_values,
+        });
+        for value in low..=high {
+            let at_value = parts.iter().filter_map(|part| part.at(value));
+            self.narrow.push(at_value.collect());
+        }
+        let measure = &mut self.measures[i];
+        measure.kind = *kind;
+        measure.range = ValueRange {
+            low: low.to_string(),
+            high: high.to_string(),
+            origin: RangeOrigin::Declared,
+        };
+        self.sums[i].kind = *kind;
+        self.sums[i].is_narrow = i64::try_from(low).is_ok() && i64::try_from(high).is_ok();
+        Ok(())
     }
 
     fn flags_column(&mut self, takes: &[Take]) -> usize {
@@ -103,6 +176,7 @@ impl Terms {
                 count,
                 sum,
                 squares,
+                ..
             } => {
                 let count: Vec<Term> = terms_of(count);
                 measure.count = self.count_column(count);
@@ -181,6 +255,50 @@ impl Terms {
             },
             distinct: self.distinct.clone(),
         }
+    }
+}
+
+/// A product that is counted value by value, and the relation that has the values.
+struct Part<'a> {
+    product: &'a Product,
+    relation: usize,
+    arg: usize,
+    kind: MeasureKind,
+    low: i128,
+    high: i128,
+}
+
+impl<'a> Part<'a> {
+    fn of(compiled: &Compiled, product: &'a Product) -> Option<Self> {
+        let mut takes = product.takes.iter().enumerate();
+        let (relation, arg) = takes.find_map(|(at, take)| match take {
+            Take::Value(arg, _) => Some((at, *arg)),
+            _ => None,
+        })?;
+        let one = &compiled.all[relation];
+        let n_values = one.values.iter().find(|v| v.measure == arg)?.n_values;
+        let low = one.low(arg);
+        Some(Self {
+            product,
+            relation,
+            arg,
+            kind: one.columns.measures[arg].kind,
+            low,
+            high: low + n_values as i128 - 1,
+        })
+    }
+
+    /// The rows with this value, if it is in the range.
+    fn at(&self, value: i128) -> Option<Term> {
+        let place = usize::try_from(value - self.low).ok();
+        let place = place.filter(|_| value <= self.high)?;
+        let mut takes = self.product.takes.clone();
+        takes[self.relation] = Take::Value(self.arg, place);
+        Some(Term {
+            coefficient: self.product.coefficient,
+            takes,
+            flags: false,
+        })
     }
 }
 

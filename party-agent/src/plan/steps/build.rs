@@ -70,9 +70,10 @@ struct Wanted {
     distinct: Vec<usize>,
 }
 
-/// Levels of PERCENTILE_DISC and of PERCENTILE_CONT.
+/// Levels of PERCENTILE_DISC and of PERCENTILE_CONT, and MIN and MAX where these are found as quantiles.
 #[derive(Default)]
 struct Levels {
+    extremes: Vec<Which>,
     discrete: Vec<Fraction>,
     linear: Vec<Fraction>,
 }
@@ -169,6 +170,51 @@ pub(in crate::plan) fn build(
     }
 }
 
+/// The steps for what the outputs use where the rows of each value are counted on shares already: by a join.
+///
+/// # Errors
+/// Too many values and groups for a search.
+pub(in crate::plan) fn of_counts(
+    outer: &Outer,
+    measures: &[Measure],
+    setting: &Setting,
+    mut columns: Columns<'_>,
+) -> Result<Vec<Step>, Vec<PlanFault>> {
+    let mut wanted = Wanted::of(outer);
+    for (measure, greatest) in wanted.extremes {
+        let levels = wanted.quantiles.entry(measure).or_default();
+        levels.extremes.push(Which::extreme(greatest));
+    }
+    let (mut steps, mut faults) = (Vec::new(), Vec::new());
+    for (measure, levels) in wanted.quantiles {
+        let measure = &measures[measure];
+        let n_levels = levels.extremes.len() + levels.discrete.len() + 2 * levels.linear.len();
+        let n_values = measure.n_values().unwrap_or(u64::MAX);
+        let n_compared = n_values.saturating_mul((setting.cells * n_levels) as u64);
+        if n_compared > MAX_COMPARISONS {
+            faults.push(PlanFault {
+                place: "compute.sql".to_owned(),
+                what: format!(
+                    "MIN, MAX or quantiles of {} would be found among {} in each of {}",
+                    measure.label,
+                    counted(n_values, "value"),
+                    counted(setting.cells as u64, "group")
+                ),
+                fix: "group by fewer keys, or declare a shorter range in the policy".to_owned(),
+            });
+            continue;
+        }
+        match histogram_steps(measure, n_values, &levels, setting, &mut columns) {
+            Ok(found) => steps.extend(found),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    match faults.is_empty() {
+        true => Ok(steps),
+        false => Err(faults),
+    }
+}
+
 /// One step for all least and greatest values.
 fn extremes_step(
     extremes: &[(usize, bool)],
@@ -221,23 +267,23 @@ fn histogram_steps(
     columns: &mut Columns<'_>,
 ) -> Result<Vec<Step>, PlanFault> {
     let mut steps = Vec::new();
-    for (linear, levels) in [(false, &levels.discrete), (true, &levels.linear)] {
-        if levels.is_empty() {
+    let discrete = levels.discrete.iter().map(|p| Which::Discrete(*p));
+    let discrete: Vec<Which> = levels.extremes.iter().copied().chain(discrete).collect();
+    let linear = levels.linear.iter().map(|p| Which::Linear(*p)).collect();
+    for (linear, wanted) in [(false, discrete), (true, linear)] {
+        if wanted.is_empty() {
             continue;
         }
-        let find = |p: &Fraction| Found {
+        let find = |what: Which| Found {
             measure: measure.arg,
-            what: match linear {
-                true => Which::Linear(*p),
-                false => Which::Discrete(*p),
-            },
+            what,
             slot: columns.slot(RingWidth::Narrow),
         };
         let step = Step::Quantiles {
             measure: measure.arg,
             n_values,
             linear,
-            finds: levels.iter().map(find).collect(),
+            finds: wanted.into_iter().map(find).collect(),
         };
         let shape = step.quantile_shape(setting);
         match shape.map(|shape| shape.check::<u64>()) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use party_agent::local::{Joined, joined};
+use party_agent::local::{Joined, LocalInputs, joined};
 use party_agent::plan::{JoinSizes, Plan, Procedure};
 use protocols::aggregate::LocalTotals;
 use protocols::join::{Factor, Inputs, Shape};
@@ -53,6 +53,7 @@ fn totals(shape: &Shape, inputs: &[Vec<Inputs>]) -> (Vec<Vec<u64>>, Vec<Vec<u128
             }),
             Factor::Matched { cell: only } => u128::from(only == cell && !found.is_empty()),
             Factor::One { cell: only } => u128::from(only == cell),
+            Factor::Any => 1,
         }
     };
     let n_cells = shape.n_cells();
@@ -107,11 +108,7 @@ pub(crate) async fn in_the_clear(world: &World, plan: &Plan) -> LocalTotals {
         }
         parts.push(holders);
     }
-    let shape = &plan.shape;
-    let mut all = LocalTotals {
-        narrow: vec![vec![0; shape.cells]; shape.narrow],
-        wide: vec![vec![0; shape.cells]; shape.wide],
-    };
+    let mut all = of.zeros(&plan.shape);
     let sizes = JoinSizes {
         keys: parts
             .iter()
@@ -159,7 +156,8 @@ pub(crate) async fn in_the_clear(world: &World, plan: &Plan) -> LocalTotals {
         all.narrow.iter_mut().for_each(|c| margins.add_up(c));
         all.wide.iter_mut().for_each(|c| margins.add_up(c));
     }
-    all
+    let found = plans::with_steps(plan, vec![LocalInputs::of_join(plan, of, all)]);
+    found.into_iter().next().expect("one holder's totals")
 }
 
 /// The result of a plan with a join.

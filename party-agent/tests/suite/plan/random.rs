@@ -366,6 +366,7 @@ pub(super) async fn compare_all(
             }
         };
         n_planned += 1;
+        println!("query {at}: {}", query.job);
         let mut found = Vec::new();
         for reference in &query.plain {
             found.push(differs(world, &plan, reference, 1e-9).await);

@@ -284,8 +284,20 @@ const REFUSED: &[(&str, &str)] = &[
         "compute.sql, line 6: ROLLUP and CUBE over a join between holders with a minimum cell, which counts persons",
     ),
     (
-        "SELECT MEDIAN(a.time_in_hospital) FROM hospital_1.encounters a JOIN hospital_2.encounters b ON a.patient_id = b.patient_id",
-        "compute.sql, line 6: MIN, MAX, quantiles and ranks of a.time_in_hospital over a join between holders are not available in this version",
+        "SELECT MEDIAN(a.bmi) FROM hospital_1.encounters a JOIN hospital_2.encounters b ON a.patient_id = b.patient_id",
+        "compute.sql, line 6: MIN, MAX and quantiles over a join between holders count the rows of each value, and a.bmi is no whole number, decimal or day of 64 bits; CAST it to a whole number",
+    ),
+    (
+        "SELECT MAX(CAST(a.time_in_hospital AS DECIMAL(9, 4))) FROM hospital_1.encounters a JOIN hospital_2.encounters b ON a.patient_id = b.patient_id",
+        "compute.sql, line 6: MIN, MAX and quantiles over a join between holders count the rows of each value, and CAST(a.time_in_hospital AS DECIMAL(9,4)) can have 130001 by its range",
+    ),
+    (
+        "SELECT MIN(a.time_in_hospital + b.time_in_hospital) FROM hospital_1.encounters a JOIN hospital_2.encounters b ON a.patient_id = b.patient_id",
+        "compute.sql, line 6: MIN, MAX and quantiles of a.time_in_hospital + b.time_in_hospital, which is computed from columns of different holders; take them of a column of one holder",
+    ),
+    (
+        "SELECT SPEARMAN(a.time_in_hospital, b.time_in_hospital) FROM hospital_1.encounters a JOIN hospital_2.encounters b ON a.patient_id = b.patient_id",
+        "compute.sql, line 6: the ranks of a.time_in_hospital",
     ),
     (
         "SELECT COUNT(DISTINCT a.gender) FROM hospital_1.encounters a JOIN hospital_2.encounters b ON a.patient_id = b.patient_id",
