@@ -80,7 +80,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: EvidenceCommand,
     },
-    /// (not available in this version) Verify this agent's log
+    /// Verify this agent's log of what it agreed to and ran
     Log {
         #[command(subcommand)]
         what: LogCommand,
@@ -447,9 +447,22 @@ pub(crate) enum EvidenceCommand {
 /// `entente log`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum LogCommand {
-    /// (not available in this version) Verify that no entry of the log was changed or removed
-    #[command(after_help = "Example:\n  entente log verify")]
-    Verify(LaterArgs),
+    /// Verify that no entry of the log was changed, removed or put in, and that the ledger is what it tells
+    #[command(
+        after_help = "Example:\n  entente log verify\n  entente log verify --known checkpoint-of-march.txt\n\n\
+                            Exit code 1 if something was changed. The agent may run meanwhile."
+    )]
+    Verify(LogVerifyArgs),
+}
+
+/// `entente log verify`.
+#[derive(Debug, Args)]
+pub(crate) struct LogVerifyArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// A checkpoint of this log that a partner has kept: an older state that was restored is found with it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) known: Vec<PathBuf>,
 }
 
 /// Arguments of a command that a later version brings: taken, so that the answer is about the command.

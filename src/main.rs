@@ -14,13 +14,14 @@ mod doctor;
 mod party;
 mod dataset;
 mod job;
+mod log;
 mod rehearse;
 mod simulate;
 mod demo;
 mod bench;
 
 use clap::Parser;
-use cli::{Cli, Command, DemoName, EvidenceCommand, LogCommand};
+use cli::{Cli, Command, DemoName, EvidenceCommand};
 use outcome::{Failure, Outcome, Output, Reply};
 use std::process::ExitCode;
 
@@ -88,9 +89,7 @@ async fn run(command: Command, output: &Output) -> Outcome<Option<Reply>> {
         Command::Evidence {
             what: EvidenceCommand::Verify(_),
         } => Err(Failure::not_in_this_version("evidence verify")),
-        Command::Log {
-            what: LogCommand::Verify(_),
-        } => Err(Failure::not_in_this_version("log verify")),
+        Command::Log { what } => log::run(what).await.map(Some),
         Command::Bench(arguments) => bench::run(&arguments, output).await.map(Some),
         Command::Simulate(arguments) => simulate::run(&arguments, output).await.map(Some),
         Command::Agent(arguments) => serve::agent(&arguments, output).await.map(|()| None),

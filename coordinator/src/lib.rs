@@ -17,12 +17,13 @@
 //!
 //! # Reading order
 //!
-//! [`contract`] (what is agreed) → [`job`] (what can happen to it, pure) → [`journal`] (what survives a crash) →
+//! [`contract`] (what is agreed) → [`log`] (what cannot be changed unnoticed) → [`job`] (what can happen to it, pure) → [`journal`] (what survives a crash) →
 //! [`tls`] (who is who) → [`control`] (what is said) → `registry`, [`relay`], [`server`], [`client`] (who says it).
 
 #![forbid(unsafe_code)]
 
 pub mod contract;
+pub mod log;
 pub mod job;
 pub mod journal;
 pub mod tls;

@@ -130,6 +130,7 @@ impl Agent {
         execute::clean(&config.results_dir()).map_err(at(&config.results_dir()))?;
         let ledger = Ledger::open(&config.ledger_file()).await?;
         let catalogues = Catalogues::open(&config, mode, &ledger, &identity).await?;
+        ledger.checkpoint(&identity).await?;
         let listener = listen(&config, &identity)?;
         let advertised = advertised(&config, listener.as_ref()).map_err(at(&config.state))?;
         let endpoint = dialling_endpoint()?;

@@ -5,9 +5,11 @@
 //!
 //! * an acceptance, with its nonce and the use of a standing rule, is on disk before it leaves this machine;
 //! * a job leaves the state `accepted` once, on disk, before its first message; so it cannot be run twice;
-//! * a job id belongs to one contract for ever, so an old job cannot be played again under a new contract.
+//! * a job id belongs to one contract for ever, so an old job cannot be played again under a new contract;
+//! * every change is an entry of the log, written in the same transaction ([`log`]).
 
 mod jobs;
+pub mod log;
 mod questions;
 mod schema;
 #[cfg(test)]
@@ -18,10 +20,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use coordinator::contract::{Digest, JobId, PartyName};
+use coordinator::log::merkle::Tree;
 use serde::{Deserialize, Serialize};
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 /// The ledger of one agent.
 #[derive(Clone, Debug)]
@@ -29,6 +32,8 @@ pub struct Ledger {
     pool: SqlitePool,
     /// Counts the changes, for those who wait for one.
     changes: Arc<watch::Sender<u64>>,
+    /// Over the entries of the log that are on disk.
+    tree: Arc<Mutex<Tree>>,
 }
 
 /// Where a job stands at this agent.
@@ -234,9 +239,11 @@ impl Ledger {
             .connect_with(options)
             .await?;
         schema::apply(&pool).await?;
+        let tree = log::tree(&pool).await?;
         Ok(Self {
             pool,
             changes: Arc::default(),
+            tree: Arc::new(Mutex::new(tree)),
         })
     }
 

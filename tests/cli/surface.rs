@@ -53,12 +53,7 @@ fn every_command_has_help_with_an_example() {
 
 #[test]
 fn what_this_version_lacks_says_so_and_exits_with_2() {
-    for words in [
-        "demo credit",
-        "evidence export x",
-        "evidence verify x",
-        "log verify",
-    ] {
+    for words in ["demo credit", "evidence export x", "evidence verify x"] {
         let ended = entente(words.split(' ')).expect(2);
         assert!(
             ended.stderr.contains("not available in this version"),
@@ -75,7 +70,7 @@ fn what_this_version_lacks_says_so_and_exits_with_2() {
 #[test]
 fn help_does_not_list_missing_commands_as_working() {
     let help = entente(["--help"]).expect(0).stdout;
-    for name in ["evidence", "log"] {
+    for name in ["evidence"] {
         let line = help
             .lines()
             .find(|line| line.trim_start().starts_with(name))

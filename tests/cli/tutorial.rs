@@ -98,6 +98,31 @@ fn fetches_the_result(a: &Side, id: &str, csv: &Path) {
     assert_eq!(a.json(&["job", "result", id], 0)["rows"][0][0], "内科");
 }
 
+/// What an agent agreed to and ran is on its log, which it can show to be the one that it signed.
+#[test]
+fn the_log_of_a_finished_job_is_whole_and_a_partner_can_keep_its_checkpoint() {
+    let clinics = clinics();
+    let (a, b) = (&clinics.sides[0], &clinics.sides[1]);
+    let _agents = clinics.start();
+    let id = clinics.submit(&job("clinics.toml"));
+    b.run(&["job", "cancel", &id]).expect(0);
+    a.run(&["job", "watch", &id]).expect(4);
+    let kept = a.config.with_file_name("kept.txt");
+    let report = a.json(&["log", "verify"], 0);
+    assert_eq!(report["n_jobs"], 1, "{report}");
+    let note = report["checkpoint"].as_str().expect("signed");
+    fs::write(&kept, note).expect("a file");
+    let known = ["log", "verify", "--known", kept.to_str().expect("UTF-8")];
+    let text = a.run(&known).expect(0).stdout;
+    assert!(text.starts_with("the log is whole"), "{text}");
+    assert!(text.contains("entente.log/clinic_a"), "{text}");
+    // It is not a checkpoint of the other one's log, and a job file is none at all.
+    let other = b.json(&known, 1);
+    assert_eq!(other["error"]["code"], "log_changed", "{other}");
+    fs::write(&kept, "job = 1").expect("a file");
+    a.run(&known).expect(2);
+}
+
 #[test]
 fn a_rejected_job_ends_with_4_everywhere() {
     let clinics = clinics();

@@ -156,6 +156,12 @@ impl Identity {
         SignatureBytes(self.key.signing.sign(&message).to_bytes())
     }
 
+    /// Signs the text of a checkpoint, or what its witness says, in formats that have no room for a context. Both begin
+    /// with words that nothing else does which is signed with this key.
+    pub(crate) fn sign_note(&self, text: &str) -> SignatureBytes {
+        SignatureBytes(self.key.signing.sign(text.as_bytes()).to_bytes())
+    }
+
     /// Writes key (mode 0600) and certificate to `dir` (mode 0700), which must not exist or be empty. Never overwrites a key.
     ///
     /// Both appear in one step: whoever is killed on the way leaves a directory beside `dir` that the next call removes,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 
 use coordinator::client::{ClientError, CoordinatorClient};
+use coordinator::clock::{Clock as _, SystemClock};
 use coordinator::contract::{CatalogueDoc, Digest, PartyName, SignError, Signed};
 use coordinator::control::CallError;
 use coordinator::tls::{Identity, Pins};
@@ -208,7 +209,12 @@ async fn sign_as(
 ) -> Result<Own, AgentError> {
     let signed = Signed::sign(&document(&catalogue, version, identity), identity)?;
     ledger
-        .note_catalogue(identity.name(), version, &signed.digest())
+        .note_catalogue(
+            identity.name(),
+            version,
+            &signed.digest(),
+            SystemClock.now_unix_s(),
+        )
         .await?;
     Ok(Own {
         source,
@@ -268,7 +274,11 @@ pub(crate) async fn of_peer(
         return Err(fault(CatalogueFault::OtherParty).into());
     }
     let digest = signed.digest();
-    if !ledger.note_catalogue(party, doc.version, &digest).await? {
+    let now = SystemClock.now_unix_s();
+    if !ledger
+        .note_catalogue(party, doc.version, &digest, now)
+        .await?
+    {
         return Err(fault(CatalogueFault::Old).into());
     }
     Ok((digest, catalogue))

@@ -140,6 +140,9 @@ impl Core {
         }
         let outcome = self.run_job(job_id, &start, &progress, stopped).await;
         let report = self.settle(job_id, outcome).await;
+        if let Err(error) = self.ledger.checkpoint(&self.identity).await {
+            warn!(job = %safe(&job_id), code = error.code(), "the log could not be signed");
+        }
         self.running().remove(&job_id);
         if let Some(report) = report {
             // Waits through reconnects, until the coordinator has it on disk.

@@ -8,6 +8,7 @@ use coordinator::contract::{
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
+use super::log::Event;
 use super::{Ending, JobRecord, JobState, Ledger, LedgerError, Seen, StoredResult};
 
 const RECORD: &str = "SELECT j.job_id, j.job, j.purpose, j.proposer, j.contract, j.plan, j.state, j.ending, \
@@ -27,11 +28,12 @@ impl Ledger {
         signed: &Signed<Contract>,
         now: u64,
     ) -> Result<Seen, LedgerError> {
-        let mut tx = self.pool.begin().await?;
+        let mut writing = self.write().await?;
+        let tx = &mut writing.tx;
         let digest = signed.digest();
         let known = sqlx::query("SELECT contract, state FROM jobs WHERE job_id = ?")
             .bind(&contract.job_id.0[..])
-            .fetch_optional(&mut *tx)
+            .fetch_optional(&mut **tx)
             .await?;
         if let Some(row) = known {
             let before = Digest(fixed(&row, "contract")?);
@@ -58,9 +60,15 @@ impl Ledger {
         .bind(JobState::Waiting.as_str())
         .bind(seconds(now))
         .bind(seconds(now))
-        .execute(&mut *tx)
+        .execute(&mut **tx)
         .await?;
-        tx.commit().await?;
+        let event = Event::Proposed {
+            job_id: contract.job_id,
+            contract: digest,
+            plan: contract.plan,
+        };
+        writing.note(now, event).await?;
+        writing.commit().await?;
         self.changed();
         Ok(Seen::New)
     }
@@ -77,15 +85,16 @@ impl Ledger {
         rule: Option<(&str, u64)>,
         now: u64,
     ) -> Result<(), LedgerError> {
-        let mut tx = self.pool.begin().await?;
+        let mut writing = self.write().await?;
+        let tx = &mut writing.tx;
         if let Some((rule, max_runs)) = rule {
-            let used = count_runs(&mut tx, rule).await?;
+            let used = count_runs(tx, rule).await?;
             if used >= max_runs {
                 return Err(LedgerError::RuleExhausted { used });
             }
         }
         step(
-            &mut tx,
+            tx,
             acceptance.job_id,
             JobState::Waiting,
             JobState::Accepted,
@@ -104,9 +113,14 @@ impl Ledger {
         .bind(signed.body())
         .bind(&signed.public_key().0[..])
         .bind(&signed.signature().0[..])
-        .execute(&mut *tx)
+        .execute(&mut **tx)
         .await?;
-        tx.commit().await?;
+        let event = Event::Accepted {
+            job_id: acceptance.job_id,
+            acceptance: signed.digest(),
+        };
+        writing.note(now, event).await?;
+        writing.commit().await?;
         self.changed();
         Ok(())
     }
@@ -116,17 +130,11 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::WrongState`] if it is not accepted, or was started before.
     pub async fn start(&self, job_id: JobId, now: u64) -> Result<(), LedgerError> {
-        let mut tx = self.pool.begin().await?;
-        step(
-            &mut tx,
-            job_id,
-            JobState::Accepted,
-            JobState::Running,
-            None,
-            now,
-        )
-        .await?;
-        tx.commit().await?;
+        let mut writing = self.write().await?;
+        let tx = &mut writing.tx;
+        step(tx, job_id, JobState::Accepted, JobState::Running, None, now).await?;
+        writing.note(now, Event::Started { job_id }).await?;
+        writing.commit().await?;
         self.changed();
         Ok(())
     }
@@ -142,9 +150,10 @@ impl Ledger {
         result: Option<&StoredResult>,
         now: u64,
     ) -> Result<(), LedgerError> {
-        let mut tx = self.pool.begin().await?;
+        let mut writing = self.write().await?;
+        let tx = &mut writing.tx;
         step(
-            &mut tx,
+            tx,
             job_id,
             JobState::Running,
             JobState::Completed,
@@ -159,9 +168,15 @@ impl Ledger {
         .bind(receipt)
         .bind(result.map(|r| path_text(&r.dir)))
         .bind(result.map(|r| r.digest.0.to_vec()))
-        .execute(&mut *tx)
+        .execute(&mut **tx)
         .await?;
-        tx.commit().await?;
+        let event = Event::Completed {
+            job_id,
+            receipt: Digest::of(receipt.as_bytes()),
+            result: result.map(|r| r.digest),
+        };
+        writing.note(now, event).await?;
+        writing.commit().await?;
         self.changed();
         Ok(())
     }
@@ -177,13 +192,20 @@ impl Ledger {
         ending: &Ending,
         now: u64,
     ) -> Result<bool, LedgerError> {
-        let mut tx = self.pool.begin().await?;
-        let found = current_state(&mut tx, job_id).await?;
+        let mut writing = self.write().await?;
+        let tx = &mut writing.tx;
+        let found = current_state(tx, job_id).await?;
         if found.is_final() {
             return Ok(false);
         }
-        step(&mut tx, job_id, found, state_after, Some(ending), now).await?;
-        tx.commit().await?;
+        step(tx, job_id, found, state_after, Some(ending), now).await?;
+        let event = Event::Ended {
+            job_id,
+            state: state_after,
+            class: ending.class.clone(),
+        };
+        writing.note(now, event).await?;
+        writing.commit().await?;
         self.changed();
         Ok(true)
     }
@@ -193,9 +215,9 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Database`].
     pub async fn recover(&self, now: u64) -> Result<Vec<JobId>, LedgerError> {
-        let mut tx = self.pool.begin().await?;
+        let mut writing = self.write().await?;
         let rows = sqlx::query("SELECT job_id FROM jobs WHERE state = 'running'")
-            .fetch_all(&mut *tx)
+            .fetch_all(&mut *writing.tx)
             .await?;
         let ending = Ending {
             exit: 1,
@@ -208,7 +230,7 @@ impl Ledger {
         for row in rows {
             let job_id = JobId(fixed(&row, "job_id")?);
             step(
-                &mut tx,
+                &mut writing.tx,
                 job_id,
                 JobState::Running,
                 JobState::Failed,
@@ -216,9 +238,15 @@ impl Ledger {
                 now,
             )
             .await?;
+            let event = Event::Ended {
+                job_id,
+                state: JobState::Failed,
+                class: ending.class.clone(),
+            };
+            writing.note(now, event).await?;
             jobs.push(job_id);
         }
-        tx.commit().await?;
+        writing.commit().await?;
         Ok(jobs)
     }
 
@@ -337,12 +365,14 @@ impl Ledger {
         party: &PartyName,
         version: u64,
         digest: &Digest,
+        now: u64,
     ) -> Result<bool, LedgerError> {
         if let Some((seen, seen_digest)) = self.catalogue(party).await?
             && seen >= version
         {
             return Ok(seen == version && seen_digest == *digest);
         }
+        let mut writing = self.write().await?;
         sqlx::query(
             "INSERT INTO catalogues (party, version, digest) VALUES (?, ?, ?) \
              ON CONFLICT (party) DO UPDATE SET version = excluded.version, digest = excluded.digest",
@@ -350,8 +380,15 @@ impl Ledger {
         .bind(party.as_str())
         .bind(seconds(version))
         .bind(&digest.0[..])
-        .execute(&self.pool)
+        .execute(&mut *writing.tx)
         .await?;
+        let event = Event::Catalogue {
+            party: party.clone(),
+            version,
+            digest: *digest,
+        };
+        writing.note(now, event).await?;
+        writing.commit().await?;
         Ok(true)
     }
 }

@@ -53,6 +53,15 @@ CREATE TABLE IF NOT EXISTS questions (
     n           INTEGER NOT NULL,
     PRIMARY KEY (day, asker, source)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS log (
+    seq         INTEGER PRIMARY KEY,
+    entry       BLOB NOT NULL,
+    leaf        BLOB NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS checkpoints (
+    size        INTEGER PRIMARY KEY,
+    note        TEXT NOT NULL
+) STRICT;
 ";
 
 /// Makes the directory and an empty file that nobody else can read, before SQLite opens it.

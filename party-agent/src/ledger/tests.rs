@@ -14,18 +14,18 @@ use super::*;
 const CHILD_DIR: &str = "ENTENTE_TEST_LEDGER";
 const CHILD_STEP: &str = "ENTENTE_TEST_LEDGER_STEP";
 
-fn identity(name: &str) -> Identity {
+pub(super) fn identity(name: &str) -> Identity {
     Identity::generate(PartyName::new(name).expect("a name"), 30).expect("an identity")
 }
 
-struct Job {
-    contract: Contract,
-    signed: Signed<Contract>,
-    acceptance: Acceptance,
-    accepted: Signed<Acceptance>,
+pub(super) struct Job {
+    pub(super) contract: Contract,
+    pub(super) signed: Signed<Contract>,
+    pub(super) acceptance: Acceptance,
+    pub(super) accepted: Signed<Acceptance>,
 }
 
-fn job(id: u8) -> Job {
+pub(super) fn job(id: u8) -> Job {
     let (a, b) = (identity("a"), identity("b"));
     let party = |identity: &Identity| ContractParty {
         name: identity.name().clone(),
@@ -64,7 +64,7 @@ fn job(id: u8) -> Job {
     }
 }
 
-fn ending() -> Ending {
+pub(super) fn ending() -> Ending {
     Ending {
         exit: 5,
         class: "party_lost".to_owned(),
@@ -310,7 +310,7 @@ async fn an_old_catalogue_is_told_from_a_new_one() {
         (4, y, true),
     ] {
         let noted = ledger
-            .note_catalogue(&party, version, &digest)
+            .note_catalogue(&party, version, &digest, 100)
             .await
             .expect("noted");
         assert_eq!(noted, good, "version {version}");

@@ -1,0 +1,168 @@
+//! The agent's log: one entry for everything that the ledger changes, in the same transaction.
+//!
+//! A step that cannot be logged is therefore not taken. Entries hold ids, digests of signed documents, states and times, and
+//! nothing of data, conditions or people. They are the leaves of a Merkle tree ([`coordinator::log`]), whose root this
+//! party signs at the end of every job; with such a checkpoint anybody can tell later whether an entry
+//! before it was changed, removed or put in.
+
+mod verify;
+#[cfg(test)]
+mod tests;
+
+use coordinator::contract::{Digest, JobId, PartyName, canonical};
+use coordinator::log::SignedCheckpoint;
+use coordinator::log::merkle::{self, Tree};
+use coordinator::tls::Identity;
+use serde::{Deserialize, Serialize};
+use sqlx::{Row, Sqlite, SqlitePool, Transaction};
+use tokio::sync::MutexGuard;
+
+use super::{JobState, Ledger, LedgerError};
+
+pub use verify::{LogError, LogReport, verify};
+
+/// The longest entry that is read.
+const MAX_ENTRY_BYTES: usize = 4096;
+
+/// One entry of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// Its place, counted from 0.
+    pub seq: u64,
+    /// When, Unix seconds.
+    pub at: u64,
+    /// What happened.
+    pub event: Event,
+}
+
+/// What can happen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Event {
+    /// A contract was seen for the first time, and its proposer's signature was valid.
+    Proposed {
+        /// The job.
+        job_id: JobId,
+        /// Digest of the contract's bytes.
+        contract: Digest,
+        /// Digest of the plan that it names.
+        plan: Digest,
+    },
+    /// This party has signed, by a person or a standing rule.
+    Accepted {
+        /// The job.
+        job_id: JobId,
+        /// Digest of the acceptance's bytes.
+        acceptance: Digest,
+    },
+    /// The run is spent; no message was sent before this entry was on disk.
+    Started {
+        /// The job.
+        job_id: JobId,
+    },
+    /// It ended well.
+    Completed {
+        /// The job.
+        job_id: JobId,
+        /// Digest of the receipt's file.
+        receipt: Digest,
+        /// Digest of `result.json`, at a receiver.
+        result: Option<Digest>,
+    },
+    /// It ended in another way.
+    Ended {
+        /// The job.
+        job_id: JobId,
+        /// How.
+        state: JobState,
+        /// The class of the failure, a short word.
+        class: String,
+    },
+    /// A party published a catalogue that is new here.
+    Catalogue {
+        /// Whose.
+        party: PartyName,
+        /// Its number.
+        version: u64,
+        /// Digest of its bytes.
+        digest: Digest,
+    },
+}
+
+/// A transaction with what it adds to the log. The tree is locked until it ends, so that leaves come in the order of entries.
+pub(super) struct Writing<'a> {
+    pub(super) tx: Transaction<'static, Sqlite>,
+    tree: MutexGuard<'a, Tree>,
+    leaves: Vec<Digest>,
+}
+
+impl Writing<'_> {
+    /// Adds an entry.
+    pub(super) async fn note(&mut self, at: u64, event: Event) -> Result<(), LedgerError> {
+        let seq = self.tree.size() + self.leaves.len() as u64;
+        let entry = Entry { seq, at, event };
+        let bytes = canonical::encode(&entry);
+        let bytes = bytes.map_err(|_| LedgerError::Corrupt { what: "log entry" })?;
+        let leaf = merkle::leaf(&bytes);
+        sqlx::query("INSERT INTO log (seq, entry, leaf) VALUES (?, ?, ?)")
+            .bind(i64::try_from(seq).unwrap_or(i64::MAX))
+            .bind(bytes)
+            .bind(&leaf.0[..])
+            .execute(&mut *self.tx)
+            .await?;
+        self.leaves.push(leaf);
+        Ok(())
+    }
+
+    /// Puts all of it on disk, or nothing.
+    pub(super) async fn commit(mut self) -> Result<(), LedgerError> {
+        self.tx.commit().await?;
+        for leaf in self.leaves {
+            self.tree.push(leaf);
+        }
+        Ok(())
+    }
+}
+
+impl Ledger {
+    pub(super) async fn write(&self) -> Result<Writing<'_>, LedgerError> {
+        let tree = self.tree.lock().await;
+        Ok(Writing {
+            tx: self.pool.begin().await?,
+            tree,
+            leaves: Vec::new(),
+        })
+    }
+
+    /// Signs the log as it is now, and keeps what was signed.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn checkpoint(&self, identity: &Identity) -> Result<SignedCheckpoint, LedgerError> {
+        let tree = self.tree.lock().await;
+        let signed = SignedCheckpoint::sign(tree.size(), tree.root(), identity);
+        sqlx::query("INSERT OR REPLACE INTO checkpoints (size, note) VALUES (?, ?)")
+            .bind(i64::try_from(tree.size()).unwrap_or(i64::MAX))
+            .bind(signed.to_string())
+            .execute(&self.pool)
+            .await?;
+        Ok(signed)
+    }
+}
+
+/// The tree over a log's leaves.
+pub(super) async fn tree(pool: &SqlitePool) -> Result<Tree, LedgerError> {
+    let rows = sqlx::query("SELECT leaf FROM log ORDER BY seq")
+        .fetch_all(pool)
+        .await?;
+    let mut tree = Tree::default();
+    for row in rows {
+        let leaf: Vec<u8> = row.try_get("leaf")?;
+        let leaf = leaf.try_into();
+        tree.push(Digest(
+            leaf.map_err(|_| LedgerError::Corrupt { what: "log entry" })?,
+        ));
+    }
+    Ok(tree)
+}
