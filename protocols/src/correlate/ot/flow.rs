@@ -64,6 +64,14 @@ impl Plan {
         step.checked_sub(2)
             .filter(|batch| *batch < self.answers.len())
     }
+
+    /// The pair with the one seat that all OTs go towards; `None` at that seat itself.
+    pub(super) fn with_owner<'p>(&self, pairs: &'p mut [Pair]) -> Option<&'p mut Pair> {
+        let Pattern::Towards(owner) = self.pattern else {
+            unreachable!("one seat owns what is chosen by");
+        };
+        pairs.iter_mut().find(|pair| pair.peer == owner)
+    }
 }
 
 /// What came from each peer.

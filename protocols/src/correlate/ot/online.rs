@@ -295,12 +295,10 @@ impl<R: StockedRing> Flow for Products<R> {
         pairs: &mut [Pair],
         extensions: &Incoming,
     ) -> Result<Vec<(Seat, Vec<u8>)>, ProtocolError> {
-        let Pattern::Towards(owner) = self.plan.pattern else {
-            unreachable!("one seat owns the numbers");
-        };
-        let Some(pair) = pairs.iter_mut().find(|pair| pair.peer == owner) else {
+        let Some(pair) = self.plan.with_owner(pairs) else {
             return Ok(Vec::new());
         };
+        let owner = pair.peer;
         let (n_ots, mode) = (self.plan.n_ots[batch], self.plan.mode);
         let items = self.items(batch);
         let factors = self.factors(items.clone());

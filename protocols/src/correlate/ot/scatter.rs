@@ -183,12 +183,10 @@ impl Flow for Scattering {
         pairs: &mut [Pair],
         extensions: &Incoming,
     ) -> Result<Vec<(Seat, Vec<u8>)>, ProtocolError> {
-        let Pattern::Towards(owner) = self.plan.pattern else {
-            unreachable!("one seat owns the places");
-        };
-        let Some(pair) = pairs.iter_mut().find(|pair| pair.peer == owner) else {
+        let Some(pair) = self.plan.with_owner(pairs) else {
             return Ok(Vec::new());
         };
+        let owner = pair.peer;
         let items = self.items(batch);
         let part = |n_columns: usize| items.start * n_columns..items.end * n_columns;
         let factors = Factors {

@@ -106,17 +106,22 @@ impl Case for Limit {
     }
 }
 
+/// The first k cells by a sum, from the greatest on.
+fn by_sum((cells, k): (usize, usize), method: Method) -> Limit {
+    Limit {
+        cells,
+        k,
+        order_by: Column::Narrow(1),
+        descending: true,
+        n_checks: 1,
+        method,
+    }
+}
+
 #[test]
 fn the_first_cells_are_those_of_all_totals() {
     for method in [Method::Masked, Method::Summed] {
-        let case = Limit {
-            cells: 6,
-            k: 3,
-            order_by: Column::Narrow(1),
-            descending: true,
-            n_checks: 1,
-            method,
-        };
+        let case = by_sum((6, 3), method);
         for n_computing in [2, 3, 5] {
             demands::check_result(&case, n_computing, 3);
             demands::check_price(&case, n_computing);
@@ -130,15 +135,7 @@ fn the_first_cells_are_those_of_all_totals() {
 #[test]
 fn limits_run_from_every_source() {
     for method in [Method::Masked, Method::Summed] {
-        let case = Limit {
-            cells: 64,
-            k: 5,
-            order_by: Column::Narrow(1),
-            descending: true,
-            n_checks: 1,
-            method,
-        };
-        demands::check_sources(&Limit { cells: 9, ..case });
+        demands::check_sources(&by_sum((9, 5), method));
     }
 }
 
@@ -170,14 +167,7 @@ fn tables_and_limits_of_any_size() {
 #[test]
 fn messages_of_limits_look_uniform() {
     for method in [Method::Masked, Method::Summed] {
-        let case = Limit {
-            cells: 64,
-            k: 5,
-            order_by: Column::Narrow(1),
-            descending: true,
-            n_checks: 1,
-            method,
-        };
+        let case = by_sum((64, 5), method);
         demands::check_uniform_lanes(&case, 40, &[case.k]);
     }
 }
