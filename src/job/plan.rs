@@ -50,8 +50,7 @@ pub(crate) fn body(plan: &Value) -> String {
         out += &indented(local["sql"].as_str().unwrap_or_default());
     }
     if words.is_none() {
-        out += "\nthe totals are added on shares; over the released ones each receiver runs:\n";
-        out += &indented(plan["final_sql"].as_str().unwrap_or_default());
+        out += &receivers(plan);
     }
     out += "\nwhat each party learns:\n";
     for line in learns(plan) {
@@ -62,6 +61,29 @@ pub(crate) fn body(plan: &Value) -> String {
         out += &wrapped("please consider: ", warning.as_str().unwrap_or_default());
     }
     out + "\n" + &cost(plan)
+}
+
+/// What is done with the totals.
+fn receivers(plan: &Value) -> String {
+    let sql = plan["final_sql"].as_str().unwrap_or_default();
+    let statistic = plan["statistic"]["label"].as_str();
+    let mut out = String::new();
+    if !sql.is_empty() {
+        out += "\nthe totals are added on shares; over the released ones each receiver runs:\n";
+        out += &indented(sql);
+    }
+    match statistic {
+        Some(label) if sql.is_empty() => {
+            out += "\nthe totals are added on shares and not released; on shares is found:\n";
+            out += &indented(label);
+        }
+        Some(label) => {
+            out += "and computes of its rows:\n";
+            out += &indented(label);
+        }
+        None => {}
+    }
+    out
 }
 
 /// What runs in words, where it is something else than adding up totals.

@@ -4,7 +4,7 @@
 //! In the claims data most expected figures are about members of an insurer: each hospital is therefore given
 //! its own copy of the member list, and the join is its own affair; what is joint is the union of the hospitals.
 
-use crate::run::{entente, party, root};
+use crate::run::{Ended, entente, party, root};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -80,6 +80,11 @@ impl Parts {
 
     /// What `simulate` says of a job.
     pub(crate) fn simulate(&self, job_text: &str) -> Value {
+        self.ended(job_text).expect(0).json()
+    }
+
+    /// How `simulate` ends.
+    pub(crate) fn ended(&self, job_text: &str) -> Ended {
         let job = self.directory.path().join("job.toml");
         fs::write(&job, job_text).expect("a file");
         let words = [
@@ -88,7 +93,7 @@ impl Parts {
             "--json".to_owned(),
         ];
         let words = words.into_iter().chain(self.arguments.iter().cloned());
-        entente(words).expect(0).json()
+        entente(words)
     }
 }
 

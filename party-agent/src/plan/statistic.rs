@@ -10,7 +10,8 @@ use serde::Serialize;
 
 use super::sql::Site;
 use super::sql::functions::{name_of, plain_args};
-use super::sql::outer::{call, where_known};
+use super::sql::outer::{call, is_always_known, where_known};
+use super::words::counted;
 use super::{OutputColumn, Plan, PlanFault, cost};
 
 mod named;
@@ -71,7 +72,8 @@ pub(super) fn taken(
     let args = plain_args(&function).unwrap_or_default();
     let args: Vec<Expr> = args.into_iter().cloned().collect();
     if let Some(fix) = kind.refuses(args.len()) {
-        let what = format!("{} of {} arguments", kind.as_sql(), args.len());
+        let n_args = counted(args.len() as u64, "argument");
+        let what = format!("{} of {n_args}", kind.as_sql());
         return Err(site.fault(&function, what, fix));
     }
     let arm = arm(kind, select, site)?;
@@ -277,16 +279,6 @@ fn matrix(columns: &[Expr], ranks: bool) -> Vec<Expr> {
         }
     }
     figures
-}
-
-/// Whether an expression is COALESCE with a constant at its end.
-fn is_always_known(expr: &Expr) -> bool {
-    let Expr::Function(function) = expr else {
-        return false;
-    };
-    let constant = |last: &&Expr| matches!(last, Expr::Value(value) if value.value != Value::Null);
-    let args = plain_args(function).unwrap_or_default();
-    name_of(function) == "coalesce" && args.last().is_some_and(constant)
 }
 
 impl Asked {

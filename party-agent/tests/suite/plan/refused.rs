@@ -49,6 +49,43 @@ const REFUSED: &[(&str, &str)] = &[
         "SELECT \u{E000}n FROM {e} e",
         "compute.sql: the query holds a character of a private-use area, U+E000; leave it out",
     ),
+    // Statistics stand alone.
+    (
+        "SELECT T_TEST(bmi, gender), COUNT(*) FROM {e} e",
+        "compute.sql, line 6: T_TEST stands beside other outputs; let it stand alone in the SELECT list, and ask for other figures in a job of their own",
+    ),
+    (
+        "SELECT 1 + T_TEST(bmi, gender) FROM {e} e",
+        "compute.sql, line 6: T_TEST is no part of another expression; let it stand alone in the outermost SELECT list, as in SELECT T_TEST(x, g) FROM …",
+    ),
+    (
+        "SELECT T_TEST(bmi) FROM {e} e",
+        "compute.sql, line 6: T_TEST of 1 argument; write T_TEST(x, g) with a number and a column of two groups",
+    ),
+    (
+        "SELECT ANOVA(bmi, gender) FROM {e} e GROUP BY gender",
+        "compute.sql, line 6: ANOVA with GROUP BY is not available in this version; name the groups as its last argument, and write one job for each stratum, with WHERE",
+    ),
+    (
+        "SELECT CHI_SQUARE(gender, diag_group) FROM {e} e ORDER BY 1",
+        "compute.sql, line 6: CHI_SQUARE with ORDER BY or LIMIT is not available in this version; leave them out: rows come in the order of the groups",
+    ),
+    (
+        "SELECT T_TEST(bmi, gender) FILTER (WHERE emergency) FROM {e} e",
+        "compute.sql, line 6: T_TEST with FILTER is not available in this version; write the condition in WHERE",
+    ),
+    (
+        "SELECT CHI_SQUARE(gender, gender) FROM {e} e",
+        "compute.sql, line 6: two columns of CHI_SQUARE are the same; name each column once",
+    ),
+    (
+        "SELECT KAPLAN_MEIER(time_in_hospital, emergency, 10, 5) FROM {e} e",
+        "compute.sql, line 6: the times of KAPLAN_MEIER are not ascending whole numbers up to 65536; write them out, as in KAPLAN_MEIER(time, event, 365, 730)",
+    ),
+    (
+        "SELECT KAPLAN_MEIER(bmi, emergency, 5) FROM {e} e",
+        "compute.sql: ",
+    ),
     // Whose tables.
     (
         "SELECT 1",

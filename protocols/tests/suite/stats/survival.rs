@@ -167,14 +167,14 @@ impl Case for Ranks {
 
 /// [`Counts`] of one seat, lifted from Z_2^64.
 #[derive(Debug)]
-struct Lifted(u32);
+struct Lifted(u32, usize);
 
 impl Case for Lifted {
     type R = u128;
 
     fn expected(&self, n_computing: usize, secrets: u64) -> Clear<u128> {
-        let parts = (0..n_computing).map(|seat| lifted_input(self.0, secrets, seat));
-        let sum = parts.fold(vec![0u64; 9], |sum, part| {
+        let parts = (0..n_computing).map(|seat| lifted_input(self, secrets, seat));
+        let sum = parts.fold(vec![0u64; self.1], |sum, part| {
             let both = sum.iter().zip(&part);
             both.map(|(a, b)| a.wrapping_add(*b)).collect()
         });
@@ -183,7 +183,7 @@ impl Case for Lifted {
     }
 
     fn price(&self, seats: Seats) -> Price {
-        survival::lifted_price(seats, 9, (self.0, Method::Summed))
+        survival::lifted_price(seats, self.1, (self.0, Method::Summed))
     }
 
     async fn call(
@@ -193,7 +193,7 @@ impl Case for Lifted {
         _: Shared<u128>,
         stock: &mut Stock,
     ) -> Result<Shared<u128>, ProtocolError> {
-        let counts = Share::new(lifted_input(self.0, secrets, session.seat().index()));
+        let counts = Share::new(lifted_input(self, secrets, session.seat().index()));
         let form = (self.0, Method::Summed);
         let found = survival::lifted(session, &counts, form, stock).await?;
         Ok(Shared {
@@ -204,8 +204,9 @@ impl Case for Lifted {
 }
 
 /// A seat's share: any number of the ring, of which the lowest bits count.
-fn lifted_input(bits: u32, secrets: u64, seat: usize) -> Vec<u64> {
-    below(secrets, 100 + u64::from(bits) + seat as u64, u64::MAX, 9)
+fn lifted_input(case: &Lifted, secrets: u64, seat: usize) -> Vec<u64> {
+    let stream = 100 + u64::from(case.0) + seat as u64;
+    below(secrets, stream, u64::MAX, case.1)
 }
 
 fn real(value: u128, frac_bits: u32) -> f64 {
@@ -298,9 +299,9 @@ fn log_ranks_are_those_of_floats() {
 
 #[test]
 fn counts_are_lifted_to_the_wider_ring() {
-    demands::check_all(&Lifted(5));
-    demands::check_uniform(&Lifted(5), 60);
-    demands::check_result(&Lifted(33), 2, 1);
+    demands::check_all(&Lifted(5, 9));
+    demands::check_uniform(&Lifted(5, 64), 60);
+    demands::check_result(&Lifted(33, 9), 2, 1);
 }
 
 #[test]
@@ -314,6 +315,11 @@ fn survival_meets_all_demands() {
     demands::check_outline(&curve, 3);
     demands::check_empty_stock(&curve);
     demands::check_cuts(&curve);
+    // Vectors of bits without padding.
+    let curve = Curve {
+        shape: shape(1, 64, 4),
+        through: (0..64).collect(),
+    };
     demands::check_uniform(&curve, 60);
 }
 
@@ -325,5 +331,5 @@ fn log_ranks_meet_all_demands() {
     demands::check_outline(&ranks, 3);
     demands::check_empty_stock(&ranks);
     demands::check_cuts(&ranks);
-    demands::check_uniform(&ranks, 60);
+    demands::check_uniform_lanes(&Ranks(shape(3, 64, 3)), 40, &[2, 3]);
 }

@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::ast::{
     Value, helpers::attached_token::AttachedToken,
 };
 
-use crate::plan::sql::functions::name_of;
+use crate::plan::sql::functions::{name_of, plain_args};
 
 /// Marks the columns of `released` inside the job's own expressions. No query that is read holds this character.
 pub(in crate::plan) const MARK: char = '\u{E000}';
@@ -75,8 +75,28 @@ pub(super) fn filtered(value: &Expr, filter: Option<&Expr>) -> Expr {
 /// A value where another one is not NULL, else NULL. No CASE: the other value decides nothing but this, and a
 /// policy that allows the two together allows it.
 pub(in crate::plan) fn where_known(value: &Expr, other: &Expr) -> Expr {
+    if is_always_known(other) {
+        return value.clone();
+    }
     let null = Expr::value(Value::Null);
     call("nvl2", vec![other.clone(), value.clone(), null])
+}
+
+/// Whether an expression is COALESCE with a constant at its end, or a CAST or ROUND of one.
+pub(in crate::plan) fn is_always_known(expr: &Expr) -> bool {
+    match expr {
+        Expr::Cast { expr, .. } | Expr::Nested(expr) => is_always_known(expr),
+        Expr::Value(value) => value.value != Value::Null,
+        Expr::Function(function) => {
+            let args = plain_args(function).unwrap_or_default();
+            match name_of(function).as_str() {
+                "coalesce" => args.last().is_some_and(|last| is_always_known(last)),
+                "round" => args.iter().all(|arg| is_always_known(arg)),
+                _ => false,
+            }
+        }
+        _ => false,
+    }
 }
 
 pub(in crate::plan) fn product(left: &Expr, right: &Expr) -> Expr {
