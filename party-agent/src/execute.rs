@@ -15,6 +15,7 @@ mod survival;
 mod tables;
 pub mod tag_store;
 mod train;
+mod vertical;
 mod usage;
 
 use std::collections::BTreeMap;
@@ -422,6 +423,7 @@ impl Task<'_> {
             Procedure::Intersect(of) => self.intersect(session, of, disclosure).await,
             Procedure::Lookup(of) => self.lookup(session, of, disclosure).await,
             Procedure::Train(of) => self.train(session, of, disclosure).await,
+            Procedure::Vertical(of) => self.vertical(session, of, disclosure).await,
         }
     }
 

@@ -11,6 +11,7 @@ mod joined;
 mod exact;
 mod float;
 mod keys;
+mod people;
 mod measure;
 mod order;
 mod records;
@@ -33,6 +34,7 @@ use order::OrderTotals;
 pub use design::{Design, design};
 pub use joined::{Joined, joined};
 pub use keys::{KeyReport, Keys, StoredKeys, keys, stored_keys};
+pub use people::{Layout, People, people};
 pub use records::{Keep, Records, record_cells, records};
 
 /// What a holder brings into the computation: its secrets, wiped when they are dropped.

@@ -36,6 +36,7 @@ mod statistic;
 mod intersect;
 mod lookup;
 mod train;
+mod vertical;
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -65,6 +66,7 @@ pub(crate) use statistic::{COMPARED, FURTHER, SHOWN, Survival, TIMES_FROM};
 pub use statistic::{Statistic, StatisticKind, SurvivalPlan};
 pub use steps::{Found, Fraction, Setting, Step, Which};
 pub use train::{ColumnRole, Kinds, Term, TrainCheck, TrainColumn, TrainCount, TrainPlan};
+pub use vertical::{VerticalPlan, VerticalTable};
 
 /// Version of the plan's own format; agents with different ones refuse each other by digest.
 pub const PLAN_FORMAT: u16 = 1;
@@ -160,6 +162,7 @@ pub fn compile(
                 Compute::Intersect(of) => intersect::compile(spec, of, catalogues),
                 Compute::Lookup(of) => lookup::compile(spec, of, catalogues),
                 Compute::Train(of) => train::compile(spec, of, catalogues),
+                Compute::Vertical(of) => vertical::compile(spec, of, catalogues),
             })
             .expect("a thread can be started")
             .join()
@@ -224,6 +227,10 @@ impl Plan {
         match &self.procedure {
             Procedure::Lookup(of) => of.terms(&receivers),
             Procedure::Train(of) => of.sums(receivers).terms(),
+            Procedure::Vertical(of) => {
+                let shape = of.shape(&of.bounds(), self.setting().method);
+                shape.terms(&receivers)
+            }
             Procedure::Totals | Procedure::Join(_) | Procedure::Intersect(_) => {
                 self.release().to(receivers).terms()
             }
@@ -246,6 +253,10 @@ impl Plan {
                 return price.map_or_else(Needs::default, |price| price.needs);
             }
             Procedure::Train(of) => return of.sums(Vec::new()).price(seats).needs,
+            Procedure::Vertical(of) => {
+                let shape = of.shape(&of.bounds(), self.setting().method);
+                return self.needs_of_model(&shape);
+            }
         }
         let steps = steps::price(&self.steps, &self.setting(), seats);
         steps.needs + self.price_of_release(seats).needs
@@ -320,6 +331,16 @@ impl Plan {
         of.price(seats, sizes, &of.groups(&self.keys)).needs + steps + released
     }
 
+    /// The correlated randomness of a model over a join of this shape.
+    #[must_use]
+    pub fn needs_of_model(&self, shape: &protocols::train::vertical::Shape) -> Needs {
+        let seats = Seats {
+            n_seats: self.seats.len() + usize::from(self.dealer.is_some()),
+            n_computing: self.seats.len(),
+        };
+        protocols::train::vertical::price(seats, shape).needs
+    }
+
     /// The correlated randomness of an intersection of so many keys, in the order of seats.
     #[must_use]
     pub fn needs_of_join(&self, of: &IntersectPlan, n_keys: &[usize]) -> Needs {
@@ -379,6 +400,8 @@ pub enum Procedure {
     Lookup(LookupPlan),
     /// A model is fitted.
     Train(TrainPlan),
+    /// A model is fitted over a join.
+    Vertical(VerticalPlan),
 }
 
 /// The minimum cell in force: the strictest of the job and of every holder's policy.

@@ -11,6 +11,7 @@ mod found;
 mod intersect;
 mod lookup;
 mod train;
+mod vertical;
 pub mod tails;
 mod moments;
 mod nat;
@@ -38,6 +39,7 @@ pub use file::write_private;
 pub use intersect::{common_count, common_keys, common_totals};
 pub use lookup::{looked_up, looked_up_sums};
 pub use train::{Estimate, Scale, trained};
+pub use vertical::fitted;
 
 /// Most suppressed groups that are listed one by one.
 pub const MAX_LISTED: usize = 1000;

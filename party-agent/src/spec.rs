@@ -5,6 +5,7 @@ pub(crate) mod near;
 mod intersect;
 mod lookup;
 mod train;
+mod vertical;
 mod read;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use crate::config::fields::Faults;
 pub use intersect::{HOLDERS, Intersect, KeyJoin, KeyOf, ProtocolChoice, Reveal, rule_word};
 pub use lookup::{Combine, Lookup, MAX_QUESTIONS};
 pub use train::{Feature, MAX_TERMS, Model, Offset, Report, Sample, Train};
+pub use vertical::{Vertical, VerticalModel, VerticalReport, VerticalSample};
 
 /// Longest job file that is read, in bytes.
 pub const MAX_SPEC_BYTES: usize = 1 << 20;
@@ -73,6 +75,8 @@ pub enum Compute {
     Lookup(Lookup),
     /// A model of the holders' rows.
     Train(Train),
+    /// A model of the people that holders have in common.
+    Vertical(Vertical),
 }
 
 /// A query over the holders' tables.

@@ -13,4 +13,5 @@ mod joins;
 mod overlaps;
 mod statistics;
 mod train;
+mod vertical;
 mod bench;

@@ -174,16 +174,16 @@ impl StoredKeys {
 }
 
 /// The rows of a holder's query, whose first columns are keys.
-struct Rows<'a> {
-    local: &'a LocalPlan,
+pub(super) struct Rows<'a> {
+    pub(super) local: &'a LocalPlan,
     batches: SendableRecordBatchStream,
     hash: &'a Arc<KeyHash>,
     n_columns: usize,
-    n_rows: u64,
+    pub(super) n_rows: u64,
 }
 
 impl<'a> Rows<'a> {
-    async fn open(
+    pub(super) async fn open(
         plan: &'a Plan,
         me: &PartyId,
         source: &Source,
@@ -205,7 +205,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Hashes all rows, batch by batch, each while the next one is read. `see` gets every batch before it is hashed.
-    async fn hash_into<S: Sink>(
+    pub(super) async fn hash_into<S: Sink>(
         &mut self,
         sink: S,
         progress: &(dyn Fn(u64) + Send + Sync),
@@ -239,7 +239,7 @@ impl<'a> Rows<'a> {
 }
 
 /// Where items go.
-trait Sink: Sized + Send + 'static {
+pub(super) trait Sink: Sized + Send + 'static {
     fn add(&mut self, items: Vec<Option<Item>>) -> Result<(), StoreError>;
 }
 

@@ -202,7 +202,7 @@ fn tables<'t>(
 }
 
 /// Names of columns: one, or a list of distinct ones.
-fn names_of(
+pub(super) fn names_of(
     fields: &mut Fields<'_, '_>,
     field: &'static str,
     allowed: &str,

@@ -11,7 +11,7 @@ use toml::de::DeValue;
 use super::near::did_you_mean;
 use super::{
     CheckedSpec, Compute, Correlations, JoinLevel, MAX_SPEC_BYTES, MAX_WALL_S, SqlCompute,
-    intersect, lookup, train,
+    intersect, lookup, train, vertical,
 };
 use crate::config::fields::{Faults, Fields, document, kind};
 
@@ -192,9 +192,12 @@ fn read_compute<'t>(
     }
     let train = fields.table(faults, "train");
     if named == ["train"] {
-        let train = train.and_then(|t| train::read(t, text, faults));
+        let found = train.and_then(|t| match vertical::is_vertical(&t) {
+            true => vertical::read(t, text, faults).map(Compute::Vertical),
+            false => train::read(t, text, faults).map(Compute::Train),
+        });
         fields.finish(faults);
-        return train.map(Compute::Train);
+        return found;
     }
     let domains = fields.table(faults, "domain");
     let domains = domains

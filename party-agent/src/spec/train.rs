@@ -20,7 +20,7 @@ pub const MAX_TERMS: usize = 512;
 const MODEL: &str = "\"linear\", \"logistic\", \"poisson\" or \"gamma\"";
 /// Models that this version does not have.
 const LATER_MODELS: [&str; 3] = ["scorecard", "gbdt", "mlp"];
-const PARTITION: &str = "\"horizontal\": the same columns of different people";
+const PARTITION: &str = "\"horizontal\": the same columns of different people; \"vertical\": different columns of the same people";
 const LABEL: &str = "the name of a column of the rows";
 const FEATURES: &str = "a list of names of columns of the rows";
 const ROWS: &str = "one SELECT over a UNION ALL of the holders' tables";
@@ -226,10 +226,6 @@ fn partition(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) {
     let text = fields.required(faults, "partition", text, PARTITION);
     match text {
         None | Some("horizontal") => {}
-        Some("vertical") => {
-            let what = "\"vertical\" is not available in this version";
-            fields.wrong(faults, "partition", what, PARTITION);
-        }
         Some(text) => {
             let hint = did_you_mean(text, ["horizontal", "vertical"]);
             let what = format!("\"{text}\" is not a partition{hint}");

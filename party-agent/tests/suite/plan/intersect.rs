@@ -44,9 +44,7 @@ fn protocol(text: &str, catalogues: &Catalogues) -> (Protocol, String) {
     let plan = plan(text, catalogues);
     match &plan.procedure {
         Procedure::Intersect(of) => (of.protocol, of.words.join("\n")),
-        Procedure::Totals | Procedure::Join(_) | Procedure::Lookup(_) | Procedure::Train(_) => {
-            panic!("an intersection")
-        }
+        _ => panic!("an intersection"),
     }
 }
 

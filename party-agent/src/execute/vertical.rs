@@ -1,0 +1,271 @@
+//! A plan's model over a join on one session: this holder's rows as numbers in fixed point, and the protocol.
+
+use std::sync::Arc;
+
+use coordinator::job::FailureClass;
+use engine::fixed::FixedPoint;
+use engine::prg::{Prg, Seed};
+use protocols::disclose::Disclosure;
+use protocols::psi::circuit::Rows;
+use protocols::psi::keys::{KeyHash, Normalise};
+use protocols::psi::{self, Item};
+use protocols::session::Session;
+use protocols::train::glm::{COLUMN_BITS, Family, Released};
+use protocols::train::vertical;
+
+use super::{Broken, Computed, Failure, Output, Stage, Task, internal, result_failure};
+use crate::local::{self, Layout, People};
+use crate::plan::VerticalPlan;
+use crate::result;
+use crate::source::SourceError;
+
+/// The greatest square mean of a table's counts.
+const MOST_COUNT: f64 = 256.0;
+
+/// A last step that lowers the deviance by more is none at an end.
+const MOST_DECREMENT: f64 = 1e-3;
+
+impl Task<'_> {
+    /// Joins, fits, evaluates and releases.
+    pub(super) async fn vertical(
+        &self,
+        session: &mut Session,
+        of: &VerticalPlan,
+        disclosure: Disclosure,
+    ) -> Result<Computed, Broken> {
+        self.progress.enter(Stage::Read);
+        let session_id = *session.session_id();
+        let me = session.seat().index();
+        let place = of.tables.iter().position(|table| table.seat == me);
+        let mut rows = match place {
+            Some(place) => Some(self.rows_of(&session_id, of, place).await?),
+            None => None,
+        };
+        let method = self.plan.setting().method;
+        // A dealer knows the published sizes alone, so tables are filled up to them.
+        let sizes = match self.plan.dealer {
+            Some(_) => of.bounds(),
+            None => announced(session, of, rows.as_ref().map_or(0, |r| r.0.keys.len())).await?,
+        };
+        if let (Some(place), Some((rows, _))) = (place, &mut rows) {
+            fill_up(session, rows, sizes[place]);
+        }
+        let shape = of.shape(&sizes, method);
+        let needs = match self.plan.dealer {
+            Some(_) => self.plan.needs(),
+            None => self.plan.needs_of_model(&shape),
+        };
+        let mut stock = self.stock(session, &needs).await?;
+        self.progress.enter(Stage::Compute);
+        let (rows, report) = rows.unzip();
+        let found = vertical::train(session, rows, &shape, &mut stock, disclosure).await?;
+        let table = match found {
+            None => None,
+            Some(found) => {
+                self.judge(of, &found)?;
+                let table = result::fitted(self.plan, of, &found);
+                Some(table.map_err(|e| result_failure(&e))?)
+            }
+        };
+        Ok(Computed {
+            output: table.map(Output::Table),
+            rows_used: report.as_ref().map_or(0, |r: &local::KeyReport| r.rows),
+            keys: report,
+            traffic: session.traffic(),
+        })
+    }
+
+    /// This holder's rows, as the protocol takes them.
+    async fn rows_of(
+        &self,
+        session_id: &[u8; 32],
+        of: &VerticalPlan,
+        place: usize,
+    ) -> Result<(Rows, local::KeyReport), Failure> {
+        let rule = Normalise::named(&of.normalise);
+        let rule = rule.ok_or_else(|| internal("the plan has an unknown rule for spellings"))?;
+        let labels: Vec<&str> = of.tables.iter().map(|t| t.label.as_str()).collect();
+        let hash = Arc::new(KeyHash::new(session_id, &labels.join(" = "), rule));
+        let has_label = of.label.0 == place;
+        let n_features = of.features.iter().filter(|(p, _)| *p == place).count();
+        let layout = Layout {
+            n_keys: of.tables[place].n_keys,
+            n_numbers: n_features + usize::from(has_label),
+            has_text: has_label && of.sample.is_some(),
+        };
+        let me = &self.plan.seats[self.binding.me.index()];
+        let at_most = of.tables[place].at_most.max(1);
+        let progress = |rows: u64| self.progress.within(rows as f64 / at_most as f64);
+        let read = local::people(self.plan, me, self.source, (&hash, layout), &progress).await;
+        let people = read.map_err(|e| Failure::source(&e))?;
+        let narrow = columns(of, place, &people).map_err(|e| Failure::source(&e))?;
+        let rows = Rows {
+            keys: people.items.clone(),
+            narrow,
+            wide: Vec::new(),
+        };
+        Ok((rows, people.report()))
+    }
+
+    /// Whether what was released is a model.
+    fn judge(&self, of: &VerticalPlan, found: &Released) -> Result<(), Failure> {
+        let data = |what: String, advice| Failure::here(FailureClass::Data, what, advice);
+        if !found.is_enough {
+            return Err(data(
+                format!("fewer than {} rows in common are fitted", of.at_least),
+                "leave features out, or bring more rows",
+            ));
+        }
+        let n_columns = of.features.len() as u64 + 1;
+        if let Some(sound) = found.n_sound.iter().find(|n| **n < n_columns) {
+            let column = of.term(usize::try_from(*sound).unwrap_or(0));
+            let is_first = found.n_sound[0] < n_columns;
+            return Err(match is_first {
+                true => data(
+                    format!(
+                        "the design is singular: {column} is a linear combination of the columns before it"
+                    ),
+                    "leave one of these columns out",
+                ),
+                false => data(
+                    format!(
+                        "separation: labels are told apart without error, as it seems by {column} or columns before it"
+                    ),
+                    "leave that column out",
+                ),
+            });
+        }
+        if found.decrement >= MOST_DECREMENT {
+            return Err(data(
+                format!(
+                    "no convergence after {} steps: the last one still lowered the deviance by {:.3e}",
+                    of.steps, found.decrement
+                ),
+                "write more steps, or look for columns that tell labels apart without error",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Tells all others how many keys come, and hears theirs: in the order of tables.
+async fn announced(
+    session: &mut Session,
+    of: &VerticalPlan,
+    n_mine: usize,
+) -> Result<Vec<usize>, Broken> {
+    let mut sizes = of.bounds();
+    let place = |seat: usize| of.tables.iter().position(|t| t.seat == seat);
+    if let Some(mine) = place(session.seat().index()) {
+        sizes[mine] = n_mine;
+    }
+    for peer in session.peers() {
+        let theirs = place(peer.index());
+        let most = theirs.map_or(0, |place| sizes[place]);
+        let n = psi::announce(session, peer, n_mine, most).await?;
+        if let Some(place) = theirs {
+            sizes[place] = n;
+        }
+    }
+    Ok(sizes)
+}
+
+/// Fills a table up with keys that nobody has.
+fn fill_up(session: &mut Session, rows: &mut Rows, n_rows: usize) {
+    let n_more = n_rows.saturating_sub(rows.keys.len());
+    let seed: Seed = session.own_seed("keys that fill a table up");
+    let mut words = vec![0u128; n_more];
+    Prg::new(&seed, 0).fill_ring(&mut words);
+    let keys = words.into_iter().map(u128::to_le_bytes);
+    rows.keys.extend(keys.collect::<Vec<Item>>());
+    rows.narrow.iter_mut().for_each(|c| c.resize(n_rows, 0));
+}
+
+/// The columns of the table at a place, in the order of [`vertical`].
+fn columns(of: &VerticalPlan, place: usize, people: &People) -> Result<Vec<Vec<u64>>, SourceError> {
+    let names = of.features.iter().filter(|(p, _)| *p == place);
+    let table = &of.tables[place].label;
+    let mut columns = Vec::new();
+    for ((_, name), values) in names.zip(&people.numbers) {
+        columns.push(standardised(values, table, name)?);
+    }
+    let n_rows = people.items.len();
+    if of.label.0 == place {
+        let labels = people.numbers.last().map_or(&[][..], Vec::as_slice);
+        check_labels(of, table, labels)?;
+        let is = |row: usize, value: Option<&String>| people.texts.get(row) == value;
+        let is_used = |row: usize| match &of.sample {
+            None => true,
+            Some(sample) => is(row, Some(&sample.train)),
+        };
+        let test = of.sample.as_ref().and_then(|s| s.test.as_ref());
+        let is_kept = |row: usize| test.is_some() && is(row, test);
+        let column = |f: &dyn Fn(usize) -> u64| (0..n_rows).map(f).collect::<Vec<u64>>();
+        columns.push(column(&|row| u64::from(is_used(row))));
+        let used = (0..n_rows).map(|row| f64::from(u8::from(is_used(row))) * labels[row]);
+        columns.push(fixed(used, of.family().label_bits(), table, &of.label.1)?);
+        if !of.scores.is_empty() {
+            let is_bad = |row: usize| labels[row] == 1.0;
+            columns.push(column(&|row| u64::from(is_kept(row) && is_bad(row))));
+            columns.push(column(&|row| u64::from(is_kept(row) && !is_bad(row))));
+        }
+    }
+    if place == 0 {
+        columns.push(vec![1; n_rows]);
+    }
+    Ok(columns)
+}
+
+/// Values less their mean, in units of their standard deviation.
+fn standardised(values: &[f64], table: &str, name: &str) -> Result<Vec<u64>, SourceError> {
+    let n = values.len().max(1) as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let squares = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>();
+    let deviation = (squares / n).sqrt();
+    if !deviation.is_finite() || (deviation <= 1e-12 * mean.abs() && !values.is_empty()) {
+        let what = "all values are the same, or too large to be squared";
+        let advice = "leave the column out of the job's features";
+        return Err(SourceError::column(table, name, what, advice));
+    }
+    let scaled = values.iter().map(|v| (v - mean) / deviation);
+    fixed(scaled, COLUMN_BITS, table, name)
+}
+
+fn fixed(
+    values: impl Iterator<Item = f64>,
+    bits: u32,
+    table: &str,
+    name: &str,
+) -> Result<Vec<u64>, SourceError> {
+    let wrong = |_| {
+        let advice = "leave the column out of the job";
+        SourceError::column(table, name, "a value has no place in fixed point", advice)
+    };
+    let point = FixedPoint::new(bits).map_err(wrong)?;
+    // Below 2^61 in two's complement.
+    let encoded = values.map(|v| point.encode_within(v, 1 << 61).map_err(wrong));
+    encoded
+        .map(|v| v.map(|v| v.cast_unsigned() as u64))
+        .collect()
+}
+
+fn check_labels(of: &VerticalPlan, table: &str, labels: &[f64]) -> Result<(), SourceError> {
+    let is_wrong = |v: &f64| match of.family() {
+        Family::Logistic => *v != 0.0 && *v != 1.0,
+        Family::Poisson => *v < 0.0 || v.fract() != 0.0,
+        Family::Linear | Family::Gamma => false,
+    };
+    let squares: f64 = labels.iter().map(|v| v * v).sum();
+    let what = if labels.iter().any(is_wrong) {
+        match of.family() {
+            Family::Logistic => "a label is neither 0 nor 1",
+            _ => "a label is no count",
+        }
+    } else if squares > MOST_COUNT * MOST_COUNT * labels.len() as f64 {
+        "counts are larger than 256 in square mean"
+    } else {
+        return Ok(());
+    };
+    let advice = "publish the label as the model takes it";
+    Err(SourceError::column(table, &of.label.1, what, advice))
+}

@@ -1,0 +1,149 @@
+//! This holder's own part of a model over a join: one row for each person, as numbers.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, StringViewArray};
+use arrow::datatypes::Float64Type;
+use protocols::party::PartyId;
+use protocols::psi::Item;
+use protocols::psi::keys::KeyHash;
+use zeroize::Zeroize;
+
+use super::keys::{KeyReport, Rows, texts};
+use crate::plan::{LocalPlan, Plan};
+use crate::source::{Source, SourceError};
+
+/// The rows of a holder that have a key and no missing value.
+pub struct People {
+    /// The keys, all different.
+    pub items: Vec<Item>,
+    /// Columns of numbers.
+    pub numbers: Vec<Vec<f64>>,
+    /// The text column after them, if there is one.
+    pub texts: Vec<String>,
+    report: KeyReport,
+}
+
+impl Drop for People {
+    fn drop(&mut self) {
+        self.items.zeroize();
+        self.numbers.zeroize();
+        self.texts.zeroize();
+    }
+}
+
+/// What a holder's query yields.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// Columns of the key.
+    pub n_keys: usize,
+    /// Columns of numbers after them.
+    pub n_numbers: usize,
+    /// Whether a column of text follows.
+    pub has_text: bool,
+}
+
+/// Reads this holder's rows.
+///
+/// # Errors
+/// [`SourceError`] if the query fails, a key stands in two rows, a value is no finite number, or the table has outgrown
+/// its published size. Nothing has left this holder then.
+pub async fn people(
+    plan: &Plan,
+    me: &PartyId,
+    source: &Source,
+    (hash, layout): (&Arc<KeyHash>, Layout),
+    progress: &(dyn Fn(u64) + Send + Sync),
+) -> Result<People, SourceError> {
+    let mut rows = Rows::open(plan, me, source, (hash, layout.n_keys)).await?;
+    let local = rows.local;
+    let mut numbers: Vec<Vec<f64>> = vec![Vec::new(); layout.n_numbers];
+    let mut words: Vec<String> = Vec::new();
+    let items: Vec<Option<Item>> = rows
+        .hash_into(Vec::new(), progress, |batch| {
+            let columns = &batch.columns()[layout.n_keys.min(batch.num_columns())..];
+            if columns.len() != layout.n_numbers + usize::from(layout.has_text) {
+                return Err(engine("a query yields other columns than the plan says"));
+            }
+            for (out, column) in numbers.iter_mut().zip(columns) {
+                add_numbers(out, column, local)?;
+            }
+            if layout.has_text {
+                add_texts(&mut words, &columns[layout.n_numbers])?;
+            }
+            Ok(())
+        })
+        .await?;
+    let n_rows = rows.n_rows;
+    let has_key: Vec<bool> = items.iter().map(Option::is_some).collect();
+    let items: Vec<Item> = items.into_iter().flatten().collect();
+    let distinct = items.iter().collect::<BTreeSet<_>>().len();
+    if distinct < items.len() {
+        let what = format!(
+            "{} rows have the key of an earlier row",
+            items.len() - distinct
+        );
+        let advice = "a model over a join takes one row a key: publish a table in which rows are added up by key";
+        return Err(SourceError::table(&local.tables.join(", "), what, advice));
+    }
+    numbers.iter_mut().for_each(|column| keep(column, &has_key));
+    if layout.has_text {
+        keep(&mut words, &has_key);
+    }
+    Ok(People {
+        report: KeyReport {
+            rows: n_rows,
+            distinct: items.len() as u64,
+            duplicates: 0,
+            missing: n_rows - items.len() as u64,
+        },
+        items,
+        numbers,
+        texts: words,
+    })
+}
+
+impl People {
+    /// What only this holder learns.
+    #[must_use]
+    pub fn report(&self) -> KeyReport {
+        self.report.clone()
+    }
+}
+
+fn engine(what: &str) -> SourceError {
+    SourceError::Engine {
+        what: what.to_owned(),
+    }
+}
+
+fn add_numbers(
+    out: &mut Vec<f64>,
+    column: &ArrayRef,
+    local: &LocalPlan,
+) -> Result<(), SourceError> {
+    let values = column.as_primitive_opt::<Float64Type>();
+    let values = values.ok_or_else(|| engine("a number cannot be read as a double"))?;
+    let values = values.values();
+    if values.iter().any(|v| !v.is_finite()) || column.null_count() > 0 {
+        let what = "a value is infinite, or not a number".to_owned();
+        let advice = "correct it, or leave the column out";
+        return Err(SourceError::table(&local.tables.join(", "), what, advice));
+    }
+    out.extend_from_slice(values);
+    Ok(())
+}
+
+fn add_texts(out: &mut Vec<String>, column: &ArrayRef) -> Result<(), SourceError> {
+    let columns: Vec<StringViewArray> = texts(std::slice::from_ref(column))?;
+    let values = columns.iter().flatten();
+    out.extend(values.map(|value| value.unwrap_or_default().to_owned()));
+    Ok(())
+}
+
+/// Keeps the values of rows that have a key.
+fn keep<T>(values: &mut Vec<T>, has_key: &[bool]) {
+    let mut flags = has_key.iter();
+    values.retain(|_| flags.next().copied().unwrap_or(false));
+}

@@ -1,0 +1,499 @@
+//! Plans of models over joins: whose columns, which rows count, and what that tells whom.
+
+mod words;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use protocols::arith::compare::Method;
+use protocols::correlate;
+use protocols::party::{PartyId, Seat};
+use protocols::price::Seats;
+use protocols::psi;
+use protocols::train::glm::{Family, MAX_LOG_ROWS};
+use protocols::train::vertical::{self, Shape};
+use serde::Serialize;
+
+use super::compile::{Parties, SOURCES};
+use super::intersect::keys::{Side, column, in_words, mismatches, side};
+use super::intersect::no_totals;
+use super::sql::holders::Catalogues;
+use super::{
+    ColumnUse, LocalPlan, MinCell, OutputColumn, Plan, PlanCost, PlanFault, Procedure, Usage,
+    ValueKind, coefficients, cost,
+};
+use crate::catalogue::{ColumnEntry, ColumnKind};
+use crate::source::quoted;
+use crate::spec::{
+    self, CheckedSpec, Correlations, JoinLevel, KeyOf, VerticalModel, VerticalReport, rule_word,
+};
+
+/// Fewest rows for each coefficient.
+const ROWS_A_COLUMN: u64 = 3;
+
+/// A model over a join, as it is fitted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VerticalPlan {
+    /// Which model.
+    pub model: VerticalModel,
+    /// The tables: the hub of the join first.
+    pub tables: Vec<VerticalTable>,
+    /// The features in the order of the result: a place in `tables`, and a name.
+    pub features: Vec<(usize, String)>,
+    /// The label, likewise.
+    pub label: (usize, String),
+    /// Which rows are fitted, and which are evaluated.
+    pub sample: Option<spec::VerticalSample>,
+    /// How the spelling of keys is evened out, by its word in a job file.
+    pub normalise: String,
+    /// How many steps are taken.
+    pub steps: u32,
+    /// No table has more than 2^this rows.
+    pub log_rows: u32,
+    /// Fewest rows that are fitted, and fewest bad and good ones that are evaluated.
+    pub at_least: u64,
+    /// What is told of scores.
+    pub scores: Vec<VerticalReport>,
+    /// What runs and what it rests on, in words.
+    pub words: Vec<String>,
+}
+
+/// One holder's table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VerticalTable {
+    /// Its holder's seat.
+    pub seat: usize,
+    /// As the job names its key: `bank_a.loans.id_no`.
+    pub label: String,
+    /// Columns of its key.
+    pub n_keys: usize,
+    /// Published bound on its rows.
+    pub at_most: u64,
+}
+
+impl VerticalPlan {
+    /// What the protocol takes, for these numbers of keys in the order of tables.
+    #[must_use]
+    pub fn shape(&self, n_keys: &[usize], method: Method) -> Shape {
+        let tables = self.tables.iter().zip(n_keys);
+        Shape {
+            tables: tables
+                .map(|(table, n)| (Seat::from_index(table.seat), *n))
+                .collect(),
+            features: self.features.iter().map(|(place, _)| *place).collect(),
+            label: self.label.0,
+            family: self.family(),
+            n_steps: self.steps,
+            log_rows: self.log_rows,
+            evaluates: !self.scores.is_empty(),
+            at_least: self.at_least,
+            method,
+        }
+    }
+
+    /// The model's distribution.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        match self.model {
+            VerticalModel::Logistic => Family::Logistic,
+            VerticalModel::Poisson => Family::Poisson,
+        }
+    }
+
+    /// The published sizes, in the order of tables.
+    #[must_use]
+    pub fn bounds(&self) -> Vec<usize> {
+        let bounds = self.tables.iter().map(|t| usize::try_from(t.at_most));
+        bounds.map(|n| n.unwrap_or(usize::MAX)).collect()
+    }
+
+    /// The name of a coefficient: 0 is the constant.
+    #[must_use]
+    pub fn term(&self, column: usize) -> &str {
+        let feature = column.checked_sub(1).and_then(|c| self.features.get(c));
+        feature.map_or("intercept", |(_, name)| name)
+    }
+}
+
+/// Compiles a model over a join.
+pub(super) fn compile(
+    spec: &CheckedSpec,
+    job: &spec::Vertical,
+    catalogues: &Catalogues,
+) -> Result<Plan, Vec<PlanFault>> {
+    let sides = sides(job, catalogues)?;
+    let mut faults = mismatches(&sides.iter().collect::<Vec<_>>());
+    let (features, more) = features(job, &sides);
+    faults.extend(more);
+    faults.extend(source_faults(spec, job, &sides));
+    let holders: BTreeSet<String> = sides.iter().map(|s| s.holder.to_string()).collect();
+    let parties = match Parties::of(spec, catalogues, &holders) {
+        Ok(parties) => parties,
+        Err(more) => {
+            faults.extend(more);
+            return Err(faults);
+        }
+    };
+    let min_cell = MinCell::strictest(spec, catalogues, &parties.holders);
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let of = vertical_plan(job, &sides, features, &parties.seats, &min_cell);
+    let dealer = match &spec.correlations {
+        Some(Correlations::Dealer(dealer)) => Some(dealer.clone()),
+        _ => None,
+    };
+    let plan = Plan {
+        format: super::PLAN_FORMAT,
+        engine: concat!("entente ", env!("CARGO_PKG_VERSION")).to_owned(),
+        job: spec.job.clone(),
+        purpose: spec.purpose.clone(),
+        spec: spec.digest().to_string(),
+        learns: words::learns(&of, &parties.seats, &spec.receivers, dealer.as_ref()),
+        warnings: words::warnings(&of),
+        notes: words::notes(&of),
+        locals: locals(&of, &sides),
+        seats: parties.seats,
+        dealer,
+        receivers: spec.receivers.clone(),
+        correlations: spec.correlations.clone(),
+        min_cell,
+        max_wall_s: spec.max_wall_s,
+        keys: Vec::new(),
+        measures: Vec::new(),
+        shape: no_totals(),
+        steps: Vec::new(),
+        released: Vec::new(),
+        final_sql: String::new(),
+        statistic: None,
+        outputs: outputs(job),
+        procedure: Procedure::Vertical(of),
+        cost: PlanCost::default(),
+    };
+    Ok(priced(plan))
+}
+
+/// The tables of the job, each of another holder, the smallest first: the hub.
+fn sides<'a>(
+    job: &spec::Vertical,
+    catalogues: &'a Catalogues,
+) -> Result<Vec<Side<'a>>, Vec<PlanFault>> {
+    let (mut sides, mut faults): (Vec<Side<'a>>, Vec<PlanFault>) = (Vec::new(), Vec::new());
+    let mut seen: Vec<(&PartyId, &str)> = Vec::new();
+    for named in [&job.label].into_iter().chain(&job.features) {
+        let table = (&named.party, named.table.as_str());
+        if seen.contains(&table) {
+            continue;
+        }
+        seen.push(table);
+        let place = format!("compute.train, line {}", named.line);
+        let key = KeyOf {
+            columns: job.key.clone(),
+            ..named.clone()
+        };
+        match side(&key, place, catalogues) {
+            Ok(found) => {
+                if let Some(other) = sides.iter().find(|s| s.holder == found.holder) {
+                    faults.push(PlanFault {
+                        place: found.place.clone(),
+                        what: format!(
+                            "{} and {} are tables of one holder",
+                            other.label(),
+                            found.label()
+                        ),
+                        fix: "one table for each holder: let it publish both as one".to_owned(),
+                    });
+                }
+                sides.push(found);
+            }
+            Err(more) => faults.extend(more),
+        }
+    }
+    if sides.len() < 2 && faults.is_empty() {
+        faults.push(PlanFault {
+            place: "compute.train.features".to_owned(),
+            what: "all columns are those of one holder".to_owned(),
+            fix: "name features of at least two holders".to_owned(),
+        });
+    }
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    sides.sort_by(|a, b| (a.rows_at_most, &a.holder).cmp(&(b.rows_at_most, &b.holder)));
+    Ok(sides)
+}
+
+fn is_number(kind: &ColumnKind) -> bool {
+    matches!(
+        kind,
+        ColumnKind::Int { .. } | ColumnKind::Decimal { .. } | ColumnKind::Float
+    )
+}
+
+/// The features as places and names, `*` written out, and what is wrong with columns.
+fn features(job: &spec::Vertical, sides: &[Side<'_>]) -> (Vec<(usize, String)>, Vec<PlanFault>) {
+    let (mut features, mut faults): (Vec<(usize, String)>, _) = (Vec::new(), Vec::new());
+    for named in &job.features {
+        let name = named.columns.first().map_or("", String::as_str);
+        let found = sides.iter().position(|s| s.holder == named.party);
+        let Some(place) = found else { continue };
+        let side = &sides[place];
+        let entry = &side.catalogue.tables[&side.table];
+        if name == "*" {
+            let is_feature = |c: &&ColumnEntry| {
+                let is_key = side.columns.iter().any(|key| key.name == c.name);
+                is_number(&c.kind) && !is_key && !is_of_label(job, side, &c.name)
+            };
+            let all = entry.columns.iter().filter(is_feature);
+            features.extend(all.map(|c| (place, c.name.clone())));
+            continue;
+        }
+        match numeric(side, name, named.line) {
+            Ok(name) => features.push((place, name)),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    let label = job.label.columns.first().map_or("", String::as_str);
+    if let Some(side) = sides.iter().find(|s| s.holder == job.label.party) {
+        faults.extend(numeric(side, label, job.label.line).err());
+        if let Some(sample) = &job.sample
+            && let Err((hint, fix)) = column(&side.catalogue.tables[&side.table], &sample.column)
+        {
+            faults.push(PlanFault {
+                place: "compute.train.sample.column".to_owned(),
+                what: format!(
+                    "{}.{} has no column {}{hint}",
+                    side.holder, side.table, sample.column
+                ),
+                fix,
+            });
+        }
+    }
+    let twice = (1..features.len()).find(|i| features[..*i].contains(&features[*i]));
+    let is_label = |(place, name): &(usize, String)| is_of_label(job, &sides[*place], name);
+    let wrong = twice
+        .map(|i| &features[i])
+        .or(features.iter().find(|f| is_label(f)));
+    if let Some((_, name)) = wrong {
+        faults.push(PlanFault {
+            place: "compute.train.features".to_owned(),
+            what: format!("{name} has a part in the model already"),
+            fix: "name each column once".to_owned(),
+        });
+    }
+    if features.is_empty() || features.len() > 127 {
+        faults.push(PlanFault {
+            place: "compute.train.features".to_owned(),
+            what: format!("there are {} features", features.len()),
+            fix: "1 to 127 columns of numbers".to_owned(),
+        });
+    }
+    (features, faults)
+}
+
+/// Whether a column is the label, or says which rows are fitted.
+fn is_of_label(job: &spec::Vertical, side: &Side<'_>, name: &str) -> bool {
+    let is_label = job.label.columns.iter().any(|c| c == name);
+    let is_sample = job.sample.as_ref().is_some_and(|s| s.column == name);
+    side.holder == job.label.party && (is_label || is_sample)
+}
+
+/// A column of numbers, as the catalogue spells it.
+fn numeric(side: &Side<'_>, name: &str, line: usize) -> Result<String, PlanFault> {
+    let fault = |what: String, fix: String| PlanFault {
+        place: format!("compute.train, line {line}"),
+        what,
+        fix,
+    };
+    let (holder, table) = (&side.holder, &side.table);
+    let found = column(&side.catalogue.tables[table], name).map_err(|(hint, fix)| {
+        fault(format!("{holder}.{table} has no column {name}{hint}"), fix)
+    })?;
+    match is_number(&found.kind) {
+        true => Ok(found.name.clone()),
+        false => Err(fault(
+            format!(
+                "{holder}.{table}.{} is {}",
+                found.name,
+                in_words(&found.kind)
+            ),
+            "name a column of numbers, or let its holder publish one".to_owned(),
+        )),
+    }
+}
+
+fn source_faults(spec: &CheckedSpec, job: &spec::Vertical, sides: &[Side<'_>]) -> Vec<PlanFault> {
+    let mut faults = Vec::new();
+    let mut fault = |place: &str, what: String, fix: &str| {
+        faults.push(PlanFault {
+            place: place.to_owned(),
+            what,
+            fix: fix.to_owned(),
+        });
+    };
+    if spec.correlations.is_none() {
+        let what = "is missing: a model over a join is fitted on shares, which takes correlated random numbers";
+        fault("privacy.correlations", what.to_owned(), SOURCES);
+    }
+    if spec.join.is_some_and(|level| level != JoinLevel::Hidden) {
+        let what = "tells who matched or how many, which a model over a join does not";
+        fault(
+            "privacy.join",
+            what.to_owned(),
+            "\"hidden\", or leave it out",
+        );
+    }
+    for side in sides.iter().filter(|s| s.rows_at_most > 1 << MAX_LOG_ROWS) {
+        let what = format!(
+            "{}.{} has up to {} rows by its published size",
+            side.holder, side.table, side.rows_at_most
+        );
+        let fix = "a model over a join takes tables of at most 524288 rows";
+        fault(
+            &format!("compute.train, line {}", job.label.line),
+            what,
+            fix,
+        );
+    }
+    faults
+}
+
+fn vertical_plan(
+    job: &spec::Vertical,
+    sides: &[Side<'_>],
+    features: Vec<(usize, String)>,
+    seats: &[PartyId],
+    min_cell: &MinCell,
+) -> VerticalPlan {
+    let seat_of = |holder: &PartyId| seats.iter().position(|s| s == holder).unwrap_or(0);
+    let tables = sides.iter().map(|side| VerticalTable {
+        seat: seat_of(&side.holder),
+        label: side.label(),
+        n_keys: side.columns.len(),
+        at_most: side.rows_at_most.max(1),
+    });
+    let label_at = sides.iter().position(|s| s.holder == job.label.party);
+    let label_at = label_at.unwrap_or(0);
+    let spelled = |name: &str| {
+        let side = &sides[label_at];
+        let found = column(&side.catalogue.tables[&side.table], name);
+        found.map_or_else(|_| name.to_owned(), |c| c.name.clone())
+    };
+    let label = spelled(job.label.columns.first().map_or("", String::as_str));
+    let sample = job.sample.as_ref().map(|s| spec::VerticalSample {
+        column: spelled(&s.column),
+        ..s.clone()
+    });
+    let most = sides.iter().map(|s| s.rows_at_most).max().unwrap_or(1);
+    let n_columns = features.len() as u64 + 1;
+    let scores = job.report.iter().copied();
+    let mut of = VerticalPlan {
+        model: job.model,
+        tables: tables.collect(),
+        features,
+        label: (label_at, label),
+        sample,
+        normalise: rule_word(job.normalise).to_owned(),
+        steps: u32::try_from(job.steps).unwrap_or(u32::MAX),
+        log_rows: most.max(2).next_power_of_two().ilog2(),
+        at_least: min_cell.at_least.max(ROWS_A_COLUMN * n_columns),
+        scores: scores.filter(|r| r.is_of_scores()).collect(),
+        words: Vec::new(),
+    };
+    of.words = words::of_run(&of);
+    of
+}
+
+/// What each holder runs: key columns, its features as doubles, and at the label's holder label and sample. Rows in
+/// which one of them is missing are left out.
+fn locals(of: &VerticalPlan, sides: &[Side<'_>]) -> BTreeMap<PartyId, LocalPlan> {
+    let locals = sides.iter().enumerate().map(|(place, side)| {
+        let mut local = side.local(false);
+        let mut columns: Vec<(&str, Usage, &str)> = Vec::new();
+        let own = of.features.iter().filter(|(p, _)| *p == place);
+        columns.extend(own.map(|(_, name)| (name.as_str(), Usage::Feature, "DOUBLE")));
+        if of.label.0 == place {
+            columns.push((&of.label.1, Usage::Label, "DOUBLE"));
+            let sample = of.sample.iter();
+            columns.extend(sample.map(|s| (s.column.as_str(), Usage::Filter, "VARCHAR")));
+        }
+        let (mut head, mut tail) = (String::new(), String::new());
+        for (i, (name, usage, kind)) in columns.iter().enumerate() {
+            let name_in_sql = quoted(name);
+            write!(head, ", CAST({name_in_sql} AS {kind}) AS a{i}").expect("a String takes all");
+            let word = if i == 0 { "\nWHERE" } else { " AND" };
+            write!(tail, "{word} {name_in_sql} IS NOT NULL").expect("a String takes all");
+            local.uses.push(ColumnUse {
+                table: side.table.clone(),
+                column: (*name).to_owned(),
+                usage: *usage,
+            });
+        }
+        local.uses.sort();
+        local.uses.dedup();
+        let at = local.sql.find('\n').unwrap_or(local.sql.len());
+        local.sql.insert_str(at, &head);
+        local.sql.push_str(&tail);
+        (side.holder.clone(), local)
+    });
+    locals.collect()
+}
+
+fn outputs(job: &spec::Vertical) -> Vec<OutputColumn> {
+    let mut columns = vec![("term", ValueKind::Text), ("coef", ValueKind::Float)];
+    for part in &job.report {
+        let names: &[&str] = match part {
+            VerticalReport::Se => &["se"],
+            VerticalReport::P => &["z", "p"],
+            VerticalReport::Ci95 => &["ci95_low", "ci95_high"],
+            VerticalReport::Auc | VerticalReport::Ks => &[],
+        };
+        columns.extend(names.iter().map(|name| (*name, ValueKind::Float)));
+    }
+    let columns = columns.into_iter().map(|(name, kind)| OutputColumn {
+        name: name.to_owned(),
+        kind,
+    });
+    columns.collect()
+}
+
+/// Fills in costs, at the published sizes.
+fn priced(mut plan: Plan) -> Plan {
+    let Procedure::Vertical(of) = &plan.procedure else {
+        return plan;
+    };
+    let (n_seats, n_computing) = (plan.parties().count(), plan.seats.len());
+    let seats = Seats {
+        n_seats,
+        n_computing,
+    };
+    let shape = of.shape(&of.bounds(), plan.setting().method);
+    let price = vertical::price(seats, &shape);
+    let receivers = plan.receiver_seats();
+    let mut total = price
+        .cost
+        .then(&vertical::release_cost(seats, &shape, &receivers));
+    if plan.dealer.is_none() {
+        for a in Seat::first(n_computing) {
+            for b in Seat::first(n_computing).filter(|b| a < *b) {
+                total = total.then(&psi::announce_cost(n_seats, a, b));
+            }
+        }
+    }
+    let mut work_us = coefficients::START_US;
+    if let Some(source) = plan.source() {
+        total = correlate::cost(&source, n_computing, &price.needs).then(&total);
+        work_us = work_us.saturating_add(coefficients::correlations_us(&source, &price.needs));
+    }
+    let n_cells = shape.model().n_rows as u64 * shape.model().n_columns as u64;
+    plan.cost = PlanCost {
+        rounds: u64::from(total.rounds),
+        bytes_sent: Seat::first(n_seats).map(|s| total.bytes_sent(s)).collect(),
+        // Columns, their transposed copy, the weighted ones, and masks.
+        memory_bytes: n_cells.saturating_mul(8 * 8),
+        rows_at_most: plan.locals.values().map(|l| l.rows_at_most).sum(),
+        network_us: cost::network_us(&total),
+        work_us: work_us.min(1 << 45),
+    };
+    plan
+}

@@ -1,0 +1,273 @@
+//! `[compute.train]` with `partition = "vertical"`: a model of the people that several holders have in common, each with
+//! columns of its own.
+
+use std::collections::BTreeSet;
+
+use protocols::psi::keys::Normalise;
+use serde::Serialize;
+use toml::de::DeValue;
+
+use super::intersect::{self, KeyOf, rule_name};
+use super::lookup::names_of;
+use super::near::did_you_mean;
+use crate::config::fields::{Faults, Fields, kind};
+
+/// Most features that are named.
+const MAX_FEATURES: usize = 127;
+/// Steps of Newton's method, unless a job says otherwise.
+const STEPS: u64 = 7;
+
+const MODEL: &str = "\"logistic\" or \"poisson\"";
+const LABEL: &str = "\"party.table.column\"";
+const FEATURES: &str =
+    "a list of \"party.table.column\", or \"party.table.*\" for all numbers of a table";
+const KEY: &str = "the name of the key's column in these tables, or a list of names";
+const REPORT: &str = "a list of \"coef\", \"se\", \"p\", \"ci95\", \"auc\" and \"ks\"";
+const SAMPLE: &str = "column = \"party.table.column\" of the label's table";
+
+/// A model over a join.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Vertical {
+    /// Which model.
+    pub model: VerticalModel,
+    /// What is explained: one column.
+    pub label: KeyOf,
+    /// What explains it, in the order of the result: one column each, or `*`.
+    pub features: Vec<KeyOf>,
+    /// The columns of the key, in every table.
+    pub key: Vec<String>,
+    /// How the spelling of keys is evened out.
+    #[serde(serialize_with = "rule_name")]
+    pub normalise: Normalise,
+    /// Which rows are fitted.
+    pub sample: Option<VerticalSample>,
+    /// What is told beside the coefficients.
+    pub report: BTreeSet<VerticalReport>,
+    /// How many steps are taken, whatever they find.
+    pub steps: u64,
+}
+
+/// A model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VerticalModel {
+    /// Labels 0 and 1, logit link.
+    Logistic,
+    /// Counts, log link.
+    Poisson,
+}
+
+/// The column that says which rows are fitted, and which are evaluated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VerticalSample {
+    /// A column of the label's table.
+    pub column: String,
+    /// Its value in rows that are fitted.
+    pub train: String,
+    /// Its value in rows that are evaluated.
+    pub test: Option<String>,
+}
+
+/// What is told beside the coefficients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VerticalReport {
+    /// Standard errors.
+    Se,
+    /// Test statistics and two-sided p-values.
+    P,
+    /// Confidence intervals of 95 percent.
+    Ci95,
+    /// The area under the curve of the evaluated rows.
+    Auc,
+    /// Their Kolmogorov–Smirnov distance.
+    Ks,
+}
+
+impl VerticalReport {
+    /// Whether it is about rows that are evaluated.
+    #[must_use]
+    pub fn is_of_scores(self) -> bool {
+        matches!(self, Self::Auc | Self::Ks)
+    }
+}
+
+const MODELS: &[(&str, VerticalModel)] = &[
+    ("logistic", VerticalModel::Logistic),
+    ("poisson", VerticalModel::Poisson),
+];
+
+const REPORTS: [(&str, Option<VerticalReport>); 6] = [
+    ("coef", None),
+    ("se", Some(VerticalReport::Se)),
+    ("p", Some(VerticalReport::P)),
+    ("ci95", Some(VerticalReport::Ci95)),
+    ("auc", Some(VerticalReport::Auc)),
+    ("ks", Some(VerticalReport::Ks)),
+];
+
+impl VerticalModel {
+    /// Its word in a job file.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Logistic => "logistic",
+            Self::Poisson => "poisson",
+        }
+    }
+}
+
+/// Whether a `[compute.train]` is one of these.
+pub(super) fn is_vertical(fields: &Fields<'_, '_>) -> bool {
+    let mut entries = fields.entries();
+    entries.any(|(name, value)| name == "partition" && value.get_ref().as_str() == Some("vertical"))
+}
+
+/// Reads the table `[compute.train]`.
+pub(super) fn read<'t>(
+    mut fields: Fields<'_, 't>,
+    text: &'t str,
+    faults: &mut Faults<'t>,
+) -> Option<Vertical> {
+    let _ = fields.string(faults, "partition");
+    let model = model(&mut fields, faults);
+    let at = fields.value("label");
+    let at = fields.required(faults, "label", at, LABEL);
+    let path = fields.name("label");
+    let label = at.and_then(|at| intersect::key(&path, at, text, faults));
+    let features = features(&mut fields, text, faults);
+    let key = names_of(&mut fields, "key", KEY, intersect::MAX_KEY_COLUMNS, faults);
+    let key = fields.required(faults, "key", key, KEY);
+    let normalise = intersect::normalise(&mut fields, faults);
+    let sample = fields.table(faults, "sample");
+    let sample = sample.map(|s| read_sample(s, text, label.as_ref(), faults));
+    let report = report(&mut fields, faults);
+    let steps = fields.whole(faults, "steps", 1..=50);
+    let is_evaluated = report.iter().any(|r| r.is_of_scores());
+    let has_test = matches!(&sample, Some(Some(s)) if s.test.is_some());
+    if is_evaluated && sample.as_ref().is_none_or(Option::is_some) && !has_test {
+        let what = "asks how well scores do, and no rows are kept for a test";
+        let allowed = "sample = { column = …, train = …, test = … }";
+        fields.wrong(faults, "report", what, allowed);
+    }
+    if is_evaluated && model.is_some_and(|m| m != VerticalModel::Logistic) {
+        let what = "asks how well scores tell bad from good, of a model of something else";
+        fields.wrong(faults, "report", what, "model = \"logistic\"");
+    }
+    fields.finish(faults);
+    Some(Vertical {
+        model: model?,
+        label: label?,
+        features: features?,
+        key: key?,
+        normalise: normalise?,
+        sample: match sample {
+            None => None,
+            Some(read) => Some(read?),
+        },
+        report,
+        steps: steps.unwrap_or(STEPS),
+    })
+}
+
+fn model(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<VerticalModel> {
+    let text = fields.string(faults, "model");
+    let text = fields.required(faults, "model", text, MODEL)?;
+    if ["linear", "gamma", "scorecard", "gbdt", "mlp"].contains(&text) {
+        let what = format!("\"{text}\" is not available over a join in this version");
+        fields.wrong(faults, "model", what, MODEL);
+        return None;
+    }
+    intersect::word(fields, "model", MODELS, MODEL, faults)
+}
+
+fn features<'t>(
+    fields: &mut Fields<'_, 't>,
+    text: &'t str,
+    faults: &mut Faults<'t>,
+) -> Option<Vec<KeyOf>> {
+    let at = fields.value("features");
+    let at = fields.required(faults, "features", at, FEATURES)?;
+    let path = fields.name("features");
+    let DeValue::Array(list) = at.get_ref() else {
+        let what = format!("a {} is not allowed here", kind(at.get_ref()));
+        faults.add(&at.span(), &path, what, FEATURES);
+        return None;
+    };
+    if list.is_empty() || list.len() > MAX_FEATURES {
+        let what = format!("names {} columns", list.len());
+        faults.add(&at.span(), &path, what, "1 to 127 features");
+        return None;
+    }
+    let mut features: Vec<KeyOf> = Vec::with_capacity(list.len());
+    for (i, entry) in list.iter().enumerate() {
+        let path = format!("{path}[{}]", i + 1);
+        let Some(feature) = intersect::key(&path, entry, text, faults) else {
+            continue;
+        };
+        let same = |f: &&KeyOf| f.party == feature.party && f.columns == feature.columns;
+        if feature.columns.len() > 1 || features.iter().any(|f| same(&f)) {
+            faults.add(
+                &entry.span(),
+                &path,
+                "names a column twice, or several at once",
+                FEATURES,
+            );
+        }
+        features.push(feature);
+    }
+    (features.len() == list.len()).then_some(features)
+}
+
+fn read_sample(
+    mut fields: Fields<'_, '_>,
+    text: &str,
+    label: Option<&KeyOf>,
+    faults: &mut Faults<'_>,
+) -> Option<VerticalSample> {
+    let at = fields.value("column");
+    let at = fields.required(faults, "column", at, SAMPLE);
+    let path = fields.name("column");
+    let column = at.and_then(|at| intersect::key(&path, at, text, faults));
+    let train = fields.string(faults, "train");
+    let train = fields.required(faults, "train", train, "its value in rows that are fitted");
+    let test = fields.string(faults, "test");
+    if train.is_some() && train == test {
+        fields.wrong(
+            faults,
+            "test",
+            "is the value of rows that are fitted",
+            "another value",
+        );
+    }
+    if let (Some(column), Some(label)) = (&column, label)
+        && (column.party != label.party || column.table != label.table || column.columns.len() > 1)
+    {
+        let what = "is no column of the label's table";
+        fields.wrong(faults, "column", what, SAMPLE);
+    }
+    fields.finish(faults);
+    Some(VerticalSample {
+        column: column?.columns.into_iter().next()?,
+        train: train?.to_owned(),
+        test: test.map(str::to_owned),
+    })
+}
+
+fn report(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> BTreeSet<VerticalReport> {
+    let Some(words) = fields.strings(faults, "report") else {
+        return BTreeSet::from([VerticalReport::Se, VerticalReport::P, VerticalReport::Ci95]);
+    };
+    let mut report = BTreeSet::new();
+    for word in words {
+        match REPORTS.iter().find(|(known, _)| *known == word) {
+            Some((_, found)) => report.extend(*found),
+            None => {
+                let hint = did_you_mean(word, REPORTS.iter().map(|(known, _)| *known));
+                let what = format!("\"{word}\" cannot be reported in this version{hint}");
+                fields.wrong(faults, "report", what, REPORT);
+            }
+        }
+    }
+    report
+}

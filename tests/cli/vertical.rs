@@ -1,0 +1,165 @@
+//! A model over the customers that two banks and a bureau have in common, against the figures of plain Python on the pooled data.
+//!
+//! The data are not in this repository. Where they are absent the first test prints `skipped: no shared data`; the other one makes up a small
+//! town of its own.
+
+use crate::figures::{Parts, expected, shared};
+use crate::run::{entente, job, party};
+use engine::prg::{Prg, Seed};
+use serde_json::Value;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn numbers(value: &Value) -> Vec<f64> {
+    let list = value.as_array().expect("a list").iter();
+    list.map(|v| v.as_f64().expect("a number")).collect()
+}
+
+#[test]
+fn a_joint_model_is_that_of_the_pooled_customers() {
+    let Some(shared) = shared() else {
+        return;
+    };
+    let file = |name: &str| shared.join("credit_taiwan").join(name);
+    let parties = [
+        ("bank_a".to_owned(), vec![("loans", file("bank_a.csv"))]),
+        ("bank_b".to_owned(), vec![("bills", file("bank_b.csv"))]),
+        (
+            "bureau_c".to_owned(),
+            vec![("persons", file("bureau_c.csv"))],
+        ),
+        ("arbiter".to_owned(), Vec::<(&str, PathBuf)>::new()),
+    ];
+    let tasks = expected(&shared, "credit_taiwan.json");
+    let task = &tasks["vertical"];
+    let text = fs::read_to_string(job("train-joint-default.toml")).expect("an example job");
+    let found = Parts::new(&parties).simulate(&text)["result"].clone();
+    let model = &task["lr_mle"];
+    assert_eq!(found["n_used"], task["n_train"]);
+    let rows = found["rows"].as_array().expect("rows");
+    let (coefficients, errors) = (numbers(&model["coef"]), numbers(&model["se"]));
+    assert_eq!(rows.len(), coefficients.len());
+    for (row, (coefficient, error)) in rows.iter().zip(coefficients.iter().zip(&errors)) {
+        for (what, found, expected) in [("coef", &row[1], coefficient), ("se", &row[2], error)] {
+            let found = found.as_f64().expect("a number");
+            let off = (found - expected).abs();
+            let is_close = off <= 1e-4 || off <= 1e-3 * expected.abs();
+            assert!(
+                is_close,
+                "{what} of {}: {found} instead of {expected}",
+                row[0]
+            );
+        }
+    }
+    for figure in ["auc", "ks"] {
+        let found = found["fit"][figure].as_f64().expect("a figure");
+        let expected = model["test"][figure].as_f64().expect("a figure");
+        assert!(
+            (found - expected).abs() <= 0.005,
+            "{figure}: {found} instead of {expected}"
+        );
+    }
+    assert_eq!(found["fit"]["n_bad"], task["bad_test"]);
+}
+
+/// A small town: a bank with labels, and a shop. Person 0 to 399; each leaves some out.
+fn town(directory: &Path, is_dependent: bool) {
+    let mut prg = Prg::new(&Seed::from_bytes([7; 32]), 0);
+    let mut unit = || prg.next_u64() as f64 / 2f64.powi(63) - 1.0;
+    let mut bank = "person,income,default,part\n".to_owned();
+    let mut shop = "person,visits,basket,copy\n".to_owned();
+    for person in 0..400 {
+        let (income, visits, basket) = (unit(), (4.0 * unit()).round() + 5.0, unit());
+        let is_bad = u8::from(unit() < (0.8 * income - 0.3 * (visits - 5.0) - 0.5).tanh());
+        let part = if person % 4 == 0 { "test" } else { "train" };
+        if person % 5 != 1 {
+            let income = 3000.0 + 900.0 * income;
+            writeln!(bank, "{person},{income:.2},{is_bad},{part}").expect("text");
+        }
+        if person % 7 != 3 {
+            let missing = if person % 50 == 0 {
+                String::new()
+            } else {
+                format!("{basket:.3}")
+            };
+            let copy = if is_dependent {
+                2.0 * visits + 1.0
+            } else {
+                unit()
+            };
+            writeln!(shop, "{person},{visits},{missing},{copy:.3}").expect("text");
+        }
+    }
+    for (name, table, text) in [("bank", "loans", bank), ("shop", "sales", shop)] {
+        let home = directory.join(name);
+        fs::create_dir(&home).expect("a directory");
+        fs::write(home.join(format!("{table}.csv")), text).expect("a file");
+    }
+}
+
+const TOWN: &str = r#"
+job       = "town"
+purpose   = "test"
+receivers = ["shop"]
+[compute.train]
+model     = "logistic"
+partition = "vertical"
+label     = "bank.loans.default"
+features  = ["shop.sales.visits", "bank.loans.income", "shop.sales.copy", "shop.sales.basket"]
+key       = "person"
+sample    = { column = "bank.loans.part", train = "train", test = "test" }
+report    = ["coef", "se", "p", "auc", "ks"]
+[privacy]
+correlations = "ot"
+"#;
+
+fn run(is_dependent: bool, text: &str) -> crate::run::Ended {
+    let directory = tempfile::tempdir().expect("a directory");
+    town(directory.path(), is_dependent);
+    let file = directory.path().join("job.toml");
+    fs::write(&file, text).expect("a file");
+    let words = [
+        "simulate".to_owned(),
+        file.display().to_string(),
+        "--json".to_owned(),
+    ];
+    let homes = ["bank", "shop"].map(|name| party(name, &directory.path().join(name)));
+    let homes = homes
+        .into_iter()
+        .flat_map(|home| ["--party".to_owned(), home]);
+    entente(words.into_iter().chain(homes))
+}
+
+/// Without a third party, on 220 rows: what the large one would take minutes for.
+#[test]
+fn a_small_model_without_a_third_party() {
+    let found = run(false, TOWN).expect(0).json()["result"].clone();
+    let rows = found["rows"].as_array().expect("rows");
+    let names: Vec<&str> = rows
+        .iter()
+        .map(|row| row[0].as_str().expect("a name"))
+        .collect();
+    assert_eq!(names, ["intercept", "visits", "income", "copy", "basket"]);
+    let of = |row: usize, column: usize| rows[row][column].as_f64().expect("a number");
+    assert!(
+        of(1, 1) < 0.0 && of(2, 1) > 0.0,
+        "signs of visits and income: {found}"
+    );
+    let visits = (of(1, 1) / of(1, 2), of(1, 3));
+    assert!(
+        (visits.0 - visits.1).abs() < 1e-9,
+        "z is the coefficient over its error"
+    );
+    let auc = found["fit"]["auc"].as_f64().expect("a figure");
+    assert!((0.5..1.0).contains(&auc), "{found}");
+}
+
+#[test]
+fn a_column_that_depends_on_others_is_named() {
+    let said = run(true, TOWN).expect(1).stderr;
+    assert!(
+        said.contains("the design is singular") && said.contains("copy"),
+        "{said}"
+    );
+}
