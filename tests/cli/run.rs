@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 /// A guard against hanging, not an expectation: nothing below waits for it when all is well.
-pub(crate) const HANG: Duration = Duration::from_secs(180);
+pub(crate) const HANG: Duration = Duration::from_secs(600);
 /// The pace of a poll for something that another process does.
 const POLL: Duration = Duration::from_millis(20);
 
