@@ -171,6 +171,29 @@ impl Rows {
         self.y.is_empty()
     }
 
+    /// The values of a row.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    #[must_use]
+    pub fn row(&self, row: usize) -> &[f64] {
+        &self.x[row * self.n_columns..(row + 1) * self.n_columns]
+    }
+
+    /// The same rows with other columns, each made from all of a row's values.
+    #[must_use]
+    pub fn with_columns(&self, n_columns: usize, make: impl Fn(&[f64], &mut [f64])) -> Self {
+        let mut x = vec![0.0; self.len() * n_columns];
+        let rows = x.chunks_exact_mut(n_columns.max(1)).enumerate();
+        rows.for_each(|(i, row)| make(self.row(i), row));
+        Self {
+            n_columns,
+            x,
+            y: self.y.clone(),
+            offset: self.offset.clone(),
+        }
+    }
+
     /// The labels.
     #[must_use]
     pub fn labels(&self) -> &[f64] {

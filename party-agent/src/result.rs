@@ -10,6 +10,7 @@ mod groups;
 mod found;
 mod intersect;
 mod lookup;
+mod scorecard;
 mod train;
 mod vertical;
 pub mod tails;
@@ -38,6 +39,7 @@ use released::Cells;
 pub use file::write_private;
 pub use intersect::{common_count, common_keys, common_totals};
 pub use lookup::{looked_up, looked_up_sums};
+pub use scorecard::BinnedFeature;
 pub use train::{Estimate, Scale, trained};
 pub use vertical::fitted;
 

@@ -20,7 +20,7 @@ use crate::config::fields::Faults;
 
 pub use intersect::{HOLDERS, Intersect, KeyJoin, KeyOf, ProtocolChoice, Reveal, rule_word};
 pub use lookup::{Combine, Lookup, MAX_QUESTIONS};
-pub use train::{Feature, MAX_TERMS, Model, Offset, Report, Sample, Train};
+pub use train::{Feature, MAX_TERMS, Model, Offset, Report, Sample, Scorecard, Train};
 pub use vertical::{Vertical, VerticalModel, VerticalReport, VerticalSample};
 
 /// Longest job file that is read, in bytes.

@@ -25,10 +25,21 @@ pub struct SumsShape {
     pub told: Vec<u64>,
     /// Every possible count is below 2^`bound_bits`.
     pub bound_bits: u32,
+    /// Comparisons of counts with thresholds that are found on the way: how many at once, and how often at most.
+    pub probes: Option<Probes>,
     /// The kinds of openings: how many sums each has, and how often it is made at most.
     pub kinds: Vec<Kind>,
     /// Who gets the result. All computing seats see the sums.
     pub receivers: Vec<Seat>,
+}
+
+/// Comparisons of counts with thresholds that nobody knows beforehand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probes {
+    /// Counts that are compared at once.
+    pub n_counts: usize,
+    /// How often that is done at most.
+    pub at_most: u32,
 }
 
 /// One kind of opening.
@@ -44,10 +55,20 @@ impl SumsShape {
     /// What a holder approves.
     pub fn terms(&self) -> Terms {
         let number = |n: u64| n.to_le_bytes();
-        let lens = [self.required.len(), self.told.len(), self.kinds.len()];
+        let n_probes = usize::from(self.probes.is_some());
+        let lens = [
+            self.required.len(),
+            self.told.len(),
+            self.kinds.len(),
+            n_probes,
+        ];
         let mut fields: Vec<[u8; 8]> = lens.iter().map(|n| number(*n as u64)).collect();
         fields.push(number(u64::from(self.bound_bits)));
         fields.extend(self.required.iter().chain(&self.told).map(|n| number(*n)));
+        if let Some(probes) = &self.probes {
+            fields.push(number(probes.n_counts as u64));
+            fields.push(number(u64::from(probes.at_most)));
+        }
         for kind in &self.kinds {
             fields.push(number(kind.n_sums as u64));
             fields.push(number(u64::from(kind.at_most)));
@@ -69,12 +90,19 @@ impl SumsShape {
         } = seats;
         let everybody: Vec<Seat> = Seat::first(n_computing).collect();
         let (mut needs, mut cost) = (Needs::default(), Cost::none(n_seats));
-        if self.n_counts() > 0 {
-            let n_lanes = lanes_for(self.n_counts());
-            needs = compare::needs(n_computing, self.bound_bits, n_lanes);
-            cost = compare::cost(n_seats, n_computing, self.bound_bits, n_lanes).then(
+        let probes = self.probes.map(|p| (p.n_counts, p.at_most));
+        for (n_counts, times) in [(self.n_counts(), 1)].into_iter().chain(probes) {
+            if n_counts == 0 {
+                continue;
+            }
+            let n_lanes = lanes_for(n_counts);
+            let once = compare::cost(n_seats, n_computing, self.bound_bits, n_lanes).then(
                 &boolean::open_cost(n_seats, n_computing, bits::words_for(n_lanes)),
             );
+            for _ in 0..times {
+                needs = needs + compare::needs(n_computing, self.bound_bits, n_lanes);
+                cost = cost.then(&once);
+            }
         }
         for kind in &self.kinds {
             let once = disclose::cost(n_seats, n_computing, 0, kind.n_sums, &everybody);
@@ -86,6 +114,25 @@ impl SumsShape {
     }
 }
 
+/// Which counts reach their thresholds: compared on shares, and the answers opened.
+async fn reached(
+    session: &mut Session,
+    mut counts: Vec<u64>,
+    mut thresholds: Vec<u64>,
+    bound_bits: u32,
+    stock: &mut Stock,
+) -> Result<Vec<bool>, ProtocolError> {
+    let n_counts = counts.len();
+    if n_counts == 0 {
+        return Ok(Vec::new());
+    }
+    counts.resize(lanes_for(n_counts), 0);
+    thresholds.resize(counts.len(), 0);
+    let counts = Share::new(counts);
+    let bits = compare::at_least(session, &counts, &thresholds, bound_bits, stock).await?;
+    Ok(bits::unpack(&boolean::open(session, bits).await?, n_counts))
+}
+
 fn lanes_for(n_counts: usize) -> usize {
     bits::words_for(n_counts) * 64
 }
@@ -95,6 +142,7 @@ pub struct OpenSums {
     shape: SumsShape,
     disclosure: Disclosure,
     n_opened: Vec<u32>,
+    n_probed: u32,
     is_large_enough: bool,
 }
 
@@ -121,6 +169,7 @@ impl OpenSums {
         session.ended_by(disclosure.check(&shape.terms(), session))?;
         Ok(Self {
             n_opened: vec![0; shape.kinds.len()],
+            n_probed: 0,
             is_large_enough: shape.required.is_empty(),
             shape,
             disclosure,
@@ -140,7 +189,7 @@ impl OpenSums {
     pub async fn enough(
         &mut self,
         session: &mut Session,
-        mut counts: Vec<u64>,
+        counts: Vec<u64>,
         stock: &mut Stock,
     ) -> Result<Enough, ProtocolError> {
         let shape = &self.shape;
@@ -151,22 +200,58 @@ impl OpenSums {
             });
             return session.ended_by(outcome);
         }
-        let n_counts = counts.len();
-        let mut answers = Vec::new();
-        if n_counts > 0 {
-            let mut thresholds = [&shape.required[..], &shape.told[..]].concat();
-            counts.resize(lanes_for(n_counts), 0);
-            thresholds.resize(counts.len(), 0);
-            let (counts, bound) = (Share::new(counts), shape.bound_bits);
-            let bits = compare::at_least(session, &counts, &thresholds, bound, stock).await?;
-            answers = bits::unpack(&boolean::open(session, bits).await?, n_counts);
-        }
+        let thresholds = [&shape.required[..], &shape.told[..]].concat();
+        let mut answers = reached(session, counts, thresholds, shape.bound_bits, stock).await?;
         let told = answers.split_off(shape.required.len());
         self.is_large_enough = answers.iter().all(|is_reached| *is_reached);
         Ok(Enough {
             required: answers,
             told,
         })
+    }
+
+    /// Finds which counts over all holders reach thresholds that all seats know by now.
+    ///
+    /// # Seats     symmetric, any number ≥ 2
+    /// # Inputs    this holder's own counts, at most as many as the shape's probes have, and a threshold for each
+    /// # Output    one answer for each count
+    /// # Cost      that of [`compare::at_least`] for all counts of a probe, and one round
+    /// # Security  semi-honest, all but one seat may be corrupt; all computing seats learn the answers and nothing else
+    /// # Errors    [`ProtocolError::NotApproved`] before anything is sent: for more or other probes than approved, and unless
+    ///   [`OpenSums::enough`] has found all required counts large enough; [`ProtocolError::InvalidInput`],
+    ///   [`ProtocolError::OutOfCorrelations`], [`ProtocolError::Link`], [`ProtocolError::PeerMisbehaved`]
+    /// # Source    as [`compare::at_least`]
+    pub async fn probe(
+        &mut self,
+        session: &mut Session,
+        mut counts: Vec<u64>,
+        mut thresholds: Vec<u64>,
+        stock: &mut Stock,
+    ) -> Result<Vec<bool>, ProtocolError> {
+        let bound_bits = self.shape.bound_bits;
+        let (n_counts, allowed) = (counts.len(), self.shape.probes);
+        let is_allowed = |p: &Probes| n_counts <= p.n_counts && self.n_probed < p.at_most;
+        let allowed = allowed.filter(|p| self.is_large_enough && is_allowed(p));
+        let is_within = counts.iter().all(|n| n >> bound_bits.min(63) == 0);
+        let outcome = match allowed {
+            None => Err(ProtocolError::NotApproved {
+                what: "a probe of this size, after counts that are large enough",
+            }),
+            Some(_) if !is_within || thresholds.len() != n_counts => {
+                Err(ProtocolError::InvalidInput {
+                    what: "there is a count below its declared bound for each threshold",
+                })
+            }
+            Some(probes) => Ok(probes),
+        };
+        let probes = session.ended_by(outcome)?;
+        self.n_probed += 1;
+        // What is sent does not depend on how many are asked for.
+        counts.resize(probes.n_counts, 0);
+        thresholds.resize(probes.n_counts, 0);
+        let mut answers = reached(session, counts, thresholds, bound_bits, stock).await?;
+        answers.truncate(n_counts);
+        Ok(answers)
     }
 
     /// Adds this holder's numbers to those of the others, mod 2^128, and opens the sums to all computing seats.

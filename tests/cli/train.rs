@@ -294,6 +294,52 @@ fn standardised_and_penalised_models_of_three_banks() {
     }
 }
 
+#[test]
+fn a_scorecard_has_the_bins_weights_and_points_of_the_pooled_rows() {
+    let task = "credit_taiwan:/horizontal/pooled";
+    let Some((result, task)) = fitted(BANKS, "train-scorecard.toml", &[], task) else {
+        return;
+    };
+    check(&result, &task["lr_woe"], &[]);
+    let features = result["fit"]["features"].as_array().expect("features");
+    let ranking = task["iv_ranking"].as_array().expect("a ranking");
+    assert_eq!(features.len(), ranking.len());
+    for (feature, ranked) in features.iter().zip(ranking) {
+        let name = feature["feature"].as_str().expect("a name");
+        assert_eq!(ranked[0], name);
+        let number = |v: &Value| v.as_f64().expect("a number");
+        close(name, number(&feature["iv"]), number(&ranked[1]), 1e-9);
+        let bins = feature["bins"].as_array().expect("bins");
+        let expected = task["woe"][name]["bins"].as_array().expect("bins");
+        assert_eq!(bins.len(), expected.len(), "{name}");
+        for (bin, expected) in bins.iter().zip(expected) {
+            for field in ["n", "bad", "good"] {
+                assert_eq!(
+                    number(&bin[field]),
+                    number(&expected[field]),
+                    "{name} {field}"
+                );
+            }
+            close(name, number(&bin["woe"]), number(&expected["woe"]), 1e-9);
+        }
+        let points = task["lr_woe"]["scorecard"]["points"][name].as_array();
+        for (bin, expected) in bins.iter().zip(points.into_iter().flatten()) {
+            close(
+                name,
+                number(&bin["points"]),
+                number(&expected["points"]),
+                1e-7,
+            );
+        }
+        assert_eq!(feature["in_model"] == true, points.is_some(), "{name}");
+    }
+    let (got, expected) = (&result["fit"]["scorecard"], &task["lr_woe"]["scorecard"]);
+    for field in ["factor", "offset", "base_points"] {
+        let number = |v: &Value| v[field].as_f64().expect("a number");
+        close(field, number(got), number(expected), 1e-9);
+    }
+}
+
 /// What ends a job over the bundled hospitals, with something in the example changed.
 fn refused(changes: &[(&str, &str)], code: i32) -> String {
     let mut text = fs::read_to_string(job("train-stays.toml")).expect("an example job");

@@ -191,6 +191,8 @@ open_counts = false        # true: the other computing parties may see group cou
 # patient_id = {}              # nothing
 # national_id = { join_key = true }   # may be compared with other holders' keys: how many are common is told;
 #                                     # row_level = true as well: receivers learn which of theirs are
+# stay = { label = true }      # a model may explain it
+# weight = { feature = true }  # a model may explain labels by it
 # [tables.visits.lookup]       # who may look keys up in it, and how often
 # askers = ["bank_a"]
 # per_job = 1000

@@ -1,6 +1,7 @@
 //! A model, fitted: every holder adds up its own rows, the sums are opened, and everybody takes the same step.
 
 mod estimate;
+mod scorecard;
 
 use std::sync::Arc;
 
@@ -46,7 +47,8 @@ impl Task<'_> {
         let is_receiver = receivers.contains(&session.seat());
         let mut fitting = Fitting {
             task: self,
-            of,
+            whole: of,
+            of: of.clone(),
             session,
             sums,
         };
@@ -61,7 +63,7 @@ impl Task<'_> {
                 return Err(Broken::Here(failure));
             }
         };
-        let table = is_receiver.then(|| result::trained(self.plan, of, &estimate));
+        let table = is_receiver.then(|| result::trained(self.plan, &fitting.of, &estimate));
         let table = table.transpose().map_err(|e| result_failure(&e))?;
         Ok(Computed {
             output: table.map(Output::Table),
@@ -107,7 +109,10 @@ fn together(what: String, advice: &str) -> Stopped {
 
 struct Fitting<'a> {
     task: &'a Task<'a>,
-    of: &'a TrainPlan,
+    /// The plan, of whose sizes messages are.
+    whole: &'a TrainPlan,
+    /// The model that is fitted: that of the plan, or of a scorecard the features that were kept.
+    of: TrainPlan,
     session: &'a mut Session,
     sums: OpenSums,
 }
@@ -121,8 +126,15 @@ impl Fitting<'_> {
         } = design;
         let tells_dropped = self.enough(counts, stock).await?;
         let dropped = if tells_dropped { dropped } else { 0 };
-        let means = self.means(&rows, dropped).await?;
-        let scale = self.scale(&rows, &means).await?;
+        let mut means = self.means(&rows, dropped).await?;
+        let (scale, binned);
+        match self.of.scorecard {
+            None => {
+                scale = self.scale(&rows, &means).await?;
+                binned = Vec::new();
+            }
+            Some(_) => (rows, scale, binned) = self.binned(rows, &mut means, stock).await?,
+        }
         let measure = scale.clone();
         let kernel = move || {
             rows.standardise(&measure.shifts, &measure.scales);
@@ -141,6 +153,7 @@ impl Fitting<'_> {
             moments,
             last,
             scale,
+            binned,
         })
     }
 
@@ -178,10 +191,11 @@ impl Fitting<'_> {
         ))
     }
 
-    async fn open(&mut self, kind: Kinds, mine: Vec<u128>) -> Result<Vec<f64>, Stopped> {
+    async fn open(&mut self, kind: Kinds, mut mine: Vec<u128>) -> Result<Vec<f64>, Stopped> {
+        mine.resize(kind.n_sums(self.whole), 0);
         let opened = self.sums.open(self.session, kind as usize, mine).await?;
         let bits = match kind {
-            Kinds::Means | Kinds::Spreads => RAW_BITS,
+            Kinds::Means | Kinds::Spreads | Kinds::Bins => RAW_BITS,
             Kinds::Moments | Kinds::Step | Kinds::Last => FINE_BITS,
         };
         let point = fixed(bits)?;
@@ -218,7 +232,10 @@ impl Fitting<'_> {
         let columns = rows.moments(&vec![0.0; self.of.n_columns()], 1);
         let (exposures, labels) = estimate::label_sums(self.of.model, rows);
         let mut sums = vec![rows.len() as f64, dropped as f64, exposures, labels];
-        sums.extend(columns.iter().skip(first));
+        // Bins tell what a scorecard needs of its columns.
+        if self.of.scorecard.is_none() {
+            sums.extend(columns.iter().skip(first));
+        }
         sums.resize(4 + n_terms, 0.0);
         let mine = self.raw(&sums)?;
         let opened = self.open(Kinds::Means, mine).await?;
@@ -271,7 +288,7 @@ impl Fitting<'_> {
                 let is_constant = deviation <= 1e-12 * label_centre.abs();
                 (label_centre, if is_constant { 1.0 } else { deviation })
             }
-            Model::Logistic | Model::Poisson | Model::Gamma => (0.0, 1.0),
+            Model::Logistic | Model::Poisson | Model::Gamma | Model::Scorecard => (0.0, 1.0),
         };
         Ok(Scale {
             shifts: centres,
@@ -327,7 +344,7 @@ impl Fitting<'_> {
         }
         let setting = Setting {
             family: self.of.model.family(),
-            penalties: estimate::penalties(self.of, scale, moments),
+            penalties: estimate::penalties(&self.of, scale, moments),
             tolerance: self.of.tolerance.parse().unwrap_or(1e-9),
             max_iterations: self.of.max_iterations,
         };
@@ -355,7 +372,7 @@ impl Fitting<'_> {
 
     /// Adds the model up at some coefficients over all holders; `None` if that gives no numbers at one of them.
     async fn step(&mut self, rows: &Arc<Rows>, at: Vec<f64>) -> Result<Option<Sums>, Stopped> {
-        let n_sums = Kinds::Step.n_sums(self.of);
+        let n_sums = Kinds::Step.n_sums(&self.of);
         let (own, family) = (Arc::clone(rows), self.of.model.family());
         let kernel = move || own.evaluate(family, &at);
         let mine = self.session.compute().run(kernel).await;
@@ -391,7 +408,7 @@ impl Fitting<'_> {
         rows: &Arc<Rows>,
         fit: &(Fit, Option<f64>),
     ) -> Result<Vec<f64>, Stopped> {
-        let n_sums = Kinds::Last.n_sums(self.of);
+        let n_sums = Kinds::Last.n_sums(&self.of);
         let (own, model, at) = (Arc::clone(rows), self.of.model, fit.0.coefficients.clone());
         let kernel = move || {
             let fitted = own.fitted(model.family(), &at)?;
@@ -399,7 +416,7 @@ impl Fitting<'_> {
             match model {
                 Model::Linear => sums.extend(&fitted.outer),
                 Model::Gamma => sums.extend(own.cross_products()?),
-                Model::Logistic | Model::Poisson => {}
+                Model::Logistic | Model::Poisson | Model::Scorecard => {}
             }
             Some(sums)
         };
@@ -423,7 +440,7 @@ impl Fitting<'_> {
 
     /// A fit that cannot be, with the name of the column.
     fn trouble(&self, trouble: Trouble) -> Stopped {
-        let of = self.of;
+        let of = &self.of;
         match trouble {
             Trouble::Singular { column } => together(
                 format!(

@@ -11,7 +11,7 @@ use protocols::correlate;
 use protocols::cost::Cost;
 use protocols::party::{PartyId, Seat};
 use protocols::price::Seats;
-use protocols::sums::{Kind, SumsShape};
+use protocols::sums::{Kind, Probes, SumsShape};
 use serde::Serialize;
 
 use super::compile::{self, Parties, SOURCES};
@@ -28,7 +28,7 @@ use super::{
     LocalPlan, MinCell, OutputColumn, Plan, PlanCost, PlanFault, Procedure, Usage, ValueKind,
     coefficients, cost, types,
 };
-use crate::spec::{self, CheckedSpec, Correlations, Model, Offset, Report};
+use crate::spec::{self, CheckedSpec, Correlations, Model, Offset, Report, Scorecard};
 
 /// Fewest residual degrees of freedom of a model that is released.
 const LEAST_RESIDUAL: u64 = 10;
@@ -56,6 +56,8 @@ pub struct TrainPlan {
     pub max_iterations: u32,
     /// When the fit ends, a decimal number.
     pub tolerance: String,
+    /// How features are binned and points are scaled, of a scorecard.
+    pub scorecard: Option<Scorecard>,
     /// Fewest rows.
     pub least_rows: u64,
     /// What is counted before anything is opened, in the order of the counts; empty without a minimum cell.
@@ -144,15 +146,18 @@ pub enum Kinds {
     Step,
     /// What a report wants of the fitted model.
     Last,
+    /// Bads and goods by bin.
+    Bins,
 }
 
 impl Kinds {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Means,
         Self::Spreads,
         Self::Moments,
         Self::Step,
         Self::Last,
+        Self::Bins,
     ];
 
     /// Numbers of one opening.
@@ -170,12 +175,15 @@ impl Kinds {
                 let has_more = matches!(of.model, Model::Linear | Model::Gamma);
                 3 + usize::from(has_more) * triangle(n_columns)
             }
+            Self::Bins => 2 * of.n_bins(),
         }
     }
 
     fn at_most(self, of: &TrainPlan) -> u32 {
         match self {
-            Self::Means | Self::Spreads | Self::Last => 1,
+            Self::Means | Self::Last => 1,
+            Self::Spreads => u32::from(of.scorecard.is_none()),
+            Self::Bins => u32::from(of.scorecard.is_some()),
             Self::Moments => u32::from(of.standardise),
             Self::Step => of.most_evaluations(),
         }
@@ -203,6 +211,47 @@ impl TrainPlan {
         2 * self.max_iterations + FURTHER_EVALUATIONS
     }
 
+    /// Most bins of a term of a scorecard.
+    #[must_use]
+    pub fn bins_of(&self, term: &Term) -> usize {
+        let bins = self.scorecard.as_ref().map_or(0, |s| s.bins);
+        match &self.columns[term.column].role {
+            ColumnRole::Levels(levels) => levels.len(),
+            _ => usize::try_from(bins).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// Most bins of all terms.
+    fn n_bins(&self) -> usize {
+        match self.scorecard {
+            Some(_) => self.terms.iter().map(|t| self.bins_of(t)).sum(),
+            None => 0,
+        }
+    }
+
+    /// Whether the bins of a scorecard's term lie between quantiles.
+    #[must_use]
+    pub fn is_quantiled(&self, term: &Term) -> bool {
+        matches!(self.columns[term.column].role, ColumnRole::Number)
+    }
+
+    /// Order statistics are found bit by bit; then every bin is checked once.
+    fn probes(&self) -> Option<Probes> {
+        let scorecard = self.scorecard.as_ref()?;
+        let n_numbers = self.terms.iter().filter(|t| self.is_quantiled(t)).count();
+        let n_cuts = usize::try_from(scorecard.bins).unwrap_or(usize::MAX) - 1;
+        let checks = if self.checks.is_empty() {
+            0
+        } else {
+            2 * self.n_bins()
+        };
+        Some(Probes {
+            // Two neighbours of every cut.
+            n_counts: (2 * n_numbers * n_cuts).max(checks).max(1),
+            at_most: 64 + 2,
+        })
+    }
+
     /// What is opened, as the protocol takes it.
     #[must_use]
     pub fn sums(&self, receivers: Vec<Seat>) -> SumsShape {
@@ -215,6 +264,7 @@ impl TrainPlan {
             required: thresholds(&required),
             told: thresholds(&told),
             bound_bits: self.bound_bits,
+            probes: self.probes(),
             kinds: Kinds::ALL
                 .iter()
                 .map(|kind| Kind {
@@ -264,7 +314,7 @@ pub(super) fn compile(
     let n_rows = compile::rows_at_most(&raw)?;
     let min_cell = MinCell::strictest(spec, catalogues, &parties.holders);
     let of = train_plan(job, columns, &min_cell, n_rows);
-    let correlations = source(spec, &min_cell)?;
+    let correlations = source(spec, &of, &min_cell)?;
     let dealer = match &correlations {
         Some(Correlations::Dealer(dealer)) => Some(dealer.clone()),
         _ => None,
@@ -447,6 +497,8 @@ fn train_plan(
         };
         match &c.role {
             ColumnRole::Number => vec![term(c.name.clone(), None)],
+            // A scorecard makes one column of each feature.
+            ColumnRole::Levels(_) if job.scorecard.is_some() => vec![term(c.name.clone(), None)],
             ColumnRole::Levels(levels) => {
                 let levels = levels.iter().enumerate().skip(1);
                 let levels = levels.map(|(i, level)| term(format!("{}={level}", c.name), Some(i)));
@@ -470,6 +522,7 @@ fn train_plan(
         l2: job.l2.clone(),
         max_iterations: u32::try_from(job.max_iterations).unwrap_or(u32::MAX),
         tolerance: job.tolerance.clone(),
+        scorecard: job.scorecard.clone(),
         least_rows,
         bound_bits: 64 - n_rows.max(least_rows).leading_zeros(),
         words: Vec::new(),
@@ -501,15 +554,17 @@ fn checks(
         let name = &column.name;
         let not = |value: u8| format!("rows in which {name} is not {value}");
         match &column.role {
+            // The bins of a scorecard are counted when they are known.
+            ColumnRole::Number if model == Model::Scorecard => {}
             ColumnRole::Number => {
                 add(TrainCount::NotZero(i), at_least, not(0));
                 add(TrainCount::NotOne(i), at_least, not(1));
             }
             ColumnRole::Label => {
-                if matches!(model, Model::Logistic | Model::Poisson) {
+                if matches!(model, Model::Logistic | Model::Poisson | Model::Scorecard) {
                     add(TrainCount::NotZero(i), at_least, not(0));
                 }
-                if model == Model::Logistic {
+                if matches!(model, Model::Logistic | Model::Scorecard) {
                     add(TrainCount::NotOne(i), at_least, not(1));
                 }
             }
@@ -528,18 +583,19 @@ fn checks(
 }
 
 /// Counts are compared on shares wherever there is a minimum.
-fn source(spec: &CheckedSpec, min_cell: &MinCell) -> Result<Option<Correlations>, Vec<PlanFault>> {
-    if min_cell.at_least <= 1 {
+fn source(
+    spec: &CheckedSpec,
+    of: &TrainPlan,
+    min_cell: &MinCell,
+) -> Result<Option<Correlations>, Vec<PlanFault>> {
+    if min_cell.at_least <= 1 && of.scorecard.is_none() {
         return Ok(None);
     }
     match &spec.correlations {
         Some(found) => Ok(Some(found.clone())),
         None => Err(compile::one(PlanFault {
             place: "privacy.correlations".to_owned(),
-            what: format!(
-                "is missing: a minimum of {} rows behind every coefficient is checked on shares, which takes correlated random numbers",
-                min_cell.at_least
-            ),
+            what: "is missing: counts are compared on shares (the minimum behind every coefficient, the cuts of a scorecard), which takes correlated random numbers".to_owned(),
             fix: SOURCES.to_owned(),
         })),
     }
@@ -573,7 +629,7 @@ fn usage(column: &TrainColumn) -> Usage {
 fn outputs(job: &spec::Train) -> Vec<OutputColumn> {
     let statistic = match job.model {
         Model::Linear => "t",
-        Model::Logistic | Model::Poisson | Model::Gamma => "z",
+        Model::Logistic | Model::Poisson | Model::Gamma | Model::Scorecard => "z",
     };
     let mut columns = vec![("term", ValueKind::Text), ("coef", ValueKind::Float)];
     for part in &job.report {

@@ -9,6 +9,7 @@ use engine::glm::solve::{Factor, square};
 use engine::glm::{ln_gamma, triangle};
 use serde_json::{Value, json};
 
+use super::scorecard::{BinnedFeature, points};
 use super::{ResultError, ResultTable, tails, totals};
 use crate::plan::{Plan, TrainPlan};
 use crate::spec::Model;
@@ -41,6 +42,8 @@ pub struct Estimate {
     pub last: Vec<f64>,
     /// What it is measured in.
     pub scale: Scale,
+    /// Of a scorecard all features in bins, those of the model first.
+    pub binned: Vec<BinnedFeature>,
 }
 
 /// The numbers that describe a fit, by their names in the result.
@@ -114,7 +117,7 @@ impl Told {
                 let factor = Factor::new(&found.fit.sums.information, n_columns);
                 linear(of, found, &change, &factor.map_err(dependent)?)
             }
-            Model::Logistic | Model::Poisson => {
+            Model::Logistic | Model::Poisson | Model::Scorecard => {
                 let factor = Factor::new(&found.fit.sums.information, n_columns);
                 let inverse = factor.map_err(dependent)?.inverse();
                 (likelihood(of, found), inverse)
@@ -131,6 +134,12 @@ impl Told {
             }
         };
         let errors = change.errors(&covariance);
+        let mut described = described;
+        if let Some(card) = &of.scorecard {
+            let (features, scale) = points(card, &found.binned, &coefficients);
+            described.insert("features", features);
+            described.insert("scorecard", scale);
+        }
         let df = residual_df(of, found);
         let statistics: Vec<f64> = coefficients
             .iter()
@@ -318,7 +327,7 @@ fn likelihood(of: &TrainPlan, found: &Estimate) -> Described {
         1.0
     };
     let log_likelihood = match of.model {
-        Model::Linear | Model::Logistic => -0.5 * deviance,
+        Model::Linear | Model::Logistic | Model::Scorecard => -0.5 * deviance,
         Model::Poisson => -0.5 * deviance - constant,
         Model::Gamma => {
             let nu = 1.0 / dispersion;

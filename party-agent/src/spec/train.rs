@@ -14,12 +14,14 @@ use crate::config::fields::{Faults, Fields, kind};
 /// Most features that are named, and most levels of one of them.
 const MAX_FEATURES: usize = 256;
 const MAX_LEVELS: usize = 256;
+/// Most bins of a number.
+const MAX_BINS: u64 = 50;
 /// Most columns of a design, levels counted one by one.
 pub const MAX_TERMS: usize = 512;
 
-const MODEL: &str = "\"linear\", \"logistic\", \"poisson\" or \"gamma\"";
+const MODEL: &str = "\"linear\", \"logistic\", \"poisson\", \"gamma\" or \"scorecard\"";
 /// Models that this version does not have.
-const LATER_MODELS: [&str; 3] = ["scorecard", "gbdt", "mlp"];
+const LATER_MODELS: [&str; 2] = ["gbdt", "mlp"];
 const PARTITION: &str = "\"horizontal\": the same columns of different people; \"vertical\": different columns of the same people";
 const LABEL: &str = "the name of a column of the rows";
 const FEATURES: &str = "a list of names of columns of the rows";
@@ -56,6 +58,8 @@ pub struct Train {
     pub max_iterations: u64,
     /// When the fit ends, a decimal number.
     pub tolerance: String,
+    /// How features are binned and points are scaled, of a scorecard.
+    pub scorecard: Option<Scorecard>,
     /// What is told of each coefficient beside itself.
     pub report: BTreeSet<Report>,
 }
@@ -72,6 +76,25 @@ pub enum Model {
     Poisson,
     /// Positive labels, log link.
     Gamma,
+    /// Logistic, of features in bins that are replaced by their weights of evidence.
+    Scorecard,
+}
+
+/// How features are binned and points are scaled. Numbers are decimal texts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Scorecard {
+    /// Bins of a number: between quantiles that part the rows evenly.
+    pub bins: u64,
+    /// Features of a smaller information value are left out.
+    pub iv_least: String,
+    /// What stands for a count of 0 in a bin's weight of evidence.
+    pub zero_count: String,
+    /// Points that double the odds.
+    pub pdo: String,
+    /// Points at the base odds.
+    pub base_score: String,
+    /// Goods to bads there.
+    pub base_odds: String,
 }
 
 /// One feature.
@@ -119,6 +142,7 @@ const MODELS: &[(&str, Model)] = &[
     ("logistic", Model::Logistic),
     ("poisson", Model::Poisson),
     ("gamma", Model::Gamma),
+    ("scorecard", Model::Scorecard),
 ];
 
 impl Model {
@@ -135,7 +159,7 @@ impl Model {
     pub fn family(self) -> Family {
         match self {
             Self::Linear => Family::Linear,
-            Self::Logistic => Family::Logistic,
+            Self::Logistic | Self::Scorecard => Family::Logistic,
             Self::Poisson => Family::Poisson,
             Self::Gamma => Family::Gamma,
         }
@@ -172,6 +196,16 @@ pub(super) fn read<'t>(
         let what = "takes means away, which only an intercept can make up for";
         fields.wrong(faults, "standardise", what, "false, or intercept = true");
     }
+    let scorecard = scorecard(&mut fields, model, faults);
+    if model == Some(Model::Scorecard) && (standardise || !intercept) {
+        let what = "does not fit a scorecard, whose columns are weights of evidence";
+        let field = if standardise {
+            "standardise"
+        } else {
+            "intercept"
+        };
+        fields.wrong(faults, field, what, "leave it out");
+    }
     let l2 = number(&mut fields, "l2", "0", 0.0..=1e12, faults);
     let max_iterations = fields.whole(faults, "max_iterations", 1..=200);
     let tolerance = number(&mut fields, "tolerance", "1e-9", 1e-12..=1e-2, faults);
@@ -206,6 +240,7 @@ pub(super) fn read<'t>(
         l2: l2?,
         max_iterations: max_iterations.unwrap_or(50),
         tolerance: tolerance?,
+        scorecard: scorecard.flatten(),
         report,
     })
 }
@@ -219,6 +254,40 @@ fn model(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Model> 
         return None;
     }
     word(fields, "model", MODELS, MODEL, faults)
+}
+
+/// The outer `None` where there is a fault.
+fn scorecard(
+    fields: &mut Fields<'_, '_>,
+    model: Option<Model>,
+    faults: &mut Faults<'_>,
+) -> Option<Option<Scorecard>> {
+    let table = fields.table(faults, "scorecard");
+    if model != Some(Model::Scorecard) {
+        if table.is_some() {
+            let what = "belongs to model = \"scorecard\"";
+            fields.wrong(faults, "scorecard", what, "leave it out");
+        }
+        return Some(None);
+    }
+    let empty = toml::de::DeTable::new();
+    let mut table = table.unwrap_or_else(|| Fields::new(&empty, "compute.train.scorecard", 0..0));
+    let bins = table.whole(faults, "bins", 2..=MAX_BINS).unwrap_or(5);
+    let mut of = |field, default, range| number(&mut table, field, default, range, faults);
+    let iv_least = of("iv_least", "0.02", 0.0..=100.0);
+    let zero_count = of("zero_count", "0.5", 1e-6..=1.0);
+    let pdo = of("pdo", "20", 1e-3..=1e6);
+    let base_score = of("base_score", "600", -1e6..=1e6);
+    let base_odds = of("base_odds", "50", 1e-6..=1e6);
+    table.finish(faults);
+    Some(Some(Scorecard {
+        bins,
+        iv_least: iv_least?,
+        zero_count: zero_count?,
+        pdo: pdo?,
+        base_score: base_score?,
+        base_odds: base_odds?,
+    }))
 }
 
 fn partition(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) {

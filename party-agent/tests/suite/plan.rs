@@ -14,3 +14,4 @@ mod random;
 mod joined;
 mod joint;
 mod intersect;
+mod train;

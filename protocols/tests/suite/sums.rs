@@ -8,7 +8,7 @@ use protocols::error::ProtocolError;
 use protocols::net::sim::{self, Cut, LinkModel};
 use protocols::party::Seat;
 use protocols::session::Session;
-use protocols::sums::{Enough, Kind, OpenSums, SumsShape};
+use protocols::sums::{Enough, Kind, OpenSums, Probes, SumsShape};
 use protocols::wire;
 
 fn shape() -> SumsShape {
@@ -16,6 +16,10 @@ fn shape() -> SumsShape {
         required: vec![10, 11],
         told: vec![5],
         bound_bits: 12,
+        probes: Some(Probes {
+            n_counts: 2,
+            at_most: 3,
+        }),
         kinds: vec![
             Kind {
                 n_sums: 3,
@@ -52,6 +56,17 @@ async fn whole(session: &mut Session, counts: [u64; 3]) -> Result<Found, Protoco
     let disclosure = Disclosure::approved(shape.terms());
     let mut sums = OpenSums::begin(session, shape, disclosure)?;
     let enough = sums.enough(session, counts.to_vec(), &mut stock).await?;
+    // One after another, as in a bisection; the last one asks for less.
+    for (thresholds, n) in [([27, 19], 2), ([12, 13], 2), ([0, 0], 1)] {
+        let (mine, thresholds) = (counts[..n].to_vec(), thresholds[..n].to_vec());
+        let n_seats = session.n_seats() as u64;
+        let expected = mine.iter().zip(&thresholds).map(|(c, t)| c * n_seats >= *t);
+        let expected: Vec<bool> = expected.collect();
+        assert_eq!(
+            sums.probe(session, mine, thresholds, &mut stock).await?,
+            expected
+        );
+    }
     let mut opened = Vec::new();
     for (kind, n_sums) in [(0, 3), (1, 70), (1, 70)] {
         let mine = (0..n_sums).map(|place| own(seat, place)).collect();

@@ -7,6 +7,7 @@ use crate::result::Scale;
 use crate::spec::Model;
 
 /// Sums over all holders, as means.
+#[derive(Clone)]
 pub(super) struct Means {
     pub(super) n_rows: u64,
     pub(super) dropped: u64,
@@ -54,7 +55,7 @@ pub(super) fn null_intercept(model: Model, means: &Means) -> f64 {
     let start = match model {
         // Labels are centred.
         Model::Linear => 0.0,
-        Model::Logistic | Model::Gamma => model.family().link(means.label),
+        Model::Logistic | Model::Gamma | Model::Scorecard => model.family().link(means.label),
         Model::Poisson => model.family().link(means.label / means.exposure),
     };
     // All labels alike: the fit will say so.

@@ -7,7 +7,7 @@ use crate::plan::compile::Parties;
 use crate::plan::sql::holders::Catalogues;
 use crate::plan::words::{COORDINATOR_LEARNS, counted, listed};
 use crate::plan::{Learns, MinCell};
-use crate::spec::{CheckedSpec, Model};
+use crate::spec::{CheckedSpec, Compute, Model};
 
 pub(super) fn learns(
     of: &TrainPlan,
@@ -45,8 +45,15 @@ fn opened(of: &TrainPlan) -> String {
         true => String::new(),
         false => "which of the counts below are large enough, and if they are: ".to_owned(),
     };
+    let binned = match &of.scorecard {
+        None => String::new(),
+        Some(scorecard) => format!(
+            "the values between which {} bins of every number lie (two neighbouring values of the pooled rows for each cut), and how many bads and goods each bin has; ",
+            scorecard.bins
+        ),
+    };
     format!(
-        "{checked}sums over all holders, never those of one: the number of rows used and dropped, mean and standard deviation of the label and of each column of the design, and at each of at most {} evaluations {} numbers: the cross-products of the design weighted by the model, the gradient and the deviance",
+        "{checked}{binned}sums over all holders, never those of one: the number of rows used and dropped, mean and standard deviation of the label and of each column of the design, and at each of at most {} evaluations {} numbers: the cross-products of the design weighted by the model, the gradient and the deviance",
         of.most_evaluations(),
         Kinds::Step.n_sums(of) - 1,
     )
@@ -58,6 +65,7 @@ pub(super) fn warnings(
     catalogues: &Catalogues,
     min_cell: &MinCell,
 ) -> Vec<String> {
+    let is_scorecard = matches!(&spec.compute, Compute::Train(t) if t.scorecard.is_some());
     let mut warnings = vec![
         "every step's cross-products are opened to all computing parties: sums over all rows, from which coefficients and standard errors follow at each of them".to_owned(),
     ];
@@ -79,7 +87,7 @@ pub(super) fn warnings(
             listed(&rehearsing)
         ));
     }
-    if min_cell.at_least <= 1 && spec.correlations.is_some() {
+    if min_cell.at_least <= 1 && spec.correlations.is_some() && !is_scorecard {
         warnings
             .push("privacy.correlations has no effect: nothing is compared on shares".to_owned());
     }
@@ -96,9 +104,15 @@ pub(super) fn notes(of: &TrainPlan) -> Vec<String> {
         Model::Logistic => "logistic regression: labels 0 and 1, logit link, maximum likelihood by Newton's method; Wald tests",
         Model::Poisson => "Poisson regression: log link, dispersion 1, maximum likelihood by Newton's method; Wald tests",
         Model::Gamma => "gamma regression: log link, dispersion = Pearson X²/(n − p), standard errors from the expected information; Wald tests",
+        Model::Scorecard => "scorecard: logistic regression of weights of evidence ln((bads in bin/bads)/(goods in bin/goods)); bad is label 1; Wald tests",
     }.to_owned()];
+    if let Some(card) = &of.scorecard {
+        notes.push(format!("bins (a, b] between type-7 quantiles at i/{}, equal ones once; a count of 0 stands as {} in its bin's weight alone; features with an information value below {} are left out", card.bins, card.zero_count, card.iv_least));
+        notes.push(format!("points: {} at odds of {} goods to a bad, {} more double the odds; more is better; not rounded", card.base_score, card.base_odds, card.pdo));
+    }
     for column in &of.columns {
         match &column.role {
+            ColumnRole::Levels(_) if of.scorecard.is_some() => {}
             ColumnRole::Levels(levels) => {
                 let first = levels.first().map_or("", String::as_str);
                 notes.push(format!("{}: levels are compared with {first}", column.name));

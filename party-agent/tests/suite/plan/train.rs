@@ -1,0 +1,195 @@
+//! Models: what a job file may say, what is planned, what is opened, and what a policy says to it.
+
+use coordinator::contract::PartyName;
+use party_agent::approve::denials;
+use party_agent::catalogue::{ColumnKind, TableEntry};
+use party_agent::plan::{Kinds, Procedure, TrainPlan};
+use party_agent::policy::Policy;
+use party_agent::spec::check;
+
+use super::fixture::{Catalogues, catalogue, column, faults, int, party, plan, table};
+
+fn loans() -> TableEntry {
+    let mut loans = table(vec![
+        column("defaulted", int(8)),
+        column("amount", ColumnKind::Float),
+        column("kind", ColumnKind::Text),
+        column("secured", ColumnKind::Bool),
+        column("sample", ColumnKind::Text),
+    ]);
+    loans.rows_at_most = 1024;
+    loans
+}
+
+fn banks() -> Catalogues {
+    let entry = |name: &str| (party(name), catalogue(name, vec![("loans", loans())]));
+    ["bank_1", "bank_2"].map(entry).into()
+}
+
+const TABLES: &str = "tables = [\"bank_1.loans\", \"bank_2.loans\"]";
+
+fn job(more: &str, privacy: &str) -> String {
+    format!(
+        "job = \"model\"\npurpose = \"a test\"\nreceivers = [\"bank_1\"]\n[compute.train]\npartition = \"horizontal\"\n{more}\n[privacy]\n{privacy}\n"
+    )
+}
+
+fn logistic(features: &str, more: &str) -> String {
+    let of =
+        format!("model = \"logistic\"\nlabel = \"defaulted\"\nfeatures = {features}\n{TABLES}");
+    job(
+        &format!("{of}\n{more}"),
+        "correlations = \"ot\"\nmin_cell = 11",
+    )
+}
+
+fn fitted(text: &str) -> TrainPlan {
+    match plan(text, &banks()).procedure {
+        Procedure::Train(of) => of,
+        other => panic!("a model: {other:?}"),
+    }
+}
+
+#[test]
+fn all_faults_of_a_job_file_are_told_at_once() {
+    let text = job(
+        "model = \"logit\"\nlabel = \"y\"\nfeatures = [\"x\", \"y\"]\nl2 = -1\nmissing = \"mean\"\nexposure = \"t\"\nrows = \"\"\nkey = \"id\"\n[compute.train.categorical]\nz = [\"a\"]\nx = [\"a\", \"a\"]",
+        "",
+    );
+    let found: Vec<String> = check(&text)
+        .expect_err("a bad job file")
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let expected = [
+        "line 6, compute.train.model: \"logit\" is not known here; did you mean logistic?",
+        "line 8, compute.train.features: names \"y\", which has a part in the model already",
+        "line 9, compute.train.l2: a whole number is not allowed here, or out of range; allowed: a number from 0 to",
+        "line 10, compute.train.missing: \"mean\" is not a rule; allowed: \"drop\"",
+        "line 12, compute.train.rows: is empty",
+        "line 13, compute.train.key: joins columns of the same people",
+        "line 15, compute.train.categorical.z: is none of the features",
+        "line 16, compute.train.categorical.x: is no list of levels",
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.starts_with(expected), "{found}");
+    }
+}
+
+#[test]
+fn a_plan_says_what_is_opened_and_how_often() {
+    let categories = "[compute.train.categorical]\nkind = [\"car\", \"house\", \"other\"]";
+    let text = logistic("[\"amount\", \"kind\"]", categories);
+    let of = fitted(&text);
+    let names: Vec<&str> = of.terms.iter().map(|t| t.name.as_str()).collect();
+    assert_eq!(names, ["amount", "kind=house", "kind=other"]);
+    // Four columns with the intercept: ten cross-products, four of the gradient, the deviance, a flag.
+    assert_eq!(Kinds::Step.n_sums(&of), 16);
+    assert_eq!(of.least_rows, 14, "ten more than parameters");
+    let required: Vec<(&str, u64)> = of
+        .checks
+        .iter()
+        .map(|c| (c.label.as_str(), c.at_least))
+        .collect();
+    assert_eq!(required[0], ("rows", 14));
+    assert!(
+        required.contains(&("rows in which kind is car", 11)),
+        "{required:?}"
+    );
+    assert!(required.contains(&("rows in which defaulted is not 1", 11)));
+    let plan = plan(&text, &banks());
+    let learnt = &plan.learns[1];
+    assert_eq!(learnt.party, "bank_2");
+    assert!(
+        learnt.what.contains("cross-products") && learnt.what.contains("15 numbers"),
+        "{}",
+        learnt.what
+    );
+    assert!(
+        plan.warnings.iter().any(|w| w.contains("subtracting")),
+        "{:?}",
+        plan.warnings
+    );
+    assert!(!plan.needs().is_nothing() && plan.cost.rounds > 0);
+}
+
+#[test]
+fn what_cannot_be_planned_says_what_to_write() {
+    for (features, more, expected) in [
+        (
+            "[\"kind\"]",
+            "",
+            "kind is text; CAST it to DOUBLE in rows, or list its levels",
+        ),
+        (
+            "[\"secured\"]",
+            "",
+            "secured is true or false; write CASE WHEN",
+        ),
+        (
+            "[\"amuont\"]",
+            "",
+            "has no column amuont (did you mean amount?)",
+        ),
+    ] {
+        let found = faults(&logistic(features, more), &banks());
+        assert!(found.iter().any(|f| f.contains(expected)), "{found:?}");
+    }
+    let alone = job(
+        "model = \"linear\"\nlabel = \"amount\"\nfeatures = [\"defaulted\"]\nrows = \"SELECT * FROM bank_1.loans\"",
+        "",
+    );
+    assert!(faults(&alone, &banks())[0].contains("fewer than two holders"));
+    let unchecked = logistic("[\"amount\"]", "").replace("correlations = \"ot\"\n", "");
+    assert!(faults(&unchecked, &banks())[0].contains("privacy.correlations"));
+    let joined = job(
+        "model = \"linear\"\nlabel = \"amount\"\nfeatures = [\"x\"]\nrows = \"SELECT a.amount, b.amount AS x FROM bank_1.loans a JOIN bank_2.loans b ON a.kind = b.kind\"",
+        "",
+    );
+    assert!(faults(&joined, &banks()).iter().any(|f| f.contains("join")));
+}
+
+#[test]
+fn a_policy_allows_labels_and_features_by_words_of_their_own() {
+    let refused = |columns: &str| {
+        let text =
+            format!("min_cell = 11\nopen_counts = false\n[tables.loans.columns]\n{columns}\n");
+        let policy = Policy::parse(&text).expect("a policy");
+        let rows = "model = \"logistic\"\nlabel = \"y\"\nfeatures = [\"amount\"]\nrows = \"SELECT CASE WHEN kind = 'car' THEN 1 ELSE 0 END AS y, amount FROM (SELECT * FROM bank_1.loans UNION ALL SELECT * FROM bank_2.loans) l\"";
+        let plan = plan(&job(rows, "correlations = \"ot\"\nmin_cell = 11"), &banks());
+        let me = PartyName::new("bank_2").expect("a name");
+        let denials = denials(&plan, &me, &policy);
+        denials.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let found =
+        refused("amount = { aggregate = [\"sum\"] }\nkind = { feature = true, filter = true }");
+    assert_eq!(
+        found,
+        [
+            "column loans.amount may not be used to explain a label in a model (rule tables.loans.columns.amount.feature; allowed: sum)",
+            // A label is everything that it is computed from.
+            "column loans.kind may not be used to be explained by a model (rule tables.loans.columns.kind.label; allowed: filter, feature)",
+        ]
+    );
+    assert!(refused("amount = { feature = true }\nkind = { label = true }").is_empty());
+}
+
+#[test]
+fn a_scorecard_counts_its_bins_before_it_opens_them() {
+    let of = "model = \"scorecard\"\nlabel = \"defaulted\"\nfeatures = [\"amount\", \"kind\"]";
+    let more = "[compute.train.categorical]\nkind = [\"car\", \"house\", \"other\"]\n[compute.train.scorecard]\nbins = 4";
+    let text = job(
+        &format!("{of}\n{TABLES}\n{more}"),
+        "correlations = \"ot\"\nmin_cell = 11",
+    );
+    let of = fitted(&text);
+    assert_eq!(of.terms.len(), 2);
+    // Bads and goods of four and of three bins.
+    assert_eq!(Kinds::Bins.n_sums(&of), 14);
+    let probes = of.sums(Vec::new()).probes.expect("probes");
+    assert_eq!(probes.n_counts, 14);
+    // Cuts are found on shares, whatever the minimum.
+    let unchecked = text.replace("correlations = \"ot\"\nmin_cell = 11", "");
+    assert!(faults(&unchecked, &banks())[0].contains("privacy.correlations"));
+}
