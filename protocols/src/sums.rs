@@ -100,7 +100,7 @@ impl SumsShape {
                 &boolean::open_cost(n_seats, n_computing, bits::words_for(n_lanes)),
             );
             for _ in 0..times {
-                needs = needs + compare::needs(n_computing, self.bound_bits, n_lanes);
+                needs += compare::needs(n_computing, self.bound_bits, n_lanes);
                 cost = cost.then(&once);
             }
         }

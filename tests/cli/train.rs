@@ -417,6 +417,10 @@ fn what_cannot_be_fitted_is_named() {
         said.contains("separation: ") && said.contains("coefficient of time_in_hospital"),
         "{said}"
     );
+}
+
+#[test]
+fn a_policy_names_the_column_that_is_no_feature() {
     let policy = [
         (
             "\"num_lab_procedures\", \"diag_group\"",
