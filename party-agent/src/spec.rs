@@ -74,7 +74,7 @@ pub enum Compute {
     /// What stands under a party's keys in tables of others.
     Lookup(Lookup),
     /// A model of the holders' rows.
-    Train(Train),
+    Train(Box<Train>),
     /// A model of the people that holders have in common.
     Vertical(Vertical),
 }
