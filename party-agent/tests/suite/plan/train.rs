@@ -127,11 +127,7 @@ fn what_cannot_be_planned_says_what_to_write() {
             "",
             "secured is true or false; write CASE WHEN",
         ),
-        (
-            "[\"amuont\"]",
-            "",
-            "has no column amuont",
-        ),
+        ("[\"amuont\"]", "", "has no column amuont"),
     ] {
         let found = faults(&logistic(features, more), &banks());
         assert!(found.iter().any(|f| f.contains(expected)), "{found:?}");
