@@ -15,3 +15,4 @@ mod joined;
 mod joint;
 mod intersect;
 mod train;
+mod vertical;

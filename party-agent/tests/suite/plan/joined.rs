@@ -119,6 +119,11 @@ pub(crate) async fn in_the_clear(world: &World, plan: &Plan) -> LocalTotals {
             .map(|p| p.iter().map(Joined::groups_a_key).collect())
             .collect(),
     };
+    // What is told of a key's groups says no more than their order of magnitude.
+    for (told, groups) in sizes.groups_a_key.iter().zip(of.groups(&plan.keys)) {
+        let is_rounded = |n: &usize| n.is_power_of_two() || *n == groups;
+        assert!(told.iter().all(is_rounded), "{told:?} of {groups}");
+    }
     // Any hub that will do gives the same; here the last one.
     let hub = of.n_hubs() - 1;
     let (of, sizes) = (&of.with_hub(hub, &plan.keys), sizes.with_hub(hub));

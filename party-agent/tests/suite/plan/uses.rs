@@ -1,9 +1,10 @@
 //! What a plan says about the use of each column, which a holder's policy decides on.
 
-use party_agent::catalogue::Aggregate::{Avg, Count, Sum, Var};
-use party_agent::plan::Usage::{self, Aggregate, Compute, Filter, GroupBy};
+use party_agent::catalogue::Aggregate::{Avg, Count, Max, Median, Min, Sum, Var};
+use party_agent::plan::Procedure;
+use party_agent::plan::Usage::{self, Aggregate, Compute, Filter, GroupBy, JoinKey};
 
-use super::fixture::{party, planned};
+use super::fixture::{hospitals, job_with, party, plan, planned};
 
 fn uses(sql: &str) -> Vec<(String, Usage)> {
     let plan = planned(sql);
@@ -96,4 +97,93 @@ fn joins_windows_and_groups_inside_one_holder() {
         "SELECT COUNT(*) FROM (SELECT note FROM hospital_1.encounters WHERE patient_id IN (SELECT patient_id FROM hospital_1.encounters WHERE bmi > 30) UNION ALL SELECT ward FROM hospital_2.wards) t",
         &[("bmi", Filter), ("patient_id", Filter)],
     );
+}
+
+/// The uses at each of two hospitals whose tables are joined.
+fn check_join(sql: &str, expected: [&[(&str, Usage)]; 2]) {
+    let plan = planned(sql);
+    for (holder, expected) in ["hospital_1", "hospital_2"].into_iter().zip(expected) {
+        let uses = plan.locals[&party(holder)].uses.iter();
+        let uses: Vec<(&str, Usage)> = uses.map(|u| (u.column.as_str(), u.usage)).collect();
+        assert_eq!(uses, expected, "{holder}: {sql}");
+    }
+}
+
+const JOINED: &str =
+    "FROM hospital_1.encounters a JOIN hospital_2.encounters b ON a.patient_id = b.patient_id";
+
+/// Each holder is asked for what its own columns are used for: keys of the join by their own word, and of values that
+/// are counted one by one not the count, but the quantile that they are counted for.
+#[test]
+fn a_join_between_holders_uses_columns_of_each() {
+    check_join(
+        &format!(
+            "SELECT a.diag_group, COUNT(*), SUM(a.time_in_hospital), MEDIAN(a.num_medications), MAX(b.time_in_hospital) {JOINED} WHERE b.emergency AND a.weight > 3 GROUP BY a.diag_group"
+        ),
+        [
+            &[
+                ("diag_group", GroupBy),
+                ("num_medications", Aggregate(Median)),
+                ("patient_id", JoinKey),
+                ("time_in_hospital", Aggregate(Sum)),
+                ("weight", Filter),
+            ],
+            &[
+                ("emergency", Filter),
+                ("patient_id", JoinKey),
+                ("time_in_hospital", Aggregate(Max)),
+            ],
+        ],
+    );
+}
+
+/// A column that another holder's values are chosen by is a filter at its owner.
+#[test]
+fn a_condition_on_another_holders_values_is_a_filter_of_its_own() {
+    check_join(
+        &format!(
+            "SELECT SUM(CASE WHEN b.gender = 'F' THEN a.time_in_hospital END), MIN(a.num_medications) FILTER (WHERE b.emergency) {JOINED}"
+        ),
+        [
+            &[
+                ("num_medications", Aggregate(Min)),
+                ("patient_id", JoinKey),
+                ("time_in_hospital", Aggregate(Sum)),
+            ],
+            &[
+                ("emergency", Filter),
+                ("gender", Filter),
+                ("patient_id", JoinKey),
+            ],
+        ],
+    );
+}
+
+/// Without a dealer all learn how many keys each has and in how many groups one stands; with one, neither.
+#[test]
+fn sizes_of_a_join_are_told_without_a_dealer_alone() {
+    let sql = format!("SELECT a.gender, COUNT(*) {JOINED} GROUP BY a.gender");
+    for (source, is_dealt) in [("ot", false), ("dealer:notary", true)] {
+        let privacy = format!("correlations = \"{source}\"\nmin_cell = 11\n");
+        let plan = plan(&job_with(&sql, "", &privacy), &hospitals());
+        for told in [
+            "how many different keys each other holder has",
+            "in how many groups a key of each table stands at most, rounded up to a power of two",
+        ] {
+            for name in ["analyst", "hospital_1", "hospital_2"] {
+                let learns = plan.learns.iter().find(|l| l.party == name);
+                let says = learns.expect("a party").what.contains(told);
+                assert_eq!(says, !is_dealt, "{source}, {name}: {told}");
+            }
+        }
+        let Procedure::Join(of) = &plan.procedure else {
+            panic!("a join");
+        };
+        let (sizes, groups) = (of.bounds(&plan.keys), of.groups(&plan.keys));
+        let star = of.star(0, &sizes, &groups, is_dealt);
+        assert_eq!(star.bounds.is_none(), is_dealt, "{source}");
+        // Filled up to what is published.
+        let n_rows = star.relations.iter().flat_map(|r| &r.holders);
+        assert!(n_rows.map(|h| h.n_rows).all(|n| n == 1 << 16), "{source}");
+    }
 }

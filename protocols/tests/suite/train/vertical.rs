@@ -103,8 +103,10 @@ impl Tables {
             let one = 1u64 << Family::Logistic.label_bits();
             narrow.push(column(&|p| u64::from(p.is_fitted)));
             narrow.push(column(&|p| u64::from(p.is_fitted && p.is_bad) * one));
-            narrow.push(column(&|p| u64::from(!p.is_fitted && p.is_bad)));
-            narrow.push(column(&|p| u64::from(!p.is_fitted && !p.is_bad)));
+            if shape.evaluates {
+                narrow.push(column(&|p| u64::from(!p.is_fitted && p.is_bad)));
+                narrow.push(column(&|p| u64::from(!p.is_fitted && !p.is_bad)));
+            }
         }
         if place == 0 {
             narrow.push(column(&|_| 1));

@@ -1,0 +1,212 @@
+//! Models over joins: what a job file may say, what is planned, and what a policy says to it.
+
+use coordinator::contract::PartyName;
+use party_agent::approve::denials;
+use party_agent::catalogue::{ColumnKind, TableEntry};
+use party_agent::plan::{Plan, Procedure, VerticalPlan};
+use party_agent::policy::Policy;
+use party_agent::spec::check;
+
+use super::fixture::{Catalogues, catalogue, column, faults, int, party, plan, table};
+
+fn entry(names: &[&str], rows_at_most: u64) -> TableEntry {
+    let mut columns = vec![
+        column("id", ColumnKind::Text),
+        column("part", ColumnKind::Text),
+    ];
+    columns.extend(names.iter().map(|name| column(name, int(64))));
+    let mut table = table(columns);
+    table.rows_at_most = rows_at_most;
+    table
+}
+
+fn two() -> Catalogues {
+    let bank = catalogue("bank", vec![("loans", entry(&["amount", "bad"], 1024))]);
+    let shop = catalogue("shop", vec![("sales", entry(&["visits", "basket"], 512))]);
+    [(party("bank"), bank), (party("shop"), shop)].into()
+}
+
+const PLAIN: &str = r#"model = "logistic"
+partition = "vertical"
+label = "bank.loans.bad"
+features = ["shop.sales.*", "bank.loans.amount"]
+key = "id"
+sample = { column = "bank.loans.part", train = "a", test = "b" }
+report = ["coef", "se", "auc"]"#;
+
+fn job(train: &str, privacy: &str) -> String {
+    format!(
+        "job = \"model\"\npurpose = \"a test\"\nreceivers = [\"bank\"]\n[compute.train]\n{train}\n[privacy]\n{privacy}\n"
+    )
+}
+
+fn model(plan: &Plan) -> &VerticalPlan {
+    match &plan.procedure {
+        Procedure::Vertical(of) => of,
+        _ => panic!("a model over a join"),
+    }
+}
+
+#[test]
+fn a_model_names_its_columns_and_what_is_learnt() {
+    let plan = plan(&job(PLAIN, "correlations = \"ot\"\nmin_cell = 20"), &two());
+    let of = model(&plan);
+    let labels: Vec<&str> = of.tables.iter().map(|t| t.label.as_str()).collect();
+    assert_eq!(
+        labels,
+        ["shop.sales.id", "bank.loans.id"],
+        "the smallest table is the hub"
+    );
+    let features: Vec<&str> = of.features.iter().map(|(_, name)| name.as_str()).collect();
+    assert_eq!(features, ["visits", "basket", "amount"]);
+    assert_eq!((of.at_least, of.log_rows, of.steps), (20, 10, 7));
+    let bank = &plan.locals[&party("bank")];
+    assert_eq!(
+        bank.sql,
+        "SELECT CAST(\"id\" AS VARCHAR) AS k0, CAST(\"amount\" AS DOUBLE) AS a0, CAST(\"bad\" AS DOUBLE) AS a1, CAST(\"part\" AS VARCHAR) AS a2\nFROM \"bank\".\"loans\"\nWHERE \"amount\" IS NOT NULL AND \"bad\" IS NOT NULL AND \"part\" IS NOT NULL"
+    );
+    let of_shop = plan
+        .learns
+        .iter()
+        .find(|l| l.party == "shop")
+        .expect("a holder");
+    assert!(!of_shop.what.contains("coefficients"), "{}", of_shop.what);
+    assert!(plan.cost.rounds > 100 && plan.cost.bytes_sent.iter().all(|n| *n > 0));
+    let columns: Vec<&str> = plan.outputs.iter().map(|c| c.name.as_str()).collect();
+    assert_eq!(columns, ["term", "coef", "se"]);
+}
+
+#[test]
+fn a_dealer_sees_no_table() {
+    let plan = plan(&job(PLAIN, "correlations = \"dealer:arbiter\""), &two());
+    assert_eq!(plan.dealer, Some(party("arbiter")));
+    assert!(!plan.needs().is_nothing());
+}
+
+#[test]
+fn what_a_job_file_cannot_say() {
+    let cases = [
+        (
+            "model = \"logistic\"",
+            "model = \"gbdt\"",
+            "\"gbdt\" is not available over a join",
+        ),
+        (
+            "model = \"logistic\"",
+            "model = \"poisson\"",
+            "of a model of something else",
+        ),
+        (", test = \"b\"", "", "no rows are kept for a test"),
+        (
+            "\"bank.loans.part\"",
+            "\"shop.sales.part\"",
+            "is no column of the label's table",
+        ),
+        (
+            "\"bank.loans.amount\"",
+            "\"shop.sales.*\"",
+            "names a column twice",
+        ),
+        (
+            "key = \"id\"\n",
+            "",
+            "compute.train.key: this field is missing",
+        ),
+        ("\"auc\"", "\"acu\"", "did you mean auc?"),
+    ];
+    for (old, new, expected) in cases {
+        assert!(PLAIN.contains(old), "{old}");
+        let text = job(&PLAIN.replace(old, new), "correlations = \"ot\"");
+        let found: Vec<String> = check(&text)
+            .expect_err(new)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert!(
+            found.iter().any(|f| f.contains(expected)),
+            "{new}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn what_the_catalogues_do_not_allow() {
+    let ot = "correlations = \"ot\"";
+    let cases = [
+        (
+            "\"bank.loans.amount\"",
+            "\"bank.loans.part\"",
+            ot,
+            "bank.loans.part is text",
+        ),
+        (
+            "\"bank.loans.amount\"",
+            "\"bank.loans.amuont\"",
+            ot,
+            "has no column amuont",
+        ),
+        (
+            "\"bank.loans.amount\"",
+            "\"bank.loans.bad\"",
+            ot,
+            "bad has a part in the model already",
+        ),
+        (
+            "\"shop.sales.*\", ",
+            "",
+            ot,
+            "all columns are those of one holder",
+        ),
+        (
+            "key = \"id\"",
+            "key = \"person\"",
+            ot,
+            "has no column person",
+        ),
+        ("", "", "min_cell = 5", "privacy.correlations: is missing"),
+        (
+            "",
+            "",
+            "correlations = \"dealer:shop\"",
+            "the dealer shop is a holder",
+        ),
+        (
+            "",
+            "",
+            "correlations = \"ot\"\njoin = \"size\"",
+            "tells who matched or how many",
+        ),
+    ];
+    for (old, new, privacy, expected) in cases {
+        let text = job(&PLAIN.replace(old, new), privacy);
+        let found = faults(&text, &two()).join("\n");
+        assert!(found.contains(expected), "{new} {privacy}: {found}");
+    }
+}
+
+#[test]
+fn policies_name_labels_and_features() {
+    let plan = plan(&job(PLAIN, "correlations = \"ot\""), &two());
+    let refused = |name: &str, columns: &str| {
+        let text = format!("min_cell = 0\nopen_counts = false\n{columns}");
+        let policy = Policy::parse(&text).expect("a policy");
+        let me = PartyName::new(name).expect("a name");
+        let denials = denials(&plan, &me, &policy);
+        denials.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let bank = |bad: &str| {
+        format!(
+            "[tables.loans.columns]\nid = {{ join_key = true }}\namount = {{ feature = true }}\npart = {{ filter = true }}\nbad = {bad}\n"
+        )
+    };
+    assert!(refused("bank", &bank("{ label = true }")).is_empty());
+    let found = refused("bank", &bank("{ feature = true }"));
+    assert!(
+        found.len() == 1
+            && found[0].contains("loans.bad may not be used to be explained by a model"),
+        "{found:?}"
+    );
+    let shop = "[tables.sales.columns]\nid = { join_key = true }\nvisits = { feature = true }\n";
+    let found = refused("shop", shop);
+    assert!(found.len() == 1 && found[0].contains("basket"), "{found:?}");
+}
