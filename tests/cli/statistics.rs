@@ -382,8 +382,8 @@ fn outcomes_of_fatty_liver_disease() {
     });
     let task = &tasks["last_hdl_before_index_by_diabetes"]["ttest"];
     let result = run(&parts, "ttest-hdl-by-diabetes");
-    for (i, arm) in ["1", "0"].into_iter().enumerate() {
-        let found = rows(&result).iter().find(|row| row[0].to_string() == arm);
+    for (i, arm) in [1, 0].into_iter().enumerate() {
+        let found = rows(&result).iter().find(|row| row[0] == arm);
         let got = found.expect("a group");
         equal("n", field(&result, got, "n"), &task["n"][i]);
         same("mean", field(&result, got, "mean"), &task["mean"][i]);
