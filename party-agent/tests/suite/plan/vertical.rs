@@ -188,7 +188,7 @@ fn what_the_catalogues_do_not_allow() {
 fn policies_name_labels_and_features() {
     let plan = plan(&job(PLAIN, "correlations = \"ot\""), &two());
     let refused = |name: &str, columns: &str| {
-        let text = format!("min_cell = 0\nopen_counts = false\n{columns}");
+        let text = format!("min_cell = 1\nopen_counts = false\n{columns}");
         let policy = Policy::parse(&text).expect("a policy");
         let me = PartyName::new(name).expect("a name");
         let denials = denials(&plan, &me, &policy);
