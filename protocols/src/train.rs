@@ -4,10 +4,12 @@
 //! * [`glm`]: generalised linear models by Newton's method;
 //! * [`standard`]: columns less their means, in units of their standard deviations;
 //! * [`evaluate`]: how well scores tell bad rows from good ones;
-//! * [`vertical`]: all of it, over a join in which nobody sees who matched.
+//! * [`vertical`]: all of it, over a join in which nobody sees who matched;
+//! * [`trees`]: gradient-boosted trees.
 
 pub mod solve;
 pub mod glm;
 pub mod standard;
 pub mod evaluate;
 pub mod vertical;
+pub mod trees;

@@ -1,5 +1,9 @@
 //! Products of shared matrices.
 
+mod cached;
+
+pub(crate) use cached::{Cached, cache, cache_price, cached_cost};
+
 use super::mul::subtract;
 use crate::correlate::{MatrixShape, MatrixTriple, RingNeeds, Stock, StockedRing};
 use crate::error::ProtocolError;

@@ -18,7 +18,7 @@ pub(super) fn constant<R: Ring>(value: f64, frac_bits: u32) -> R {
 }
 
 /// Adds a public number to every element.
-pub(super) fn add_public<R: Ring>(session: &Session, x: &mut Share<R>, value: R) {
+pub(crate) fn add_public<R: Ring>(session: &Session, x: &mut Share<R>, value: R) {
     if session.seat() == Seat(0) {
         crate::arith::add_to_all(x, value);
     }

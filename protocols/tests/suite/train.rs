@@ -4,6 +4,7 @@ mod solve;
 mod glm;
 mod evaluate;
 mod vertical;
+mod trees;
 
 use engine::ring::Ring;
 
