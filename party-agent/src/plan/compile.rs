@@ -22,9 +22,8 @@ use super::sql::inline::inline;
 use super::sql::outer::{Arg, Outer, take_apart};
 use super::sql::{self, Site};
 use super::{
-    KeyColumn, LocalPlan, MAX_ROWS, MeasureKind, MinCell, Plan, PlanCost, PlanFault, Procedure,
-    ReleaseRule, Setting, Shape, Step, cost, hidden, joint, statistic, steps, top, types, widen,
-    words,
+    KeyColumn, LocalPlan, MAX_ROWS, MeasureKind, MinCell, Plan, PlanFault, ReleaseRule, Setting,
+    Shape, Step, cost, hidden, joint, statistic, steps, top, types, widen, words,
 };
 use crate::spec::{CheckedSpec, Correlations, SqlCompute};
 
@@ -238,7 +237,7 @@ impl Known<'_> {
         let setting = Setting {
             cells,
             rows_at_most: rows,
-            method: super::method(spec.correlations.as_ref()),
+            method: super::needs::method(spec.correlations.as_ref()),
         };
         let free = steps::Columns {
             narrow: &mut columns.narrow,
@@ -298,33 +297,18 @@ fn assemble(
     none(refused.into_iter().collect())?;
     let follows = outer.keys.iter().any(|key| key.follow_up.is_some());
     let found = steps::first_use(&released).or(follows.then_some("survival"));
-    let (correlations, dealer) = source(spec, shape.rule, found).map_err(one)?;
+    let correlations = source(spec, shape.rule, found).map_err(one)?;
+    let plan = Plan::of_job(spec, parties.seats.clone(), correlations, min_cell);
     let plan = Plan {
-        format: super::PLAN_FORMAT,
-        engine: concat!("entente ", env!("CARGO_PKG_VERSION")).to_owned(),
-        job: spec.job.clone(),
-        purpose: spec.purpose.clone(),
-        spec: spec.digest().to_string(),
-        seats: parties.seats.clone(),
-        dealer,
-        receivers: spec.receivers.clone(),
-        correlations,
-        min_cell,
-        max_wall_s: spec.max_wall_s,
         locals: locals(outer, raw, &finals, &keys),
-        procedure: Procedure::Totals,
         shape,
         steps,
         keys,
         measures: columns.measures,
         released,
         final_sql,
-        statistic: None,
         outputs,
-        learns: Vec::new(),
-        warnings: Vec::new(),
-        notes: Vec::new(),
-        cost: PlanCost::default(),
+        ..plan
     };
     let decided = Decided {
         spec,
@@ -364,8 +348,8 @@ fn source(
     spec: &CheckedSpec,
     rule: ReleaseRule,
     found: Option<&str>,
-) -> Result<(Option<Correlations>, Option<PartyId>), PlanFault> {
-    let correlations = match (rule, found, &spec.correlations) {
+) -> Result<Option<Correlations>, PlanFault> {
+    Ok(match (rule, found, &spec.correlations) {
         (ReleaseRule::Compare, ..) | (_, Some(_), Some(_)) => spec.correlations.clone(),
         (_, None, _) => None,
         (_, Some(found), None) => {
@@ -377,19 +361,7 @@ fn source(
                 fix: checks::SOURCES.to_owned(),
             });
         }
-    };
-    Ok(with_dealer(correlations))
-}
-
-/// A source of correlated randomness, and the dealer if it is one.
-pub(super) fn with_dealer(
-    correlations: Option<Correlations>,
-) -> (Option<Correlations>, Option<PartyId>) {
-    let dealer = match &correlations {
-        Some(Correlations::Dealer(dealer)) => Some(dealer.clone()),
-        _ => None,
-    };
-    (correlations, dealer)
+    })
 }
 
 /// Both results, or the faults of both.

@@ -11,10 +11,10 @@ use serde::Serialize;
 
 use super::sql::holders::Catalogues;
 use super::{
-    CellCheck, LocalPlan, MinCell, OutputColumn, Plan, PlanCost, PlanFault, Procedure, ReleaseRule,
-    Shape, ValueKind,
+    CellCheck, LocalPlan, MinCell, OutputColumn, Plan, PlanFault, Procedure, ReleaseRule, Shape,
+    ValueKind,
 };
-use crate::spec::{self, CheckedSpec, Correlations, KeyJoin, Reveal, rule_word};
+use crate::spec::{self, CheckedSpec, KeyJoin, Reveal, rule_word};
 use keys::Side;
 use protocols::party::Seat;
 use protocols::psi::{circuit, many};
@@ -119,40 +119,20 @@ pub(super) fn compile(
     of.words = words::of_run(&of, &protocol.why);
     let is_circuit = of.protocol == Protocol::Circuit;
     let correlations = spec.correlations.clone().filter(|_| is_circuit);
-    let dealer = match &correlations {
-        Some(Correlations::Dealer(dealer)) => Some(dealer.clone()),
-        _ => None,
-    };
     let shape = match is_circuit {
         true => totals(&of, &min_cell),
-        false => no_totals(),
+        false => Shape::none(),
     };
+    let plan = Plan::of_job(spec, seats, correlations, min_cell);
     Ok(choose::priced(Plan {
-        format: super::PLAN_FORMAT,
-        engine: concat!("entente ", env!("CARGO_PKG_VERSION")).to_owned(),
-        job: spec.job.clone(),
-        purpose: spec.purpose.clone(),
-        spec: spec.digest().to_string(),
-        seats,
-        dealer,
-        receivers: spec.receivers.clone(),
-        correlations,
-        min_cell,
-        max_wall_s: spec.max_wall_s,
         locals: locals(&sides, spec, job),
-        keys: Vec::new(),
-        measures: Vec::new(),
         shape,
-        steps: Vec::new(),
-        released: Vec::new(),
-        final_sql: String::new(),
-        statistic: None,
         outputs: outputs(&of, spec, &sides),
-        learns: words::learns(&of, &sides, &spec.receivers),
+        learns: words::learns(&of, &sides, &spec.receivers, plan.dealer.as_ref()),
         warnings: words::warnings(&of, spec, &sides),
         notes: words::notes(&of, &sides),
         procedure: Procedure::Intersect(of),
-        cost: PlanCost::default(),
+        ..plan
     }))
 }
 
@@ -186,7 +166,7 @@ fn totals(of: &IntersectPlan, min_cell: &MinCell) -> Shape {
             true => ReleaseRule::Compare,
             false => ReleaseRule::None,
         },
-        ..no_totals()
+        ..Shape::none()
     }
 }
 
@@ -204,20 +184,6 @@ fn obtainable(spec: &CheckedSpec, job: &spec::Intersect) -> Option<PlanFault> {
         what: format!("asks for all keys of {holder}, and {other} would get them"),
         fix: format!("receivers = [\"{holder}\"], or join = \"inner\""),
     })
-}
-
-/// The shape of a release that releases nothing.
-pub(super) fn no_totals() -> Shape {
-    Shape {
-        cells: 0,
-        narrow: 0,
-        wide: 0,
-        checks: Vec::new(),
-        rule: ReleaseRule::None,
-        top: None,
-        margins: None,
-        hidden: None,
-    }
 }
 
 fn locals(

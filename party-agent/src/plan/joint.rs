@@ -31,8 +31,8 @@ use super::sql::functions::expand_histograms;
 use super::sql::holders::{Catalogues, RowWise, holders_of};
 use super::sql::outer::{Outer, take_apart};
 use super::{
-    KeyColumn, Measure, MinCell, Plan, PlanCost, PlanFault, Procedure, ReleaseRule, RingWidth,
-    Setting, Shape, Step, cost, finish, steps, top, words as plan_words,
+    KeyColumn, Measure, MinCell, Plan, PlanFault, Procedure, ReleaseRule, RingWidth, Setting,
+    Shape, Step, cost, finish, steps, top, words as plan_words,
 };
 use crate::spec::{CheckedSpec, JoinLevel, SqlCompute, rule_word};
 use columns::{Scope, qualify, qualify_select};
@@ -428,21 +428,11 @@ impl Job<'_> {
         };
         let released = finish::columns(self.outer, &keys, &terms.sums);
         let (final_sql, outputs) = finish::query(self.outer, &released)?;
-        let (correlations, dealer) = compile::with_dealer(self.spec.correlations.clone());
         let measures = terms.measures.clone();
         let join = terms.into_plan(self, &compiled, &keys).map_err(one)?;
+        let (seats, correlations) = (self.parties.seats.clone(), self.spec.correlations.clone());
+        let plan = Plan::of_job(self.spec, seats, correlations, min_cell);
         let plan = Plan {
-            format: super::PLAN_FORMAT,
-            engine: concat!("entente ", env!("CARGO_PKG_VERSION")).to_owned(),
-            job: self.spec.job.clone(),
-            purpose: self.spec.purpose.clone(),
-            spec: self.spec.digest().to_string(),
-            seats: self.parties.seats.clone(),
-            dealer,
-            receivers: self.spec.receivers.clone(),
-            correlations,
-            min_cell,
-            max_wall_s: self.spec.max_wall_s,
             locals: compiled.locals(),
             procedure: Procedure::Join(join),
             shape,
@@ -451,12 +441,8 @@ impl Job<'_> {
             measures,
             released,
             final_sql,
-            statistic: None,
             outputs,
-            learns: Vec::new(),
-            warnings: Vec::new(),
-            notes: Vec::new(),
-            cost: PlanCost::default(),
+            ..plan
         };
         let decided = compile::Decided {
             spec: self.spec,
@@ -479,7 +465,7 @@ impl Job<'_> {
         let setting = Setting {
             cells,
             rows_at_most,
-            method: super::method(self.spec.correlations.as_ref()),
+            method: super::needs::method(self.spec.correlations.as_ref()),
         };
         let free = steps::Columns {
             narrow: &mut narrow,

@@ -17,7 +17,6 @@ use serde::Serialize;
 
 use super::compile::SOURCES;
 use super::intersect::keys::{Side, column, in_words, mismatches, side};
-use super::intersect::no_totals;
 use super::sql::holders::Catalogues;
 use super::{
     ColumnUse, LocalPlan, MinCell, OutputColumn, Plan, PlanCost, PlanFault, Procedure, Usage,
@@ -142,37 +141,17 @@ pub(super) fn compile(
         Combine::List => None,
         Combine::Sum | Combine::Any => spec.correlations.clone(),
     };
-    let dealer = match &correlations {
-        Some(Correlations::Dealer(dealer)) => Some(dealer.clone()),
-        _ => None,
-    };
     let outputs = outputs(&of);
+    let min_cell = MinCell::strictest(spec, catalogues, &seats);
+    let plan = Plan::of_job(spec, seats, correlations, min_cell);
     let plan = Plan {
-        format: super::PLAN_FORMAT,
-        engine: concat!("entente ", env!("CARGO_PKG_VERSION")).to_owned(),
-        job: spec.job.clone(),
-        purpose: spec.purpose.clone(),
-        spec: spec.digest().to_string(),
-        min_cell: MinCell::strictest(spec, catalogues, &seats),
-        learns: words::learns(&of, &seats, dealer.as_ref()),
+        learns: words::learns(&of, &plan.seats, plan.dealer.as_ref()),
         warnings: words::warnings(&of, spec, &asked.sides()),
         notes: words::notes(&of),
         locals: asked.locals(job),
-        seats,
-        dealer,
-        receivers: spec.receivers.clone(),
-        correlations,
-        max_wall_s: spec.max_wall_s,
-        keys: Vec::new(),
-        measures: Vec::new(),
-        shape: no_totals(),
-        steps: Vec::new(),
-        released: Vec::new(),
-        final_sql: String::new(),
-        statistic: None,
         outputs,
         procedure: Procedure::Lookup(of),
-        cost: PlanCost::default(),
+        ..plan
     };
     Ok(priced(plan))
 }

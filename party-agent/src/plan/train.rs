@@ -15,7 +15,6 @@ use protocols::sums::{Kind, Probes, SumsShape};
 use serde::Serialize;
 
 use super::compile::{self, Parties, SOURCES};
-use super::intersect::no_totals;
 use super::part::{Convert, Part, Whole};
 use super::schema::Schemas;
 use super::sql::align::align;
@@ -287,7 +286,7 @@ pub(super) fn compile(
     let columns = columns(job);
     let (select, args) = rows(job, &columns, catalogues, site)?;
     let holders = holders_of(&select);
-    let outer = outer(args);
+    let outer = Outer::of(Vec::new(), args);
     let mut faults = RowWise::check(&select, site);
     if holders.len() < 2 {
         faults.push(PlanFault {
@@ -315,36 +314,15 @@ pub(super) fn compile(
     let min_cell = MinCell::strictest(spec, catalogues, &parties.holders);
     let of = train_plan(job, columns, &min_cell, n_rows);
     let correlations = source(spec, &of, &min_cell)?;
-    let dealer = match &correlations {
-        Some(Correlations::Dealer(dealer)) => Some(dealer.clone()),
-        _ => None,
-    };
+    let plan = Plan::of_job(spec, parties.seats.clone(), correlations, min_cell);
     let plan = Plan {
-        format: super::PLAN_FORMAT,
-        engine: concat!("entente ", env!("CARGO_PKG_VERSION")).to_owned(),
-        job: spec.job.clone(),
-        purpose: spec.purpose.clone(),
-        spec: spec.digest().to_string(),
-        learns: words::learns(&of, &parties, &spec.receivers, dealer.as_ref()),
-        warnings: words::warnings(spec, &parties, catalogues, &min_cell),
+        learns: words::learns(&of, &parties, &spec.receivers, plan.dealer.as_ref()),
+        warnings: words::warnings(spec, &parties, catalogues, &plan.min_cell),
         notes: words::notes(&of),
         locals: locals(&of, &raw, &finals),
-        seats: parties.seats,
-        dealer,
-        receivers: spec.receivers.clone(),
-        correlations,
-        min_cell,
-        max_wall_s: spec.max_wall_s,
-        keys: Vec::new(),
-        measures: Vec::new(),
-        shape: no_totals(),
-        steps: Vec::new(),
-        statistic: None,
-        released: Vec::new(),
-        final_sql: String::new(),
         outputs: outputs(job),
         procedure: Procedure::Train(of),
-        cost: PlanCost::default(),
+        ..plan
     };
     Ok(priced(plan, n_rows))
 }
@@ -418,20 +396,6 @@ fn rows(
     });
     let args = args.collect();
     Ok((select, args))
-}
-
-fn outer(args: Vec<Arg>) -> Outer {
-    Outer {
-        keys: Vec::new(),
-        args,
-        outputs: Vec::new(),
-        margins: None,
-        having: Vec::new(),
-        order: Vec::new(),
-        limit: None,
-        offset: None,
-        released: BTreeMap::new(),
-    }
 }
 
 /// What every holder does with every column: numbers to doubles, levels to text.

@@ -16,7 +16,6 @@ use serde::Serialize;
 
 use super::compile::{Parties, SOURCES};
 use super::intersect::keys::{Side, column, in_words, mismatches, side};
-use super::intersect::no_totals;
 use super::sql::holders::Catalogues;
 use super::{
     ColumnUse, LocalPlan, MinCell, OutputColumn, Plan, PlanCost, PlanFault, Procedure, Usage,
@@ -24,9 +23,7 @@ use super::{
 };
 use crate::catalogue::{ColumnEntry, ColumnKind};
 use crate::source::quoted;
-use crate::spec::{
-    self, CheckedSpec, Correlations, JoinLevel, KeyOf, VerticalModel, VerticalReport, rule_word,
-};
+use crate::spec::{self, CheckedSpec, JoinLevel, KeyOf, VerticalModel, VerticalReport, rule_word};
 
 /// Fewest rows for each coefficient.
 const ROWS_A_COLUMN: u64 = 3;
@@ -139,36 +136,16 @@ pub(super) fn compile(
         return Err(faults);
     }
     let of = vertical_plan(job, &sides, features, &parties.seats, &min_cell);
-    let dealer = match &spec.correlations {
-        Some(Correlations::Dealer(dealer)) => Some(dealer.clone()),
-        _ => None,
-    };
+    let seats = parties.seats;
+    let plan = Plan::of_job(spec, seats, spec.correlations.clone(), min_cell);
     let plan = Plan {
-        format: super::PLAN_FORMAT,
-        engine: concat!("entente ", env!("CARGO_PKG_VERSION")).to_owned(),
-        job: spec.job.clone(),
-        purpose: spec.purpose.clone(),
-        spec: spec.digest().to_string(),
-        learns: words::learns(&of, &parties.seats, &spec.receivers, dealer.as_ref()),
+        learns: words::learns(&of, &plan.seats, &spec.receivers, plan.dealer.as_ref()),
         warnings: words::warnings(&of),
         notes: words::notes(&of),
         locals: locals(&of, &sides),
-        seats: parties.seats,
-        dealer,
-        receivers: spec.receivers.clone(),
-        correlations: spec.correlations.clone(),
-        min_cell,
-        max_wall_s: spec.max_wall_s,
-        keys: Vec::new(),
-        measures: Vec::new(),
-        shape: no_totals(),
-        steps: Vec::new(),
-        released: Vec::new(),
-        final_sql: String::new(),
-        statistic: None,
         outputs: outputs(job),
         procedure: Procedure::Vertical(of),
-        cost: PlanCost::default(),
+        ..plan
     };
     Ok(priced(plan))
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use arrow::datatypes::Date32Type;
+use protocols::party::PartyId;
 
 use super::compile::Decided;
 use super::{
@@ -12,7 +13,7 @@ use crate::plan::ring::unscaled;
 use crate::spec::Correlations;
 
 /// What the coordinator learns of any job.
-pub(super) const COORDINATOR_LEARNS: &str =
+const COORDINATOR_LEARNS: &str =
     "that the job ran, between whom, when, and how many bytes it relayed; it cannot read them";
 
 /// Fills in the words.
@@ -93,17 +94,21 @@ fn learns(plan: &Plan) -> Vec<Learns> {
             what: what.join("; "),
         });
     }
-    if let Some(dealer) = &plan.dealer {
-        learns.push(Learns {
-            party: dealer.to_string(),
-            what: "nothing but this plan: it deals random numbers and receives no message that depends on data".to_owned(),
-        });
-    }
-    learns.push(Learns {
+    learns.extend(without_data(plan.dealer.as_ref()));
+    learns
+}
+
+/// What those learn who take part without data: the dealer, if there is one, and the coordinator.
+pub(super) fn without_data(dealer: Option<&PartyId>) -> impl Iterator<Item = Learns> {
+    let dealer = dealer.map(|dealer| Learns {
+        party: dealer.to_string(),
+        what: "nothing but this plan: it deals random numbers and receives no message that depends on data".to_owned(),
+    });
+    let coordinator = Learns {
         party: "coordinator".to_owned(),
         what: COORDINATOR_LEARNS.to_owned(),
-    });
-    learns
+    };
+    dealer.into_iter().chain([coordinator])
 }
 
 /// The totals that a receiver's agent sees, from which every output is computed.

@@ -6,10 +6,15 @@ use super::keys::Side;
 use super::{IntersectPlan, Protocol};
 use crate::catalogue::ColumnKind;
 use crate::plan::Learns;
-use crate::plan::words::{COORDINATOR_LEARNS, listed};
+use crate::plan::words::{listed, without_data};
 use crate::spec::{CheckedSpec, KeyJoin, Reveal};
 
-pub(super) fn learns(of: &IntersectPlan, sides: &[Side<'_>], receivers: &[PartyId]) -> Vec<Learns> {
+pub(super) fn learns(
+    of: &IntersectPlan,
+    sides: &[Side<'_>],
+    receivers: &[PartyId],
+    dealer: Option<&PartyId>,
+) -> Vec<Learns> {
     let mut learns = Vec::new();
     for side in sides {
         let others: Vec<&str> = names(sides, |s| s.holder != side.holder);
@@ -39,10 +44,7 @@ pub(super) fn learns(of: &IntersectPlan, sides: &[Side<'_>], receivers: &[PartyI
             what: what.join("; "),
         });
     }
-    learns.push(Learns {
-        party: "coordinator".to_owned(),
-        what: COORDINATOR_LEARNS.to_owned(),
-    });
+    learns.extend(without_data(dealer));
     learns
 }
 

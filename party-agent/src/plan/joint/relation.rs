@@ -98,17 +98,7 @@ fn draft(job: &Job<'_>, taken: &Taken, at: usize) -> Result<Outer, PlanFault> {
     if keys.is_empty() && args.is_empty() {
         args.push(count_only());
     }
-    Ok(Outer {
-        keys,
-        args,
-        outputs: Vec::new(),
-        margins: None,
-        having: Vec::new(),
-        order: Vec::new(),
-        limit: None,
-        offset: None,
-        released: BTreeMap::new(),
-    })
+    Ok(Outer::of(keys, args))
 }
 
 /// The relation that a group key belongs to.

@@ -4,7 +4,7 @@ use protocols::party::PartyId;
 
 use super::{LookupPlan, Side};
 use crate::plan::Learns;
-use crate::plan::words::{COORDINATOR_LEARNS, counted, listed};
+use crate::plan::words::{counted, listed, without_data};
 use crate::spec::{CheckedSpec, Combine};
 
 pub(super) fn learns(of: &LookupPlan, seats: &[PartyId], dealer: Option<&PartyId>) -> Vec<Learns> {
@@ -43,16 +43,7 @@ pub(super) fn learns(of: &LookupPlan, seats: &[PartyId], dealer: Option<&PartyId
             what,
         });
     }
-    if let Some(dealer) = dealer {
-        learns.push(Learns {
-            party: dealer.to_string(),
-            what: "nothing but this plan: it deals random numbers and receives no message that depends on data".to_owned(),
-        });
-    }
-    learns.push(Learns {
-        party: "coordinator".to_owned(),
-        what: COORDINATOR_LEARNS.to_owned(),
-    });
+    learns.extend(without_data(dealer));
     learns
 }
 

@@ -48,6 +48,23 @@ pub(in crate::plan) struct Outer {
     pub(in crate::plan) released: BTreeMap<String, Released>,
 }
 
+impl Outer {
+    /// Keys and arguments, of which nothing is asked yet.
+    pub(in crate::plan) fn of(keys: Vec<Key>, args: Vec<Arg>) -> Self {
+        Self {
+            keys,
+            args,
+            outputs: Vec::new(),
+            margins: None,
+            having: Vec::new(),
+            order: Vec::new(),
+            limit: None,
+            offset: None,
+            released: BTreeMap::new(),
+        }
+    }
+}
+
 /// A group key.
 #[derive(Clone, Debug)]
 pub(in crate::plan) struct Key {
@@ -117,17 +134,7 @@ pub(in crate::plan) fn take_apart(
         site,
         same: Same::new(select),
         columns: names_of_from(&select.from, catalogues),
-        outer: Outer {
-            keys: Vec::new(),
-            args: Vec::new(),
-            outputs: Vec::new(),
-            margins: None,
-            having: Vec::new(),
-            order: Vec::new(),
-            limit: None,
-            offset: None,
-            released: BTreeMap::new(),
-        },
+        outer: Outer::of(Vec::new(), Vec::new()),
         key_texts: Vec::new(),
         arg_texts: Vec::new(),
         items: Vec::new(),

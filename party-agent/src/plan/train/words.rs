@@ -5,7 +5,7 @@ use protocols::party::PartyId;
 use super::{ColumnRole, Kinds, TrainPlan};
 use crate::plan::compile::Parties;
 use crate::plan::sql::holders::Catalogues;
-use crate::plan::words::{COORDINATOR_LEARNS, counted, listed};
+use crate::plan::words::{counted, listed, without_data};
 use crate::plan::{Learns, MinCell};
 use crate::spec::{CheckedSpec, Compute, Model};
 
@@ -26,16 +26,7 @@ pub(super) fn learns(
             what: format!("{}{result}", opened(of)),
         });
     }
-    if let Some(dealer) = dealer {
-        learns.push(Learns {
-            party: dealer.to_string(),
-            what: "nothing but this plan: it deals random numbers and receives no message that depends on data".to_owned(),
-        });
-    }
-    learns.push(Learns {
-        party: "coordinator".to_owned(),
-        what: COORDINATOR_LEARNS.to_owned(),
-    });
+    learns.extend(without_data(dealer));
     learns
 }
 

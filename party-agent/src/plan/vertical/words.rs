@@ -4,7 +4,7 @@ use protocols::party::PartyId;
 
 use super::VerticalPlan;
 use crate::plan::Learns;
-use crate::plan::words::{COORDINATOR_LEARNS, listed};
+use crate::plan::words::{listed, without_data};
 
 pub(super) fn learns(
     of: &VerticalPlan,
@@ -40,16 +40,7 @@ pub(super) fn learns(
             }
         })
         .collect();
-    if let Some(dealer) = dealer {
-        learns.push(Learns {
-            party: dealer.to_string(),
-            what: "nothing but this plan: it deals random numbers and receives no message that depends on data".to_owned(),
-        });
-    }
-    learns.push(Learns {
-        party: "coordinator".to_owned(),
-        what: COORDINATOR_LEARNS.to_owned(),
-    });
+    learns.extend(without_data(dealer));
     learns
 }
 

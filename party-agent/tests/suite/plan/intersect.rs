@@ -468,6 +468,12 @@ fn counts_and_sums_in_shares_compare_the_minimum_before_anything_is_opened() {
         found[0].contains("the dealer insurer holds one of the keys"),
         "{found:?}"
     );
+    let mut with_notary = three();
+    with_notary.insert(party("notary"), catalogue("notary", vec![]));
+    let dealt = plan(&text.replace("\"ot\"", "\"dealer:notary\""), &with_notary);
+    let told = dealt.learns.iter().find(|l| l.party == "notary");
+    let told = told.map(|l| l.what.as_str());
+    assert!(told.is_some_and(|what| what.starts_with("nothing but this plan")));
 }
 
 #[test]

@@ -1,0 +1,124 @@
+//! The columns of totals, and by which rule cells of them are released.
+
+use serde::Serialize;
+
+/// The public shape of the release.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Shape {
+    /// Product of the keys' slots. Cell index: mixed radix, key 0 the most significant.
+    pub cells: usize,
+    /// Columns over Z_2^64; column 0 is COUNT(*).
+    pub narrow: usize,
+    /// Columns over Z_2^128.
+    pub wide: usize,
+    /// What a cell must satisfy to be released; all of them.
+    pub checks: Vec<CellCheck>,
+    /// How the checks are made.
+    pub rule: ReleaseRule,
+    /// Of the cells that pass, only these are opened.
+    pub top: Option<TopCells>,
+    /// The totals beside the cells, whose small ones they must not tell.
+    pub margins: Option<Margins>,
+    /// Where the groups are not public: what is known of them.
+    pub hidden: Option<HiddenGroups>,
+}
+
+/// A column of totals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Slot {
+    /// In which ring.
+    pub ring: RingWidth,
+    /// Index among the columns of that ring.
+    pub index: usize,
+    /// Fractional bits of a float's fixed-point total; 0 for exact ones.
+    pub frac_bits: u32,
+}
+
+/// The ring of a column of totals; values are in two's complement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RingWidth {
+    /// Z_2^64.
+    Narrow,
+    /// Z_2^128.
+    Wide,
+}
+
+impl Shape {
+    /// Of a plan that adds no totals up.
+    pub(super) fn none() -> Self {
+        Self {
+            cells: 0,
+            narrow: 0,
+            wide: 0,
+            checks: Vec::new(),
+            rule: ReleaseRule::None,
+            top: None,
+            margins: None,
+            hidden: None,
+        }
+    }
+}
+
+/// Which totals stand beside the groups of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Margins {
+    /// Over the last key, over the last two, and so on.
+    Rollup,
+    /// Over each of two keys, and over both.
+    Cube,
+}
+
+/// Groups that nobody lists: each holder has its own, and they meet by the hash of their keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HiddenGroups {
+    /// For each seat how many groups it may have; what it has less is filled up.
+    pub groups: Vec<u64>,
+    /// Bytes of all keys of a group together.
+    pub key_bytes: u64,
+}
+
+/// The cells that come first by a total: ORDER BY a total with LIMIT.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TopCells {
+    /// How many.
+    pub n: u64,
+    /// The ring of the total.
+    pub ring: RingWidth,
+    /// Its column among those of that ring.
+    pub column: usize,
+    /// DESC (true) or ASC.
+    pub greatest_first: bool,
+    /// Every possible total lies strictly between ± 2^`bound_bits`.
+    pub bound_bits: u32,
+    /// The total as a person would write it.
+    pub label: String,
+}
+
+/// A count that must reach a threshold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CellCheck {
+    /// Narrow column: a count.
+    pub column: usize,
+    /// The threshold.
+    pub at_least: u64,
+    /// Every possible total of the column is below 2^`bound_bits`.
+    pub bound_bits: u32,
+    /// The rule in words, for the result's list of suppressed groups: `COUNT(*) >= 11`.
+    pub rule: String,
+    /// `min_cell`, `having`, or `min_cell and having`.
+    pub reason: String,
+}
+
+/// How the checks are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReleaseRule {
+    /// No checks: all cells are released.
+    None,
+    /// Counts are compared on shares; only the answers are opened.
+    Compare,
+    /// Counts are opened to the computing parties, which every holder's policy allows.
+    OpenCounts,
+}
