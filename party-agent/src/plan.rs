@@ -36,6 +36,7 @@ mod cost;
 pub(crate) mod words;
 mod explain;
 mod compile;
+mod flatten;
 mod joint;
 mod statistic;
 mod intersect;

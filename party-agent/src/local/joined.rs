@@ -193,6 +193,16 @@ impl<'a> Sums<'a> {
     }
 
     fn finish(self) -> Result<Joined, SourceError> {
+        if self.relation.denied && (self.n_keyless > 0 || self.n_rows == 0) {
+            let what = "NOT IN takes a subquery that has rows, and no NULL among them";
+            let advice =
+                "write NOT EXISTS (SELECT 1 FROM … t WHERE t.key = a.key), or add key IS NOT NULL";
+            return Err(SourceError::table(
+                &self.local.tables.join(", "),
+                what,
+                advice,
+            ));
+        }
         let n_totals = self.rows.len();
         let mut totals = LocalTotals {
             narrow: vec![vec![0; n_totals]; self.relation.totals_narrow],

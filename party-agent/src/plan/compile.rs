@@ -23,7 +23,7 @@ use super::sql::outer::{Arg, Outer, take_apart};
 use super::sql::{self, Site};
 use super::{
     KeyColumn, LocalPlan, MAX_ROWS, MeasureKind, MinCell, Plan, PlanFault, ReleaseRule, Setting,
-    Shape, Step, cost, hidden, joint, statistic, steps, top, types, widen, words,
+    Shape, Step, cost, flatten, hidden, joint, statistic, steps, top, types, widen, words,
 };
 use crate::spec::{CheckedSpec, Correlations, SqlCompute};
 
@@ -49,10 +49,12 @@ pub(super) fn compile(
     inline(&mut query, site).map_err(one)?;
     resolve_tables(&mut query, catalogues, site)?;
     none(align(&mut query, catalogues, site))?;
-    let (query, mut select) = outermost(query, site).map_err(one)?;
+    let (mut query, mut select) = outermost(query, site).map_err(one)?;
+    flatten::flatten(&mut query, &mut select, catalogues, site).map_err(one)?;
     let asked = statistic::taken(&query, &mut select, site).map_err(one)?;
+    let members = joint::members(&mut select, catalogues, site).map_err(one)?;
     let plan = match joint::is_joint(&select) {
-        true => joint::compile(spec, sql, (query, select), catalogues, site)?,
+        true => joint::compile(spec, sql, (query, select, members), catalogues, site)?,
         false => of_own_rows(spec, sql, (query, select), catalogues)?,
     };
     match asked {

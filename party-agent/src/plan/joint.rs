@@ -6,6 +6,7 @@
 //! products of the relations' columns ([`JoinPlan::narrow`], [`JoinPlan::wide`]). What comes out are totals by group, as
 //! of a query without a join, and all that follows is the same: checks, release, the receivers' query.
 
+mod member;
 mod from;
 mod columns;
 mod separate;
@@ -28,6 +29,7 @@ use super::part::Whole;
 use super::schema::Schemas;
 use super::sql::Site;
 use super::sql::functions::expand_histograms;
+use super::sql::having::conjunction;
 use super::sql::holders::{Catalogues, RowWise, holders_of};
 use super::sql::outer::{Outer, take_apart};
 use super::{
@@ -38,8 +40,10 @@ use crate::spec::{CheckedSpec, JoinLevel, SqlCompute, rule_word};
 use columns::{Scope, qualify, qualify_select};
 use from::Relations;
 use relation::Compiled;
-use separate::{Separate, Sum};
+use separate::{Literals, Separate, Sum};
 
+pub(super) use from::names_of;
+pub(super) use member::{Member, members};
 pub(super) use separate::without_row;
 use terms::Terms;
 
@@ -97,6 +101,8 @@ pub struct RelationPlan {
     pub rows_at_most: Vec<u64>,
     /// Columns of its key.
     pub key_columns: usize,
+    /// Whether NOT IN denies it: it must have rows, and a key in each.
+    pub denied: bool,
     /// Its group keys, by their number in the plan.
     pub keys: Vec<usize>,
     /// The arguments of its own query and the totals that are kept of them, for each key and group.
@@ -206,12 +212,12 @@ pub(super) fn is_joint(select: &Select) -> bool {
 pub(super) fn compile(
     spec: &CheckedSpec,
     sql: &SqlCompute,
-    (mut query, mut select): (Query, Select),
+    (mut query, mut select, members): (Query, Select, Vec<Member>),
     catalogues: &Catalogues,
     site: Site,
 ) -> Result<Plan, Vec<PlanFault>> {
     allowed(spec).map_err(one)?;
-    let mut relations = from::read(&select, catalogues, site).map_err(one)?;
+    let mut relations = from::read(&select, &members, catalogues, site).map_err(one)?;
     let scope = Scope::new(&relations.all, &relations.merged, site);
     qualify_select(&mut select, scope).map_err(one)?;
     qualify_order(&mut query, &select, scope).map_err(one)?;
@@ -234,10 +240,15 @@ pub(super) fn compile(
         select: &select,
         outer: &outer,
         relations: &relations,
+        literals: Literals::Exact,
         site,
     };
     job.row_wise()?;
-    job.plan(&conditions)
+    job.plan(&conditions).or_else(|faults| {
+        let literals = Literals::Doubles;
+        let with_doubles = Job { literals, ..job };
+        with_doubles.plan(&conditions).map_err(|_| faults)
+    })
 }
 
 /// What a join between holders cannot do yet, or not without.
@@ -347,6 +358,7 @@ struct Job<'a> {
     select: &'a Select,
     outer: &'a Outer,
     relations: &'a Relations,
+    literals: Literals,
     site: Site,
 }
 
@@ -354,6 +366,7 @@ impl Job<'_> {
     fn separate(&self) -> Separate<'_> {
         Separate {
             scope: Scope::new(&self.relations.all, &self.relations.merged, self.site),
+            literals: self.literals,
             n_relations: self.relations.all.len(),
             site: self.site,
         }
@@ -364,7 +377,7 @@ impl Job<'_> {
         let relation = &self.relations.all[at];
         let mut select = self.select.clone();
         select.from = vec![relation.from.clone()];
-        select.selection = separate::conjunction(&relation.filter);
+        select.selection = conjunction(&relation.filter);
         select.group_by = GroupByExpr::Expressions(Vec::new(), Vec::new());
         select.having = None;
         select.projection = Vec::new();

@@ -35,7 +35,7 @@ struct Known {
 
 fn known(one: &One, take: Take) -> Known {
     let (arg, is_square) = match take {
-        Take::Rows | Take::Count(_) | Take::Value(..) => {
+        Take::Rows | Take::Count(_) | Take::Value(..) | Take::Member { .. } => {
             return Known {
                 kind: MeasureKind::Counted,
                 is_wide: false,

@@ -30,6 +30,11 @@ impl<'a> Scope<'a> {
         Self { all, merged, site }
     }
 
+    /// Whether a relation is a subquery of IN or EXISTS.
+    pub(super) fn is_member(self, at: usize) -> bool {
+        self.all.get(at).is_some_and(|r| r.member.is_some())
+    }
+
     /// The relations whose columns an expression names.
     ///
     /// # Errors

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use super::from::Relation;
+use super::member::truth;
 use super::separate::Factor;
 use crate::catalogue::Aggregate;
 use crate::plan::sql::outer::Arg;
@@ -19,6 +21,27 @@ pub(super) enum Take {
     Squares(usize),
     /// The rows with one value of an argument, by its place in the argument's range.
     Value(usize, usize),
+    /// Of a subquery of IN or EXISTS 1 or 0, as it has the key or not.
+    Member {
+        /// Where it has.
+        there: bool,
+        /// Where it has not.
+        without: bool,
+    },
+}
+
+/// What a subquery of IN or EXISTS contributes: 1 where every condition on it is true.
+fn member(factor: &Factor) -> Take {
+    let all = |there| {
+        factor
+            .conditions
+            .iter()
+            .all(|c| truth(c, there) == Some(true))
+    };
+    Take::Member {
+        there: all(true),
+        without: all(false),
+    }
 }
 
 /// How a factor goes into a total.
@@ -39,9 +62,18 @@ pub(super) enum Power {
 pub(super) struct Draft {
     pub(super) args: Vec<Arg>,
     texts: Vec<String>,
+    /// Whether it is a subquery of IN or EXISTS.
+    is_member: bool,
 }
 
 impl Draft {
+    pub(super) fn of(relation: &Relation) -> Self {
+        Self {
+            is_member: relation.member.is_some(),
+            ..Self::default()
+        }
+    }
+
     /// Registers a factor.
     pub(super) fn take(
         &mut self,
@@ -49,6 +81,9 @@ impl Draft {
         power: Power,
         asked: &BTreeSet<Aggregate>,
     ) -> Take {
+        if self.is_member {
+            return member(factor);
+        }
         if factor.is_one() {
             return Take::Rows;
         }

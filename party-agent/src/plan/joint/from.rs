@@ -11,11 +11,13 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::columns::{Scope, qualify, same, stripped};
+use super::member::Member;
 use crate::plan::PlanFault;
 use crate::plan::sql::Site;
 use crate::plan::sql::align::names_of_from;
 use crate::plan::sql::having::conjuncts;
 use crate::plan::sql::holders::{Catalogues, holder_and_table, holders_of};
+use crate::plan::sql::outer::case_when;
 
 /// One table of the joint query, as its holders have it.
 #[derive(Clone, Debug)]
@@ -32,6 +34,8 @@ pub(super) struct Relation {
     pub(super) key: Vec<Expr>,
     /// Whether rows of others stay that have no match here.
     pub(super) optional: bool,
+    /// Set of a subquery of IN or EXISTS, of which only membership counts.
+    pub(super) member: Option<Member>,
 }
 
 /// The relations, and what is left of WHERE.
@@ -46,16 +50,19 @@ pub(super) struct Relations {
 /// Reads FROM and WHERE.
 pub(super) fn read(
     select: &Select,
+    members: &[Member],
     catalogues: &Catalogues,
     site: Site,
 ) -> Result<Relations, PlanFault> {
     let mut reading = Reading {
         catalogues,
+        members,
         site,
         all: Vec::new(),
         full: false,
         equal: Vec::new(),
         conditions: Vec::new(),
+        guards: Vec::new(),
         merged: BTreeMap::new(),
     };
     for item in &select.from {
@@ -83,12 +90,15 @@ type Node = (usize, Expr);
 
 struct Reading<'a> {
     catalogues: &'a Catalogues,
+    members: &'a [Member],
     site: Site,
     all: Vec<Relation>,
     full: bool,
     /// Expressions of two relations that are equal.
     equal: Vec<(Node, Node)>,
     conditions: Vec<Expr>,
+    /// Conditions in ON on tables whose rows stay where they are not true: such a row has no key.
+    guards: Vec<(usize, Expr)>,
     merged: BTreeMap<String, usize>,
 }
 
@@ -98,7 +108,9 @@ impl Reading<'_> {
     }
 
     fn item(&mut self, item: &TableWithJoins) -> Result<(), PlanFault> {
-        self.relation(&item.relation)?;
+        if self.crossed_at_home(&item.relation)?.is_none() {
+            self.relation(&item.relation)?;
+        }
         for join in &item.joins {
             self.join(join)?;
         }
@@ -137,13 +149,13 @@ impl Reading<'_> {
         }
         let taken = |name: &&String| self.all.iter().any(|r| r.names.contains(name));
         if let Some(name) = names.iter().find(taken) {
-            let what = format!("two tables of the query are called {name}");
-            let fix = "give each a name of its own: party.table t";
-            return Err(self.site.fault(factor, what, fix));
+            return Err(self.same_name(factor, name));
         }
         let here = std::slice::from_ref(&from);
         let columns = names_of_from(here, self.catalogues);
+        let member = self.members.iter().find(|m| names.contains(&m.name));
         self.all.push(Relation {
+            member: member.cloned(),
             names,
             columns,
             from,
@@ -172,6 +184,13 @@ impl Reading<'_> {
         };
         if self.joins_at_home(join, kind, constraint)? {
             return Ok(());
+        }
+        let is_using = matches!(constraint, JoinConstraint::Using(_));
+        if kind == Kind::Inner
+            && !is_using
+            && let Some(place) = self.crossed_at_home(&join.relation)?
+        {
+            return self.constraint(join, kind, constraint, place);
         }
         self.relation(&join.relation)?;
         let right = self.all.len() - 1;
@@ -233,6 +252,52 @@ impl Reading<'_> {
         merged[place].from.joins.push(join.clone());
         self.all = merged;
         Ok(true)
+    }
+
+    /// A further table of a holder whose rows are all there is a part of that holder's own relation: all pairs of
+    /// rows, of which conditions leave some.
+    fn crossed_at_home(&mut self, factor: &TableFactor) -> Result<Option<usize>, PlanFault> {
+        let holders = holders_of(factor);
+        let at_home = |r: &Relation| {
+            r.holders.len() == 1 && r.holders == holders && !r.optional && r.member.is_none()
+        };
+        let names = names_of(factor);
+        let is_member = self.members.iter().any(|m| names.contains(&m.name));
+        let place = self.all.iter().position(at_home).filter(|_| !is_member);
+        let Some(place) = place else {
+            return Ok(None);
+        };
+        if names.is_empty() {
+            let what = "a subquery in FROM has no name";
+            return Err(self.site.fault(factor, what, "name it: (SELECT …) t"));
+        }
+        let taken = |name: &&String| self.all.iter().any(|r| r.names.contains(name));
+        if let Some(name) = names.iter().find(taken) {
+            return Err(self.same_name(factor, name));
+        }
+        let here = [TableWithJoins {
+            relation: factor.clone(),
+            joins: Vec::new(),
+        }];
+        let columns = names_of_from(&here, self.catalogues);
+        let relation = &mut self.all[place];
+        relation.names.extend(names);
+        relation.columns = relation.columns.take().zip(columns).map(|(mut a, b)| {
+            a.extend(b);
+            a
+        });
+        relation.from.joins.push(Join {
+            relation: factor.clone(),
+            global: false,
+            join_operator: JoinOperator::CrossJoin(JoinConstraint::None),
+        });
+        Ok(Some(place))
+    }
+
+    fn same_name(&self, factor: &TableFactor, name: &str) -> PlanFault {
+        let what = format!("two tables of the query are called {name}");
+        let fix = "give each a name of its own: party.table t";
+        self.site.fault(factor, what, fix)
     }
 
     fn constraint(
@@ -376,18 +441,32 @@ impl Reading<'_> {
             return Ok(());
         }
         let reached = self.scope().relations(condition)?;
-        if kind == Kind::Left && reached.iter().all(|r| *r == right) && !reached.is_empty() {
-            self.all[right].filter.push(condition.clone());
-            return Ok(());
+        let filtered = match kind {
+            Kind::Left => Some(right),
+            Kind::Right => Some(0),
+            Kind::Inner | Kind::Full => None,
+        };
+        let mut relations = reached.into_iter();
+        match (relations.next(), relations.next(), filtered) {
+            (None, _, Some(at)) => self.all[at].filter.push(condition.clone()),
+            (Some(one), None, Some(at)) if one == at => {
+                self.all[at].filter.push(condition.clone());
+            }
+            (Some(one), None, _) if right == 1 => self.guards.push((one, condition.clone())),
+            _ => {
+                let what =
+                    "a condition in ON of an outer join that is no equality with the joined table";
+                let fix = "write the conditions of one table alone in a subquery of its own: (SELECT … WHERE …) t";
+                return Err(self.site.fault(condition, what, fix));
+            }
         }
-        let what = "a condition in ON of an outer join that is no equality with the joined table";
-        let fix = "filter the joined table in a subquery: LEFT JOIN (SELECT … WHERE …) t ON …";
-        Err(self.site.fault(condition, what, fix))
+        Ok(())
     }
 
     /// Gives every relation its key: the classes of equal expressions, each with one of every relation.
     fn keys(&mut self) -> Result<(), PlanFault> {
         let mut classes: Vec<BTreeMap<usize, Expr>> = Vec::new();
+        let mut twice: Vec<(Node, Expr)> = Vec::new();
         for (a, b) in &self.equal {
             let holds = |class: &BTreeMap<usize, Expr>, node: &Node| {
                 class.get(&node.0).is_some_and(|e| same(e, &node.1))
@@ -398,15 +477,16 @@ impl Reading<'_> {
             let mut class: BTreeMap<usize, Expr> = BTreeMap::new();
             for place in with.iter().rev() {
                 for node in classes.remove(*place) {
-                    join_class(&mut class, node).map_err(|n| self.twice(&n))?;
+                    twice.extend(join_class(&mut class, node));
                 }
             }
             for node in [a, b] {
-                join_class(&mut class, node.clone()).map_err(|n| self.twice(&n))?;
+                twice.extend(join_class(&mut class, node.clone()));
             }
             let place = with.first().copied().unwrap_or(classes.len());
             classes.insert(place.min(classes.len()), class);
         }
+        self.equal_at_home(twice)?;
         let n = self.all.len();
         if let Some(class) = classes.iter().find(|c| c.len() < n) {
             let part = class.values().next().cloned();
@@ -417,6 +497,39 @@ impl Reading<'_> {
         }
         for (at, relation) in self.all.iter_mut().enumerate() {
             relation.key = classes.iter().map(|class| class[&at].clone()).collect();
+        }
+        self.guarded()
+    }
+
+    /// Two columns of one relation that are equated with one key are equal, where all joins are inner ones.
+    fn equal_at_home(&mut self, twice: Vec<(Node, Expr)>) -> Result<(), PlanFault> {
+        let inner = self.all.iter().all(|r| !r.optional);
+        for ((at, expr), other) in twice {
+            if !inner {
+                return Err(self.twice(&(at, expr)));
+            }
+            self.all[at].filter.push(Expr::BinaryOp {
+                left: Box::new(expr),
+                op: BinaryOperator::Eq,
+                right: Box::new(other),
+            });
+        }
+        Ok(())
+    }
+
+    /// A row for which a condition in ON is not true has no match, as if it had no key.
+    fn guarded(&mut self) -> Result<(), PlanFault> {
+        for (at, condition) in std::mem::take(&mut self.guards) {
+            if self.all.len() > 2 {
+                let what = "a condition in ON of an outer join on the table whose rows are all kept, of three tables";
+                let fix = "join two tables, or compute a key that is NULL where the condition does not hold in a subquery";
+                return Err(self.site.fault(&condition, what, fix));
+            }
+            let mut condition = condition;
+            qualify(&mut condition, self.scope(), &BTreeSet::new())?;
+            for key in &mut self.all[at].key {
+                *key = case_when(&condition, key.clone());
+            }
         }
         Ok(())
     }
@@ -441,13 +554,14 @@ impl Reading<'_> {
     }
 }
 
-fn join_class(class: &mut BTreeMap<usize, Expr>, node: Node) -> Result<(), Box<Node>> {
+/// Adds an expression to a class; where its relation has another one there, gives both back.
+fn join_class(class: &mut BTreeMap<usize, Expr>, node: Node) -> Option<(Node, Expr)> {
     match class.get(&node.0) {
-        Some(there) if same(there, &node.1) => Ok(()),
-        Some(_) => Err(Box::new(node)),
+        Some(there) if same(there, &node.1) => None,
+        Some(there) => Some((node, there.clone())),
         None => {
             class.insert(node.0, node.1);
-            Ok(())
+            None
         }
     }
 }
@@ -461,7 +575,7 @@ enum Kind {
 }
 
 /// What expressions can call a part of FROM, in small letters.
-fn names_of(factor: &TableFactor) -> Vec<String> {
+pub(in crate::plan) fn names_of(factor: &TableFactor) -> Vec<String> {
     let alias = match factor {
         TableFactor::Table { alias, .. }
         | TableFactor::Derived { alias, .. }

@@ -31,7 +31,7 @@ impl Terms {
                         };
                         place.expand(term, &mut payloads, &mut expanded, &mut own)?;
                     }
-                    all.push(expanded);
+                    all.push(merged(expanded)?);
                 }
                 Ok(all)
             };
@@ -54,6 +54,30 @@ impl Terms {
         };
         plan.cells = plan.cells_of(keys);
         Ok(plan)
+    }
+}
+
+/// Terms of the same factors as one.
+fn merged(terms: Vec<JoinTerm>) -> Result<Vec<JoinTerm>, PlanFault> {
+    let mut all: Vec<JoinTerm> = Vec::new();
+    for term in terms {
+        match all.iter_mut().find(|t| t.factors == term.factors) {
+            Some(same) => {
+                let sum = same.coefficient.checked_add(term.coefficient);
+                same.coefficient = sum.ok_or_else(too_large)?;
+            }
+            None => all.push(term),
+        }
+    }
+    all.retain(|term| term.coefficient != 0);
+    Ok(all)
+}
+
+fn too_large() -> PlanFault {
+    PlanFault {
+        place: "compute.sql".to_owned(),
+        what: "a value that stands for rows without a match is too large".to_owned(),
+        fix: "COALESCE to a smaller number".to_owned(),
     }
 }
 
@@ -88,6 +112,10 @@ fn relation_plan(job: &Job<'_>, compiled: &Compiled, at: usize, payload: &Payloa
         holders: holders.collect(),
         rows_at_most: one.raw.iter().map(|part| part.rows_at_most).collect(),
         key_columns: job.relations.all[at].key.len(),
+        denied: job.relations.all[at]
+            .member
+            .as_ref()
+            .is_some_and(|m| m.denied),
         keys: one.key_numbers.clone(),
         measures: one.columns.measures.clone(),
         totals_narrow: one.columns.narrow,
@@ -122,7 +150,7 @@ fn slot(one: &One, take: Take) -> (RingWidth, usize) {
     let measure = |arg: usize| &one.columns.measures[arg];
     let of = |slot: Option<Slot>| slot.map_or((RingWidth::Narrow, 0), |s| (s.ring, s.index));
     match take {
-        Take::Rows => (RingWidth::Narrow, 0),
+        Take::Rows | Take::Member { .. } => (RingWidth::Narrow, 0),
         Take::Count(arg) => (RingWidth::Narrow, measure(arg).count),
         Take::Sum(arg) => of(measure(arg).sum),
         Take::Squares(arg) => of(measure(arg).sum_sq),
@@ -151,7 +179,9 @@ fn order(job: &Job<'_>, compiled: &Compiled, terms: &Terms) -> Result<Vec<usize>
             .map(|p| p.rows_at_most)
             .fold(0, u64::saturating_add)
     };
+    let one_star = |hub: usize| all[hub].member.is_none() || single(hub);
     let may = |hub: usize| match n {
+        _ if !one_star(hub) => false,
         2 => {
             let other = 1 - hub;
             // A spoke's rows without a match are told from one hub alone.
@@ -196,8 +226,9 @@ fn words_of(at: usize, compiled: &Compiled, terms: &Terms) -> u64 {
     let cells: usize = one.keys.iter().map(KeyColumn::n_groups).product();
     let distinct = |columns: &[Vec<Term>]| {
         let mut found: Vec<(bool, (RingWidth, usize))> = Vec::new();
-        for term in columns.iter().flatten() {
-            placed(&mut found, (term.flags, slot(one, term.takes[at])));
+        let takes = columns.iter().flatten().map(|t| (t.flags, t.takes[at]));
+        for (flags, take) in takes.filter(|(_, take)| !matches!(take, Take::Member { .. })) {
+            placed(&mut found, (flags, slot(one, take)));
         }
         found.len()
     };
@@ -214,6 +245,9 @@ struct Place<'a> {
 
 impl Place<'_> {
     fn factor(&self, at: usize, take: Take, flags: bool, payloads: &mut [Payload]) -> JoinFactor {
+        if matches!(take, Take::Member { .. }) {
+            return JoinFactor::Matched(0);
+        }
         let (ring, index) = slot(&self.compiled.all[at], take);
         let payload = &mut payloads[at];
         match (flags, self.ring) {
@@ -230,6 +264,7 @@ impl Place<'_> {
         };
         let value = match take {
             Take::Rows => 1,
+            Take::Member { without, .. } => i128::from(without),
             Take::Count(arg) => i128::from(without.values[arg].is_some()),
             Take::Sum(arg) => without.values[arg].unwrap_or(0),
             Take::Squares(arg) => {
@@ -242,7 +277,7 @@ impl Place<'_> {
             }
         };
         let value = if flags { value.min(1) } else { value };
-        i64::try_from(value).map_err(|_| self.too_large())
+        i64::try_from(value).map_err(|_| too_large())
     }
 
     fn expand(
@@ -257,10 +292,14 @@ impl Place<'_> {
             .iter()
             .map(|at| self.factor(*at, term.takes[*at], term.flags, payloads))
             .collect();
-        out.push(JoinTerm {
-            coefficient: term.coefficient,
-            factors: factors.clone(),
-        });
+        // Where a subquery must not have the key, no row that has a match counts.
+        let there = |take: &Take| !matches!(take, Take::Member { there: false, .. });
+        if term.takes.iter().all(there) {
+            out.push(JoinTerm {
+                coefficient: term.coefficient,
+                factors: factors.clone(),
+            });
+        }
         match self.order.len() {
             2 => {
                 for (place, factor) in factors.iter().enumerate() {
@@ -287,7 +326,7 @@ impl Place<'_> {
         };
         let value = self.without(other, term.takes[other], term.flags)?;
         let Some(coefficient) = term.coefficient.checked_mul(value) else {
-            return Err(self.too_large());
+            return Err(too_large());
         };
         if coefficient == 0 {
             return Ok(());
@@ -325,14 +364,6 @@ impl Place<'_> {
         Ok(())
     }
 
-    fn too_large(&self) -> PlanFault {
-        PlanFault {
-            place: "compute.sql".to_owned(),
-            what: "a value that stands for rows without a match is too large".to_owned(),
-            fix: "COALESCE to a smaller number".to_owned(),
-        }
-    }
-
     fn own_column(&self, at: usize, term: &Term) -> OwnColumn {
         let (ring, index) = slot(&self.compiled.all[at], term.takes[at]);
         match (term.flags, ring) {
@@ -361,17 +392,17 @@ impl Place<'_> {
                 continue;
             };
             let value = self.without(*at, term.takes[*at], term.flags)?;
+            let absent = matches!(term.takes[*at], Take::Member { there: false, .. });
             let mut next = Vec::new();
             for (coefficient, done) in partial {
-                let more = coefficient
-                    .checked_mul(value)
-                    .ok_or_else(|| self.too_large())?;
+                let more = coefficient.checked_mul(value).ok_or_else(too_large)?;
                 let with = |factor| {
                     let mut done = done.clone();
                     done.push(factor);
                     done
                 };
-                next.push((coefficient, with(factors[place])));
+                let here = if absent { 0 } else { coefficient };
+                next.push((here, with(factors[place])));
                 if more != 0 {
                     next.push((more, with(JoinFactor::One(without.cell))));
                     next.push((-more, with(JoinFactor::Matched(without.cell))));
@@ -382,7 +413,7 @@ impl Place<'_> {
             all_optional = all_optional.and_then(|c| c.checked_mul(value));
         }
         // The first is the term itself, which is there already.
-        let more = partial.into_iter().skip(1);
+        let more = partial.into_iter().skip(1).filter(|(c, _)| *c != 0);
         out.extend(more.map(|(coefficient, factors)| JoinTerm {
             coefficient,
             factors,

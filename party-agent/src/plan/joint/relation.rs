@@ -106,7 +106,17 @@ fn owner(job: &Job<'_>, key: &Key) -> Result<usize, PlanFault> {
     let reached = job.separate().scope.relations(&key.expr)?;
     let mut reached = reached.into_iter();
     match (reached.next(), reached.next()) {
-        (one, None) => Ok(one.unwrap_or(0)),
+        (one, None) if one.is_none_or(|at| job.relations.all[at].member.is_none()) => {
+            Ok(one.unwrap_or(0))
+        }
+        (_, None) => {
+            let what = format!(
+                "the group key {} depends on another holder's subquery",
+                key.name
+            );
+            let fix = "write the condition in FILTER (WHERE …) of each aggregate, or run a job with it in WHERE";
+            Err(job.site.fault(&key.expr, what, fix))
+        }
         _ => {
             let what = format!(
                 "the group key {} mixes columns of different holders",

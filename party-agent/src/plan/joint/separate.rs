@@ -6,13 +6,17 @@
 
 use std::collections::BTreeSet;
 
-use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Function, UnaryOperator, Value};
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, DataType, ExactNumberInfo, Expr, Function, UnaryOperator, Value,
+};
 
 use super::columns::{Scope, stripped};
+use super::member::truth;
 use crate::plan::PlanFault;
 use crate::plan::sql::Site;
 use crate::plan::sql::functions::{name_of, plain_args};
-use crate::plan::sql::outer::{case_when, product, where_known};
+use crate::plan::sql::having::conjunction;
+use crate::plan::sql::outer::{case_when, cast, product, where_known};
 
 /// Most products of one expression.
 const MAX_PRODUCTS: usize = 32;
@@ -88,25 +92,6 @@ impl Factor {
     }
 }
 
-/// All conditions joined by AND; `None` for none.
-pub(super) fn conjunction(conditions: &[Expr]) -> Option<Expr> {
-    let nested = |e: &Expr| Expr::Nested(Box::new(e.clone()));
-    let mut conditions = conditions.iter();
-    let first = conditions.next()?;
-    let rest: Vec<&Expr> = conditions.collect();
-    if rest.is_empty() {
-        return Some(first.clone());
-    }
-    Some(
-        rest.into_iter()
-            .fold(nested(first), |all, next| Expr::BinaryOp {
-                left: Box::new(all),
-                op: BinaryOperator::And,
-                right: Box::new(nested(next)),
-            }),
-    )
-}
-
 /// 1.
 pub(super) fn one(n_relations: usize) -> Sum {
     vec![Product {
@@ -151,10 +136,52 @@ fn plus(a: &Sum, b: &Sum, sign: i64) -> Option<Sum> {
     (all.len() <= MAX_PRODUCTS).then_some(all)
 }
 
+/// What numbers are that stand in an expression over several relations, as 1.5 in CASE WHEN … THEN 1.5 END.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Literals {
+    /// Decimals, which go with whole numbers and decimals.
+    Exact,
+    /// Floating-point numbers, which go with those.
+    Doubles,
+}
+
+impl Literals {
+    /// A number in an expression, or the expression as it is.
+    fn written(self, expr: &Expr) -> Expr {
+        let digits = match stripped(expr) {
+            Expr::Value(value) => match &value.value {
+                Value::Number(digits, false) => digits,
+                _ => return expr.clone(),
+            },
+            Expr::UnaryOp {
+                op: UnaryOperator::Minus,
+                expr: inner,
+            } if matches!(stripped(inner), Expr::Value(_)) => {
+                return Expr::UnaryOp {
+                    op: UnaryOperator::Minus,
+                    expr: Box::new(self.written(inner)),
+                };
+            }
+            _ => return expr.clone(),
+        };
+        let kind = match (self, digits.split_once('.')) {
+            (Self::Doubles, _) => DataType::Double(ExactNumberInfo::None),
+            (Self::Exact, Some((whole, fraction))) if !digits.contains(['e', 'E']) => {
+                let scale = fraction.len().max(1) as i64;
+                let precision = whole.len() as u64 + scale.unsigned_abs();
+                DataType::Decimal(ExactNumberInfo::PrecisionAndScale(precision, scale))
+            }
+            (Self::Exact, _) => return expr.clone(),
+        };
+        cast(expr.clone(), kind)
+    }
+}
+
 /// Takes expressions apart.
 #[derive(Clone, Copy)]
 pub(super) struct Separate<'a> {
     pub(super) scope: Scope<'a>,
+    pub(super) literals: Literals,
     pub(super) n_relations: usize,
     pub(super) site: Site,
 }
@@ -175,9 +202,15 @@ impl Separate<'_> {
         let relations: BTreeSet<usize> = self.scope.relations(expr)?;
         let mut relations = relations.into_iter();
         Ok(match (relations.next(), relations.next()) {
-            (one, None) => Some(one.unwrap_or(0)),
+            (one, None) => Some(one.unwrap_or(0)).filter(|at| self.settles(*at, expr)),
             _ => None,
         })
+    }
+
+    /// Whether a relation can decide an expression of its own columns alone: of a subquery of IN or EXISTS nothing
+    /// counts but whether it has the key.
+    fn settles(&self, at: usize, expr: &Expr) -> bool {
+        !self.scope.is_member(at) || truth(expr, true).is_some()
     }
 
     fn leaf(&self, at: usize, factor: Factor) -> Sum {
@@ -203,7 +236,7 @@ impl Separate<'_> {
             let value = self.leaf(
                 at,
                 Factor {
-                    value: Some(expr.clone()),
+                    value: Some(self.literals.written(expr)),
                     ..Factor::default()
                 },
             );

@@ -9,6 +9,7 @@ use super::columns::{same, stripped};
 use super::draft::{Draft, Power, Take};
 use super::separate::{Factor, Sum, times};
 use crate::catalogue::Aggregate;
+use crate::plan::sql::functions::{name_of, plain_args};
 use crate::plan::sql::outer::Arg;
 use crate::plan::{PlanFault, Released};
 
@@ -51,7 +52,7 @@ pub(super) struct Taken {
 
 /// Takes the arguments of the query apart. `condition` is 1 for the rows that count.
 pub(super) fn taken(job: &Job<'_>, condition: &Sum) -> Result<Taken, Vec<PlanFault>> {
-    let mut drafts = vec![Draft::default(); job.relations.all.len()];
+    let mut drafts: Vec<Draft> = job.relations.all.iter().map(Draft::of).collect();
     let nobody = BTreeSet::new();
     let rows = products(&mut drafts, condition, Power::Count, &nobody);
     let persons = flags(&mut drafts, condition, &nobody);
@@ -139,7 +140,7 @@ fn argument(
     };
     let known = within(&separated.known)?;
     if arg.distinct {
-        return keys(job, drafts, &known, arg);
+        return keys(job, drafts, (condition, &known), arg);
     }
     let value = within(&separated.value)?;
     let squares = match (arg.sum_sq, value.as_slice()) {
@@ -175,7 +176,7 @@ fn argument(
 fn keys(
     job: &Job<'_>,
     drafts: &mut [Draft],
-    known: &Sum,
+    (condition, known): (&Sum, &Sum),
     arg: &Arg,
 ) -> Result<Argument, PlanFault> {
     let refused = |what: String, fix: &str| Err(job.site.fault(&arg.expr, what, fix));
@@ -185,6 +186,9 @@ fn keys(
             arg.label
         );
         return refused(what, "run a job for each level");
+    }
+    if let Some(takes) = any_key(job, drafts, condition, arg)? {
+        return Ok(Argument::Keys(takes));
     }
     let is_key = job.relations.all.iter().any(|r| match r.key.as_slice() {
         [key] => same(key, base(&arg.expr)),
@@ -200,6 +204,44 @@ fn keys(
             "count the column on which the tables are joined, with conditions joined by AND",
         ),
     }
+}
+
+/// The keys with a row that counts where x is COALESCE of keys, one of which is there in every row.
+fn any_key(
+    job: &Job<'_>,
+    drafts: &mut [Draft],
+    condition: &Sum,
+    arg: &Arg,
+) -> Result<Option<Vec<Take>>, PlanFault> {
+    let Expr::Function(function) = base(&arg.expr) else {
+        return Ok(None);
+    };
+    let Some(args) = plain_args(function).filter(|_| name_of(function) == "coalesce") else {
+        return Ok(None);
+    };
+    let relations = &job.relations.all;
+    let of_key = |expr: &Expr| {
+        let is = |key: &[Expr]| matches!(key, [key] if same(key, stripped(expr)));
+        relations.iter().position(|r| is(&r.key))
+    };
+    let found: Option<BTreeSet<usize>> = args.into_iter().map(of_key).collect();
+    let covers = |found: &BTreeSet<usize>| {
+        found.len() == relations.len() || found.iter().any(|at| !relations[*at].optional)
+    };
+    if !found.as_ref().is_some_and(covers) {
+        return Ok(None);
+    }
+    let mut all = condition.clone();
+    let mut expr = stripped(&arg.expr);
+    while let Expr::Case { conditions, .. } = expr {
+        let is = job.separate().condition(&conditions[0].condition)?;
+        let Some(both) = times(&all, &is) else {
+            return Ok(None);
+        };
+        all = both;
+        expr = stripped(&conditions[0].result);
+    }
+    Ok(flags(drafts, &all, &arg.asked))
 }
 
 /// What COUNT(DISTINCT CASE WHEN … THEN x END) counts.

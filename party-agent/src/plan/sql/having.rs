@@ -28,17 +28,43 @@ pub(in crate::plan) fn conjuncts(condition: &Expr) -> Vec<&Expr> {
     }
 }
 
+/// All conditions joined by AND; `None` for none.
+pub(in crate::plan) fn conjunction(conditions: &[Expr]) -> Option<Expr> {
+    let nested = |e: &Expr| Expr::Nested(Box::new(e.clone()));
+    let mut conditions = conditions.iter();
+    let first = conditions.next()?;
+    let rest: Vec<&Expr> = conditions.collect();
+    if rest.is_empty() {
+        return Some(first.clone());
+    }
+    Some(
+        rest.into_iter()
+            .fold(nested(first), |all, next| Expr::BinaryOp {
+                left: Box::new(all),
+                op: BinaryOperator::And,
+                right: Box::new(nested(next)),
+            }),
+    )
+}
+
 /// `x >= n`, `x > n`, `n <= x` or `n < x` as x and the least whole number that it must reach.
 pub(super) fn comparison(expr: &Expr) -> Option<(&Expr, u64)> {
     let Expr::BinaryOp { left, op, right } = expr else {
         return None;
     };
     match op {
-        BinaryOperator::GtEq => Some((left, whole(right)?)),
-        BinaryOperator::Gt => Some((left, whole(right)?.checked_add(1)?)),
-        BinaryOperator::LtEq => Some((right, whole(left)?)),
-        BinaryOperator::Lt => Some((right, whole(left)?.checked_add(1)?)),
+        BinaryOperator::GtEq => Some((bare(left), whole(right)?)),
+        BinaryOperator::Gt => Some((bare(left), whole(right)?.checked_add(1)?)),
+        BinaryOperator::LtEq => Some((bare(right), whole(left)?)),
+        BinaryOperator::Lt => Some((bare(right), whole(left)?.checked_add(1)?)),
         _ => None,
+    }
+}
+
+fn bare(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Nested(inner) => bare(inner),
+        other => other,
     }
 }
 

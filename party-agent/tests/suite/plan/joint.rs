@@ -100,7 +100,7 @@ const HOLDERS: [(&str, usize, usize); 5] = [
     ("r", 30, 0),
 ];
 
-async fn world() -> World {
+pub(super) async fn world() -> World {
     let mut random = Random::new(SEED);
     let mut sources = Vec::new();
     let mut catalogues = BTreeMap::new();
@@ -296,6 +296,18 @@ fn on(random: &mut Random, a: &str, b: &str) -> String {
     }
 }
 
+/// A condition that reads a table of a further holder.
+fn membership(random: &mut Random) -> String {
+    let of_them = condition(random, "w");
+    match random.below(5) {
+        0 => format!("h.pid IN (SELECT pid FROM r.t w WHERE {of_them})"),
+        1 => "h.pid NOT IN (SELECT pid FROM r.t WHERE pid IS NOT NULL)".to_owned(),
+        2 => format!("EXISTS (SELECT 1 FROM r.t w WHERE w.pid = h.pid AND {of_them})"),
+        3 => format!("NOT EXISTS (SELECT 1 FROM r.t w WHERE w.pid = h.pid AND {of_them})"),
+        _ => "h.pid IN (SELECT pid FROM r.t GROUP BY pid HAVING COUNT(*) > 1)".to_owned(),
+    }
+}
+
 fn query(random: &mut Random) -> Query {
     let left: &[&str] = if random.one_in(2) {
         &["h_a", "h_b"]
@@ -308,7 +320,12 @@ fn query(random: &mut Random) -> Query {
         &["i_a"]
     };
     let mut names = vec!["h", "i"];
-    let on = on(random, "h", "i");
+    let mut on = on(random, "h", "i");
+    let by_person = on == "h.pid = i.pid";
+    if random.one_in(6) {
+        let name = random.pick(&names);
+        on = format!("{on} AND {}", condition(random, name));
+    }
     let kind = random.pick(&[
         "JOIN",
         "JOIN",
@@ -347,8 +364,15 @@ fn query(random: &mut Random) -> Query {
         outputs.push(aggregate(random, names));
     }
     let mut tail = String::new();
+    let mut wanted = Vec::new();
     if random.one_in(2) {
-        tail.push_str(&format!(" WHERE {}", conditions(random, names, 2)));
+        wanted.push(format!("({})", conditions(random, names, 2)));
+    }
+    if by_person && names.len() == 2 && random.one_in(3) {
+        wanted.push(membership(random));
+    }
+    if !wanted.is_empty() {
+        tail.push_str(&format!(" WHERE {}", wanted.join(" AND ")));
     }
     let without_totals = ["DISTINCT", "MIN", "MAX", "MEDIAN", "PERCENTILE"];
     let mut used = without_totals.iter();
@@ -376,6 +400,7 @@ fn query(random: &mut Random) -> Query {
             .collect();
         tail.push_str(&format!(" ORDER BY {}", order.join(", ")));
     }
+    let around = random.one_in(8) && !tail.contains("ROLLUP");
     let text = |from: &str, which: &dyn Fn(&(String, String)) -> String| {
         let named = keys
             .iter()
@@ -383,7 +408,17 @@ fn query(random: &mut Random) -> Query {
             .chain(outputs.iter().map(which))
             .enumerate();
         let items: Vec<String> = named.map(|(i, item)| format!("{item} AS c{i}")).collect();
-        format!("SELECT {} FROM {from}{tail}", items.join(", "))
+        let select = format!("SELECT {} FROM {from}{tail}", items.join(", "));
+        match (around, tail.split_once(" ORDER BY ")) {
+            (true, Some((_, order))) => {
+                let inner = select
+                    .rsplit_once(" ORDER BY ")
+                    .map_or("", |(inner, _)| inner);
+                format!("SELECT * FROM ({inner}) t ORDER BY {order}")
+            }
+            (true, None) => format!("SELECT * FROM ({select}) t"),
+            (false, _) => select,
+        }
     };
     Query {
         job: text(&from, &|pair| pair.0.clone()),

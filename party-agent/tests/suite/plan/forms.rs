@@ -1,0 +1,100 @@
+//! Forms of SQL over joins between holders, each against plain SQL over the pooled rows, and what is refused with the
+//! words of its refusal.
+
+use party_agent::plan::compile;
+use party_agent::spec::check;
+
+use super::joint::world;
+use super::oracle::differs;
+
+fn job(sql: &str) -> String {
+    format!(
+        "job = \"test\"\npurpose = \"a test\"\nreceivers = [\"h_a\"]\n[compute]\nsql = '''\n{sql}\n'''\n[privacy]\ncorrelations = \"ot\"\n"
+    )
+}
+
+/// Queries that are plain SQL as they stand.
+const PLAIN: [&str; 31] = [
+    "SELECT COUNT(*) AS n, SUM(h.small) AS s FROM h_a.t h WHERE h.pid IN (SELECT pid FROM i_a.t)",
+    "SELECT h.cat, COUNT(*) AS n, COUNT(DISTINCT h.pid) AS p FROM h_a.t h WHERE pid IN (SELECT i.pid FROM i_a.t i WHERE i.small > 3) GROUP BY h.cat ORDER BY 1 NULLS LAST",
+    "SELECT COUNT(*) AS n, SUM(big) AS s FROM (SELECT * FROM h_a.t UNION ALL SELECT * FROM h_b.t) h WHERE h.pid IN (SELECT pid FROM i_a.t UNION SELECT pid FROM i_b.t)",
+    "SELECT COUNT(DISTINCT pid) AS n FROM (SELECT * FROM h_a.t UNION ALL SELECT * FROM h_b.t) h WHERE h.pid IN (SELECT DISTINCT pid FROM (SELECT * FROM i_a.t UNION ALL SELECT * FROM i_b.t) i WHERE flag)",
+    "SELECT COUNT(*) AS n, SUM(h.money) AS s, COUNT(DISTINCT h.pid) AS p FROM h_a.t h WHERE NOT EXISTS (SELECT 1 FROM i_a.t i WHERE i.pid = h.pid)",
+    "SELECT COUNT(*) AS n, SUM(h.money) AS s, COUNT(DISTINCT h.pid) AS p FROM (SELECT * FROM h_a.t UNION ALL SELECT * FROM h_b.t) h WHERE NOT EXISTS (SELECT 1 FROM (SELECT * FROM i_a.t UNION ALL SELECT * FROM i_b.t) i WHERE i.pid = h.pid AND i.small > 2)",
+    "SELECT h.cat AS g, SUM(h.x) AS s FROM h_a.t h WHERE EXISTS (SELECT * FROM i_a.t i WHERE h.pid = i.pid AND h.part = i.part AND i.cat = 'a') GROUP BY h.cat ORDER BY 1 NULLS LAST",
+    "SELECT COUNT(*) AS n, AVG(CAST(h.small AS DOUBLE)) AS a, COUNT(DISTINCT h.pid) AS p FROM h_a.t h WHERE h.pid NOT IN (SELECT pid FROM i_a.t WHERE pid IS NOT NULL)",
+    "SELECT COUNT(*) AS n FROM h_a.t h WHERE NOT h.pid IN (SELECT pid FROM i_a.t WHERE pid IS NOT NULL) AND h.small > 1",
+    "SELECT COUNT(*) AS n FROM h_a.t h WHERE h.small > 4 OR h.pid IN (SELECT pid FROM i_a.t)",
+    "SELECT COUNT(*) AS n FROM h_a.t h WHERE NOT (h.small > 4 OR h.pid IN (SELECT pid FROM i_a.t WHERE pid IS NOT NULL))",
+    "SELECT h.cat, i.cat AS c, COUNT(*) AS n FROM h_a.t h JOIN i_a.t i ON h.pid = i.pid WHERE h.pid IN (SELECT pid FROM r.t WHERE small > 0) GROUP BY h.cat, i.cat ORDER BY 1 NULLS LAST, 2 NULLS LAST",
+    "SELECT COUNT(*) AS n, SUM(i.small) AS s FROM h_a.t h LEFT JOIN i_a.t i ON h.pid = i.pid WHERE NOT EXISTS (SELECT 1 FROM r.t r WHERE r.pid = h.pid)",
+    "SELECT COUNT(*) AS n, SUM(i.small) AS s FROM h_a.t h LEFT JOIN i_a.t i ON h.pid = i.pid WHERE i.pid IN (SELECT pid FROM r.t)",
+    "SELECT COUNT(*) AS n FROM h_a.t WHERE pid IN (SELECT pid FROM i_a.t GROUP BY pid HAVING COUNT(*) > 1)",
+    "SELECT DISTINCT h.cat, i.flag FROM h_a.t h JOIN i_a.t i ON h.pid = i.pid ORDER BY 1 NULLS LAST, 2 NULLS LAST",
+    "SELECT DISTINCT h.cat, COUNT(*) AS n FROM h_a.t h JOIN i_a.t i ON h.pid = i.pid GROUP BY h.cat ORDER BY 1 NULLS LAST",
+    "SELECT g, COUNT(*) AS n, SUM(m) AS s FROM (SELECT h.cat AS g, i.money AS m FROM h_a.t h JOIN i_a.t i ON h.pid = i.pid WHERE h.small > 0) t WHERE m > 0 GROUP BY g ORDER BY g NULLS LAST",
+    "WITH j AS (SELECT h.pid, h.cat, i.small AS y FROM h_a.t h JOIN i_a.t i ON h.pid = i.pid), k AS (SELECT cat AS c, y * 2 AS z FROM j WHERE y IS NOT NULL) SELECT UPPER(c) AS cat, SUM(z) AS s FROM k GROUP BY UPPER(c) ORDER BY 1 NULLS LAST",
+    "SELECT cat, n, s / n AS mean FROM (SELECT h.cat, COUNT(*) AS n, SUM(CAST(i.small AS DOUBLE)) AS s FROM h_a.t h JOIN i_a.t i ON h.pid = i.pid GROUP BY h.cat) t WHERE n > 5 ORDER BY n DESC, cat",
+    "SELECT * FROM (SELECT cat, COUNT(*) AS n FROM (SELECT * FROM h_a.t UNION ALL SELECT * FROM h_b.t) u GROUP BY cat) t WHERE n >= 10 ORDER BY n, cat",
+    "SELECT COUNT(*) AS n, SUM(t.a + r.small) AS s FROM (SELECT h.pid, h.small AS a FROM h_a.t h LEFT JOIN i_a.t i ON h.pid = i.pid) t JOIN r.t r ON t.pid = r.pid",
+    "SELECT COUNT(*) AS n, SUM(i.small) AS s FROM h_a.t a, h_a.t b, i_a.t i WHERE a.big = b.big AND b.pid = i.pid",
+    "SELECT COUNT(*) AS n, SUM(b.small) AS s FROM h_a.t a JOIN i_a.t i ON a.pid = i.pid JOIN h_a.t b ON b.pid = i.pid WHERE a.flag",
+    "SELECT COUNT(*) AS n, COUNT(i.pid) AS m, SUM(i.small) AS s, SUM(h.big) AS b FROM h_a.t h LEFT JOIN i_a.t i ON h.pid = i.pid AND h.small > 2",
+    "SELECT COUNT(*) AS n, COUNT(i.pid) AS m, SUM(h.small) AS s FROM h_a.t h FULL JOIN i_a.t i ON h.pid = i.pid AND h.small > 2 AND i.flag",
+    "SELECT COUNT(*) AS n, COUNT(i.pid) AS m, SUM(h.small) AS s FROM i_a.t i LEFT JOIN h_a.t h ON h.pid = i.pid AND h.small > 2 AND i.flag AND i.part = h.part",
+    "SELECT COUNT(*) AS n, SUM(i.small) AS s FROM h_a.t h JOIN i_a.t i ON h.num = i.num AND h.num = i.small",
+    "SELECT COUNT(DISTINCT COALESCE(i.pid, h.pid)) FILTER (WHERE h.small > 2) AS p FROM h_a.t h LEFT JOIN i_a.t i ON h.pid = i.pid",
+    "SELECT h.cat, COUNT(*) AS n FROM h_a.t h JOIN i_a.t i ON h.pid = i.pid GROUP BY h.cat HAVING h.cat <> 'a' AND COUNT(*) > 2 ORDER BY 1",
+    "WITH f AS (SELECT * FROM (SELECT pid, small, RANK() OVER (PARTITION BY pid ORDER BY big) AS k FROM h_a.t) w WHERE k = 1) SELECT COUNT(*) AS n, SUM(f.small) AS s FROM f JOIN i_a.t i ON f.pid = i.pid",
+];
+
+/// Queries that the engine has no word for, or another meaning, and plain SQL that says the same.
+const PAIRS: [(&str, &str); 6] = [
+    (
+        "SELECT COUNT(*) AS n FROM h_a.t h WHERE (h.pid, h.part) IN (SELECT pid, part FROM i_a.t)",
+        "SELECT COUNT(*) AS n FROM h_a.t h WHERE EXISTS (SELECT 1 FROM i_a.t i WHERE i.pid = h.pid AND i.part = h.part)",
+    ),
+    (
+        "SELECT COUNT(*) AS n, SUM(CASE WHEN h.pid IN (SELECT pid FROM i_a.t) THEN h.small ELSE 0 END) AS s FROM h_a.t h",
+        "SELECT COUNT(*) AS n, SUM(CASE WHEN i.k IS NOT NULL THEN h.small ELSE 0 END) AS s FROM h_a.t h LEFT JOIN (SELECT DISTINCT pid AS k FROM i_a.t) i ON i.k = h.pid",
+    ),
+    (
+        "SELECT COUNT(*) FILTER (WHERE EXISTS (SELECT 1 FROM i_a.t i WHERE i.pid = h.pid)) AS a, COUNT(*) FILTER (WHERE NOT EXISTS (SELECT 1 FROM r.t i WHERE i.pid = h.pid)) AS b FROM h_a.t h",
+        "SELECT COUNT(i.k) AS a, COUNT(*) FILTER (WHERE r.k IS NULL) AS b FROM h_a.t h LEFT JOIN (SELECT DISTINCT pid AS k FROM i_a.t) i ON i.k = h.pid LEFT JOIN (SELECT DISTINCT pid AS k FROM r.t) r ON r.k = h.pid",
+    ),
+    (
+        "SELECT AVG(CASE WHEN EXISTS (SELECT 1 FROM i_a.t i WHERE i.pid = h.pid) THEN 1.5 ELSE 0.25 END) AS a, SUM(CASE WHEN EXISTS (SELECT 1 FROM r.t i WHERE i.pid = h.pid) THEN h.x ELSE 0.5 END) AS b FROM h_a.t h",
+        "SELECT AVG(CASE WHEN i.k IS NOT NULL THEN 1.5 ELSE 0.25 END) AS a, SUM(CASE WHEN r.k IS NOT NULL THEN h.x ELSE 0.5 END) AS b FROM h_a.t h LEFT JOIN (SELECT DISTINCT pid AS k FROM i_a.t) i ON i.k = h.pid LEFT JOIN (SELECT DISTINCT pid AS k FROM r.t) r ON r.k = h.pid",
+    ),
+    (
+        "SELECT COUNT(*) FILTER (WHERE NOT (h.small > 4 AND h.pid IN (SELECT pid FROM i_a.t WHERE pid IS NOT NULL))) AS n FROM h_a.t h",
+        "SELECT COUNT(*) FILTER (WHERE NOT (h.small > 4 AND CASE WHEN h.pid IS NOT NULL THEN i.k IS NOT NULL END)) AS n FROM h_a.t h LEFT JOIN (SELECT DISTINCT pid AS k FROM i_a.t) i ON i.k = h.pid",
+    ),
+    (
+        "SELECT COUNT(DISTINCT pid) AS p, COUNT(pid) AS k, COUNT(*) AS n FROM h_a.t h FULL JOIN i_a.t i USING (pid)",
+        "SELECT COUNT(DISTINCT COALESCE(h.pid, i.pid)) AS p, COUNT(COALESCE(h.pid, i.pid)) AS k, COUNT(*) AS n FROM h_a.t h FULL JOIN i_a.t i ON h.pid = i.pid",
+    ),
+];
+
+#[tokio::test]
+async fn forms_equal_plain_sql() {
+    let world = world().await;
+    let mut wrong = Vec::new();
+    let same = PLAIN.iter().map(|sql| (*sql, *sql));
+    for (sql, reference) in same.chain(PAIRS) {
+        let spec = check(&job(sql)).expect("a job file");
+        let plan = match compile(&spec, &world.catalogues) {
+            Ok(plan) => plan,
+            Err(faults) => {
+                wrong.push(format!("{sql}\n  refused: {}", faults[0]));
+                continue;
+            }
+        };
+        match differs(&world, &plan, reference, 1e-9).await {
+            Ok(None) => {}
+            Ok(Some(what)) => wrong.push(format!("{sql}\n  {what}")),
+            Err(error) => wrong.push(format!("{sql}\n  no reference: {error}")),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
