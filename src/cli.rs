@@ -75,6 +75,18 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: JobCommand,
     },
+    /// Withdraw this party's approval of a job, before or during its run; works without the coordinator
+    #[command(
+        after_help = "Example:\n  entente revoke 3f2a… --reason \"a consent is in doubt\"\n\n\
+                            Nothing is opened here afterwards. What was released before cannot be taken back."
+    )]
+    Revoke(RejectArgs),
+    /// Stop everything at this agent, running jobs included, until the halt is lifted
+    #[command(
+        after_help = "Example:\n  entente halt --reason \"an incident\"\n  entente halt --lift\n\n\
+                            The agent goes on running and answers; it accepts, starts and completes no job. A restart changes nothing."
+    )]
+    Halt(HaltArgs),
     /// (not available in this version) Export or verify the evidence of a finished job
     Evidence {
         #[command(subcommand)]
@@ -407,6 +419,25 @@ pub(crate) struct RejectArgs {
     pub(crate) reason: String,
     #[command(flatten)]
     pub(crate) job: JobIdArgs,
+}
+
+/// `entente halt`.
+#[derive(Debug, Args)]
+pub(crate) struct HaltArgs {
+    /// Why; kept in the ledger, and told to nobody else
+    #[arg(long, value_name = "TEXT", required_unless_present_any = ["lift", "show"])]
+    pub(crate) reason: Option<String>,
+    /// Let jobs run again
+    #[arg(long, conflicts_with_all = ["reason", "show"])]
+    pub(crate) lift: bool,
+    /// Only say whether everything is halted
+    #[arg(long, conflicts_with = "reason")]
+    pub(crate) show: bool,
+    /// Who halts; without it the user of this terminal
+    #[arg(long = "as", value_name = "PERSON")]
+    pub(crate) by: Option<String>,
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
 }
 
 /// `entente job result`.

@@ -135,7 +135,7 @@ async fn submit(arguments: &SubmitArgs, output: &Output) -> Outcome<Reply> {
 }
 
 /// Who acts: as named, or the user of this terminal.
-fn person(named: Option<&str>) -> Option<String> {
+pub(crate) fn person(named: Option<&str>) -> Option<String> {
     named
         .map(str::to_owned)
         .or_else(|| std::env::var("USER").ok())
@@ -171,7 +171,7 @@ async fn list(argument: &ConfigArg) -> Outcome<Reply> {
     Ok(Reply::new(&json!({ "jobs": jobs }), text))
 }
 
-fn time(unix_s: u64) -> String {
+pub(crate) fn time(unix_s: u64) -> String {
     let time = i64::try_from(unix_s)
         .ok()
         .and_then(|seconds| DateTime::from_timestamp(seconds, 0));
@@ -248,14 +248,25 @@ async fn approve(arguments: &ApproveArgs) -> Outcome<Reply> {
     Ok(decided(&done, "approved for this party"))
 }
 
-async fn reject(arguments: &RejectArgs) -> Outcome<Reply> {
+/// `entente revoke`.
+pub(crate) async fn revoke(arguments: &RejectArgs) -> Outcome<Reply> {
+    let done = decline(arguments, "revoke").await?;
+    Ok(decided(&done, "approval revoked"))
+}
+
+/// This party's no, before or after its yes.
+async fn decline(arguments: &RejectArgs, step: &str) -> Outcome<Submitted> {
     let (client, id) = one(&arguments.job).await?;
     let request = RejectRequest {
         reason: arguments.reason.clone(),
     };
-    let done: Submitted = client
-        .post(&format!("/v1/jobs/{id}/reject"), &request)
-        .await?;
+    client
+        .post(&format!("/v1/jobs/{id}/{step}"), &request)
+        .await
+}
+
+async fn reject(arguments: &RejectArgs) -> Outcome<Reply> {
+    let done = decline(arguments, "reject").await?;
     Ok(decided(
         &done,
         "rejected for this party; the others are told",

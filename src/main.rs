@@ -15,6 +15,7 @@ mod party;
 mod dataset;
 mod job;
 mod log;
+mod halt;
 mod rehearse;
 mod simulate;
 mod demo;
@@ -89,6 +90,8 @@ async fn run(command: Command, output: &Output) -> Outcome<Option<Reply>> {
         Command::Evidence {
             what: EvidenceCommand::Verify(_),
         } => Err(Failure::not_in_this_version("evidence verify")),
+        Command::Halt(arguments) => halt::run(&arguments).await.map(Some),
+        Command::Revoke(arguments) => job::revoke(&arguments).await.map(Some),
         Command::Log { what } => log::run(what).await.map(Some),
         Command::Bench(arguments) => bench::run(&arguments, output).await.map(Some),
         Command::Simulate(arguments) => simulate::run(&arguments, output).await.map(Some),

@@ -6,9 +6,11 @@
 
 mod random;
 mod error;
+pub mod milestones;
 mod catalogues;
 mod proposals;
 mod runs;
+mod halt;
 mod events;
 pub(crate) mod views;
 
@@ -42,6 +44,7 @@ use crate::net::listener::Listener;
 use crate::policy::{Policy, PolicyError};
 
 use catalogues::Catalogues;
+use milestones::Milestones;
 
 pub use error::AgentError;
 
@@ -78,6 +81,7 @@ pub(crate) struct Core {
     pub(crate) ledger: Ledger,
     pub(crate) client: CoordinatorClient,
     pub(crate) clock: Arc<dyn Clock>,
+    milestones: Milestones,
     pub(crate) catalogues: Catalogues,
     /// Where others dial this agent, and what they are told.
     listener: Option<Listener>,
@@ -117,6 +121,18 @@ impl Agent {
     /// # Errors
     /// [`AgentError`].
     pub async fn start(config: AgentConfig, mode: Mode) -> Result<Self, AgentError> {
+        Self::start_watched(config, mode, Milestones::default()).await
+    }
+
+    /// The same with somebody who looks at its runs.
+    ///
+    /// # Errors
+    /// [`AgentError`].
+    pub async fn start_watched(
+        config: AgentConfig,
+        mode: Mode,
+        milestones: Milestones,
+    ) -> Result<Self, AgentError> {
         let identity = Arc::new(Identity::load(&config.identity)?);
         if *identity.name() != config.name {
             return Err(AgentError::Name {
@@ -145,6 +161,7 @@ impl Agent {
             ledger,
             client,
             clock: Arc::new(SystemClock),
+            milestones,
             catalogues,
             listener,
             advertised,

@@ -28,8 +28,8 @@ use crate::agent::Core;
 use crate::ledger::JobState;
 use crate::spec;
 use types::{
-    ApproveRequest, Checked, DatasetRequest, Job, JobDetail, Party, Ping, PingRequest, Planned,
-    RejectRequest, SpecRequest, Status, Submitted,
+    ApproveRequest, Checked, DatasetRequest, HaltRequest, Halted, Job, JobDetail, Party, Ping,
+    PingRequest, Planned, RejectRequest, SpecRequest, Status, Submitted,
 };
 
 pub use problem::{FaultLine, Problem};
@@ -66,6 +66,8 @@ fn router(core: Arc<Core>, token: Token) -> Router {
         .route("/status", get(status))
         .route("/parties", get(parties))
         .route("/parties/ping", post(ping))
+        .route("/halt", get(halted).post(halt))
+        .route("/halt/lift", post(lift))
         .route("/datasets", get(datasets).post(add_dataset))
         .route("/datasets/{name}", get(dataset))
         .route("/jobs", get(jobs).post(submit))
@@ -76,6 +78,7 @@ fn router(core: Arc<Core>, token: Token) -> Router {
         .route("/jobs/{id}/approve", post(approve))
         .route("/jobs/{id}/reject", post(reject))
         .route("/jobs/{id}/cancel", post(cancel))
+        .route("/jobs/{id}/revoke", post(revoke))
         .route("/jobs/{id}/result", get(result))
         .route("/jobs/{id}/receipt", get(receipt));
     Router::new()
@@ -230,6 +233,28 @@ async fn cancel(State(core): Shared, Path(id): Path<String>) -> Answer<Submitted
     let job_id = job_id(&id)?;
     core.cancel(job_id).await?;
     Ok(Json(Submitted { job_id }))
+}
+
+async fn revoke(
+    State(core): Shared,
+    Path(id): Path<String>,
+    Body(request): Body<RejectRequest>,
+) -> Answer<Submitted> {
+    let job_id = job_id(&id)?;
+    core.revoke(job_id, &request.reason).await?;
+    Ok(Json(Submitted { job_id }))
+}
+
+async fn halt(State(core): Shared, Body(request): Body<HaltRequest>) -> Answer<Halted> {
+    Ok(Json(core.halt(&request.by, &request.reason).await?))
+}
+
+async fn lift(State(core): Shared) -> Answer<Halted> {
+    Ok(Json(core.lift().await?))
+}
+
+async fn halted(State(core): Shared) -> Answer<Halted> {
+    Ok(Json(core.halted().await?))
 }
 
 #[derive(Deserialize)]

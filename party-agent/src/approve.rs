@@ -11,6 +11,7 @@
 //!    [`Approved`] job, which holds the [`Disclosure`]: the one thing that lets a share become a value.
 
 mod refusal;
+mod work;
 mod write;
 #[cfg(test)]
 mod tests;
@@ -27,7 +28,7 @@ use protocols::party::{PartyId, Seat};
 use crate::catalogue::Catalogue;
 use crate::net::handshake::Binding;
 use crate::plan::{self, Plan, Procedure, ReleaseRule};
-use crate::policy::{Denial, Policy, Questions, Request, StandingRule};
+use crate::policy::{Denial, Facts, Permit, Policy, Questions, Request, StandingRule};
 use crate::spec;
 
 pub use refusal::{AcceptanceFault, CatalogueFault, POLICY, Refusal};
@@ -50,8 +51,8 @@ pub struct Desk<'a> {
     pub policy: &'a Policy,
     /// The catalogues that the job may need, this agent's own among them.
     pub catalogues: &'a Verified,
-    /// Unix seconds.
-    pub now: u64,
+    /// The clock, and the runs so far by this agent's ledger.
+    pub facts: Facts<'a>,
 }
 
 /// A proposal that this agent could agree to.
@@ -61,6 +62,7 @@ pub struct Vetted {
     digest: Digest,
     plan: Plan,
     me: Seat,
+    permit: Permit,
 }
 
 /// Who agreed on behalf of this party.
@@ -90,6 +92,7 @@ impl Approver {
 pub struct Approved {
     contract: Contract,
     plan: Plan,
+    permit: Permit,
     binding: Binding,
     disclosure: Disclosure,
 }
@@ -117,12 +120,13 @@ pub fn open(signed: &Signed<Contract>, desk: &Desk<'_>) -> Result<Contract, Refu
 /// [`Refusal`], with all reasons of its kind.
 pub fn vet(signed: &Signed<Contract>, desk: &Desk<'_>) -> Result<Vetted, Refusal> {
     let contract = open(signed, desk)?;
-    if desk.now > contract.not_after {
+    let now = desk.facts.now;
+    if now > contract.not_after {
         return Err(Refusal::Expired {
             not_after: contract.not_after,
         });
     }
-    if contract.created > desk.now.saturating_add(CLOCK_SKEW_S) {
+    if contract.created > now.saturating_add(CLOCK_SKEW_S) {
         return Err(Refusal::FromTheFuture {
             created: contract.created,
         });
@@ -141,12 +145,13 @@ pub fn vet(signed: &Signed<Contract>, desk: &Desk<'_>) -> Result<Vetted, Refusal
         .position(|p| p.name == *desk.identity.name())
         .map(Seat::from_index)
         .ok_or(Refusal::NotAParty)?;
-    check_policy(&plan, desk)?;
+    let permit = check_policy(&plan, desk)?;
     Ok(Vetted {
         digest: signed.digest(),
         contract,
         plan,
         me,
+        permit,
     })
 }
 
@@ -213,7 +218,7 @@ fn contracted_catalogues(
 }
 
 /// What the policy is asked about a plan.
-fn request<'a>(plan: &'a Plan, me: &PartyName) -> Option<Request<'a>> {
+fn request<'a>(plan: &'a Plan, me: &PartyName, facts: Facts<'a>) -> Option<Request<'a>> {
     let (_, local) = plan
         .locals
         .iter()
@@ -225,6 +230,8 @@ fn request<'a>(plan: &'a Plan, me: &PartyName) -> Option<Request<'a>> {
         min_cell: plan.min_cell.at_least,
         opens_counts: plan.shape.rule == ReleaseRule::OpenCounts,
         lookup: questions(plan, me),
+        work: work::of(plan, local),
+        facts,
     })
 }
 
@@ -244,20 +251,25 @@ pub(crate) fn questions<'a>(plan: &'a Plan, me: &PartyName) -> Option<Questions<
 
 /// Everything that a policy has against a plan.
 #[must_use]
-pub fn denials(plan: &Plan, me: &PartyName, policy: &Policy) -> Vec<Denial> {
-    request(plan, me)
-        .and_then(|request| policy.check(&request).err())
-        .unwrap_or_default()
+pub fn denials(plan: &Plan, me: &PartyName, policy: &Policy, facts: Facts<'_>) -> Vec<Denial> {
+    permit(plan, me, policy, facts).err().unwrap_or_default()
+}
+
+fn permit(
+    plan: &Plan,
+    me: &PartyName,
+    policy: &Policy,
+    facts: Facts<'_>,
+) -> Result<Permit, Vec<Denial>> {
+    match request(plan, me, facts) {
+        Some(request) => policy.check(&request),
+        None => Ok(Permit::default()),
+    }
 }
 
 /// A party without data in the job has nothing that its policy could protect; a person or a rule is asked all the same.
-fn check_policy(plan: &Plan, desk: &Desk<'_>) -> Result<(), Refusal> {
-    let denials = denials(plan, desk.identity.name(), desk.policy);
-    if denials.is_empty() {
-        Ok(())
-    } else {
-        Err(Refusal::Policy(denials))
-    }
+fn check_policy(plan: &Plan, desk: &Desk<'_>) -> Result<Permit, Refusal> {
+    permit(plan, desk.identity.name(), desk.policy, desk.facts).map_err(Refusal::Policy)
 }
 
 impl Vetted {
@@ -280,15 +292,8 @@ impl Vetted {
         policy: &'p Policy,
         runs: impl Fn(&StandingRule) -> u64,
     ) -> Option<&'p StandingRule> {
-        let no_uses = Request {
-            purpose: &self.plan.purpose,
-            receivers: self.plan.receivers.iter().map(PartyId::as_str).collect(),
-            uses: &[],
-            min_cell: self.plan.min_cell.at_least,
-            opens_counts: false,
-            lookup: None,
-        };
-        policy.standing_rule(&no_uses, runs)
+        let receivers: Vec<&str> = self.plan.receivers.iter().map(PartyId::as_str).collect();
+        policy.standing_rule(&self.plan.purpose, &receivers, runs)
     }
 
     /// Signs this party's acceptance. To be put in the ledger before it is sent anywhere.
@@ -382,6 +387,7 @@ impl Vetted {
         Approved {
             contract: self.contract,
             plan: self.plan,
+            permit: self.permit,
             binding,
             disclosure,
         }
@@ -405,6 +411,12 @@ impl Approved {
     #[must_use]
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// What this holder's policy attaches to the run.
+    #[must_use]
+    pub fn permit(&self) -> &Permit {
+        &self.permit
     }
 
     /// What the connections of this run are bound to.

@@ -6,6 +6,7 @@
 //! nothing released here.
 
 mod failure;
+mod gate;
 mod intersect;
 mod join;
 mod lookup;
@@ -27,7 +28,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordinator::clock::Clock;
 use coordinator::contract::{Contract, Digest, PartyName};
 use coordinator::job::{FailureClass, StopReason};
 use engine::prg::Seed;
@@ -54,6 +54,8 @@ use crate::source::Source;
 use steps::Opened;
 
 pub use failure::{Cause, Failure, class_code, exit};
+pub(crate) use gate::Gate;
+use gate::Gated;
 pub use progress::{Moment, Progress, Stage};
 pub use tables::PreparedTables;
 
@@ -89,8 +91,8 @@ pub struct Run<'a> {
     pub progress: &'a Progress,
     /// Set once when the run has to stop.
     pub stop: watch::Receiver<Option<StopReason>>,
-    /// Tells the time, for the receipt.
-    pub clock: &'a dyn Clock,
+    /// What the first message has to pass.
+    pub(crate) gate: Gate,
 }
 
 /// What a run may use of this machine.
@@ -193,8 +195,10 @@ pub async fn execute(run: Run<'_>) -> Result<Outcome, Failure> {
         storage,
         progress,
         mut stop,
-        clock,
+        gate,
     } = run;
+    let clock = Arc::clone(&gate.clock);
+    let gate = Arc::new(gate);
     let (started, cpu_s) = (clock.now_unix_s(), usage::cpu_seconds());
     let (contract, plan, binding, disclosure) = approved.into_parts();
     let max_wall = plan.max_wall_s.map(Duration::from_secs);
@@ -212,7 +216,10 @@ pub async fn execute(run: Run<'_>) -> Result<Outcome, Failure> {
         session_id,
         own_seed: seed,
         pair_seeds,
-        network: Arc::clone(&network) as _,
+        network: Arc::new(Gated {
+            inner: Arc::clone(&network),
+            gate: Arc::clone(&gate),
+        }),
         compute: Compute::Pool,
     });
     let task = Task {
@@ -220,6 +227,7 @@ pub async fn execute(run: Run<'_>) -> Result<Outcome, Failure> {
         contract: &contract,
         binding: &binding,
         network: &network,
+        gate: &gate,
         source,
         prepared,
         progress,
@@ -313,6 +321,7 @@ struct Task<'a> {
     contract: &'a Contract,
     binding: &'a Binding,
     network: &'a QuicNetwork,
+    gate: &'a Gate,
     source: &'a Source,
     prepared: &'a PreparedTables,
     progress: &'a Progress,
@@ -518,6 +527,9 @@ impl Task<'_> {
     }
 
     async fn protocol(&self, error: ProtocolError) -> Failure {
+        if let Some(error) = self.gate.failure() {
+            return internal(&error.to_string());
+        }
         // The end of a stream may be here before the reason for it.
         let fate = match &error {
             ProtocolError::Link { seat, .. } => self.network.fate(*seat, REASON_PATIENCE).await,

@@ -5,12 +5,15 @@
 //!
 //! * an acceptance, with its nonce and the use of a standing rule, is on disk before it leaves this machine;
 //! * a job leaves the state `accepted` once, on disk, before its first message; so it cannot be run twice;
+//! * a run that a policy counts is reserved when its job starts, and spent before the job's first message ([`runs`]);
 //! * a job id belongs to one contract for ever, so an old job cannot be played again under a new contract;
 //! * every change is an entry of the log, written in the same transaction ([`log`]).
 
+mod halt;
 mod jobs;
 pub mod log;
 mod questions;
+mod runs;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -25,6 +28,9 @@ use serde::{Deserialize, Serialize};
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use tokio::sync::{Mutex, watch};
+
+pub use halt::Halt;
+pub use runs::{Counted, Reservation, RunCounts};
 
 /// The ledger of one agent.
 #[derive(Clone, Debug)]
@@ -202,6 +208,25 @@ pub enum LedgerError {
         /// Runs so far.
         used: u64,
     },
+    /// The policy allows no further run, or not yet.
+    #[error("rule tables.{table}.rules.{rule}.{what} of the policy allows no further run now")]
+    NoPlace {
+        /// The table.
+        table: String,
+        /// The rule.
+        rule: String,
+        /// Which of its limits.
+        what: &'static str,
+    },
+    /// The job has no place that it could spend: it was ended here.
+    #[error("job {job_id} was ended here, so it sends nothing")]
+    NothingReserved {
+        /// The job.
+        job_id: JobId,
+    },
+    /// A person has stopped everything.
+    #[error("everything is halted at this agent")]
+    Halted,
 }
 
 impl LedgerError {
@@ -216,6 +241,9 @@ impl LedgerError {
             Self::UnknownJob { .. } => "unknown_job",
             Self::WrongState { .. } => "wrong_state",
             Self::RuleExhausted { .. } => "rule_exhausted",
+            Self::NoPlace { .. } => "no_run_left",
+            Self::NothingReserved { .. } => "ended_here",
+            Self::Halted => "halted",
         }
     }
 }

@@ -5,6 +5,8 @@
 //! approval: a person or a standing rule still has to agree ([`crate::approve`]).
 
 mod glob;
+pub mod constraint;
+mod rules;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -17,8 +19,10 @@ use std::path::{Path, PathBuf};
 
 use crate::catalogue::{CategoryRule, ColumnRule, Publish};
 use crate::config::fields;
+use crate::ledger::{Reservation, RunCounts};
 use crate::plan::{ColumnUse, Usage};
 use crate::spec::Fault;
+use constraint::{Action, Rule};
 
 /// What one holder allows. There is no default: every field was written by a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +47,8 @@ pub struct TablePolicy {
     pub receivers: Option<BTreeSet<String>>,
     /// Who may look keys up in it, and how often; nobody where it is not written.
     pub lookup: Option<LookupRule>,
+    /// If written, every action of a job on the table has to be allowed by one of these besides.
+    pub rules: Vec<Rule>,
 }
 
 /// Who may look keys up in a table, and how often.
@@ -91,6 +97,39 @@ pub struct Request<'a> {
     pub opens_counts: bool,
     /// Questions that others ask of a table of this holder.
     pub lookup: Option<Questions<'a>>,
+    /// What the job does, for the rules of tables.
+    pub work: Work,
+    /// What this holder's agent knows at the moment.
+    pub facts: Facts<'a>,
+}
+
+/// What a job does, as far as the plan tells.
+#[derive(Clone, Debug)]
+pub struct Work {
+    /// What it does with every table that it uses.
+    pub actions: BTreeSet<Action>,
+    /// How it is computed: `03`, on shares; `04`, sums over each holder's rows are opened.
+    pub execution_env: &'static str,
+    /// What comes out: `aggregate`, `model` or `row_level`.
+    pub output_class: &'static str,
+    /// The published bound on the rows that it reads at this holder.
+    pub rows_at_most: u64,
+}
+
+/// What an agent knows at the moment, by its own clock and ledger.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// Unix seconds.
+    pub now: u64,
+    /// Runs so far.
+    pub runs: &'a RunCounts,
+}
+
+/// What a policy attaches to its consent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Permit {
+    /// The places among counted runs that the job takes when it starts.
+    pub places: Vec<Reservation>,
 }
 
 /// Questions that a job asks of a table.
@@ -225,9 +264,10 @@ impl Policy {
     ///
     /// # Errors
     /// Every reason to refuse, not only the first.
-    pub fn check(&self, request: &Request<'_>) -> Result<(), Vec<Denial>> {
+    pub fn check(&self, request: &Request<'_>) -> Result<Permit, Vec<Denial>> {
+        let mut permit = Permit::default();
         if self.rehearsal {
-            return Ok(());
+            return Ok(permit);
         }
         let mut denials = Vec::new();
         self.check_release(request, &mut denials);
@@ -240,11 +280,17 @@ impl Policy {
         for name in tables {
             match self.tables.get(name) {
                 None => denials.push(self.unlisted_table(name)),
-                Some(table) => check_table(name, table, request, &mut denials),
+                Some(table) => {
+                    check_table(name, table, request, &mut denials);
+                    match rules::check(name, &table.rules, request) {
+                        Ok(places) => permit.places.extend(places),
+                        Err(found) => denials.extend(found),
+                    }
+                }
             }
         }
         if denials.is_empty() {
-            Ok(())
+            Ok(permit)
         } else {
             Err(denials)
         }
@@ -317,16 +363,18 @@ impl Policy {
         }
     }
 
-    /// The standing rule that covers a job, if one has runs left. `runs` tells how often a rule was used.
+    /// The standing rule that covers a job of this purpose and these receivers, if one has runs left. `runs` tells how often a
+    /// rule was used.
     #[must_use]
     pub fn standing_rule(
         &self,
-        request: &Request<'_>,
+        purpose: &str,
+        receivers: &[&str],
         runs: impl Fn(&StandingRule) -> u64,
     ) -> Option<&StandingRule> {
         self.standing
             .iter()
-            .find(|rule| rule.covers(request) && runs(rule) < rule.max_runs)
+            .find(|rule| rule.covers(purpose, receivers) && runs(rule) < rule.max_runs)
     }
 
     /// All standing rules.
@@ -349,12 +397,9 @@ impl StandingRule {
         hash.finalize().to_hex()[..32].to_owned()
     }
 
-    fn covers(&self, request: &Request<'_>) -> bool {
-        glob::matches(&self.purpose, request.purpose)
-            && request
-                .receivers
-                .iter()
-                .all(|r| self.receivers.contains(*r))
+    fn covers(&self, purpose: &str, receivers: &[&str]) -> bool {
+        glob::matches(&self.purpose, purpose)
+            && receivers.iter().all(|r| self.receivers.contains(*r))
     }
 }
 

@@ -1,6 +1,6 @@
 //! How things end when something goes wrong: a party killed mid-run, a rehearsal killed, interrupted or out of time.
 
-use crate::run::{Ended, command, finish, party, processes_about, signal, until, wait};
+use crate::run::{Ended, Serving, command, finish, party, processes_about, signal, until, wait};
 use crate::town::Town;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -81,9 +81,8 @@ impl Slow {
     }
 }
 
-#[test]
-fn killing_one_agent_mid_run_ends_the_others_with_5_and_no_result() {
-    let slow = Slow::new();
+/// The parties as agents of their own, in the middle of the slow job.
+fn running(slow: &Slow) -> (Town, Vec<Serving>, String) {
     let paths: Vec<PathBuf> = PARTIES.iter().map(|name| slow.path(name)).collect();
     let parties: Vec<(&str, &Path)> = PARTIES
         .iter()
@@ -91,12 +90,48 @@ fn killing_one_agent_mid_run_ends_the_others_with_5_and_no_result() {
         .zip(paths.iter().map(PathBuf::as_path))
         .collect();
     let town = Town::new(&parties);
-    let mut agents = town.start();
+    let agents = town.start();
     let id = town.submit(&slow.job());
     for side in &town.sides[1..] {
         side.run(&["job", "approve", &id]).expect(0);
     }
-    town.sides[0].until_state(&id, "running");
+    for side in &town.sides {
+        side.until_state(&id, "running");
+    }
+    (town, agents, id)
+}
+
+#[test]
+fn a_halt_at_one_party_ends_a_running_job_everywhere_until_it_is_lifted() {
+    let slow = Slow::new();
+    let (town, agents, id) = running(&slow);
+    let b = &town.sides[1];
+    let halted = b.json(&["halt", "--reason", "an incident", "--as", "maria"], 0);
+    assert_eq!(halted["stopped"], serde_json::json!([id]), "{halted}");
+    for side in &town.sides {
+        side.until_state(&id, "cancelled");
+        side.run(&["job", "result", &id]).expect(4);
+    }
+    let refused = b.json(&["job", "submit", &slow.job().display().to_string()], 3);
+    assert_eq!(refused["error"]["code"], "halted", "{refused}");
+    let shown = b.json(&["halt", "--show"], 0);
+    assert_eq!(shown["halted"]["by"], "maria", "{shown}");
+    b.run(&["halt", "--lift"]).expect(0);
+    // What was lifted is in the log, as everything else.
+    b.run(&["log", "verify"]).expect(0);
+    let second = town.submit(&slow.job());
+    let revoked = b.run(&["revoke", &second, "--reason", "a consent is in doubt"]);
+    assert!(revoked.expect(0).stdout.contains("approval revoked"));
+    for side in &town.sides {
+        side.until_state(&second, "cancelled");
+    }
+    drop(agents);
+}
+
+#[test]
+fn killing_one_agent_mid_run_ends_the_others_with_5_and_no_result() {
+    let slow = Slow::new();
+    let (town, mut agents, id) = running(&slow);
     signal(agents.remove(1).id(), "KILL");
     for side in [&town.sides[0], &town.sides[2]] {
         let document = side.json(&["job", "watch", &id], 5);

@@ -30,6 +30,8 @@ const COMMANDS: &[&str] = &[
     "evidence export",
     "evidence verify",
     "log verify",
+    "halt",
+    "revoke",
     "bench",
     "doctor",
 ];

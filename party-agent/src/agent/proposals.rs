@@ -15,13 +15,17 @@ use super::{Core, Mode, random};
 use crate::api::Problem;
 use crate::approve::{self, Approver, Desk, Refusal, Verified, Vetted};
 use crate::execute::{Failure, exit};
-use crate::ledger::{self, JobState, LedgerError, Seen};
+use crate::ledger::{self, JobState, LedgerError, RunCounts, Seen};
 use crate::plan::Plan;
-use crate::policy::{Policy, PolicyError};
+use crate::policy::{Facts, Policy, PolicyError};
 use crate::spec;
 
 /// Who submitted, if the request does not say.
 const UNNAMED: &str = "(not named)";
+
+/// All that others hear of a policy that refuses.
+const TOLD_OF_POLICY: &str =
+    "this party's policy does not allow the job; its people see which rule";
 
 /// Why a proposal was not vetted.
 #[derive(Debug, thiserror::Error)]
@@ -69,13 +73,17 @@ impl Core {
         pins: &'a Pins,
         policy: &'a Policy,
         catalogues: &'a Verified,
+        runs: &'a RunCounts,
     ) -> Desk<'a> {
         Desk {
             identity: &self.identity,
             pins,
             policy,
             catalogues,
-            now: self.now(),
+            facts: Facts {
+                now: self.now(),
+                runs,
+            },
         }
     }
 
@@ -122,9 +130,11 @@ impl Core {
         let pins = self.pins_or_later()?;
         let policy = self.policy()?;
         let nothing = Verified::new();
-        let contract = approve::open(signed, &self.desk(&pins, &policy, &nothing))?;
+        let runs = self.ledger.run_counts().await;
+        let runs = runs.map_err(|e| VetError::Later(e.to_string()))?;
+        let contract = approve::open(signed, &self.desk(&pins, &policy, &nothing, &runs))?;
         let catalogues = self.verified(contract.catalogues.keys(), &pins).await?;
-        let desk = self.desk(&pins, &policy, &catalogues);
+        let desk = self.desk(&pins, &policy, &catalogues, &runs);
         Ok(block_in_place(|| approve::vet(signed, &desk))?)
     }
 
@@ -147,12 +157,16 @@ impl Core {
 
     /// Proposes a job, which is this party's approval too.
     pub(crate) async fn submit(&self, text: &str, by: Option<&str>) -> Result<JobId, Problem> {
+        if let Some(halt) = self.ledger.halted().await? {
+            return Err(Problem::halted(&halt));
+        }
         let (plan, catalogues) = self.compile(text).await?;
         let pins = self.pins_or_later()?;
         let policy = self.policy()?;
+        let runs = self.ledger.run_counts().await?;
         let job_id = random::job_id().map_err(|e| Problem::runtime("randomness", e.to_string()))?;
         let (signed, vetted) = {
-            let desk = self.desk(&pins, &policy, &catalogues);
+            let desk = self.desk(&pins, &policy, &catalogues, &runs);
             let contract = approve::contract(job_id, text, &plan, &desk)?;
             if !contract.parties.iter().any(|p| p.name == *self.name()) {
                 return Err(
@@ -265,9 +279,7 @@ impl Core {
             Ok(vetted) => vetted,
             Err(VetError::Refused(refusal)) => {
                 info!(job = %safe(&job_id), code = refusal.code(), "job refused");
-                let rejected = self
-                    .reject(job_id, refusal.code(), &refusal.to_string())
-                    .await;
+                let rejected = self.refuse(job_id, &refusal).await;
                 return log_failure(job_id, rejected);
             }
             Err(VetError::Policy(_)) => {
@@ -346,7 +358,28 @@ impl Core {
         }
     }
 
+    async fn refuse(&self, job_id: JobId, refusal: &Refusal) -> Result<(), LedgerError> {
+        let (code, what) = (refusal.code(), refusal.to_string());
+        // Which rule it was is nobody else's business, unless one person rehearses all parties.
+        let told = match (refusal, self.mode) {
+            (Refusal::Policy(_), Mode::Production) => TOLD_OF_POLICY.to_owned(),
+            _ => what.clone(),
+        };
+        self.reject_with(job_id, code, &what, &told).await
+    }
+
     async fn reject(&self, job_id: JobId, code: &str, reason: &str) -> Result<(), LedgerError> {
+        self.reject_with(job_id, code, reason, reason).await
+    }
+
+    /// Ends a job here with `reason`, and tells the others `told`.
+    async fn reject_with(
+        &self,
+        job_id: JobId,
+        code: &str,
+        reason: &str,
+        told: &str,
+    ) -> Result<(), LedgerError> {
         let ending = ledger::Ending {
             exit: if code == approve::POLICY {
                 exit::POLICY
@@ -363,7 +396,7 @@ impl Core {
             .end(job_id, JobState::Rejected, &ending, self.now())
             .await?
         {
-            self.send_rejection(job_id, code, reason).await;
+            self.send_rejection(job_id, code, told).await;
         }
         Ok(())
     }

@@ -13,11 +13,12 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use super::milestones::Milestone;
 use super::proposals::VetError;
 use super::{Core, Running, random};
 use crate::api::Problem;
 use crate::approve::{self, Approved, Refusal};
-use crate::execute::{self, Cause, Failure, Outcome, Progress, Run, Storage};
+use crate::execute::{self, Cause, Failure, Gate, Outcome, Progress, Run, Storage};
 use crate::ledger::{JobState, LedgerError};
 use crate::net::connect::{Connector, PEER_PATIENCE, Relay, RelayLeg};
 use crate::result;
@@ -138,7 +139,12 @@ impl Core {
                 },
             );
         }
+        let mut order = stopped.clone();
         let outcome = self.run_job(job_id, &start, &progress, stopped).await;
+        if outcome.is_ok() {
+            // Ordered to stop or not: what the ledger says now decides whether the run counts as completed.
+            let _ = self.reach(job_id, Milestone::Commit, &mut order).await;
+        }
         let report = self.settle(job_id, outcome).await;
         if let Err(error) = self.ledger.checkpoint(&self.identity).await {
             warn!(job = %safe(&job_id), code = error.code(), "the log could not be signed");
@@ -180,12 +186,10 @@ impl Core {
         progress: &Progress,
         mut stop: watch::Receiver<Option<StopReason>>,
     ) -> Result<Outcome, Failure> {
-        let approved = self.approved(job_id, start).await?;
         let place = tokio::select! {
             place = timeout(PEER_PATIENCE, self.places.acquire()) => place,
             reason = stop.wait_for(Option::is_some) => {
-                let reason = reason.ok().and_then(|r| r.clone());
-                return Err(reason.as_ref().map_or_else(|| internal("the run was dropped"), Failure::ordered));
+                return Err(ordered(reason.ok().and_then(|r| r.clone())));
             }
         };
         let Ok(Ok(_place)) = place else {
@@ -196,12 +200,16 @@ impl Core {
                 advice,
             ));
         };
+        // Looked at again when it is about to run: policy, clock and counters may have changed since it was approved.
+        let approved = self.approved(job_id, start).await?;
         self.count_questions(&approved).await?;
+        self.reach(job_id, Milestone::Reserve, &mut stop).await?;
         // From here on the job has been run, whatever happens.
         self.ledger
-            .start(job_id, self.now())
+            .start(job_id, &approved.permit().places, self.now())
             .await
-            .map_err(|e| internal(&e.to_string()))?;
+            .map_err(not_started)?;
+        self.reach(job_id, Milestone::Reserved, &mut stop).await?;
         info!(job = %safe(&job_id), "job started");
         let own = self.catalogues.current();
         let contract = approved.contract();
@@ -230,9 +238,22 @@ impl Core {
             },
             progress,
             stop,
-            clock: &*self.clock,
+            gate: Gate::new(job_id, &self.ledger, &self.clock, &self.milestones),
         })
         .await
+    }
+
+    /// Tells whoever looks how far a run has come, unless it is told to stop.
+    async fn reach(
+        &self,
+        job_id: JobId,
+        milestone: Milestone,
+        stop: &mut watch::Receiver<Option<StopReason>>,
+    ) -> Result<(), Failure> {
+        tokio::select! {
+            () = self.milestones.reach(job_id, milestone) => Ok(()),
+            reason = stop.wait_for(Option::is_some) => Err(ordered(reason.ok().and_then(|r| r.clone()))),
+        }
     }
 
     /// Counts the questions that a job asks of this holder, against what its policy allows in a day.
@@ -284,7 +305,7 @@ impl Core {
         let failure = match outcome {
             Ok(outcome) => match self.complete(job_id, &outcome).await {
                 Ok(receipt) => return Some(Report::Completed { receipt }),
-                Err(error) => internal(&error),
+                Err(error) => self.not_completed(job_id, &error).await,
             },
             Err(failure) => failure,
         };
@@ -308,6 +329,19 @@ impl Core {
                 class,
                 culprit: failure.culprit,
             }),
+        }
+    }
+
+    /// A run that came to its end and is not let count: of its result nothing stays here.
+    async fn not_completed(&self, job_id: JobId, error: &str) -> Failure {
+        let dir = self.config.results_dir().join(job_id.to_string());
+        if std::fs::remove_dir_all(&dir).is_err() {
+            warn!(job = %safe(&job_id), "the result of a job that does not count could not be removed");
+        }
+        match self.ledger.job(job_id).await {
+            // Halted or revoked in the last moment.
+            Ok(record) if record.state == JobState::Cancelled => Failure::cancelled(self.name()),
+            _ => internal(error),
         }
     }
 
@@ -343,6 +377,24 @@ fn not_approved(error: &VetError) -> Failure {
         error.to_string(),
         "submit the job again; if it happens twice, ask the coordinator's operator",
     )
+}
+
+/// What a run is told that is to stop.
+fn ordered(reason: Option<StopReason>) -> Failure {
+    match reason {
+        Some(reason) => Failure::ordered(&reason),
+        None => internal("the run was dropped"),
+    }
+}
+
+/// A run that the ledger does not let begin.
+fn not_started(error: LedgerError) -> Failure {
+    let advice = match error {
+        LedgerError::Halted => "lift the halt (`entente halt --lift`), and submit the job again",
+        LedgerError::NoPlace { .. } => "raise the limit in the policy, or wait",
+        other => return internal(&other.to_string()),
+    };
+    Failure::here(FailureClass::Policy, error.to_string(), advice)
 }
 
 fn internal(what: &str) -> Failure {

@@ -20,6 +20,7 @@ use crate::approve::Refusal;
 use crate::catalogue::TableEntry;
 use crate::config;
 use crate::ledger::{JobRecord, JobState, LedgerError};
+use crate::policy::Facts;
 use crate::source::{Connection, DatasetSpec};
 
 /// How long a party may take to answer at its address.
@@ -258,7 +259,12 @@ impl Core {
     pub(crate) async fn plan(&self, text: &str) -> Result<Planned, Problem> {
         let (plan, _) = self.compile(text).await?;
         let policy = self.policy()?;
-        let denials = crate::approve::denials(&plan, self.name(), &policy);
+        let runs = self.ledger.run_counts().await?;
+        let facts = Facts {
+            now: self.now(),
+            runs: &runs,
+        };
+        let denials = crate::approve::denials(&plan, self.name(), &policy, facts);
         Ok(Planned {
             digest: plan.digest(),
             plan: serde_json::to_value(&plan)

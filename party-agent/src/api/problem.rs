@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::approve::Refusal;
 use crate::execute::exit;
-use crate::ledger::LedgerError;
+use crate::ledger::{Halt, LedgerError};
 use crate::plan::PlanFault;
 use crate::policy::{Denial, PolicyError};
 use crate::source::SourceError;
@@ -98,6 +98,16 @@ impl Problem {
     fn with_faults(mut self, faults: impl Iterator<Item = FaultLine>) -> Self {
         self.faults = faults.collect();
         self
+    }
+
+    /// Everything is stopped at this agent.
+    pub(crate) fn halted(halt: &Halt) -> Self {
+        let what = format!(
+            "{} has stopped everything at this agent: {}",
+            halt.by, halt.reason
+        );
+        Self::new(exit::POLICY, StatusCode::CONFLICT, "halted", what)
+            .advice("`entente halt --lift` lets jobs run again")
     }
 
     /// Faults of a job file.
@@ -189,6 +199,11 @@ impl From<LedgerError> for Problem {
                 Self::conflict("rule_exhausted", what).advice("approve it by hand")
             }
             LedgerError::Conflict { .. } => Self::conflict("replayed", what),
+            LedgerError::Halted => Self::new(exit::POLICY, StatusCode::CONFLICT, "halted", what)
+                .advice("`entente halt --lift` lets jobs run again"),
+            LedgerError::NoPlace { .. } | LedgerError::NothingReserved { .. } => {
+                Self::new(exit::POLICY, StatusCode::CONFLICT, "no_run_left", what)
+            }
             LedgerError::File { .. } | LedgerError::Database(_) | LedgerError::Corrupt { .. } => {
                 Self::runtime("ledger", what).advice("is the disk full? See `entente doctor`")
             }

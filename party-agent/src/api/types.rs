@@ -5,7 +5,7 @@ use coordinator::tls::Fingerprint;
 use serde::{Deserialize, Serialize};
 
 use crate::execute::Moment;
-use crate::ledger::{Ending, JobState};
+use crate::ledger::{Ending, Halt, JobState};
 
 /// `GET /v1/status`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -248,7 +248,26 @@ pub struct ApproveRequest {
     pub by: Option<String>,
 }
 
-/// `POST /v1/jobs/{id}/reject`
+/// `POST /v1/halt`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HaltRequest {
+    /// Who stops everything.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// `GET` and `POST /v1/halt`, `POST /v1/halt/lift`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Halted {
+    /// Who stopped everything, if it is stopped.
+    pub halted: Option<Halt>,
+    /// The jobs that this request has stopped.
+    pub stopped: Vec<JobId>,
+}
+
+/// `POST /v1/jobs/{id}/reject` and `/v1/jobs/{id}/revoke`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RejectRequest {

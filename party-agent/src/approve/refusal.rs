@@ -7,8 +7,8 @@ use crate::plan::PlanFault;
 use crate::policy::Denial;
 use crate::spec::Fault;
 
-/// Why this agent does not agree to a job. The text goes to the other parties: it holds names of parties,
-/// tables and columns, and no data.
+/// Why this agent does not agree to a job. The text holds names of parties, tables and columns, and no data; it goes to
+/// the other parties, but for that of [`Refusal::Policy`]: they are told the code.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// The proposal's signature is not what it should be.

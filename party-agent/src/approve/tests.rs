@@ -6,6 +6,7 @@ use coordinator::tls::Pin;
 
 use super::*;
 use crate::catalogue::{ColumnEntry, ColumnKind, TableEntry, Uses};
+use crate::ledger::RunCounts;
 
 const SPEC: &str = r#"
 job       = "stays"
@@ -34,6 +35,15 @@ stay = { aggregate = ["count", "sum"] }
 "#;
 
 const NOW: u64 = 1_800_000_000;
+
+/// At this time, with a ledger that has counted nothing.
+fn facts(now: u64) -> Facts<'static> {
+    static NOTHING: RunCounts = RunCounts::new();
+    Facts {
+        now,
+        runs: &NOTHING,
+    }
+}
 
 struct World {
     a: Identity,
@@ -131,7 +141,7 @@ impl World {
             pins: &self.pins,
             policy: &self.policy,
             catalogues: &self.catalogues,
-            now: NOW,
+            facts: facts(NOW),
         }
     }
 

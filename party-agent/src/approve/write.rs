@@ -36,8 +36,8 @@ pub fn contract(
         receivers: Vec::new(),
         catalogues: BTreeMap::new(),
         plan: Digest([0; 32]),
-        created: desk.now,
-        not_after: desk.now + CONTRACT_SECONDS,
+        created: desk.facts.now,
+        not_after: desk.facts.now + CONTRACT_SECONDS,
     };
     rebuild(&frame, plan, desk)
 }

@@ -193,6 +193,9 @@ open_counts = false        # true: the other computing parties may see group cou
 #                                     # row_level = true as well: receivers learn which of theirs are
 # stay = { label = true }      # a model may explain it
 # weight = { feature = true }  # a model may explain labels by it
+# [tables.visits.rules.weekly]  # optional: how often, until when, for whom; docs/policy.md has the vocabulary
+# actions = ["compute"]
+# constraints = [{ constraint = "count", operator = "lteq", value = 3 }]
 # [tables.visits.lookup]       # who may look keys up in it, and how often
 # askers = ["bank_a"]
 # per_job = 1000

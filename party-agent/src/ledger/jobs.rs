@@ -9,7 +9,9 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::log::Event;
-use super::{Ending, JobRecord, JobState, Ledger, LedgerError, Seen, StoredResult};
+use super::{
+    Ending, JobRecord, JobState, Ledger, LedgerError, Reservation, Seen, StoredResult, halt, runs,
+};
 
 const RECORD: &str = "SELECT j.job_id, j.job, j.purpose, j.proposer, j.contract, j.plan, j.state, j.ending, \
      j.created, j.updated, a.approved_by FROM jobs j LEFT JOIN acceptances a ON a.job_id = j.job_id";
@@ -77,7 +79,7 @@ impl Ledger {
     /// its runs too. To be called before the acceptance leaves this machine.
     ///
     /// # Errors
-    /// [`LedgerError::WrongState`], [`LedgerError::RuleExhausted`]; nothing is written then.
+    /// [`LedgerError::WrongState`], [`LedgerError::RuleExhausted`], [`LedgerError::Halted`]; nothing is written then.
     pub async fn accept(
         &self,
         acceptance: &Acceptance,
@@ -87,6 +89,7 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         let mut writing = self.write().await?;
         let tx = &mut writing.tx;
+        halt::forbid(tx).await?;
         if let Some((rule, max_runs)) = rule {
             let used = count_runs(tx, rule).await?;
             if used >= max_runs {
@@ -125,14 +128,23 @@ impl Ledger {
         Ok(())
     }
 
-    /// Takes an accepted job to running. To be called before its first message; succeeds once in the life of a job.
+    /// Takes an accepted job to running, and its places among the runs that the policy counts. To be called before its first
+    /// message; succeeds once in the life of a job.
     ///
     /// # Errors
-    /// [`LedgerError::WrongState`] if it is not accepted, or was started before.
-    pub async fn start(&self, job_id: JobId, now: u64) -> Result<(), LedgerError> {
+    /// [`LedgerError::WrongState`] if it is not accepted, or was started before; [`LedgerError::NoPlace`],
+    /// [`LedgerError::Halted`]. Nothing is written then.
+    pub async fn start(
+        &self,
+        job_id: JobId,
+        places: &[Reservation],
+        now: u64,
+    ) -> Result<(), LedgerError> {
         let mut writing = self.write().await?;
         let tx = &mut writing.tx;
+        halt::forbid(tx).await?;
         step(tx, job_id, JobState::Accepted, JobState::Running, None, now).await?;
+        runs::reserve(tx, job_id, places, now).await?;
         writing.note(now, Event::Started { job_id }).await?;
         writing.commit().await?;
         self.changed();
@@ -199,6 +211,7 @@ impl Ledger {
             return Ok(false);
         }
         step(tx, job_id, found, state_after, Some(ending), now).await?;
+        runs::release(tx, job_id).await?;
         let event = Event::Ended {
             job_id,
             state: state_after,
@@ -238,6 +251,7 @@ impl Ledger {
                 now,
             )
             .await?;
+            runs::release(&mut writing.tx, job_id).await?;
             let event = Event::Ended {
                 job_id,
                 state: JobState::Failed,
@@ -302,7 +316,7 @@ impl Ledger {
         row.as_ref().map(signed).transpose()
     }
 
-    /// How often a standing rule was used.
+    /// How often a standing rule was used. A job that ended before it sent anything does not count.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
@@ -396,7 +410,11 @@ impl Ledger {
 type Tx = Transaction<'static, Sqlite>;
 
 async fn count_runs(tx: &mut Tx, rule: &str) -> Result<u64, LedgerError> {
-    let row = sqlx::query("SELECT COUNT(*) AS n FROM acceptances WHERE rule = ?")
+    let row = sqlx::query(
+        "SELECT COUNT(*) AS n FROM acceptances a JOIN jobs j ON j.job_id = a.job_id WHERE a.rule = ? AND \
+         (j.state IN ('accepted', 'running', 'completed') \
+          OR EXISTS (SELECT 1 FROM runs r WHERE r.job_id = a.job_id AND r.state = 'spent'))",
+    )
         .bind(rule)
         .fetch_one(&mut **tx)
         .await?;
@@ -412,7 +430,7 @@ async fn current_state(tx: &mut Tx, job_id: JobId) -> Result<JobState, LedgerErr
 }
 
 /// Moves a job from one state to the next, or says in which other state it is.
-async fn step(
+pub(super) async fn step(
     tx: &mut Tx,
     job_id: JobId,
     needed: JobState,
@@ -473,7 +491,10 @@ fn signed<T>(row: &SqliteRow) -> Result<Signed<T>, LedgerError> {
     ))
 }
 
-fn fixed<const N: usize>(row: &SqliteRow, column: &'static str) -> Result<[u8; N], LedgerError> {
+pub(super) fn fixed<const N: usize>(
+    row: &SqliteRow,
+    column: &'static str,
+) -> Result<[u8; N], LedgerError> {
     let bytes: Vec<u8> = row.try_get(column)?;
     bytes
         .try_into()

@@ -56,11 +56,22 @@ pub enum Event {
         /// Digest of the acceptance's bytes.
         acceptance: Digest,
     },
-    /// The run is spent; no message was sent before this entry was on disk.
+    /// The job runs, and its places among counted runs are reserved.
     Started {
         /// The job.
         job_id: JobId,
     },
+    /// The run is spent; no message was sent before this entry was on disk.
+    Spent {
+        /// The job.
+        job_id: JobId,
+        /// Under how many counters, that of all jobs included.
+        counted: u64,
+    },
+    /// A person has stopped everything here.
+    Halted,
+    /// A person lets jobs run again.
+    Lifted,
     /// It ended well.
     Completed {
         /// The job.

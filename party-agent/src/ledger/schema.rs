@@ -53,6 +53,21 @@ CREATE TABLE IF NOT EXISTS questions (
     n           INTEGER NOT NULL,
     PRIMARY KEY (day, asker, source)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS runs (
+    job_id      BLOB NOT NULL REFERENCES jobs (job_id),
+    source      TEXT NOT NULL,
+    rule        TEXT NOT NULL,
+    state       TEXT NOT NULL,
+    at          INTEGER NOT NULL,
+    PRIMARY KEY (job_id, source, rule)
+) STRICT;
+CREATE INDEX IF NOT EXISTS runs_by_rule ON runs (source, rule);
+CREATE TABLE IF NOT EXISTS halts (
+    id          INTEGER PRIMARY KEY CHECK (id = 1),
+    by          TEXT NOT NULL,
+    reason      TEXT NOT NULL,
+    since       INTEGER NOT NULL
+) STRICT;
 CREATE TABLE IF NOT EXISTS log (
     seq         INTEGER PRIMARY KEY,
     entry       BLOB NOT NULL,

@@ -99,7 +99,10 @@ async fn a_job_goes_its_way_once() {
         .await
         .expect("proposed");
     assert_eq!(again, Seen::Before(JobState::Waiting));
-    let early = ledger.start(id, 102).await.expect_err("not accepted yet");
+    let early = ledger
+        .start(id, &[], 102)
+        .await
+        .expect_err("not accepted yet");
     assert!(
         matches!(
             early,
@@ -134,8 +137,8 @@ async fn a_job_goes_its_way_once() {
         Some(job.accepted.clone())
     );
 
-    ledger.start(id, 105).await.expect("started");
-    let twice = ledger.start(id, 106).await.expect_err("twice");
+    ledger.start(id, &[], 105).await.expect("started");
+    let twice = ledger.start(id, &[], 106).await.expect_err("twice");
     assert!(
         matches!(
             twice,
@@ -173,7 +176,7 @@ async fn a_job_goes_its_way_once() {
     );
     assert_eq!(record.approved_by.as_deref(), Some("person jonas"));
     assert!(
-        ledger.start(id, 109).await.is_err(),
+        ledger.start(id, &[], 109).await.is_err(),
         "a completed job is not run again"
     );
 }
@@ -212,7 +215,7 @@ async fn a_job_that_ended_badly_stays_so() {
         .accept(&job.acceptance, &job.accepted, None, 101)
         .await
         .expect("accepted");
-    ledger.start(id, 102).await.expect("started");
+    ledger.start(id, &[], 102).await.expect("started");
     assert!(
         ledger
             .end(id, JobState::Failed, &ending(), 103)
@@ -331,7 +334,7 @@ async fn unknown_jobs_are_said_to_be_unknown() {
         Err(LedgerError::UnknownJob { .. })
     ));
     assert!(matches!(
-        ledger.start(id, 1).await,
+        ledger.start(id, &[], 1).await,
         Err(LedgerError::UnknownJob { .. })
     ));
     assert!(ledger.jobs().await.expect("read").is_empty());
@@ -383,12 +386,13 @@ async fn steps(ledger: &Ledger, n_steps: usize) {
                 .accept(&job.acceptance, &job.accepted, Some(("rule", 9)), 101)
                 .await
                 .expect("accepted"),
-            2 => ledger.start(id, 102).await.expect("started"),
-            3 => ledger
-                .complete(id, "{}", None, 103)
+            2 => ledger.start(id, &[], 102).await.expect("started"),
+            3 => ledger.spend(id, 103).await.expect("spent"),
+            4 => ledger
+                .complete(id, "{}", None, 104)
                 .await
                 .expect("completed"),
-            _ => unreachable!("there are four steps"),
+            _ => unreachable!("there are five steps"),
         }
     }
 }
@@ -420,6 +424,7 @@ fn what_was_promised_survives_a_kill() {
         None,
         Some(JobState::Waiting),
         Some(JobState::Accepted),
+        Some(JobState::Running),
         Some(JobState::Running),
         Some(JobState::Completed),
     ];
@@ -463,20 +468,21 @@ fn what_was_promised_survives_a_kill() {
             );
             assert_eq!(
                 ledger.runs("rule").await.expect("read"),
-                u64::from(n_steps >= 2)
+                // What had started and sent nothing is given back.
+                u64::from(n_steps >= 2 && n_steps != 3)
             );
             match before {
                 // Neither lost nor run twice: an accepted job can start, once.
                 Some(JobState::Accepted) => {
                     assert!(ledger.acceptance(id).await.expect("read").is_some());
-                    ledger.start(id, 201).await.expect("started");
-                    assert!(ledger.start(id, 202).await.is_err());
+                    ledger.start(id, &[], 201).await.expect("started");
+                    assert!(ledger.start(id, &[], 202).await.is_err());
                 }
                 Some(JobState::Running) => {
                     let record = ledger.job(id).await.expect("read");
                     assert_eq!(record.state, JobState::Failed);
                     assert_eq!(record.ending.map(|e| e.class).as_deref(), Some("restarted"));
-                    assert!(ledger.start(id, 201).await.is_err());
+                    assert!(ledger.start(id, &[], 201).await.is_err());
                 }
                 _ => {}
             }

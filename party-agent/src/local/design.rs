@@ -52,6 +52,7 @@ pub async fn design(
         }
         building.add(&batch, local)?;
         progress(n_read);
+        super::hear().await;
     }
     Ok(building.design)
 }

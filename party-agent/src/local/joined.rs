@@ -74,6 +74,7 @@ pub async fn joined(
     while let Some(batch) = batches.next().await {
         sums.add(&batch.map_err(SourceError::from_engine)?)?;
         progress(sums.n_rows);
+        super::hear().await;
     }
     sums.finish()
 }

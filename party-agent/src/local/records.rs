@@ -71,6 +71,7 @@ pub async fn records(
     while let Some(batch) = batches.next().await {
         gathered.add(&batch.map_err(SourceError::from_engine)?, hash, n_keys)?;
         progress(gathered.report.rows);
+        super::hear().await;
     }
     Ok(gathered.finish())
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::Spanned;
 use toml::de::DeValue;
 
+use super::constraint::{Action, Constraint, ConstraintFault, Operator, Rule, Subject, Written};
 use super::{ColumnPolicy, LookupRule, Policy, StandingRule, TablePolicy};
 use crate::catalogue::{Aggregate, CategoryRule, ColumnRule, MAX_HIDDEN_BYTES, Uses};
 use crate::config::fields::{Faults, Fields, document, kind};
@@ -124,6 +125,13 @@ fn table(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> TablePolicy {
     };
     let lookup = fields.table(faults, "lookup");
     let lookup = lookup.and_then(|rule| lookup_rule(rule, faults));
+    let rules = match fields.table(faults, "rules") {
+        None => Vec::new(),
+        Some(rules) => rules
+            .entries()
+            .filter_map(|(name, value)| rule(name, subtable(&rules, name, value, faults)?, faults))
+            .collect(),
+    };
     fields.finish(faults);
     TablePolicy {
         note,
@@ -131,6 +139,94 @@ fn table(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> TablePolicy {
         purposes,
         receivers,
         lookup,
+        rules,
+    }
+}
+
+fn rule(name: &str, mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Rule> {
+    let known = || {
+        Action::ALL
+            .map(|a| format!("\"{}\"", a.as_str()))
+            .join(", ")
+    };
+    let words = fields.strings(faults, "actions");
+    let words = fields.required(faults, "actions", words, &known())?;
+    let mut actions = BTreeSet::new();
+    for word in &words {
+        match Action::ALL.into_iter().find(|a| a.as_str() == *word) {
+            Some(action) => drop(actions.insert(action)),
+            None => {
+                let what = format!("\"{word}\" is not an action of a job");
+                fields.wrong(faults, "actions", what, &known());
+            }
+        }
+    }
+    let constraints = fields.tables(faults, "constraints");
+    let n_written = constraints.len();
+    let constraints: Vec<_> = constraints
+        .into_iter()
+        .filter_map(|c| constraint(c, faults))
+        .collect();
+    fields.finish(faults);
+    (actions.len() == words.len() && constraints.len() == n_written).then(|| Rule {
+        name: name.to_owned(),
+        actions,
+        constraints,
+    })
+}
+
+fn constraint(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Constraint> {
+    let name = fields.string(faults, "constraint");
+    let name = fields.required(faults, "constraint", name, "what is constrained");
+    let operator = fields.string(faults, "operator");
+    let operator = fields.required(faults, "operator", operator, "how it is compared");
+    let written = fields.value("value").map(Spanned::get_ref);
+    let written = fields.required(faults, "value", written, "what it is compared with");
+    let value = written.and_then(written_value);
+    if written.is_some() && value.is_none() {
+        let allowed = "a whole number, a text in quotes, or a list of texts";
+        fields.wrong(faults, "value", "this is not a value", allowed);
+    }
+    let (name, operator, value) = (name?, operator?, value?);
+    let made = Constraint::new(name, operator, &value);
+    if let Err(fault) = &made {
+        let quoted = |words: Vec<&str>| words.join(", ");
+        let (field, allowed) = match fault {
+            ConstraintFault::Name(_) => (
+                "constraint",
+                quoted(Subject::ALL.map(Subject::as_str).to_vec()),
+            ),
+            ConstraintFault::Operator(_) => (
+                "operator",
+                quoted(Operator::ALL.map(Operator::as_str).to_vec()),
+            ),
+            ConstraintFault::Unfit(subject, _) => (
+                "operator",
+                quoted(subject.operators().iter().map(|o| o.as_str()).collect()),
+            ),
+            ConstraintFault::Value(..) => (
+                "value",
+                "a whole number, a text, a list of texts, or times such as \"2027-01-01T00:00:00Z\", as the constraint has it"
+                    .to_owned(),
+            ),
+        };
+        fields.wrong(faults, field, fault.to_string(), &allowed);
+    }
+    fields.finish(faults);
+    made.ok()
+}
+
+fn written_value(value: &DeValue<'_>) -> Option<Written> {
+    match value {
+        DeValue::Integer(n) => u64::from_str_radix(n.as_str(), n.radix())
+            .ok()
+            .map(Written::Number),
+        DeValue::String(text) => Some(Written::Text(text.to_string())),
+        DeValue::Array(list) => {
+            let texts = list.iter().map(|e| e.get_ref().as_str().map(str::to_owned));
+            texts.collect::<Option<_>>().map(Written::List)
+        }
+        _ => None,
     }
 }
 

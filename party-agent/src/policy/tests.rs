@@ -34,6 +34,8 @@ note = "adjudicated claims"
 paid = { aggregate = ["sum"] }
 "#;
 
+static NOTHING: RunCounts = RunCounts::new();
+
 fn policy() -> Policy {
     Policy::parse(POLICY).expect("the example is a policy")
 }
@@ -54,6 +56,16 @@ fn ask<'a>(purpose: &'a str, receivers: &[&'a str], uses: &'a [ColumnUse]) -> Re
         min_cell: 11,
         opens_counts: false,
         lookup: None,
+        work: Work {
+            actions: BTreeSet::from([Action::Compute]),
+            execution_env: "03",
+            output_class: "aggregate",
+            rows_at_most: 1024,
+        },
+        facts: Facts {
+            now: 1_800_000_000,
+            runs: &NOTHING,
+        },
     }
 }
 
@@ -356,7 +368,7 @@ fn standing_rules_cover_purpose_receivers_and_a_number_of_runs() {
     ];
     let policy = policy();
     for (purpose, receivers, used, rule) in cases {
-        let found = policy.standing_rule(&ask(purpose, receivers, &[]), |_| *used);
+        let found = policy.standing_rule(purpose, receivers, |_| *used);
         let expected = rule.map(|i| &policy.standing_rules()[i]);
         assert_eq!(found, expected, "{purpose} to {receivers:?} after {used}");
     }

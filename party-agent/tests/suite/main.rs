@@ -26,3 +26,7 @@ mod lookup;
 mod faults;
 mod people;
 mod local_api;
+mod hold;
+mod policy_matrix;
+mod counters_crash;
+mod halt;

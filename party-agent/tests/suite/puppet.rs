@@ -10,7 +10,8 @@ use coordinator::control::{Event, Start};
 use coordinator::tls::{Expect, Identity};
 use party_agent::approve::{Approver, Desk, Verified, vet};
 use party_agent::catalogue::{Catalogue, describe};
-use party_agent::policy::Policy;
+use party_agent::ledger::RunCounts;
+use party_agent::policy::{Facts, Policy};
 use party_agent::source::Source;
 
 use crate::world::{World, within};
@@ -109,7 +110,10 @@ impl Puppet {
             pins: &self.pins,
             policy: &self.policy,
             catalogues: &catalogues,
-            now,
+            facts: Facts {
+                now,
+                runs: &RunCounts::default(),
+            },
         };
         let vetted = vet(signed, &desk).expect("vetted");
         let approver = Approver::Person("puppet".to_owned());

@@ -12,6 +12,7 @@ use coordinator::contract::PartyName;
 use coordinator::job::book::Probe;
 use coordinator::server::Server;
 use coordinator::tls::{Identity, Pin, Pins};
+use party_agent::agent::milestones::Milestones;
 use party_agent::agent::{Agent, Mode};
 use party_agent::config::{AgentConfig, CoordinatorAddress, Dataset, Direct};
 use party_agent::source::DatasetSpec;
@@ -235,8 +236,18 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) async fn start(config: AgentConfig, mode: Mode) -> Self {
+        Self::start_watched(config, mode, Milestones::default()).await
+    }
+
+    /// The same with somebody who looks at its runs.
+    pub(crate) async fn start_watched(
+        config: AgentConfig,
+        mode: Mode,
+        milestones: Milestones,
+    ) -> Self {
         let (token_file, home) = (config.token_file(), config.state.clone());
-        let agent = Agent::start(config, mode).await.expect("the agent starts");
+        let agent = Agent::start_watched(config, mode, milestones).await;
+        let agent = agent.expect("the agent starts");
         let api = agent.api_address();
         let token = std::fs::read_to_string(token_file).expect("a token");
         let (stop, stopped) = oneshot::channel();

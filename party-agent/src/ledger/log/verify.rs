@@ -82,6 +82,12 @@ pub enum LogError {
         /// What differs.
         what: &'static str,
     },
+    /// The log and the ledger disagree on whether everything is halted.
+    #[error("by the log everything at this agent is {}, and the ledger says otherwise", if *told { "halted" } else { "not halted" })]
+    Halt {
+        /// What the log says.
+        told: bool,
+    },
 }
 
 /// Verifies the log in a ledger's file, every checkpoint beside it, and those that partners have kept (`known`); and that
@@ -122,6 +128,7 @@ pub async fn verify(
     }
     let jobs = jobs_of(entries.iter().map(|(entry, _)| entry));
     compare(&pool, &jobs).await?;
+    compare_halt(&pool, entries.iter().map(|(entry, _)| entry)).await?;
     pool.close().await;
     Ok(LogReport {
         n_entries: tree.size(),
@@ -199,6 +206,7 @@ struct Told {
     receipt: Option<Digest>,
     result: Option<Digest>,
     state: Option<JobState>,
+    spent: u64,
 }
 
 fn jobs_of<'a>(entries: impl Iterator<Item = &'a Entry>) -> BTreeMap<JobId, Told> {
@@ -232,13 +240,37 @@ fn jobs_of<'a>(entries: impl Iterator<Item = &'a Entry>) -> BTreeMap<JobId, Told
             Event::Ended { job_id, state, .. } => {
                 jobs.entry(*job_id).or_default().state = Some(*state);
             }
-            Event::Catalogue { .. } => {}
+            Event::Spent { job_id, counted } => {
+                jobs.entry(*job_id).or_default().spent = *counted;
+            }
+            Event::Catalogue { .. } | Event::Halted | Event::Lifted => {}
         }
     }
     jobs
 }
 
-const LEDGER: &str = "SELECT j.job_id, j.body, j.state, a.body AS acceptance, o.receipt, o.result FROM jobs j \
+/// Whether everything is stopped, as the log tells.
+async fn compare_halt<'a>(
+    pool: &SqlitePool,
+    entries: impl Iterator<Item = &'a Entry>,
+) -> Result<(), LogError> {
+    let told = entries.fold(false, |halted, entry| match entry.event {
+        Event::Halted => true,
+        Event::Lifted => false,
+        _ => halted,
+    });
+    let found = sqlx::query("SELECT 1 FROM halts")
+        .fetch_optional(pool)
+        .await
+        .map_err(LedgerError::from)?;
+    if found.is_some() == told {
+        return Ok(());
+    }
+    Err(LogError::Halt { told })
+}
+
+const LEDGER: &str = "SELECT j.job_id, j.body, j.state, a.body AS acceptance, o.receipt, o.result, \
+     (SELECT COUNT(*) FROM runs r WHERE r.job_id = j.job_id AND r.state = 'spent') AS spent FROM jobs j \
      LEFT JOIN acceptances a ON a.job_id = j.job_id LEFT JOIN outcomes o ON o.job_id = j.job_id";
 
 /// Holds the ledger's tables against the log.
@@ -262,6 +294,7 @@ async fn compare(pool: &SqlitePool, jobs: &BTreeMap<JobId, Told>) -> Result<(), 
         let state: String = row.try_get("state").map_err(LedgerError::from)?;
         let receipt: Option<String> = row.try_get("receipt").map_err(LedgerError::from)?;
         let result: Option<Vec<u8>> = row.try_get("result").map_err(LedgerError::from)?;
+        let spent: i64 = row.try_get("spent").map_err(LedgerError::from)?;
         let is_told = [
             ("contract", digest("body")? == told.contract),
             ("acceptance", digest("acceptance")? == told.acceptance),
@@ -271,6 +304,7 @@ async fn compare(pool: &SqlitePool, jobs: &BTreeMap<JobId, Told>) -> Result<(), 
             ),
             ("result", result == told.result.map(|d| d.0.to_vec())),
             ("state", JobState::from_word(&state) == told.state),
+            ("number of runs", spent.unsigned_abs() == told.spent),
         ];
         if let Some((what, _)) = is_told.into_iter().find(|(_, same)| !same) {
             return Err(differs(what));

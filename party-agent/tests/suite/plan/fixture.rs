@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use coordinator::contract::PartyName;
+use party_agent::approve;
 use party_agent::catalogue::{Catalogue, ColumnEntry, ColumnKind, TableEntry, Uses};
+use party_agent::ledger::RunCounts;
 use party_agent::plan::{Plan, PlanFault, compile};
+use party_agent::policy::{Facts, Policy};
 use party_agent::spec::{CheckedSpec, check};
 use protocols::party::PartyId;
 
@@ -11,6 +15,16 @@ pub(crate) type Catalogues = BTreeMap<PartyId, Catalogue>;
 
 pub(crate) fn party(name: &str) -> PartyId {
     name.parse().expect("a party's name")
+}
+
+/// What a policy has against a plan, by an agent that has run nothing yet.
+pub(crate) fn denials(plan: &Plan, me: &PartyName, policy: &Policy) -> Vec<String> {
+    let facts = Facts {
+        now: 1_800_000_000,
+        runs: &RunCounts::default(),
+    };
+    let denials = approve::denials(plan, me, policy, facts);
+    denials.iter().map(ToString::to_string).collect()
 }
 
 pub(crate) fn column(name: &str, kind: ColumnKind) -> ColumnEntry {

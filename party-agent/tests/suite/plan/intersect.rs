@@ -1,11 +1,10 @@
 //! Intersections: what a job file may say, what is planned and why, and what a policy says to it.
 
-use party_agent::approve::denials;
 use party_agent::plan::{Procedure, Protocol};
 use party_agent::policy::Policy;
 use party_agent::spec::check;
 
-use super::fixture::{Catalogues, catalogue, column, faults, int, party, plan, table};
+use super::fixture::{Catalogues, catalogue, column, denials, faults, int, party, plan, table};
 use coordinator::contract::PartyName;
 use party_agent::catalogue::{ColumnKind, TableEntry};
 
@@ -362,8 +361,7 @@ fn a_policy_allows_keys_and_rows_by_words_of_their_own() {
     let refused = |text: &str, me: &str, uses: &str| {
         let plan = plan(text, &two(1024));
         let me = PartyName::new(me).expect("a name");
-        let denials = denials(&plan, &me, &policy(uses));
-        denials.iter().map(ToString::to_string).collect::<Vec<_>>()
+        denials(&plan, &me, &policy(uses))
     };
     let (count, rows) = (of_two("reveal = \"count\""), of_two("reveal = \"rows\""));
     let no_key = "column people.national_id may not be used to compare keys with other holders (rule tables.people.columns.national_id.join_key; allowed: group_by)";

@@ -1,13 +1,12 @@
 //! Models: what a job file may say, what is planned, what is opened, and what a policy says to it.
 
 use coordinator::contract::PartyName;
-use party_agent::approve::denials;
 use party_agent::catalogue::{ColumnKind, TableEntry};
 use party_agent::plan::{Kinds, Procedure, TrainPlan};
 use party_agent::policy::Policy;
 use party_agent::spec::check;
 
-use super::fixture::{Catalogues, catalogue, column, faults, int, party, plan, table};
+use super::fixture::{Catalogues, catalogue, column, denials, faults, int, party, plan, table};
 
 fn loans() -> TableEntry {
     let mut loans = table(vec![
@@ -155,8 +154,7 @@ fn a_policy_allows_labels_and_features_by_words_of_their_own() {
         let rows = "model = \"logistic\"\nlabel = \"y\"\nfeatures = [\"amount\"]\nrows = \"SELECT CASE WHEN kind = 'car' THEN 1 ELSE 0 END AS y, amount FROM (SELECT * FROM bank_1.loans UNION ALL SELECT * FROM bank_2.loans) l\"";
         let plan = plan(&job(rows, "correlations = \"ot\"\nmin_cell = 11"), &banks());
         let me = PartyName::new("bank_2").expect("a name");
-        let denials = denials(&plan, &me, &policy);
-        denials.iter().map(ToString::to_string).collect::<Vec<_>>()
+        denials(&plan, &me, &policy)
     };
     let found =
         refused("amount = { aggregate = [\"sum\"] }\nkind = { feature = true, filter = true }");

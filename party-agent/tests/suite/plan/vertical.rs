@@ -1,13 +1,12 @@
 //! Models over joins: what a job file may say, what is planned, and what a policy says to it.
 
 use coordinator::contract::PartyName;
-use party_agent::approve::denials;
 use party_agent::catalogue::{ColumnKind, TableEntry};
 use party_agent::plan::{Plan, Procedure, VerticalPlan};
 use party_agent::policy::Policy;
 use party_agent::spec::check;
 
-use super::fixture::{Catalogues, catalogue, column, faults, int, party, plan, table};
+use super::fixture::{Catalogues, catalogue, column, denials, faults, int, party, plan, table};
 
 fn entry(names: &[&str], rows_at_most: u64) -> TableEntry {
     let mut columns = vec![
@@ -191,8 +190,7 @@ fn policies_name_labels_and_features() {
         let text = format!("min_cell = 1\nopen_counts = false\n{columns}");
         let policy = Policy::parse(&text).expect("a policy");
         let me = PartyName::new(name).expect("a name");
-        let denials = denials(&plan, &me, &policy);
-        denials.iter().map(ToString::to_string).collect::<Vec<_>>()
+        denials(&plan, &me, &policy)
     };
     let bank = |bad: &str| {
         format!(
