@@ -87,7 +87,12 @@ pub(crate) enum Command {
                             The agent goes on running and answers; it accepts, starts and completes no job. A restart changes nothing."
     )]
     Halt(HaltArgs),
-    /// (not available in this version) Export or verify the evidence of a finished job
+    /// Read the page that approvers of a job sign
+    Contract {
+        #[command(subcommand)]
+        what: ContractCommand,
+    },
+    /// Export the evidence of a finished job to one file, or verify such a file without a network
     Evidence {
         #[command(subcommand)]
         what: EvidenceCommand,
@@ -114,9 +119,12 @@ pub(crate) struct DemoArgs {
     /// Which demo to run
     #[arg(value_enum, default_value_t = DemoName::Claims)]
     pub(crate) name: DemoName,
-    /// Keep result.json, result.csv and receipt.json in this directory
+    /// Keep result.json, result.csv, receipt.json and evidence.json in this directory
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// Flip one byte of the evidence before it is verified: ends with the exit code of the check that finds it
+    #[arg(long)]
+    pub(crate) tamper: bool,
 }
 
 /// The demos.
@@ -139,7 +147,7 @@ pub(crate) struct SimulateArgs {
     /// A party and the directory that holds its tables; once for each party
     #[arg(long = "party", value_name = "NAME=DIR", required = true)]
     pub(crate) parties: Vec<String>,
-    /// Write result.json, result.csv and receipt.json into this directory (made if it is not there)
+    /// Write result.json, result.csv, receipt.json and evidence.json into this directory (made if it is not there)
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Also predict the time on a network of this kind
@@ -464,15 +472,75 @@ pub(crate) enum ResultFormat {
     Json,
 }
 
+/// `entente contract`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ContractCommand {
+    /// Print the page that is signed: who, why, which columns, what leaves, to whom, until when, what each learns, how to stop it
+    #[command(
+        after_help = "Example:\n  entente contract explain 3f2a… --lang zh\n\n\
+                            Every approval names the SHA-256 of this page, in both languages."
+    )]
+    Explain(ExplainArgs),
+}
+
+/// `entente contract explain`.
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The language
+    #[arg(long, value_enum, default_value_t = PageLanguage::En)]
+    pub(crate) lang: PageLanguage,
+    #[command(flatten)]
+    pub(crate) job: JobIdArgs,
+}
+
+/// The languages of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PageLanguage {
+    /// English
+    En,
+    /// Chinese
+    Zh,
+}
+
 /// `entente evidence`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum EvidenceCommand {
-    /// (not available in this version) Write the evidence of a job to a file
-    #[command(after_help = "Example:\n  entente evidence export 3f2a…")]
-    Export(LaterArgs),
-    /// (not available in this version) Verify an evidence file
-    #[command(after_help = "Example:\n  entente evidence verify evidence.json")]
-    Verify(LaterArgs),
+    /// Write the evidence of a completed job to one file: contract, approvals, plan, receipts and logs of all parties
+    #[command(after_help = "Example:\n  entente evidence export 3f2a… --out evidence.json")]
+    Export(EvidenceExportArgs),
+    /// Verify an evidence file: from its bytes alone, without a network, a configuration or a running agent
+    #[command(
+        after_help = "Example:\n  entente evidence verify evidence.json --trust trusted.toml\n\n\
+                            Exit code 0 if every check holds; otherwise the code of the first that does not:\n\
+                            \x20 20 form, 21 contract, 22 trust, 23 approvals, 24 approval, 25 page, 26 plan, 27 opened,\n\
+                            \x20 28 receipts, 29 receipt, 30 traffic, 31 output, 32 checkpoint, 33 witness, 34 inclusion,\n\
+                            \x20 35 entries, 36 growth, 37 provenance, 38 seal"
+    )]
+    Verify(EvidenceVerifyArgs),
+}
+
+/// `entente evidence export`.
+#[derive(Debug, Args)]
+pub(crate) struct EvidenceExportArgs {
+    /// Write to this file (mode 0600, must not exist)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) job: JobIdArgs,
+}
+
+/// `entente evidence verify`.
+#[derive(Debug, Args)]
+pub(crate) struct EvidenceVerifyArgs {
+    /// The evidence file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// A list of trusted keys, as `entente keys trust` makes it: the parties' keys must be those
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trust: Option<PathBuf>,
+    /// The result's file: must be the one that the exporter received
+    #[arg(long, value_name = "result.json")]
+    pub(crate) result: Option<PathBuf>,
 }
 
 /// `entente log`.
@@ -494,13 +562,6 @@ pub(crate) struct LogVerifyArgs {
     /// A checkpoint of this log that a partner has kept: an older state that was restored is found with it
     #[arg(long, value_name = "FILE")]
     pub(crate) known: Vec<PathBuf>,
-}
-
-/// Arguments of a command that a later version brings: taken, so that the answer is about the command.
-#[derive(Debug, Args)]
-pub(crate) struct LaterArgs {
-    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(crate) rest: Vec<String>,
 }
 
 /// `entente bench`.

@@ -1,5 +1,6 @@
 //! `entente demo`: bundled data, told step by step. Here: `claims`, three hospitals and one table.
 
+mod evidence;
 mod overlap;
 
 pub(crate) use overlap::overlap;
@@ -11,6 +12,7 @@ use crate::outcome::{Outcome, Output, Reply};
 use crate::rehearse::{Agents, Finished, PartyDir, PartyReport, with_agents};
 use crate::table::{bytes, grid, grouped, wrapped};
 use party_agent::api::types::Planned;
+use party_agent::evidence::Verified;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -69,6 +71,7 @@ struct Report {
     parties: BTreeMap<String, PartyReport>,
     learns: Vec<String>,
     files: Option<BTreeMap<&'static str, PathBuf>>,
+    evidence: Verified,
     result: Box<RawValue>,
 }
 
@@ -91,12 +94,14 @@ pub(crate) async fn claims(arguments: &DemoArgs, output: &Output) -> Outcome<Rep
         .as_deref()
         .map(|directory| finished.save(directory))
         .transpose()?;
+    let evidence = evidence::verified(&finished, arguments.tamper, output)?;
     let text = format!(
         "\n6. The result, which only {RECEIVER} gets:\n\n{}\n7. What crossed the boundaries: shares, which are random numbers to \
-         whoever has not all of them\n\n{}\n{}\nStart to result: {:.1} s. Now your own: entente simulate JOB.toml --party NAME=DIR …\n",
+         whoever has not all of them\n\n{}\n{}\n9. {}\nStart to result: {:.1} s. Now your own: entente simulate JOB.toml --party NAME=DIR …\n",
         finished.table()?,
         crossed(&finished, "shares sent"),
         learnt(&planned),
+        evidence.text,
         began.elapsed().as_secs_f64(),
     );
     let report = Report {
@@ -108,6 +113,7 @@ pub(crate) async fn claims(arguments: &DemoArgs, output: &Output) -> Outcome<Rep
         parties: finished.parties(),
         learns: plan::learns(&planned.plan),
         files,
+        evidence: evidence.verified,
         result: finished.raw_result()?,
     };
     Ok(Reply::new(&report, text))

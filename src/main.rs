@@ -14,6 +14,8 @@ mod doctor;
 mod party;
 mod dataset;
 mod job;
+mod contract;
+mod evidence;
 mod log;
 mod halt;
 mod rehearse;
@@ -22,7 +24,7 @@ mod demo;
 mod bench;
 
 use clap::Parser;
-use cli::{Cli, Command, DemoName, EvidenceCommand};
+use cli::{Cli, Command, DemoName};
 use outcome::{Failure, Outcome, Output, Reply};
 use std::process::ExitCode;
 
@@ -84,12 +86,8 @@ async fn run(command: Command, output: &Output) -> Outcome<Option<Reply>> {
         Command::Coordinator(arguments) => {
             serve::coordinator(&arguments, output).await.map(|()| None)
         }
-        Command::Evidence {
-            what: EvidenceCommand::Export(_),
-        } => Err(Failure::not_in_this_version("evidence export")),
-        Command::Evidence {
-            what: EvidenceCommand::Verify(_),
-        } => Err(Failure::not_in_this_version("evidence verify")),
+        Command::Contract { what } => contract::run(what).await.map(Some),
+        Command::Evidence { what } => evidence::run(what).await.map(Some),
         Command::Halt(arguments) => halt::run(&arguments).await.map(Some),
         Command::Revoke(arguments) => job::revoke(&arguments).await.map(Some),
         Command::Log { what } => log::run(what).await.map(Some),

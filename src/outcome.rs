@@ -7,15 +7,17 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The exit codes of DESIGN §6.
+/// The exit codes of DESIGN §6, and those of `evidence verify`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
-    Ok = 0,
-    Runtime = 1,
-    Usage = 2,
-    Policy = 3,
-    Rejected = 4,
-    PeerLost = 5,
+    Ok,
+    Runtime,
+    Usage,
+    Policy,
+    Rejected,
+    PeerLost,
+    /// A check of an evidence file that failed, by its own number.
+    Evidence(u8),
 }
 
 impl Exit {
@@ -32,7 +34,15 @@ impl Exit {
     }
 
     pub(crate) fn code(self) -> u8 {
-        self as u8
+        match self {
+            Self::Ok => 0,
+            Self::Runtime => 1,
+            Self::Usage => 2,
+            Self::Policy => 3,
+            Self::Rejected => 4,
+            Self::PeerLost => 5,
+            Self::Evidence(code) => code,
+        }
     }
 }
 

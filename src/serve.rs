@@ -146,6 +146,7 @@ fn cannot_serve(error: &AgentError, config: &Path) -> Failure {
         | AgentError::Endpoint(_)
         | AgentError::File { .. }
         | AgentError::Ledger(_)
+        | AgentError::Log(_)
         | AgentError::Randomness(_) => Failure::runtime("serve", what),
         _ => Failure::usage("serve", what),
     }

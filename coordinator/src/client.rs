@@ -409,6 +409,14 @@ impl CoordinatorClient {
         }
     }
 
+    /// Leaves with a completed job what this party says about the others' logs. Waits through any number of reconnects.
+    pub async fn witness(&self, job_id: JobId, seen: String) -> Result<(), ClientError> {
+        match self.ask_patiently(Call::Witness { job_id, seen }).await? {
+            Answer::Done => Ok(()),
+            _ => Err(ClientError::WrongAnswer),
+        }
+    }
+
     /// Where the parties of a job can be reached; none where only through the relay.
     pub async fn addresses(
         &self,

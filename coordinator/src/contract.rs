@@ -24,6 +24,9 @@ pub const CONTRACT_FORMAT: u16 = 1;
 /// The most parties a contract may name.
 pub const MAX_PARTIES: usize = 32;
 
+/// The most checkpoints in an acceptance: two of each party.
+pub const MAX_SEEN: usize = 2 * MAX_PARTIES;
+
 /// What a party does in a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -197,18 +200,31 @@ pub struct Acceptance {
     pub nonce: Nonce,
     /// The person or standing rule that approved.
     pub approved_by: String,
+    /// SHA-256 of the page that says in words what is agreed to, by language.
+    pub pages: BTreeMap<String, Digest>,
+    /// What this party has last seen of the other parties' logs: signed checkpoints, as notes. Their owners prove with the
+    /// receipt that their logs have only grown since.
+    pub seen: Vec<String>,
     /// When, Unix seconds.
     pub at: u64,
 }
 
 impl Statement for Acceptance {
     const CONTEXT: &'static str = "entente/v1/contract/acceptance";
-    const MAX_BYTES: usize = 4096;
+    const MAX_BYTES: usize = 48 << 10;
 
     fn check(&self) -> Result<(), StatementError> {
         ensure(
             self.approved_by.len() <= 512,
             "`approved_by` has at most 512 bytes",
+        )?;
+        ensure(
+            self.pages.len() <= 8,
+            "a page is in at most eight languages",
+        )?;
+        ensure(
+            self.seen.len() <= MAX_SEEN,
+            "an acceptance holds at most two checkpoints of each party",
         )
     }
 }

@@ -119,6 +119,14 @@ pub enum Call {
         /// How it ended.
         outcome: Outcome,
     },
+    /// Leave with a completed job what this party says about the others' logs: JSON that the agents define. Answered by
+    /// [`Answer::Done`].
+    Witness {
+        /// The job.
+        job_id: JobId,
+        /// The statement.
+        seen: String,
+    },
     /// Call a job off. Answered by [`Answer::State`].
     Cancel {
         /// The job.
@@ -289,6 +297,9 @@ pub enum CallError {
         /// What is counted.
         what: JobCount,
     },
+    /// A party witnesses a job only once all have completed it.
+    #[error("the job is not completed")]
+    NotCompleted,
     /// A receipt is longer than allowed, or an answer does not fit a message.
     #[error("the receipt or the answer is longer than a message may be")]
     TooLong,

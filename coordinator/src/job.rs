@@ -151,8 +151,8 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The longest receipt, in bytes.
-    pub const MAX_RECEIPT_BYTES: usize = 64 << 10;
+    /// The longest receipt, and the longest statement of a witness, in bytes.
+    pub const MAX_RECEIPT_BYTES: usize = 96 << 10;
 }
 
 /// Why an agent has to stop a job at once.
@@ -232,4 +232,6 @@ pub struct JobView {
     pub rejection: Option<Signed<Rejection>>,
     /// What each party reported.
     pub outcomes: BTreeMap<PartyName, Outcome>,
+    /// What each party says about the others' logs.
+    pub witnesses: BTreeMap<PartyName, String>,
 }

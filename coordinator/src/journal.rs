@@ -23,7 +23,7 @@ use crate::job::{JobState, JobSummary, Outcome};
 use crate::tls::Fingerprint;
 
 /// Written to the database header; a later version with another layout raises it and migrates.
-const LAYOUT: i64 = 1;
+const LAYOUT: i64 = 2;
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS jobs (
@@ -45,6 +45,9 @@ CREATE TABLE IF NOT EXISTS rejections (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS outcomes (
     job_id BLOB NOT NULL REFERENCES jobs, party TEXT NOT NULL, outcome TEXT NOT NULL, PRIMARY KEY (job_id, party)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS witnesses (
+    job_id BLOB NOT NULL REFERENCES jobs, party TEXT NOT NULL, seen TEXT NOT NULL, PRIMARY KEY (job_id, party)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS catalogues (
     party TEXT PRIMARY KEY, version INTEGER NOT NULL,
@@ -104,6 +107,8 @@ pub struct JobRecord {
     pub rejection: Option<Signed<Rejection>>,
     /// What the parties reported.
     pub outcomes: BTreeMap<PartyName, Outcome>,
+    /// What each party says about the others' logs.
+    pub witnesses: BTreeMap<PartyName, String>,
 }
 
 impl JobRecord {
@@ -169,14 +174,15 @@ impl Journal {
             .await
             .map_err(open)?;
         match found {
-            0 => {
+            // What layout 1 lacks is a table.
+            0 | 1 => {
                 // Version and tables appear in one transaction: a crash between them would leave an unversioned file.
                 let mut transaction = database.begin().await.map_err(open)?;
                 sqlx::raw_sql(SCHEMA)
                     .execute(&mut *transaction)
                     .await
                     .map_err(open)?;
-                sqlx::raw_sql("PRAGMA user_version = 1")
+                sqlx::raw_sql("PRAGMA user_version = 2")
                     .execute(&mut *transaction)
                     .await
                     .map_err(open)?;
@@ -272,6 +278,22 @@ impl Journal {
         Ok(transaction.commit().await?)
     }
 
+    /// Adds what a party says about the others' logs. The first word counts.
+    pub async fn witness(
+        &mut self,
+        job_id: &JobId,
+        party: &PartyName,
+        seen: &str,
+    ) -> Result<(), JournalError> {
+        sqlx::query("INSERT OR IGNORE INTO witnesses VALUES (?, ?, ?)")
+            .bind(&job_id.0[..])
+            .bind(party.as_str())
+            .bind(seen)
+            .execute(&mut self.database)
+            .await?;
+        Ok(())
+    }
+
     /// One job.
     pub async fn job(&mut self, job_id: &JobId) -> Result<Option<JobRecord>, JournalError> {
         let row =
@@ -288,6 +310,7 @@ impl Journal {
             acceptances: BTreeMap::new(),
             rejection: None,
             outcomes: BTreeMap::new(),
+            witnesses: BTreeMap::new(),
         };
         let rows =
             sqlx::query("SELECT body, public_key, signature FROM acceptances WHERE job_id = ?")
@@ -316,6 +339,14 @@ impl Journal {
             record
                 .outcomes
                 .insert(read_name(row)?, from_json(row.try_get("outcome")?)?);
+        }
+        let rows = sqlx::query("SELECT party, seen FROM witnesses WHERE job_id = ?")
+            .bind(&job_id.0[..])
+            .fetch_all(&mut self.database)
+            .await?;
+        for row in &rows {
+            let seen = row.try_get("seen")?;
+            record.witnesses.insert(read_name(row)?, seen);
         }
         Ok(Some(record))
     }
@@ -379,6 +410,7 @@ impl Journal {
                 "DELETE FROM acceptances WHERE job_id = ?",
                 "DELETE FROM rejections WHERE job_id = ?",
                 "DELETE FROM outcomes WHERE job_id = ?",
+                "DELETE FROM witnesses WHERE job_id = ?",
                 "DELETE FROM jobs WHERE job_id = ?",
             ] {
                 sqlx::query(delete)

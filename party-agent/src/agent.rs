@@ -11,6 +11,7 @@ mod catalogues;
 mod proposals;
 mod runs;
 mod halt;
+mod evidence;
 mod events;
 pub(crate) mod views;
 
@@ -93,6 +94,8 @@ pub(crate) struct Core {
     places: Semaphore,
     /// Places for proposals that are looked at.
     vetting: Semaphore,
+    /// Held while evidence is gathered, so that a checkpoint is witnessed once.
+    gathering: tokio::sync::Mutex<()>,
 }
 
 /// A job that is running, or about to.
@@ -145,6 +148,7 @@ impl Agent {
         make_dir(&config.tables_dir())?;
         execute::clean(&config.results_dir()).map_err(at(&config.results_dir()))?;
         let ledger = Ledger::open(&config.ledger_file()).await?;
+        ledger.verify(&identity.public_key()).await?;
         let catalogues = Catalogues::open(&config, mode, &ledger, &identity).await?;
         ledger.checkpoint(&identity).await?;
         let listener = listen(&config, &identity)?;
@@ -169,6 +173,7 @@ impl Agent {
             running: Mutex::default(),
             places,
             vetting: Semaphore::new(MAX_VETTING),
+            gathering: tokio::sync::Mutex::default(),
         });
         let unusable = |source| AgentError::Api {
             address: api_listen,

@@ -80,7 +80,9 @@ fn router(core: Arc<Core>, token: Token) -> Router {
         .route("/jobs/{id}/cancel", post(cancel))
         .route("/jobs/{id}/revoke", post(revoke))
         .route("/jobs/{id}/result", get(result))
-        .route("/jobs/{id}/receipt", get(receipt));
+        .route("/jobs/{id}/receipt", get(receipt))
+        .route("/jobs/{id}/page", get(page_of))
+        .route("/jobs/{id}/evidence", get(evidence));
     Router::new()
         .nest("/v1", v1)
         .fallback(|| async { Problem::missing("unknown_path", "there is nothing at this address") })
@@ -288,6 +290,26 @@ async fn result(
 async fn receipt(State(core): Shared, Path(id): Path<String>) -> Result<Response, Problem> {
     let text = core.receipt(job_id(&id)?).await?;
     Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PageQuery {
+    lang: crate::page::Language,
+}
+
+async fn page_of(
+    State(core): Shared,
+    Path(id): Path<String>,
+    Query(query): Query<PageQuery>,
+) -> Result<Response, Problem> {
+    let text = core.page(job_id(&id)?, query.lang).await?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
+}
+
+async fn evidence(State(core): Shared, Path(id): Path<String>) -> Result<Response, Problem> {
+    let bytes = core.evidence(job_id(&id)?).await?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], bytes).into_response())
 }
 
 fn job_id(text: &str) -> Result<JobId, Problem> {

@@ -21,12 +21,14 @@ use std::collections::BTreeMap;
 use coordinator::contract::{
     Acceptance, Contract, Digest, JobId, Nonce, PartyName, SignError, Signed,
 };
+use coordinator::log::SignedCheckpoint;
 use coordinator::tls::{Fingerprint, Identity, Pins};
 use protocols::disclose::Disclosure;
 use protocols::party::{PartyId, Seat};
 
 use crate::catalogue::Catalogue;
 use crate::net::handshake::Binding;
+use crate::page;
 use crate::plan::{self, Plan, Procedure, ReleaseRule};
 use crate::policy::{Denial, Facts, Permit, Policy, Questions, Request, StandingRule};
 use crate::spec;
@@ -296,7 +298,14 @@ impl Vetted {
         policy.standing_rule(&self.plan.purpose, &receivers, runs)
     }
 
-    /// Signs this party's acceptance. To be put in the ledger before it is sent anywhere.
+    /// The page that says in words what is agreed to, by language.
+    #[must_use]
+    pub fn pages(&self) -> BTreeMap<String, String> {
+        page::pages(&self.contract, &self.plan)
+    }
+
+    /// Signs this party's acceptance. To be put in the ledger before it is sent anywhere. `seen`: checkpoints of the other parties'
+    /// logs; `desk`: who signs, and when.
     ///
     /// # Errors
     /// [`Refusal::Signature`] if the label of the approver is too long to be signed.
@@ -304,9 +313,10 @@ impl Vetted {
         &self,
         approver: &Approver,
         nonce: Nonce,
-        identity: &Identity,
-        now: u64,
+        seen: Vec<String>,
+        desk: (&Identity, u64),
     ) -> Result<(Acceptance, Signed<Acceptance>), Refusal> {
+        let (identity, now) = desk;
         let acceptance = Acceptance {
             job_id: self.contract.job_id,
             party: identity.name().clone(),
@@ -314,6 +324,8 @@ impl Vetted {
             plan: self.contract.plan,
             nonce,
             approved_by: approver.label(),
+            pages: page::digests(&self.pages()),
+            seen,
             at: now,
         };
         let signed = Signed::sign(&acceptance, identity).map_err(Refusal::Signature)?;
@@ -330,6 +342,7 @@ impl Vetted {
         all: &[Signed<Acceptance>],
     ) -> Result<Approved, Refusal> {
         let parties = &self.contract.parties;
+        let pages = page::digests(&self.pages());
         let mut nonces = Vec::with_capacity(parties.len());
         for (i, party) in parties.iter().enumerate() {
             let fault = |fault| Refusal::Acceptance {
@@ -353,6 +366,12 @@ impl Vetted {
             if !same {
                 return Err(fault(AcceptanceFault::OtherContract));
             }
+            if acceptance.pages != pages {
+                return Err(fault(AcceptanceFault::OtherPage));
+            }
+            if !acceptance.seen.iter().all(|note| self.is_signed(note, all)) {
+                return Err(fault(AcceptanceFault::Seen));
+            }
             if Seat::from_index(i) == self.me && signed != own {
                 return Err(fault(AcceptanceFault::NotInLedger));
             }
@@ -362,6 +381,18 @@ impl Vetted {
             return Err(Refusal::StrangeAcceptance);
         }
         Ok(self.seated(nonces))
+    }
+
+    /// Whether a note is the checkpoint of a party's log, signed with the key with which this party has accepted.
+    fn is_signed(&self, note: &str, all: &[Signed<Acceptance>]) -> bool {
+        let Ok(note) = SignedCheckpoint::parse(note) else {
+            return false;
+        };
+        let owner = self.contract.party(&note.claimed().party);
+        all.iter().map(Signed::public_key).any(|key| {
+            owner.is_some_and(|owner| owner.fingerprint == Fingerprint::of(&key))
+                && note.verify(&key).is_ok()
+        })
     }
 
     fn seated(self, nonces: Vec<Nonce>) -> Approved {

@@ -28,7 +28,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordinator::contract::{Contract, Digest, PartyName};
+use coordinator::contract::{Contract, Digest, Nonce, PartyName};
 use coordinator::job::{FailureClass, StopReason};
 use engine::prg::Seed;
 use protocols::compute::Compute;
@@ -48,7 +48,7 @@ use crate::net::connect::{Connector, Route};
 use crate::net::handshake::{Binding, Channel};
 use crate::net::quic::{LostLink, QuicNetwork};
 use crate::plan::{Plan, Procedure};
-use crate::receipt::{LocalReport, RECEIPT_FORMAT, Receipt, ReceiptFile, SignedReceipt};
+use crate::receipt::{self, LocalReport, RECEIPT_FORMAT, Receipt, ReceiptFile, SignedReceipt};
 use crate::result::{self, ResultError, ResultTable};
 use crate::source::Source;
 use steps::Opened;
@@ -85,6 +85,8 @@ pub struct Run<'a> {
     pub addresses: Vec<Option<String>>,
     /// Root of this party's randomness: fresh for this run.
     pub seed: Seed,
+    /// Fresh too: hides the result in the receipt.
+    pub salt: Nonce,
     /// What it may use of this machine.
     pub storage: Storage<'a>,
     /// What a watcher sees.
@@ -192,6 +194,7 @@ pub async fn execute(run: Run<'_>) -> Result<Outcome, Failure> {
         connector,
         addresses,
         seed,
+        salt,
         storage,
         progress,
         mut stop,
@@ -244,6 +247,7 @@ pub async fn execute(run: Run<'_>) -> Result<Outcome, Failure> {
         started,
         ended: clock.now_unix_s(),
         routes,
+        output: result.as_ref().map(|s| receipt::commit(&salt, &s.digest)),
         ..task.receipt(&computed.traffic)
     };
     let signed = SignedReceipt::sign(receipt, connector.identity);
@@ -251,6 +255,7 @@ pub async fn execute(run: Run<'_>) -> Result<Outcome, Failure> {
     let local = LocalReport {
         cpu_s: usage::cpu_seconds() - cpu_s,
         result: result.as_ref().map(|s| s.digest),
+        salt: Some(salt),
         ..task.report(&computed)
     };
     Ok(Outcome {
@@ -362,6 +367,7 @@ impl Task<'_> {
             bytes_sent: names.with(self.binding.me, &traffic.bytes_sent),
             bytes_received: names.with(self.binding.me, &traffic.bytes_received),
             routes: BTreeMap::new(),
+            output: None,
         }
     }
 

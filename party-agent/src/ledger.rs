@@ -14,6 +14,7 @@ mod jobs;
 pub mod log;
 mod questions;
 mod runs;
+mod witness;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use tokio::sync::{Mutex, watch};
+pub use witness::{Alarm, Grown};
 
 pub use halt::Halt;
 pub use runs::{Counted, Reservation, RunCounts};

@@ -2,8 +2,8 @@
 //!
 //! In the order in which a job passes through: what was asked ([`spec`]), what the holders publish
 //! ([`catalogue`]), what will be computed ([`plan`]), whether this holder agrees ([`policy`],
-//! [`approve`], [`ledger`]), the rows ([`source`], [`local`]), the run ([`net`], [`execute`]), what
-//! came out ([`result`], [`receipt`]), and the process around it ([`config`], [`api`], [`agent`]).
+//! [`page`], [`approve`], [`ledger`]), the rows ([`source`], [`local`]), the run ([`net`], [`execute`]), what
+//! came out ([`result`], [`receipt`], [`evidence`]), and the process around it ([`config`], [`api`], [`agent`]).
 #![cfg_attr(
     test,
     allow(clippy::too_many_lines, reason = "a table of cases is one function")
@@ -14,6 +14,7 @@ pub mod spec;
 pub mod catalogue;
 pub mod plan;
 pub mod policy;
+pub mod page;
 pub mod approve;
 pub mod ledger;
 pub mod source;
@@ -22,6 +23,7 @@ pub mod net;
 pub mod execute;
 pub mod result;
 pub mod receipt;
+pub mod evidence;
 pub mod config;
 pub mod api;
 pub mod agent;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use coordinator::contract::{
-    Digest, JobId, PartyName, PublicKey, SignError, SignatureBytes, Signed, Statement,
+    Digest, JobId, Nonce, PartyName, PublicKey, SignError, SignatureBytes, Signed, Statement,
     StatementError,
 };
 use serde::{Deserialize, Serialize};
@@ -46,6 +46,14 @@ pub struct Receipt {
     pub bytes_received: BTreeMap<PartyName, u64>,
     /// How each party was reached: `direct` or `relayed`.
     pub routes: BTreeMap<PartyName, String>,
+    /// Commits a receiver to the result that it got: see [`commit`].
+    pub output: Option<Digest>,
+}
+
+/// A commitment to a result. The salt hides it from whoever could guess the result, the coordinator for one.
+#[must_use]
+pub fn commit(salt: &Nonce, result: &Digest) -> Digest {
+    Digest::of(&[&b"entente/v1/output\0"[..], &salt.0, &result.0].concat())
 }
 
 impl Statement for Receipt {
@@ -97,16 +105,16 @@ impl SignedReceipt {
     /// # Errors
     /// [`SignError`].
     pub fn verify(&self, expected: &coordinator::tls::Fingerprint) -> Result<(), SignError> {
-        let body = coordinator::contract::canonical::encode(&self.receipt)?;
-        Signed::<Receipt>::from_parts(body, self.public_key, self.signature)
-            .verify(expected)
-            .map(drop)
+        self.signed()?.verify(expected).map(drop)
     }
 
-    /// The JSON text.
-    #[must_use]
-    pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("a receipt has string keys and no floats")
+    /// The same as the bytes that were signed.
+    ///
+    /// # Errors
+    /// [`SignError`] if a number is out of range.
+    pub fn signed(&self) -> Result<Signed<Receipt>, SignError> {
+        let body = coordinator::contract::canonical::encode(&self.receipt)?;
+        Ok(Signed::from_parts(body, self.public_key, self.signature))
     }
 }
 
@@ -131,6 +139,9 @@ pub struct LocalReport {
     pub wire_bytes_received: u64,
     /// SHA-256 of `result.json`, at a receiver.
     pub result: Option<Digest>,
+    /// Fresh randomness: opens the receipt's commitment to the result, and keeps this file's digest from telling what is in it.
+    #[serde(default)]
+    pub salt: Option<Nonce>,
     /// Time of each stage, in seconds.
     pub stages: BTreeMap<String, f64>,
 }
@@ -166,6 +177,7 @@ mod tests {
             bytes_sent: BTreeMap::from([(name("b"), 5)]),
             bytes_received: BTreeMap::from([(name("b"), 6)]),
             routes: BTreeMap::from([(name("b"), "direct".to_owned())]),
+            output: None,
         }
     }
 
@@ -174,7 +186,9 @@ mod tests {
         let identity =
             Identity::generate(PartyName::new("a").expect("a valid name"), 1).expect("an identity");
         let signed = SignedReceipt::sign(receipt(), &identity).expect("signed");
-        let back: SignedReceipt = serde_json::from_str(&signed.to_json()).expect("read back");
+        let back: SignedReceipt =
+            serde_json::from_str(&serde_json::to_string(&signed).expect("text"))
+                .expect("read back");
         assert_eq!(back, signed);
         back.verify(&identity.fingerprint()).expect("verified");
     }

@@ -1,6 +1,8 @@
 //! `entente demo overlap`: how many patients a hospital and an insurer have in common, and not which.
 
-use super::{Bundled, HOSPITALS, INSURER, LIMIT, RECEIVER, Report, crossed, learnt, unpack};
+use super::{
+    Bundled, HOSPITALS, INSURER, LIMIT, RECEIVER, Report, crossed, evidence, learnt, unpack,
+};
 use crate::cli::DemoArgs;
 use crate::init::{cannot_write, party_name};
 use crate::job::plan;
@@ -35,13 +37,15 @@ pub(crate) async fn overlap(arguments: &DemoArgs, output: &Output) -> Outcome<Re
         .as_deref()
         .map(|directory| finished.save(directory))
         .transpose()?;
+    let evidence = evidence::verified(&finished, arguments.tamper, output)?;
     let text = format!(
         "\n{}\n6. What only the owner of ids is told about them\n\n{}\n7. What crossed the boundaries: curve points and tags, under secrets \
-         that are drawn for this run and forgotten\n\n{}\n{}\nStart to result: {:.1} s. Now your own: entente simulate JOB.toml --party NAME=DIR …\n",
+         that are drawn for this run and forgotten\n\n{}\n{}\n9. {}\nStart to result: {:.1} s. Now your own: entente simulate JOB.toml --party NAME=DIR …\n",
         answer(&finished)?,
         keys(&finished),
         crossed(&finished, "sent"),
         learnt(&planned),
+        evidence.text,
         began.elapsed().as_secs_f64(),
     );
     let report = Report {
@@ -53,6 +57,7 @@ pub(crate) async fn overlap(arguments: &DemoArgs, output: &Output) -> Outcome<Re
         parties: finished.parties(),
         learns: plan::learns(&planned.plan),
         files,
+        evidence: evidence.verified,
         result: finished.raw_result()?,
     };
     Ok(Reply::new(&report, text))

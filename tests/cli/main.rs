@@ -14,4 +14,5 @@ mod overlaps;
 mod statistics;
 mod train;
 mod vertical;
+mod evidence_roundtrip;
 mod bench;

@@ -111,6 +111,33 @@ impl SignedCheckpoint {
         }
     }
 
+    /// What it says, whether or not it is signed by anybody.
+    pub fn claimed(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    /// The same with its owner's signature alone.
+    pub fn without_witnesses(&self) -> Self {
+        let owner = &self.checkpoint.party;
+        let lines = self.lines.iter().filter(|line| line.name == *owner);
+        Self {
+            checkpoint: self.checkpoint.clone(),
+            lines: lines.cloned().collect(),
+        }
+    }
+
+    /// Takes over the lines of witnesses that another copy of the same checkpoint has.
+    pub fn merge(&mut self, other: &Self) {
+        if self.checkpoint != other.checkpoint {
+            return;
+        }
+        for line in &other.lines {
+            if !self.lines.contains(line) {
+                self.lines.push(line.clone());
+            }
+        }
+    }
+
     /// Says that one has seen it.
     pub fn cosign(&mut self, at: u64, identity: &Identity) {
         let message = witnessed(&self.checkpoint.text(), at);

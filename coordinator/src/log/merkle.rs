@@ -33,62 +33,114 @@ fn split(n: usize) -> usize {
     1 << (usize::BITS - 1 - (n - 1).leading_zeros())
 }
 
-/// The root over these leaves; of none, the hash of nothing.
-pub fn root(leaves: &[Digest]) -> Digest {
-    let mut tree = Tree::default();
-    leaves.iter().for_each(|leaf| tree.push(*leaf));
-    tree.root()
-}
-
-/// A tree that grows: the roots of its full subtrees, from left to right.
+/// A tree that grows. Every full subtree's root is kept, so that a proof costs as many hashes as it has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tree {
-    /// With the number of leaves below each.
-    peaks: Vec<(u64, Digest)>,
+    /// The roots of full subtrees, from left to right: of single leaves, of pairs, of fours, …
+    levels: Vec<Vec<Digest>>,
 }
 
 impl Tree {
     /// The number of leaves.
     pub fn size(&self) -> u64 {
-        self.peaks.iter().map(|(n, _)| n).sum()
+        self.n_leaves() as u64
+    }
+
+    fn n_leaves(&self) -> usize {
+        self.levels.first().map_or(0, Vec::len)
     }
 
     /// Adds a leaf on the right: two hashes on the average.
     pub fn push(&mut self, leaf: Digest) {
-        let mut peak = (1, leaf);
-        while let Some((n, left)) = self.peaks.pop_if(|(n, _)| *n == peak.0) {
-            peak = (2 * n, node(&left, &peak.1));
+        let mut full = leaf;
+        for level in 0.. {
+            if level == self.levels.len() {
+                self.levels.push(Vec::new());
+            }
+            let roots = &mut self.levels[level];
+            roots.push(full);
+            if roots.len() % 2 == 1 {
+                return;
+            }
+            full = node(&roots[roots.len() - 2], &full);
         }
-        self.peaks.push(peak);
     }
 
     /// The root of what is there.
     pub fn root(&self) -> Digest {
-        let mut peaks = self.peaks.iter().rev().map(|(_, digest)| *digest);
-        let Some(last) = peaks.next() else {
-            return Digest(Sha256::digest([]).into());
-        };
-        peaks.fold(last, |right, left| node(&left, &right))
+        self.over(0, self.n_leaves())
     }
-}
 
-/// That the leaf at `index` is among `leaves`: the hashes beside its way to the root, from below. RFC 6962, 2.1.1.
-///
-/// # Panics
-/// If there is no leaf at `index`.
-pub fn inclusion(leaves: &[Digest], index: usize) -> Vec<Digest> {
-    assert!(index < leaves.len(), "no such leaf");
-    if leaves.len() == 1 {
-        return Vec::new();
+    /// The root when there were `size` leaves; none if there never were so many.
+    pub fn root_at(&self, size: u64) -> Option<Digest> {
+        let size = usize::try_from(size).ok().filter(|n| *n <= self.n_leaves());
+        size.map(|size| self.over(0, size))
     }
-    let k = split(leaves.len());
-    let (left, right) = leaves.split_at(k);
-    let (mut path, beside) = match index < k {
-        true => (inclusion(left, index), root(right)),
-        false => (inclusion(right, index - k), root(left)),
-    };
-    path.push(beside);
-    path
+
+    /// The root over `n` leaves from `start` on, where no full subtree that it needs begins before.
+    fn over(&self, start: usize, n: usize) -> Digest {
+        match n {
+            0 => Digest(Sha256::digest([]).into()),
+            n if n.is_power_of_two() => {
+                let level = n.trailing_zeros();
+                self.levels[level as usize][start >> level]
+            }
+            n => {
+                let k = split(n);
+                node(&self.over(start, k), &self.over(start + k, n - k))
+            }
+        }
+    }
+
+    /// That the leaf at `index` is in the tree: the hashes beside its way to the root, from below. RFC 6962, 2.1.1.
+    ///
+    /// # Panics
+    /// If there is no leaf at `index`.
+    pub fn inclusion(&self, index: u64) -> Vec<Digest> {
+        assert!(index < self.size(), "no such leaf");
+        let (mut start, mut n) = (0, self.n_leaves());
+        let index = usize::try_from(index).expect("below the number of leaves");
+        let mut path = Vec::new();
+        while n > 1 {
+            let k = split(n);
+            if index < start + k {
+                path.push(self.over(start + k, n - k));
+                n = k;
+            } else {
+                path.push(self.over(start, k));
+                (start, n) = (start + k, n - k);
+            }
+        }
+        path.reverse();
+        path
+    }
+
+    /// That the tree of the first `old` leaves is the beginning of this one. RFC 6962, 2.1.2.
+    ///
+    /// # Panics
+    /// If `old` is nought or more than there are.
+    pub fn consistency(&self, old: u64) -> Vec<Digest> {
+        assert!(0 < old && old <= self.size(), "no such tree");
+        let mut old = usize::try_from(old).expect("at most the number of leaves");
+        let (mut start, mut n) = (0, self.n_leaves());
+        let mut path = Vec::new();
+        while old < n {
+            let k = split(n);
+            if old <= k {
+                path.push(self.over(start + k, n - k));
+                n = k;
+            } else {
+                path.push(self.over(start, k));
+                (start, n, old) = (start + k, n - k, old - k);
+            }
+        }
+        // The old tree's own root is known to the verifier, and need not be told.
+        if start > 0 {
+            path.push(self.over(start, n));
+        }
+        path.reverse();
+        path
+    }
 }
 
 /// Whether `path` shows `leaf` at `index` of a tree of `size` leaves with this root. RFC 9162, 2.1.3.2.
@@ -114,33 +166,6 @@ pub fn is_included(leaf: &Digest, index: u64, size: u64, path: &[Digest], root: 
         last >>= 1;
     }
     last == 0 && hash == *root
-}
-
-/// That the tree of the first `old` of these leaves is the beginning of the tree of all. RFC 6962, 2.1.2.
-///
-/// # Panics
-/// If `old` is nought or more than there are.
-pub fn consistency(leaves: &[Digest], old: usize) -> Vec<Digest> {
-    assert!(0 < old && old <= leaves.len(), "no such tree");
-    subproof(leaves, old, true)
-}
-
-/// `is_whole`: the old tree's root is known to the verifier, and need not be told.
-fn subproof(leaves: &[Digest], old: usize, is_whole: bool) -> Vec<Digest> {
-    if old == leaves.len() {
-        return match is_whole {
-            true => Vec::new(),
-            false => vec![root(leaves)],
-        };
-    }
-    let k = split(leaves.len());
-    let (left, right) = leaves.split_at(k);
-    let (mut path, beside) = match old <= k {
-        true => (subproof(left, old, is_whole), root(right)),
-        false => (subproof(right, old - k, false), root(left)),
-    };
-    path.push(beside);
-    path
 }
 
 /// Whether `path` shows that a tree of `old` leaves is the beginning of one of `new`. RFC 9162, 2.1.4.2.
@@ -195,6 +220,16 @@ mod tests {
         (0..n).map(|i| leaf(format!("e{i}").as_bytes())).collect()
     }
 
+    fn tree(leaves: &[Digest]) -> Tree {
+        let mut tree = Tree::default();
+        leaves.iter().for_each(|leaf| tree.push(*leaf));
+        tree
+    }
+
+    fn root(leaves: &[Digest]) -> Digest {
+        tree(leaves).root()
+    }
+
     /// Computed for this project with another implementation: entries `e0` to `e4`.
     #[test]
     fn the_roots_are_those_of_the_standard() {
@@ -214,7 +249,7 @@ mod tests {
             "718fa0369d7475099bc6cb4327e3823a4972285f92bd49971a583c9f08ffb68d",
             "8e1f887cfc7c7a5e43f202daf67d99ae8f8fd4b33a6b251bcf9f5d83476303ea",
         ];
-        let proof = inclusion(&leaves(5), 2);
+        let proof = tree(&leaves(5)).inclusion(2);
         let proof: Vec<String> = proof.iter().map(Digest::to_string).collect();
         assert_eq!(proof, path);
     }
@@ -235,11 +270,12 @@ mod tests {
     fn every_entry_of_every_size_is_proved_and_no_other_place_is() {
         for n in 1..=256 {
             let leaves = leaves(n);
-            let root = root(&leaves);
+            let tree = tree(&leaves);
+            let root = tree.root();
             assert_eq!(root, defined(&leaves), "{n} entries");
             for (i, leaf) in leaves.iter().enumerate() {
-                let path = inclusion(&leaves, i);
                 let (at, size) = (i as u64, n as u64);
+                let path = tree.inclusion(at);
                 assert!(is_included(leaf, at, size, &path, &root), "{i} of {n}");
                 let other = leaves[(i + 1) % n];
                 assert!(n == 1 || !is_included(&other, at, size, &path, &root));
@@ -256,10 +292,12 @@ mod tests {
     fn every_tree_is_the_beginning_of_every_longer_one_and_no_other_is() {
         for n in 1..=256 {
             let leaves = leaves(n);
-            let new = (n as u64, &root(&leaves));
+            let tree = tree(&leaves);
+            let new = (n as u64, &tree.root());
             for old in 1..=n {
-                let path = consistency(&leaves, old);
+                let path = tree.consistency(old as u64);
                 let old_root = root(&leaves[..old]);
+                assert_eq!(tree.root_at(old as u64), Some(old_root));
                 assert!(is_consistent((old as u64, &old_root), new, &path));
                 let mut changed = leaves[..old].to_vec();
                 changed[old / 2] = leaf(b"changed");

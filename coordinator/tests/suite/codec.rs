@@ -64,6 +64,10 @@ fn requests() -> Vec<Request> {
                 culprit: Some(name("b")),
             },
         },
+        Call::Witness {
+            job_id,
+            seen: "seen".into(),
+        },
         Call::Cancel { job_id },
         Call::Jobs,
         Call::JobStatus { job_id },
@@ -117,6 +121,7 @@ fn results() -> Vec<Result<Answer, CallError>> {
                 receipt: "r".into(),
             },
         )]),
+        witnesses: BTreeMap::from([(name("b"), "seen".to_owned())]),
     };
     vec![
         Ok(Answer::Done),

@@ -96,6 +96,8 @@ pub(crate) fn acceptance(contract: &Contract, party: &Identity) -> Acceptance {
         plan: contract.plan,
         nonce: Nonce([7; 32]),
         approved_by: "a person".into(),
+        pages: BTreeMap::new(),
+        seen: Vec::new(),
         at: contract.created,
     }
 }

@@ -10,6 +10,7 @@ use coordinator::tls::{EndpointError, IdentityError, PinsError};
 use super::random::NoRandomness;
 use crate::config::ConfigError;
 use crate::ledger::LedgerError;
+use crate::ledger::log::LogError;
 use crate::policy::PolicyError;
 use crate::source::SourceError;
 use crate::spec::Fault;
@@ -42,6 +43,11 @@ pub enum AgentError {
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The log is not what this agent signed.
+    #[error(
+        "the agent does not start, because its log cannot be relied upon: {0}; compare with the newest backup and with the checkpoints that partners keep"
+    )]
+    Log(#[from] LogError),
     /// A dataset.
     #[error("dataset {name}: {source}")]
     Dataset {

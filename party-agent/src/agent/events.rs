@@ -70,10 +70,12 @@ impl Core {
             return;
         }
         match state {
-            job::JobState::Proposed
-            | job::JobState::Accepted
-            | job::JobState::Running
-            | job::JobState::Completed => {}
+            job::JobState::Proposed | job::JobState::Accepted | job::JobState::Running => {}
+            job::JobState::Completed => {
+                if let Err(error) = self.gather(job_id).await {
+                    warn!(job = %safe(&job_id), code = error.code(), "evidence not gathered");
+                }
+            }
             job::JobState::Failed {
                 class: FailureClass::Rejected,
                 ..

@@ -133,6 +133,7 @@ impl Core {
         let runs = self.ledger.run_counts().await;
         let runs = runs.map_err(|e| VetError::Later(e.to_string()))?;
         let contract = approve::open(signed, &self.desk(&pins, &policy, &nothing, &runs))?;
+        self.check_alarms(&contract).await?;
         let catalogues = self.verified(contract.catalogues.keys(), &pins).await?;
         let desk = self.desk(&pins, &policy, &catalogues, &runs);
         Ok(block_in_place(|| approve::vet(signed, &desk))?)
@@ -166,6 +167,8 @@ impl Core {
         let runs = self.ledger.run_counts().await?;
         let job_id = random::job_id().map_err(|e| Problem::runtime("randomness", e.to_string()))?;
         let (signed, vetted) = {
+            self.check_alarms_of(plan.parties().map(approve::party_name), &pins)
+                .await?;
             let desk = self.desk(&pins, &policy, &catalogues, &runs);
             let contract = approve::contract(job_id, text, &plan, &desk)?;
             if !contract.parties.iter().any(|p| p.name == *self.name()) {
@@ -325,8 +328,10 @@ impl Core {
     /// Signs, puts the acceptance on disk, and sends it.
     async fn accept(&self, vetted: &Vetted, approver: &Approver) -> Result<(), AcceptError> {
         let job_id = vetted.contract().job_id;
-        let (acceptance, signed) =
-            vetted.accept(approver, random::nonce()?, &self.identity, self.now())?;
+        let seen = self.seen(vetted.contract()).await?;
+        let desk = (&*self.identity, self.now());
+        let (acceptance, signed) = vetted.accept(approver, random::nonce()?, seen, desk)?;
+        self.keep_documents(vetted).await?;
         let rule = match approver {
             Approver::Rule(rule) => Some((rule.id(), rule.max_runs)),
             Approver::Person(_) | Approver::Rehearsal => None,

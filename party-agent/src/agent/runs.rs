@@ -145,10 +145,7 @@ impl Core {
             // Ordered to stop or not: what the ledger says now decides whether the run counts as completed.
             let _ = self.reach(job_id, Milestone::Commit, &mut order).await;
         }
-        let report = self.settle(job_id, outcome).await;
-        if let Err(error) = self.ledger.checkpoint(&self.identity).await {
-            warn!(job = %safe(&job_id), code = error.code(), "the log could not be signed");
-        }
+        let report = self.settle(job_id, outcome, &start).await;
         self.running().remove(&job_id);
         if let Some(report) = report {
             // Waits through reconnects, until the coordinator has it on disk.
@@ -202,6 +199,7 @@ impl Core {
         };
         // Looked at again when it is about to run: policy, clock and counters may have changed since it was approved.
         let approved = self.approved(job_id, start).await?;
+        self.check_own_log(job_id, start).await?;
         self.count_questions(&approved).await?;
         self.reach(job_id, Milestone::Reserve, &mut stop).await?;
         // From here on the job has been run, whatever happens.
@@ -231,6 +229,7 @@ impl Core {
             },
             addresses,
             seed: random::seed().map_err(|e| internal(&e.to_string()))?,
+            salt: random::nonce().map_err(|e| internal(&e.to_string()))?,
             storage: Storage {
                 results: &self.config.results_dir(),
                 tables: &self.config.tables_dir(),
@@ -301,9 +300,14 @@ impl Core {
     }
 
     /// Writes the end of a job down. Returns what the coordinator is to be told.
-    async fn settle(&self, job_id: JobId, outcome: Result<Outcome, Failure>) -> Option<Report> {
+    async fn settle(
+        &self,
+        job_id: JobId,
+        outcome: Result<Outcome, Failure>,
+        start: &Start,
+    ) -> Option<Report> {
         let failure = match outcome {
-            Ok(outcome) => match self.complete(job_id, &outcome).await {
+            Ok(outcome) => match self.complete(job_id, &outcome, start).await {
                 Ok(receipt) => return Some(Report::Completed { receipt }),
                 Err(error) => self.not_completed(job_id, &error).await,
             },
@@ -321,6 +325,9 @@ impl Core {
             .await
         {
             warn!(job = %safe(&job_id), code = error.code(), "the ledger failed");
+        }
+        if let Err(error) = self.ledger.checkpoint(&self.identity).await {
+            warn!(job = %safe(&job_id), code = error.code(), "the log could not be signed");
         }
         match failure.cause {
             // Who cancelled has told the coordinator.
@@ -345,8 +352,13 @@ impl Core {
         }
     }
 
-    async fn complete(&self, job_id: JobId, outcome: &Outcome) -> Result<String, String> {
-        let receipt = outcome.receipt.to_json();
+    async fn complete(
+        &self,
+        job_id: JobId,
+        outcome: &Outcome,
+        start: &Start,
+    ) -> Result<String, String> {
+        let receipt = outcome.receipt.signed().map_err(|e| e.to_string())?;
         let file =
             serde_json::to_string_pretty(&outcome.receipt_file()).map_err(|e| e.to_string())?;
         let dir = self.config.results_dir().join(job_id.to_string());
@@ -355,11 +367,22 @@ impl Core {
             .map_err(|e| e.to_string())?;
         let written = self
             .ledger
-            .complete(job_id, &file, outcome.result.as_ref(), self.now())
+            .complete(
+                job_id,
+                &receipt.digest(),
+                &file,
+                outcome.result.as_ref(),
+                self.now(),
+            )
             .await;
         written.map_err(|e| e.to_string())?;
         info!(job = %safe(&job_id), "job completed");
-        Ok(receipt)
+        // The job counts as completed, whether or not it can be shown.
+        let shown = self.report(job_id, receipt, start).await;
+        Ok(shown.unwrap_or_else(|error| {
+            warn!(job = %safe(&job_id), code = error.code(), "the log could not be shown");
+            String::new()
+        }))
     }
 }
 

@@ -83,6 +83,16 @@ pub enum Refusal {
     /// The policy refuses.
     #[error("refused by policy: {}", listed(.0))]
     Policy(Vec<Denial>),
+    /// A log is not what it was.
+    #[error("{}", log_alarm(party, kind, *is_own))]
+    Log {
+        /// Whose.
+        party: PartyName,
+        /// What is wrong with it.
+        kind: String,
+        /// Whether it is this agent's own.
+        is_own: bool,
+    },
     /// An acceptance is not in order.
     #[error("the acceptance of {party} {fault}")]
     Acceptance {
@@ -134,6 +144,12 @@ pub enum AcceptanceFault {
     /// It was made for another contract, plan, job or party.
     #[error("was made for another contract")]
     OtherContract,
+    /// The page that its party was shown says something else.
+    #[error("names another page than the one that this agent makes of the contract")]
+    OtherPage,
+    /// It shows something that is no signed checkpoint of a party's log.
+    #[error("shows a checkpoint that no party of the contract has signed")]
+    Seen,
     /// It is in this party's name and not the one that this agent made.
     #[error("is not the one that this agent made")]
     NotInLedger,
@@ -153,6 +169,7 @@ impl Refusal {
             Self::Catalogue { .. } => "catalogue",
             Self::Differs { .. } => "contract_differs",
             Self::Policy(_) => POLICY,
+            Self::Log { .. } => "log_alarm",
             Self::Acceptance { .. } | Self::StrangeAcceptance => "acceptance",
         }
     }
@@ -160,6 +177,19 @@ impl Refusal {
 
 /// The code of a refusal by policy, which the proposer's command line turns into its own exit code.
 pub const POLICY: &str = "policy";
+
+fn log_alarm(party: &PartyName, kind: &str, is_own: bool) -> String {
+    let what = match kind {
+        "rolled_back" => "is shorter than what was signed of it: an older state was restored",
+        _ => "is not the one that was signed before: there are two",
+    };
+    match is_own {
+        true => {
+            format!("the log of this agent {what}; restore the newest state, no job runs before")
+        }
+        false => format!("the log of {party} {what}; no job runs with it under this key"),
+    }
+}
 
 fn listed<T: std::fmt::Display>(items: &[T]) -> String {
     items

@@ -169,7 +169,7 @@ impl World {
         let approver = Approver::Person("jonas".to_owned());
         let accepted = self
             .vetted(by)
-            .accept(&approver, Nonce([nonce; 32]), by, NOW);
+            .accept(&approver, Nonce([nonce; 32]), Vec::new(), (by, NOW));
         accepted.expect("signed").1
     }
 
@@ -463,7 +463,12 @@ fn every_acceptance_has_to_be_in_order() {
         let signed = Signed::sign(&contract, &world.a).expect("signed");
         let vetted = vet(&signed, &world.desk(&world.b)).expect("vetted");
         vetted
-            .accept(&Approver::Rehearsal, Nonce([2; 32]), &world.b, NOW)
+            .accept(
+                &Approver::Rehearsal,
+                Nonce([2; 32]),
+                Vec::new(),
+                (&world.b, NOW),
+            )
             .expect("signed")
             .1
     };

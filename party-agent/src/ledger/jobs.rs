@@ -8,7 +8,7 @@ use coordinator::contract::{
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
-use super::log::Event;
+use super::log::{self, Event};
 use super::{
     Ending, JobRecord, JobState, Ledger, LedgerError, Reservation, Seen, StoredResult, halt, runs,
 };
@@ -151,13 +151,15 @@ impl Ledger {
         Ok(())
     }
 
-    /// Notes that a running job has ended well, with its receipt and, at a receiver, where the result is.
+    /// Notes that a running job has ended well, with the digest of the signed receipt, its file, and at a receiver where the result
+    /// is.
     ///
     /// # Errors
     /// [`LedgerError::WrongState`] if it is not running.
     pub async fn complete(
         &self,
         job_id: JobId,
+        signed: &Digest,
         receipt: &str,
         result: Option<&StoredResult>,
         now: u64,
@@ -184,8 +186,8 @@ impl Ledger {
         .await?;
         let event = Event::Completed {
             job_id,
-            receipt: Digest::of(receipt.as_bytes()),
-            result: result.map(|r| r.digest),
+            receipt: *signed,
+            kept: log::kept(receipt, result.map(|r| &r.digest.0[..])),
         };
         writing.note(now, event).await?;
         writing.commit().await?;

@@ -5,6 +5,7 @@
 //! party signs at the end of every job; with such a checkpoint anybody can tell later whether an entry
 //! before it was changed, removed or put in.
 
+mod show;
 mod verify;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use tokio::sync::MutexGuard;
 
 use super::{JobState, Ledger, LedgerError};
 
+pub use show::{Growth, LogShown, Shown};
 pub use verify::{LogError, LogReport, verify};
 
 /// The longest entry that is read.
@@ -76,10 +78,11 @@ pub enum Event {
     Completed {
         /// The job.
         job_id: JobId,
-        /// Digest of the receipt's file.
+        /// Digest of the signed receipt.
         receipt: Digest,
-        /// Digest of `result.json`, at a receiver.
-        result: Option<Digest>,
+        /// Digest of what this party keeps to itself of the run: the receipt's file, and the digest of `result.json` at a
+        /// receiver. The file is salted, so this tells nothing about either.
+        kept: Digest,
     },
     /// It ended in another way.
     Ended {
@@ -89,6 +92,30 @@ pub enum Event {
         state: JobState,
         /// The class of the failure, a short word.
         class: String,
+    },
+    /// This party has verified another one's receipt and signed its checkpoint as seen.
+    Witnessed {
+        /// The job.
+        job_id: JobId,
+        /// Whose log.
+        party: PartyName,
+        /// How long it was.
+        size: u64,
+        /// The root over it.
+        root: Digest,
+    },
+    /// A log is not what it was before: jobs with this party are refused from here on.
+    Alarm {
+        /// The job that showed it.
+        job_id: JobId,
+        /// Whose log; this party's own, if an older state was restored here.
+        party: PartyName,
+        /// What is wrong with it.
+        kind: AlarmKind,
+        /// The size of the checkpoint that does not fit.
+        size: u64,
+        /// Its root.
+        root: Digest,
     },
     /// A party published a catalogue that is new here.
     Catalogue {
@@ -101,6 +128,50 @@ pub enum Event {
     },
 }
 
+/// What can be wrong with a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlarmKind {
+    /// It is shorter than it was: an older state was restored.
+    RolledBack,
+    /// There are two logs that say different things.
+    Forked,
+}
+
+impl AlarmKind {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RolledBack => "rolled_back",
+            Self::Forked => "forked",
+        }
+    }
+}
+
+impl Event {
+    /// The job that it is about.
+    #[must_use]
+    pub fn job_id(&self) -> Option<JobId> {
+        match self {
+            Self::Proposed { job_id, .. }
+            | Self::Accepted { job_id, .. }
+            | Self::Started { job_id }
+            | Self::Spent { job_id, .. }
+            | Self::Completed { job_id, .. }
+            | Self::Ended { job_id, .. }
+            | Self::Witnessed { job_id, .. }
+            | Self::Alarm { job_id, .. } => Some(*job_id),
+            Self::Halted | Self::Lifted | Self::Catalogue { .. } => None,
+        }
+    }
+}
+
+/// What a completed run leaves private: see [`Event::Completed`].
+pub(super) fn kept(file: &str, result: Option<&[u8]>) -> Digest {
+    Digest::of(&[file.as_bytes(), result.unwrap_or_default()].concat())
+}
+
 /// A transaction with what it adds to the log. The tree is locked until it ends, so that leaves come in the order of entries.
 pub(super) struct Writing<'a> {
     pub(super) tx: Transaction<'static, Sqlite>,
@@ -109,21 +180,30 @@ pub(super) struct Writing<'a> {
 }
 
 impl Writing<'_> {
-    /// Adds an entry.
-    pub(super) async fn note(&mut self, at: u64, event: Event) -> Result<(), LedgerError> {
+    /// Adds an entry. Returns its place.
+    pub(super) async fn note(&mut self, at: u64, event: Event) -> Result<i64, LedgerError> {
         let seq = self.tree.size() + self.leaves.len() as u64;
+        let place = i64::try_from(seq).unwrap_or(i64::MAX);
+        let job_id = event.job_id();
         let entry = Entry { seq, at, event };
         let bytes = canonical::encode(&entry);
         let bytes = bytes.map_err(|_| LedgerError::Corrupt { what: "log entry" })?;
         let leaf = merkle::leaf(&bytes);
         sqlx::query("INSERT INTO log (seq, entry, leaf) VALUES (?, ?, ?)")
-            .bind(i64::try_from(seq).unwrap_or(i64::MAX))
+            .bind(place)
             .bind(bytes)
             .bind(&leaf.0[..])
             .execute(&mut *self.tx)
             .await?;
+        if let Some(job_id) = job_id {
+            sqlx::query("INSERT INTO log_of_jobs (job_id, seq) VALUES (?, ?)")
+                .bind(&job_id.0[..])
+                .bind(place)
+                .execute(&mut *self.tx)
+                .await?;
+        }
         self.leaves.push(leaf);
-        Ok(())
+        Ok(place)
     }
 
     /// Puts all of it on disk, or nothing.
@@ -153,13 +233,24 @@ impl Ledger {
     pub async fn checkpoint(&self, identity: &Identity) -> Result<SignedCheckpoint, LedgerError> {
         let tree = self.tree.lock().await;
         let signed = SignedCheckpoint::sign(tree.size(), tree.root(), identity);
-        sqlx::query("INSERT OR REPLACE INTO checkpoints (size, note) VALUES (?, ?)")
-            .bind(i64::try_from(tree.size()).unwrap_or(i64::MAX))
-            .bind(signed.to_string())
-            .execute(&self.pool)
-            .await?;
+        let mut tx = self.pool.begin().await?;
+        keep(&mut tx, tree.size(), &signed).await?;
+        tx.commit().await?;
         Ok(signed)
     }
+}
+
+async fn keep(
+    tx: &mut Transaction<'static, Sqlite>,
+    size: u64,
+    signed: &SignedCheckpoint,
+) -> Result<(), LedgerError> {
+    sqlx::query("INSERT OR REPLACE INTO checkpoints (size, note) VALUES (?, ?)")
+        .bind(i64::try_from(size).unwrap_or(i64::MAX))
+        .bind(signed.to_string())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }
 
 /// The tree over a log's leaves.

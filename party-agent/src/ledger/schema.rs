@@ -73,6 +73,31 @@ CREATE TABLE IF NOT EXISTS log (
     entry       BLOB NOT NULL,
     leaf        BLOB NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS log_of_jobs (
+    job_id      BLOB NOT NULL,
+    seq         INTEGER NOT NULL,
+    PRIMARY KEY (job_id, seq)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS documents (
+    job_id      BLOB NOT NULL REFERENCES jobs (job_id),
+    kind        TEXT NOT NULL,
+    text        TEXT NOT NULL,
+    PRIMARY KEY (job_id, kind)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS seen (
+    party       TEXT NOT NULL,
+    key         BLOB NOT NULL,
+    size        INTEGER NOT NULL,
+    note        TEXT NOT NULL,
+    PRIMARY KEY (party, key, size, note)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS alarms (
+    seq         INTEGER PRIMARY KEY,
+    party       TEXT NOT NULL,
+    key         BLOB NOT NULL,
+    kind        TEXT NOT NULL,
+    at          INTEGER NOT NULL
+) STRICT;
 CREATE TABLE IF NOT EXISTS checkpoints (
     size        INTEGER PRIMARY KEY,
     note        TEXT NOT NULL

@@ -54,6 +54,8 @@ pub(super) fn job(id: u8) -> Job {
         plan: contract.plan,
         nonce: Nonce([id; 32]),
         approved_by: "person jonas".to_owned(),
+        pages: BTreeMap::new(),
+        seen: Vec::new(),
         at: 101,
     };
     Job {
@@ -155,7 +157,7 @@ async fn a_job_goes_its_way_once() {
         digest: Digest([5; 32]),
     };
     ledger
-        .complete(id, "{}", Some(&result), 107)
+        .complete(id, &Digest([9; 32]), "{}", Some(&result), 107)
         .await
         .expect("completed");
     assert_eq!(
@@ -223,7 +225,7 @@ async fn a_job_that_ended_badly_stays_so() {
             .expect("ended")
     );
     let error = ledger
-        .complete(id, "{}", None, 104)
+        .complete(id, &Digest([9; 32]), "{}", None, 104)
         .await
         .expect_err("too late");
     assert!(
@@ -389,7 +391,7 @@ async fn steps(ledger: &Ledger, n_steps: usize) {
             2 => ledger.start(id, &[], 102).await.expect("started"),
             3 => ledger.spend(id, 103).await.expect("spent"),
             4 => ledger
-                .complete(id, "{}", None, 104)
+                .complete(id, &Digest([9; 32]), "{}", None, 104)
                 .await
                 .expect("completed"),
             _ => unreachable!("there are five steps"),

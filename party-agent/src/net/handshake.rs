@@ -45,13 +45,19 @@ pub struct Binding {
     pub me: Seat,
 }
 
+/// Identifies a run: the contract, and the nonces of all parties in the order of seats.
+#[must_use]
+pub fn session_id(contract: &Digest, nonces: &[Nonce]) -> [u8; 32] {
+    let mut fields: Vec<&[u8]> = vec![&contract.0];
+    fields.extend(nonces.iter().map(|n| &n.0[..]));
+    hash::digest("entente/v1/net/session", &fields)
+}
+
 impl Binding {
     /// Identifies this run: the contract and everybody's fresh nonce.
     #[must_use]
     pub fn session_id(&self) -> [u8; 32] {
-        let mut fields: Vec<&[u8]> = vec![&self.contract.0];
-        fields.extend(self.nonces.iter().map(|n| &n.0[..]));
-        hash::digest("entente/v1/net/session", &fields)
+        session_id(&self.contract, &self.nonces)
     }
 
     /// The name at a seat.

@@ -118,7 +118,12 @@ impl Puppet {
         let vetted = vet(signed, &desk).expect("vetted");
         let approver = Approver::Person("puppet".to_owned());
         let (_, acceptance) = vetted
-            .accept(&approver, Nonce([9; 32]), &self.identity, now)
+            .accept(
+                &approver,
+                Nonce([9; 32]),
+                Vec::new(),
+                (&*self.identity, now),
+            )
             .expect("signed");
         self.client
             .accept(acceptance.clone())

@@ -28,6 +28,7 @@ impl Book {
             Call::Accept(signed) => self.accept(party, signed).await,
             Call::Reject(signed) => self.reject(party, signed).await,
             Call::Report { job_id, outcome } => self.report(party, job_id, outcome).await,
+            Call::Witness { job_id, seen } => self.witness(party, job_id, seen).await,
             Call::Cancel { job_id } => {
                 self.record_of(party, &job_id).await?;
                 self.apply(
@@ -54,6 +55,7 @@ impl Book {
                     acceptances: record.acceptances.into_values().collect(),
                     rejection: record.rejection,
                     outcomes: record.outcomes,
+                    witnesses: record.witnesses,
                 })))
             }
             Call::Addresses { job_id } => {
@@ -153,6 +155,7 @@ impl Book {
             acceptances: BTreeMap::new(),
             rejection: None,
             outcomes: BTreeMap::new(),
+            witnesses: BTreeMap::new(),
             contract,
         };
         self.open.insert(
@@ -259,6 +262,35 @@ impl Book {
         self.apply(&job_id, fact, Evidence::Outcome(party.clone(), outcome))
             .await?;
         self.state_of(party, &job_id).await
+    }
+
+    /// Keeps what a party says about the others' logs. When all have said it, all are told once more how the job stands, and fetch it.
+    async fn witness(
+        &mut self,
+        party: &PartyName,
+        job_id: JobId,
+        seen: String,
+    ) -> Result<Answer, CallError> {
+        let mut record = self.record_of(party, &job_id).await?;
+        if seen.len() > Outcome::MAX_RECEIPT_BYTES {
+            return Err(CallError::TooLong);
+        }
+        if record.state != JobState::Completed {
+            return Err(CallError::NotCompleted);
+        }
+        let witnessed = self.journal.witness(&job_id, party, &seen).await;
+        witnessed.map_err(storage)?;
+        record.witnesses.insert(party.clone(), seen);
+        let parties = record.contract.parties.iter().map(|p| &p.name);
+        if parties
+            .clone()
+            .all(|name| record.witnesses.contains_key(name))
+        {
+            let state = record.state.clone();
+            let event = Event::JobState { job_id, state };
+            parties.for_each(|name| self.registry.send(name, &event));
+        }
+        Ok(Answer::Done)
     }
 
     /// The job, if this party takes part in it. To all others it does not exist.

@@ -31,7 +31,12 @@ async fn written() -> Written {
         accepted.await.expect("accepted");
         ledger.start(id, &[], now + 2).await.expect("started");
         match i {
-            0 => ledger.complete(id, "a receipt", None, now + 3).await,
+            0 => {
+                let signed = Digest::of(b"signed");
+                ledger
+                    .complete(id, &signed, "a receipt", None, now + 3)
+                    .await
+            }
             _ => {
                 let end = ledger.end(id, JobState::Failed, &ending(), now + 3).await;
                 end.map(drop)
@@ -139,10 +144,13 @@ async fn every_change_is_found() {
             &format!("DELETE FROM acceptances WHERE job_id = {first}"),
             "acceptance differs",
         ),
-        ("UPDATE outcomes SET receipt = 'another'", "receipt differs"),
+        (
+            "UPDATE outcomes SET receipt = 'another'",
+            "receipt or result differs",
+        ),
         (
             "UPDATE outcomes SET result = zeroblob(32)",
-            "result differs",
+            "receipt or result differs",
         ),
         (
             "DELETE FROM jobs WHERE state = 'waiting'",

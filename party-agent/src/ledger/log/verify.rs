@@ -10,7 +10,7 @@ use serde::Serialize;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{Row, SqlitePool};
 
-use super::super::{JobState, LedgerError};
+use super::super::{JobState, Ledger, LedgerError};
 use super::{Entry, Event, MAX_ENTRY_BYTES};
 
 /// A log that was found whole.
@@ -106,8 +106,28 @@ pub async fn verify(
         .connect_with(options)
         .await
         .map_err(LedgerError::from)?;
-    let entries = entries(&pool).await?;
-    let (checkpoints, last) = checkpoints(&pool, key, known).await?;
+    let report = verify_in(&pool, key, known).await?;
+    pool.close().await;
+    Ok(report)
+}
+
+impl Ledger {
+    /// [`verify`]s this ledger, before its owner relies on it.
+    ///
+    /// # Errors
+    /// [`LogError`], the first thing that is wrong.
+    pub async fn verify(&self, key: &PublicKey) -> Result<LogReport, LogError> {
+        verify_in(&self.pool, key, &[]).await
+    }
+}
+
+async fn verify_in(
+    pool: &SqlitePool,
+    key: &PublicKey,
+    known: &[SignedCheckpoint],
+) -> Result<LogReport, LogError> {
+    let entries = entries(pool).await?;
+    let (checkpoints, last) = checkpoints(pool, key, known).await?;
     let (mut tree, mut n_signed) = (Tree::default(), 0);
     let mut due = checkpoints.iter().peekable();
     for at in 0..=entries.len() as u64 {
@@ -127,9 +147,8 @@ pub async fn verify(
         return Err(LogError::Shorter { found, size });
     }
     let jobs = jobs_of(entries.iter().map(|(entry, _)| entry));
-    compare(&pool, &jobs).await?;
-    compare_halt(&pool, entries.iter().map(|(entry, _)| entry)).await?;
-    pool.close().await;
+    compare(pool, &jobs).await?;
+    compare_halt(pool, entries.iter().map(|(entry, _)| entry)).await?;
     Ok(LogReport {
         n_entries: tree.size(),
         root: tree.root(),
@@ -203,8 +222,7 @@ async fn checkpoints(
 struct Told {
     contract: Option<Digest>,
     acceptance: Option<Digest>,
-    receipt: Option<Digest>,
-    result: Option<Digest>,
+    kept: Option<Digest>,
     state: Option<JobState>,
     spent: u64,
 }
@@ -228,13 +246,9 @@ fn jobs_of<'a>(entries: impl Iterator<Item = &'a Entry>) -> BTreeMap<JobId, Told
             Event::Started { job_id } => {
                 jobs.entry(*job_id).or_default().state = Some(JobState::Running);
             }
-            Event::Completed {
-                job_id,
-                receipt,
-                result,
-            } => {
+            Event::Completed { job_id, kept, .. } => {
                 let told = jobs.entry(*job_id).or_default();
-                (told.receipt, told.result) = (Some(*receipt), *result);
+                told.kept = Some(*kept);
                 told.state = Some(JobState::Completed);
             }
             Event::Ended { job_id, state, .. } => {
@@ -243,7 +257,11 @@ fn jobs_of<'a>(entries: impl Iterator<Item = &'a Entry>) -> BTreeMap<JobId, Told
             Event::Spent { job_id, counted } => {
                 jobs.entry(*job_id).or_default().spent = *counted;
             }
-            Event::Catalogue { .. } | Event::Halted | Event::Lifted => {}
+            Event::Witnessed { .. }
+            | Event::Alarm { .. }
+            | Event::Catalogue { .. }
+            | Event::Halted
+            | Event::Lifted => {}
         }
     }
     jobs
@@ -295,14 +313,11 @@ async fn compare(pool: &SqlitePool, jobs: &BTreeMap<JobId, Told>) -> Result<(), 
         let receipt: Option<String> = row.try_get("receipt").map_err(LedgerError::from)?;
         let result: Option<Vec<u8>> = row.try_get("result").map_err(LedgerError::from)?;
         let spent: i64 = row.try_get("spent").map_err(LedgerError::from)?;
+        let kept = receipt.map(|file| super::kept(&file, result.as_deref()));
         let is_told = [
             ("contract", digest("body")? == told.contract),
             ("acceptance", digest("acceptance")? == told.acceptance),
-            (
-                "receipt",
-                receipt.map(|r| Digest::of(r.as_bytes())) == told.receipt,
-            ),
-            ("result", result == told.result.map(|d| d.0.to_vec())),
+            ("receipt or result", kept == told.kept),
             ("state", JobState::from_word(&state) == told.state),
             ("number of runs", spent.unsigned_abs() == told.spent),
         ];

@@ -1,0 +1,332 @@
+//! The evidence of a job, from the run to a reader who has nothing but the file; and what becomes of it when somebody changes it.
+
+use crate::run::{Ended, entente, finish, job, root};
+use crate::town::{Side, Town};
+use coordinator::contract::canonical;
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A finished job of two clinics, and the evidence that the receiver has exported.
+struct Exported {
+    town: Town,
+    id: String,
+    file: PathBuf,
+}
+
+fn clinics() -> Town {
+    let data = root().join("examples/data/clinics");
+    Town::new(&[
+        ("clinic_a", &data.join("clinic_a")),
+        ("clinic_b", &data.join("clinic_b")),
+    ])
+}
+
+/// Runs the bundled job of the two clinics to its end.
+fn run(town: &Town) -> String {
+    let (a, b) = (&town.sides[0], &town.sides[1]);
+    let id = town.submit(&job("clinics.toml"));
+    b.run(&["job", "approve", &id, "--as", "jonas"]).expect(0);
+    for side in [a, b] {
+        side.run(&["job", "watch", &id]).expect(0);
+    }
+    id
+}
+
+fn export(side: &Side, id: &str, file: &Path) -> Ended {
+    let file = file.to_str().expect("UTF-8");
+    side.run(&["evidence", "export", id, "--out", file])
+}
+
+fn exported() -> Exported {
+    let town = clinics();
+    let agents = town.start();
+    let id = run(&town);
+    let file = town.directory.path().join("evidence.json");
+    export(&town.sides[0], &id, &file).expect(0);
+    agents.into_iter().for_each(crate::run::Serving::stop);
+    Exported { town, id, file }
+}
+
+fn verify(file: &Path, more: &[&str]) -> Ended {
+    let head = ["evidence", "verify", file.to_str().expect("UTF-8")];
+    entente(head.iter().chain(more))
+}
+
+#[test]
+fn a_reader_with_nothing_but_the_file_finds_it_in_order() {
+    let exported = exported();
+    let file = &exported.file;
+    let text = verify(file, &[]).expect(0).stdout;
+    assert!(text.contains("the evidence holds"), "{text}");
+    assert!(text.contains("person jonas"), "{text}");
+    // The keys are what a reader has to know from elsewhere.
+    let a = &exported.town.sides[0];
+    let trusted = a.config.with_file_name("trusted.toml");
+    let own = a.fingerprint();
+    let list = file.with_file_name("trust.toml");
+    fs::copy(&trusted, &list).expect("a list");
+    let trust = ["--trust", list.to_str().expect("UTF-8"), "--json"];
+    let missing = verify(file, &trust).expect(22).json();
+    assert_eq!(missing["error"]["code"], "trust", "{missing}");
+    let whole = fs::read_to_string(&list).expect("text")
+        + &format!("\n[[party]]\nname = \"clinic_a\"\nfingerprint = \"{own}\"\n");
+    fs::write(&list, whole).expect("written");
+    let found = verify(file, &trust).expect(0).json();
+    assert_eq!(found["job_id"], exported.id.as_str(), "{found}");
+    assert_eq!(found["trusted"], true, "{found}");
+}
+
+/// What somebody does to the file who has none of the keys, and the check that finds it.
+type Tampering = (&'static str, i32, fn(&mut Value));
+
+/// Changes a text inside a document.
+fn replace(text: &mut Value, old: &str, new: &str) {
+    let before = text.as_str().expect("a text");
+    assert!(before.contains(old), "{old} is not in {before}");
+    *text = before.replacen(old, new, 1).into();
+}
+
+fn remove(list: &mut Value, at: usize) {
+    list.as_array_mut().expect("a list").remove(at);
+}
+
+const TAMPERINGS: [Tampering; 16] = [
+    ("another purpose", 21, |e| {
+        replace(
+            &mut e["contract"]["body"],
+            "Quality circle",
+            "Marketing circle",
+        );
+    }),
+    ("an approval less", 23, |e| remove(&mut e["acceptances"], 1)),
+    ("another approver", 24, |e| {
+        replace(
+            &mut e["acceptances"][1]["body"],
+            "person jonas",
+            "person maria",
+        );
+    }),
+    ("another page", 25, |e| {
+        replace(&mut e["pages"]["zh"], "clinic_a", "clinic_c")
+    }),
+    ("another plan", 26, |e| {
+        replace(&mut e["plan"], "\"at_least\":", "\"at_least\":1")
+    }),
+    ("an opened value less", 27, |e| remove(&mut e["opened"], 0)),
+    ("a receipt less", 28, |e| {
+        e["receipts"]
+            .as_object_mut()
+            .expect("receipts")
+            .remove("clinic_b");
+    }),
+    ("another number in a receipt", 29, |e| {
+        replace(
+            &mut e["receipts"]["clinic_b"]["body"],
+            "\"rounds\":",
+            "\"rounds\":1",
+        );
+    }),
+    ("another result", 31, |e| {
+        e["output"]["result"] = "0".repeat(64).into();
+    }),
+    ("a longer log", 32, |e| {
+        replace(
+            &mut e["logs"]["clinic_b"]["checkpoint"],
+            "clinic_b\n",
+            "clinic_b\n1",
+        );
+    }),
+    ("no witness", 33, |e| {
+        let note = e["logs"]["clinic_b"]["checkpoint"]
+            .as_str()
+            .expect("a note");
+        let by_owner: Vec<&str> = note
+            .split_inclusive('\n')
+            .filter(|line| !line.contains("clinic_a"))
+            .collect();
+        e["logs"]["clinic_b"]["checkpoint"] = by_owner.concat().into();
+    }),
+    ("another time in an entry", 34, |e| {
+        replace(
+            &mut e["logs"]["clinic_a"]["entries"][2]["entry"],
+            "{\"at\":1",
+            "{\"at\":2",
+        );
+    }),
+    ("an entry less", 35, |e| {
+        remove(&mut e["logs"]["clinic_b"]["entries"], 2)
+    }),
+    ("no proof that a log has only grown", 36, |e| {
+        remove(&mut e["logs"]["clinic_b"]["growth"], 0)
+    }),
+    ("a result of nowhere", 37, |e| {
+        let used = e["provenance"]["used"].as_object_mut().expect("relations");
+        let link = used.values_mut().next().expect("a relation");
+        link["prov:entity"] = "entente:catalogue/nobody".into();
+    }),
+    ("another time of export", 38, |e| e["exported"] = 1.into()),
+];
+
+/// The second verifier, which shares no code with the first.
+fn in_python(file: &Path, more: &[&str]) -> Ended {
+    let python = std::env::var("ENTENTE_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let mut command = Command::new(python);
+    command
+        .arg(root().join("examples/verify_evidence.py"))
+        .arg(file)
+        .args(more);
+    finish(command)
+}
+
+#[test]
+fn every_tampering_has_its_own_exit_code_and_a_second_verifier_agrees() {
+    let town = clinics();
+    let agents = town.start();
+    run(&town);
+    // The second job's evidence shows that the logs have only grown since the first.
+    let id = run(&town);
+    let file = town.directory.path().join("evidence.json");
+    export(&town.sides[1], &id, &file).expect(0);
+    fs::remove_file(&file).expect("removed");
+    export(&town.sides[0], &id, &file).expect(0);
+    agents.into_iter().for_each(crate::run::Serving::stop);
+
+    let both = |what: &str, code: i32, more: &[&str]| {
+        let ours = verify(&file, more);
+        assert_eq!(ours.code, code, "{what}: {}{}", ours.stdout, ours.stderr);
+        let theirs = in_python(&file, &more[more.len().min(1)..]);
+        assert_eq!(
+            theirs.code, code,
+            "{what}: {}{}",
+            theirs.stdout, theirs.stderr
+        );
+    };
+    both("nothing", 0, &[]);
+    let text = fs::read_to_string(&file).expect("evidence");
+    let whole: Value = serde_json::from_str(&text).expect("JSON");
+    for (what, code, tamper) in TAMPERINGS {
+        let mut changed = whole.clone();
+        tamper(&mut changed);
+        let bytes = canonical::encode(&changed).expect("canonical");
+        assert_ne!(bytes, text.as_bytes(), "{what} changes nothing");
+        fs::write(&file, bytes).expect("written");
+        both(what, code, &[]);
+    }
+    for (what, changed) in [
+        ("a blank", format!("{text} ")),
+        ("a key twice", text.replacen('{', "{\"acceptances\":[],", 1)),
+        ("no JSON", "evidence".to_owned()),
+    ] {
+        fs::write(&file, changed).expect("written");
+        both(what, 20, &[]);
+    }
+    fs::write(&file, &text).expect("written");
+    let list = file.with_file_name("trust.toml");
+    let trust = ["--trust", list.to_str().expect("UTF-8")];
+    let keys = [0, 1].map(|i: usize| town.sides[i].fingerprint());
+    for (what, code, keys) in [
+        ("each other's keys", 22, [&keys[1], &keys[0]]),
+        ("their keys", 0, [&keys[0], &keys[1]]),
+    ] {
+        let pins = [pin("clinic_a", keys[0]), pin("clinic_b", keys[1])];
+        fs::write(&list, pins.concat()).expect("written");
+        both(what, code, &trust);
+    }
+}
+
+fn pin(name: &str, fingerprint: &str) -> String {
+    format!("[[party]]\nname = \"{name}\"\nfingerprint = \"{fingerprint}\"\n")
+}
+
+/// Whatever single bit is flipped, the file does not hold any more.
+#[test]
+fn no_flipped_bit_goes_unnoticed() {
+    let exported = exported();
+    let bytes = fs::read(&exported.file).expect("evidence");
+    assert!(party_agent::evidence::verify(&bytes, None).is_ok());
+    let step = (bytes.len() / 400).max(1);
+    println!("every {step}th byte of {}", bytes.len());
+    for place in (0..bytes.len()).step_by(step) {
+        let mut changed = bytes.clone();
+        changed[place] ^= 1 << (place % 7);
+        let found = party_agent::evidence::verify(&changed, None);
+        assert!(found.is_err(), "byte {place}");
+    }
+}
+
+/// An older state that is put back has forgotten runs. The partner's checkpoint shows it before anything is sent.
+#[test]
+fn an_agent_whose_older_state_was_restored_runs_nothing_any_more() {
+    let town = clinics();
+    let (a, b) = (&town.sides[0], &town.sides[1]);
+    let home = b.config.parent().expect("a directory");
+    let (state, older) = (home.join("state"), home.join("older"));
+    let mut agents = town.start();
+    run(&town);
+    agents.pop().expect("two agents").stop();
+    copy(&state, &older);
+    agents.push(crate::run::Serving::start("agent", &b.config).0);
+    run(&town);
+    // The evidence makes sure that both have each other's checkpoints.
+    let id = a.json(&["job", "list"], 0)["jobs"][0]["job_id"].clone();
+    let id = id.as_str().expect("an id");
+    for (side, file) in [(a, "a.json"), (b, "b.json")] {
+        export(side, id, &town.directory.path().join(file)).expect(0);
+    }
+    agents.pop().expect("two agents").stop();
+    fs::remove_dir_all(&state).expect("removed");
+    copy(&older, &state);
+    agents.push(crate::run::Serving::start("agent", &b.config).0);
+    let id = town.submit(&job("clinics.toml"));
+    b.run(&["job", "approve", &id]).expect(0);
+    let failed = b.json(&["job", "watch", &id], 1);
+    let what = failed["error"]["what"].as_str().unwrap_or_default();
+    assert!(what.contains("an older state was restored"), "{failed}");
+    a.run(&["job", "watch", &id]).expect(1);
+    // From now on it refuses by itself, and its log says why.
+    let next = a.json(
+        &["job", "submit", &job("clinics.toml").display().to_string()],
+        0,
+    );
+    let next = next["job_id"].as_str().expect("an id").to_owned();
+    let rejected = a.json(&["job", "watch", &next], 4);
+    assert_eq!(rejected["error"]["code"], "log_alarm", "{rejected}");
+    let entries = fs::read(state.join("ledger.sqlite-wal")).unwrap_or_default();
+    let main = fs::read(state.join("ledger.sqlite")).expect("a ledger");
+    let told = [entries, main].concat();
+    assert!(
+        told.windows(11).any(|w| w == b"rolled_back"),
+        "no alarm is on disk"
+    );
+}
+
+fn copy(from: &Path, to: &Path) {
+    let ended = Command::new("cp").arg("-a").arg(from).arg(to).status();
+    assert!(ended.expect("cp runs").success());
+}
+
+/// A log that was changed while the agent did not run is not continued.
+#[test]
+fn an_agent_whose_log_was_changed_does_not_start() {
+    let town = clinics();
+    let agents = town.start();
+    run(&town);
+    agents.into_iter().for_each(crate::run::Serving::stop);
+    let b = &town.sides[1];
+    let ledger = b.config.with_file_name("state").join("ledger.sqlite");
+    let mut bytes = fs::read(&ledger).expect("a ledger");
+    let place = bytes
+        .windows(12)
+        .position(|w| w == b"{\"accepted\":")
+        .expect("an entry");
+    bytes[place + 2] ^= 1;
+    fs::write(&ledger, bytes).expect("written");
+    let refused = b.run(&["agent"]).expect(1);
+    assert!(
+        refused.stderr.contains("its log cannot be relied upon"),
+        "{}",
+        refused.stderr
+    );
+}
