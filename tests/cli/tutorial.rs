@@ -1,6 +1,6 @@
 //! Two clinics and a coordinator, each in a directory of its own, by the commands that a new user types.
 
-use crate::run::{entente, job, mode, root};
+use crate::run::{Serving, entente, job, mode, root};
 use crate::town::{Side, Town};
 use std::fs;
 use std::path::Path;
@@ -101,12 +101,8 @@ fn fetches_the_result(a: &Side, id: &str, csv: &Path) {
 /// What an agent agreed to and ran is on its log, which it can show to be the one that it signed.
 #[test]
 fn the_log_of_a_finished_job_is_whole_and_a_partner_can_keep_its_checkpoint() {
-    let clinics = clinics();
+    let (clinics, _agents, _) = cancelled();
     let (a, b) = (&clinics.sides[0], &clinics.sides[1]);
-    let _agents = clinics.start();
-    let id = clinics.submit(&job("clinics.toml"));
-    b.run(&["job", "cancel", &id]).expect(0);
-    a.run(&["job", "watch", &id]).expect(4);
     let kept = a.config.with_file_name("kept.txt");
     let report = a.json(&["log", "verify"], 0);
     assert_eq!(report["n_jobs"], 1, "{report}");
@@ -151,13 +147,18 @@ fn a_rejected_job_ends_with_4_everywhere() {
 
 #[test]
 fn a_cancelled_job_ends_with_4_and_no_result() {
+    let (clinics, _agents, id) = cancelled();
+    clinics.sides[0].run(&["job", "result", &id]).expect(4);
+}
+
+/// A job that one of both clinics has cancelled, and which has ended at the other one.
+fn cancelled() -> (Town, Vec<Serving>, String) {
     let clinics = clinics();
-    let (a, b) = (&clinics.sides[0], &clinics.sides[1]);
-    let _agents = clinics.start();
+    let agents = clinics.start();
     let id = clinics.submit(&job("clinics.toml"));
-    b.run(&["job", "cancel", &id]).expect(0);
-    a.run(&["job", "watch", &id]).expect(4);
-    a.run(&["job", "result", &id]).expect(4);
+    clinics.sides[1].run(&["job", "cancel", &id]).expect(0);
+    clinics.sides[0].run(&["job", "watch", &id]).expect(4);
+    (clinics, agents, id)
 }
 
 #[test]

@@ -4,7 +4,9 @@
 
 mod uniform;
 
-pub(crate) use uniform::{Places, check_uniform, check_uniform_but, check_uniform_lanes};
+pub(crate) use uniform::{
+    Places, check_uniform, check_uniform_but, check_uniform_lanes, check_uniform_lanes_but,
+};
 
 use crate::arith::{Clear, Shared, joined, run, seats};
 use crate::world::{Ended, World, all_ok, prg, transcripts};

@@ -1,13 +1,13 @@
 //! Aggregates over joins: against sums over all keys in the clear, and held to every demand.
 
 use crate::arith::{Clear, Shared};
+use crate::chi_square;
 use crate::demands::{self, Case, below};
 use crate::world::{World, prg};
 use engine::prg::Prg;
 use protocols::correlate::{self, Source, Stock, StockedRing, dealer};
 use protocols::error::ProtocolError;
 use protocols::join::{self, Bounds, Factor, Holder, Inputs, Relation, Shape, Term, Totals};
-use protocols::net::record::Direction;
 use protocols::party::Seat;
 use protocols::price::{Price, Seats};
 use protocols::psi::Item;
@@ -592,31 +592,12 @@ fn every_message_looks_uniform() {
         for secrets in [53, 1053] {
             let case = Join::<u64>::new(&shape);
             let transcripts = demands::recorded(&case, 2, (secrets, secrets));
-            for (seat, transcript) in Seat::first(2).zip(&transcripts) {
-                for kind in &kinds {
-                    let mut histogram = [0u64; 256];
-                    let received = transcript.iter().filter(|e| {
-                        e.direction == Direction::Received && e.frame.kind == *kind as u16
-                    });
-                    // The first ones have group elements, which are not as uniform as all that.
-                    let bytes = received.filter(|e| e.frame.body.len() > 12_000);
-                    bytes.for_each(|e| {
-                        e.frame
-                            .body
-                            .iter()
-                            .for_each(|b| histogram[usize::from(*b)] += 1);
-                    });
-                    let expected = histogram.iter().sum::<u64>() as f64 / 256.0;
-                    if expected < 40.0 {
-                        continue;
-                    }
-                    let terms = histogram.map(|n| (n as f64 - expected).powi(2) / expected);
-                    let chi: f64 = terms.iter().sum();
-                    println!("{seat}, {kind:?}: χ² = {chi} of {expected}");
-                    // 255 degrees of freedom and five standard deviations.
-                    assert!(chi < 368.0, "{seat}, {kind:?}: χ² = {chi}");
-                }
-            }
+            // The first ones have group elements, which are not as uniform as all that.
+            let long = |_, body: &[u8]| match body.len() > 12_000 {
+                true => body.to_vec(),
+                false => Vec::new(),
+            };
+            chi_square::check_received(&transcripts, &kinds, long);
         }
     }
 }

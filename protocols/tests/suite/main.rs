@@ -6,6 +6,7 @@
 mod world;
 mod ideal;
 
+mod chi_square;
 mod net;
 mod session;
 mod decoders;

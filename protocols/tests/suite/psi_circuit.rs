@@ -1,13 +1,13 @@
 //! Joins whose matches exist in shares alone: against plain joins, and held to every demand.
 
 use crate::arith::{Clear, Shared};
+use crate::chi_square;
 use crate::demands::{self, Case, below};
 use crate::ideal;
 use crate::world::{Ended, World, all_ok, prg, transcripts};
 use protocols::correlate::{self, Source, Stock, dealer};
 use protocols::disclose::Disclosure;
 use protocols::error::{Misdeed, ProtocolError};
-use protocols::net::record::Direction;
 use protocols::net::tamper::{Change, Tampered};
 use protocols::party::Seat;
 use protocols::price::{Price, Seats};
@@ -402,24 +402,8 @@ fn every_message_looks_uniform() {
         let world = World::new(2, secrets).recorded();
         let logs = world.logs();
         all_ok(join.run_join(world, secrets));
-        for (seat, transcript) in Seat::first(2).zip(transcripts(&logs)) {
-            for kind in [Kind::Store, Kind::Hints, Kind::MaskedLanes, Kind::Transfer] {
-                let mut histogram = [0u64; 256];
-                let received = transcript
-                    .iter()
-                    .filter(|e| e.direction == Direction::Received && e.frame.kind == kind as u16);
-                let bytes = received.flat_map(|e| e.frame.body.to_vec());
-                bytes.for_each(|b| histogram[usize::from(b)] += 1);
-                let expected = histogram.iter().sum::<u64>() as f64 / 256.0;
-                if expected < 40.0 {
-                    continue;
-                }
-                let terms = histogram.map(|n| (n as f64 - expected).powi(2) / expected);
-                let chi: f64 = terms.iter().sum();
-                // 255 degrees of freedom and five standard deviations.
-                assert!(chi < 368.0, "{seat}, {kind:?}: χ² = {chi}");
-            }
-        }
+        let kinds = [Kind::Store, Kind::Hints, Kind::MaskedLanes, Kind::Transfer];
+        chi_square::check_received(&transcripts(&logs), &kinds, chi_square::whole);
     }
 }
 

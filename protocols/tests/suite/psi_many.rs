@@ -1,8 +1,8 @@
 //! Intersections of three or more holders: against plain sets, and held to every demand.
 
+use crate::chi_square;
 use crate::world::{Ended, World, all_ok, prg, transcripts};
 use protocols::error::{LinkError, Misdeed, ProtocolError};
-use protocols::net::record::Direction;
 use protocols::net::sim::{self, Cut, LinkModel};
 use protocols::net::tamper::{Change, Tampered};
 use protocols::party::Seat;
@@ -212,29 +212,8 @@ fn every_message_looks_uniform() {
         let world = sets.world(94).recorded();
         let logs = world.logs();
         all_ok(sets.run(world));
-        for (seat, transcript) in Seat::first(3).zip(transcripts(&logs)) {
-            for kind in [Kind::Store, Kind::Hints, Kind::Transfer, Kind::Tags] {
-                let received = transcript
-                    .iter()
-                    .filter(|e| e.direction == Direction::Received && e.frame.kind == kind as u16);
-                let bodies: Vec<u8> = received.flat_map(|e| e.frame.body.to_vec()).collect();
-                let mut histogram = [0u64; 256];
-                for (at, byte) in bodies.iter().enumerate() {
-                    // Tags of 8 bytes are sorted by their last byte first.
-                    if kind != Kind::Tags || at % 8 < 6 {
-                        histogram[usize::from(*byte)] += 1;
-                    }
-                }
-                let expected = histogram.iter().sum::<u64>() as f64 / 256.0;
-                if expected < 40.0 {
-                    continue;
-                }
-                let terms = histogram.map(|n| (n as f64 - expected).powi(2) / expected);
-                let chi: f64 = terms.iter().sum();
-                // 255 degrees of freedom and five standard deviations.
-                assert!(chi < 368.0, "{seat}, {kind:?}: χ² = {chi}");
-            }
-        }
+        let kinds = [Kind::Store, Kind::Hints, Kind::Transfer];
+        chi_square::check_received(&transcripts(&logs), &kinds, chi_square::whole);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Intersection from VOLE: against plain sets, declared cost, shapes, faults, tampering, and what the
 //! messages tell.
 
+use crate::chi_square;
 use crate::world::{Ended, World, all_ok, prg, transcripts};
 use protocols::error::{LinkError, Misdeed, ProtocolError};
 use protocols::net::record::{Direction, Transcript};
@@ -204,21 +205,6 @@ fn received(transcript: &Transcript, kind: Kind) -> Vec<u8> {
     bodies.flat_map(|e| e.frame.body.to_vec()).collect()
 }
 
-fn chi_square(bytes: &[u8]) -> f64 {
-    let mut histogram = [0u64; 256];
-    bytes
-        .iter()
-        .for_each(|byte| histogram[usize::from(*byte)] += 1);
-    let expected = bytes.len() as f64 / 256.0;
-    let terms = histogram
-        .iter()
-        .map(|n| (*n as f64 - expected).powi(2) / expected);
-    terms.sum()
-}
-
-/// 255 degrees of freedom and five standard deviations.
-const BOUND: f64 = 368.0;
-
 /// Sets that are far from random still make masked messages that look uniform.
 #[test]
 fn every_message_looks_uniform() {
@@ -232,11 +218,8 @@ fn every_message_looks_uniform() {
     let steps = received(&both[SENDER.index()], Kind::Transfer);
     let trees = received(&both[RECEIVER.index()], Kind::Transfer);
     for (bytes, what) in [(&store, "store"), (&steps, "choices"), (&trees, "trees")] {
-        assert!(
-            chi_square(bytes) < BOUND,
-            "{what}: χ² = {}",
-            chi_square(bytes)
-        );
+        let chi = chi_square::of_bytes(bytes);
+        assert!(chi < chi_square::BOUND, "{what}: χ² = {chi}");
     }
     // Tags are sorted by their last byte first; the others are uniform.
     let n_bytes = psi::tag_bytes(4000, 4000);
@@ -245,7 +228,8 @@ fn every_message_looks_uniform() {
         .chunks(n_bytes)
         .flat_map(|tag| tag[..n_bytes - 2].to_vec())
         .collect();
-    assert!(chi_square(&low) < BOUND, "tags: χ² = {}", chi_square(&low));
+    let chi = chi_square::of_bytes(&low);
+    assert!(chi < chi_square::BOUND, "tags: χ² = {chi}");
 }
 
 /// Tags say nothing about the order in which the sender holds its items: they are ascending, and

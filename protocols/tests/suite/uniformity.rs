@@ -5,6 +5,7 @@
 //! time: the bytes that this place held over all sessions. Seeds are fixed, so a test that passes
 //! passes always; the bounds leave a chance of about one in a million for a true uniform source.
 
+use crate::chi_square::{self, BOUND};
 use crate::world::{Job, World, all_ok, seed_of, transcripts};
 use bytes::Bytes;
 use engine::ring;
@@ -58,16 +59,6 @@ fn masked_part(kind: u16, body: &Bytes) -> &[u8] {
     }
 }
 
-/// χ² of a histogram against the uniform distribution: 255 degrees of freedom.
-fn chi_square(histogram: &[u64; 256]) -> f64 {
-    let total: u64 = histogram.iter().sum();
-    let expected = total as f64 / 256.0;
-    histogram
-        .iter()
-        .map(|n| (*n as f64 - expected).powi(2) / expected)
-        .sum()
-}
-
 /// χ² of two histograms against having the same distribution: 255 degrees of freedom.
 fn chi_square_of_two(a: &[u64; 256], b: &[u64; 256]) -> f64 {
     let (n_a, n_b): (u64, u64) = (a.iter().sum(), b.iter().sum());
@@ -80,9 +71,6 @@ fn chi_square_of_two(a: &[u64; 256], b: &[u64; 256]) -> f64 {
         .map(|(a, b)| (*a as f64 * up - *b as f64 * down).powi(2) / (a + b) as f64)
         .sum()
 }
-
-/// 255 + 5·√(2·255): five standard deviations over the mean.
-const BOUND: f64 = 368.0;
 
 /// A job with 64 cells, so that no word has unused bits, among three holders.
 fn job(mode: CellRule, seed: u64) -> Job {
@@ -132,7 +120,7 @@ fn every_message_looks_uniform() {
         let histograms = histograms(mode, 1000, || plain(mode, 3, 5));
         assert!(histograms.len() >= 8, "{} places", histograms.len());
         for (place, histogram) in &histograms {
-            let chi = chi_square(histogram);
+            let chi = chi_square::of_counts(histogram);
             assert!(chi < BOUND, "{mode:?}: χ² = {chi} at {place:?}");
         }
     }
@@ -175,7 +163,7 @@ fn openings_of_shares_that_were_never_random_look_uniform() {
     }
     assert_eq!(histograms.len(), 3 * 2 * 3);
     for (place, histogram) in &histograms {
-        let chi = chi_square(histogram);
+        let chi = chi_square::of_counts(histogram);
         assert!(chi < BOUND, "χ² = {chi} at {place:?}");
     }
 }
@@ -228,7 +216,7 @@ fn a_protocol_that_sends_plain_values_would_be_noticed() {
     };
     let (one, two) = (leak(3, 4000), leak(7, 5000));
     for (place, histogram) in &one {
-        assert!(chi_square(histogram) > 100.0 * BOUND);
+        assert!(chi_square::of_counts(histogram) > 100.0 * BOUND);
         assert!(chi_square_of_two(histogram, &two[place]) > BOUND);
     }
 }
@@ -246,7 +234,7 @@ fn a_mask_that_is_used_twice_would_be_noticed() {
         add(&mut histograms, &transcripts(&logs));
     }
     for (place, histogram) in &histograms {
-        let chi = chi_square(histogram);
+        let chi = chi_square::of_counts(histogram);
         assert!(chi > 2.0 * BOUND, "χ² = {chi} at {place:?}");
     }
 }

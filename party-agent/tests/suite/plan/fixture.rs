@@ -180,6 +180,12 @@ pub(crate) fn faults(text: &str, catalogues: &Catalogues) -> Vec<String> {
     }
 }
 
+/// What a job file cannot say, in words.
+pub(crate) fn bad_file(text: &str) -> Vec<String> {
+    let faults = check(text).expect_err("a bad job file");
+    faults.iter().map(ToString::to_string).collect()
+}
+
 pub(crate) fn plan(text: &str, catalogues: &Catalogues) -> Plan {
     try_plan(text, catalogues).unwrap_or_else(|faults| {
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();

@@ -4,7 +4,9 @@ use party_agent::plan::{Procedure, Protocol};
 use party_agent::policy::Policy;
 use party_agent::spec::check;
 
-use super::fixture::{Catalogues, catalogue, column, denials, faults, int, party, plan, table};
+use super::fixture::{
+    Catalogues, bad_file, catalogue, column, denials, faults, int, party, plan, table,
+};
 use coordinator::contract::PartyName;
 use party_agent::catalogue::{ColumnKind, TableEntry};
 
@@ -54,11 +56,7 @@ fn all_faults_of_a_job_file_are_told_at_once() {
         r#"["bank"]"#,
         "normalise = \"upper\"\nreveal = \"member\"\nprotocol = \"rr22\"\njion = 1",
     );
-    let found: Vec<String> = check(&text)
-        .expect_err("a bad job file")
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let found = bad_file(&text);
     let expected = [
         "line 5, compute.intersect.keys[1]: \"hospital.people\" is not the name of a column; allowed: \"party.table.column\"",
         "line 5, compute.intersect.keys[2]: insurer.others.b is not in the table insurer.people; allowed: columns of one table",

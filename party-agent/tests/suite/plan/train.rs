@@ -4,9 +4,10 @@ use coordinator::contract::PartyName;
 use party_agent::catalogue::{ColumnKind, TableEntry};
 use party_agent::plan::{Kinds, Procedure, TrainPlan};
 use party_agent::policy::Policy;
-use party_agent::spec::check;
 
-use super::fixture::{Catalogues, catalogue, column, denials, faults, int, party, plan, table};
+use super::fixture::{
+    Catalogues, bad_file, catalogue, column, denials, faults, int, party, plan, table,
+};
 
 fn loans() -> TableEntry {
     let mut loans = table(vec![
@@ -55,11 +56,7 @@ fn all_faults_of_a_job_file_are_told_at_once() {
         "model = \"logit\"\nlabel = \"y\"\nfeatures = [\"x\", \"y\"]\nl2 = -1\nmissing = \"mean\"\nexposure = \"t\"\nrows = \"\"\nkey = \"id\"\n[compute.train.categorical]\nz = [\"a\"]\nx = [\"a\", \"a\"]",
         "",
     );
-    let found: Vec<String> = check(&text)
-        .expect_err("a bad job file")
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let found = bad_file(&text);
     let expected = [
         "line 6, compute.train.model: \"logit\" is not known here; allowed: \"linear\"",
         "line 8, compute.train.features: names \"y\", which has a part in the model already",

@@ -6,14 +6,12 @@
 //! is not taken for padding.
 
 use super::{Case, ended};
+use crate::chi_square;
 use crate::world::{World, all_ok, transcripts};
 use protocols::net::record::{Direction, Transcript};
 use protocols::party::Seat;
 use protocols::wire::Kind;
 use std::collections::BTreeMap;
-
-/// Five standard deviations over the mean of χ² with 255 degrees of freedom.
-const BOUND: f64 = 368.0;
 
 /// Where bytes were seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,11 +60,21 @@ pub(crate) fn check_uniform_but<C: Case>(case: &C, n_sessions: u64, public: &[Ki
     check(case, n_sessions, public, None);
 }
 
+/// [`check_uniform_lanes`] of all messages but those of some kinds.
+pub(crate) fn check_uniform_lanes_but<C: Case>(
+    case: &C,
+    n_sessions: u64,
+    lanes: &[usize],
+    public: &[Kind],
+) {
+    assert!(n_sessions >= 40, "enough to tell padding from chance");
+    check(case, n_sessions, public, Some(lanes));
+}
+
 /// [`check_uniform`] of all bits but those past the last lane of selections, and of vectors of so many bits.
 /// Over 40 sessions and more a bit that is always 0 is one that has to be.
 pub(crate) fn check_uniform_lanes<C: Case>(case: &C, n_sessions: u64, lanes: &[usize]) {
-    assert!(n_sessions >= 40, "enough to tell padding from chance");
-    check(case, n_sessions, &[], Some(lanes));
+    check_uniform_lanes_but(case, n_sessions, lanes, &[]);
 }
 
 fn check<C: Case>(case: &C, n_sessions: u64, public: &[Kind], lanes: Option<&[usize]>) {
@@ -216,11 +224,8 @@ fn check_bytes(seen: &Seen, counts: &[u8], what: &str) {
         let bytes = body.iter().zip(counts).filter(|(_, c)| **c == u8::MAX);
         bytes.for_each(|(byte, _)| histogram[usize::from(*byte)] += 1);
     }
-    let total: u64 = histogram.iter().sum();
-    let expected = total as f64 / 256.0;
-    let terms = histogram.iter().map(|n| (*n as f64 - expected).powi(2));
-    let chi = terms.sum::<f64>() / expected.max(1e-9);
-    assert!(chi < BOUND, "{what}: χ² = {chi} of bytes");
+    let chi = chi_square::of_counts(&histogram);
+    assert!(chi < chi_square::BOUND, "{what}: χ² = {chi} of bytes");
 }
 
 /// χ² of how often each bit that counts is 1, if the messages of all sessions have one length; seven

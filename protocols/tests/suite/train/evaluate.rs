@@ -8,6 +8,7 @@ use protocols::error::ProtocolError;
 use protocols::price::{Price, Seats};
 use protocols::session::Session;
 use protocols::train::evaluate::{self, Figures, Rows, Shape};
+use protocols::wire::Kind;
 
 #[derive(Clone, Copy, Debug)]
 struct Scores {
@@ -158,4 +159,17 @@ fn evaluations_are_held_to_all_demands() {
 #[test]
 fn evaluations_run_from_every_source() {
     demands::check_sources(&PLAIN);
+}
+
+/// Scores that are far from random still make messages that look uniform, and nothing is opened without a mask
+/// but how two rows of a shuffled table compare.
+#[test]
+fn evaluations_send_what_looks_uniform() {
+    let case = Scores {
+        n_rows: 64,
+        ..PLAIN
+    };
+    // Sums of all rows are one lane or two, and the greatest distance is found by halves.
+    let lanes = [1, 2, 4, 8, 16, 32];
+    demands::check_uniform_lanes_but(&case, 40, &lanes, &[Kind::MaskedBits]);
 }

@@ -278,6 +278,11 @@ fn models_are_those_of_floats() {
     }
 }
 
+fn shows_nothing(found: &Released) -> bool {
+    let mut all = found.coefficients.iter().chain(&found.errors);
+    all.all(|v| *v == 0.0)
+}
+
 #[test]
 fn too_few_rows_and_dependent_columns_show_nothing_else() {
     let mut few = model(Family::Linear, 40, 3);
@@ -286,13 +291,7 @@ fn too_few_rows_and_dependent_columns_show_nothing_else() {
     let released = few.released.take();
     let found = released.into_iter().flatten().next().expect("released");
     assert!(!found.is_enough && found.n_used == 0 && found.n_sound == [0, 0]);
-    assert!(
-        found
-            .coefficients
-            .iter()
-            .chain(&found.errors)
-            .all(|v| *v == 0.0)
-    );
+    assert!(shows_nothing(&found));
     assert_eq!(found.figures, [0, 0]);
 
     for family in FAMILIES {
@@ -306,13 +305,7 @@ fn too_few_rows_and_dependent_columns_show_nothing_else() {
             found.n_sound[0], 3,
             "{family:?}: the last column is the first's difference"
         );
-        assert!(
-            found
-                .coefficients
-                .iter()
-                .chain(&found.errors)
-                .all(|v| *v == 0.0)
-        );
+        assert!(shows_nothing(&found));
         assert_eq!((found.decrement, found.squares), (0.0, 0.0));
     }
 }
@@ -344,5 +337,17 @@ fn models_are_fitted_from_every_source() {
         for (found, expected) in found.coefficients.iter().zip(&beta) {
             assert!((found - expected).abs() < 1e-5, "{found} and {expected}");
         }
+    }
+}
+
+/// Rows that are far from random still make messages that look uniform, and nothing is opened without a mask
+/// before the release; with the receiver's copy of that, whose shares are fresh.
+#[test]
+fn fits_send_what_looks_uniform() {
+    for family in FAMILIES {
+        let mut case = model(family, 64, 2);
+        case.shape.n_steps = 1;
+        // Of both columns, of their three products, and of what is released.
+        demands::check_uniform_lanes(&case, 40, &[1, 2, 3, 4]);
     }
 }

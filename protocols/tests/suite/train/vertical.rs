@@ -2,6 +2,7 @@
 
 use super::inverse;
 use crate::arith::{Clear, Shared};
+use crate::chi_square;
 use crate::demands::{self, Case};
 use crate::world::prg;
 use engine::ring::Ring;
@@ -16,6 +17,7 @@ use protocols::session::Session;
 use protocols::train::evaluate::Figures;
 use protocols::train::glm::{COLUMN_BITS, Family, Released};
 use protocols::train::vertical::{self, Shape};
+use protocols::wire::Kind;
 use std::cell::RefCell;
 
 /// Tables of people numbered from 0; each has those that it does not leave out.
@@ -255,4 +257,26 @@ fn models_over_joins_come_from_every_source() {
         demands::found_from(&case, n_computing, has_dealer);
         case.check(&case.taken(), 23);
     }
+}
+
+/// The same people in the same order at every holder still make messages that look uniform.
+#[test]
+fn models_over_joins_send_what_looks_uniform() {
+    let mut case = tables(3, 1500);
+    case.shape.n_steps = 1;
+    case.shape.evaluates = false;
+    case.shape.log_rows = 11;
+    let transcripts = demands::recorded(&case, 3, (31, 31));
+    // What the model itself opens is held to this in the tests of its parts.
+    let kinds = [Kind::Store, Kind::Hints, Kind::Transfer];
+    chi_square::check_received(&transcripts, &kinds, chi_square::whole);
+}
+
+/// A seat that dies at any message of a model over a join ends all seats.
+#[test]
+fn models_over_joins_end_with_any_seat() {
+    let mut case = tables(2, 6);
+    case.shape.n_steps = 1;
+    case.shape.evaluates = false;
+    demands::check_cuts(&case);
 }
