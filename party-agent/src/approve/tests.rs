@@ -477,16 +477,23 @@ fn every_acceptance_has_to_be_in_order() {
         let by_d = Signed::sign(&real, &world.d).expect("signed");
         Signed::from_parts(by_d.body().to_vec(), world.b.public_key(), by_d.signature())
     };
-    let in_anothers_name = {
+    let changed = |change: &dyn Fn(&mut Acceptance)| {
         let mut real = all[1].verify(&world.b.fingerprint()).expect("valid");
-        real.party = world.d.name().clone();
+        change(&mut real);
         Signed::sign(&real, &world.b).expect("signed")
     };
-    let other_plan = {
-        let mut real = all[1].verify(&world.b.fingerprint()).expect("valid");
-        real.plan = Digest([9; 32]);
-        Signed::sign(&real, &world.b).expect("signed")
-    };
+    let in_anothers_name = changed(&|real| real.party = world.d.name().clone());
+    let other_plan = changed(&|real| real.plan = Digest([9; 32]));
+    let other_page = changed(&|real| {
+        for page in real.pages.values_mut() {
+            *page = Digest([9; 32]);
+        }
+    });
+    // Whoever could show a checkpoint that the owner of the log never signed could make its agent stop for good.
+    let seen = |by: &Identity| SignedCheckpoint::sign(5, Digest([9; 32]), by).to_string();
+    let invented = changed(&|real| real.seen = vec![seen(&identity("a"))]);
+    let of_a_stranger = changed(&|real| real.seen = vec![seen(&identity("s"))]);
+    let honest = changed(&|real| real.seen = vec![seen(&world.a)]);
     let stranger = {
         let real = all[1].verify(&world.b.fingerprint()).expect("valid");
         Signed::sign(&real, &identity("b")).expect("signed")
@@ -525,6 +532,17 @@ fn every_acceptance_has_to_be_in_order() {
             with(in_anothers_name),
             "was made for another contract",
         ),
+        ("another page's", with(other_page), "names another page"),
+        (
+            "with an invented checkpoint of this party's log",
+            with(invented),
+            "shows a checkpoint that no party",
+        ),
+        (
+            "with the checkpoint of a stranger's log",
+            with(of_a_stranger),
+            "shows a checkpoint that no party",
+        ),
         ("a stranger's", with(stranger.clone()), "is missing"),
         (
             "one too many",
@@ -532,12 +550,10 @@ fn every_acceptance_has_to_be_in_order() {
             "not a party",
         ),
     ];
+    let vetted = || world.vetted(&world.a);
+    assert!(vetted().approve(&all[0], &with(honest)).is_ok());
     for (what, acceptances, text) in cases {
-        let refusal = world
-            .vetted(&world.a)
-            .approve(&all[0], &acceptances)
-            .err()
-            .expect(what);
+        let refusal = vetted().approve(&all[0], &acceptances).err().expect(what);
         assert!(refusal.to_string().contains(text), "{what}: {refusal}");
     }
 }
