@@ -134,7 +134,7 @@ pub(crate) enum DemoName {
     Claims,
     /// A hospital's patients and an insurer's members: how many are both, and not which
     Overlap,
-    /// (not available in this version) A credit model over two banks' columns
+    /// Two banks and a bureau make a scorecard of the customers that they have in common
     Credit,
 }
 

@@ -2,7 +2,9 @@
 
 mod evidence;
 mod overlap;
+mod credit;
 
+pub(crate) use credit::credit;
 pub(crate) use overlap::overlap;
 
 use crate::cli::DemoArgs;
@@ -14,6 +16,7 @@ use crate::table::{bytes, grid, grouped, wrapped};
 use party_agent::api::types::Planned;
 use party_agent::evidence::Verified;
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -35,31 +38,36 @@ struct Bundled {
 }
 
 macro_rules! bundled {
-    ($name:literal, $file:literal) => {
+    ($set:literal, $name:literal, $file:literal) => {
         Bundled {
             name: $name,
             file: $file,
             table: include_bytes!(concat!(
-                "../examples/data/claims_diabetes130/",
+                "../examples/data/",
+                $set,
+                "/",
                 $name,
                 "/",
                 $file
             )),
             policy: include_str!(concat!(
-                "../examples/data/claims_diabetes130/",
+                "../examples/data/",
+                $set,
+                "/",
                 $name,
                 "/policy.toml"
             )),
         }
     };
 }
+use bundled;
 
 const HOSPITALS: [Bundled; 3] = [
-    bundled!("hospital_1", "encounters.parquet"),
-    bundled!("hospital_2", "encounters.parquet"),
-    bundled!("hospital_3", "encounters.parquet"),
+    bundled!("claims_diabetes130", "hospital_1", "encounters.parquet"),
+    bundled!("claims_diabetes130", "hospital_2", "encounters.parquet"),
+    bundled!("claims_diabetes130", "hospital_3", "encounters.parquet"),
 ];
-const INSURER: Bundled = bundled!("insurer_public", "members.parquet");
+const INSURER: Bundled = bundled!("claims_diabetes130", "insurer_public", "members.parquet");
 
 #[derive(Serialize)]
 struct Report {
@@ -75,48 +83,92 @@ struct Report {
     result: Box<RawValue>,
 }
 
-pub(crate) async fn claims(arguments: &DemoArgs, output: &Output) -> Outcome<Reply> {
+/// What is left of a collaboration that was told.
+struct Told {
+    planned: Planned,
+    id: String,
+    finished: Finished,
+}
+
+/// Submits a job, and waits for its result.
+async fn submitted(
+    agents: &Agents,
+    (receiver, job): (&str, &str),
+    planned: Planned,
+) -> Outcome<Told> {
+    let receiver = party_name(receiver, "the demo")?;
+    let began = Instant::now();
+    let id = agents[&receiver].submit(job).await?;
+    let finished = Finished::collect(agents, &receiver, &id, began).await?;
+    Ok(Told {
+        planned,
+        id,
+        finished,
+    })
+}
+
+/// One collaboration on bundled data: starts its processes, tells what they do, and reports what came of it. A `dealer` has no data.
+async fn shown(
+    (bundled, dealer): (&[&Bundled], Option<&str>),
+    (arguments, output): (&DemoArgs, &Output),
+    tell: impl AsyncFnOnce(&Agents, &Output) -> Outcome<Told>,
+    text: impl FnOnce(&Told) -> Outcome<String>,
+) -> Outcome<Reply> {
     let began = Instant::now();
     let data = tempfile::Builder::new()
         .prefix("entente-demo-")
         .tempdir()
         .map_err(|error| cannot_write(&std::env::temp_dir(), &error))?;
-    let parties = unpack(data.path(), &HOSPITALS.each_ref())?;
-    output.say("Three hospitals want joint statistics of their admissions. None may show its figures to anybody:");
-    output.say("not to the others, not to a third party. (Real data: UCI \"Diabetes 130-US hospitals\", CC BY 4.0.)\n");
-    output.say("1. On this machine start a coordinator and three agents: four processes, four keys, QUIC between them");
-    let (planned, id, finished) = with_agents(&parties, false, LIMIT, async |agents: &Agents| {
+    let mut parties = unpack(data.path(), bundled)?;
+    if let Some(dealer) = dealer {
+        let home = data.path().join(dealer);
+        std::fs::create_dir(&home).map_err(|error| cannot_write(&home, &error))?;
+        parties.push(PartyDir::new(party_name(dealer, "the demo")?, &home)?);
+    }
+    let told = with_agents(&parties, false, LIMIT, async |agents: &Agents| {
         tell(agents, output).await
     })
     .await?;
-    let files = arguments
-        .out
-        .as_deref()
-        .map(|directory| finished.save(directory))
-        .transpose()?;
-    let evidence = evidence::verified(&finished, arguments.tamper, output)?;
+    let finished = &told.finished;
+    let files = arguments.out.as_deref();
+    let files = files.map(|directory| finished.save(directory)).transpose()?;
+    let evidence = evidence::verified(finished, arguments.tamper, output)?;
     let text = format!(
-        "\n6. The result, which only {RECEIVER} gets:\n\n{}\n7. What crossed the boundaries: shares, which are random numbers to \
-         whoever has not all of them\n\n{}\n{}\n9. {}\nStart to result: {:.1} s. Now your own: entente simulate JOB.toml --party NAME=DIR …\n",
-        finished.table()?,
-        crossed(&finished, "shares sent"),
-        learnt(&planned),
+        "{}\n{}\n9. {}\nStart to result: {:.1} s. Now your own: entente simulate JOB.toml --party NAME=DIR …\n",
+        text(&told)?,
+        learnt(&told.planned),
         evidence.text,
         began.elapsed().as_secs_f64(),
     );
     let report = Report {
         status: "completed",
-        job_id: id,
+        job_id: told.id.clone(),
         wall_s: finished.wall_s,
         total_s: began.elapsed().as_secs_f64(),
         rounds: finished.rounds(),
         parties: finished.parties(),
-        learns: plan::learns(&planned.plan),
+        learns: plan::learns(&told.planned.plan),
         files,
         evidence: evidence.verified,
         result: finished.raw_result()?,
     };
     Ok(Reply::new(&report, text))
+}
+
+pub(crate) async fn claims(arguments: &DemoArgs, output: &Output) -> Outcome<Reply> {
+    output.say("Three hospitals want joint statistics of their admissions. None may show its figures to anybody:");
+    output.say("not to the others, not to a third party. (Real data: UCI \"Diabetes 130-US hospitals\", CC BY 4.0.)\n");
+    output.say("1. On this machine start a coordinator and three agents: four processes, four keys, QUIC between them");
+    let parties = HOSPITALS.each_ref();
+    shown((&parties, None), (arguments, output), tell, |told| {
+        Ok(format!(
+            "\n6. The result, which only {RECEIVER} gets:\n\n{}\n7. What crossed the boundaries: shares, which are random numbers to \
+             whoever has not all of them\n\n{}",
+            told.finished.table()?,
+            crossed(&told.finished, "shares sent"),
+        ))
+    })
+    .await
 }
 
 /// Writes the bundled tables and policies where agents can open them.
@@ -134,7 +186,7 @@ fn unpack(root: &Path, bundled: &[&Bundled]) -> Outcome<Vec<PartyDir>> {
 }
 
 /// The steps of the collaboration, with the agents that take them.
-async fn tell(agents: &Agents, output: &Output) -> Outcome<(Planned, String, Finished)> {
+async fn tell(agents: &Agents, output: &Output) -> Outcome<Told> {
     output.say("2. Each trusts the others' keys (in earnest: fingerprints read over the phone)");
     for (name, agent) in agents {
         output.say(&format!("     {name}  {}", agent.fingerprint));
@@ -145,26 +197,26 @@ async fn tell(agents: &Agents, output: &Output) -> Outcome<(Planned, String, Fin
         output.say(&format!("       {line}"));
     }
     let receiver = party_name(RECEIVER, "the demo")?;
-    let submitting = &agents[&receiver];
-    let planned = submitting.plan(JOB).await?;
+    let planned = agents[&receiver].plan(JOB).await?;
     output.say(&format!(
         "\n     minimum cell: groups under {} are never opened, to nobody",
         planned.plan["min_cell"]["at_least"]
     ));
-    let began = Instant::now();
-    let id = submitting.submit(JOB).await?;
-    output.say(&format!(
-        "5. All three approve and sign (job {}). They add their totals on secret shares",
-        &id[..8]
-    ));
-    let finished = Finished::collect(agents, &receiver, &id, began).await?;
-    Ok((planned, id, finished))
+    output.say("5. All three approve and sign. They add their totals on secret shares");
+    submitted(agents, (RECEIVER, JOB), planned).await
 }
 
 fn sql_lines() -> impl Iterator<Item = &'static str> {
     JOB.lines()
         .skip_while(|line| !line.starts_with("SELECT"))
         .take_while(|line| !line.starts_with("\"\"\""))
+}
+
+/// What runs, as approvers read it.
+fn words(plan: &Value, procedure: &str) -> Vec<String> {
+    let lines = plan["procedure"][procedure]["words"].as_array();
+    let lines = lines.into_iter().flatten().filter_map(Value::as_str);
+    lines.map(str::to_owned).collect()
 }
 
 /// `sent`: what the messages were.

@@ -78,7 +78,7 @@ async fn run(command: Command, output: &Output) -> Outcome<Option<Reply>> {
         Command::Demo(arguments) => match arguments.name {
             DemoName::Claims => demo::claims(&arguments, output).await.map(Some),
             DemoName::Overlap => demo::overlap(&arguments, output).await.map(Some),
-            DemoName::Credit => Err(Failure::not_in_this_version("demo credit")),
+            DemoName::Credit => demo::credit(&arguments, output).await.map(Some),
         },
         Command::Init { what } => init::run(what).await.map(Some),
         Command::Keys { what } => keys::run(what).map(Some),

@@ -163,15 +163,6 @@ impl Failure {
         Self::new(Exit::Usage, code, what)
     }
 
-    /// A name that is stable, but whose work a later version brings.
-    pub(crate) fn not_in_this_version(name: &str) -> Self {
-        Self::usage(
-            "not_available",
-            format!("`entente {name}` is not available in this version"),
-        )
-        .advice("see `entente --help` for what is")
-    }
-
     /// The file, argument, party or step that it is about.
     pub(crate) fn at(self, place: impl Into<String>) -> Self {
         Self {

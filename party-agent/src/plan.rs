@@ -73,7 +73,7 @@ pub(crate) use statistic::{COMPARED, FURTHER, SHOWN, Survival, TIMES_FROM};
 pub use statistic::{Statistic, StatisticKind, SurvivalPlan};
 pub use steps::{Found, Fraction, Setting, Step, Which};
 pub use train::{ColumnRole, Kinds, Term, TrainCheck, TrainColumn, TrainCount, TrainPlan};
-pub use vertical::{VerticalPlan, VerticalTable};
+pub use vertical::{CardPlan, VerticalPlan, VerticalTable};
 
 /// Version of the plan's own format; agents with different ones refuse each other by digest.
 pub const PLAN_FORMAT: u16 = 1;
@@ -272,10 +272,7 @@ impl Plan {
         match &self.procedure {
             Procedure::Lookup(of) => of.terms(&receivers),
             Procedure::Train(of) => of.sums(receivers).terms(),
-            Procedure::Vertical(of) => {
-                let shape = of.shape(&of.bounds(), self.setting().method);
-                shape.terms(&receivers)
-            }
+            Procedure::Vertical(of) => of.terms(self.setting().method, &receivers),
             Procedure::Totals | Procedure::Join(_) | Procedure::Intersect(_) => {
                 self.release().to(receivers).terms()
             }

@@ -41,7 +41,7 @@ pub use intersect::{common_count, common_keys, common_totals};
 pub use lookup::{looked_up, looked_up_sums};
 pub use scorecard::BinnedFeature;
 pub use train::{Estimate, Scale, trained};
-pub use vertical::fitted;
+pub use vertical::{carded, fitted};
 
 /// Most suppressed groups that are listed one by one.
 pub const MAX_LISTED: usize = 1000;

@@ -21,7 +21,9 @@ use crate::config::fields::Faults;
 pub use intersect::{HOLDERS, Intersect, KeyJoin, KeyOf, ProtocolChoice, Reveal, rule_word};
 pub use lookup::{Combine, Lookup, MAX_QUESTIONS};
 pub use train::{Feature, MAX_TERMS, Model, Offset, Report, Sample, Scorecard, Train};
-pub use vertical::{Vertical, VerticalModel, VerticalReport, VerticalSample};
+pub use vertical::{
+    Bins, Card, Cutting, Listed, Vertical, VerticalModel, VerticalReport, VerticalSample,
+};
 
 /// Longest job file that is read, in bytes.
 pub const MAX_SPEC_BYTES: usize = 1 << 20;

@@ -5,6 +5,7 @@
 //! * [`standard`]: columns less their means, in units of their standard deviations;
 //! * [`evaluate`]: how well scores tell bad rows from good ones;
 //! * [`vertical`]: all of it, over a join in which nobody sees who matched;
+//! * [`binned`]: likewise, of features in bins that are replaced by weights;
 //! * [`trees`]: gradient-boosted trees.
 
 pub mod solve;
@@ -13,3 +14,4 @@ pub mod standard;
 pub mod evaluate;
 pub mod vertical;
 pub mod trees;
+pub mod binned;

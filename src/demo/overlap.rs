@@ -1,69 +1,36 @@
 //! `entente demo overlap`: how many patients a hospital and an insurer have in common, and not which.
 
-use super::{
-    Bundled, HOSPITALS, INSURER, LIMIT, RECEIVER, Report, crossed, evidence, learnt, unpack,
-};
+use super::{Bundled, HOSPITALS, INSURER, RECEIVER, Told, crossed, shown, submitted, words};
 use crate::cli::DemoArgs;
-use crate::init::{cannot_write, party_name};
-use crate::job::plan;
+use crate::init::party_name;
 use crate::outcome::{Failure, Outcome, Output, Reply};
-use crate::rehearse::{Agents, Finished, with_agents};
+use crate::rehearse::{Agents, Finished};
 use crate::table::{grid, grouped, wrapped};
-use party_agent::api::types::Planned;
 use party_agent::local::KeyReport;
 use serde_json::Value;
-use std::time::Instant;
 
 /// The job, as `examples/jobs` has it.
 const JOB: &str = include_str!("../../examples/jobs/overlap.toml");
 const PARTIES: [&Bundled; 2] = [&HOSPITALS[0], &INSURER];
 
 pub(crate) async fn overlap(arguments: &DemoArgs, output: &Output) -> Outcome<Reply> {
-    let began = Instant::now();
-    let data = tempfile::Builder::new()
-        .prefix("entente-demo-")
-        .tempdir()
-        .map_err(|error| cannot_write(&std::env::temp_dir(), &error))?;
-    let parties = unpack(data.path(), &PARTIES)?;
     output.say("A hospital asks how many of its patients an insurer covers. Neither may show the other a single id, and neither");
     output.say("will know which patients they are. (Real data: UCI \"Diabetes 130-US hospitals\", CC BY 4.0; ids made up.)\n");
     output.say("1. On this machine start a coordinator and two agents: three processes, three keys, QUIC between them");
-    let (planned, id, finished) = with_agents(&parties, false, LIMIT, async |agents: &Agents| {
-        tell(agents, output).await
+    shown((&PARTIES, None), (arguments, output), tell, |told| {
+        let finished = &told.finished;
+        Ok(format!(
+            "\n{}\n6. What only the owner of ids is told about them\n\n{}\n7. What crossed the boundaries: curve points and tags, under secrets \
+             that are drawn for this run and forgotten\n\n{}",
+            answer(finished)?,
+            keys(finished),
+            crossed(finished, "sent"),
+        ))
     })
-    .await?;
-    let files = arguments
-        .out
-        .as_deref()
-        .map(|directory| finished.save(directory))
-        .transpose()?;
-    let evidence = evidence::verified(&finished, arguments.tamper, output)?;
-    let text = format!(
-        "\n{}\n6. What only the owner of ids is told about them\n\n{}\n7. What crossed the boundaries: curve points and tags, under secrets \
-         that are drawn for this run and forgotten\n\n{}\n{}\n9. {}\nStart to result: {:.1} s. Now your own: entente simulate JOB.toml --party NAME=DIR …\n",
-        answer(&finished)?,
-        keys(&finished),
-        crossed(&finished, "sent"),
-        learnt(&planned),
-        evidence.text,
-        began.elapsed().as_secs_f64(),
-    );
-    let report = Report {
-        status: "completed",
-        job_id: id,
-        wall_s: finished.wall_s,
-        total_s: began.elapsed().as_secs_f64(),
-        rounds: finished.rounds(),
-        parties: finished.parties(),
-        learns: plan::learns(&planned.plan),
-        files,
-        evidence: evidence.verified,
-        result: finished.raw_result()?,
-    };
-    Ok(Reply::new(&report, text))
+    .await
 }
 
-async fn tell(agents: &Agents, output: &Output) -> Outcome<(Planned, String, Finished)> {
+async fn tell(agents: &Agents, output: &Output) -> Outcome<Told> {
     output.say("2. Each trusts the other's key, and publishes what it has: columns and allowed uses, never ids");
     output.say(&format!(
         "3. {RECEIVER} proposes a job, {} checks it against its own policy:\n",
@@ -73,22 +40,12 @@ async fn tell(agents: &Agents, output: &Output) -> Outcome<(Planned, String, Fin
         output.say(&format!("       {line}"));
     }
     let receiver = party_name(RECEIVER, "the demo")?;
-    let submitting = &agents[&receiver];
-    let planned = submitting.plan(JOB).await?;
+    let planned = agents[&receiver].plan(JOB).await?;
     output.say("\n4. The plan that both compile, compare and sign");
-    for line in words(&planned.plan) {
+    for line in words(&planned.plan, "intersect") {
         output.say(wrapped("     ", &line).trim_end());
     }
-    let began = Instant::now();
-    let id = submitting.submit(JOB).await?;
-    let finished = Finished::collect(agents, &receiver, &id, began).await?;
-    Ok((planned, id, finished))
-}
-
-fn words(plan: &Value) -> Vec<String> {
-    let lines = plan["procedure"]["intersect"]["words"].as_array();
-    let lines = lines.into_iter().flatten().filter_map(Value::as_str);
-    lines.map(str::to_owned).collect()
+    submitted(agents, (RECEIVER, JOB), planned).await
 }
 
 /// The number, and what part of the hospital's patients that is.

@@ -284,3 +284,30 @@ fn the_overlap_demo_tells_the_number_and_what_crossed() {
     assert_eq!(document["status"], "completed");
     assert_eq!(document["result"]["rows"], serde_json::json!([[11855]]));
 }
+
+#[test]
+fn the_credit_demo_compares_the_joint_scorecard_with_each_party_alone() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let out = directory.path().display().to_string();
+    let text = entente(["demo", "credit", "--out", &out]).expect(0).stdout;
+    for part in [
+        "together",
+        "bank_b alone",
+        "bureau_c alone",
+        "points for everybody",
+        "What crossed",
+        "bank_b: how many bad and good common rows are in each bin of its own features",
+        "CC BY 4.0",
+    ] {
+        let is_there = text.contains(part) || part.split(": ").all(|p| text.contains(p));
+        assert!(is_there, "{part} is missing in\n{text}");
+    }
+    let result = std::fs::read_to_string(directory.path().join("result.json")).expect("a result");
+    let fit = &serde_json::from_str::<Value>(&result).expect("JSON")["fit"];
+    let of = |figures: &Value| ["auc", "ks"].map(|f| figures[f].as_f64().expect("a figure"));
+    let joint = of(fit);
+    for party in ["bank_a", "bank_b", "bureau_c"] {
+        let alone = of(&fit["alone"][party]);
+        assert!(joint[0] > alone[0] && joint[1] > alone[1], "{party}: {fit}");
+    }
+}

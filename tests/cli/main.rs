@@ -14,5 +14,6 @@ mod overlaps;
 mod statistics;
 mod train;
 mod vertical;
+mod scorecards;
 mod evidence_roundtrip;
 mod bench;

@@ -55,22 +55,6 @@ fn every_command_has_help_with_an_example() {
 }
 
 #[test]
-fn what_this_version_lacks_says_so_and_exits_with_2() {
-    for words in ["demo credit"] {
-        let ended = entente(words.split(' ')).expect(2);
-        assert!(
-            ended.stderr.contains("not available in this version"),
-            "{words}: {}",
-            ended.stderr
-        );
-        let document = entente(["--json"].into_iter().chain(words.split(' ')))
-            .expect(2)
-            .json();
-        assert_eq!(document["error"]["code"], "not_available", "{words}");
-    }
-}
-
-#[test]
 fn help_does_not_list_missing_commands_as_working() {
     let help = entente(["--help"]).expect(0).stdout;
     let line = help

@@ -1,7 +1,7 @@
 //! A model, fitted: every holder adds up its own rows, the sums are opened, and everybody takes the same step.
 
 mod estimate;
-mod scorecard;
+pub(super) mod scorecard;
 
 use std::sync::Arc;
 

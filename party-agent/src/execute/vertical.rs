@@ -1,10 +1,13 @@
 //! A plan's model over a join on one session: this holder's rows as numbers in fixed point, and the protocol.
 
+mod card;
+
 use std::sync::Arc;
 
 use coordinator::job::FailureClass;
 use engine::fixed::FixedPoint;
 use engine::prg::{Prg, Seed};
+use protocols::correlate::Stock;
 use protocols::disclose::Disclosure;
 use protocols::psi::circuit::Rows;
 use protocols::psi::keys::{KeyHash, Normalise};
@@ -33,38 +36,29 @@ impl Task<'_> {
         of: &VerticalPlan,
         disclosure: Disclosure,
     ) -> Result<Computed, Broken> {
-        self.progress.enter(Stage::Read);
-        let session_id = *session.session_id();
-        let me = session.seat().index();
-        let place = of.tables.iter().position(|table| table.seat == me);
-        let mut rows = match place {
-            Some(place) => Some(self.rows_of(&session_id, of, place).await?),
-            None => None,
-        };
-        let method = self.plan.setting().method;
-        // A dealer knows the published sizes alone, so tables are filled up to them.
-        let sizes = match self.plan.dealer {
-            Some(_) => of.bounds(),
-            None => announced(session, of, rows.as_ref().map_or(0, |r| r.0.keys.len())).await?,
-        };
-        if let (Some(place), Some((rows, _))) = (place, &mut rows) {
-            fill_up(session, rows, sizes[place]);
-        }
-        let shape = of.shape(&sizes, method);
-        let needs = match self.plan.dealer {
-            Some(_) => self.plan.needs(),
-            None => self.plan.needs_of_model(&shape),
-        };
-        let mut stock = self.stock(session, &needs).await?;
+        let mut ready = self.ready(session, of).await?;
         self.progress.enter(Stage::Compute);
-        let (rows, report) = rows.unzip();
-        let found = vertical::train(session, rows, &shape, &mut stock, disclosure).await?;
-        let table = match found {
-            None => None,
-            Some(found) => {
-                self.judge(of, &found)?;
-                let table = result::fitted(self.plan, of, &found);
-                Some(table.map_err(|e| result_failure(&e))?)
+        let own = ready.own.take();
+        let report = own.as_ref().map(|own| own.report.clone());
+        let table = match &of.card {
+            Some(card) => {
+                let run = card::Run { of, card, ready };
+                self.card(session, run, own, disclosure).await?
+            }
+            None => {
+                let method = self.plan.setting().method;
+                let shape = of.shape(&ready.sizes, method);
+                let rows = own.map(|own| own.rows);
+                let stock = &mut ready.stock;
+                let found = vertical::train(session, rows, &shape, stock, disclosure).await?;
+                match found {
+                    None => None,
+                    Some(found) => {
+                        self.judge(of, &found)?;
+                        let table = result::fitted(self.plan, of, &found);
+                        Some(table.map_err(|e| result_failure(&e))?)
+                    }
+                }
             }
         };
         Ok(Computed {
@@ -75,13 +69,40 @@ impl Task<'_> {
         })
     }
 
+    /// Reads this holder's rows, agrees on sizes, and prepares.
+    async fn ready(&self, session: &mut Session, of: &VerticalPlan) -> Result<Ready, Broken> {
+        self.progress.enter(Stage::Read);
+        let session_id = *session.session_id();
+        let me = session.seat().index();
+        let place = of.tables.iter().position(|table| table.seat == me);
+        let mut own = match place {
+            Some(place) => Some(self.rows_of(&session_id, of, place).await?),
+            None => None,
+        };
+        // A dealer knows the published sizes alone, so tables are filled up to them.
+        let n_mine = own.as_ref().map_or(0, |own| own.rows.keys.len());
+        let sizes = match self.plan.dealer {
+            Some(_) => of.bounds(),
+            None => announced(session, of, n_mine).await?,
+        };
+        if let (Some(place), Some(own)) = (place, &mut own) {
+            fill_up(session, &mut own.rows, sizes[place]);
+        }
+        let needs = match self.plan.dealer {
+            Some(_) => self.plan.needs(),
+            None => self.plan.needs_of_model(of, &sizes),
+        };
+        let stock = self.stock(session, &needs).await?;
+        Ok(Ready { own, sizes, stock })
+    }
+
     /// This holder's rows, as the protocol takes them.
     async fn rows_of(
         &self,
         session_id: &[u8; 32],
         of: &VerticalPlan,
         place: usize,
-    ) -> Result<(Rows, local::KeyReport), Failure> {
+    ) -> Result<Own, Failure> {
         let rule = Normalise::named(&of.normalise);
         let rule = rule.ok_or_else(|| internal("the plan has an unknown rule for spellings"))?;
         let labels: Vec<&str> = of.tables.iter().map(|t| t.label.as_str()).collect();
@@ -92,19 +113,24 @@ impl Task<'_> {
             n_keys: of.tables[place].n_keys,
             n_numbers: n_features + usize::from(has_label),
             has_text: has_label && of.sample.is_some(),
+            keeps_missing: of.card.is_some(),
         };
         let me = &self.plan.seats[self.binding.me.index()];
         let at_most = of.tables[place].at_most.max(1);
         let progress = |rows: u64| self.progress.within(rows as f64 / at_most as f64);
         let read = local::people(self.plan, me, self.source, (&hash, layout), &progress).await;
         let people = read.map_err(|e| Failure::source(&e))?;
-        let narrow = columns(of, place, &people).map_err(|e| Failure::source(&e))?;
+        let (narrow, cut) = columns(of, place, &people).map_err(|e| Failure::source(&e))?;
         let rows = Rows {
             keys: people.items.clone(),
             narrow,
             wide: Vec::new(),
         };
-        Ok((rows, people.report()))
+        Ok(Own {
+            rows,
+            cut,
+            report: people.report(),
+        })
     }
 
     /// Whether what was released is a model.
@@ -148,6 +174,22 @@ impl Task<'_> {
     }
 }
 
+/// What a holder brings.
+struct Own {
+    rows: Rows,
+    /// Of a scorecard how its features are cut.
+    cut: Vec<card::Cut>,
+    report: local::KeyReport,
+}
+
+/// What a run begins with.
+struct Ready {
+    own: Option<Own>,
+    /// How many keys each table has, in the order of tables.
+    sizes: Vec<usize>,
+    stock: Stock,
+}
+
 /// Tells all others how many keys come, and hears theirs: in the order of tables.
 async fn announced(
     session: &mut Session,
@@ -181,23 +223,31 @@ fn fill_up(session: &mut Session, rows: &mut Rows, n_rows: usize) {
     rows.narrow.iter_mut().for_each(|c| c.resize(n_rows, 0));
 }
 
-/// The columns of the table at a place, in the order of [`vertical`].
-fn columns(of: &VerticalPlan, place: usize, people: &People) -> Result<Vec<Vec<u64>>, SourceError> {
-    let names = of.features.iter().filter(|(p, _)| *p == place);
+/// The columns of the table at a place, in the order of [`vertical`], and how features are cut.
+fn columns(
+    of: &VerticalPlan,
+    place: usize,
+    people: &People,
+) -> Result<(Vec<Vec<u64>>, Vec<card::Cut>), SourceError> {
     let table = &of.tables[place].label;
-    let mut columns = Vec::new();
-    for ((_, name), values) in names.zip(&people.numbers) {
-        columns.push(standardised(values, table, name)?);
-    }
+    let is = |row: usize, value: Option<&String>| people.texts.get(row) == value;
+    let is_used = |row: usize| match &of.sample {
+        Some(sample) if of.label.0 == place => is(row, Some(&sample.train)),
+        _ => true,
+    };
+    let (mut columns, cut) = match &of.card {
+        Some(card) => card::columns(of, card, place, (people, &is_used))?,
+        None => {
+            let names = of.features.iter().filter(|(p, _)| *p == place);
+            let names = names.zip(&people.numbers);
+            let columns = names.map(|((_, name), values)| standardised(values, table, name));
+            (columns.collect::<Result<_, _>>()?, Vec::new())
+        }
+    };
     let n_rows = people.items.len();
     if of.label.0 == place {
         let labels = people.numbers.last().map_or(&[][..], Vec::as_slice);
         check_labels(of, table, labels)?;
-        let is = |row: usize, value: Option<&String>| people.texts.get(row) == value;
-        let is_used = |row: usize| match &of.sample {
-            None => true,
-            Some(sample) => is(row, Some(&sample.train)),
-        };
         let test = of.sample.as_ref().and_then(|s| s.test.as_ref());
         let is_kept = |row: usize| test.is_some() && is(row, test);
         let column = |f: &dyn Fn(usize) -> u64| (0..n_rows).map(f).collect::<Vec<u64>>();
@@ -213,7 +263,7 @@ fn columns(of: &VerticalPlan, place: usize, people: &People) -> Result<Vec<Vec<u
     if place == 0 {
         columns.push(vec![1; n_rows]);
     }
-    Ok(columns)
+    Ok((columns, cut))
 }
 
 /// Values less their mean, in units of their standard deviation.

@@ -42,6 +42,8 @@ pub struct Layout {
     pub n_numbers: usize,
     /// Whether a column of text follows.
     pub has_text: bool,
+    /// Whether missing numbers are kept, as NaN.
+    pub keeps_missing: bool,
 }
 
 /// Reads this holder's rows.
@@ -67,7 +69,7 @@ pub async fn people(
                 return Err(engine("a query yields other columns than the plan says"));
             }
             for (out, column) in numbers.iter_mut().zip(columns) {
-                add_numbers(out, column, local)?;
+                add_numbers(out, column, layout, local)?;
             }
             if layout.has_text {
                 add_texts(&mut words, &columns[layout.n_numbers])?;
@@ -121,10 +123,20 @@ fn engine(what: &str) -> SourceError {
 fn add_numbers(
     out: &mut Vec<f64>,
     column: &ArrayRef,
+    layout: Layout,
     local: &LocalPlan,
 ) -> Result<(), SourceError> {
     let values = column.as_primitive_opt::<Float64Type>();
     let values = values.ok_or_else(|| engine("a number cannot be read as a double"))?;
+    if layout.keeps_missing {
+        // NaN where the source has it counts as missing, too.
+        let values = values.iter().map(|v| v.unwrap_or(f64::NAN));
+        let start = out.len();
+        out.extend(values);
+        if !out[start..].iter().any(|v| v.is_infinite()) {
+            return Ok(());
+        }
+    }
     let values = values.values();
     if values.iter().any(|v| !v.is_finite()) || column.null_count() > 0 {
         let what = "a value is infinite, or not a number".to_owned();

@@ -5,7 +5,9 @@ use protocols::correlate::{self, Needs, Source};
 use protocols::party::Seat;
 use protocols::price::{Price, Seats};
 
-use super::{IntersectPlan, JoinPlan, JoinSizes, Plan, Procedure, Protocol, Setting, steps};
+use super::{
+    IntersectPlan, JoinPlan, JoinSizes, Plan, Procedure, Protocol, Setting, VerticalPlan, steps,
+};
 use crate::spec::Correlations;
 
 impl Plan {
@@ -34,10 +36,7 @@ impl Plan {
                 return price.map_or_else(Needs::default, |price| price.needs);
             }
             Procedure::Train(of) => return of.sums(Vec::new()).price(seats).needs,
-            Procedure::Vertical(of) => {
-                let shape = of.shape(&of.bounds(), self.setting().method);
-                return self.needs_of_model(&shape);
-            }
+            Procedure::Vertical(of) => return self.needs_of_model(of, &of.bounds()),
         }
         let steps = steps::price(&self.steps, &self.setting(), seats);
         steps.needs + self.price_of_release(seats).needs
@@ -89,8 +88,9 @@ impl Plan {
 
     /// The correlated randomness of a model over a join of this shape.
     #[must_use]
-    pub fn needs_of_model(&self, shape: &protocols::train::vertical::Shape) -> Needs {
-        protocols::train::vertical::price(self.n_seats(), shape).needs
+    pub fn needs_of_model(&self, of: &VerticalPlan, n_keys: &[usize]) -> Needs {
+        let price = of.price(self.n_seats(), n_keys, self.setting().method);
+        price.needs
     }
 
     /// The correlated randomness of an intersection of so many keys, in the order of seats.

@@ -1,5 +1,6 @@
 //! Plans of models over joins: whose columns, which rows count, and what that tells whom.
 
+mod card;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,10 +9,13 @@ use std::fmt::Write;
 use protocols::arith::compare::Method;
 use protocols::correlate;
 use protocols::party::{PartyId, Seat};
-use protocols::price::Seats;
+use protocols::cost::Cost;
+use protocols::disclose::Terms;
+use protocols::price::{Price, Seats};
 use protocols::psi;
 use protocols::train::glm::{Family, MAX_LOG_ROWS};
-use protocols::train::vertical::{self, Shape};
+use protocols::train::{binned, vertical};
+use protocols::train::vertical::Shape;
 use serde::Serialize;
 
 use super::compile::{Parties, SOURCES};
@@ -24,6 +28,8 @@ use super::{
 use crate::catalogue::{ColumnEntry, ColumnKind};
 use crate::source::quoted;
 use crate::spec::{self, CheckedSpec, JoinLevel, KeyOf, VerticalModel, VerticalReport, rule_word};
+
+pub use card::CardPlan;
 
 /// Fewest rows for each coefficient.
 const ROWS_A_COLUMN: u64 = 3;
@@ -51,6 +57,10 @@ pub struct VerticalPlan {
     pub at_least: u64,
     /// What is told of scores.
     pub scores: Vec<VerticalReport>,
+    /// λ of the penalty λ/2·Σβ², a decimal number.
+    pub l2: String,
+    /// Bins and points, of a scorecard.
+    pub card: Option<CardPlan>,
     /// What runs and what it rests on, in words.
     pub words: Vec<String>,
 }
@@ -84,7 +94,43 @@ impl VerticalPlan {
             log_rows: self.log_rows,
             evaluates: !self.scores.is_empty(),
             at_least: self.at_least,
+            l2: vertical::penalty(self.l2.parse().unwrap_or(0.0)),
             method,
+        }
+    }
+
+    /// What a scorecard's protocol takes.
+    #[must_use]
+    pub fn binned(&self, n_keys: &[usize], method: Method) -> Option<binned::Shape> {
+        let card = self.card.as_ref()?;
+        Some(card.shape(self.shape(n_keys, method)))
+    }
+
+    /// The terms of the disclosure that the run takes.
+    #[must_use]
+    pub fn terms(&self, method: Method, receivers: &[Seat]) -> Terms {
+        match self.binned(&self.bounds(), method) {
+            Some(shape) => shape.terms(receivers),
+            None => self.shape(&self.bounds(), method).terms(receivers),
+        }
+    }
+
+    /// What a run with so many keys takes and sends but for what it reveals.
+    #[must_use]
+    pub fn price(&self, seats: Seats, n_keys: &[usize], method: Method) -> Price {
+        match self.binned(n_keys, method) {
+            Some(shape) => binned::price(seats, &shape),
+            None => vertical::price(seats, &self.shape(n_keys, method)),
+        }
+    }
+
+    fn release_cost(&self, seats: Seats, method: Method, receivers: &[Seat]) -> Cost {
+        match self.binned(&self.bounds(), method) {
+            Some(shape) => binned::release_cost(seats, &shape, receivers),
+            None => {
+                let shape = self.shape(&self.bounds(), method);
+                vertical::release_cost(seats, &shape, receivers)
+            }
         }
     }
 
@@ -92,7 +138,7 @@ impl VerticalPlan {
     #[must_use]
     pub fn family(&self) -> Family {
         match self.model {
-            VerticalModel::Logistic => Family::Logistic,
+            VerticalModel::Logistic | VerticalModel::Scorecard => Family::Logistic,
             VerticalModel::Poisson => Family::Poisson,
         }
     }
@@ -123,6 +169,7 @@ pub(super) fn compile(
     let (features, more) = features(job, &sides);
     faults.extend(more);
     faults.extend(source_faults(spec, job, &sides));
+    faults.extend(card::faults(job, &sides, &features));
     let holders: BTreeSet<String> = sides.iter().map(|s| s.holder.to_string()).collect();
     let parties = match Parties::of(spec, catalogues, &holders) {
         Ok(parties) => parties,
@@ -225,7 +272,11 @@ fn features(job: &spec::Vertical, sides: &[Side<'_>]) -> (Vec<(usize, String)>, 
             features.extend(all.map(|c| (place, c.name.clone())));
             continue;
         }
-        match numeric(side, name, named.line) {
+        let found = match card::levels_of(job, named) {
+            Some(_) => card::text(side, name, named.line),
+            None => numeric(side, name, named.line),
+        };
+        match found {
             Ok(name) => features.push((place, name)),
             Err(fault) => faults.push(fault),
         }
@@ -375,8 +426,11 @@ fn vertical_plan(
         log_rows: most.max(2).next_power_of_two().ilog2(),
         at_least: min_cell.at_least.max(ROWS_A_COLUMN * n_columns),
         scores: scores.filter(|r| r.is_of_scores()).collect(),
+        l2: job.l2.clone(),
+        card: None,
         words: Vec::new(),
     };
+    of.card = card::plan(job, sides, &of.features, min_cell);
     of.words = words::of_run(&of);
     of
 }
@@ -386,20 +440,29 @@ fn vertical_plan(
 fn locals(of: &VerticalPlan, sides: &[Side<'_>]) -> BTreeMap<PartyId, LocalPlan> {
     let locals = sides.iter().enumerate().map(|(place, side)| {
         let mut local = side.local(false);
-        let mut columns: Vec<(&str, Usage, &str)> = Vec::new();
-        let own = of.features.iter().filter(|(p, _)| *p == place);
-        columns.extend(own.map(|(_, name)| (name.as_str(), Usage::Feature, "DOUBLE")));
+        let cast = |name: &str, kind| format!("CAST({} AS {kind})", quoted(name));
+        let mut columns: Vec<(&str, Usage, String)> = Vec::new();
+        for (feature, (_, name)) in of.features.iter().enumerate().filter(|(_, f)| f.0 == place) {
+            let value = match &of.card {
+                Some(card) => card.value(feature, name),
+                None => cast(name, "DOUBLE"),
+            };
+            columns.push((name, Usage::Feature, value));
+        }
         if of.label.0 == place {
-            columns.push((&of.label.1, Usage::Label, "DOUBLE"));
-            let sample = of.sample.iter();
-            columns.extend(sample.map(|s| (s.column.as_str(), Usage::Filter, "VARCHAR")));
+            columns.push((&of.label.1, Usage::Label, cast(&of.label.1, "DOUBLE")));
+            let sample = of.sample.iter().map(|s| s.column.as_str());
+            columns.extend(sample.map(|s| (s, Usage::Filter, cast(s, "VARCHAR"))));
         }
         let (mut head, mut tail) = (String::new(), String::new());
-        for (i, (name, usage, kind)) in columns.iter().enumerate() {
-            let name_in_sql = quoted(name);
-            write!(head, ", CAST({name_in_sql} AS {kind}) AS a{i}").expect("a String takes all");
-            let word = if i == 0 { "\nWHERE" } else { " AND" };
-            write!(tail, "{word} {name_in_sql} IS NOT NULL").expect("a String takes all");
+        let mut word = "\nWHERE";
+        for (i, (name, usage, value)) in columns.iter().enumerate() {
+            write!(head, ", {value} AS a{i}").expect("a String takes all");
+            // A scorecard has a bin for missing values.
+            if of.card.is_none() || *usage != Usage::Feature {
+                write!(tail, "{word} {} IS NOT NULL", quoted(name)).expect("a String takes all");
+                word = " AND";
+            }
             local.uses.push(ColumnUse {
                 table: side.table.clone(),
                 column: (*name).to_owned(),
@@ -444,12 +507,11 @@ fn priced(mut plan: Plan) -> Plan {
         n_seats,
         n_computing,
     };
-    let shape = of.shape(&of.bounds(), plan.setting().method);
-    let price = vertical::price(seats, &shape);
+    let method = plan.setting().method;
+    let price = of.price(seats, &of.bounds(), method);
     let receivers = plan.receiver_seats();
-    let mut total = price
-        .cost
-        .then(&vertical::release_cost(seats, &shape, &receivers));
+    let released = of.release_cost(seats, method, &receivers);
+    let mut total = price.cost.then(&released);
     if plan.dealer.is_none() {
         for a in Seat::first(n_computing) {
             for b in Seat::first(n_computing).filter(|b| a < *b) {
@@ -462,7 +524,9 @@ fn priced(mut plan: Plan) -> Plan {
         total = correlate::cost(&source, n_computing, &price.needs).then(&total);
         work_us = work_us.saturating_add(coefficients::correlations_us(&source, &price.needs));
     }
-    let n_cells = shape.model().n_rows as u64 * shape.model().n_columns as u64;
+    let shape = of.shape(&of.bounds(), method);
+    let n_bins = of.card.as_ref().map_or(0, CardPlan::n_bins) as u64;
+    let n_cells = shape.model().n_rows as u64 * (shape.model().n_columns as u64 + n_bins);
     plan.cost = PlanCost {
         rounds: u64::from(total.rounds),
         bytes_sent: Seat::first(n_seats).map(|s| total.bytes_sent(s)).collect(),

@@ -1,5 +1,7 @@
 //! The result of a model over a join.
 
+mod card;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -9,8 +11,10 @@ use protocols::train::glm::Released;
 use serde_json::{Value, json};
 
 use super::{ResultError, ResultTable, tails, totals};
-use crate::plan::{Plan, VerticalPlan};
+use crate::plan::{OutputColumn, Plan, VerticalPlan};
 use crate::spec::VerticalReport;
+
+pub use card::carded;
 
 /// The quantile of a confidence interval of 95 percent.
 const Z_95: f64 = 1.959_963_984_540_054;
@@ -29,33 +33,11 @@ pub fn fitted(
     if coefficients.len() != n_columns || errors.len() != n_columns {
         return Err(totals("a coefficient is missing"));
     }
-    let names: Vec<&str> = (0..n_columns).map(|column| of.term(column)).collect();
-    let each = |f: &dyn Fn(f64, f64) -> f64| -> ArrayRef {
-        let pairs = coefficients.iter().zip(errors);
-        Arc::new(Float64Array::from_iter_values(
-            pairs.map(|(b, e)| f(*b, *e)),
-        ))
-    };
-    let mut values: Vec<ArrayRef> = Vec::with_capacity(plan.outputs.len());
-    for column in &plan.outputs {
-        values.push(match column.name.as_str() {
-            "coef" => each(&|b, _| b),
-            "se" => each(&|_, e| e),
-            "z" => each(&|b, e| b / e),
-            "p" => each(&|b, e| tails::normal_two_sided(b / e)),
-            "ci95_low" => each(&|b, e| b - Z_95 * e),
-            "ci95_high" => each(&|b, e| b + Z_95 * e),
-            _ => Arc::new(StringViewArray::from(names.clone())),
-        });
-    }
+    let terms = (0..n_columns).map(|c| (of.term(c), coefficients[c], errors[c]));
+    let values = values(plan, &terms.collect::<Vec<_>>());
     let mut notes = plan.notes.clone();
     let figures = Figures::of(&found.figures);
-    if !of.scores.is_empty() && figures.is_none() {
-        notes.push(format!(
-            "fewer than {} bad or good rows are kept for a test: nothing is told of scores",
-            of.at_least
-        ));
-    }
+    notes.extend(untold(of, figures.as_ref()));
     Ok(ResultTable {
         columns: plan.outputs.clone(),
         n_rows: n_columns,
@@ -78,18 +60,52 @@ fn described(of: &VerticalPlan, found: &Released, figures: Option<Figures>) -> V
         "decrement": found.decrement,
     });
     if let Some(figures) = figures {
-        described["n_bad"] = json!(figures.n_bad);
-        described["n_good"] = json!(figures.n_good);
-        for report in &of.scores {
-            match report {
-                VerticalReport::Auc => {
-                    described["auc"] = json!(figures.auc);
-                    described["gini"] = json!(2.0 * figures.auc - 1.0);
-                }
-                VerticalReport::Ks => described["ks"] = json!(figures.ks),
-                VerticalReport::Se | VerticalReport::P | VerticalReport::Ci95 => {}
-            }
-        }
+        add_figures(&mut described, of, &figures);
     }
     described
+}
+
+/// The columns of the result: one row for each term, coefficient and standard error.
+fn values(plan: &Plan, terms: &[(&str, f64, f64)]) -> Vec<ArrayRef> {
+    let each = |f: &dyn Fn(f64, f64) -> f64| -> ArrayRef {
+        let values = terms.iter().map(|(_, b, e)| f(*b, *e));
+        Arc::new(Float64Array::from_iter_values(values))
+    };
+    let names: Vec<&str> = terms.iter().map(|(name, ..)| *name).collect();
+    let column = |column: &OutputColumn| match column.name.as_str() {
+        "coef" => each(&|b, _| b),
+        "se" => each(&|_, e| e),
+        "z" => each(&|b, e| b / e),
+        "p" => each(&|b, e| tails::normal_two_sided(b / e)),
+        "ci95_low" => each(&|b, e| b - Z_95 * e),
+        "ci95_high" => each(&|b, e| b + Z_95 * e),
+        _ => Arc::new(StringViewArray::from(names.clone())),
+    };
+    plan.outputs.iter().map(column).collect()
+}
+
+/// What is said where nothing is told of scores.
+fn untold(of: &VerticalPlan, figures: Option<&Figures>) -> Option<String> {
+    (!of.scores.is_empty() && figures.is_none()).then(|| {
+        format!(
+            "fewer than {} bad or good rows are kept for a test: nothing is told of scores",
+            of.at_least
+        )
+    })
+}
+
+/// What is told of scores.
+fn add_figures(described: &mut Value, of: &VerticalPlan, figures: &Figures) {
+    described["n_bad"] = json!(figures.n_bad);
+    described["n_good"] = json!(figures.n_good);
+    for report in &of.scores {
+        match report {
+            VerticalReport::Auc => {
+                described["auc"] = json!(figures.auc);
+                described["gini"] = json!(2.0 * figures.auc - 1.0);
+            }
+            VerticalReport::Ks => described["ks"] = json!(figures.ks),
+            VerticalReport::Se | VerticalReport::P | VerticalReport::Ci95 => {}
+        }
+    }
 }

@@ -342,6 +342,17 @@ pub(super) fn key(
     found
 }
 
+/// A column by its full name.
+pub(super) fn named(name: &str, line: usize) -> Option<KeyOf> {
+    let (party, table, column) = split(name)?;
+    Some(KeyOf {
+        party,
+        table: table.to_owned(),
+        columns: vec![column.to_owned()],
+        line,
+    })
+}
+
 fn split(name: &str) -> Option<(PartyId, &str, &str)> {
     let (party, rest) = name.split_once('.')?;
     let (table, column) = rest.split_once('.')?;

@@ -272,22 +272,28 @@ fn scorecard(
     }
     let empty = toml::de::DeTable::new();
     let mut table = table.unwrap_or_else(|| Fields::new(&empty, "compute.train.scorecard", 0..0));
+    let card = card(&mut table, faults);
+    table.finish(faults);
+    card.map(Some)
+}
+
+/// Reads how many bins there are, and the scale of points.
+pub(super) fn card(table: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Scorecard> {
     let bins = table.whole(faults, "bins", 2..=MAX_BINS).unwrap_or(5);
-    let mut of = |field, default, range| number(&mut table, field, default, range, faults);
+    let mut of = |field, default, range| number(table, field, default, range, faults);
     let iv_least = of("iv_least", "0.02", 0.0..=100.0);
     let zero_count = of("zero_count", "0.5", 1e-6..=1.0);
     let pdo = of("pdo", "20", 1e-3..=1e6);
     let base_score = of("base_score", "600", -1e6..=1e6);
     let base_odds = of("base_odds", "50", 1e-6..=1e6);
-    table.finish(faults);
-    Some(Some(Scorecard {
+    Some(Scorecard {
         bins,
         iv_least: iv_least?,
         zero_count: zero_count?,
         pdo: pdo?,
         base_score: base_score?,
         base_odds: base_odds?,
-    }))
+    })
 }
 
 fn partition(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) {
@@ -382,7 +388,7 @@ fn features(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Vec<
     Some(features)
 }
 
-fn levels(value: &DeValue<'_>) -> Option<Vec<String>> {
+pub(super) fn levels(value: &DeValue<'_>) -> Option<Vec<String>> {
     let DeValue::Array(items) = value else {
         return None;
     };
@@ -429,7 +435,7 @@ fn read_sample(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Sa
 }
 
 /// A number as decimal text that reads back the same.
-fn number(
+pub(super) fn number(
     fields: &mut Fields<'_, '_>,
     field: &'static str,
     default: &str,

@@ -1,6 +1,8 @@
 //! `[compute.train]` with `partition = "vertical"`: a model of the people that several holders have in common, each with
 //! columns of its own.
 
+mod card;
+
 use std::collections::BTreeSet;
 
 use protocols::psi::keys::Normalise;
@@ -10,14 +12,17 @@ use toml::de::DeValue;
 use super::intersect::{self, KeyOf, rule_name};
 use super::lookup::names_of;
 use super::near::did_you_mean;
+use super::train;
 use crate::config::fields::{Faults, Fields, kind};
+
+pub use card::{Bins, Card, Cutting, Listed};
 
 /// Most features that are named.
 const MAX_FEATURES: usize = 127;
 /// Steps of Newton's method, unless a job says otherwise.
 const STEPS: u64 = 7;
 
-const MODEL: &str = "\"logistic\" or \"poisson\"";
+const MODEL: &str = "\"logistic\", \"poisson\" or \"scorecard\"";
 const LABEL: &str = "\"party.table.column\"";
 const FEATURES: &str =
     "a list of \"party.table.column\", or \"party.table.*\" for all numbers of a table";
@@ -45,6 +50,10 @@ pub struct Vertical {
     pub report: BTreeSet<VerticalReport>,
     /// How many steps are taken, whatever they find.
     pub steps: u64,
+    /// λ of the penalty λ/2·Σβ², a decimal number; the constant is free.
+    pub l2: String,
+    /// Bins and points, of a scorecard.
+    pub card: Option<Card>,
 }
 
 /// A model.
@@ -55,6 +64,8 @@ pub enum VerticalModel {
     Logistic,
     /// Counts, log link.
     Poisson,
+    /// Logistic, of features in bins that are replaced by their weights of evidence.
+    Scorecard,
 }
 
 /// The column that says which rows are fitted, and which are evaluated.
@@ -95,6 +106,7 @@ impl VerticalReport {
 const MODELS: &[(&str, VerticalModel)] = &[
     ("logistic", VerticalModel::Logistic),
     ("poisson", VerticalModel::Poisson),
+    ("scorecard", VerticalModel::Scorecard),
 ];
 
 const REPORTS: [(&str, Option<VerticalReport>); 6] = [
@@ -113,6 +125,7 @@ impl VerticalModel {
         match self {
             Self::Logistic => "logistic",
             Self::Poisson => "poisson",
+            Self::Scorecard => "scorecard",
         }
     }
 }
@@ -143,6 +156,9 @@ pub(super) fn read<'t>(
     let sample = sample.map(|s| read_sample(s, text, label.as_ref(), faults));
     let report = report(&mut fields, faults);
     let steps = fields.whole(faults, "steps", 1..=50);
+    let card = card_of(&mut fields, model, text, faults);
+    let l2 = train::number(&mut fields, "l2", "0", 0.0..=1e6, faults);
+    let report = penalised(&fields, (model, l2.as_deref()), report, faults);
     let is_evaluated = report.iter().any(|r| r.is_of_scores());
     let has_test = matches!(&sample, Some(Some(s)) if s.test.is_some());
     if is_evaluated && sample.as_ref().is_none_or(Option::is_some) && !has_test {
@@ -150,9 +166,9 @@ pub(super) fn read<'t>(
         let allowed = "sample = { column = …, train = …, test = … }";
         fields.wrong(faults, "report", what, allowed);
     }
-    if is_evaluated && model.is_some_and(|m| m != VerticalModel::Logistic) {
+    if is_evaluated && model == Some(VerticalModel::Poisson) {
         let what = "asks how well scores tell bad from good, of a model of something else";
-        fields.wrong(faults, "report", what, "model = \"logistic\"");
+        fields.wrong(faults, "report", what, "model = \"logistic\" or \"scorecard\"");
     }
     fields.finish(faults);
     Some(Vertical {
@@ -167,13 +183,61 @@ pub(super) fn read<'t>(
         },
         report,
         steps: steps.unwrap_or(STEPS),
+        l2: l2?,
+        card: match card {
+            None => None,
+            Some(read) => Some(read?),
+        },
     })
+}
+
+/// The outer `None` where the model has no bins.
+fn card_of<'t>(
+    fields: &mut Fields<'_, 't>,
+    model: Option<VerticalModel>,
+    text: &'t str,
+    faults: &mut Faults<'t>,
+) -> Option<Option<Card>> {
+    if model == Some(VerticalModel::Scorecard) {
+        return Some(card::read(fields, text, faults));
+    }
+    for field in ["scorecard", "categorical"] {
+        if fields.value(field).is_some() {
+            let what = "belongs to model = \"scorecard\", of joins";
+            fields.wrong(faults, field, what, "leave it out");
+        }
+    }
+    None
+}
+
+/// Penalised coefficients have no standard errors that mean what people take them for.
+fn penalised(
+    fields: &Fields<'_, '_>,
+    (model, l2): (Option<VerticalModel>, Option<&str>),
+    report: BTreeSet<VerticalReport>,
+    faults: &mut Faults<'_>,
+) -> BTreeSet<VerticalReport> {
+    if l2.is_none_or(|l2| l2 == "0") {
+        return report;
+    }
+    if model == Some(VerticalModel::Scorecard) {
+        let what = "does not belong to a scorecard over a join";
+        fields.wrong(faults, "l2", what, "leave it out");
+    }
+    let is_written = fields.entries().any(|(name, _)| name == "report");
+    let (scores, errors): (BTreeSet<_>, BTreeSet<_>) =
+        report.into_iter().partition(|r| r.is_of_scores());
+    if is_written && !errors.is_empty() {
+        let what = "asks for standard errors of penalised coefficients";
+        fields.wrong(faults, "report", what, "\"coef\", \"auc\" and \"ks\", or l2 = 0");
+    }
+    scores
 }
 
 fn model(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<VerticalModel> {
     let text = fields.string(faults, "model");
     let text = fields.required(faults, "model", text, MODEL)?;
-    if ["linear", "gamma", "scorecard", "gbdt", "mlp"].contains(&text) {
+    if ["linear", "gamma", "gbdt", "mlp"].contains(&text) {
         let what = format!("\"{text}\" is not available over a join in this version");
         fields.wrong(faults, "model", what, MODEL);
         return None;

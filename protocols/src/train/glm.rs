@@ -28,7 +28,7 @@ use crate::arith::matmul::{self as products, matmul};
 use crate::arith::{convert, copy, mul};
 use crate::correlate::{MatrixShape, Stock};
 use crate::error::ProtocolError;
-use crate::function::fixed::{shift, shift_price};
+use crate::function::fixed::{mul_shift, mul_shift_price, shift, shift_price};
 use crate::price::{Price, Seats};
 use crate::session::Session;
 use engine::ring;
@@ -59,6 +59,8 @@ pub struct Shape {
     pub log_rows: u32,
     /// True if each row has an offset.
     pub has_offset: bool,
+    /// True if coefficients have penalties.
+    pub is_penalised: bool,
     /// Number of steps.
     pub n_steps: u32,
     /// The method of comparisons and conversions.
@@ -76,6 +78,10 @@ pub struct Rows {
     pub labels: Share<u64>,
     /// Offsets with [`Family::label_bits`], if the shape has them.
     pub offsets: Option<Share<u64>>,
+    /// λ_j of Σ λ_j/2·β_j², which is added to the negative log-likelihood, with [`Shape::penalty_bits`], each
+    /// at most the number of rows of a table; if the shape has them. A column of zeros with a penalty has the
+    /// coefficient 0.
+    pub penalties: Option<Share<u128>>,
 }
 
 /// Shares of a fitted model.
@@ -135,17 +141,28 @@ impl Shape {
         room.saturating_sub(self.family.log_weight()).min(16)
     }
 
-    /// The system of a step, for the mean over 2^(2k) rows: that many bits more.
-    fn system(&self) -> System {
-        let mean = 2 * self.log_rows.div_ceil(2);
+    /// Fractional bits of penalties: those of X'·W·X.
+    pub fn penalty_bits(&self) -> u32 {
         let weights = if self.family.has_weights() {
             self.weight_bits()
         } else {
             0
         };
+        2 * COLUMN_BITS + weights
+    }
+
+    /// How far the product of a penalty and a coefficient is shifted for the gradient.
+    fn penalty_shift(&self) -> i32 {
+        let gradient = COLUMN_BITS + self.family.label_bits();
+        (self.penalty_bits() + RESULT_BITS).cast_signed() - gradient.cast_signed()
+    }
+
+    /// The system of a step, for the mean over 2^(2k) rows: that many bits more.
+    fn system(&self) -> System {
+        let mean = 2 * self.log_rows.div_ceil(2);
         System {
             n_unknowns: self.n_columns,
-            frac_bits: 2 * COLUMN_BITS + weights + mean,
+            frac_bits: self.penalty_bits() + mean,
             bound_bits: 63,
             side_bits: COLUMN_BITS + self.family.label_bits() + mean,
             result_bits: RESULT_BITS,
@@ -280,11 +297,13 @@ impl Rows {
         let fits = self.columns.len() == shape.n_cells()
             && self.used.len() == n
             && self.labels.len() == n
-            && self.offsets.as_ref().map(Share::len) == shape.has_offset.then_some(n);
+            && self.offsets.as_ref().map(Share::len) == shape.has_offset.then_some(n)
+            && self.penalties.as_ref().map(Share::len)
+                == shape.is_penalised.then_some(shape.n_columns);
         match fits {
             true => Ok(()),
             false => Err(ProtocolError::InvalidInput {
-                what: "rows have the columns, labels and offsets that the shape says",
+                what: "rows have the columns, labels, offsets and penalties that the shape says",
             }),
         }
     }
@@ -321,7 +340,12 @@ impl Run<'_> {
         let (residuals, weights) = (mean.residuals, mean.weights);
         let row = &rows.columns;
         let gradient = matmul(session, &residuals, row, shape.gradient(), stock).await?;
-        let gradient = convert::widen(session, &gradient, shape.method, stock).await?;
+        let mut gradient = convert::widen(session, &gradient, shape.method, stock).await?;
+        if let Some(penalties) = &rows.penalties {
+            let n_bits = shape.penalty_shift();
+            let own = mul_shift(session, penalties, &self.beta, n_bits, stock).await?;
+            gradient.sub_assign(&own);
+        }
         if shape.is_factored(step) {
             let matrix = self.hessian(session, &weights, stock).await?;
             let system = shape.system();
@@ -361,6 +385,12 @@ impl Run<'_> {
             out[i * d + j] = *value;
             out[j * d + i] = *value;
         }
+        if let Some(penalties) = &self.rows.penalties {
+            let diagonal = out.iter_mut().step_by(d + 1);
+            for (out, penalty) in diagonal.zip(penalties.as_slice()) {
+                *out = out.wrapping_add(*penalty);
+            }
+        }
         Ok(both)
     }
 }
@@ -376,6 +406,10 @@ fn step_price(seats: Seats, shape: &Shape, step: u32) -> Price {
         .then(&family::mean_price(seats, shape))
         .then(&products::price::<u64>(seats, shape.gradient()))
         .then(&convert::widen_price(seats, d, shape.method));
+    if shape.is_penalised {
+        let n_bits = shape.penalty_shift();
+        price = price.then(&mul_shift_price::<u128>(seats, d, n_bits));
+    }
     if shape.is_factored(step) {
         price = price
             .then(&mul::price::<u64>(seats, shape.n_cells()))

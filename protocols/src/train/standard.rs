@@ -16,7 +16,7 @@ use engine::share::Share;
 const COUNT_BITS: u32 = 20;
 
 /// Fractional bits of variances and of standard deviations.
-const SQUARE_BITS: u32 = 2 * COLUMN_BITS;
+pub(super) const SQUARE_BITS: u32 = 2 * COLUMN_BITS;
 
 /// Takes the means of columns over the rows that count away from all rows that exist.
 ///

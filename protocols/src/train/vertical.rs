@@ -22,6 +22,7 @@ use crate::correlate::Stock;
 use crate::cost::Cost;
 use crate::disclose::{Disclosure, Terms};
 use crate::error::ProtocolError;
+use crate::function::fixed::{shift, shift_price};
 use crate::party::Seat;
 use crate::price::{Price, Seats};
 use crate::psi::circuit::{self, Joined, Keep, Side};
@@ -47,15 +48,19 @@ pub struct Shape {
     pub evaluates: bool,
     /// Fewest rows that are fitted; and fewest bad and good ones that are evaluated.
     pub at_least: u64,
+    /// λ of the penalty λ/2·Σβ² for columns in units of their standard deviations, see [`penalty`]; 0 for none. At
+    /// most the fewest rows that are fitted.
+    pub l2: u64,
     /// The method of comparisons and conversions.
     pub method: Method,
 }
 
 impl Shape {
-    /// How many columns the table at a place has.
-    #[must_use]
-    pub fn n_columns_of(&self, place: usize) -> usize {
-        let n_features = self.features.iter().filter(|f| **f == place).count();
+    /// How many columns the table at a place has, if each feature has so many.
+    pub(super) fn n_columns_of(&self, place: usize, widths: &[usize]) -> usize {
+        let features = self.features.iter().zip(widths);
+        let own = features.filter(|(f, _)| **f == place);
+        let n_features: usize = own.map(|(_, width)| *width).sum();
         let of_label = if place == self.label {
             2 + 2 * usize::from(self.evaluates)
         } else {
@@ -67,11 +72,16 @@ impl Shape {
     /// The shape of the join.
     #[must_use]
     pub fn join(&self) -> circuit::Shape {
+        self.join_of(&vec![1; self.features.len()])
+    }
+
+    /// The shape of a join in which each feature has so many columns.
+    pub(super) fn join_of(&self, widths: &[usize]) -> circuit::Shape {
         let sides = self.tables.iter().enumerate();
         let mut sides = sides.map(|(place, (seat, n_rows))| Side {
             seat: *seat,
             n_rows: *n_rows,
-            narrow: self.n_columns_of(place),
+            narrow: self.n_columns_of(place, widths),
             wide: 0,
         });
         let hub = sides.next().expect("a join has tables");
@@ -91,18 +101,25 @@ impl Shape {
             n_columns: 1 + self.features.len(),
             log_rows: self.log_rows,
             has_offset: false,
+            is_penalised: self.l2 > 0,
             n_steps: self.n_steps,
             method: self.method,
         }
     }
 
-    fn evaluation(&self) -> evaluate::Shape {
+    pub(super) fn evaluation(&self) -> evaluate::Shape {
         evaluate::Shape {
             n_rows: self.join().n_bins(),
             score_bits: self.family.label_bits(),
             at_least: self.at_least,
             method: self.method,
         }
+    }
+
+    /// How far λ times a variance is shifted.
+    fn penalty_shift(&self) -> i32 {
+        let bits = standard::SQUARE_BITS + PENALTY_BITS;
+        bits.cast_signed() - self.model().penalty_bits().cast_signed()
     }
 
     fn n_figures(&self) -> usize {
@@ -115,7 +132,7 @@ impl Shape {
         glm::release_terms(&self.model(), self.n_figures(), self.at_least, receivers)
     }
 
-    fn check(&self, n_computing: usize) -> Result<(), ProtocolError> {
+    pub(super) fn check(&self, n_computing: usize) -> Result<(), ProtocolError> {
         let n_tables = self.tables.len();
         let most = self.tables.iter().map(|(_, n)| *n).max().unwrap_or(0);
         let fits = n_tables >= 2
@@ -163,12 +180,16 @@ pub async fn train(
     session.ended_by(stock.check(&price(seats, shape).needs))?;
     let joined = circuit::join(session, &shape.join(), rows, stock).await?;
     let (model, evaluation) = (shape.model(), shape.evaluation());
+    let columns = columns(shape, &vec![1; shape.features.len()], joined);
     let Parts {
         mut rows,
         members,
         marks,
-    } = parts(shape, joined);
+    } = parts(columns);
     let deviations = standard::standardise(session, &mut rows, &members, &model, stock).await?;
+    if shape.l2 > 0 {
+        rows.penalties = Some(penalties(session, &deviations, shape, stock).await?);
+    }
     let fitted = glm::fit(session, &rows, &model, stock).await?;
     let figures = match marks {
         Some([bad, good]) => {
@@ -191,6 +212,29 @@ pub async fn train(
     glm::release(session, released, &model, shape.at_least, stock, disclosure).await
 }
 
+/// λ as a shape has it.
+#[must_use]
+pub fn penalty(lambda: f64) -> u64 {
+    (lambda * 2f64.powi(PENALTY_BITS.cast_signed())).round() as u64
+}
+
+/// Fractional bits of λ.
+const PENALTY_BITS: u32 = 20;
+
+/// λ·s² of columns with standard deviations s: that of columns in units of these. The constant is free.
+async fn penalties(
+    session: &mut Session,
+    deviations: &Share<u128>,
+    shape: &Shape,
+    stock: &mut Stock,
+) -> Result<Share<u128>, ProtocolError> {
+    let mut squares =
+        standard::in_deviations(session, deviations, deviations, stock).await?;
+    squares.as_mut_slice()[0] = 0;
+    squares.scale_public(u128::from(shape.l2));
+    shift(session, squares, shape.penalty_shift(), stock).await
+}
+
 /// The declared price of [`train`] but for revealing.
 pub fn price(seats: Seats, shape: &Shape) -> Price {
     let model = shape.model();
@@ -201,8 +245,16 @@ pub fn price(seats: Seats, shape: &Shape) -> Price {
         }
         false => Price::nothing(seats),
     };
+    let penalised = match shape.l2 > 0 {
+        true => {
+            let n_bits = shape.penalty_shift();
+            scaled.clone().then(&shift_price::<u128>(seats, model.n_columns, n_bits))
+        }
+        false => Price::nothing(seats),
+    };
     circuit::price(seats, &shape.join())
         .then(&standard::standardise_price(seats, &model))
+        .then(&penalised)
         .then(&glm::fit_price(seats, &model))
         .then(&evaluated)
         .then(&scaled)
@@ -215,6 +267,43 @@ pub fn release_cost(seats: Seats, shape: &Shape, receivers: &[Seat]) -> Cost {
     glm::release_cost(seats, &shape.model(), shape.n_figures(), receivers)
 }
 
+/// A join's columns, by what they are.
+pub(super) struct Columns {
+    /// The features' columns in the order of the result.
+    pub(super) features: Vec<Share<u64>>,
+    /// 1 for rows that are fitted, and their labels.
+    pub(super) used: Share<u64>,
+    pub(super) labels: Share<u64>,
+    /// Bad and good rows that are evaluated.
+    pub(super) marks: Option<[Share<u64>; 2]>,
+    /// 1 for rows that all tables have.
+    pub(super) members: Share<u64>,
+}
+
+/// Takes a join apart in which each feature has so many columns.
+pub(super) fn columns(shape: &Shape, widths: &[usize], joined: Joined) -> Columns {
+    let mut tables: Vec<std::vec::IntoIter<Share<u64>>> = [joined.hub]
+        .into_iter()
+        .chain(joined.spokes)
+        .map(|columns| columns.narrow.into_iter())
+        .collect();
+    let mut next = |place: usize| tables[place].next().expect("a column of the shape");
+    let of_features = shape.features.iter().zip(widths);
+    let places = of_features.flat_map(|(place, width)| std::iter::repeat_n(*place, *width));
+    let features: Vec<Share<u64>> = places.map(&mut next).collect();
+    let (used, labels) = (next(shape.label), next(shape.label));
+    let marks = shape
+        .evaluates
+        .then(|| [next(shape.label), next(shape.label)]);
+    Columns {
+        features,
+        used,
+        labels,
+        marks,
+        members: next(0),
+    }
+}
+
 /// A join's rows as a model takes them.
 struct Parts {
     rows: Rows,
@@ -224,32 +313,26 @@ struct Parts {
     marks: Option<[Share<u64>; 2]>,
 }
 
-fn parts(shape: &Shape, joined: Joined) -> Parts {
-    let mut tables: Vec<std::vec::IntoIter<Share<u64>>> = [joined.hub]
-        .into_iter()
-        .chain(joined.spokes)
-        .map(|columns| columns.narrow.into_iter())
-        .collect();
-    let mut next = |place: usize| tables[place].next().expect("a column of the shape");
-    let features: Vec<Share<u64>> = shape.features.iter().map(|place| next(*place)).collect();
-    let (used, labels) = (next(shape.label), next(shape.label));
-    let marks = shape
-        .evaluates
-        .then(|| [next(shape.label), next(shape.label)]);
-    let members = next(0);
-    let mut ones = copy(&members);
+fn parts(columns: Columns) -> Parts {
+    let mut ones = copy(&columns.members);
     ones.scale_public(1 << COLUMN_BITS);
-    let columns: Vec<&Share<u64>> = [&ones].into_iter().chain(&features).collect();
-    let cells = (0..members.len()).flat_map(|row| columns.iter().map(move |c| c.as_slice()[row]));
-    let cells = Share::new(cells.collect());
+    let all: Vec<&Share<u64>> = [&ones].into_iter().chain(&columns.features).collect();
     Parts {
         rows: Rows {
-            columns: cells,
-            used,
-            labels,
+            columns: by_row(&all),
+            used: columns.used,
+            labels: columns.labels,
             offsets: None,
+            penalties: None,
         },
-        members,
-        marks,
+        members: columns.members,
+        marks: columns.marks,
     }
+}
+
+/// Columns as a matrix, row by row.
+pub(super) fn by_row(columns: &[&Share<u64>]) -> Share<u64> {
+    let n_rows = columns.first().map_or(0, |column| column.len());
+    let cells = (0..n_rows).flat_map(|row| columns.iter().map(move |c| c.as_slice()[row]));
+    Share::new(cells.collect())
 }

@@ -5,6 +5,7 @@ mod glm;
 mod evaluate;
 mod vertical;
 mod trees;
+mod binned;
 
 use engine::ring::Ring;
 

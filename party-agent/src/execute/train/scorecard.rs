@@ -296,7 +296,7 @@ impl Fitting<'_> {
 }
 
 /// A value between two, as numpy computes it: from the nearer end.
-fn between(low: f64, high: f64, part: f64) -> f64 {
+pub(in crate::execute) fn between(low: f64, high: f64, part: f64) -> f64 {
     let width = high - low;
     match part < 0.5 {
         true => low + width * part,

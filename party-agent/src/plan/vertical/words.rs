@@ -2,9 +2,10 @@
 
 use protocols::party::PartyId;
 
-use super::VerticalPlan;
+use super::{CardPlan, VerticalPlan};
 use crate::plan::Learns;
 use crate::plan::words::{listed, without_data};
+use crate::spec::Cutting;
 
 pub(super) fn learns(
     of: &VerticalPlan,
@@ -14,10 +15,14 @@ pub(super) fn learns(
 ) -> Vec<Learns> {
     let sizes =
         "how many different complete keys the other holders bring, unless there is a dealer";
+    let alone = match &of.card {
+        Some(card) if card.alone => ", of the model and of one of each holder's features alone",
+        _ => "",
+    };
     let figures = match of.scores.is_empty() {
         true => String::new(),
         false => format!(
-            "; of the rows kept for a test the number of bad and of good ones, the area under the curve and the Kolmogorov–Smirnov distance, if there are at least {} of both",
+            "; of the rows kept for a test the number of bad and of good ones, the area under the curve and the Kolmogorov–Smirnov distance{alone}, if there are at least {} of both",
             of.at_least
         ),
     };
@@ -28,20 +33,41 @@ pub(super) fn learns(
     );
     let mut learns: Vec<Learns> = seats
         .iter()
-        .map(|seat| {
-            let result = if receivers.contains(seat) {
-                result.as_str()
-            } else {
-                ""
-            };
+        .enumerate()
+        .map(|(seat, party)| {
+            let is_receiver = receivers.contains(party);
+            let bins = bins(of, seat, is_receiver);
+            let result = if is_receiver { result.as_str() } else { "" };
             Learns {
-                party: seat.to_string(),
-                what: format!("{sizes}{result}; not who matched"),
+                party: party.to_string(),
+                what: format!("{sizes}{bins}{result}; not who matched"),
             }
         })
         .collect();
     learns.extend(without_data(dealer));
     learns
+}
+
+/// What a holder learns of bins.
+fn bins(of: &VerticalPlan, seat: usize, is_receiver: bool) -> String {
+    let Some(card) = &of.card else {
+        return String::new();
+    };
+    let short = match card.min_count > 1 {
+        true => format!(
+            "which bins have fewer than {} bad or good common rows, and then nothing else; if none has, ",
+            card.min_count
+        ),
+        false => String::new(),
+    };
+    let whose = match (is_receiver, of.tables.iter().any(|t| t.seat == seat)) {
+        (true, _) => {
+            "how many bad and good common rows are in each bin of every feature (not where bins of others begin and end, unless this job lists them), "
+        }
+        (false, true) => "how many bad and good common rows are in each bin of its own features, ",
+        (false, false) => "",
+    };
+    format!("; {short}{whose}the information value of every feature")
 }
 
 pub(super) fn warnings(of: &VerticalPlan) -> Vec<String> {
@@ -58,15 +84,36 @@ pub(super) fn warnings(of: &VerticalPlan) -> Vec<String> {
 }
 
 pub(super) fn notes(of: &VerticalPlan) -> Vec<String> {
+    let of_what = match &of.card {
+        None => "columns less their means, divided by their standard deviations (by n) over the rows that are fitted",
+        Some(_) => "weights of evidence, ln((bads in bin/bads)/(goods in bin/goods)) over the rows that are fitted: positive where rows are worse",
+    };
     let mut notes = vec![
-        "coefficients and standard errors are those of columns less their means, divided by their standard deviations (by n) over the rows that are fitted".to_owned(),
+        format!("coefficients and standard errors are those of {of_what}"),
         format!("{} steps of Newton's method, whatever they find: fit.decrement says how far the last one went", of.steps),
         "numbers are fixed-point: coefficients are good to about 1e-5, standard errors to 1e-3 of themselves".to_owned(),
     ];
+    if let Some(card) = &of.card {
+        notes.push(cutting(card));
+    }
+    if of.l2 != "0" {
+        notes.push(format!("{}/2 times the sum of squared coefficients is added to the negative log-likelihood, but for the constant", of.l2));
+    }
     if !of.scores.is_empty() {
         notes.push("scores that agree to 2^-12 of a logit are ties, and count one half".to_owned());
     }
     notes
+}
+
+fn cutting(card: &CardPlan) -> String {
+    let cut = match card.method {
+        Cutting::EqualFrequency => "at type-7 quantiles",
+        Cutting::EqualWidth => "into ranges of one width",
+    };
+    format!(
+        "bins are (a,b]; each holder cuts its numbers {cut} of its own rows, at the label's holder of those that are fitted; missing values have a bin; a count of 0 is taken for {} in its own bin",
+        card.points.zero_count
+    )
 }
 
 /// What runs, for approvers.
@@ -82,18 +129,33 @@ pub(super) fn of_run(of: &VerticalPlan) -> Vec<String> {
             ),
         },
     };
-    vec![
+    let missing = match &of.card {
+        None => "rows in which a value is missing are left out by their holder",
+        Some(_) => "missing values of features are a bin of their own",
+    };
+    let mut words = vec![
         format!(
-            "rows with equal {} meet in shares (circuit-PSI by VOLE); rows in which a value is missing are left out by their holder",
+            "rows with equal {} meet in shares (circuit-PSI by VOLE); {missing}",
             listed(&keys)
         ),
         format!("of the rows in common {rows}; nobody sees which rows these are"),
-        format!(
-            "a {} model of {} and {} features by {} steps of Newton's method on shares; gradients, cross-products and residuals are not opened",
-            of.model.as_str(),
-            of.label.1,
-            of.features.len(),
-            of.steps
-        ),
-    ]
+    ];
+    if let Some(card) = &of.card {
+        words.push(format!(
+            "each holder cuts its features into bins; bad and good rows of {} bins are counted on shares, and told to the feature's holder and to receivers if every bin has {} of both; features of an information value of {} or more have a part in the model",
+            card.n_bins(), card.min_count, card.points.iv_least
+        ));
+    }
+    let alone = match &of.card {
+        Some(card) if card.alone => "; models of each holder's features alone are fitted and evaluated likewise",
+        _ => "",
+    };
+    words.push(format!(
+        "a {} model of {} and {} features by {} steps of Newton's method on shares; gradients, cross-products and residuals are not opened{alone}",
+        of.model.as_str(),
+        of.label.1,
+        of.features.len(),
+        of.steps
+    ));
+    words
 }

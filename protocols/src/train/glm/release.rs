@@ -166,6 +166,7 @@ pub fn release_terms(shape: &Shape, n_figures: usize, at_least: u64, receivers: 
         shape.n_columns as u64,
         u64::from(shape.log_rows),
         u64::from(shape.has_offset),
+        u64::from(shape.is_penalised),
         u64::from(shape.n_steps),
         n_figures as u64,
         at_least,

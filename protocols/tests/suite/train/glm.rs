@@ -48,6 +48,7 @@ fn model(family: Family, n_rows: usize, n_columns: usize) -> Model {
             n_columns,
             log_rows: 10,
             has_offset: family == Family::Poisson,
+            is_penalised: false,
             n_steps,
             method: Method::Masked,
         },
@@ -84,6 +85,9 @@ impl Model {
             columns.extend((1..d).map(|_| 1.6 * unit()));
             if self.is_dependent {
                 columns[d - 1] = columns[1] - columns[2];
+            }
+            if self.shape.is_penalised {
+                columns[d - 1] = 0.0;
             }
             let eta: f64 = (1..d).map(|j| 0.4 * columns[j] / j as f64).sum::<f64>() - 0.7;
             let offset = if self.shape.has_offset { unit() } else { 0.0 };
@@ -144,6 +148,10 @@ impl Model {
                     (0..d).for_each(|j| h[i * d + j] += used * w * x[i] * x[j]);
                 }
             }
+            for (j, penalty) in self.penalties().into_iter().enumerate() {
+                g[j] -= penalty * beta[j];
+                h[j * d + j] += penalty;
+            }
             let inverse = inverse(&h, d);
             for i in 0..d {
                 beta[i] += (0..d).map(|j| inverse[i * d + j] * g[j]).sum::<f64>();
@@ -151,6 +159,13 @@ impl Model {
             errors = (0..d).map(|j| inverse[j * d + j].sqrt()).collect();
         }
         (beta, errors, squares)
+    }
+
+    /// Of each coefficient; the constant is free.
+    fn penalties(&self) -> Vec<f64> {
+        let is_penalised = f64::from(u8::from(self.shape.is_penalised));
+        let each = (0..self.shape.n_columns).map(|j| is_penalised * 12.5 * j as f64);
+        each.collect()
     }
 
     fn receivers(&self) -> Vec<Seat> {
@@ -236,6 +251,14 @@ impl Case for Model {
             used: next(),
             labels: next(),
             offsets: Some(next()).filter(|_| self.shape.has_offset),
+            penalties: self.shape.is_penalised.then(|| {
+                let scale = 2f64.powi(self.shape.penalty_bits().cast_signed());
+                let shares = self.penalties().into_iter().map(|penalty| {
+                    let is_first = session.seat() == Seat(0);
+                    if is_first { (penalty * scale) as u128 } else { 0 }
+                });
+                Share::new(shares.collect())
+            }),
         };
         let fitted = glm::fit(session, &rows, &self.shape, stock).await?;
         let mut figures = Share::zero(2);
@@ -270,6 +293,11 @@ fn models_are_those_of_floats() {
         for family in FAMILIES {
             model(family, 500, 4).check(n_computing, 3);
         }
+    }
+    for family in FAMILIES {
+        let mut penalised = model(family, 500, 4);
+        penalised.shape.is_penalised = true;
+        penalised.check(3, 8);
     }
     for method in [Method::Masked, Method::Summed] {
         let mut wide = model(Family::Logistic, 900, 9);
@@ -318,6 +346,8 @@ fn models_are_held_to_all_demands() {
         for n_computing in [2, 3, 5] {
             demands::check_price(&case, n_computing);
         }
+        case.shape.is_penalised = true;
+        demands::check_price(&case, 3);
         demands::check_outline(&case, 3);
         demands::check_empty_stock(&case);
     }

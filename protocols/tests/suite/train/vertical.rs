@@ -47,6 +47,7 @@ fn tables(n_computing: usize, n_people: u64) -> Tables {
             log_rows: 10,
             evaluates: true,
             at_least: 3,
+            l2: 0,
             method: Method::Masked,
         },
         n_people,

@@ -1,0 +1,248 @@
+//! A scorecard over a join: this holder's features in bins, their weights from what is counted, and the fit.
+
+use coordinator::job::FailureClass;
+use protocols::disclose::Disclosure;
+use protocols::session::Session;
+use protocols::train::binned::{self, Binned, Counts, Short};
+
+use super::super::train::scorecard::between;
+use super::super::{Broken, Failure, Task, internal, result_failure};
+use super::{Own, Ready};
+use crate::local::People;
+use crate::plan::{CardPlan, VerticalPlan};
+use crate::result::{self, BinnedFeature, ResultTable};
+use crate::source::SourceError;
+use crate::spec::{Bins, Cutting};
+
+/// A feature that tells less is a constant.
+const LEAST_INFORMATION: f64 = 1e-9;
+
+/// How a holder cuts one of its features.
+pub(super) struct Cut {
+    /// The feature's place in the plan.
+    feature: usize,
+    /// Of a number, ascending.
+    cuts: Vec<f64>,
+    /// Of each bin whether it has rows.
+    has_rows: Vec<bool>,
+}
+
+/// A run that has been prepared.
+pub(super) struct Run<'a> {
+    pub(super) of: &'a VerticalPlan,
+    pub(super) card: &'a CardPlan,
+    pub(super) ready: Ready,
+}
+
+impl Task<'_> {
+    /// Counts, weighs, fits, evaluates and releases.
+    pub(super) async fn card(
+        &self,
+        session: &mut Session,
+        run: Run<'_>,
+        own: Option<Own>,
+        disclosure: Disclosure,
+    ) -> Result<Option<ResultTable>, Broken> {
+        let Run { of, card, ready } = run;
+        let (sizes, mut stock) = (ready.sizes, ready.stock);
+        let shape = of.binned(&sizes, self.plan.setting().method);
+        let shape = shape.ok_or_else(|| internal("the plan has no bins"))?;
+        let (rows, cut) = own.map(|own| (own.rows, own.cut)).unzip();
+        let cut = cut.unwrap_or_default();
+        let binned = rows.map(|rows| Binned {
+            rows,
+            has_rows: cut.iter().flat_map(|c| c.has_rows.clone()).collect(),
+        });
+        let counted = binned::count(session, binned, &shape, &mut stock, disclosure).await?;
+        let features = match &counted.counts {
+            Ok(counts) => features(of, card, &cut, counts)?,
+            Err(short) => return Err(too_small(of, card, short).into()),
+        };
+        let mine = cut.iter().filter_map(|c| features[c.feature].as_ref());
+        let tells: Vec<f64> = mine.clone().map(BinnedFeature::information).collect();
+        let tells = counted.rank(session, &tells, &shape).await?;
+        let least: f64 = card.points.iv_least.parse().unwrap_or(0.0);
+        let chosen: Vec<bool> = tells
+            .iter()
+            .map(|iv| *iv >= least.max(LEAST_INFORMATION))
+            .collect();
+        if !chosen.contains(&true) {
+            let what = format!(
+                "no feature has an information value of {} or more",
+                card.points.iv_least
+            );
+            let advice = "lower iv_least, or bring other features";
+            return Err(Failure::here(FailureClass::Data, what, advice).into());
+        }
+        let weights = mine.flat_map(|feature| {
+            let scale = greatest(feature);
+            let weigh = move |woe: &f64| if scale > 0.0 { woe / scale } else { 0.0 };
+            feature.woe.iter().map(weigh)
+        });
+        let weights: Vec<f64> = weights.collect();
+        let weights = (&weights[..], &chosen[..]);
+        let Some(mut found) = counted.fit(session, weights, &shape, &mut stock).await? else {
+            return Ok(None);
+        };
+        self.judge(of, &found)?;
+        let features: Option<Vec<BinnedFeature>> = features.into_iter().collect();
+        let features = features.ok_or_else(|| internal("a receiver learns all counts"))?;
+        for (i, feature) in features.iter().enumerate() {
+            let scale = if chosen[i] { greatest(feature) } else { 1.0 };
+            found.coefficients[1 + i] /= scale;
+            found.errors[1 + i] /= scale;
+        }
+        let table = result::carded(self.plan, (of, card), &found, (features, &chosen));
+        Ok(Some(table.map_err(|e| result_failure(&e))?))
+    }
+}
+
+/// The greatest weight of evidence, by which a feature's weights are divided.
+fn greatest(feature: &BinnedFeature) -> f64 {
+    feature.woe.iter().fold(0.0, |most, woe| woe.abs().max(most))
+}
+
+/// The features whose counts this holder learns. Where bins begin and end is known to the feature's holder alone.
+fn features(
+    of: &VerticalPlan,
+    card: &CardPlan,
+    cut: &[Cut],
+    counts: &Counts,
+) -> Result<Vec<Option<BinnedFeature>>, Failure> {
+    let [n_used, n_bad] = counts.totals;
+    let learns_any = counts.bins.iter().any(Option::is_some);
+    if learns_any && (n_bad == 0 || n_bad >= n_used) {
+        let what = "all rows that are fitted have one label".to_owned();
+        let advice = "bring rows with both labels";
+        return Err(Failure::here(FailureClass::Data, what, advice));
+    }
+    let zero: f64 = card.points.zero_count.parse().unwrap_or(0.5);
+    let features = counts.bins.iter().enumerate().map(|(feature, counts)| {
+        let counts = counts.as_ref()?.iter();
+        let counts: Vec<(f64, f64)> = counts
+            .map(|[bad, good]| (*bad as f64, *good as f64))
+            .collect();
+        let own = cut.iter().find(|c| c.feature == feature);
+        let cuts = own.map_or_else(Vec::new, |own| own.cuts.clone());
+        let labels = (0..counts.len()).map(|bin| label(&card.bins[feature], &cuts, bin));
+        let labels: Vec<String> = labels.collect();
+        let name = &of.features[feature].1;
+        Some(BinnedFeature::new(name, (cuts, labels), counts, zero))
+    });
+    Ok(features.collect())
+}
+
+/// A bin in words. The last one is that of missing values.
+fn label(bins: &Bins, cuts: &[f64], bin: usize) -> String {
+    if bin + 1 == bins.n_bins() {
+        return "missing".to_owned();
+    }
+    let listed: Vec<f64>;
+    let cuts = match bins {
+        Bins::Levels(levels) => return levels[bin].clone(),
+        Bins::Cuts(texts) => {
+            listed = texts.iter().filter_map(|t| t.parse().ok()).collect();
+            &listed[..]
+        }
+        Bins::Found(_) => cuts,
+    };
+    if cuts.is_empty() {
+        return format!("bin {}", bin + 1);
+    }
+    let low = bin.checked_sub(1).and_then(|cut| cuts.get(cut));
+    let low = low.map_or("-inf".to_owned(), f64::to_string);
+    let high = cuts.get(bin).map_or("inf".to_owned(), f64::to_string);
+    format!("({low},{high}]")
+}
+
+fn too_small(of: &VerticalPlan, card: &CardPlan, short: &Short) -> Failure {
+    let mut parts = Vec::new();
+    if short.rows {
+        parts.push(format!(
+            "fewer than {} rows in common are fitted",
+            of.at_least
+        ));
+    }
+    if !short.bins.is_empty() {
+        let bins = short.bins.iter().map(|(feature, bin)| {
+            let label = label(&card.bins[*feature], &[], *bin);
+            format!("{} {label}", of.features[*feature].1)
+        });
+        let bins: Vec<String> = bins.collect();
+        parts.push(format!(
+            "fewer than {} rows in common are bad, or good, in {}",
+            card.min_count,
+            bins.join(", and in ")
+        ));
+    }
+    let advice = "ask for fewer bins, list cuts, or let holders merge levels";
+    Failure::here(FailureClass::Data, parts.join("; "), advice)
+}
+
+/// A column of 0 and 1 for each bin of the features of the table at a place.
+pub(super) fn columns(
+    of: &VerticalPlan,
+    card: &CardPlan,
+    place: usize,
+    (people, is_used): (&People, &dyn Fn(usize) -> bool),
+) -> Result<(Vec<Vec<u64>>, Vec<Cut>), SourceError> {
+    let names = of.features.iter().enumerate().filter(|(_, f)| f.0 == place);
+    let (mut columns, mut cut) = (Vec::new(), Vec::new());
+    for ((feature, (_, name)), values) in names.zip(&people.numbers) {
+        let bins = &card.bins[feature];
+        let wrong = |what: &str, advice: &'static str| {
+            SourceError::column(&of.tables[place].label, name, what, advice)
+        };
+        if values.contains(&-1.0) && matches!(bins, Bins::Levels(_)) {
+            let what = "a value is none of the levels that the job lists";
+            return Err(wrong(what, "list all levels under compute.train.categorical"));
+        }
+        let seen = values.iter().enumerate().filter(|(row, v)| is_used(*row) && !v.is_nan());
+        let cuts = match bins {
+            Bins::Levels(_) => Vec::new(),
+            Bins::Cuts(cuts) => cuts.iter().filter_map(|c| c.parse().ok()).collect(),
+            Bins::Found(n) => found(seen.map(|(_, v)| *v).collect(), *n, card.method),
+        };
+        let n_bins = bins.n_bins();
+        let mut of_this = vec![vec![0u64; values.len()]; n_bins];
+        for (row, value) in values.iter().enumerate() {
+            let bin = match bins {
+                _ if value.is_nan() => n_bins - 1,
+                Bins::Levels(_) => *value as usize,
+                Bins::Cuts(_) | Bins::Found(_) => cuts.partition_point(|c| c < value),
+            };
+            of_this[bin][row] = 1;
+        }
+        cut.push(Cut {
+            feature,
+            cuts,
+            has_rows: of_this.iter().map(|bin| bin.contains(&1)).collect(),
+        });
+        columns.extend(of_this);
+    }
+    Ok((columns, cut))
+}
+
+/// Where a number is cut into so many bins: equal cuts once, and none at the greatest value.
+fn found(mut values: Vec<f64>, n_bins: u64, method: Cutting) -> Vec<f64> {
+    values.sort_by(f64::total_cmp);
+    let (Some(least), Some(most)) = (values.first().copied(), values.last().copied()) else {
+        return Vec::new();
+    };
+    let cut = |i: u64| {
+        let part = i as f64 / n_bins as f64;
+        match method {
+            Cutting::EqualWidth => between(least, most, part),
+            Cutting::EqualFrequency => {
+                let place = (values.len() - 1) as f64 * part;
+                let low = values[place as usize];
+                let high = values.get(place as usize + 1).copied().unwrap_or(low);
+                between(low, high, place.fract())
+            }
+        }
+    };
+    let mut cuts: Vec<f64> = (1..n_bins).map(cut).collect();
+    cuts.dedup();
+    cuts.retain(|cut| *cut < most);
+    cuts
+}

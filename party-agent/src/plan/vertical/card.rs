@@ -1,0 +1,192 @@
+//! Plans of scorecards over joins: how each feature is cut into bins.
+
+use std::fmt::Write;
+
+use protocols::train::{binned, vertical};
+use serde::Serialize;
+
+use super::super::intersect::keys::{Side, column, in_words};
+use super::super::{MinCell, PlanFault};
+use crate::catalogue::ColumnKind;
+use crate::source::quoted;
+use crate::spec::{self, Bins, Cutting, KeyOf, Scorecard};
+
+/// A scorecard over a join, as it is fitted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CardPlan {
+    /// Bins and points.
+    pub points: Scorecard,
+    /// Where a number is cut.
+    pub method: Cutting,
+    /// The bins of each feature.
+    pub bins: Vec<Bins>,
+    /// Whether the models of each holder's features alone are evaluated as well.
+    pub alone: bool,
+    /// Fewest bad and fewest good rows of a bin; at 1 any number is told.
+    pub min_count: u64,
+}
+
+impl CardPlan {
+    /// What the protocol takes.
+    #[must_use]
+    pub(super) fn shape(&self, of: vertical::Shape) -> binned::Shape {
+        binned::Shape {
+            of,
+            bins: self.bins.iter().map(Bins::n_bins).collect(),
+            min_count: self.min_count,
+            compares: self.alone,
+        }
+    }
+
+    /// Bins of all features.
+    #[must_use]
+    pub fn n_bins(&self) -> usize {
+        self.bins.iter().map(Bins::n_bins).sum()
+    }
+
+    /// A feature as a double: its value, or the number of its level, −1 for one that is not listed.
+    pub(super) fn value(&self, feature: usize, name: &str) -> String {
+        let name = quoted(name);
+        let Bins::Levels(levels) = &self.bins[feature] else {
+            return format!("CAST({name} AS DOUBLE)");
+        };
+        let mut value = format!("CAST(CASE WHEN {name} IS NULL THEN NULL");
+        for (i, level) in levels.iter().enumerate() {
+            let level = level.replace('\'', "''");
+            write!(value, " WHEN CAST({name} AS VARCHAR) = '{level}' THEN {i}")
+                .expect("a String takes all");
+        }
+        value.push_str(" ELSE -1 END AS DOUBLE)");
+        value
+    }
+}
+
+fn listed<'a>(job: &'a spec::Vertical, feature: &KeyOf) -> Option<&'a Bins> {
+    let mut listed = job.card.as_ref()?.listed.iter();
+    let is = |l: &&spec::Listed| {
+        let of = &l.feature;
+        of.party == feature.party && of.table == feature.table && of.columns == feature.columns
+    };
+    listed.find(is).map(|l| &l.bins)
+}
+
+/// The levels of a feature that is no number.
+pub(super) fn levels_of<'a>(job: &'a spec::Vertical, feature: &KeyOf) -> Option<&'a [String]> {
+    match listed(job, feature)? {
+        Bins::Levels(levels) => Some(levels),
+        Bins::Found(_) | Bins::Cuts(_) => None,
+    }
+}
+
+/// A column that has levels, as the catalogue spells it.
+pub(super) fn text(side: &Side<'_>, name: &str, line: usize) -> Result<String, PlanFault> {
+    let fault = |what: String, fix: String| PlanFault {
+        place: format!("compute.train, line {line}"),
+        what,
+        fix,
+    };
+    let (holder, table) = (&side.holder, &side.table);
+    let found = column(&side.catalogue.tables[table], name).map_err(|(hint, fix)| {
+        fault(format!("{holder}.{table} has no column {name}{hint}"), fix)
+    })?;
+    match found.kind {
+        ColumnKind::Bool | ColumnKind::Int { .. } | ColumnKind::Text | ColumnKind::Date => {
+            Ok(found.name.clone())
+        }
+        _ => Err(fault(
+            format!(
+                "{holder}.{table}.{} is {}, and has no levels",
+                found.name,
+                in_words(&found.kind)
+            ),
+            "levels are texts, whole numbers or days".to_owned(),
+        )),
+    }
+}
+
+/// What is wrong with bins.
+pub(super) fn faults(
+    job: &spec::Vertical,
+    sides: &[Side<'_>],
+    features: &[(usize, String)],
+) -> Vec<PlanFault> {
+    let Some(card) = &job.card else {
+        return Vec::new();
+    };
+    let mut faults = Vec::new();
+    let mut fault = |line: usize, what: String, fix: &str| {
+        faults.push(PlanFault {
+            place: format!("compute.train, line {line}"),
+            what,
+            fix: fix.to_owned(),
+        });
+    };
+    for (i, listed) in card.listed.iter().enumerate() {
+        let of = &listed.feature;
+        let name = of.columns.first().map_or("", String::as_str);
+        let is_feature = features.iter().any(|(place, feature)| {
+            let side = &sides[*place];
+            let found = column(&side.catalogue.tables[&side.table], name);
+            let is_of_side = side.holder == of.party && side.table == of.table;
+            is_of_side && found.is_ok_and(|c| c.name == *feature)
+        });
+        let full = format!("{}.{}.{name}", of.party, of.table);
+        if !is_feature {
+            let fix = "name it among features, or leave its bins out";
+            fault(of.line, format!("{full} is no feature"), fix);
+        }
+        if card.listed[..i].iter().any(|l| l.feature.columns == of.columns && l.feature.party == of.party) {
+            let fix = "list levels or cuts, not both";
+            fault(of.line, format!("{full} has bins twice"), fix);
+        }
+    }
+    let bins = bins(job, sides, features);
+    let n_bins: usize = bins.iter().map(Bins::n_bins).sum();
+    if n_bins > binned::MAX_BINS {
+        let what = format!("the features have {n_bins} bins");
+        fault(job.label.line, what, "at most 4096 of all together");
+    }
+    if card.alone && !job.report.iter().any(|r| r.is_of_scores()) {
+        let what = "alone asks how well each holder's features do, and nothing is evaluated";
+        fault(
+            job.label.line,
+            what.to_owned(),
+            "report = [\"auc\", \"ks\"]",
+        );
+    }
+    faults
+}
+
+/// The bins of each feature.
+fn bins(job: &spec::Vertical, sides: &[Side<'_>], features: &[(usize, String)]) -> Vec<Bins> {
+    let Some(card) = &job.card else {
+        return Vec::new();
+    };
+    let of = |(place, name): &(usize, String)| {
+        let side = &sides[*place];
+        let listed = card.listed.iter().find(|l| {
+            let spelled = l.feature.columns.first().map_or("", String::as_str);
+            let found = column(&side.catalogue.tables[&side.table], spelled);
+            l.feature.party == side.holder && found.is_ok_and(|c| c.name == *name)
+        });
+        listed.map_or(Bins::Found(card.points.bins), |l| l.bins.clone())
+    };
+    features.iter().map(of).collect()
+}
+
+/// A scorecard's part of a plan.
+pub(super) fn plan(
+    job: &spec::Vertical,
+    sides: &[Side<'_>],
+    features: &[(usize, String)],
+    min_cell: &MinCell,
+) -> Option<CardPlan> {
+    let card = job.card.as_ref()?;
+    Some(CardPlan {
+        points: card.points.clone(),
+        method: card.method,
+        bins: bins(job, sides, features),
+        alone: card.alone,
+        min_count: min_cell.at_least.max(1),
+    })
+}

@@ -1,0 +1,160 @@
+//! How features of a scorecard over a join are cut into bins.
+
+use serde::Serialize;
+use toml::de::{DeTable, DeValue};
+
+use super::super::intersect::{self, word};
+use super::super::train::{self, Scorecard};
+use super::KeyOf;
+use crate::config::fields::{Faults, Fields, kind};
+
+const METHOD: &str = "\"equal_frequency\" or \"equal_width\"";
+const CUTS: &str = "an ascending list of numbers: bins are above one and up to the next";
+const LEVELS: &str = "a list of different texts";
+/// Most cuts, or levels, of one feature.
+const MAX_BINS: usize = 256;
+
+/// A scorecard over a join.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Card {
+    /// Bins and points.
+    pub points: Scorecard,
+    /// Where a number is cut, unless its cuts are listed.
+    pub method: Cutting,
+    /// Features whose bins the job lists.
+    pub listed: Vec<Listed>,
+    /// Whether the models of each holder's features alone are evaluated as well.
+    pub alone: bool,
+}
+
+/// Where a number is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cutting {
+    /// At type-7 quantiles of its holder's own rows.
+    EqualFrequency,
+    /// Into ranges of one width, from the least to the greatest value of its holder's own rows.
+    EqualWidth,
+}
+
+/// A feature whose bins the job lists.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Listed {
+    /// The feature.
+    pub feature: KeyOf,
+    /// Its bins.
+    pub bins: Bins,
+}
+
+/// Bins of one feature. Missing values have a bin of their own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bins {
+    /// So many of a number, which its holder cuts.
+    Found(u64),
+    /// Of a number, between these decimal numbers.
+    Cuts(Vec<String>),
+    /// Of texts.
+    Levels(Vec<String>),
+}
+
+impl Bins {
+    /// How many there are at most, that of missing values included.
+    #[must_use]
+    pub fn n_bins(&self) -> usize {
+        1 + match self {
+            Self::Found(n) => usize::try_from(*n).unwrap_or(usize::MAX - 1),
+            Self::Cuts(cuts) => cuts.len() + 1,
+            Self::Levels(levels) => levels.len(),
+        }
+    }
+}
+
+const METHODS: &[(&str, Cutting)] = &[
+    ("equal_frequency", Cutting::EqualFrequency),
+    ("equal_width", Cutting::EqualWidth),
+];
+
+/// Reads `[compute.train.scorecard]` and `[compute.train.categorical]`.
+pub(super) fn read<'t>(
+    fields: &mut Fields<'_, 't>,
+    text: &'t str,
+    faults: &mut Faults<'t>,
+) -> Option<Card> {
+    let mut listed = Vec::new();
+    let categorical = fields.table(faults, "categorical");
+    if let Some(table) = &categorical {
+        add_listed(&mut listed, table, (LEVELS, levels), text, faults);
+    }
+    let empty = DeTable::new();
+    let table = fields.table(faults, "scorecard");
+    let mut table = table.unwrap_or_else(|| Fields::new(&empty, "compute.train.scorecard", 0..0));
+    let points = train::card(&mut table, faults);
+    let method = table.value("method").is_some();
+    let method = match method {
+        true => word(&mut table, "method", METHODS, METHOD, faults),
+        false => Some(Cutting::EqualFrequency),
+    };
+    let alone = table.boolean(faults, "alone").unwrap_or(false);
+    if let Some(cuts) = table.table(faults, "cuts") {
+        add_listed(&mut listed, &cuts, (CUTS, self::cuts), text, faults);
+    }
+    table.finish(faults);
+    Some(Card {
+        points: points?,
+        method: method?,
+        listed,
+        alone,
+    })
+}
+
+type Reader = fn(&DeValue<'_>) -> Option<Bins>;
+
+fn add_listed<'t>(
+    listed: &mut Vec<Listed>,
+    table: &Fields<'_, 't>,
+    (allowed, read): (&str, Reader),
+    text: &'t str,
+    faults: &mut Faults<'t>,
+) {
+    for (name, value) in table.entries() {
+        let path = table.name(name);
+        let line = 1 + text[..value.span().start.min(text.len())].matches('\n').count();
+        let feature = intersect::named(name, line);
+        match (feature, read(value.get_ref())) {
+            (None, _) => {
+                let what = "is not the name of a column";
+                faults.add(&value.span(), &path, what, "\"party.table.column\" = […]");
+            }
+            (Some(_), None) => {
+                let what = match value.get_ref() {
+                    DeValue::Array(_) => "is no such list".to_owned(),
+                    other => format!("a {} is not allowed here", kind(other)),
+                };
+                faults.add(&value.span(), &path, what, allowed);
+            }
+            (Some(feature), Some(bins)) => listed.push(Listed { feature, bins }),
+        }
+    }
+}
+
+fn levels(value: &DeValue<'_>) -> Option<Bins> {
+    train::levels(value)
+        .filter(|levels| levels.len() <= MAX_BINS)
+        .map(Bins::Levels)
+}
+
+fn cuts(value: &DeValue<'_>) -> Option<Bins> {
+    let DeValue::Array(items) = value else {
+        return None;
+    };
+    let numbers = items.iter().map(|item| match item.get_ref() {
+        DeValue::Float(number) => number.as_str().parse::<f64>().ok(),
+        DeValue::Integer(number) => number.as_str().parse::<f64>().ok(),
+        _ => None,
+    });
+    let numbers: Vec<f64> = numbers.collect::<Option<_>>()?;
+    let ascends = numbers.windows(2).all(|pair| pair[0] < pair[1]);
+    let fits = (1..=MAX_BINS).contains(&numbers.len()) && numbers.iter().all(|n| n.is_finite());
+    (ascends && fits).then(|| Bins::Cuts(numbers.iter().map(f64::to_string).collect()))
+}

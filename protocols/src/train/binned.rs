@@ -1,0 +1,586 @@
+//! A logistic model of features in bins, over a join in which nobody sees who matched: each holder cuts its
+//! features into bins, learns how many bad and good rows are in each, and replaces bins by weights.
+//!
+//! ```text
+//! join    a column of 0 and 1 for each bin, see [`circuit`](crate::psi::circuit)
+//! count   rows that are fitted, and bad ones, of each bin: one product of matrices; if all bins have enough of
+//!         both, the counts go to the feature's holder and to the receivers, nobody else
+//! rank    each holder says what its features tell: one number each, to all
+//! weigh   bins times their holder's weights, another product: nobody else sees these
+//! fit     as over any join, see [`vertical`](super::vertical); a feature that is left out is a column of
+//!         zeros with a penalty, so that its coefficient is 0 and nothing that is sent depends on how many are
+//! ```
+//!
+//! Columns of each holder: for each of its features those of its bins, 1 in the row's bin; then what
+//! [`vertical`](super::vertical) says of the label's holder and of the hub.
+
+use super::evaluate::{self, N_FIGURES};
+use super::glm::{self, COLUMN_BITS, Family, Released, Rows};
+use super::vertical::{self, Columns};
+use crate::arith::matmul::{self as products, matmul};
+use crate::arith::{compare, copy};
+use crate::boolean;
+use crate::correlate::{MatrixShape, Stock};
+use crate::cost::Cost;
+use crate::disclose::{self, Disclosure, Terms, Values, reveal};
+use crate::error::ProtocolError;
+use crate::party::Seat;
+use crate::price::{Price, Seats};
+use crate::psi::circuit;
+use crate::session::Session;
+use engine::bits;
+use engine::ring::{self, Ring};
+use engine::share::Share;
+
+/// Most bins of all features together.
+pub const MAX_BINS: usize = 4096;
+
+/// Bits of counts of bad rows, which have the scale of labels, and of margins.
+const MARGIN_BITS: u32 = 46;
+
+/// Fractional bits of what features tell.
+const RANK_BITS: i32 = 40;
+
+/// The public shape of a model of features in bins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// The join and the model. The family is logistic.
+    pub of: vertical::Shape,
+    /// Of each feature the number of bins, those that stay empty included.
+    pub bins: Vec<usize>,
+    /// Fewest bad and fewest good rows of a bin that has rows. At 1 or less any number is told.
+    pub min_count: u64,
+    /// Whether beside the model one of each table's features alone is evaluated.
+    pub compares: bool,
+}
+
+impl Shape {
+    fn n_bins(&self) -> usize {
+        self.bins.iter().sum()
+    }
+
+    /// The shape of the join.
+    pub fn join(&self) -> circuit::Shape {
+        self.of.join_of(&self.bins)
+    }
+
+    /// The shape of the model.
+    #[must_use]
+    pub fn model(&self) -> glm::Shape {
+        glm::Shape {
+            n_rows: self.join().n_bins(),
+            is_penalised: true,
+            ..self.of.model()
+        }
+    }
+
+    fn evaluation(&self) -> evaluate::Shape {
+        evaluate::Shape {
+            n_rows: self.join().n_bins(),
+            ..self.of.evaluation()
+        }
+    }
+
+    /// The model, and those of each table's features alone.
+    fn n_models(&self) -> usize {
+        1 + usize::from(self.compares) * self.of.tables.len()
+    }
+
+    fn n_figures(&self) -> usize {
+        usize::from(self.of.evaluates) * self.n_models() * N_FIGURES
+    }
+
+    /// Counts that are compared: two of each bin, and all rows.
+    fn n_margins(&self) -> usize {
+        1 + if self.min_count > 1 { 2 * self.n_bins() } else { 0 }
+    }
+
+    /// Places of features of a table.
+    fn features_of(&self, place: usize) -> impl Iterator<Item = usize> {
+        let features = self.of.features.iter().enumerate();
+        features.filter_map(move |(i, f)| (*f == place).then_some(i))
+    }
+
+    /// Where a feature's bins begin.
+    fn first_bin(&self, feature: usize) -> usize {
+        self.bins[..feature].iter().sum()
+    }
+
+    /// How many numbers are told of a table's features: two of each bin, and of all rows.
+    fn n_told(&self, place: usize) -> usize {
+        let bins: usize = self.features_of(place).map(|f| self.bins[f]).sum();
+        2 * bins + 2
+    }
+
+    /// Who is told of a table's features.
+    fn learners(&self, place: usize, receivers: &[Seat]) -> Vec<Seat> {
+        let mut seats = vec![self.of.tables[place].0];
+        seats.extend(receivers);
+        seats.sort_unstable();
+        seats.dedup();
+        seats
+    }
+
+    fn counts(&self) -> MatrixShape {
+        MatrixShape {
+            m: 2,
+            k: self.join().n_bins(),
+            n: self.n_bins(),
+        }
+    }
+
+    fn weighing(&self) -> MatrixShape {
+        MatrixShape {
+            m: self.join().n_bins(),
+            k: self.n_bins(),
+            n: self.bins.len(),
+        }
+    }
+
+    /// The terms of the disclosure that [`count`] takes.
+    #[must_use]
+    pub fn terms(&self, receivers: &[Seat]) -> Terms {
+        let number = |n: usize| n as u64;
+        let mut numbers = vec![self.min_count, u64::from(self.compares)];
+        let tables = self.of.tables.iter();
+        numbers.push(number(self.of.tables.len()));
+        numbers.extend(tables.map(|(seat, _)| number(seat.index())));
+        numbers.push(number(self.of.label));
+        let features = self.of.features.iter().zip(&self.bins);
+        numbers.extend(features.flat_map(|(place, bins)| [number(*place), number(*bins)]));
+        let model = [
+            u64::from(self.of.log_rows),
+            u64::from(self.of.n_steps),
+            u64::from(self.of.evaluates),
+            self.of.at_least,
+        ];
+        numbers.extend(model);
+        let fields: Vec<[u8; 8]> = numbers.into_iter().map(u64::to_le_bytes).collect();
+        let fields: Vec<&[u8]> = fields.iter().map(|field| &field[..]).collect();
+        Terms::new("entente/v1/terms/binned", &fields, receivers)
+    }
+
+    fn check(&self, n_computing: usize) -> Result<(), ProtocolError> {
+        let fits = self.of.family == Family::Logistic
+            && self.bins.len() == self.of.features.len()
+            && self.bins.iter().all(|n| *n > 0)
+            && self.n_bins() <= MAX_BINS
+            && (self.of.evaluates || !self.compares);
+        match fits {
+            true => self.of.check(n_computing),
+            false => Err(ProtocolError::InvalidInput {
+                what: "a model of features in bins is logistic, and each feature has bins",
+            }),
+        }
+    }
+}
+
+/// What a holder brings.
+pub struct Binned {
+    /// Its keys and columns.
+    pub rows: circuit::Rows,
+    /// Of all bins of its features, in order, whether it has rows in them.
+    pub has_rows: Vec<bool>,
+}
+
+/// What this seat learns of the bins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Rows that are fitted, and how many of them are bad.
+    pub totals: [u64; 2],
+    /// Of each feature whose counts this seat learns, bad and good rows of each bin.
+    pub bins: Vec<Option<Vec<[u64; 2]>>>,
+}
+
+/// What is too small to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Short {
+    /// Whether too few rows are fitted.
+    pub rows: bool,
+    /// Features and their bins in which too few rows are bad, or good.
+    pub bins: Vec<(usize, usize)>,
+}
+
+/// A join whose bins are counted.
+pub struct Counted {
+    columns: Columns,
+    cells: Share<u64>,
+    disclosure: Disclosure,
+    /// What this seat learns; or what is too small, and then nobody learns anything else.
+    pub counts: Result<Counts, Short>,
+}
+
+/// Joins, counts bad and good rows of each bin, and tells the counts of each feature to its holder and to the
+/// receivers.
+///
+/// # Seats     the holders of the tables; all other computing seats call it too
+/// # Inputs    `own`: at the holders, columns as the [module](self) says; elsewhere `None`; takes [`price`];
+///   `disclosure`: of [`Shape::terms`]
+/// # Output    [`Counted`]
+/// # Cost      with [`fit`] [`price`] and [`release_cost`]
+/// # Security  semi-honest, all but one seat may be corrupt; reveals the shape. All computing seats learn which
+///   bins are too small; if none is, the feature's holder and the receivers learn its counts and the totals
+/// # Errors    those of [`circuit::join`]; [`ProtocolError::NotApproved`] before anything is sent;
+///   [`ProtocolError::CheckFailed`]
+/// # Source    CRYPTO §4.4
+pub async fn count(
+    session: &mut Session,
+    own: Option<Binned>,
+    shape: &Shape,
+    stock: &mut Stock,
+    disclosure: Disclosure,
+) -> Result<Counted, ProtocolError> {
+    session.ended_by(shape.check(session.n_computing()))?;
+    let terms = shape.terms(disclosure.receivers());
+    session.ended_by(disclosure.check(&terms, session))?;
+    let seats = Seats::of(session);
+    session.ended_by(stock.check(&price(seats, shape).needs))?;
+    let (rows, has_rows) = own.map(|own| (own.rows, own.has_rows)).unzip();
+    let joined = circuit::join(session, &shape.join(), rows, stock).await?;
+    let columns = vertical::columns(&shape.of, &shape.bins, joined);
+    let cells = vertical::by_row(&columns.features.iter().collect::<Vec<_>>());
+    let mut left = copy(&columns.used);
+    left.append(copy(&columns.labels));
+    let mut all = matmul(session, &left, &cells, shape.counts(), stock).await?;
+    let bad = all.split_off(shape.n_bins());
+    let totals = [&columns.used, &columns.labels].map(|c| ring::sum(c.as_slice()));
+    let tally = Tally { all, bad, totals };
+    let short = tally.short(session, has_rows, shape, stock).await?;
+    let counts = match short {
+        Some(short) => Err(short),
+        None => Ok(tally.told(session, shape, &disclosure).await?),
+    };
+    Ok(Counted {
+        columns,
+        cells,
+        disclosure,
+        counts,
+    })
+}
+
+/// Shares of counts.
+struct Tally {
+    /// Rows of each bin.
+    all: Share<u64>,
+    /// Bad ones, with the scale of labels.
+    bad: Share<u64>,
+    totals: [u64; 2],
+}
+
+impl Tally {
+    /// What is too small.
+    async fn short(
+        &self,
+        session: &mut Session,
+        has_rows: Option<Vec<bool>>,
+        shape: &Shape,
+        stock: &mut Stock,
+    ) -> Result<Option<Short>, ProtocolError> {
+        let scale = 1u64 << Family::Logistic.label_bits();
+        let mut margins = vec![self.totals[0].wrapping_mul(scale)];
+        if session.seat() == Seat(0) {
+            margins[0] = margins[0].wrapping_sub(shape.of.at_least.wrapping_mul(scale));
+        }
+        if shape.min_count > 1 {
+            let me = session.seat();
+            let mine = shape.of.tables.iter().position(|(seat, _)| *seat == me);
+            let mut has_rows = has_rows.unwrap_or_default().into_iter();
+            let mut least = vec![0u64; shape.n_bins()];
+            for feature in mine.iter().flat_map(|place| shape.features_of(*place)) {
+                let first = shape.first_bin(feature);
+                for least in &mut least[first..][..shape.bins[feature]] {
+                    // Nothing is asked of a bin that only fills up the shape; which one does is its holder's.
+                    let asks = has_rows.next().unwrap_or(true);
+                    *least = u64::from(asks).wrapping_mul(shape.min_count.wrapping_mul(scale));
+                }
+            }
+            let counts = self.all.as_slice().iter().zip(self.bad.as_slice());
+            for ((all, bad), least) in counts.zip(least) {
+                let good = all.wrapping_mul(scale).wrapping_sub(*bad);
+                margins.extend([bad, &good].map(|count| count.wrapping_sub(least)));
+            }
+        }
+        let n_margins = margins.len();
+        let margins = Share::new(margins);
+        let method = shape.of.method;
+        let is_short =
+            compare::less_than_zero(session, &margins, MARGIN_BITS, method, stock).await?;
+        let is_short = bits::unpack(&boolean::open(session, is_short).await?, n_margins);
+        if !is_short.contains(&true) {
+            return Ok(None);
+        }
+        let pairs: Vec<bool> = is_short[1..].chunks(2).map(|p| p.contains(&true)).collect();
+        let features = 0..shape.bins.len();
+        let bins = features.flat_map(|f| (0..shape.bins[f]).map(move |bin| (f, bin)));
+        let bins = bins.zip(pairs).filter_map(|(bin, is)| is.then_some(bin));
+        Ok(Some(Short {
+            rows: is_short[0],
+            bins: bins.collect(),
+        }))
+    }
+
+    /// Reveals the counts of each table's features to whom they are for.
+    async fn told(
+        &self,
+        session: &mut Session,
+        shape: &Shape,
+        disclosure: &Disclosure,
+    ) -> Result<Counts, ProtocolError> {
+        let bits = Family::Logistic.label_bits();
+        let mut counts = Counts {
+            totals: [0; 2],
+            bins: vec![None; shape.bins.len()],
+        };
+        for place in 0..shape.of.tables.len() {
+            let mut values = self.totals.to_vec();
+            for feature in shape.features_of(place) {
+                let range = shape.first_bin(feature)..shape.first_bin(feature + 1);
+                values.extend_from_slice(&self.all.as_slice()[range.clone()]);
+                values.extend_from_slice(&self.bad.as_slice()[range]);
+            }
+            let learners = shape.learners(place, disclosure.receivers());
+            let found = revealed(session, values, &learners, disclosure).await?;
+            let Some(found) = found else { continue };
+            counts.totals = [found[0], found[1] >> bits];
+            let mut rest = &found[2..];
+            for feature in shape.features_of(place) {
+                let (all, after) = rest.split_at(shape.bins[feature]);
+                let (bad, after) = after.split_at(shape.bins[feature]);
+                let pairs = all.iter().zip(bad);
+                let pairs = pairs.map(|(all, bad)| [bad >> bits, all - (bad >> bits)]);
+                counts.bins[feature] = Some(pairs.collect());
+                rest = after;
+            }
+        }
+        Ok(counts)
+    }
+}
+
+async fn revealed(
+    session: &mut Session,
+    values: Vec<u64>,
+    receivers: &[Seat],
+    disclosure: &Disclosure,
+) -> Result<Option<Vec<u64>>, ProtocolError> {
+    let part = disclosure.part(Terms::of_values(values.len(), 0, receivers));
+    let values = Values {
+        narrow: Share::new(values),
+        wide: Share::zero(0),
+    };
+    let found = reveal(session, values, receivers, part).await?;
+    Ok(found.map(|found| found.narrow))
+}
+
+impl Counted {
+    /// Tells all computing seats what each feature tells.
+    ///
+    /// # Seats     symmetric, any number ≥ 2
+    /// # Inputs    `own`: one number for each of this holder's features, below 2^20; elsewhere none
+    /// # Output    the numbers of all features
+    /// # Cost      2 rounds; in [`release_cost`]
+    /// # Security  semi-honest; reveals the numbers to all computing seats
+    /// # Errors    [`ProtocolError::InvalidInput`], [`ProtocolError::Link`], [`ProtocolError::PeerMisbehaved`],
+    ///   [`ProtocolError::CheckFailed`]
+    /// # Source    as [`reveal`]
+    pub async fn rank(
+        &self,
+        session: &mut Session,
+        own: &[f64],
+        shape: &Shape,
+    ) -> Result<Vec<f64>, ProtocolError> {
+        let me = session.seat();
+        let place = shape.of.tables.iter().position(|(seat, _)| *seat == me);
+        let mine: Vec<usize> = place.iter().flat_map(|p| shape.features_of(*p)).collect();
+        if mine.len() != own.len() {
+            return session.ended_by(Err(ProtocolError::InvalidInput {
+                what: "a holder says what each of its features tells",
+            }));
+        }
+        let mut values = vec![0; shape.bins.len()];
+        for (feature, value) in mine.into_iter().zip(own) {
+            values[feature] = (value * 2f64.powi(RANK_BITS)).round() as u64;
+        }
+        let everybody: Vec<Seat> = session.computing_seats().collect();
+        let found = revealed(session, values, &everybody, &self.disclosure).await?;
+        let found = found.unwrap_or_default().into_iter();
+        Ok(found
+            .map(|value| value as f64 * 2f64.powi(-RANK_BITS))
+            .collect())
+    }
+
+    /// Replaces bins by weights, fits, evaluates, and reveals the model to the receivers.
+    ///
+    /// # Seats     symmetric, any number ≥ 2
+    /// # Inputs    `weights`: at a holder, for all bins of its features in order, in [−1, 1]; elsewhere none;
+    ///   `chosen`: of each feature whether it has a part in the model, the same at all seats
+    /// # Output    at receivers [`Released`], of features that are not chosen 0; `figures` of
+    ///   [`evaluate::Figures`] if the shape says so: of the model, and of each table's features alone
+    /// # Cost      with [`count`] [`price`] and [`release_cost`]
+    /// # Security  semi-honest, all but one seat may be corrupt. Receivers learn what [`glm::release`] says
+    /// # Errors    those of [`glm::fit`], [`evaluate::evaluate`] and [`glm::release`]
+    /// # Source    CRYPTO §4.2, §4.4, §4.5
+    pub async fn fit(
+        self,
+        session: &mut Session,
+        (weights, chosen): (&[f64], &[bool]),
+        shape: &Shape,
+        stock: &mut Stock,
+    ) -> Result<Option<Released>, ProtocolError> {
+        let me = session.seat();
+        let place = shape.of.tables.iter().position(|(seat, _)| *seat == me);
+        let own = session.ended_by(weights_of(place, weights, shape))?;
+        if chosen.len() != shape.bins.len() || self.counts.is_err() {
+            return session.ended_by(Err(ProtocolError::InvalidInput {
+                what: "features are chosen when all counts are told",
+            }));
+        }
+        let weighed = matmul(session, &self.cells, &own, shape.weighing(), stock).await?;
+        let model = shape.model();
+        let mut fitted = None;
+        let mut figures = Share::zero(0);
+        for number in (0..shape.n_models()).rev() {
+            let has_part = |feature: usize| {
+                chosen[feature] && (number == 0 || shape.of.features[feature] == number - 1)
+            };
+            let rows = self.rows(session, &weighed, shape, has_part);
+            let found = glm::fit(session, &rows, &model, stock).await?;
+            if let Some([bad, good]) = &self.columns.marks {
+                let beta = &found.coefficients;
+                let scores = glm::predictor(session, &rows, &model, beta, stock).await?;
+                let rows = evaluate::Rows {
+                    scores,
+                    bad: copy(bad),
+                    good: copy(good),
+                };
+                let mut of_this =
+                    evaluate::evaluate(session, rows, &shape.evaluation(), stock).await?;
+                of_this.append(figures);
+                figures = of_this;
+            }
+            fitted = Some(found);
+        }
+        let fitted = fitted.expect("there is a model");
+        let receivers = self.disclosure.receivers();
+        let terms = glm::release_terms(&model, shape.n_figures(), shape.of.at_least, receivers);
+        let part = self.disclosure.part(terms);
+        let released = (fitted, figures);
+        glm::release(session, released, &model, shape.of.at_least, stock, part).await
+    }
+
+    /// The rows of a model of some features.
+    fn rows(
+        &self,
+        session: &Session,
+        weighed: &Share<u64>,
+        shape: &Shape,
+        has_part: impl Fn(usize) -> bool,
+    ) -> Rows {
+        let (n_features, model) = (shape.bins.len(), shape.model());
+        let mut columns = Vec::with_capacity(model.n_rows * (1 + n_features));
+        let rows = weighed.as_slice().chunks_exact(n_features);
+        for (member, row) in self.columns.members.as_slice().iter().zip(rows) {
+            columns.push(member << COLUMN_BITS);
+            let kept = row.iter().enumerate();
+            columns.extend(kept.map(|(f, value)| if has_part(f) { *value } else { 0 }));
+        }
+        let mut penalties = vec![0; 1 + n_features];
+        if session.seat() == Seat(0) {
+            let penalty = 1u128 << (model.penalty_bits() + shape.of.log_rows);
+            for (feature, out) in penalties[1..].iter_mut().enumerate() {
+                *out = if has_part(feature) { 0 } else { penalty };
+            }
+        }
+        Rows {
+            columns: Share::new(columns),
+            used: copy(&self.columns.used),
+            labels: copy(&self.columns.labels),
+            offsets: None,
+            penalties: Some(Share::new(penalties)),
+        }
+    }
+}
+
+/// This seat's weights, as a matrix of bins and features.
+fn weights_of(
+    place: Option<usize>,
+    weights: &[f64],
+    shape: &Shape,
+) -> Result<Share<u64>, ProtocolError> {
+    let n_features = shape.bins.len();
+    let mine: Vec<usize> = place.iter().flat_map(|p| shape.features_of(*p)).collect();
+    let n_mine: usize = mine.iter().map(|f| shape.bins[*f]).sum();
+    if weights.len() != n_mine || weights.iter().any(|w| !(-1.0..=1.0).contains(w)) {
+        return Err(ProtocolError::InvalidInput {
+            what: "each bin of a holder has a weight in [-1, 1]",
+        });
+    }
+    let mut matrix = vec![0; shape.n_bins() * n_features];
+    let mut weights = weights.iter();
+    let scale = 2f64.powi(COLUMN_BITS.cast_signed());
+    for feature in mine {
+        let bins = shape.first_bin(feature)..shape.first_bin(feature + 1);
+        for (bin, weight) in bins.zip(&mut weights) {
+            let fixed = u64::from_signed((weight * scale).round() as i128);
+            matrix[bin * n_features + feature] = fixed.expect("below 2^19");
+        }
+    }
+    Ok(Share::new(matrix))
+}
+
+/// The declared price of [`count`] and [`Counted::fit`] but for revealing.
+pub fn price(seats: Seats, shape: &Shape) -> Price {
+    let (model, method) = (shape.model(), shape.of.method);
+    let n_margins = shape.n_margins();
+    let opened = Price {
+        cost: boolean::open_cost(seats.n_seats, seats.n_computing, bits::words_for(n_margins)),
+        ..Price::nothing(seats)
+    };
+    let mut price = circuit::price(seats, &shape.join())
+        .then(&products::price::<u64>(seats, shape.counts()))
+        .then(&compare::less_than_zero_price::<u64>(
+            seats,
+            n_margins,
+            MARGIN_BITS,
+            method,
+        ))
+        .then(&opened)
+        .then(&products::price::<u64>(seats, shape.weighing()));
+    for _ in 0..shape.n_models() {
+        price = price.then(&glm::fit_price(seats, &model));
+        if shape.of.evaluates {
+            price = price
+                .then(&glm::predictor_price(seats, &model))
+                .then(&evaluate::price(seats, &shape.evaluation()));
+        }
+    }
+    price.then(&glm::release_price(seats, &model, shape.n_figures()))
+}
+
+/// The declared cost of what [`count`], [`Counted::rank`] and [`Counted::fit`] reveal.
+pub fn release_cost(seats: Seats, shape: &Shape, receivers: &[Seat]) -> Cost {
+    let Seats {
+        n_seats,
+        n_computing,
+    } = seats;
+    let everybody: Vec<Seat> = Seat::first(n_computing).collect();
+    let mut cost = Cost::none(n_seats);
+    for place in 0..shape.of.tables.len() {
+        let learners = shape.learners(place, receivers);
+        let told = shape.n_told(place);
+        cost = cost.then(&disclose::cost(n_seats, n_computing, told, 0, &learners));
+    }
+    let n_features = shape.bins.len();
+    cost.then(&disclose::cost(
+        n_seats,
+        n_computing,
+        n_features,
+        0,
+        &everybody,
+    ))
+    .then(&glm::release_cost(
+        seats,
+        &shape.model(),
+        shape.n_figures(),
+        receivers,
+    ))
+}
