@@ -43,7 +43,8 @@ macro_rules! bundled {
             name: $name,
             file: $file,
             table: include_bytes!(concat!(
-                "../examples/data/",
+                env!("CARGO_MANIFEST_DIR"),
+                "/examples/data/",
                 $set,
                 "/",
                 $name,
@@ -51,7 +52,8 @@ macro_rules! bundled {
                 $file
             )),
             policy: include_str!(concat!(
-                "../examples/data/",
+                env!("CARGO_MANIFEST_DIR"),
+                "/examples/data/",
                 $set,
                 "/",
                 $name,

@@ -17,6 +17,7 @@ mod tables;
 pub mod tag_store;
 mod train;
 mod vertical;
+mod score;
 mod usage;
 
 use std::collections::BTreeMap;
@@ -48,6 +49,7 @@ use crate::net::connect::{Connector, Route};
 use crate::net::handshake::{Binding, Channel};
 use crate::net::quic::{LostLink, QuicNetwork};
 use crate::plan::{Plan, Procedure};
+use crate::model::{self, ModelPart};
 use crate::receipt::{self, LocalReport, RECEIPT_FORMAT, Receipt, ReceiptFile, SignedReceipt};
 use crate::result::{self, ResultError, ResultTable};
 use crate::source::Source;
@@ -137,6 +139,8 @@ struct Computed {
     rows_used: u64,
     keys: Option<KeyReport>,
     traffic: Traffic,
+    /// This holder's part of a model.
+    model: Option<ModelPart>,
 }
 
 /// What a receiver has got.
@@ -377,6 +381,7 @@ impl Task<'_> {
         LocalReport {
             rows_used: computed.rows_used,
             keys: computed.keys.clone(),
+            model: computed.model.as_ref().map(ModelPart::to_text),
             wall_s: self.progress.elapsed().as_secs_f64(),
             peak_rss_bytes: usage::peak_rss_bytes(),
             wire_bytes_sent: wire.sent,
@@ -409,11 +414,16 @@ impl Task<'_> {
             None => None,
             Some(output) => Some(self.stage(output).await?),
         };
+        let pending = self.pending(computed.model.as_ref())?;
         let finished = self.network.finish().await;
         finished.map_err(|lost| self.lost(&lost))?;
         let stored = staged
             .map(|(staging, digest)| self.publish(staging, digest))
             .transpose()?;
+        if let Some(pending) = pending {
+            let kept = pending.keep();
+            kept.map_err(|e| internal(&format!("the model's part cannot be moved: {e}")))?;
+        }
         Ok((computed, stored))
     }
 
@@ -430,6 +440,7 @@ impl Task<'_> {
                 rows_used: 0,
                 keys: None,
                 traffic: session.traffic(),
+                model: None,
             });
         }
         match &self.plan.procedure {
@@ -439,6 +450,7 @@ impl Task<'_> {
             Procedure::Lookup(of) => self.lookup(session, of, disclosure).await,
             Procedure::Train(of) => self.train(session, of, disclosure).await,
             Procedure::Vertical(of) => self.vertical(session, of, disclosure).await,
+            Procedure::Score(of) => self.score(session, of, disclosure).await,
         }
     }
 
@@ -458,6 +470,7 @@ impl Task<'_> {
             rows_used,
             keys: None,
             traffic: session.traffic(),
+            model: None,
         })
     }
 
@@ -517,6 +530,14 @@ impl Task<'_> {
         };
         let digest = off_the_runtime(save).await?;
         Ok((staging, digest))
+    }
+
+    /// Writes this holder's part of a model where nobody looks for it yet.
+    fn pending(&self, part: Option<&ModelPart>) -> Result<Option<model::Pending>, Failure> {
+        let Some(part) = part else { return Ok(None) };
+        let directory = model::directory(self.storage.results);
+        let pending = model::Pending::write(&directory, &part.model, &part.to_text());
+        pending.map(Some).map_err(|e| result_failure(&e))
     }
 
     /// Moves a written result to its place, in one step.

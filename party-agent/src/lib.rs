@@ -24,6 +24,7 @@ pub mod execute;
 pub mod result;
 pub mod receipt;
 pub mod evidence;
+pub mod model;
 pub mod config;
 pub mod api;
 pub mod agent;

@@ -34,7 +34,7 @@ use order::OrderTotals;
 pub use design::{Design, design};
 pub use joined::{Joined, joined};
 pub use keys::{KeyReport, Keys, StoredKeys, keys, stored_keys};
-pub use people::{Layout, People, people};
+pub use people::{Layout, People, Texts, people, texts};
 pub use records::{Keep, Records, record_cells, records};
 
 /// What a holder brings into the computation: its secrets, wiped when they are dropped.

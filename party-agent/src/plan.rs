@@ -43,6 +43,7 @@ mod intersect;
 mod lookup;
 mod train;
 mod vertical;
+mod score;
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -73,6 +74,7 @@ pub(crate) use statistic::{COMPARED, FURTHER, SHOWN, Survival, TIMES_FROM};
 pub use statistic::{Statistic, StatisticKind, SurvivalPlan};
 pub use steps::{Found, Fraction, Setting, Step, Which};
 pub use train::{ColumnRole, Kinds, Term, TrainCheck, TrainColumn, TrainCount, TrainPlan};
+pub use score::{ScorePlan, ScoredTable};
 pub use vertical::{CardPlan, VerticalPlan, VerticalTable};
 
 /// Version of the plan's own format; agents with different ones refuse each other by digest.
@@ -170,6 +172,7 @@ pub fn compile(
                 Compute::Lookup(of) => lookup::compile(spec, of, catalogues),
                 Compute::Train(of) => train::compile(spec, of, catalogues),
                 Compute::Vertical(of) => vertical::compile(spec, of, catalogues),
+                Compute::Score(of) => score::compile(spec, of, catalogues),
             })
             .expect("a thread can be started")
             .join()
@@ -273,6 +276,7 @@ impl Plan {
             Procedure::Lookup(of) => of.terms(&receivers),
             Procedure::Train(of) => of.sums(receivers).terms(),
             Procedure::Vertical(of) => of.terms(self.setting().method, &receivers),
+            Procedure::Score(of) => of.shape(&of.bounds()).terms(),
             Procedure::Totals | Procedure::Join(_) | Procedure::Intersect(_) => {
                 self.release().to(receivers).terms()
             }
@@ -331,6 +335,8 @@ pub enum Procedure {
     Train(TrainPlan),
     /// A model is fitted over a join.
     Vertical(VerticalPlan),
+    /// Points of rows by the parts of a model.
+    Score(ScorePlan),
 }
 
 /// The minimum cell in force: the strictest of the job and of every holder's policy.

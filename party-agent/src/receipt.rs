@@ -139,6 +139,9 @@ pub struct LocalReport {
     pub wire_bytes_received: u64,
     /// SHA-256 of `result.json`, at a receiver.
     pub result: Option<Digest>,
+    /// The text of this holder's part of the model that was trained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// Fresh randomness: opens the receipt's commitment to the result, and keeps this file's digest from telling what is in it.
     #[serde(default)]
     pub salt: Option<Nonce>,

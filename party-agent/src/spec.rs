@@ -6,6 +6,7 @@ mod intersect;
 mod lookup;
 mod train;
 mod vertical;
+mod score;
 mod read;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use crate::config::fields::Faults;
 pub use intersect::{HOLDERS, Intersect, KeyJoin, KeyOf, ProtocolChoice, Reveal, rule_word};
 pub use lookup::{Combine, Lookup, MAX_QUESTIONS};
 pub use train::{Feature, MAX_TERMS, Model, Offset, Report, Sample, Scorecard, Train};
+pub use score::Score;
 pub use vertical::{
     Bins, Card, Cutting, Listed, Vertical, VerticalModel, VerticalReport, VerticalSample,
 };
@@ -79,6 +81,8 @@ pub enum Compute {
     Train(Box<Train>),
     /// A model of the people that holders have in common.
     Vertical(Vertical),
+    /// Points of rows by the parts of a model.
+    Score(Score),
 }
 
 /// A query over the holders' tables.

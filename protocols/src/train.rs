@@ -6,6 +6,7 @@
 //! * [`evaluate`]: how well scores tell bad rows from good ones;
 //! * [`vertical`]: all of it, over a join in which nobody sees who matched;
 //! * [`binned`]: likewise, of features in bins that are replaced by weights;
+//! * [`score`]: points by a model of which each holder has a part;
 //! * [`trees`]: gradient-boosted trees.
 
 pub mod solve;
@@ -15,3 +16,4 @@ pub mod evaluate;
 pub mod vertical;
 pub mod trees;
 pub mod binned;
+pub mod score;

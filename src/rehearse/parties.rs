@@ -14,6 +14,8 @@ pub(crate) struct PartyDir {
     pub(crate) tables: Vec<(String, PathBuf)>,
     /// The party's own policy, if it has one.
     pub(crate) policy: Option<PathBuf>,
+    /// Where its parts of models are.
+    pub(crate) models: PathBuf,
 }
 
 impl PartyDir {
@@ -27,6 +29,7 @@ impl PartyDir {
             name,
             tables: tables_in(directory)?,
             policy,
+            models: directory.join("models"),
         })
     }
 }

@@ -175,7 +175,28 @@ impl Finished {
             }
             written.insert(name, path);
         }
+        self.save_models(directory)?;
         Ok(written)
+    }
+}
+
+impl Finished {
+    /// Each party's part of a model, under `models/PARTY`: in earnest it stays at its holder.
+    fn save_models(&self, directory: &Path) -> Outcome<()> {
+        for (party, file) in &self.receipts {
+            let Some(text) = &file.local.model else {
+                continue;
+            };
+            let home = directory.join("models").join(party.as_str());
+            let part: serde_json::Value = serde_json::from_str(text).map_err(|_| unreadable())?;
+            let id = part["part"]["model"].as_str().unwrap_or_default().to_owned();
+            let path = home.join(format!("{id}.json"));
+            std::fs::create_dir_all(&home).map_err(|error| cannot_write(&home, &error))?;
+            write_private(&path, text.as_bytes()).map_err(|error| {
+                Failure::runtime("write", error.to_string()).at(path.display().to_string())
+            })?;
+        }
+        Ok(())
     }
 }
 

@@ -301,6 +301,7 @@ impl Files {
             let copy = home.join("policy.toml");
             std::fs::copy(policy, &copy).map_err(|error| cannot_write(&copy, &error))?;
         }
+        copy_models(&party.models, &home.join("state/models"))?;
         let known = Template {
             name: party.name.clone(),
             coordinator: self.coordinator.clone(),
@@ -314,6 +315,20 @@ impl Files {
         std::fs::write(&config, template(&known)).map_err(|error| cannot_write(&config, &error))?;
         Ok(config)
     }
+}
+
+/// The party's parts of models, where its agent looks for them.
+fn copy_models(from: &Path, to: &Path) -> Outcome<()> {
+    let Ok(entries) = std::fs::read_dir(from) else {
+        return Ok(());
+    };
+    let copied = std::fs::create_dir_all(to).and_then(|()| {
+        entries.into_iter().try_for_each(|entry| {
+            let entry = entry?;
+            std::fs::copy(entry.path(), to.join(entry.file_name())).map(drop)
+        })
+    });
+    copied.map_err(|error| cannot_write(to, &error))
 }
 
 fn identity(home: &Path, name: &PartyName) -> Outcome<Fingerprint> {

@@ -3,9 +3,10 @@
 //! The data are not in this repository. Where they are absent the tests print `skipped: no shared data`.
 
 use crate::figures::{Parts, expected, shared};
-use crate::run::job;
+use crate::run::{entente, job, party, root};
 use crate::vertical::numbers;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -140,4 +141,122 @@ fn penalised_coefficients_are_those_of_the_pooled_customers() {
         near("a coefficient", &row[1], &expected.into(), CLOSE);
     }
     check_scores(&found, &model["test"]);
+}
+
+/// The bundled customers, whose directories may hold parts of a model; without policies, so that all is allowed.
+fn bundled(directory: &Path) -> Vec<String> {
+    let parties = [
+        ("bank_a", "loans.csv"),
+        ("bank_b", "bills.csv"),
+        ("bureau_c", "persons.csv"),
+    ];
+    let mut words = Vec::new();
+    for (name, file) in parties {
+        let home = directory.join(name);
+        fs::create_dir_all(&home).expect("a directory");
+        let from = root().join("examples/data/credit_taiwan").join(name);
+        fs::copy(from.join(file), home.join(file)).expect("a table");
+        words.extend(["--party".to_owned(), party(name, &home)]);
+    }
+    let arbiter = directory.join("arbiter");
+    fs::create_dir_all(&arbiter).expect("a directory");
+    words.extend(["--party".to_owned(), party("arbiter", &arbiter)]);
+    words
+}
+
+/// A party's part, and its file.
+fn part(directory: &Path, name: &str) -> (PathBuf, Value) {
+    let mut files = fs::read_dir(directory.join(name).join("models")).expect("parts");
+    let file = files.next().expect("a part").expect("an entry").path();
+    let text = fs::read_to_string(&file).expect("a part");
+    let part: Value = serde_json::from_str(&text).expect("JSON");
+    (file, part["part"].clone())
+}
+
+/// The points that a row of a table gets by a part.
+fn points_of(part: &Value, header: &str, row: &str) -> f64 {
+    let cells: Vec<&str> = row.split(',').collect();
+    let features = part["features"].as_array().expect("features").iter();
+    let points = features.map(|feature| {
+        let column = header.split(',').position(|name| feature["feature"] == name);
+        let value = cells[column.expect("a column")];
+        let levels = feature["levels"].as_array().expect("levels");
+        let bin = match levels.is_empty() {
+            true => {
+                let value: f64 = value.parse().expect("a number");
+                let cuts = numbers(&feature["cuts"]);
+                cuts.iter().filter(|cut| **cut < value).count()
+            }
+            false => levels.iter().position(|l| l == value).expect("a level"),
+        };
+        feature["bins"][bin]["points"].as_f64().expect("points")
+    });
+    points.sum()
+}
+
+/// One small model over the bundled customers, scored with: every score is that of the parts, and a part that was changed is refused.
+#[test]
+fn scores_are_those_of_the_parts() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let home = directory.path();
+    let parties = bundled(home);
+    let run = |text: &str, more: &[&str]| {
+        let file = home.join("job.toml");
+        fs::write(&file, text).expect("a file");
+        let words = ["simulate".to_owned(), file.display().to_string()];
+        let more = more.iter().map(|word| (*word).to_owned());
+        entente(words.into_iter().chain(parties.iter().cloned()).chain(more))
+    };
+    let features = [
+        "\"bank_a.loans.pay_1\"",
+        "\"bank_b.bills.pay_amt1\", \"bank_b.bills.pay_amt2\"",
+    ];
+    let train = format!(
+        "job = \"small\"\npurpose = \"test\"\nreceivers = [\"bank_a\"]\n[compute.train]\nmodel = \"scorecard\"\npartition = \"vertical\"\n\
+         label = \"bank_a.loans.default_next_month\"\nfeatures = [{}, {}]\nkey = \"id_no\"\nsteps = 5\nreport = [\"coef\"]\n\
+         [privacy]\ncorrelations = \"dealer:arbiter\"\nmin_cell = 11\n",
+        features[0], features[1]
+    );
+    let out = home.join("out");
+    run(&train, &["--out", out.to_str().expect("UTF-8")]).expect(0);
+    for name in ["bank_a", "bank_b"] {
+        let from = out.join("models").join(name);
+        fs::rename(from, home.join(name).join("models")).expect("parts");
+    }
+    let (_, mine) = part(home, "bank_a");
+    let (file, theirs) = part(home, "bank_b");
+    assert_eq!(mine["model"], theirs["model"]);
+    let score = format!(
+        "job = \"scores\"\npurpose = \"test\"\nreceivers = [\"bank_a\"]\n[compute.score]\nmodel = {}\nrows = \"bank_a.loans\"\nfeatures = [{}, {}]\n\
+         key = \"id_no\"\n[privacy]\ncorrelations = \"dealer:arbiter\"\n",
+        mine["model"], features[0], features[1]
+    );
+    let found = run(&score, &["--json"]).expect(0).json()["result"].clone();
+    let table = |name: &str, file: &str| fs::read_to_string(home.join(name).join(file)).expect("a table");
+    let (loans, bills) = (table("bank_a", "loans.csv"), table("bank_b", "bills.csv"));
+    let header = |text: &str| text.lines().next().expect("a header").to_owned();
+    let (of_loans, of_bills) = (header(&loans), header(&bills));
+    let key = |line: &str| line.split(',').next().expect("a key").to_owned();
+    let bills: BTreeMap<String, &str> = bills.lines().skip(1).map(|line| (key(line), line)).collect();
+    let rows = found["rows"].as_array().expect("rows");
+    assert_eq!(rows.len(), loans.lines().count() - 1);
+    let base = mine["base_points"].as_f64().expect("points");
+    let mut n_common = 0;
+    for (row, line) in rows.iter().zip(loans.lines().skip(1)) {
+        assert_eq!(row[0], key(line).as_str());
+        let mut expected = base + points_of(&mine, &of_loans, line);
+        if let Some(bill) = bills.get(&key(line)) {
+            expected += points_of(&theirs, &of_bills, bill);
+            n_common += 1;
+        }
+        near("a score", &row[1], &expected.into(), (1e-4, 0.0));
+    }
+    assert!(n_common > 1000);
+    let text = fs::read_to_string(&file).expect("a part");
+    fs::write(&file, text.replacen("\"points\": ", "\"points\": 1", 1)).expect("written");
+    let said = run(&score, &[]).expect(1).stderr;
+    assert!(said.contains("bank_b: its part of the model was changed"), "{said}");
+    let other = score.replace(mine["model"].as_str().expect("an id"), &"ab".repeat(32));
+    let said = run(&other, &[]).expect(1).stderr;
+    assert!(said.contains("this party has no part of the model"), "{said}");
 }

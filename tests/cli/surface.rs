@@ -55,16 +55,6 @@ fn every_command_has_help_with_an_example() {
 }
 
 #[test]
-fn help_does_not_list_missing_commands_as_working() {
-    let help = entente(["--help"]).expect(0).stdout;
-    let line = help
-        .lines()
-        .find(|line| line.trim_start().starts_with("evidence"))
-        .expect("listed");
-    assert!(line.contains("not available in this version"), "{line}");
-}
-
-#[test]
 fn usage_errors_exit_with_2_and_are_json_if_asked_for() {
     for words in [
         vec![],

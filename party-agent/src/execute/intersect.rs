@@ -114,6 +114,7 @@ impl Task<'_> {
             rows_used: report.rows,
             keys: Some(report),
             traffic: session.traffic(),
+            model: None,
         })
     }
 
@@ -189,6 +190,7 @@ impl Task<'_> {
             rows_used: report.rows,
             keys: Some(report),
             traffic: session.traffic(),
+            model: None,
         })
     }
 
@@ -327,6 +329,7 @@ impl Task<'_> {
             rows_used: report.rows,
             keys: Some(report),
             traffic: session.traffic(),
+            model: None,
         })
     }
 }

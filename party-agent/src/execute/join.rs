@@ -79,6 +79,7 @@ impl Task<'_> {
             rows_used: report.as_ref().map_or(0, |r| r.rows),
             keys: report,
             traffic: session.traffic(),
+            model: None,
         })
     }
 

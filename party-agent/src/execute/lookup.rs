@@ -45,6 +45,7 @@ impl Task<'_> {
             rows_used: report.rows,
             keys: Some(report),
             traffic: session.traffic(),
+            model: None,
         })
     }
 

@@ -70,6 +70,7 @@ impl Task<'_> {
             rows_used,
             keys: None,
             traffic: session.traffic(),
+            model: None,
         })
     }
 

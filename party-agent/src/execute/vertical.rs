@@ -40,7 +40,7 @@ impl Task<'_> {
         self.progress.enter(Stage::Compute);
         let own = ready.own.take();
         let report = own.as_ref().map(|own| own.report.clone());
-        let table = match &of.card {
+        let (table, model) = match &of.card {
             Some(card) => {
                 let run = card::Run { of, card, ready };
                 self.card(session, run, own, disclosure).await?
@@ -51,14 +51,15 @@ impl Task<'_> {
                 let rows = own.map(|own| own.rows);
                 let stock = &mut ready.stock;
                 let found = vertical::train(session, rows, &shape, stock, disclosure).await?;
-                match found {
+                let table = match found {
                     None => None,
                     Some(found) => {
                         self.judge(of, &found)?;
                         let table = result::fitted(self.plan, of, &found);
                         Some(table.map_err(|e| result_failure(&e))?)
                     }
-                }
+                };
+                (table, None)
             }
         };
         Ok(Computed {
@@ -66,6 +67,7 @@ impl Task<'_> {
             rows_used: report.as_ref().map_or(0, |r: &local::KeyReport| r.rows),
             keys: report,
             traffic: session.traffic(),
+            model,
         })
     }
 
@@ -83,7 +85,10 @@ impl Task<'_> {
         let n_mine = own.as_ref().map_or(0, |own| own.rows.keys.len());
         let sizes = match self.plan.dealer {
             Some(_) => of.bounds(),
-            None => announced(session, of, n_mine).await?,
+            None => {
+                let seats: Vec<usize> = of.tables.iter().map(|t| t.seat).collect();
+                announced(session, (&seats, of.bounds()), n_mine).await?
+            }
         };
         if let (Some(place), Some(own)) = (place, &mut own) {
             fill_up(session, &mut own.rows, sizes[place]);
@@ -191,13 +196,12 @@ struct Ready {
 }
 
 /// Tells all others how many keys come, and hears theirs: in the order of tables.
-async fn announced(
+pub(super) async fn announced(
     session: &mut Session,
-    of: &VerticalPlan,
+    (seats, mut sizes): (&[usize], Vec<usize>),
     n_mine: usize,
 ) -> Result<Vec<usize>, Broken> {
-    let mut sizes = of.bounds();
-    let place = |seat: usize| of.tables.iter().position(|t| t.seat == seat);
+    let place = |seat: usize| seats.iter().position(|s| *s == seat);
     if let Some(mine) = place(session.seat().index()) {
         sizes[mine] = n_mine;
     }
@@ -213,7 +217,7 @@ async fn announced(
 }
 
 /// Fills a table up with keys that nobody has.
-fn fill_up(session: &mut Session, rows: &mut Rows, n_rows: usize) {
+pub(super) fn fill_up(session: &mut Session, rows: &mut Rows, n_rows: usize) {
     let n_more = n_rows.saturating_sub(rows.keys.len());
     let seed: Seed = session.own_seed("keys that fill a table up");
     let mut words = vec![0u128; n_more];

@@ -79,16 +79,7 @@ pub async fn people(
         .await?;
     let n_rows = rows.n_rows;
     let has_key: Vec<bool> = items.iter().map(Option::is_some).collect();
-    let items: Vec<Item> = items.into_iter().flatten().collect();
-    let distinct = items.iter().collect::<BTreeSet<_>>().len();
-    if distinct < items.len() {
-        let what = format!(
-            "{} rows have the key of an earlier row",
-            items.len() - distinct
-        );
-        let advice = "a model over a join takes one row a key: publish a table in which rows are added up by key";
-        return Err(SourceError::table(&local.tables.join(", "), what, advice));
-    }
+    let items = different(items, local)?;
     numbers.iter_mut().for_each(|column| keep(column, &has_key));
     if layout.has_text {
         keep(&mut words, &has_key);
@@ -112,6 +103,78 @@ impl People {
     pub fn report(&self) -> KeyReport {
         self.report.clone()
     }
+}
+
+/// The rows of a holder that have a key, as texts.
+pub struct Texts {
+    /// The keys, all different.
+    pub items: Vec<Item>,
+    /// The columns after the key's, `None` for NULL.
+    pub texts: Vec<Vec<Option<String>>>,
+    /// What only this holder learns.
+    pub report: KeyReport,
+}
+
+impl Drop for Texts {
+    fn drop(&mut self) {
+        self.items.zeroize();
+        self.texts.zeroize();
+    }
+}
+
+/// Reads this holder's rows, whose columns after the key's are texts.
+///
+/// # Errors
+/// [`SourceError`] if the query fails, a key stands in two rows, or the table has outgrown its published size. Nothing has
+/// left this holder then.
+pub async fn texts(
+    plan: &Plan,
+    me: &PartyId,
+    source: &Source,
+    (hash, n_keys): (&Arc<KeyHash>, usize),
+    progress: &(dyn Fn(u64) + Send + Sync),
+) -> Result<Texts, SourceError> {
+    let mut rows = Rows::open(plan, me, source, (hash, n_keys)).await?;
+    let mut all: Vec<Vec<Option<String>>> = Vec::new();
+    let items: Vec<Option<Item>> = rows
+        .hash_into(Vec::new(), progress, |batch| {
+            let columns = super::keys::texts(&batch.columns()[n_keys.min(batch.num_columns())..])?;
+            all.resize(columns.len(), Vec::new());
+            for (out, column) in all.iter_mut().zip(&columns) {
+                out.extend(column.iter().map(|value| value.map(str::to_owned)));
+            }
+            Ok(())
+        })
+        .await?;
+    let (n_rows, local) = (rows.n_rows, rows.local);
+    let has_key: Vec<bool> = items.iter().map(Option::is_some).collect();
+    let items = different(items, local)?;
+    all.iter_mut().for_each(|column| keep(column, &has_key));
+    Ok(Texts {
+        report: KeyReport {
+            rows: n_rows,
+            distinct: items.len() as u64,
+            duplicates: 0,
+            missing: n_rows - items.len() as u64,
+        },
+        items,
+        texts: all,
+    })
+}
+
+/// The keys of the rows that have one, if they are all different.
+fn different(items: Vec<Option<Item>>, local: &LocalPlan) -> Result<Vec<Item>, SourceError> {
+    let items: Vec<Item> = items.into_iter().flatten().collect();
+    let distinct = items.iter().collect::<BTreeSet<_>>().len();
+    if distinct == items.len() {
+        return Ok(items);
+    }
+    let what = format!(
+        "{} rows have the key of an earlier row",
+        items.len() - distinct
+    );
+    let advice = "a model over a join takes one row a key: publish a table in which rows are added up by key";
+    Err(SourceError::table(&local.tables.join(", "), what, advice))
 }
 
 fn engine(what: &str) -> SourceError {

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use super::words::{correlations, counted, listed, range_of};
 use super::{
     CellCheck, IntersectPlan, KeyColumn, LookupPlan, Measure, MeasureKind, Plan, Procedure,
-    RangeOrigin, ReleaseRule, RingWidth, Slot, TrainPlan, VerticalPlan,
+    RangeOrigin, ReleaseRule, RingWidth, Slot, ScorePlan, TrainPlan, VerticalPlan,
 };
 
 /// Groups of a key that are shown by name.
@@ -47,7 +47,8 @@ impl Plan {
             Procedure::Intersect(IntersectPlan { words, .. })
             | Procedure::Lookup(LookupPlan { words, .. })
             | Procedure::Train(TrainPlan { words, .. })
-            | Procedure::Vertical(VerticalPlan { words, .. }) => {
+            | Procedure::Vertical(VerticalPlan { words, .. })
+            | Procedure::Score(ScorePlan { words, .. }) => {
                 writeln!(out)?;
                 for line in words {
                     writeln!(out, "{line}")?;

@@ -36,6 +36,7 @@ impl Plan {
                 return price.map_or_else(Needs::default, |price| price.needs);
             }
             Procedure::Train(of) => return of.sums(Vec::new()).price(seats).needs,
+            Procedure::Score(of) => return of.price(seats, &of.bounds()).needs,
             Procedure::Vertical(of) => return self.needs_of_model(of, &of.bounds()),
         }
         let steps = steps::price(&self.steps, &self.setting(), seats);

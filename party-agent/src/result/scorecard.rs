@@ -119,6 +119,38 @@ impl BinnedFeature {
     }
 }
 
+/// The scale of points.
+#[derive(Clone, Copy, Debug)]
+pub struct Points {
+    factor: f64,
+    offset: f64,
+}
+
+impl Points {
+    /// The scale that a job asks for.
+    #[must_use]
+    pub fn of(card: &Scorecard) -> Self {
+        let number = |text: &str| text.parse().unwrap_or(f64::NAN);
+        let factor = number(&card.pdo) / std::f64::consts::LN_2;
+        Self {
+            factor,
+            offset: number(&card.base_score) - factor * number(&card.base_odds).ln(),
+        }
+    }
+
+    /// What everybody begins with.
+    #[must_use]
+    pub fn base(&self, intercept: f64) -> f64 {
+        self.offset - self.factor * intercept
+    }
+
+    /// What a weight of evidence adds.
+    #[must_use]
+    pub fn points(&self, coefficient: f64, woe: f64) -> f64 {
+        -self.factor * coefficient * woe
+    }
+}
+
 /// The features and the scale of points. `coefficients` are the intercept and then those of the first features.
 #[must_use]
 pub(super) fn points(
@@ -126,24 +158,22 @@ pub(super) fn points(
     features: &[BinnedFeature],
     coefficients: &[f64],
 ) -> (Value, Value) {
-    let number = |text: &str| text.parse().unwrap_or(f64::NAN);
-    let (pdo, base) = (number(&card.pdo), number(&card.base_score));
-    let factor = pdo / std::f64::consts::LN_2;
-    let offset = base - factor * number(&card.base_odds).ln();
+    let number = |text: &str| text.parse::<f64>().unwrap_or(f64::NAN);
+    let scale = Points::of(card);
     let intercept = coefficients.first().copied().unwrap_or(0.0);
     let features = features.iter().enumerate().map(|(i, feature)| {
         let coefficient = coefficients.get(i + 1);
-        feature.described(coefficient.map(|c| -factor * c))
+        feature.described(coefficient.map(|c| scale.points(*c, 1.0)))
     });
-    let scale = json!({
-        "pdo": pdo,
-        "base_score": base,
+    let told = json!({
+        "pdo": number(&card.pdo),
+        "base_score": number(&card.base_score),
         "base_odds": number(&card.base_odds),
-        "factor": factor,
-        "offset": offset,
-        "base_points": offset - factor * intercept,
+        "factor": scale.factor,
+        "offset": scale.offset,
+        "base_points": scale.base(intercept),
     });
-    (Value::Array(features.collect()), scale)
+    (Value::Array(features.collect()), told)
 }
 
 #[cfg(test)]

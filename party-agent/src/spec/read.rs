@@ -11,7 +11,7 @@ use toml::de::DeValue;
 use super::near::did_you_mean;
 use super::{
     CheckedSpec, Compute, Correlations, JoinLevel, MAX_SPEC_BYTES, MAX_WALL_S, SqlCompute,
-    intersect, lookup, train, vertical,
+    intersect, lookup, score, train, vertical,
 };
 use crate::config::fields::{Faults, Fields, document, kind};
 
@@ -32,8 +32,6 @@ const WALL: &str = "a time such as \"90s\", \"30m\" or \"2h\", at most \"168h\""
 const DOMAIN: &str = "a list of distinct groups: texts, whole numbers, true or false, dates";
 /// What `[compute]` can hold.
 const COMPUTES: [&str; 5] = ["sql", "intersect", "train", "score", "lookup"];
-/// Those of them that this version does not have.
-const LATER: [&str; 1] = ["score"];
 const NOT_YET: &str = "not available in this version";
 
 pub(super) fn spec<'t>(text: &'t str, faults: &mut Faults<'t>) -> Option<CheckedSpec> {
@@ -175,9 +173,6 @@ fn read_compute<'t>(
         let allowed = format!("exactly one of {}", COMPUTES.join(", "));
         faults.add(fields.span(), "compute", what, allowed);
     }
-    for compute in LATER {
-        not_yet(&mut fields, compute, faults);
-    }
     let intersect = fields.table(faults, "intersect");
     if named == ["intersect"] {
         let intersect = intersect.and_then(|i| intersect::read(i, text, faults));
@@ -189,6 +184,12 @@ fn read_compute<'t>(
         let lookup = lookup.and_then(|l| lookup::read(l, text, faults));
         fields.finish(faults);
         return lookup.map(Compute::Lookup);
+    }
+    let score = fields.table(faults, "score");
+    if named == ["score"] {
+        let score = score.and_then(|s| score::read(s, text, faults));
+        fields.finish(faults);
+        return score.map(Compute::Score);
     }
     let train = fields.table(faults, "train");
     if named == ["train"] {

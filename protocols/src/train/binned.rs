@@ -201,6 +201,15 @@ pub struct Short {
     pub bins: Vec<(usize, usize)>,
 }
 
+/// A model, as this seat learns it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    /// At a holder, the coefficients of its own features; zero if there is no model.
+    pub own: Option<Vec<f64>>,
+    /// At a receiver, everything; of features that are not chosen 0.
+    pub released: Option<Released>,
+}
+
 /// A join whose bins are counted.
 pub struct Counted {
     columns: Columns,
@@ -413,10 +422,11 @@ impl Counted {
     /// # Seats     symmetric, any number ≥ 2
     /// # Inputs    `weights`: at a holder, for all bins of its features in order, in [−1, 1]; elsewhere none;
     ///   `chosen`: of each feature whether it has a part in the model, the same at all seats
-    /// # Output    at receivers [`Released`], of features that are not chosen 0; `figures` of
-    ///   [`evaluate::Figures`] if the shape says so: of the model, and of each table's features alone
+    /// # Output    [`Model`]; `figures` of [`evaluate::Figures`] if the shape says so: of the model, and of each
+    ///   table's features alone
     /// # Cost      with [`count`] [`price`] and [`release_cost`]
-    /// # Security  semi-honest, all but one seat may be corrupt. Receivers learn what [`glm::release`] says
+    /// # Security  semi-honest, all but one seat may be corrupt. Receivers learn what [`glm::release`] says, and
+    ///   each holder the coefficients of its own features
     /// # Errors    those of [`glm::fit`], [`evaluate::evaluate`] and [`glm::release`]
     /// # Source    CRYPTO §4.2, §4.4, §4.5
     pub async fn fit(
@@ -425,7 +435,7 @@ impl Counted {
         (weights, chosen): (&[f64], &[bool]),
         shape: &Shape,
         stock: &mut Stock,
-    ) -> Result<Option<Released>, ProtocolError> {
+    ) -> Result<Model, ProtocolError> {
         let me = session.seat();
         let place = shape.of.tables.iter().position(|(seat, _)| *seat == me);
         let own = session.ended_by(weights_of(place, weights, shape))?;
@@ -460,11 +470,18 @@ impl Counted {
             fitted = Some(found);
         }
         let fitted = fitted.expect("there is a model");
-        let receivers = self.disclosure.receivers();
-        let terms = glm::release_terms(&model, shape.n_figures(), shape.of.at_least, receivers);
-        let part = self.disclosure.part(terms);
         let released = (fitted, figures);
-        glm::release(session, released, &model, shape.of.at_least, stock, part).await
+        let at_least = shape.of.at_least;
+        let masked = glm::masked(session, released, &model, at_least, stock).await?;
+        let mut own = None;
+        for (place, (seat, _)) in shape.of.tables.iter().enumerate() {
+            let columns: Vec<usize> = shape.features_of(place).map(|f| 1 + f).collect();
+            let learner = (*seat, &self.disclosure);
+            let found = masked.coefficients(session, &columns, learner).await?;
+            own = own.or(found);
+        }
+        let released = masked.told(session, &model, self.disclosure).await?;
+        Ok(Model { own, released })
     }
 
     /// The rows of a model of some features.
@@ -567,7 +584,10 @@ pub fn release_cost(seats: Seats, shape: &Shape, receivers: &[Seat]) -> Cost {
     for place in 0..shape.of.tables.len() {
         let learners = shape.learners(place, receivers);
         let told = shape.n_told(place);
-        cost = cost.then(&disclose::cost(n_seats, n_computing, told, 0, &learners));
+        let own = (shape.features_of(place).count(), [shape.of.tables[place].0]);
+        cost = cost
+            .then(&disclose::cost(n_seats, n_computing, told, 0, &learners))
+            .then(&disclose::cost(n_seats, n_computing, 0, own.0, &own.1));
     }
     let n_features = shape.bins.len();
     cost.then(&disclose::cost(

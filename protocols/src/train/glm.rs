@@ -21,6 +21,7 @@ mod release;
 
 pub use family::Family;
 pub use release::{Released, release, release_cost, release_price, release_terms};
+pub(super) use release::masked;
 
 use super::solve::{self, Factors, System};
 use crate::arith::compare::Method;

@@ -1,16 +1,18 @@
 //! A scorecard over a join: this holder's features in bins, their weights from what is counted, and the fit.
 
+use coordinator::contract::Digest;
 use coordinator::job::FailureClass;
 use protocols::disclose::Disclosure;
 use protocols::session::Session;
-use protocols::train::binned::{self, Binned, Counts, Short};
+use protocols::train::binned::{self, Binned, Counts, Model, Short};
 
 use super::super::train::scorecard::between;
 use super::super::{Broken, Failure, Task, internal, result_failure};
 use super::{Own, Ready};
 use crate::local::People;
+use crate::model::{ModelPart, PartBin, PartFeature};
 use crate::plan::{CardPlan, VerticalPlan};
-use crate::result::{self, BinnedFeature, ResultTable};
+use crate::result::{self, BinnedFeature, Points, ResultTable};
 use crate::source::SourceError;
 use crate::spec::{Bins, Cutting};
 
@@ -42,7 +44,7 @@ impl Task<'_> {
         run: Run<'_>,
         own: Option<Own>,
         disclosure: Disclosure,
-    ) -> Result<Option<ResultTable>, Broken> {
+    ) -> Result<(Option<ResultTable>, Option<ModelPart>), Broken> {
         let Run { of, card, ready } = run;
         let (sizes, mut stock) = (ready.sizes, ready.stock);
         let shape = of.binned(&sizes, self.plan.setting().method);
@@ -81,8 +83,10 @@ impl Task<'_> {
         });
         let weights: Vec<f64> = weights.collect();
         let weights = (&weights[..], &chosen[..]);
-        let Some(mut found) = counted.fit(session, weights, &shape, &mut stock).await? else {
-            return Ok(None);
+        let model = counted.fit(session, weights, &shape, &mut stock).await?;
+        let part = self.part((of, card), (&cut, &features, &chosen), &model);
+        let Some(mut found) = model.released else {
+            return Ok((None, part));
         };
         self.judge(of, &found)?;
         let features: Option<Vec<BinnedFeature>> = features.into_iter().collect();
@@ -93,7 +97,56 @@ impl Task<'_> {
             found.errors[1 + i] /= scale;
         }
         let table = result::carded(self.plan, (of, card), &found, (features, &chosen));
-        Ok(Some(table.map_err(|e| result_failure(&e))?))
+        Ok((Some(table.map_err(|e| result_failure(&e))?), part))
+    }
+
+    /// This holder's part of the model: bins, weights and points of its own features.
+    fn part(
+        &self,
+        (of, card): (&VerticalPlan, &CardPlan),
+        (cut, features, chosen): (&[Cut], &[Option<BinnedFeature>], &[bool]),
+        model: &Model,
+    ) -> Option<ModelPart> {
+        if model.own.is_none() && model.released.is_none() {
+            return None;
+        }
+        let contract = self.binding.contract;
+        let id = [&contract.0[..], &self.binding.session_id()].concat();
+        let party = &self.plan.seats[self.binding.me.index()];
+        let id = Digest::of(&id).to_string();
+        let mut part = ModelPart::new(id, &self.plan.job, contract, party.as_str());
+        let scale = Points::of(&card.points);
+        let released = model.released.as_ref();
+        part.base_points = released.map(|r| scale.base(r.coefficients[0]));
+        for (cut, own) in cut.iter().zip(model.own.iter().flatten()) {
+            let Some(feature) = features[cut.feature].as_ref().filter(|_| chosen[cut.feature]) else {
+                continue;
+            };
+            let coefficient = own / greatest(feature);
+            let label = &of.tables[of.features[cut.feature].0].label;
+            let table = label.rsplit_once('.').map_or(label.as_str(), |(table, _)| table);
+            let levels = match &card.bins[cut.feature] {
+                Bins::Levels(levels) => levels.clone(),
+                Bins::Cuts(_) | Bins::Found(_) => Vec::new(),
+            };
+            let bin = |i: usize| PartBin {
+                bin: feature.levels[i].clone(),
+                bad: feature.counts[i].0 as u64,
+                good: feature.counts[i].1 as u64,
+                woe: feature.woe[i],
+                points: scale.points(coefficient, feature.woe[i]),
+            };
+            part.features.push(PartFeature {
+                table: table.to_owned(),
+                feature: feature.name.clone(),
+                coefficient,
+                iv: feature.information(),
+                cuts: cut.cuts.clone(),
+                levels,
+                bins: (0..feature.counts.len()).map(bin).collect(),
+            });
+        }
+        Some(part)
     }
 }
 

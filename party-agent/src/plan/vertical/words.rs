@@ -67,7 +67,11 @@ fn bins(of: &VerticalPlan, seat: usize, is_receiver: bool) -> String {
         (false, true) => "how many bad and good common rows are in each bin of its own features, ",
         (false, false) => "",
     };
-    format!("; {short}{whose}the information value of every feature")
+    let own = match of.tables.iter().any(|t| t.seat == seat) {
+        true => ", and the coefficients of its own features, which it keeps as its part of the model",
+        false => "",
+    };
+    format!("; {short}{whose}the information value of every feature{own}")
 }
 
 pub(super) fn warnings(of: &VerticalPlan) -> Vec<String> {

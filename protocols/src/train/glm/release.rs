@@ -63,8 +63,26 @@ pub async fn release(
     let n_figures = figures.len();
     let terms = release_terms(shape, n_figures, at_least, &receivers);
     session.ended_by(disclosure.check(&terms, session))?;
+    let masked = masked(session, (fitted, figures), shape, at_least, stock).await?;
+    masked.told(session, shape, disclosure).await
+}
+
+/// A fitted model of which everything that may not be seen is zero.
+pub(in crate::train) struct Masked {
+    narrow: Share<u64>,
+    wide: Share<u128>,
+}
+
+/// What [`release`] reveals.
+pub(in crate::train) async fn masked(
+    session: &mut Session,
+    (fitted, figures): (Fitted, Share<u64>),
+    shape: &Shape,
+    at_least: u64,
+    stock: &mut Stock,
+) -> Result<Masked, ProtocolError> {
     let seats = Seats::of(session);
-    session.ended_by(stock.check(&release_price(seats, shape, n_figures).needs))?;
+    session.ended_by(stock.check(&release_price(seats, shape, figures.len()).needs))?;
     let [enough, passes] = verdicts(session, &fitted, shape, at_least, stock).await?;
     let Fitted {
         coefficients,
@@ -78,17 +96,48 @@ pub async fn release(
     wide.append(errors);
     wide.append(decrement);
     wide.append(squares.unwrap_or_else(|| Share::zero(1)));
-    let wide = masked(session, &wide, passes, stock).await?;
+    let wide = times(session, &wide, passes, stock).await?;
     let mut counts = n_used;
     sound.iter().for_each(|sound| counts.append(low(sound)));
-    let counts = masked(session, &counts, enough as u64, stock).await?;
-    let figures = masked(session, &figures, passes as u64, stock).await?;
+    let counts = times(session, &counts, enough as u64, stock).await?;
+    let figures = times(session, &figures, passes as u64, stock).await?;
     let mut narrow = Share::new(vec![enough as u64]);
     narrow.append(counts);
     narrow.append(figures);
-    let disclosure = disclosure.part(Terms::of_values(narrow.len(), wide.len(), &receivers));
-    let revealed = reveal(session, Values { narrow, wide }, &receivers, disclosure).await?;
-    Ok(revealed.map(|found| decoded(&found.narrow, &found.wide, shape)))
+    Ok(Masked { narrow, wide })
+}
+
+impl Masked {
+    /// Reveals some coefficients to a seat: those of a model that is none are zero.
+    pub(in crate::train) async fn coefficients(
+        &self,
+        session: &mut Session,
+        columns: &[usize],
+        (learner, disclosure): (Seat, &Disclosure),
+    ) -> Result<Option<Vec<f64>>, ProtocolError> {
+        let values = columns.iter().map(|c| self.wide.as_slice()[*c]);
+        let values = Values {
+            narrow: Share::zero(0),
+            wide: Share::new(values.collect()),
+        };
+        let part = disclosure.part(Terms::of_values(0, columns.len(), &[learner]));
+        let found = reveal(session, values, &[learner], part).await?;
+        Ok(found.map(|found| real(&found.wide, RESULT_BITS)))
+    }
+
+    /// Reveals everything to the receivers.
+    pub(in crate::train) async fn told(
+        self,
+        session: &mut Session,
+        shape: &Shape,
+        disclosure: Disclosure,
+    ) -> Result<Option<Released>, ProtocolError> {
+        let Self { narrow, wide } = self;
+        let receivers = disclosure.receivers().to_vec();
+        let part = disclosure.part(Terms::of_values(narrow.len(), wide.len(), &receivers));
+        let revealed = reveal(session, Values { narrow, wide }, &receivers, part).await?;
+        Ok(revealed.map(|found| decoded(&found.narrow, &found.wide, shape)))
+    }
 }
 
 /// Numbers over Z_2^128 that fit Z_2^64: shares of the same there.
@@ -123,7 +172,7 @@ async fn verdicts(
     Ok([enough.as_slice()[0], passes.as_slice()[0]])
 }
 
-async fn masked<R: crate::correlate::StockedRing>(
+async fn times<R: crate::correlate::StockedRing>(
     session: &mut Session,
     x: &Share<R>,
     bit: R,
@@ -140,12 +189,13 @@ fn n_wide(shape: &Shape) -> usize {
     2 * shape.n_columns + 2
 }
 
+fn real(values: &[u128], frac_bits: u32) -> Vec<f64> {
+    let scale = 2f64.powi(-frac_bits.cast_signed());
+    let values = values.iter().map(|v| v.to_signed() as f64 * scale);
+    values.collect()
+}
+
 fn decoded(narrow: &[u64], wide: &[u128], shape: &Shape) -> Released {
-    let real = |values: &[u128], frac_bits: u32| -> Vec<f64> {
-        let scale = 2f64.powi(-frac_bits.cast_signed());
-        let values = values.iter().map(|v| v.to_signed() as f64 * scale);
-        values.collect()
-    };
     let d = shape.n_columns;
     Released {
         is_enough: narrow[0] == 1,

@@ -12,9 +12,9 @@ use protocols::party::Seat;
 use protocols::price::{Price, Seats};
 use protocols::psi::circuit::Rows;
 use protocols::session::Session;
-use protocols::train::binned::{self, Binned, Counts, Shape, Short};
+use protocols::train::binned::{self, Binned, Counts, Model, Shape, Short};
 use protocols::train::evaluate::{Figures, N_FIGURES};
-use protocols::train::glm::{Family, Released};
+use protocols::train::glm::Family;
 use protocols::train::vertical;
 use std::cell::RefCell;
 
@@ -23,7 +23,7 @@ use std::cell::RefCell;
 struct Ended {
     seat: Seat,
     counts: Result<Counts, Short>,
-    released: Option<Released>,
+    model: Option<Model>,
 }
 
 /// Tables of people numbered from 0, whose features are bins; each leaves one in five out.
@@ -216,11 +216,19 @@ impl Cards {
                 assert_eq!(counts.bins[feature], expected, "{:?} {feature}", end.seat);
             }
         }
-        let mut released = ended.iter().filter_map(|end| end.released.as_ref());
+        let (beta, _) = self.fitted(secrets, |f| self.chosen[f]);
+        let models = || ended.iter().filter_map(|end| Some((end.seat, end.model.as_ref()?)));
+        for (seat, model) in models() {
+            let own = self.place(seat).map(|place| self.features_of(place));
+            assert_eq!(model.own.as_ref().map(Vec::len), own.as_ref().map(Vec::len));
+            for (found, f) in model.own.iter().flatten().zip(own.iter().flatten()) {
+                assert!((found - beta[1 + f]).abs() < 3e-4, "{found} of {f}");
+            }
+        }
+        let mut released = models().filter_map(|(_, model)| model.released.as_ref());
         let found = released.next().expect("a receiver");
         assert!(released.next().is_none(), "the receiver alone");
         assert!(found.is_enough && found.n_sound == [4, 4], "{found:?}");
-        let (beta, _) = self.fitted(secrets, |f| self.chosen[f]);
         for (found, expected) in found.coefficients.iter().zip(&beta) {
             assert!((found - expected).abs() < 3e-4, "{found} and {expected}");
         }
@@ -262,7 +270,7 @@ impl Case for Cards {
         let disclosure = Disclosure::approved(shape.terms(&[Seat(1)]));
         let counted = binned::count(session, own, shape, stock, disclosure).await?;
         let counts = counted.counts.clone();
-        let released = match &counts {
+        let model = match &counts {
             Err(_) => None,
             Ok(counts) => {
                 let features = self.place(seat).map_or(vec![], |place| self.features_of(place));
@@ -274,13 +282,13 @@ impl Case for Cards {
                     self.weights(*f, counts)
                 });
                 let own: Vec<f64> = own.collect();
-                counted.fit(session, (&own, &self.chosen), shape, stock).await?
+                Some(counted.fit(session, (&own, &self.chosen), shape, stock).await?)
             }
         };
         let end = Ended {
             seat,
             counts,
-            released,
+            model,
         };
         self.ended.borrow_mut().push(end);
         Ok(Shared::default())
@@ -321,7 +329,7 @@ fn bins_that_are_too_small_are_named_and_nothing_else_is_told() {
     };
     for end in case.ended.take() {
         assert_eq!(end.counts, Err(expected.clone()));
-        assert!(end.released.is_none());
+        assert!(end.model.is_none());
     }
 }
 

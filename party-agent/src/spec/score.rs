@@ -1,0 +1,108 @@
+//! `[compute.score]`: points of one holder's rows by a model of which several holders have parts.
+
+use protocols::psi::keys::Normalise;
+use serde::Serialize;
+use toml::de::DeValue;
+
+use super::intersect::{self, KeyOf, rule_name};
+use super::lookup::names_of;
+use crate::config::fields::{Faults, Fields, kind};
+
+/// Most features that are named.
+const MAX_FEATURES: usize = 256;
+
+const MODEL: &str = "the model's id, of 64 digits and letters from a to f, as it stands in every part of it";
+const TABLE: &str = "\"party.table\" of the party that gets the scores";
+const FEATURES: &str = "a list of \"party.table.column\": the features of the model";
+const KEY: &str = "the name of the key's column in these tables, or a list of names";
+
+/// A scoring.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Score {
+    /// The model's id.
+    pub model: String,
+    /// Whose rows are scored: the key's columns of that table.
+    pub rows: KeyOf,
+    /// The model's features, one column each.
+    pub features: Vec<KeyOf>,
+    /// The columns of the key, in every table.
+    pub key: Vec<String>,
+    /// How the spelling of keys is evened out.
+    #[serde(serialize_with = "rule_name")]
+    pub normalise: Normalise,
+}
+
+/// Reads the table `[compute.score]`.
+pub(super) fn read<'t>(
+    mut fields: Fields<'_, 't>,
+    text: &'t str,
+    faults: &mut Faults<'t>,
+) -> Option<Score> {
+    let model = fields.string(faults, "model");
+    let model = fields.required(faults, "model", model, MODEL);
+    let is_hex = |m: &&str| m.len() == 64 && m.bytes().all(|b| b"0123456789abcdef".contains(&b));
+    if model.is_some_and(|m| !is_hex(&m)) {
+        fields.wrong(faults, "model", "is no id of a model", MODEL);
+    }
+    let key = names_of(&mut fields, "key", KEY, intersect::MAX_KEY_COLUMNS, faults);
+    let key = fields.required(faults, "key", key, KEY);
+    let line = fields.value("rows").map(|at| line_of(text, at.span().start));
+    let table = fields.string(faults, "rows");
+    let table = fields.required(faults, "rows", table, TABLE);
+    // Any column will do: those of the key are named once for all tables.
+    let rows = table.and_then(|t| intersect::named(&format!("{t}.key"), line.unwrap_or(1)));
+    if table.is_some() && rows.is_none() {
+        fields.wrong(faults, "rows", "is not the name of a table", TABLE);
+    }
+    let features = features(&mut fields, text, faults);
+    let normalise = intersect::normalise(&mut fields, faults);
+    fields.finish(faults);
+    let key = key?;
+    Some(Score {
+        model: model?.to_owned(),
+        rows: KeyOf {
+            columns: key.clone(),
+            ..rows?
+        },
+        features: features?,
+        key,
+        normalise: normalise?,
+    })
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    let before = text.get(..at).unwrap_or_default();
+    1 + before.matches('\n').count()
+}
+
+fn features<'t>(
+    fields: &mut Fields<'_, 't>,
+    text: &'t str,
+    faults: &mut Faults<'t>,
+) -> Option<Vec<KeyOf>> {
+    let at = fields.value("features");
+    let at = fields.required(faults, "features", at, FEATURES)?;
+    let path = fields.name("features");
+    let DeValue::Array(list) = at.get_ref() else {
+        let what = format!("a {} is not allowed here", kind(at.get_ref()));
+        faults.add(&at.span(), &path, what, FEATURES);
+        return None;
+    };
+    let mut features: Vec<KeyOf> = Vec::with_capacity(list.len());
+    for (i, entry) in list.iter().enumerate() {
+        let path = format!("{path}[{}]", i + 1);
+        let feature = intersect::key(&path, entry, text, faults)?;
+        let same = |f: &&KeyOf| f.party == feature.party && f.columns == feature.columns;
+        if feature.columns.len() > 1 || features.iter().any(|f| same(&f)) {
+            let what = "names a column twice, or several at once";
+            faults.add(&entry.span(), &path, what, FEATURES);
+        }
+        features.push(feature);
+    }
+    if features.is_empty() || features.len() > MAX_FEATURES {
+        let what = format!("names {} columns", features.len());
+        faults.add(&at.span(), &path, what, "1 to 256 features");
+        return None;
+    }
+    Some(features)
+}
