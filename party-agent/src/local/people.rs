@@ -10,7 +10,7 @@ use protocols::psi::Item;
 use protocols::psi::keys::KeyHash;
 use zeroize::Zeroize;
 
-use super::keys::{KeyReport, Rows, texts};
+use super::keys::{self, KeyReport, Rows};
 use crate::plan::{LocalPlan, Plan};
 use crate::source::{Source, SourceError};
 
@@ -138,7 +138,7 @@ pub async fn texts(
     let mut all: Vec<Vec<Option<String>>> = Vec::new();
     let items: Vec<Option<Item>> = rows
         .hash_into(Vec::new(), progress, |batch| {
-            let columns = super::keys::texts(&batch.columns()[n_keys.min(batch.num_columns())..])?;
+            let columns = keys::texts(&batch.columns()[n_keys.min(batch.num_columns())..])?;
             all.resize(columns.len(), Vec::new());
             for (out, column) in all.iter_mut().zip(&columns) {
                 out.extend(column.iter().map(|value| value.map(str::to_owned)));
@@ -211,7 +211,7 @@ fn add_numbers(
 }
 
 fn add_texts(out: &mut Vec<String>, column: &ArrayRef) -> Result<(), SourceError> {
-    let columns: Vec<StringViewArray> = texts(std::slice::from_ref(column))?;
+    let columns: Vec<StringViewArray> = keys::texts(std::slice::from_ref(column))?;
     let values = columns.iter().flatten();
     out.extend(values.map(|value| value.unwrap_or_default().to_owned()));
     Ok(())
