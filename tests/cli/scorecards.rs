@@ -253,7 +253,7 @@ fn scores_are_those_of_the_parts() {
     }
     assert!(n_common > 1000);
     let text = fs::read_to_string(&file).expect("a part");
-    fs::write(&file, text.replacen("\"points\": ", "\"points\": 1", 1)).expect("written");
+    fs::write(&file, text.replacen("\"bad\": ", "\"bad\": 1", 1)).expect("written");
     let said = run(&score, &[]).expect(1).stderr;
     assert!(said.contains("bank_b: its part of the model was changed"), "{said}");
     let other = score.replace(mine["model"].as_str().expect("an id"), &"ab".repeat(32));

@@ -10,7 +10,6 @@ use crate::arith::matmul::{self as products, matmul};
 use crate::arith::{convert, copy, mul, mux, order};
 use crate::correlate::{MatrixShape, Stock};
 use crate::error::ProtocolError;
-use crate::function::fixed::{shift, shift_price};
 use crate::party::Seat;
 use crate::price::{Price, Seats};
 use crate::scan;
@@ -113,12 +112,14 @@ pub async fn evaluate(
     session.ended_by(stock.check(&price(seats, shape).needs))?;
     let (n, method) = (shape.n_rows, shape.method);
     let Rows { scores, bad, good } = rows;
-    let mut keys = shift(session, scores, shape.key_shift(), stock).await?;
+    let mut keys = scores;
     if session.seat() == Seat(0) {
-        crate::arith::add_to_all(&mut keys, 1 << (KEY_BITS - 1));
+        crate::arith::add_to_all(&mut keys, 1 << (shape.score_planes() - 1));
     }
-    let keys = convert::a2b(session, &keys, KEY_BITS, method, stock).await?;
-    let table = Table::new(n, &keys, &[], vec![bad, good], vec![]);
+    // All bits, of which the low ones are left out: a truncation that may round up would part equal scores.
+    let keys = convert::a2b(session, &keys, shape.score_planes(), method, stock).await?;
+    let keys = &keys[shape.low_planes()..];
+    let table = Table::new(n, keys, &[], vec![bad, good], vec![]);
     let table = sort::sort(session, table, stock).await?;
     let same = scan::same_group(session, &table, 0..KEY_BITS, stock).await?;
     let (columns, _) = table.into_ring_columns();
@@ -139,8 +140,7 @@ pub async fn evaluate(
 /// The declared price of [`evaluate`].
 pub fn price(seats: Seats, shape: &Shape) -> Price {
     let (n, method) = (shape.n_rows, shape.method);
-    shift_price::<u64>(seats, n, shape.key_shift())
-        .then(&convert::a2b_price::<u64>(seats, n, KEY_BITS, method))
+    convert::a2b_price::<u64>(seats, n, shape.score_planes(), method)
         .then(&sort::price(table_shape(n), seats))
         .then(&scan::same_group_price(n, KEY_BITS, seats))
         .then(&scan::sums_price::<u64>(n, 2, seats))
@@ -155,7 +155,7 @@ impl Shape {
         let lengths = [&rows.scores, &rows.bad, &rows.good].map(Share::len);
         let fits = (1..=MAX_ROWS).contains(&self.n_rows)
             && lengths == [self.n_rows; 3]
-            && (KEY_FRAC_BITS..=48).contains(&self.score_bits);
+            && (KEY_FRAC_BITS..=40).contains(&self.score_bits);
         match fits {
             true => Ok(()),
             false => Err(ProtocolError::InvalidInput {
@@ -164,8 +164,14 @@ impl Shape {
         }
     }
 
-    fn key_shift(&self) -> i32 {
-        (self.score_bits - KEY_FRAC_BITS).cast_signed()
+    /// Bits of scores that are not compared.
+    fn low_planes(&self) -> usize {
+        (self.score_bits - KEY_FRAC_BITS) as usize
+    }
+
+    /// All bits of scores.
+    fn score_planes(&self) -> usize {
+        KEY_BITS + self.low_planes()
     }
 }
 

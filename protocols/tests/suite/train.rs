@@ -6,6 +6,7 @@ mod evaluate;
 mod vertical;
 mod trees;
 mod binned;
+mod score;
 
 use engine::ring::Ring;
 

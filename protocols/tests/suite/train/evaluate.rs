@@ -63,8 +63,8 @@ impl Case for Scores {
             let marks = rows.iter().map(|(_, label)| *label == Some(wanted));
             marks.map(u64::from).collect::<Vec<u64>>()
         };
-        // Below the 12 bits that count; what is cut off may be rounded up.
-        let scores = rows.iter().map(|(score, _)| (score << 14) as u64);
+        // With bits below the 12 that count: half of a unit, which no rounding may take up.
+        let scores = rows.iter().map(|(score, _)| ((score << 12) + (1 << 11)) as u64);
         Clear::of_ring(vec![scores.collect(), mark(true), mark(false)])
     }
 
