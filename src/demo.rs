@@ -133,7 +133,9 @@ async fn shown(
     .await?;
     let finished = &told.finished;
     let files = arguments.out.as_deref();
-    let files = files.map(|directory| finished.save(directory)).transpose()?;
+    let files = files
+        .map(|directory| finished.save(directory))
+        .transpose()?;
     let evidence = evidence::verified(finished, arguments.tamper, output)?;
     let text = format!(
         "{}\n{}\n9. {}\nStart to result: {:.1} s. Now your own: entente simulate JOB.toml --party NAME=DIR …\n",

@@ -270,7 +270,10 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let (home, part) = (directory.path(), part());
         let pending = Pending::write(home, "m1", &part.to_text()).expect("written");
-        assert!(ModelPart::read(home, "m1", "bank_a").is_err(), "not in its place yet");
+        assert!(
+            ModelPart::read(home, "m1", "bank_a").is_err(),
+            "not in its place yet"
+        );
         pending.keep().expect("moved");
         assert_eq!(ModelPart::read(home, "m1", "bank_a"), Ok(part.clone()));
         let said = |model: &str, party: &str| {

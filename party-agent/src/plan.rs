@@ -69,12 +69,12 @@ pub use local::{ColumnUse, LocalPlan, TableColumn, Usage};
 pub use lookup::{AskedTable, LookupPlan, MAX_VALUE_BYTES};
 pub use release::Release;
 pub use released::{OutputColumn, PairStat, Released, ReleasedColumn};
+pub use score::{ScorePlan, ScoredTable};
 pub use shape::{CellCheck, HiddenGroups, Margins, ReleaseRule, RingWidth, Shape, Slot, TopCells};
 pub(crate) use statistic::{COMPARED, FURTHER, SHOWN, Survival, TIMES_FROM};
 pub use statistic::{Statistic, StatisticKind, SurvivalPlan};
 pub use steps::{Found, Fraction, Setting, Step, Which};
 pub use train::{ColumnRole, Kinds, Term, TrainCheck, TrainColumn, TrainCount, TrainPlan};
-pub use score::{ScorePlan, ScoredTable};
 pub use vertical::{CardPlan, VerticalPlan, VerticalTable};
 
 /// Version of the plan's own format; agents with different ones refuse each other by digest.

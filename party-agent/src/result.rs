@@ -40,8 +40,8 @@ use released::Cells;
 pub use file::write_private;
 pub use intersect::{common_count, common_keys, common_totals};
 pub use lookup::{looked_up, looked_up_sums};
-pub use scorecard::{BinnedFeature, Points};
 pub use score::scored;
+pub use scorecard::{BinnedFeature, Points};
 pub use train::{Estimate, Scale, trained};
 pub use vertical::{carded, fitted};
 

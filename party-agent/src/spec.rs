@@ -21,8 +21,8 @@ use crate::config::fields::Faults;
 
 pub use intersect::{HOLDERS, Intersect, KeyJoin, KeyOf, ProtocolChoice, Reveal, rule_word};
 pub use lookup::{Combine, Lookup, MAX_QUESTIONS};
-pub use train::{Feature, MAX_TERMS, Model, Offset, Report, Sample, Scorecard, Train};
 pub use score::Score;
+pub use train::{Feature, MAX_TERMS, Model, Offset, Report, Sample, Scorecard, Train};
 pub use vertical::{
     Bins, Card, Cutting, Listed, Vertical, VerticalModel, VerticalReport, VerticalSample,
 };

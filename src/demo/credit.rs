@@ -113,5 +113,8 @@ fn compared(fit: &Value) -> String {
     let mut rows = vec![row("together", fit)];
     let alone = fit["alone"].as_object().into_iter().flatten();
     rows.extend(alone.map(|(name, figures)| row(&format!("{name} alone"), figures)));
-    grid(["features of", "AUC", "KS"].map(str::to_owned).to_vec(), rows)
+    grid(
+        ["features of", "AUC", "KS"].map(str::to_owned).to_vec(),
+        rows,
+    )
 }

@@ -189,7 +189,10 @@ impl Finished {
             };
             let home = directory.join("models").join(party.as_str());
             let part: serde_json::Value = serde_json::from_str(text).map_err(|_| unreadable())?;
-            let id = part["part"]["model"].as_str().unwrap_or_default().to_owned();
+            let id = part["part"]["model"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
             let path = home.join(format!("{id}.json"));
             std::fs::create_dir_all(&home).map_err(|error| cannot_write(&home, &error))?;
             write_private(&path, text.as_bytes()).map_err(|error| {

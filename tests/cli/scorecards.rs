@@ -65,7 +65,9 @@ fn check_card(found: &Value, task: &Value) {
         let expected = task["woe"][name]["bins"].as_array().expect("bins");
         assert_eq!(bins.len(), expected.len(), "bins of {name}");
         for bin in bins {
-            let same = |e: &&Value| e["n"].as_f64() == bin["n"].as_f64() && e["bad"].as_f64() == bin["bad"].as_f64();
+            let same = |e: &&Value| {
+                e["n"].as_f64() == bin["n"].as_f64() && e["bad"].as_f64() == bin["bad"].as_f64()
+            };
             let expected = expected.iter().find(same);
             let expected = expected.unwrap_or_else(|| panic!("{name}: {bin}"));
             near(name, &bin["woe"], &expected["woe"], (1e-9, 0.0));
@@ -81,13 +83,23 @@ fn check_card(found: &Value, task: &Value) {
         near(name, &row[2], &model["se"][i], CLOSE);
     }
     let card = &model["scorecard"];
-    near("base points", &fit["scorecard"]["base_points"], &card["base_points"], (0.01, 0.0));
+    near(
+        "base points",
+        &fit["scorecard"]["base_points"],
+        &card["base_points"],
+        (0.01, 0.0),
+    );
     check_scores(found, &model["test"]);
 }
 
 fn check_scores(found: &Value, expected: &Value) {
     for figure in ["auc", "ks"] {
-        near(figure, &found["fit"][figure], &expected[figure], (0.005, 0.0));
+        near(
+            figure,
+            &found["fit"][figure],
+            &expected[figure],
+            (0.005, 0.0),
+        );
     }
 }
 
@@ -178,7 +190,9 @@ fn points_of(part: &Value, header: &str, row: &str) -> f64 {
     let cells: Vec<&str> = row.split(',').collect();
     let features = part["features"].as_array().expect("features").iter();
     let points = features.map(|feature| {
-        let column = header.split(',').position(|name| feature["feature"] == name);
+        let column = header
+            .split(',')
+            .position(|name| feature["feature"] == name);
         let value = cells[column.expect("a column")];
         let levels = feature["levels"].as_array().expect("levels");
         let bin = match levels.is_empty() {
@@ -232,12 +246,17 @@ fn scores_are_those_of_the_parts() {
         mine["model"], features[0], features[1]
     );
     let found = run(&score, &["--json"]).expect(0).json()["result"].clone();
-    let table = |name: &str, file: &str| fs::read_to_string(home.join(name).join(file)).expect("a table");
+    let table =
+        |name: &str, file: &str| fs::read_to_string(home.join(name).join(file)).expect("a table");
     let (loans, bills) = (table("bank_a", "loans.csv"), table("bank_b", "bills.csv"));
     let header = |text: &str| text.lines().next().expect("a header").to_owned();
     let (of_loans, of_bills) = (header(&loans), header(&bills));
     let key = |line: &str| line.split(',').next().expect("a key").to_owned();
-    let bills: BTreeMap<String, &str> = bills.lines().skip(1).map(|line| (key(line), line)).collect();
+    let bills: BTreeMap<String, &str> = bills
+        .lines()
+        .skip(1)
+        .map(|line| (key(line), line))
+        .collect();
     let rows = found["rows"].as_array().expect("rows");
     assert_eq!(rows.len(), loans.lines().count() - 1);
     let base = mine["base_points"].as_f64().expect("points");
@@ -255,8 +274,14 @@ fn scores_are_those_of_the_parts() {
     let text = fs::read_to_string(&file).expect("a part");
     fs::write(&file, text.replacen("\"bad\": ", "\"bad\": 1", 1)).expect("written");
     let said = run(&score, &[]).expect(1).stderr;
-    assert!(said.contains("bank_b: its part of the model was changed"), "{said}");
+    assert!(
+        said.contains("bank_b: its part of the model was changed"),
+        "{said}"
+    );
     let other = score.replace(mine["model"].as_str().expect("an id"), &"ab".repeat(32));
     let said = run(&other, &[]).expect(1).stderr;
-    assert!(said.contains("this party has no part of the model"), "{said}");
+    assert!(
+        said.contains("this party has no part of the model"),
+        "{said}"
+    );
 }

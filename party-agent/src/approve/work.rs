@@ -13,10 +13,9 @@ const FEDERATED: &str = "04";
 
 pub(super) fn of(plan: &Plan, local: &LocalPlan) -> Work {
     let action = match plan.procedure {
-        Procedure::Totals
-        | Procedure::Join(_)
-        | Procedure::Intersect(_)
-        | Procedure::Score(_) => Action::Compute,
+        Procedure::Totals | Procedure::Join(_) | Procedure::Intersect(_) | Procedure::Score(_) => {
+            Action::Compute
+        }
         Procedure::Lookup(_) => Action::Access,
         Procedure::Train(_) | Procedure::Vertical(_) => Action::JointDevelop,
     };

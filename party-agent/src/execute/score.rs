@@ -104,7 +104,8 @@ impl Task<'_> {
         let table = &of.tables[place];
         let me = &self.plan.seats[self.binding.me.index()];
         let refused = |what: String| {
-            let advice = "put this party's own part, as training wrote it, into the agent's state/models";
+            let advice =
+                "put this party's own part, as training wrote it, into the agent's state/models";
             Failure::here(FailureClass::Data, what, advice)
         };
         let directory = model::directory(self.storage.results);
@@ -113,16 +114,31 @@ impl Task<'_> {
         let base_points = (place == 0).then_some(part.base_points).flatten();
         if place == 0 && base_points.is_none() {
             let what = "has no points that everybody begins with: it was no receiver of the model";
-            return Err(refused(format!("{me}: its part of model {} {what}", of.model)));
+            return Err(refused(format!(
+                "{me}: its part of model {} {what}",
+                of.model
+            )));
         }
         let mut features = Vec::new();
         for name in &table.features {
             let found = part.features.iter().find(|f| f.feature == *name);
-            let missing = || refused(format!("{me}: {name} is no feature of its part of model {}", of.model));
+            let missing = || {
+                refused(format!(
+                    "{me}: {name} is no feature of its part of model {}",
+                    of.model
+                ))
+            };
             features.push(found.ok_or_else(missing)?);
         }
-        if let Some(left) = part.features.iter().find(|f| !table.features.contains(&f.feature)) {
-            let what = format!("{me}: its part of model {} needs {}, which the job does not name", of.model, left.feature);
+        if let Some(left) = part
+            .features
+            .iter()
+            .find(|f| !table.features.contains(&f.feature))
+        {
+            let what = format!(
+                "{me}: its part of model {} needs {}, which the job does not name",
+                of.model, left.feature
+            );
             return Err(refused(what));
         }
         let rule = Normalise::named(&of.normalise);
@@ -140,7 +156,12 @@ impl Task<'_> {
                 let given = feature.points(value.as_deref()).ok_or_else(|| {
                     let what = "a value is none of the levels of the model, or no number";
                     let advice = "correct it, or train a model that knows it";
-                    Failure::source(&SourceError::column(&table.label, &feature.feature, what, advice))
+                    Failure::source(&SourceError::column(
+                        &table.label,
+                        &feature.feature,
+                        what,
+                        advice,
+                    ))
                 })?;
                 *sum += given;
             }

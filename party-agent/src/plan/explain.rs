@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use super::words::{correlations, counted, listed, range_of};
 use super::{
     CellCheck, IntersectPlan, KeyColumn, LookupPlan, Measure, MeasureKind, Plan, Procedure,
-    RangeOrigin, ReleaseRule, RingWidth, Slot, ScorePlan, TrainPlan, VerticalPlan,
+    RangeOrigin, ReleaseRule, RingWidth, ScorePlan, Slot, TrainPlan, VerticalPlan,
 };
 
 /// Groups of a key that are shown by name.

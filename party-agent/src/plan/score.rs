@@ -104,8 +104,10 @@ pub(super) fn compile(
     let plan = Plan {
         learns: learns(&of, &plan.seats, plan.dealer.as_ref()),
         notes: vec![
-            "score = base points + the points of each feature's bin, to 2^-20; more is better".to_owned(),
-            "a row whose key a holder does not have gets no points of that holder's features".to_owned(),
+            "score = base points + the points of each feature's bin, to 2^-20; more is better"
+                .to_owned(),
+            "a row whose key a holder does not have gets no points of that holder's features"
+                .to_owned(),
         ],
         locals: locals(&of, &sides),
         outputs: outputs(&of),
@@ -187,7 +189,8 @@ fn source_faults(spec: &CheckedSpec, job: &spec::Score) -> Vec<PlanFault> {
         });
     };
     if spec.correlations.is_none() {
-        let what = "is missing: points are added up on shares, which takes correlated random numbers";
+        let what =
+            "is missing: points are added up on shares, which takes correlated random numbers";
         fault("privacy.correlations", what.to_owned(), SOURCES);
     }
     if spec.receivers != [job.rows.party.clone()] {
@@ -204,17 +207,23 @@ fn score_plan(
     seats: &[PartyId],
 ) -> ScorePlan {
     let seat_of = |holder: &PartyId| seats.iter().position(|s| s == holder).unwrap_or(0);
-    let tables = sides.iter().zip(features).map(|(side, features)| ScoredTable {
-        seat: seat_of(&side.holder),
-        label: side.label(),
-        keys: side.columns.iter().map(|c| c.name.clone()).collect(),
-        features,
-        at_most: side.rows_at_most.max(1),
-    });
+    let tables = sides
+        .iter()
+        .zip(features)
+        .map(|(side, features)| ScoredTable {
+            seat: seat_of(&side.holder),
+            label: side.label(),
+            keys: side.columns.iter().map(|c| c.name.clone()).collect(),
+            features,
+            at_most: side.rows_at_most.max(1),
+        });
     let tables: Vec<ScoredTable> = tables.collect();
     let keys: Vec<&str> = tables.iter().map(|t| t.label.as_str()).collect();
     let words = vec![
-        format!("each holder adds up the points of its own features by its own part of model {}", job.model),
+        format!(
+            "each holder adds up the points of its own features by its own part of model {}",
+            job.model
+        ),
         format!(
             "the rows of {} meet those of the others with equal {} in shares (circuit-PSI by VOLE); sums of points are opened to {} alone",
             keys[0],
@@ -234,8 +243,12 @@ fn learns(of: &ScorePlan, seats: &[PartyId], dealer: Option<&PartyId>) -> Vec<Le
     let sizes =
         "how many different complete keys the other holders bring, unless there is a dealer";
     let scores = match of.tables.len() {
-        2 => "of each of its own rows the points that the other holder's features give, so also which bins they may be in, and whether that holder has the key",
-        _ => "of each of its own rows the sum of the points that the other holders' features give; that this is 0 tells that none of them has the key",
+        2 => {
+            "of each of its own rows the points that the other holder's features give, so also which bins they may be in, and whether that holder has the key"
+        }
+        _ => {
+            "of each of its own rows the sum of the points that the other holders' features give; that this is 0 tells that none of them has the key"
+        }
     };
     let mut learns: Vec<Learns> = seats
         .iter()
@@ -254,29 +267,38 @@ fn learns(of: &ScorePlan, seats: &[PartyId], dealer: Option<&PartyId>) -> Vec<Le
 
 /// What each holder runs: keys, and its features as texts; where rows are scored the key's columns once more, as they are shown.
 fn locals(of: &ScorePlan, sides: &[Side<'_>]) -> BTreeMap<PartyId, LocalPlan> {
-    let locals = of.tables.iter().zip(sides).enumerate().map(|(place, (table, side))| {
-        let mut local = side.local(true);
-        let shown = if place == 0 { &table.keys[..] } else { &[] };
-        let mut head = String::new();
-        for (i, name) in shown.iter().chain(&table.features).enumerate() {
-            let name = quoted(name);
-            write!(head, ", CAST({name} AS VARCHAR) AS a{i}").expect("a String takes all");
-        }
-        // What a score tells of a row is what a row-level release would.
-        let usages = if place == 0 { vec![Usage::Feature] } else { vec![Usage::Feature, Usage::RowLevel] };
-        for name in &table.features {
-            local.uses.extend(usages.iter().map(|usage| ColumnUse {
-                table: side.table.clone(),
-                column: name.clone(),
-                usage: *usage,
-            }));
-        }
-        local.uses.sort();
-        local.uses.dedup();
-        let at = local.sql.find('\n').unwrap_or(local.sql.len());
-        local.sql.insert_str(at, &head);
-        (side.holder.clone(), local)
-    });
+    let locals = of
+        .tables
+        .iter()
+        .zip(sides)
+        .enumerate()
+        .map(|(place, (table, side))| {
+            let mut local = side.local(true);
+            let shown = if place == 0 { &table.keys[..] } else { &[] };
+            let mut head = String::new();
+            for (i, name) in shown.iter().chain(&table.features).enumerate() {
+                let name = quoted(name);
+                write!(head, ", CAST({name} AS VARCHAR) AS a{i}").expect("a String takes all");
+            }
+            // What a score tells of a row is what a row-level release would.
+            let usages = if place == 0 {
+                vec![Usage::Feature]
+            } else {
+                vec![Usage::Feature, Usage::RowLevel]
+            };
+            for name in &table.features {
+                local.uses.extend(usages.iter().map(|usage| ColumnUse {
+                    table: side.table.clone(),
+                    column: name.clone(),
+                    usage: *usage,
+                }));
+            }
+            local.uses.sort();
+            local.uses.dedup();
+            let at = local.sql.find('\n').unwrap_or(local.sql.len());
+            local.sql.insert_str(at, &head);
+            (side.holder.clone(), local)
+        });
     locals.collect()
 }
 

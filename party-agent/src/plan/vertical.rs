@@ -8,14 +8,14 @@ use std::fmt::Write;
 
 use protocols::arith::compare::Method;
 use protocols::correlate;
-use protocols::party::{PartyId, Seat};
 use protocols::cost::Cost;
 use protocols::disclose::Terms;
+use protocols::party::{PartyId, Seat};
 use protocols::price::{Price, Seats};
 use protocols::psi;
 use protocols::train::glm::{Family, MAX_LOG_ROWS};
-use protocols::train::{binned, vertical};
 use protocols::train::vertical::Shape;
+use protocols::train::{binned, vertical};
 use serde::Serialize;
 
 use super::compile::{Parties, SOURCES};

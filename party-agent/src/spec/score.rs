@@ -11,7 +11,8 @@ use crate::config::fields::{Faults, Fields, kind};
 /// Most features that are named.
 const MAX_FEATURES: usize = 256;
 
-const MODEL: &str = "the model's id, of 64 digits and letters from a to f, as it stands in every part of it";
+const MODEL: &str =
+    "the model's id, of 64 digits and letters from a to f, as it stands in every part of it";
 const TABLE: &str = "\"party.table\" of the party that gets the scores";
 const FEATURES: &str = "a list of \"party.table.column\": the features of the model";
 const KEY: &str = "the name of the key's column in these tables, or a list of names";
@@ -46,7 +47,9 @@ pub(super) fn read<'t>(
     }
     let key = names_of(&mut fields, "key", KEY, intersect::MAX_KEY_COLUMNS, faults);
     let key = fields.required(faults, "key", key, KEY);
-    let line = fields.value("rows").map(|at| line_of(text, at.span().start));
+    let line = fields
+        .value("rows")
+        .map(|at| line_of(text, at.span().start));
     let table = fields.string(faults, "rows");
     let table = fields.required(faults, "rows", table, TABLE);
     // Any column will do: those of the key are named once for all tables.

@@ -86,7 +86,10 @@ fn reports_all_faults_at_once_with_lines_and_fields() {
             "line 1, purpose: this field is missing; allowed: 1 to 2000 characters of text",
             "line 2, purpsoe: unknown field; did you mean purpose?; allowed: known here: job, purpose, receivers, compute, privacy, limits, release",
             "line 3, receivers: \"Hospital 1\" cannot be a party; allowed: a party's name: 1 to 32 of a-z, 0-9 and _",
-            "line 5, compute.score: not available in this version; allowed: leave it out",
+            "line 5, compute.score.model: this field is missing; allowed: the model's id, of 64 digits and letters from a to f, as it stands in every part of it",
+            "line 5, compute.score.key: this field is missing; allowed: the name of the key's column in these tables, or a list of names",
+            "line 5, compute.score.rows: this field is missing; allowed: \"party.table\" of the party that gets the scores",
+            "line 5, compute.score.features: this field is missing; allowed: a list of \"party.table.column\": the features of the model",
             "line 7, privacy.min_cell: a number with a point is not allowed here; allowed: a whole number from 0 to 4294967295",
             "line 8, privacy.correlations: \"OT\" is not a source; did you mean ot?; allowed: \"ot\" or \"dealer:NAME\"; there is no default",
             "line 10, limits.max_wall: \"soon\" cannot be read; allowed: a time such as \"90s\", \"30m\" or \"2h\", at most \"168h\"",
@@ -104,7 +107,6 @@ fn wants_exactly_one_computation() {
         two,
         [
             "line 4, compute: names 2 computations: sql, score; allowed: exactly one of sql, intersect, train, score, lookup",
-            "line 6, compute.score: not available in this version; allowed: leave it out",
         ]
     );
     let none = faults(&format!("{head}[compute]\n"));

@@ -168,7 +168,12 @@ pub(super) fn read<'t>(
     }
     if is_evaluated && model == Some(VerticalModel::Poisson) {
         let what = "asks how well scores tell bad from good, of a model of something else";
-        fields.wrong(faults, "report", what, "model = \"logistic\" or \"scorecard\"");
+        fields.wrong(
+            faults,
+            "report",
+            what,
+            "model = \"logistic\" or \"scorecard\"",
+        );
     }
     fields.finish(faults);
     Some(Vertical {
@@ -229,7 +234,12 @@ fn penalised(
         report.into_iter().partition(|r| r.is_of_scores());
     if is_written && !errors.is_empty() {
         let what = "asks for standard errors of penalised coefficients";
-        fields.wrong(faults, "report", what, "\"coef\", \"auc\" and \"ks\", or l2 = 0");
+        fields.wrong(
+            faults,
+            "report",
+            what,
+            "\"coef\", \"auc\" and \"ks\", or l2 = 0",
+        );
     }
     scores
 }

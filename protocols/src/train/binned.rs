@@ -92,7 +92,11 @@ impl Shape {
 
     /// Counts that are compared: two of each bin, and all rows.
     fn n_margins(&self) -> usize {
-        1 + if self.min_count > 1 { 2 * self.n_bins() } else { 0 }
+        1 + if self.min_count > 1 {
+            2 * self.n_bins()
+        } else {
+            0
+        }
     }
 
     /// Places of features of a table.

@@ -20,8 +20,8 @@ mod family;
 mod release;
 
 pub use family::Family;
-pub use release::{Released, release, release_cost, release_price, release_terms};
 pub(super) use release::masked;
+pub use release::{Released, release, release_cost, release_price, release_terms};
 
 use super::solve::{self, Factors, System};
 use crate::arith::compare::Method;

@@ -228,8 +228,7 @@ async fn penalties(
     shape: &Shape,
     stock: &mut Stock,
 ) -> Result<Share<u128>, ProtocolError> {
-    let mut squares =
-        standard::in_deviations(session, deviations, deviations, stock).await?;
+    let mut squares = standard::in_deviations(session, deviations, deviations, stock).await?;
     squares.as_mut_slice()[0] = 0;
     squares.scale_public(u128::from(shape.l2));
     shift(session, squares, shape.penalty_shift(), stock).await
@@ -248,7 +247,9 @@ pub fn price(seats: Seats, shape: &Shape) -> Price {
     let penalised = match shape.l2 > 0 {
         true => {
             let n_bits = shape.penalty_shift();
-            scaled.clone().then(&shift_price::<u128>(seats, model.n_columns, n_bits))
+            scaled
+                .clone()
+                .then(&shift_price::<u128>(seats, model.n_columns, n_bits))
         }
         false => Price::nothing(seats),
     };

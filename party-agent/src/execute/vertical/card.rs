@@ -119,12 +119,17 @@ impl Task<'_> {
         let released = model.released.as_ref();
         part.base_points = released.map(|r| scale.base(r.coefficients[0]));
         for (cut, own) in cut.iter().zip(model.own.iter().flatten()) {
-            let Some(feature) = features[cut.feature].as_ref().filter(|_| chosen[cut.feature]) else {
+            let Some(feature) = features[cut.feature]
+                .as_ref()
+                .filter(|_| chosen[cut.feature])
+            else {
                 continue;
             };
             let coefficient = own / greatest(feature);
             let label = &of.tables[of.features[cut.feature].0].label;
-            let table = label.rsplit_once('.').map_or(label.as_str(), |(table, _)| table);
+            let table = label
+                .rsplit_once('.')
+                .map_or(label.as_str(), |(table, _)| table);
             let levels = match &card.bins[cut.feature] {
                 Bins::Levels(levels) => levels.clone(),
                 Bins::Cuts(_) | Bins::Found(_) => Vec::new(),
@@ -152,7 +157,10 @@ impl Task<'_> {
 
 /// The greatest weight of evidence, by which a feature's weights are divided.
 fn greatest(feature: &BinnedFeature) -> f64 {
-    feature.woe.iter().fold(0.0, |most, woe| woe.abs().max(most))
+    feature
+        .woe
+        .iter()
+        .fold(0.0, |most, woe| woe.abs().max(most))
 }
 
 /// The features whose counts this holder learns. Where bins begin and end is known to the feature's holder alone.
@@ -248,9 +256,15 @@ pub(super) fn columns(
         };
         if values.contains(&-1.0) && matches!(bins, Bins::Levels(_)) {
             let what = "a value is none of the levels that the job lists";
-            return Err(wrong(what, "list all levels under compute.train.categorical"));
+            return Err(wrong(
+                what,
+                "list all levels under compute.train.categorical",
+            ));
         }
-        let seen = values.iter().enumerate().filter(|(row, v)| is_used(*row) && !v.is_nan());
+        let seen = values
+            .iter()
+            .enumerate()
+            .filter(|(row, v)| is_used(*row) && !v.is_nan());
         let cuts = match bins {
             Bins::Levels(_) => Vec::new(),
             Bins::Cuts(cuts) => cuts.iter().filter_map(|c| c.parse().ok()).collect(),

@@ -135,7 +135,10 @@ pub(super) fn faults(
             let fix = "name it among features, or leave its bins out";
             fault(of.line, format!("{full} is no feature"), fix);
         }
-        if card.listed[..i].iter().any(|l| l.feature.columns == of.columns && l.feature.party == of.party) {
+        if card.listed[..i]
+            .iter()
+            .any(|l| l.feature.columns == of.columns && l.feature.party == of.party)
+        {
             let fix = "list levels or cuts, not both";
             fault(of.line, format!("{full} has bins twice"), fix);
         }

@@ -68,7 +68,9 @@ fn bins(of: &VerticalPlan, seat: usize, is_receiver: bool) -> String {
         (false, false) => "",
     };
     let own = match of.tables.iter().any(|t| t.seat == seat) {
-        true => ", and the coefficients of its own features, which it keeps as its part of the model",
+        true => {
+            ", and the coefficients of its own features, which it keeps as its part of the model"
+        }
         false => "",
     };
     format!("; {short}{whose}the information value of every feature{own}")
@@ -89,8 +91,12 @@ pub(super) fn warnings(of: &VerticalPlan) -> Vec<String> {
 
 pub(super) fn notes(of: &VerticalPlan) -> Vec<String> {
     let of_what = match &of.card {
-        None => "columns less their means, divided by their standard deviations (by n) over the rows that are fitted",
-        Some(_) => "weights of evidence, ln((bads in bin/bads)/(goods in bin/goods)) over the rows that are fitted: positive where rows are worse",
+        None => {
+            "columns less their means, divided by their standard deviations (by n) over the rows that are fitted"
+        }
+        Some(_) => {
+            "weights of evidence, ln((bads in bin/bads)/(goods in bin/goods)) over the rows that are fitted: positive where rows are worse"
+        }
     };
     let mut notes = vec![
         format!("coefficients and standard errors are those of {of_what}"),
@@ -151,7 +157,9 @@ pub(super) fn of_run(of: &VerticalPlan) -> Vec<String> {
         ));
     }
     let alone = match &of.card {
-        Some(card) if card.alone => "; models of each holder's features alone are fitted and evaluated likewise",
+        Some(card) if card.alone => {
+            "; models of each holder's features alone are fitted and evaluated likewise"
+        }
         _ => "",
     };
     words.push(format!(

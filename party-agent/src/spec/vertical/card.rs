@@ -119,7 +119,9 @@ fn add_listed<'t>(
 ) {
     for (name, value) in table.entries() {
         let path = table.name(name);
-        let line = 1 + text[..value.span().start.min(text.len())].matches('\n').count();
+        let line = 1 + text[..value.span().start.min(text.len())]
+            .matches('\n')
+            .count();
         let feature = intersect::named(name, line);
         match (feature, read(value.get_ref())) {
             (None, _) => {

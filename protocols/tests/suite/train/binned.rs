@@ -98,7 +98,9 @@ impl Cards {
 
     fn features_of(&self, place: usize) -> Vec<usize> {
         let features = &self.shape.of.features;
-        (0..features.len()).filter(|f| features[*f] == place).collect()
+        (0..features.len())
+            .filter(|f| features[*f] == place)
+            .collect()
     }
 
     fn own(&self, secrets: u64, seat: Seat) -> Option<Binned> {
@@ -193,7 +195,11 @@ impl Cards {
         for b in &bad {
             for g in &good {
                 let difference = score(b) - score(g);
-                wins += if difference.abs() < 1e-9 { 0.5 } else { f64::from(u8::from(difference > 0.0)) };
+                wins += if difference.abs() < 1e-9 {
+                    0.5
+                } else {
+                    f64::from(u8::from(difference > 0.0))
+                };
             }
         }
         let mut all = vec![0.0; 4];
@@ -217,7 +223,11 @@ impl Cards {
             }
         }
         let (beta, _) = self.fitted(secrets, |f| self.chosen[f]);
-        let models = || ended.iter().filter_map(|end| Some((end.seat, end.model.as_ref()?)));
+        let models = || {
+            ended
+                .iter()
+                .filter_map(|end| Some((end.seat, end.model.as_ref()?)))
+        };
         for (seat, model) in models() {
             let own = self.place(seat).map(|place| self.features_of(place));
             assert_eq!(model.own.as_ref().map(Vec::len), own.as_ref().map(Vec::len));
@@ -233,12 +243,14 @@ impl Cards {
             assert!((found - expected).abs() < 3e-4, "{found} and {expected}");
         }
         for (model, figures) in found.figures.chunks(N_FIGURES).enumerate() {
-            let has_part = |f: usize| {
-                self.chosen[f] && (model == 0 || self.shape.of.features[f] == model - 1)
-            };
+            let has_part =
+                |f: usize| self.chosen[f] && (model == 0 || self.shape.of.features[f] == model - 1);
             let (_, auc) = self.fitted(secrets, has_part);
             let figures = Figures::of(figures).expect("enough of both");
-            assert!((figures.auc - auc).abs() < 1e-9, "{model}: {figures:?}, {auc}");
+            assert!(
+                (figures.auc - auc).abs() < 1e-9,
+                "{model}: {figures:?}, {auc}"
+            );
         }
     }
 }
@@ -273,7 +285,9 @@ impl Case for Cards {
         let model = match &counts {
             Err(_) => None,
             Ok(counts) => {
-                let features = self.place(seat).map_or(vec![], |place| self.features_of(place));
+                let features = self
+                    .place(seat)
+                    .map_or(vec![], |place| self.features_of(place));
                 let tells: Vec<f64> = features.iter().map(|f| 0.25 + *f as f64).collect();
                 let tells = counted.rank(session, &tells, shape).await?;
                 assert_eq!(tells, [0.25, 1.25, 2.25]);
@@ -282,7 +296,11 @@ impl Case for Cards {
                     self.weights(*f, counts)
                 });
                 let own: Vec<f64> = own.collect();
-                Some(counted.fit(session, (&own, &self.chosen), shape, stock).await?)
+                Some(
+                    counted
+                        .fit(session, (&own, &self.chosen), shape, stock)
+                        .await?,
+                )
             }
         };
         let end = Ended {

@@ -64,7 +64,9 @@ impl Case for Scores {
             marks.map(u64::from).collect::<Vec<u64>>()
         };
         // With bits below the 12 that count: half of a unit, which no rounding may take up.
-        let scores = rows.iter().map(|(score, _)| ((score << 12) + (1 << 11)) as u64);
+        let scores = rows
+            .iter()
+            .map(|(score, _)| ((score << 12) + (1 << 11)) as u64);
         Clear::of_ring(vec![scores.collect(), mark(true), mark(false)])
     }
 

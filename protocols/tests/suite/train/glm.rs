@@ -255,7 +255,11 @@ impl Case for Model {
                 let scale = 2f64.powi(self.shape.penalty_bits().cast_signed());
                 let shares = self.penalties().into_iter().map(|penalty| {
                     let is_first = session.seat() == Seat(0);
-                    if is_first { (penalty * scale) as u128 } else { 0 }
+                    if is_first {
+                        (penalty * scale) as u128
+                    } else {
+                        0
+                    }
                 });
                 Share::new(shares.collect())
             }),
