@@ -5,8 +5,6 @@ mod glm;
 mod evaluate;
 mod vertical;
 mod trees;
-mod binned;
-mod score;
 
 use engine::ring::Ring;
 
