@@ -12,6 +12,7 @@ mod exact;
 mod float;
 mod keys;
 mod people;
+pub mod bins;
 mod measure;
 mod order;
 mod records;

@@ -33,6 +33,23 @@ pub struct ModelPart {
     pub base_points: Option<f64>,
     /// The holder's features that have a part in the model.
     pub features: Vec<PartFeature>,
+    /// Of boosted trees, where the holder's features are split.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub splits: Vec<PartSplit>,
+}
+
+/// A split of a tree by one of the holder's features.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartSplit {
+    /// Which tree, from 0.
+    pub tree: usize,
+    /// Which of its nodes: 0 at the root, then level by level from left to right.
+    pub node: usize,
+    /// The column.
+    pub feature: String,
+    /// Rows with no more go to the left, as do those whose value is missing; `null` if only these do.
+    pub at_most: Option<f64>,
 }
 
 /// A feature in bins.
@@ -118,6 +135,7 @@ impl ModelPart {
             party: party.to_owned(),
             base_points: None,
             features: Vec::new(),
+            splits: Vec::new(),
         }
     }
 

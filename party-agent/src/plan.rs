@@ -334,7 +334,7 @@ pub enum Procedure {
     /// A model is fitted.
     Train(TrainPlan),
     /// A model is fitted over a join.
-    Vertical(VerticalPlan),
+    Vertical(Box<VerticalPlan>),
     /// Points of rows by the parts of a model.
     Score(ScorePlan),
 }

@@ -43,7 +43,7 @@ pub use lookup::{looked_up, looked_up_sums};
 pub use score::scored;
 pub use scorecard::{BinnedFeature, Points};
 pub use train::{Estimate, Scale, trained};
-pub use vertical::{carded, fitted};
+pub use vertical::{carded, fitted, grown};
 
 /// Most suppressed groups that are listed one by one.
 pub const MAX_LISTED: usize = 1000;

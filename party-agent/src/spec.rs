@@ -24,7 +24,7 @@ pub use lookup::{Combine, Lookup, MAX_QUESTIONS};
 pub use score::Score;
 pub use train::{Feature, MAX_TERMS, Model, Offset, Report, Sample, Scorecard, Train};
 pub use vertical::{
-    Bins, Card, Cutting, Listed, Vertical, VerticalModel, VerticalReport, VerticalSample,
+    Bins, Card, Cutting, Listed, Trees, Vertical, VerticalModel, VerticalReport, VerticalSample,
 };
 
 /// Longest job file that is read, in bytes.
@@ -80,7 +80,7 @@ pub enum Compute {
     /// A model of the holders' rows.
     Train(Box<Train>),
     /// A model of the people that holders have in common.
-    Vertical(Vertical),
+    Vertical(Box<Vertical>),
     /// Points of rows by the parts of a model.
     Score(Score),
 }

@@ -16,11 +16,8 @@ pub(crate) fn numbers(value: &Value) -> Vec<f64> {
     list.map(|v| v.as_f64().expect("a number")).collect()
 }
 
-#[test]
-fn a_joint_model_is_that_of_the_pooled_customers() {
-    let Some(shared) = shared() else {
-        return;
-    };
+/// What an example job finds of the customers in common, and what plain Python does.
+fn joint(shared: &Path, name: &str) -> (Value, Value) {
     let file = |name: &str| shared.join("credit_taiwan").join(name);
     let parties = [
         ("bank_a".to_owned(), vec![("loans", file("bank_a.csv"))]),
@@ -31,10 +28,40 @@ fn a_joint_model_is_that_of_the_pooled_customers() {
         ),
         ("arbiter".to_owned(), Vec::<(&str, PathBuf)>::new()),
     ];
-    let tasks = expected(&shared, "credit_taiwan.json");
-    let task = &tasks["vertical"];
-    let text = fs::read_to_string(job("train-joint-default.toml")).expect("an example job");
+    let tasks = expected(shared, "credit_taiwan.json");
+    let text = fs::read_to_string(job(name)).expect("an example job");
     let found = Parts::new(&parties).simulate(&text)["result"].clone();
+    (found, tasks["vertical"].clone())
+}
+
+#[test]
+fn joint_trees_do_as_well_as_those_of_the_pooled_customers() {
+    let Some(shared) = shared() else {
+        return;
+    };
+    let (found, task) = joint(&shared, "train-joint-trees.toml");
+    assert_eq!(found["n_used"], task["n_train"]);
+    assert_eq!(found["rows"][1][1], task["bad_test"]);
+    for (row, sample) in [(0, "train"), (1, "test")] {
+        assert_eq!(found["rows"][row][0], sample);
+        let (auc, ks) = (&found["rows"][row][3], &found["rows"][row][4]);
+        let expected = &task["xgboost"][sample];
+        println!("{sample}: {auc} {ks}, {expected}");
+        let off = |found: &Value, name: &str| {
+            let expected = expected[name].as_f64().expect("a figure");
+            (found.as_f64().expect("a figure") - expected).abs()
+        };
+        assert!(off(auc, "auc") <= 0.01, "{sample}: {auc}, {expected}");
+        assert!(off(ks, "ks") <= 0.02, "{sample}: {ks}, {expected}");
+    }
+}
+
+#[test]
+fn a_joint_model_is_that_of_the_pooled_customers() {
+    let Some(shared) = shared() else {
+        return;
+    };
+    let (found, task) = joint(&shared, "train-joint-default.toml");
     let model = &task["lr_mle"];
     assert_eq!(found["n_used"], task["n_train"]);
     let rows = found["rows"].as_array().expect("rows");
@@ -116,18 +143,29 @@ correlations = "ot"
 
 fn run(is_dependent: bool, text: &str) -> crate::run::Ended {
     let directory = tempfile::tempdir().expect("a directory");
-    town(directory.path(), is_dependent);
-    let file = directory.path().join("job.toml");
+    run_in(directory.path(), is_dependent, text)
+}
+
+/// The same in a directory, which has what is kept in `out`.
+fn run_in(directory: &Path, is_dependent: bool, text: &str) -> crate::run::Ended {
+    town(directory, is_dependent);
+    let mut homes = vec!["bank", "shop"];
+    if text.contains("dealer:arbiter") {
+        fs::create_dir(directory.join("arbiter")).expect("a directory");
+        homes.push("arbiter");
+    }
+    let file = directory.join("job.toml");
     fs::write(&file, text).expect("a file");
     let words = [
         "simulate".to_owned(),
         file.display().to_string(),
         "--json".to_owned(),
+        "--out".to_owned(),
+        directory.join("out").display().to_string(),
     ];
-    let homes = ["bank", "shop"].map(|name| party(name, &directory.path().join(name)));
     let homes = homes
-        .into_iter()
-        .flat_map(|home| ["--party".to_owned(), home]);
+        .iter()
+        .flat_map(|name| ["--party".to_owned(), party(name, &directory.join(name))]);
     entente(words.into_iter().chain(homes))
 }
 
@@ -162,4 +200,63 @@ fn a_column_that_depends_on_others_is_named() {
         said.contains("the design is singular") && said.contains("copy"),
         "{said}"
     );
+}
+
+/// The town's model as trees.
+fn trees(correlations: &str) -> String {
+    let text = TOWN.replace("\"logistic\"", "\"gbdt\"\nn_trees = 3\ndepth = 2\nbins = 8");
+    let report = "report    = [\"coef\", \"se\", \"p\", \"auc\", \"ks\"]";
+    assert!(text.contains(report));
+    text.replace(report, "report = [\"auc\"]")
+        .replace("\"ot\"", correlations)
+}
+
+#[test]
+fn small_trees_have_a_place_for_missing_values() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let ended = run_in(directory.path(), false, &trees("\"dealer:arbiter\""));
+    let found = ended.expect(0).json()["result"].clone();
+    let rows = found["rows"].as_array().expect("rows");
+    assert_eq!(
+        (&rows[0][0], &rows[1][0]),
+        (&"train".into(), &"test".into())
+    );
+    let person = |p: &u32| p % 5 != 1 && p % 7 != 3;
+    // Rows without a basket count.
+    let n_train = (0..400).filter(|p| person(p) && p % 4 != 0).count();
+    assert_eq!(found["n_used"], n_train);
+    let of = |row: usize, column: usize| rows[row][column].as_f64().expect("a number");
+    let n_test = (0..400).filter(|p| person(p) && p % 4 == 0).count();
+    assert_eq!(of(1, 1) + of(1, 2), n_test as f64);
+    assert!(of(0, 3) > 0.7 && of(1, 3) > 0.5, "{found}");
+    // Each holder keeps the splits of its own columns.
+    let models = directory.path().join("out/models");
+    let mut nodes = Vec::new();
+    for (name, own) in [
+        ("bank", &["income"][..]),
+        ("shop", &["visits", "copy", "basket"][..]),
+    ] {
+        let files = fs::read_dir(models.join(name)).expect("parts");
+        let files: Vec<PathBuf> = files.map(|f| f.expect("an entry").path()).collect();
+        assert_eq!(files.len(), 1, "{name}");
+        let text = fs::read_to_string(&files[0]).expect("a part");
+        let part: Value = serde_json::from_str(&text).expect("JSON");
+        for split in part["part"]["splits"].as_array().into_iter().flatten() {
+            let feature = split["feature"].as_str().expect("a column");
+            assert!(own.contains(&feature), "{name}: {split}");
+            nodes.push((split["tree"].as_u64(), split["node"].as_u64()));
+        }
+    }
+    let n_splits = nodes.len();
+    nodes.sort_unstable();
+    nodes.dedup();
+    assert_eq!(nodes.len(), n_splits, "a split has one owner");
+    let is_one = |(tree, node): &(Option<u64>, Option<u64>)| *tree < Some(3) && *node < Some(3);
+    assert!(n_splits >= 3 && nodes.iter().all(is_one), "{nodes:?}");
+}
+
+#[test]
+fn trees_without_a_dealer_are_refused() {
+    let said = run(false, &trees("\"ot\"")).expect(2).stderr;
+    assert!(said.contains("trees without a dealer"), "{said}");
 }

@@ -1,6 +1,7 @@
 //! A plan's model over a join on one session: this holder's rows as numbers in fixed point, and the protocol.
 
 mod card;
+mod trees;
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use protocols::train::glm::{COLUMN_BITS, Family, Released};
 use protocols::train::vertical;
 
 use super::{Broken, Computed, Failure, Output, Stage, Task, internal, result_failure};
+use crate::local::bins::Bins;
 use crate::local::{self, Layout, People};
 use crate::plan::VerticalPlan;
 use crate::result;
@@ -41,6 +43,7 @@ impl Task<'_> {
         let own = ready.own.take();
         let report = own.as_ref().map(|own| own.report.clone());
         let (table, model) = match &of.card {
+            _ if of.trees.is_some() => self.forest(session, of, (ready, own), disclosure).await?,
             Some(card) => {
                 let run = card::Run { of, card, ready };
                 self.card(session, run, own, disclosure).await?
@@ -92,6 +95,7 @@ impl Task<'_> {
         };
         if let (Some(place), Some(own)) = (place, &mut own) {
             fill_up(session, &mut own.rows, sizes[place]);
+            own.bins.iter_mut().for_each(|c| c.resize(sizes[place], 0));
         }
         let needs = match self.plan.dealer {
             Some(_) => self.plan.needs(),
@@ -118,14 +122,20 @@ impl Task<'_> {
             n_keys: of.tables[place].n_keys,
             n_numbers: n_features + usize::from(has_label),
             has_text: has_label && of.sample.is_some(),
-            keeps_missing: of.card.is_some(),
+            keeps_missing: of.keeps_missing(),
         };
         let me = &self.plan.seats[self.binding.me.index()];
         let at_most = of.tables[place].at_most.max(1);
         let progress = |rows: u64| self.progress.within(rows as f64 / at_most as f64);
         let read = local::people(self.plan, me, self.source, (&hash, layout), &progress).await;
         let people = read.map_err(|e| Failure::source(&e))?;
-        let (narrow, cut) = columns(of, place, &people).map_err(|e| Failure::source(&e))?;
+        let columns = columns(of, place, &people).map_err(|e| Failure::source(&e))?;
+        let Columns {
+            narrow,
+            bins,
+            cut,
+            edges,
+        } = columns;
         let rows = Rows {
             keys: people.items.clone(),
             narrow,
@@ -133,7 +143,9 @@ impl Task<'_> {
         };
         Ok(Own {
             rows,
+            bins,
             cut,
+            edges,
             report: people.report(),
         })
     }
@@ -182,8 +194,12 @@ impl Task<'_> {
 /// What a holder brings.
 struct Own {
     rows: Rows,
+    /// Of trees at the hub the numbers of the bins of its features.
+    bins: Vec<Vec<u64>>,
     /// Of a scorecard how its features are cut.
     cut: Vec<card::Cut>,
+    /// Of trees the bins of its features.
+    edges: Vec<Bins>,
     report: local::KeyReport,
 }
 
@@ -227,27 +243,37 @@ pub(super) fn fill_up(session: &mut Session, rows: &mut Rows, n_rows: usize) {
     rows.narrow.iter_mut().for_each(|c| c.resize(n_rows, 0));
 }
 
-/// The columns of the table at a place, in the order of [`vertical`], and how features are cut.
-fn columns(
-    of: &VerticalPlan,
-    place: usize,
-    people: &People,
-) -> Result<(Vec<Vec<u64>>, Vec<card::Cut>), SourceError> {
+/// What a holder makes of its rows.
+#[derive(Default)]
+struct Columns {
+    narrow: Vec<Vec<u64>>,
+    bins: Vec<Vec<u64>>,
+    cut: Vec<card::Cut>,
+    edges: Vec<Bins>,
+}
+
+/// The columns of the table at a place, in the order of [`vertical`] or of what else runs, and how features are cut.
+fn columns(of: &VerticalPlan, place: usize, people: &People) -> Result<Columns, SourceError> {
     let table = &of.tables[place].label;
     let is = |row: usize, value: Option<&String>| people.texts.get(row) == value;
     let is_used = |row: usize| match &of.sample {
         Some(sample) if of.label.0 == place => is(row, Some(&sample.train)),
         _ => true,
     };
-    let (mut columns, cut) = match &of.card {
-        Some(card) => card::columns(of, card, place, (people, &is_used))?,
-        None => {
+    let mut made = Columns::default();
+    match (&of.card, &of.trees) {
+        (Some(card), _) => {
+            (made.narrow, made.cut) = card::columns(of, card, place, (people, &is_used))?;
+        }
+        (None, Some(trees)) => trees::columns(of, trees, place, people, &mut made),
+        (None, None) => {
             let names = of.features.iter().filter(|(p, _)| *p == place);
             let names = names.zip(&people.numbers);
             let columns = names.map(|((_, name), values)| standardised(values, table, name));
-            (columns.collect::<Result<_, _>>()?, Vec::new())
+            made.narrow = columns.collect::<Result<_, _>>()?;
         }
-    };
+    }
+    let columns = &mut made.narrow;
     let n_rows = people.items.len();
     if of.label.0 == place {
         let labels = people.numbers.last().map_or(&[][..], Vec::as_slice);
@@ -257,17 +283,21 @@ fn columns(
         let column = |f: &dyn Fn(usize) -> u64| (0..n_rows).map(f).collect::<Vec<u64>>();
         columns.push(column(&|row| u64::from(is_used(row))));
         let used = (0..n_rows).map(|row| f64::from(u8::from(is_used(row))) * labels[row]);
-        columns.push(fixed(used, of.family().label_bits(), table, &of.label.1)?);
+        let label_bits = match of.trees {
+            Some(_) => 0,
+            None => of.family().label_bits(),
+        };
+        columns.push(fixed(used, label_bits, table, &of.label.1)?);
         if !of.scores.is_empty() {
             let is_bad = |row: usize| labels[row] == 1.0;
             columns.push(column(&|row| u64::from(is_kept(row) && is_bad(row))));
             columns.push(column(&|row| u64::from(is_kept(row) && !is_bad(row))));
         }
     }
-    if place == 0 {
+    if place == 0 && of.trees.is_none() {
         columns.push(vec![1; n_rows]);
     }
-    Ok((columns, cut))
+    Ok(made)
 }
 
 /// Values less their mean, in units of their standard deviation.

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use super::words::{correlations, counted, listed, range_of};
 use super::{
     CellCheck, IntersectPlan, KeyColumn, LookupPlan, Measure, MeasureKind, Plan, Procedure,
-    RangeOrigin, ReleaseRule, RingWidth, ScorePlan, Slot, TrainPlan, VerticalPlan,
+    RangeOrigin, ReleaseRule, RingWidth, ScorePlan, Slot, TrainPlan,
 };
 
 /// Groups of a key that are shown by name.
@@ -47,20 +47,8 @@ impl Plan {
             Procedure::Intersect(IntersectPlan { words, .. })
             | Procedure::Lookup(LookupPlan { words, .. })
             | Procedure::Train(TrainPlan { words, .. })
-            | Procedure::Vertical(VerticalPlan { words, .. })
-            | Procedure::Score(ScorePlan { words, .. }) => {
-                writeln!(out)?;
-                for line in words {
-                    writeln!(out, "{line}")?;
-                }
-                for check in &self.shape.checks {
-                    let set_by = listed(&self.min_cell.set_by);
-                    writeln!(out, "compared on shares: {}, set by {set_by}", check.rule)?;
-                }
-                if self.correlations.is_some() {
-                    writeln!(out, "correlated randomness: {}", correlations(self))?;
-                }
-            }
+            | Procedure::Score(ScorePlan { words, .. }) => self.write_run(out, words)?,
+            Procedure::Vertical(of) => self.write_run(out, &of.words)?,
         }
         self.write_holders(out)?;
         writeln!(out, "\nwhat each party learns")?;
@@ -73,6 +61,22 @@ impl Plan {
             for warning in &self.warnings {
                 writeln!(out, "  ! {warning}")?;
             }
+        }
+        Ok(())
+    }
+
+    /// What runs, where it has words of its own.
+    fn write_run(&self, out: &mut String, words: &[String]) -> fmt::Result {
+        writeln!(out)?;
+        for line in words {
+            writeln!(out, "{line}")?;
+        }
+        for check in &self.shape.checks {
+            let set_by = listed(&self.min_cell.set_by);
+            writeln!(out, "compared on shares: {}, set by {set_by}", check.rule)?;
+        }
+        if self.correlations.is_some() {
+            writeln!(out, "correlated randomness: {}", correlations(self))?;
         }
         Ok(())
     }

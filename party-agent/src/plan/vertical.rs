@@ -1,6 +1,7 @@
 //! Plans of models over joins: whose columns, which rows count, and what that tells whom.
 
 mod card;
+mod trees;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ use protocols::party::{PartyId, Seat};
 use protocols::price::{Price, Seats};
 use protocols::psi;
 use protocols::train::glm::{Family, MAX_LOG_ROWS};
+use protocols::train::trees::joined;
 use protocols::train::vertical::Shape;
 use protocols::train::{binned, vertical};
 use serde::Serialize;
@@ -27,7 +29,9 @@ use super::{
 };
 use crate::catalogue::{ColumnEntry, ColumnKind};
 use crate::source::quoted;
-use crate::spec::{self, CheckedSpec, JoinLevel, KeyOf, VerticalModel, VerticalReport, rule_word};
+use crate::spec::{
+    self, CheckedSpec, Correlations, JoinLevel, KeyOf, VerticalModel, VerticalReport, rule_word,
+};
 
 pub use card::CardPlan;
 
@@ -61,6 +65,9 @@ pub struct VerticalPlan {
     pub l2: String,
     /// Bins and points, of a scorecard.
     pub card: Option<CardPlan>,
+    /// Of boosted trees how many, and how they grow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trees: Option<spec::Trees>,
     /// What runs and what it rests on, in words.
     pub words: Vec<String>,
 }
@@ -109,6 +116,9 @@ impl VerticalPlan {
     /// The terms of the disclosure that the run takes.
     #[must_use]
     pub fn terms(&self, method: Method, receivers: &[Seat]) -> Terms {
+        if let Some(shape) = self.forest(&self.bounds(), method) {
+            return shape.terms(receivers);
+        }
         match self.binned(&self.bounds(), method) {
             Some(shape) => shape.terms(receivers),
             None => self.shape(&self.bounds(), method).terms(receivers),
@@ -118,6 +128,9 @@ impl VerticalPlan {
     /// What a run with so many keys takes and sends but for what it reveals.
     #[must_use]
     pub fn price(&self, seats: Seats, n_keys: &[usize], method: Method) -> Price {
+        if let Some(shape) = self.forest(n_keys, method) {
+            return joined::price(seats, &shape);
+        }
         match self.binned(n_keys, method) {
             Some(shape) => binned::price(seats, &shape),
             None => vertical::price(seats, &self.shape(n_keys, method)),
@@ -125,6 +138,9 @@ impl VerticalPlan {
     }
 
     fn release_cost(&self, seats: Seats, method: Method, receivers: &[Seat]) -> Cost {
+        if let Some(shape) = self.forest(&self.bounds(), method) {
+            return joined::release_cost(seats, &shape, receivers);
+        }
         match self.binned(&self.bounds(), method) {
             Some(shape) => binned::release_cost(seats, &shape, receivers),
             None => {
@@ -134,11 +150,19 @@ impl VerticalPlan {
         }
     }
 
+    /// Whether missing values of features have a bin; else rows with one are left out.
+    #[must_use]
+    pub fn keeps_missing(&self) -> bool {
+        self.card.is_some() || self.trees.is_some()
+    }
+
     /// The model's distribution.
     #[must_use]
     pub fn family(&self) -> Family {
         match self.model {
-            VerticalModel::Logistic | VerticalModel::Scorecard => Family::Logistic,
+            VerticalModel::Logistic | VerticalModel::Scorecard | VerticalModel::Gbdt => {
+                Family::Logistic
+            }
             VerticalModel::Poisson => Family::Poisson,
         }
     }
@@ -191,7 +215,7 @@ pub(super) fn compile(
         notes: words::notes(&of),
         locals: locals(&of, &sides),
         outputs: outputs(job),
-        procedure: Procedure::Vertical(of),
+        procedure: Procedure::Vertical(Box::new(of)),
         ..plan
     };
     Ok(priced(plan))
@@ -371,6 +395,12 @@ fn source_faults(spec: &CheckedSpec, job: &spec::Vertical, sides: &[Side<'_>]) -
             "\"hidden\", or leave it out",
         );
     }
+    if job.trees.is_some() && !matches!(spec.correlations, Some(Correlations::Dealer(_)) | None) {
+        let what = "asks for trees without a dealer: products with a shared matrix of all bins would take terabytes";
+        let fix =
+            "\"dealer:NAME\", a party that brings no data and does not collude with any other";
+        fault("privacy.correlations", what.to_owned(), fix);
+    }
     for side in sides.iter().filter(|s| s.rows_at_most > 1 << MAX_LOG_ROWS) {
         let what = format!(
             "{}.{} has up to {} rows by its published size",
@@ -428,6 +458,7 @@ fn vertical_plan(
         scores: scores.filter(|r| r.is_of_scores()).collect(),
         l2: job.l2.clone(),
         card: None,
+        trees: job.trees.clone(),
         words: Vec::new(),
     };
     of.card = card::plan(job, sides, &of.features, min_cell);
@@ -436,7 +467,7 @@ fn vertical_plan(
 }
 
 /// What each holder runs: key columns, its features as doubles, and at the label's holder label and sample. Rows in
-/// which one of them is missing are left out.
+/// which one of them is missing are left out, but where features have a bin for missing values.
 fn locals(of: &VerticalPlan, sides: &[Side<'_>]) -> BTreeMap<PartyId, LocalPlan> {
     let locals = sides.iter().enumerate().map(|(place, side)| {
         let mut local = side.local(false);
@@ -458,8 +489,7 @@ fn locals(of: &VerticalPlan, sides: &[Side<'_>]) -> BTreeMap<PartyId, LocalPlan>
         let mut word = "\nWHERE";
         for (i, (name, usage, value)) in columns.iter().enumerate() {
             write!(head, ", {value} AS a{i}").expect("a String takes all");
-            // A scorecard has a bin for missing values.
-            if of.card.is_none() || *usage != Usage::Feature {
+            if !of.keeps_missing() || *usage != Usage::Feature {
                 write!(tail, "{word} {} IS NOT NULL", quoted(name)).expect("a String takes all");
                 word = " AND";
             }
@@ -480,6 +510,9 @@ fn locals(of: &VerticalPlan, sides: &[Side<'_>]) -> BTreeMap<PartyId, LocalPlan>
 }
 
 fn outputs(job: &spec::Vertical) -> Vec<OutputColumn> {
+    if job.trees.is_some() {
+        return trees::outputs(job);
+    }
     let mut columns = vec![("term", ValueKind::Text), ("coef", ValueKind::Float)];
     for part in &job.report {
         let names: &[&str] = match part {
@@ -531,7 +564,10 @@ fn priced(mut plan: Plan) -> Plan {
         rounds: u64::from(total.rounds),
         bytes_sent: Seat::first(n_seats).map(|s| total.bytes_sent(s)).collect(),
         // Columns, their transposed copy, the weighted ones, and masks.
-        memory_bytes: n_cells.saturating_mul(8 * 8),
+        memory_bytes: match of.forest(&of.bounds(), method) {
+            Some(shape) => trees::memory_bytes(&shape, &price.needs),
+            None => n_cells.saturating_mul(8 * 8),
+        },
         rows_at_most: plan.locals.values().map(|l| l.rows_at_most).sum(),
         network_us: cost::network_us(&total),
         work_us: work_us.min(1 << 45),

@@ -1,6 +1,7 @@
 //! The result of a model over a join.
 
 mod card;
+mod trees;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::plan::{OutputColumn, Plan, VerticalPlan};
 use crate::spec::VerticalReport;
 
 pub use card::carded;
+pub use trees::grown;
 
 /// The quantile of a confidence interval of 95 percent.
 const Z_95: f64 = 1.959_963_984_540_054;

@@ -194,7 +194,7 @@ fn read_compute<'t>(
     let train = fields.table(faults, "train");
     if named == ["train"] {
         let found = train.and_then(|t| match vertical::is_vertical(&t) {
-            true => vertical::read(t, text, faults).map(Compute::Vertical),
+            true => vertical::read(t, text, faults).map(|v| Compute::Vertical(Box::new(v))),
             false => train::read(t, text, faults).map(|t| Compute::Train(Box::new(t))),
         });
         fields.finish(faults);

@@ -2,6 +2,7 @@
 //! columns of its own.
 
 mod card;
+mod trees;
 
 use std::collections::BTreeSet;
 
@@ -16,13 +17,14 @@ use super::train;
 use crate::config::fields::{Faults, Fields, kind};
 
 pub use card::{Bins, Card, Cutting, Listed};
+pub use trees::Trees;
 
 /// Most features that are named.
 const MAX_FEATURES: usize = 127;
 /// Steps of Newton's method, unless a job says otherwise.
 const STEPS: u64 = 7;
 
-const MODEL: &str = "\"logistic\", \"poisson\" or \"scorecard\"";
+const MODEL: &str = "\"logistic\", \"poisson\", \"scorecard\" or \"gbdt\"";
 const LABEL: &str = "\"party.table.column\"";
 const FEATURES: &str =
     "a list of \"party.table.column\", or \"party.table.*\" for all numbers of a table";
@@ -54,6 +56,9 @@ pub struct Vertical {
     pub l2: String,
     /// Bins and points, of a scorecard.
     pub card: Option<Card>,
+    /// Of boosted trees how many, and how they grow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trees: Option<Trees>,
 }
 
 /// A model.
@@ -66,6 +71,8 @@ pub enum VerticalModel {
     Poisson,
     /// Logistic, of features in bins that are replaced by their weights of evidence.
     Scorecard,
+    /// Gradient-boosted trees for labels 0 and 1.
+    Gbdt,
 }
 
 /// The column that says which rows are fitted, and which are evaluated.
@@ -107,6 +114,7 @@ const MODELS: &[(&str, VerticalModel)] = &[
     ("logistic", VerticalModel::Logistic),
     ("poisson", VerticalModel::Poisson),
     ("scorecard", VerticalModel::Scorecard),
+    ("gbdt", VerticalModel::Gbdt),
 ];
 
 const REPORTS: [(&str, Option<VerticalReport>); 6] = [
@@ -126,6 +134,7 @@ impl VerticalModel {
             Self::Logistic => "logistic",
             Self::Poisson => "poisson",
             Self::Scorecard => "scorecard",
+            Self::Gbdt => "gbdt",
         }
     }
 }
@@ -154,10 +163,17 @@ pub(super) fn read<'t>(
     let normalise = intersect::normalise(&mut fields, faults);
     let sample = fields.table(faults, "sample");
     let sample = sample.map(|s| read_sample(s, text, label.as_ref(), faults));
-    let report = report(&mut fields, faults);
-    let steps = fields.whole(faults, "steps", 1..=50);
+    let has_trees = model == Some(VerticalModel::Gbdt);
+    let report = report(&mut fields, has_trees, faults);
     let card = card_of(&mut fields, model, text, faults);
-    let l2 = train::number(&mut fields, "l2", "0", 0.0..=1e6, faults);
+    let (steps, l2, trees) = match has_trees {
+        true => (None, Some("0".to_owned()), trees::read(&mut fields, faults)),
+        false => {
+            let steps = fields.whole(faults, "steps", 1..=50);
+            let l2 = train::number(&mut fields, "l2", "0", 0.0..=1e6, faults);
+            (steps, l2, None)
+        }
+    };
     let report = penalised(&fields, (model, l2.as_deref()), report, faults);
     let is_evaluated = report.iter().any(|r| r.is_of_scores());
     let has_test = matches!(&sample, Some(Some(s)) if s.test.is_some());
@@ -166,13 +182,17 @@ pub(super) fn read<'t>(
         let allowed = "sample = { column = …, train = …, test = … }";
         fields.wrong(faults, "report", what, allowed);
     }
+    if has_trees && !is_evaluated {
+        let what = "asks for nothing of trees";
+        fields.wrong(faults, "report", what, "\"auc\" or \"ks\"");
+    }
     if is_evaluated && model == Some(VerticalModel::Poisson) {
         let what = "asks how well scores tell bad from good, of a model of something else";
         fields.wrong(
             faults,
             "report",
             what,
-            "model = \"logistic\" or \"scorecard\"",
+            "model = \"logistic\", \"scorecard\" or \"gbdt\"",
         );
     }
     fields.finish(faults);
@@ -193,6 +213,7 @@ pub(super) fn read<'t>(
             None => None,
             Some(read) => Some(read?),
         },
+        trees: if has_trees { Some(trees?) } else { None },
     })
 }
 
@@ -247,7 +268,7 @@ fn penalised(
 fn model(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<VerticalModel> {
     let text = fields.string(faults, "model");
     let text = fields.required(faults, "model", text, MODEL)?;
-    if ["linear", "gamma", "gbdt", "mlp"].contains(&text) {
+    if ["linear", "gamma", "mlp"].contains(&text) {
         let what = format!("\"{text}\" is not available over a join in this version");
         fields.wrong(faults, "model", what, MODEL);
         return None;
@@ -328,12 +349,24 @@ fn read_sample(
     })
 }
 
-fn report(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> BTreeSet<VerticalReport> {
+fn report(
+    fields: &mut Fields<'_, '_>,
+    has_trees: bool,
+    faults: &mut Faults<'_>,
+) -> BTreeSet<VerticalReport> {
     let Some(words) = fields.strings(faults, "report") else {
+        if has_trees {
+            return BTreeSet::from([VerticalReport::Auc, VerticalReport::Ks]);
+        }
         return BTreeSet::from([VerticalReport::Se, VerticalReport::P, VerticalReport::Ci95]);
     };
     let mut report = BTreeSet::new();
     for word in words {
+        if has_trees && !["auc", "ks"].contains(&word) {
+            let what = format!("\"{word}\" cannot be reported of trees in this version");
+            fields.wrong(faults, "report", what, "a list of \"auc\" and \"ks\"");
+            continue;
+        }
         match REPORTS.iter().find(|(known, _)| *known == word) {
             Some((_, found)) => report.extend(*found),
             None => {

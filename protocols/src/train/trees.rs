@@ -24,8 +24,9 @@
 mod hot;
 mod split;
 mod route;
+pub mod joined;
 
-pub use hot::{cells, hot, hot_price};
+pub use hot::{hot, hot_price, place};
 
 use crate::arith::compare::Method;
 use crate::arith::matmul::{Cached, cache, cache_price, cached_cost};

@@ -2,7 +2,7 @@
 
 use protocols::party::PartyId;
 
-use super::{CardPlan, VerticalPlan};
+use super::{CardPlan, VerticalPlan, trees};
 use crate::plan::Learns;
 use crate::plan::words::{listed, without_data};
 use crate::spec::Cutting;
@@ -26,11 +26,14 @@ pub(super) fn learns(
             of.at_least
         ),
     };
-    let result = format!(
-        "; whether at least {} common rows are fitted, and if so how many; whether a column is a combination of those before it, and which; if none is, {} coefficients and standard errors, and how far the last step still went{figures}",
-        of.at_least,
-        of.features.len() + 1,
-    );
+    let result = match &of.trees {
+        Some(_) => trees::result(of),
+        None => format!(
+            "; whether at least {} common rows are fitted, and if so how many; whether a column is a combination of those before it, and which; if none is, {} coefficients and standard errors, and how far the last step still went{figures}",
+            of.at_least,
+            of.features.len() + 1,
+        ),
+    };
     let mut learns: Vec<Learns> = seats
         .iter()
         .enumerate()
@@ -38,9 +41,10 @@ pub(super) fn learns(
             let is_receiver = receivers.contains(party);
             let bins = bins(of, seat, is_receiver);
             let result = if is_receiver { result.as_str() } else { "" };
+            let splits = trees::own(of, seat);
             Learns {
                 party: party.to_string(),
-                what: format!("{sizes}{bins}{result}; not who matched"),
+                what: format!("{sizes}{bins}{result}{splits}; not who matched"),
             }
         })
         .collect();
@@ -77,6 +81,9 @@ fn bins(of: &VerticalPlan, seat: usize, is_receiver: bool) -> String {
 }
 
 pub(super) fn warnings(of: &VerticalPlan) -> Vec<String> {
+    if of.trees.is_some() {
+        return Vec::new();
+    }
     let n = of.features.len();
     let few = format!(
         "coefficients of {n} features over as few as {} rows tell something about single rows; a greater min_cell asks for more of them",
@@ -90,6 +97,18 @@ pub(super) fn warnings(of: &VerticalPlan) -> Vec<String> {
 }
 
 pub(super) fn notes(of: &VerticalPlan) -> Vec<String> {
+    let mut notes = match of.trees {
+        Some(_) => trees::notes(),
+        None => of_fit(of),
+    };
+    if !of.scores.is_empty() {
+        notes.push("scores that agree to 2^-12 of a logit are ties, and count one half".to_owned());
+    }
+    notes
+}
+
+/// What belongs beside coefficients.
+fn of_fit(of: &VerticalPlan) -> Vec<String> {
     let of_what = match &of.card {
         None => {
             "columns less their means, divided by their standard deviations (by n) over the rows that are fitted"
@@ -108,9 +127,6 @@ pub(super) fn notes(of: &VerticalPlan) -> Vec<String> {
     }
     if of.l2 != "0" {
         notes.push(format!("{}/2 times the sum of squared coefficients is added to the negative log-likelihood, but for the constant", of.l2));
-    }
-    if !of.scores.is_empty() {
-        notes.push("scores that agree to 2^-12 of a logit are ties, and count one half".to_owned());
     }
     notes
 }
@@ -139,9 +155,9 @@ pub(super) fn of_run(of: &VerticalPlan) -> Vec<String> {
             ),
         },
     };
-    let missing = match &of.card {
-        None => "rows in which a value is missing are left out by their holder",
-        Some(_) => "missing values of features are a bin of their own",
+    let missing = match of.keeps_missing() {
+        false => "rows in which a value is missing are left out by their holder",
+        true => "missing values of features are a bin of their own",
     };
     let mut words = vec![
         format!(
@@ -155,6 +171,10 @@ pub(super) fn of_run(of: &VerticalPlan) -> Vec<String> {
             "each holder cuts its features into bins; bad and good rows of {} bins are counted on shares, and told to the feature's holder and to receivers if every bin has {} of both; features of an information value of {} or more have a part in the model",
             card.n_bins(), card.min_count, card.points.iv_least
         ));
+    }
+    if let Some(trees) = &of.trees {
+        words.push(trees::of_run(of, trees));
+        return words;
     }
     let alone = match &of.card {
         Some(card) if card.alone => {

@@ -87,13 +87,18 @@ fn what_a_job_file_cannot_say() {
     let cases = [
         (
             "model = \"logistic\"",
-            "model = \"gbdt\"",
-            "\"gbdt\" is not available over a join",
+            "model = \"mlp\"",
+            "\"mlp\" is not available over a join",
         ),
         (
             "model = \"logistic\"",
             "model = \"poisson\"",
             "of a model of something else",
+        ),
+        (
+            "model = \"logistic\"",
+            "model = \"gbdt\"",
+            "\"coef\" cannot be reported of trees",
         ),
         (", test = \"b\"", "", "no rows are kept for a test"),
         (
@@ -207,4 +212,70 @@ fn policies_name_labels_and_features() {
     let shop = "[tables.sales.columns]\nid = { join_key = true }\nvisits = { feature = true }\n";
     let found = refused("shop", shop);
     assert!(found.len() == 1 && found[0].contains("basket"), "{found:?}");
+}
+
+fn trees(more: &str) -> String {
+    let trees = format!("model = \"gbdt\"\n{more}");
+    let text = PLAIN.replace("model = \"logistic\"", &trees);
+    text.replace("report = [\"coef\", \"se\", \"auc\"]", "report = [\"auc\"]")
+}
+
+#[test]
+fn trees_keep_rows_with_missing_features_and_tell_holders_their_splits() {
+    let text = job(&trees("depth = 3"), "correlations = \"dealer:arbiter\"");
+    let plan = plan(&text, &two());
+    let bank = &plan.locals[&party("bank")];
+    assert!(
+        bank.sql
+            .ends_with("WHERE \"bad\" IS NOT NULL AND \"part\" IS NOT NULL"),
+        "{}",
+        bank.sql
+    );
+    let shop = &plan.locals[&party("shop")];
+    assert!(!shop.sql.contains("WHERE"), "{}", shop.sql);
+    for holder in ["bank", "shop"] {
+        let learns = plan.learns.iter().find(|l| l.party == holder);
+        let what = &learns.expect("a holder").what;
+        assert!(what.contains("a column of its own was chosen"), "{what}");
+        assert_eq!(what.contains("area under the curve"), holder == "bank");
+    }
+    let columns: Vec<&str> = plan.outputs.iter().map(|c| c.name.as_str()).collect();
+    assert_eq!(columns, ["sample", "n_bad", "n_good", "auc"]);
+    let shape = model(&plan).forest(&[512, 1024], protocols::arith::compare::Method::Masked);
+    let shape = shape.expect("trees").trees;
+    assert_eq!((shape.depth, shape.n_trees, shape.n_bins), (3, 20, 32));
+    assert_eq!(
+        (shape.rate, shape.lambda, shape.start),
+        (314_573, 1 << 20, 0)
+    );
+    assert!(!plan.needs().is_nothing() && plan.cost.rounds > 1000);
+}
+
+#[test]
+fn what_trees_cannot_be() {
+    for (more, expected) in [
+        ("depth = 7", "compute.train.depth"),
+        ("bins = 65", "compute.train.bins"),
+        ("steps = 3", "steps"),
+        ("lambda = 0\nmin_child_weight = 0", "a leaf without rows"),
+        (
+            "lambda = 0.001\nmin_child_weight = 0.002",
+            "a leaf without rows",
+        ),
+        ("learning_rate = 2", "out of range"),
+    ] {
+        let found = check(&job(&trees(more), "correlations = \"dealer:arbiter\""));
+        let found: Vec<String> = found
+            .expect_err(more)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert!(
+            found.iter().any(|f| f.contains(expected)),
+            "{more}: {found:?}"
+        );
+    }
+    let found = faults(&job(&trees(""), "correlations = \"ot\""), &two());
+    let found = format!("{found:?}");
+    assert!(found.contains("trees without a dealer"), "{found}");
 }

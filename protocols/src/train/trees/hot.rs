@@ -50,31 +50,19 @@ pub async fn hot(
     convert::planes_to_arith(session, &vectors, stock).await
 }
 
-/// The matrix of all features' bits as [`Rows`](super::Rows) has it, from what [`hot`] makes of the numbers of all
-/// features, end to end.
-#[must_use]
-pub fn cells(vectors: &[Share<u64>], shape: &Shape) -> Share<u64> {
-    let (n, n_bins) = (shape.n_rows, shape.n_bins);
-    let mut cells = Share::zero(n * shape.n_features * n_bins);
-    let row_cells = shape.n_features * n_bins;
-    for (bin, vector) in vectors.iter().enumerate() {
-        put(&mut cells, vector.as_slice(), (bin, n_bins), (n, row_cells));
-    }
-    cells
-}
-
-/// Puts columns of n values each, end to end, into every so manieth column of a row-major matrix, from one on.
-fn put(
-    cells: &mut Share<u64>,
-    columns: &[u64],
-    (first, step): (usize, usize),
-    (n, row_cells): (usize, usize),
-) {
-    let rows = cells.as_mut_slice().chunks_exact_mut(row_cells);
-    for (row, out) in rows.enumerate() {
-        let places = out.iter_mut().skip(first).step_by(step);
-        for (place, column) in places.zip(columns.chunks_exact(n)) {
-            *place = column[row];
+/// Puts one feature's vectors into the matrix of all features' bits, as [`Rows`](super::Rows) has it.
+///
+/// # Panics
+///
+/// If the matrix is not the shape's.
+pub fn place(cells: &mut Share<u64>, feature: usize, vectors: &[Share<u64>], shape: &Shape) {
+    let n_bins = shape.n_bins;
+    let rows = cells.as_mut_slice();
+    assert_eq!(rows.len(), shape.n_rows * shape.n_cells(), "a cell a bin");
+    for (row, out) in rows.chunks_exact_mut(shape.n_cells()).enumerate() {
+        let out = &mut out[feature * n_bins..][..n_bins];
+        for (out, vector) in out.iter_mut().zip(vectors) {
+            *out = vector.as_slice()[row];
         }
     }
 }

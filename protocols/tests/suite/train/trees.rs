@@ -1,7 +1,10 @@
 //! Boosted trees against the same trees in floats.
 
+mod joined;
+
 use crate::arith::{Clear, Shared};
 use crate::demands::{self, Case, below};
+use engine::share::Share;
 use protocols::arith::compare::Method;
 use protocols::correlate::Stock;
 use protocols::error::ProtocolError;
@@ -244,9 +247,9 @@ impl Case for Trees {
 
     fn price(&self, seats: Seats) -> Price {
         let shape = &self.shape;
-        let n_items = shape.n_rows * shape.n_features;
-        trees::hot_price(seats, n_items, shape.n_bins, shape.method)
-            .then(&trees::price(seats, shape))
+        let one = trees::hot_price(seats, shape.n_rows, shape.n_bins, shape.method);
+        let all = (1..shape.n_features).fold(one.clone(), |sum, _| sum.then(&one));
+        all.then(&trees::price(seats, shape))
     }
 
     async fn call(
@@ -258,9 +261,14 @@ impl Case for Trees {
     ) -> Result<Shared<u64>, ProtocolError> {
         let shape = &self.shape;
         let [bins, used, labels] = inputs.ring.try_into().ok().expect("three columns");
-        let planes = trees::hot(session, &bins, shape.n_bins, shape.method, stock).await?;
+        let mut hot = Share::zero(bins.len() * shape.n_bins);
+        for (feature, of_rows) in bins.as_slice().chunks_exact(shape.n_rows).enumerate() {
+            let of_rows = Share::new(of_rows.to_vec());
+            let bits = trees::hot(session, &of_rows, shape.n_bins, shape.method, stock).await?;
+            trees::place(&mut hot, feature, &bits, shape);
+        }
         let rows = Rows {
-            hot: trees::cells(&planes, shape),
+            hot,
             bins,
             used,
             labels,
@@ -313,4 +321,18 @@ fn trees_are_held_to_all_demands() {
             ..SMALL.shape
         },
     });
+}
+
+/// Rows that are far from random still make messages that look uniform, and nothing is opened without a mask.
+#[test]
+fn trees_send_what_looks_uniform() {
+    let case = Trees {
+        shape: Shape {
+            n_rows: 64,
+            log_rows: 6,
+            ..SMALL.shape
+        },
+    };
+    // Of the five cuts of a node and their sides, of the pairs in their tournament, and of leaves.
+    demands::check_uniform_lanes(&case, 40, &[1, 2, 4, 5, 10, 20]);
 }

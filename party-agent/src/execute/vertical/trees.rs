@@ -1,0 +1,115 @@
+//! Boosted trees over a join: this holder's features in bins, the protocol, and where its features were split.
+
+use coordinator::contract::Digest;
+use coordinator::job::FailureClass;
+use protocols::disclose::Disclosure;
+use protocols::session::Session;
+use protocols::train::trees::joined::{self, Released, Split, Table};
+
+use super::super::{Broken, Failure, Task, internal, result_failure};
+use super::{Columns, Own, Ready};
+use crate::local::People;
+use crate::local::bins::Bins;
+use crate::model::{ModelPart, PartSplit};
+use crate::plan::VerticalPlan;
+use crate::result::{self, ResultTable};
+use crate::spec::Trees;
+
+impl Task<'_> {
+    /// Joins, grows, evaluates and releases.
+    pub(super) async fn forest(
+        &self,
+        session: &mut Session,
+        of: &VerticalPlan,
+        (ready, own): (Ready, Option<Own>),
+        disclosure: Disclosure,
+    ) -> Result<(Option<ResultTable>, Option<ModelPart>), Broken> {
+        let (sizes, mut stock) = (ready.sizes, ready.stock);
+        let shape = of.forest(&sizes, self.plan.setting().method);
+        let shape = shape.ok_or_else(|| internal("the plan has no trees"))?;
+        let (table, edges) = own
+            .map(|own| {
+                let (rows, bins) = (own.rows, own.bins);
+                (Table { rows, bins }, own.edges)
+            })
+            .unzip();
+        let grown = joined::train(session, table, &shape, &mut stock, disclosure).await?;
+        let table = match &grown.released {
+            None => None,
+            Some(found) => {
+                judge(of, found)?;
+                let table = result::grown(self.plan, of, found);
+                Some(table.map_err(|e| result_failure(&e))?)
+            }
+        };
+        let part = grown.splits.zip(edges);
+        let part = part.map(|(splits, edges)| self.part_of_trees(of, &splits, &edges));
+        Ok((table, part))
+    }
+
+    /// Where this holder's features were split.
+    fn part_of_trees(
+        &self,
+        of: &VerticalPlan,
+        splits: &[Option<Split>],
+        edges: &[Bins],
+    ) -> ModelPart {
+        let contract = self.binding.contract;
+        let id = [&contract.0[..], &self.binding.session_id()].concat();
+        let (seat, party) = (
+            self.binding.me.index(),
+            &self.plan.seats[self.binding.me.index()],
+        );
+        let id = Digest::of(&id).to_string();
+        let mut part = ModelPart::new(id, &self.plan.job, contract, party.as_str());
+        let place = of.tables.iter().position(|t| t.seat == seat);
+        let own = of.features.iter().filter(|(p, _)| Some(*p) == place);
+        let names: Vec<&str> = own.map(|(_, name)| name.as_str()).collect();
+        let depth = of.trees.as_ref().map_or(1, |t| t.depth);
+        let n_splits = (1usize << depth) - 1;
+        let split = |(at, split): (usize, &Option<Split>)| {
+            let Split { feature, bin } = (*split)?;
+            let bins = edges.get(feature)?;
+            Some(PartSplit {
+                tree: at / n_splits,
+                node: at % n_splits,
+                feature: (*names.get(feature)?).to_owned(),
+                at_most: bins.upper(bin),
+            })
+        };
+        part.splits = splits.iter().enumerate().filter_map(split).collect();
+        part
+    }
+}
+
+/// The features of the table at a place: at the hub apart, since they stay there.
+pub(super) fn columns(
+    of: &VerticalPlan,
+    trees: &Trees,
+    place: usize,
+    people: &People,
+    made: &mut Columns,
+) {
+    let n_features = of.features.iter().filter(|(p, _)| *p == place).count();
+    let n_bins = usize::try_from(trees.bins).unwrap_or(usize::MAX);
+    let own = people.numbers.iter().take(n_features);
+    made.edges = own.clone().map(|values| Bins::of(values, n_bins)).collect();
+    let numbers = own.zip(&made.edges);
+    let numbers = numbers.map(|(values, bins)| bins.numbers(values)).collect();
+    match place {
+        0 => made.bins = numbers,
+        _ => made.narrow = numbers,
+    }
+}
+
+/// Whether enough rows were fitted.
+fn judge(of: &VerticalPlan, found: &Released) -> Result<(), Failure> {
+    match found.is_enough {
+        true => Ok(()),
+        false => Err(Failure::here(
+            FailureClass::Data,
+            format!("fewer than {} rows in common are fitted", of.at_least),
+            "bring more rows, or fewer features",
+        )),
+    }
+}

@@ -1,0 +1,135 @@
+//! What plans of boosted trees have of their own.
+
+use protocols::arith::compare::Method;
+use protocols::correlate::Needs;
+use protocols::party::Seat;
+use protocols::train::trees::joined::Shape;
+use protocols::train::trees::{self, MARGIN_BITS, PARAMETER_BITS};
+
+use super::VerticalPlan;
+use crate::plan::words::listed;
+use crate::plan::{OutputColumn, ValueKind};
+use crate::spec::{self, VerticalReport};
+
+impl VerticalPlan {
+    /// What the protocol takes, for these numbers of keys in the order of tables, if trees are grown.
+    #[must_use]
+    pub fn forest(&self, n_keys: &[usize], method: Method) -> Option<Shape> {
+        let of = self.trees.as_ref()?;
+        let tables = self.tables.iter().zip(n_keys);
+        let parameter = |text: &str| scaled(text, PARAMETER_BITS) as u32;
+        let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        let base: f64 = of.base_score.parse().unwrap_or(0.5);
+        let start = (base / (1.0 - base)).ln() * f64::from(1 << MARGIN_BITS);
+        Some(Shape {
+            tables: tables
+                .map(|(table, n)| (Seat::from_index(table.seat), *n))
+                .collect(),
+            features: self.features.iter().map(|(place, _)| *place).collect(),
+            label: self.label.0,
+            trees: trees::Shape {
+                n_rows: 0,
+                n_features: self.features.len(),
+                n_bins: usize::try_from(of.bins).unwrap_or(usize::MAX),
+                depth: small(of.depth),
+                n_trees: small(of.n_trees),
+                log_rows: self.log_rows,
+                rate: parameter(&of.learning_rate),
+                lambda: parameter(&of.lambda),
+                min_weight: parameter(&of.min_child_weight),
+                start: start.round() as i32,
+                method,
+            },
+            has_test: !self.scores.is_empty(),
+            at_least: self.at_least,
+        })
+    }
+}
+
+/// Memory of a seat: the matrix of bins three times over, as its share, its mask and what was opened; and masks of rows.
+pub(super) fn memory_bytes(shape: &Shape, needs: &Needs) -> u64 {
+    let cells = |n: usize, m: usize| n as u64 * m as u64;
+    let matrices = needs.ring64.matrices.iter();
+    let masks: u64 = matrices.map(|m| cells(m.m, m.k + m.n)).sum();
+    let shape = shape.forest();
+    let bins = cells(shape.n_rows, shape.n_features * shape.n_bins);
+    bins.saturating_mul(3 * 8).saturating_add(masks * 8)
+}
+
+/// What receivers learn.
+pub(super) fn result(of: &VerticalPlan) -> String {
+    let figures: Vec<&str> = of.scores.iter().filter_map(|r| figure(*r)).collect();
+    format!(
+        "; whether at least {0} common rows are fitted, and if so how many; of these rows, and of those kept for a test, the number of bad and of good ones and {1}, if there are at least {0} of both",
+        of.at_least,
+        listed(&figures),
+    )
+}
+
+/// What a holder of features learns besides.
+pub(super) fn own(of: &VerticalPlan, seat: usize) -> String {
+    let place = of.tables.iter().position(|t| t.seat == seat);
+    let has_features = of.features.iter().any(|(p, _)| Some(*p) == place);
+    match of.trees.is_some() && has_features {
+        true => "; at which nodes of which trees a column of its own was chosen, which, and the cut; nothing of other nodes, nor of leaves. It keeps this as its part of the model".to_owned(),
+        false => String::new(),
+    }
+}
+
+fn figure(report: VerticalReport) -> Option<&'static str> {
+    match report {
+        VerticalReport::Auc => Some("the area under the curve"),
+        VerticalReport::Ks => Some("the Kolmogorov–Smirnov distance"),
+        VerticalReport::Se | VerticalReport::P | VerticalReport::Ci95 => None,
+    }
+}
+
+pub(super) fn notes() -> Vec<String> {
+    vec![
+        "trees are XGBoost's, with gain and leaves by sums of gradients and hessians; bins are equal in frequency over each holder's own table, a value with many rows taking one by itself, and missing values have the first bin: they go to the left".to_owned(),
+        "numbers are fixed-point: of cuts that gain the same to about 1e-4 any may be chosen".to_owned(),
+    ]
+}
+
+/// What runs, for approvers.
+pub(super) fn of_run(of: &VerticalPlan, trees: &spec::Trees) -> String {
+    format!(
+        "{} boosted trees of {} levels for {} over {} features in {} bins each, learning rate {}, lambda {}, least child weight {}, base score {}; gradients, histograms, gains, which rows go where and leaves are not opened, and a split only to the holder of its column",
+        trees.n_trees,
+        trees.depth,
+        of.label.1,
+        of.features.len(),
+        trees.bins,
+        trees.learning_rate,
+        trees.lambda,
+        trees.min_child_weight,
+        trees.base_score,
+    )
+}
+
+/// Decimal text in fixed point.
+fn scaled(text: &str, bits: u32) -> u64 {
+    let number: f64 = text.parse().unwrap_or(0.0);
+    (number * 2f64.powi(bits.cast_signed())).round() as u64
+}
+
+/// A row for the rows that were fitted, and one for those kept for a test.
+pub(super) fn outputs(job: &spec::Vertical) -> Vec<OutputColumn> {
+    let mut columns = vec![
+        ("sample", ValueKind::Text),
+        ("n_bad", ValueKind::Int),
+        ("n_good", ValueKind::Int),
+    ];
+    for part in &job.report {
+        columns.extend(match part {
+            VerticalReport::Auc => Some(("auc", ValueKind::Float)),
+            VerticalReport::Ks => Some(("ks", ValueKind::Float)),
+            VerticalReport::Se | VerticalReport::P | VerticalReport::Ci95 => None,
+        });
+    }
+    let columns = columns.into_iter().map(|(name, kind)| OutputColumn {
+        name: name.to_owned(),
+        kind,
+    });
+    columns.collect()
+}

@@ -1,0 +1,54 @@
+//! What a job file says of boosted trees.
+
+use serde::Serialize;
+
+use super::super::train::number;
+use crate::config::fields::{Faults, Fields};
+
+/// How many trees, and how they grow. Numbers that are not whole are decimal text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Trees {
+    /// How many.
+    pub n_trees: u64,
+    /// Levels of splits.
+    pub depth: u64,
+    /// The most bins of a feature.
+    pub bins: u64,
+    /// How far each tree goes: XGBoost's eta.
+    pub learning_rate: String,
+    /// XGBoost's lambda.
+    pub lambda: String,
+    /// The least sum of p·(1 − p) of a child.
+    pub min_child_weight: String,
+    /// The probability before the first tree.
+    pub base_score: String,
+}
+
+/// Reads the fields of trees, with XGBoost's defaults but for bins and depth.
+pub(super) fn read(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Trees> {
+    let n_trees = fields.whole(faults, "n_trees", 1..=200);
+    let depth = fields.whole(faults, "depth", 1..=6);
+    let bins = fields.whole(faults, "bins", 2..=64);
+    let learning_rate = number(fields, "learning_rate", "0.3", 1e-3..=1.0, faults);
+    let lambda = number(fields, "lambda", "1", 0.0..=100.0, faults);
+    let min_child_weight = number(fields, "min_child_weight", "1", 0.0..=100.0, faults);
+    let base_score = number(fields, "base_score", "0.5", 0.001..=0.999, faults);
+    let (lambda, min_child_weight) = (lambda?, min_child_weight?);
+    // What lies below is lost in the fixed point of sums.
+    let is_small = |text: &str| text.parse::<f64>().is_ok_and(|n| n < 0.01);
+    if is_small(&lambda) && is_small(&min_child_weight) {
+        let what =
+            "is below 0.01, and so is min_child_weight: a leaf without rows would have no number";
+        fields.wrong(faults, "lambda", what, "0.01 or more for one of them");
+        return None;
+    }
+    Some(Trees {
+        n_trees: n_trees.unwrap_or(20),
+        depth: depth.unwrap_or(4),
+        bins: bins.unwrap_or(32),
+        learning_rate: learning_rate?,
+        lambda,
+        min_child_weight,
+        base_score: base_score?,
+    })
+}

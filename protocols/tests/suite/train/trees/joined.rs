@@ -1,0 +1,261 @@
+//! Trees over a join against trees in floats of the rows in common.
+
+use super::{PLAIN, Plain, SMALL, Trees};
+use crate::arith::{Clear, Shared};
+use crate::demands::{self, Case};
+use protocols::correlate::Stock;
+use protocols::disclose::Disclosure;
+use protocols::error::ProtocolError;
+use protocols::party::Seat;
+use protocols::price::{Price, Seats};
+use protocols::psi::circuit;
+use protocols::session::Session;
+use protocols::train::evaluate::Figures;
+use protocols::train::trees::Shape as TreesShape;
+use protocols::train::trees::joined::{self, Grown, Shape, Table};
+use std::cell::RefCell;
+
+/// Tables of people numbered from 0; each has those that it does not leave out.
+#[derive(Debug)]
+struct Joined {
+    shape: Shape,
+    n_people: usize,
+    grown: RefCell<Vec<(Seat, Grown)>>,
+}
+
+/// Whom the table at a place leaves out.
+fn has(place: usize, person: usize) -> bool {
+    person % 5 != place
+}
+
+fn tables(n_computing: usize, n_people: usize, trees: TreesShape) -> Joined {
+    let n_tables = n_computing.min(3);
+    let n_rows = |place| (0..n_people).filter(|p| has(place, *p)).count();
+    let seats = (0..n_tables).map(|place| (Seat::from_index(n_tables - 1 - place), n_rows(place)));
+    Joined {
+        shape: Shape {
+            tables: seats.collect(),
+            features: vec![1, 0, n_tables - 1],
+            label: 1,
+            trees: TreesShape {
+                n_features: 3,
+                ..trees
+            },
+            has_test: true,
+            at_least: 3,
+        },
+        n_people,
+        grown: RefCell::new(Vec::new()),
+    }
+}
+
+impl Joined {
+    fn trees(&self, n_rows: usize) -> Trees {
+        Trees {
+            shape: TreesShape {
+                n_rows,
+                ..self.shape.trees
+            },
+        }
+    }
+
+    fn people(&self, secrets: u64) -> Plain {
+        self.trees(self.n_people).plain(secrets)
+    }
+
+    fn table(&self, secrets: u64, seat: Seat) -> Option<Table> {
+        let shape = &self.shape;
+        let place = shape.tables.iter().position(|(s, _)| *s == seat)?;
+        let people = self.people(secrets);
+        let mine: Vec<usize> = (0..self.n_people).filter(|p| has(place, *p)).collect();
+        let column = |value: &dyn Fn(usize) -> u64| -> Vec<u64> {
+            mine.iter().map(|person| value(*person)).collect()
+        };
+        let own = shape.features.iter().enumerate();
+        let own = own.filter(|(_, of)| **of == place);
+        let own = own.map(|(feature, _)| column(&|p| people.bins[p][feature] as u64));
+        let own: Vec<Vec<u64>> = own.collect();
+        let (mut narrow, bins) = if place == 0 {
+            (vec![], own)
+        } else {
+            (own, vec![])
+        };
+        if place == shape.label {
+            let (used, labels) = (&people.used, &people.labels);
+            narrow.push(column(&|p| u64::from(used[p])));
+            narrow.push(column(&|p| u64::from(used[p] && labels[p])));
+            if shape.has_test {
+                narrow.push(column(&|p| u64::from(!used[p] && labels[p])));
+                narrow.push(column(&|p| u64::from(!used[p] && !labels[p])));
+            }
+        }
+        let key = |person: &usize| {
+            let mut item = [7; 16];
+            item[..8].copy_from_slice(&(*person as u64).to_le_bytes());
+            item
+        };
+        Some(Table {
+            rows: circuit::Rows {
+                keys: mine.iter().map(key).collect(),
+                narrow,
+                wide: vec![],
+            },
+            bins,
+        })
+    }
+
+    /// The cuts of all splits, as their owners know them together.
+    fn cuts(&self, grown: &[(Seat, Grown)]) -> Vec<usize> {
+        let shape = &self.shape;
+        let n_inner = shape.trees.n_bins - 1;
+        let n_splits = shape.trees.n_trees as usize * shape.trees.tree_splits();
+        let mut cuts = vec![0; n_splits];
+        for (seat, grown) in grown {
+            let place = shape.tables.iter().position(|(s, _)| s == seat);
+            let own = shape.features.iter().enumerate();
+            let own: Vec<usize> = own
+                .filter(|(_, of)| Some(**of) == place)
+                .map(|(feature, _)| feature)
+                .collect();
+            assert_eq!(grown.splits.is_some(), !own.is_empty(), "{seat}");
+            for (cut, split) in cuts.iter_mut().zip(grown.splits.iter().flatten()) {
+                if let Some(split) = split {
+                    assert_eq!(*cut, 0, "a split has one owner");
+                    *cut = 1 + own[split.feature] * n_inner + split.bin;
+                }
+            }
+        }
+        cuts
+    }
+
+    fn check(&self, secrets: u64) {
+        let grown = self.grown.take();
+        let released: Vec<_> = grown
+            .iter()
+            .filter_map(|(_, g)| g.released.clone())
+            .collect();
+        assert_eq!(released.len(), 1, "the receiver alone");
+        let people = self.people(secrets);
+        let common =
+            (0..self.n_people).filter(|p| (0..self.shape.tables.len()).all(|place| has(place, *p)));
+        let mut plain = Plain {
+            bins: vec![],
+            used: vec![],
+            labels: vec![],
+        };
+        for person in common {
+            plain.bins.push(people.bins[person].clone());
+            plain.used.push(people.used[person]);
+            plain.labels.push(people.labels[person]);
+        }
+        let n_used = plain.used.iter().filter(|u| **u).count() as u64;
+        assert!(released[0].is_enough && released[0].n_used == n_used);
+        let trees = self.trees(plain.used.len());
+        let expected = trees.grown(&plain, Some(&self.cuts(&grown)));
+        for (scores, cut) in &expected.splits {
+            let best = scores.iter().copied().fold(0.0, f64::max);
+            assert!(scores[*cut] >= best - 1e-3 * (1.0 + best));
+        }
+        for (figures, is_fitted) in released[0].figures.chunks_exact(4).zip([true, false]) {
+            let of = |bad: bool| -> Vec<f64> {
+                let rows = (0..plain.used.len())
+                    .filter(|row| plain.used[*row] == is_fitted && plain.labels[*row] == bad);
+                rows.map(|row| expected.margins[row]).collect()
+            };
+            let (bad, good) = (of(true), of(false));
+            // Rows of one leaf tie, and fixed point and floats agree to some 10^−6.
+            let wins = |b: &f64| -> f64 {
+                let half = |g: &f64| match b - g {
+                    d if d > 1e-4 => 1.0,
+                    d if d < -1e-4 => 0.0,
+                    _ => 0.5,
+                };
+                good.iter().map(half).sum()
+            };
+            let auc = bad.iter().map(wins).sum::<f64>() / (bad.len() * good.len()) as f64;
+            let found = Figures::of(figures).expect("enough of both");
+            assert_eq!(
+                (found.n_bad, found.n_good),
+                (bad.len() as u64, good.len() as u64)
+            );
+            assert!((found.auc - auc).abs() < 1e-2, "{found:?} {auc}");
+        }
+    }
+}
+
+impl Case for Joined {
+    type R = u64;
+
+    fn expected(&self, _: usize, _: u64) -> Clear<u64> {
+        unreachable!("results are compared within bounds")
+    }
+
+    fn price(&self, seats: Seats) -> Price {
+        let released = Price {
+            cost: joined::release_cost(seats, &self.shape, &[Seat(1)]),
+            ..Price::nothing(seats)
+        };
+        joined::price(seats, &self.shape).then(&released)
+    }
+
+    async fn call(
+        &self,
+        session: &mut Session,
+        secrets: u64,
+        _: Shared<u64>,
+        stock: &mut Stock,
+    ) -> Result<Shared<u64>, ProtocolError> {
+        let seat = session.seat();
+        let table = self.table(secrets, seat);
+        let disclosure = Disclosure::approved(self.shape.terms(&[Seat(1)]));
+        let found = joined::train(session, table, &self.shape, stock, disclosure).await?;
+        self.grown.borrow_mut().push((seat, found));
+        Ok(Shared::default())
+    }
+}
+
+#[test]
+fn trees_over_joins_are_those_of_the_rows_in_common() {
+    for n_computing in [2, 3, 5] {
+        let case = tables(n_computing, 400, PLAIN.shape);
+        demands::found(&case, n_computing, 3);
+        case.check(3);
+    }
+}
+
+#[test]
+fn too_few_rows_show_nothing_else() {
+    let mut case = tables(2, 30, SMALL.shape);
+    case.shape.at_least = 29;
+    demands::found(&case, 2, 5);
+    for (_, grown) in case.grown.take() {
+        if let Some(released) = grown.released {
+            assert!(!released.is_enough && released.n_used == 0);
+            assert_eq!(released.figures, [0; 8]);
+        }
+        if let Some(splits) = grown.splits {
+            assert_eq!(splits, [None; 6]);
+        }
+    }
+}
+
+#[test]
+fn trees_over_joins_are_held_to_all_demands() {
+    let case = tables(3, 20, SMALL.shape);
+    demands::check_price(&case, 3);
+    demands::check_outline(&case, 3);
+    let mut two = tables(2, 20, SMALL.shape);
+    two.shape.has_test = false;
+    // Of two seats the one that only tells is ahead of the other, which saves a round where who is told changes.
+    demands::check_at_most(&two, 2);
+    demands::check_empty_stock(&two);
+}
+
+#[test]
+fn trees_over_joins_come_from_a_dealer() {
+    for n_computing in [2, 3] {
+        let case = tables(n_computing, 300, PLAIN.shape);
+        demands::found_from(&case, n_computing, true);
+        case.check(23);
+    }
+}
