@@ -92,6 +92,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: ContractCommand,
     },
+    /// Sign a negative list: what no holder that keeps to it allows, whatever its own policy says
+    NegativeList {
+        #[command(subcommand)]
+        what: NegativeListCommand,
+    },
     /// Export the evidence of a finished job to one file, or verify such a file without a network
     Evidence {
         #[command(subcommand)]
@@ -427,6 +432,29 @@ pub(crate) struct RejectArgs {
     pub(crate) reason: String,
     #[command(flatten)]
     pub(crate) job: JobIdArgs,
+}
+
+/// `entente negative-list`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum NegativeListCommand {
+    /// Sign a list with this party's key; holders refuse one that is not signed, or older than one they have seen
+    #[command(
+        after_help = "Example:\n  entente negative-list sign negative-list.toml --out negative-list.json"
+    )]
+    Sign(NegativeListSignArgs),
+}
+
+/// `entente negative-list sign`.
+#[derive(Debug, Args)]
+pub(crate) struct NegativeListSignArgs {
+    /// The list: version, and for each rule [[rule]] with id, columns and reason
+    #[arg(value_name = "LIST.toml")]
+    pub(crate) list: PathBuf,
+    /// Write the signed list to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
 }
 
 /// `entente halt`.

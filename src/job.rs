@@ -14,7 +14,7 @@ use crate::table::grid;
 use chrono::DateTime;
 use coordinator::contract::PartyRole;
 use party_agent::api::types::{
-    ApproveRequest, Job, JobDetail, Planned, RejectRequest, SpecRequest, Submitted,
+    ApproveRequest, ApprovedBy, Job, JobDetail, Planned, RejectRequest, SpecRequest, Submitted,
 };
 use party_agent::spec::{self, CheckedSpec};
 use serde_json::json;
@@ -242,10 +242,15 @@ async fn approve(arguments: &ApproveArgs) -> Outcome<Reply> {
     let request = ApproveRequest {
         by: person(arguments.approver.as_deref()),
     };
-    let done: Submitted = client
+    let done: ApprovedBy = client
         .post(&format!("/v1/jobs/{id}/approve"), &request)
         .await?;
-    Ok(decided(&done, "approved for this party"))
+    let what = match done.missing {
+        0 => "approved for this party".to_owned(),
+        n => format!("approved by you; {n} more of this party has to approve"),
+    };
+    let short = &done.job_id.to_string()[..8];
+    Ok(Reply::new(&done, format!("job {short}: {what}\n")))
 }
 
 /// `entente revoke`.

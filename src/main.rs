@@ -18,6 +18,7 @@ mod contract;
 mod evidence;
 mod log;
 mod halt;
+mod negative;
 mod rehearse;
 mod simulate;
 mod demo;
@@ -88,6 +89,7 @@ async fn run(command: Command, output: &Output) -> Outcome<Option<Reply>> {
         }
         Command::Contract { what } => contract::run(what).await.map(Some),
         Command::Evidence { what } => evidence::run(what).await.map(Some),
+        Command::NegativeList { what } => negative::run(what).map(Some),
         Command::Halt(arguments) => halt::run(&arguments).await.map(Some),
         Command::Revoke(arguments) => job::revoke(&arguments).await.map(Some),
         Command::Log { what } => log::run(what).await.map(Some),

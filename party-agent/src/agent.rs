@@ -12,6 +12,7 @@ mod proposals;
 mod runs;
 mod halt;
 mod evidence;
+mod rules;
 mod events;
 pub(crate) mod views;
 
@@ -243,7 +244,7 @@ impl Core {
 
     /// The policy, as the file stands now.
     pub(crate) fn policy(&self) -> Result<Policy, PolicyError> {
-        load_policy(&self.config, self.mode)
+        rules::load_policy(&self.config, self.mode)
     }
 
     pub(crate) fn name(&self) -> &PartyName {
@@ -281,17 +282,6 @@ impl Core {
             let _ = ended.wait_for(|ended| *ended).await;
         });
         let _ = timeout(STOP_PATIENCE, futures::future::join_all(all)).await;
-    }
-}
-
-fn load_policy(config: &AgentConfig, mode: Mode) -> Result<Policy, PolicyError> {
-    match Policy::load(&config.policy) {
-        Err(PolicyError::Unreadable { source, .. })
-            if mode == Mode::Rehearsal && source.kind() == io::ErrorKind::NotFound =>
-        {
-            Ok(Policy::rehearsal())
-        }
-        loaded => loaded,
     }
 }
 

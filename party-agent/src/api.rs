@@ -28,8 +28,8 @@ use crate::agent::Core;
 use crate::ledger::JobState;
 use crate::spec;
 use types::{
-    ApproveRequest, Checked, DatasetRequest, HaltRequest, Halted, Job, JobDetail, Party, Ping,
-    PingRequest, Planned, RejectRequest, SpecRequest, Status, Submitted,
+    ApproveRequest, ApprovedBy, Checked, DatasetRequest, HaltRequest, Halted, Job, JobDetail,
+    Party, Ping, PingRequest, Planned, RejectRequest, SpecRequest, Status, Submitted,
 };
 
 pub use problem::{FaultLine, Problem};
@@ -215,10 +215,10 @@ async fn approve(
     State(core): Shared,
     Path(id): Path<String>,
     Body(request): Body<ApproveRequest>,
-) -> Answer<Submitted> {
+) -> Answer<ApprovedBy> {
     let job_id = job_id(&id)?;
-    core.approve(job_id, request.by.as_deref()).await?;
-    Ok(Json(Submitted { job_id }))
+    let missing = core.approve(job_id, request.by.as_deref()).await?;
+    Ok(Json(ApprovedBy { job_id, missing }))
 }
 
 async fn reject(

@@ -72,6 +72,8 @@ pub struct Vetted {
 pub enum Approver {
     /// A person, by the name that was given at the command line.
     Person(String),
+    /// Several persons, where one is not enough.
+    Persons(Vec<String>),
     /// A standing rule of the policy.
     Rule(StandingRule),
     /// The person who rehearses all parties on local data.
@@ -84,6 +86,7 @@ impl Approver {
     pub fn label(&self) -> String {
         match self {
             Self::Person(name) => format!("person {name}"),
+            Self::Persons(names) => format!("persons {}", names.join(" and ")),
             Self::Rule(rule) => format!("standing rule {}", rule.id()),
             Self::Rehearsal => "rehearsal".to_owned(),
         }
@@ -285,6 +288,12 @@ impl Vetted {
     #[must_use]
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// How many persons of this party have to approve.
+    #[must_use]
+    pub fn persons(&self) -> usize {
+        self.permit.persons
     }
 
     /// The standing rule that covers the job, if one has runs left. `runs` tells how often a rule was used.

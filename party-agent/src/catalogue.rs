@@ -5,6 +5,7 @@
 //! than the ones this program would have written are refused.
 
 mod check;
+mod class;
 mod describe;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +16,7 @@ use protocols::party::PartyId;
 use serde::{Deserialize, Serialize};
 
 pub use check::CatalogueError;
+pub use class::Class;
 pub use describe::{CategoryRule, ColumnRule, Publish, describe};
 
 /// Longest catalogue document that is read, in bytes.
@@ -59,6 +61,9 @@ pub struct Catalogue {
 pub struct TableEntry {
     /// The published columns, in the table's own order.
     pub columns: Vec<ColumnEntry>,
+    /// Whose rows are left out, in words, where persons have to consent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consent: Option<String>,
     /// What the holder wants to say about the table.
     pub note: Option<String>,
     /// The row count rounded up to a power of two, at least [`MIN_ROWS_AT_MOST`].
@@ -71,6 +76,9 @@ pub struct TableEntry {
 pub struct ColumnEntry {
     /// Published categories as text, sorted and distinct; `None` stands for NULL.
     pub categories: Option<Vec<Option<String>>>,
+    /// How much protection its values need, if the holder says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<Class>,
     /// Where its values may form groups without being published, and those of large enough groups are shown: the
     /// bytes of its longest value as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 use coordinator::contract::PartyName;
 use coordinator::tls::Fingerprint;
 
-use crate::source::DatasetSpec;
+use crate::policy::negative::NegativeListFile;
+use crate::source::{Consent, DatasetSpec};
 use crate::spec::Fault;
 
 pub use template::{POLICY_TEMPLATE, Template, template, with_coordinator_pin, write_datasets};
@@ -51,6 +52,8 @@ pub struct AgentConfig {
     pub concurrent_jobs: usize,
     /// Keys of one table that an intersection keeps in memory; larger tables go through files where the protocol lets them.
     pub keys_in_memory: usize,
+    /// The negative list that this holder keeps to, if it keeps to one.
+    pub negative_list: Option<NegativeListFile>,
     /// The tables.
     pub datasets: Vec<Dataset>,
 }
@@ -82,6 +85,8 @@ pub struct Dataset {
     pub name: String,
     /// Where its rows are.
     pub spec: DatasetSpec,
+    /// Whose rows may be used; everybody's where nothing is written.
+    pub consent: Option<Consent>,
 }
 
 /// A configuration that cannot be used.

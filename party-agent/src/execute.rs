@@ -51,7 +51,7 @@ use crate::net::handshake::{Binding, Channel};
 use crate::net::quic::{LostLink, QuicNetwork};
 use crate::plan::{Plan, Procedure};
 use crate::receipt::{self, LocalReport, RECEIPT_FORMAT, Receipt, ReceiptFile, SignedReceipt};
-use crate::result::{self, ResultError, ResultTable};
+use crate::result::{self, RESULT_FILE, ResultError, ResultTable};
 use crate::source::Source;
 use steps::Opened;
 
@@ -60,9 +60,6 @@ pub(crate) use gate::Gate;
 use gate::Gated;
 pub use progress::{Moment, Progress, Stage};
 pub use tables::PreparedTables;
-
-/// What [`result::ResultTable::save`] calls the document in a result's directory.
-const RESULT_FILE: &str = "result.json";
 
 /// How long a party that was told "failed" by a peer waits for the coordinator's word, which says at whom and how.
 const VERDICT_PATIENCE: Duration = Duration::from_secs(3);

@@ -15,6 +15,7 @@ pub mod log;
 mod questions;
 mod runs;
 mod witness;
+mod versions;
 mod schema;
 #[cfg(test)]
 mod tests;

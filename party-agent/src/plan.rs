@@ -35,6 +35,7 @@ pub(crate) mod hidden;
 mod cost;
 pub(crate) mod words;
 mod explain;
+mod handling;
 mod compile;
 mod flatten;
 mod joint;
@@ -57,7 +58,7 @@ use protocols::disclose::Terms;
 use protocols::party::Seat;
 use protocols::price::Seats;
 
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, Class};
 use crate::spec::{CheckedSpec, Compute, Correlations, names};
 
 pub use columns::{KeyColumn, Measure, MeasureKind, RangeOrigin, ValueKind, ValueRange};
@@ -145,6 +146,9 @@ pub struct Plan {
     pub warnings: Vec<String>,
     /// What belongs beside the result: exactness, error bounds, conventions.
     pub notes: Vec<String>,
+    /// The class of the result: the highest among the columns that are used, where holders say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class: Option<Class>,
     /// Declared costs and predicted times.
     pub cost: PlanCost,
 }
@@ -178,11 +182,13 @@ pub fn compile(
             .join()
     });
     let compiled = compiled.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    compiled.map_err(|mut faults| {
-        faults.sort();
-        faults.dedup();
-        faults
-    })
+    compiled
+        .map(|plan| handling::noted(plan, catalogues))
+        .map_err(|mut faults| {
+            faults.sort();
+            faults.dedup();
+            faults
+        })
 }
 
 impl Plan {
@@ -222,6 +228,7 @@ impl Plan {
             learns: Vec::new(),
             warnings: Vec::new(),
             notes: Vec::new(),
+            class: None,
             cost: PlanCost::default(),
         }
     }

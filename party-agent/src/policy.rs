@@ -6,6 +6,8 @@
 
 mod glob;
 pub mod constraint;
+mod class;
+pub mod negative;
 mod rules;
 mod read;
 #[cfg(test)]
@@ -17,12 +19,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::catalogue::{CategoryRule, ColumnRule, Publish};
+use crate::catalogue::{CategoryRule, Class, ColumnRule, Publish};
 use crate::config::fields;
 use crate::ledger::{Reservation, RunCounts};
 use crate::plan::{ColumnUse, Usage};
 use crate::spec::Fault;
 use constraint::{Action, Rule};
+use negative::NegativeList;
 
 /// What one holder allows. There is no default: every field was written by a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,13 +126,26 @@ pub struct Facts<'a> {
     pub now: u64,
     /// Runs so far.
     pub runs: &'a RunCounts,
+    /// The negative list that this holder keeps to, verified.
+    pub forbidden: Option<&'a NegativeList>,
 }
 
 /// What a policy attaches to its consent.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permit {
     /// The places among counted runs that the job takes when it starts.
     pub places: Vec<Reservation>,
+    /// How many persons of this party have to approve; a standing rule stands for one.
+    pub persons: usize,
+}
+
+impl Default for Permit {
+    fn default() -> Self {
+        Self {
+            places: Vec::new(),
+            persons: 1,
+        }
+    }
 }
 
 /// Questions that a job asks of a table.
@@ -164,6 +180,20 @@ pub enum PolicyError {
         path: PathBuf,
         /// What the system says.
         source: io::Error,
+    },
+    /// The negative list that this holder keeps to is missing, not signed, or older than one that was seen: nothing is allowed.
+    #[error("the negative list {path} cannot be used: {what}")]
+    NegativeList {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A result that is a table here does not tell its class: nothing is allowed.
+    #[error("the class of the result {path} cannot be read")]
+    Inherited {
+        /// The result's document.
+        path: PathBuf,
     },
     /// The file says something that is not understood, so nothing is allowed.
     #[error("the policy file {path} has {} fault(s): {}", faults.len(), fields::Listed(faults))]
@@ -266,10 +296,17 @@ impl Policy {
     /// Every reason to refuse, not only the first.
     pub fn check(&self, request: &Request<'_>) -> Result<Permit, Vec<Denial>> {
         let mut permit = Permit::default();
+        let mut denials = match request.facts.forbidden {
+            Some(list) => list.denials(request, |used| self.class_of(used)),
+            None => Vec::new(),
+        };
         if self.rehearsal {
-            return Ok(permit);
+            return if denials.is_empty() {
+                Ok(permit)
+            } else {
+                Err(denials)
+            };
         }
-        let mut denials = Vec::new();
         self.check_release(request, &mut denials);
         if let Some(questions) = &request.lookup {
             denials.extend(self.check_questions(questions));
@@ -289,10 +326,28 @@ impl Policy {
                 }
             }
         }
+        let classes = request.uses.iter().map(|used| self.class_of(used));
+        if classes.max().flatten() >= Some(Class::Important) {
+            permit.persons = class::IMPORTANT_PERSONS;
+        }
         if denials.is_empty() {
             Ok(permit)
         } else {
             Err(denials)
+        }
+    }
+
+    /// The class of a column of this holder, if its policy says.
+    fn class_of(&self, used: &ColumnUse) -> Option<Class> {
+        let column = self.tables.get(&used.table)?.columns.get(&used.column)?;
+        column.rule.class
+    }
+
+    /// Raises all columns of a table to at least a class: what is derived from data is as sensitive as they are.
+    pub(crate) fn raise(&mut self, table: &str, least: Class) {
+        let table = self.tables.get_mut(table);
+        for column in table.into_iter().flat_map(|t| t.columns.values_mut()) {
+            column.rule.class = column.rule.class.max(Some(least));
         }
     }
 
@@ -430,7 +485,23 @@ fn check_table(name: &str, table: &TablePolicy, request: &Request<'_>, denials: 
         }
     }
     let uses = request.uses.iter().filter(|u| u.table == name);
-    denials.extend(uses.filter_map(|used| check_use(table, used)));
+    denials.extend(uses.clone().filter_map(|used| check_use(table, used)));
+    denials.extend(uses.filter_map(|used| check_class(table, used, request.min_cell)));
+}
+
+fn check_class(table: &TablePolicy, used: &ColumnUse, min_cell: u64) -> Option<Denial> {
+    let class = table.columns.get(&used.column)?.rule.class?;
+    let allowed = class::objection(class, used.usage, min_cell)?;
+    Some(Denial {
+        rule: format!("tables.{}.columns.{}.class", used.table, used.column),
+        what: format!(
+            "column {}.{} is of class {}",
+            used.table,
+            used.column,
+            class.as_str()
+        ),
+        allowed: allowed.to_owned(),
+    })
 }
 
 fn check_use(table: &TablePolicy, used: &ColumnUse) -> Option<Denial> {

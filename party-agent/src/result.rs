@@ -31,12 +31,14 @@ use datafusion::execution::context::SQLOptions;
 use protocols::aggregate::{CellState, Released};
 use protocols::stats::group::Groups;
 
+use crate::catalogue::Class;
 use crate::plan::words::counted;
 use crate::plan::{CellCheck, OutputColumn, Plan, Survival, ValueKind};
 use crate::source::{EngineConfig, SourceError, make_context};
 use groups::Keys;
 use released::Cells;
 
+pub(crate) use document::JSON as RESULT_FILE;
 pub use file::write_private;
 pub use intersect::{common_count, common_keys, common_totals};
 pub use lookup::{looked_up, looked_up_sums};
@@ -66,6 +68,8 @@ pub struct ResultTable {
     pub notes: Vec<String>,
     /// Of a model the numbers that describe the fit, as one JSON object.
     pub fit: Option<serde_json::Value>,
+    /// The class that it inherits from the columns that were used.
+    pub class: Option<Class>,
 }
 
 /// A group that was held back.
@@ -163,6 +167,7 @@ fn survival(
         dropped: BTreeMap::new(),
         notes: plan.notes.clone(),
         fit: None,
+        class: plan.class,
     })
 }
 
@@ -215,6 +220,7 @@ async fn built(
         dropped,
         notes,
         fit: None,
+        class: plan.class,
     })
 }
 

@@ -5,6 +5,7 @@
 
 mod error;
 mod stamp;
+mod consent;
 mod csv;
 mod parquet;
 mod postgres;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::catalog::{MemorySchemaProvider, SchemaProvider, TableProvider};
@@ -23,6 +25,7 @@ use protocols::party::PartyId;
 
 use crate::catalogue::ColumnKind;
 
+pub use consent::Consent;
 pub use error::SourceError;
 pub use postgres::Connection;
 
@@ -54,6 +57,11 @@ pub trait DataSource: fmt::Debug + Send + Sync {
     /// Whether the rows are still those that were there when the table was opened; false where that cannot be told.
     fn is_unchanged(&self) -> bool {
         false
+    }
+
+    /// Whose rows cannot be seen through it, in words, if it is filtered by consents.
+    fn consent(&self) -> Option<&str> {
+        None
     }
 }
 
@@ -112,6 +120,8 @@ pub enum DatasetSpec {
 pub struct Source {
     tables: BTreeMap<String, Arc<dyn DataSource>>,
     engine: EngineConfig,
+    /// Sessions in which jobs have read these tables.
+    reads: Arc<AtomicU64>,
 }
 
 impl Source {
@@ -184,23 +194,29 @@ impl Source {
     /// # Errors
     /// [`SourceError`] if it cannot be read as a table.
     pub async fn add(&mut self, name: &str, spec: &DatasetSpec) -> Result<(), SourceError> {
-        let table: Arc<dyn DataSource> = match spec {
-            DatasetSpec::Csv(path) => Arc::new(csv::CsvTable::open(path).await?),
-            DatasetSpec::Parquet(path) => {
-                // The object store refuses `..` in a path; a file that is not there is reported by `open`.
-                let path = path.canonicalize().unwrap_or_else(|_| path.clone());
-                Arc::new(parquet::ParquetTable::open(&path).await?)
-            }
-            DatasetSpec::Postgres {
-                connection,
-                schema,
-                table,
-            } => Arc::new(
-                postgres::PostgresTable::open(name, connection.clone(), schema, table).await?,
-            ),
-        };
+        let table = opened(name, spec).await?;
         self.tables.insert(name.to_owned(), table);
         Ok(())
+    }
+
+    /// Puts the table `name` behind the consents of the persons in it.
+    ///
+    /// # Errors
+    /// [`SourceError`] if the consents cannot be read.
+    pub async fn ask_consent(&mut self, name: &str, consent: &Consent) -> Result<(), SourceError> {
+        let advice = "name a table of this party";
+        let table = self.tables.get(name);
+        let table =
+            table.ok_or_else(|| SourceError::table(name, "there is no such table", advice))?;
+        let consented = consent::Consented::open(name, Arc::clone(table), consent).await?;
+        self.tables.insert(name.to_owned(), Arc::new(consented));
+        Ok(())
+    }
+
+    /// How often jobs have begun to read these tables.
+    #[must_use]
+    pub fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
     }
 
     /// Registers a table that is already open, replacing one of that name.
@@ -237,6 +253,7 @@ impl Source {
     /// A query session for this holder's part of a plan, which names tables as `holder.table`.
     #[must_use]
     pub fn context_of(&self, holder: &PartyId) -> SessionContext {
+        self.reads.fetch_add(1, Ordering::Relaxed);
         self.context_named(&[SCHEMA, holder.as_str()])
     }
 
@@ -258,6 +275,40 @@ impl Source {
         }
         context
     }
+}
+
+impl DatasetSpec {
+    /// A file, by the ending of its name: Parquet, or else CSV.
+    #[must_use]
+    pub fn of_file(path: &Path) -> Self {
+        let is_parquet = path
+            .extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case("parquet"));
+        if is_parquet {
+            Self::Parquet(path.to_owned())
+        } else {
+            Self::Csv(path.to_owned())
+        }
+    }
+}
+
+/// Opens a dataset, whose name errors mention.
+async fn opened(name: &str, spec: &DatasetSpec) -> Result<Arc<dyn DataSource>, SourceError> {
+    Ok(match spec {
+        DatasetSpec::Csv(path) => Arc::new(csv::CsvTable::open(path).await?),
+        DatasetSpec::Parquet(path) => {
+            // The object store refuses `..` in a path; a file that is not there is reported by `open`.
+            let path = path.canonicalize().unwrap_or_else(|_| path.clone());
+            Arc::new(parquet::ParquetTable::open(&path).await?)
+        }
+        DatasetSpec::Postgres {
+            connection,
+            schema,
+            table,
+        } => {
+            Arc::new(postgres::PostgresTable::open(name, connection.clone(), schema, table).await?)
+        }
+    })
 }
 
 const CATALOG: &str = "entente";

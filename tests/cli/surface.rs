@@ -33,6 +33,7 @@ const COMMANDS: &[&str] = &[
     "log verify",
     "halt",
     "revoke",
+    "negative-list sign",
     "bench",
     "doctor",
 ];

@@ -10,7 +10,8 @@ use coordinator::control::CallError;
 use coordinator::tls::{Identity, Pins};
 use protocols::party::PartyId;
 
-use super::{AgentError, Mode, load_policy};
+use super::rules::load_policy;
+use super::{AgentError, Mode};
 use crate::approve::{CatalogueFault, Refusal};
 use crate::catalogue::{Catalogue, TableEntry, describe};
 use crate::config::{AgentConfig, Dataset, parse_datasets};
@@ -50,7 +51,7 @@ impl Catalogues {
     ) -> Result<Self, AgentError> {
         let mut source = Source::empty();
         for dataset in config.datasets.iter().chain(&registered(config)?) {
-            let added = source.add(&dataset.name, &dataset.spec).await;
+            let added = add(&mut source, dataset).await;
             added.map_err(|source| AgentError::Dataset {
                 name: dataset.name.clone(),
                 source,
@@ -93,10 +94,7 @@ impl Catalogues {
             source,
         };
         let mut source = self.current().source.clone();
-        source
-            .add(&dataset.name, &dataset.spec)
-            .await
-            .map_err(failed)?;
+        add(&mut source, dataset).await.map_err(failed)?;
         let catalogue = published(identity.name(), &source, policy)
             .await
             .map_err(|(name, source)| AgentError::Dataset { name, source })?;
@@ -139,6 +137,15 @@ impl Catalogues {
             .unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::clone(&next);
         let _ = client.publish_catalogue(next.signed.clone()).await;
         Ok(())
+    }
+}
+
+/// Opens a table, behind its consents if it has some.
+async fn add(source: &mut Source, dataset: &Dataset) -> Result<(), SourceError> {
+    source.add(&dataset.name, &dataset.spec).await?;
+    match &dataset.consent {
+        None => Ok(()),
+        Some(consent) => source.ask_consent(&dataset.name, consent).await,
     }
 }
 

@@ -17,6 +17,7 @@ use crate::approve::{self, Approver, Desk, Refusal, Verified, Vetted};
 use crate::execute::{Failure, exit};
 use crate::ledger::{self, JobState, LedgerError, RunCounts, Seen};
 use crate::plan::Plan;
+use crate::policy::negative::NegativeList;
 use crate::policy::{Facts, Policy, PolicyError};
 use crate::spec;
 
@@ -73,7 +74,7 @@ impl Core {
         pins: &'a Pins,
         policy: &'a Policy,
         catalogues: &'a Verified,
-        runs: &'a RunCounts,
+        (runs, forbidden): (&'a RunCounts, Option<&'a NegativeList>),
     ) -> Desk<'a> {
         Desk {
             identity: &self.identity,
@@ -83,6 +84,7 @@ impl Core {
             facts: Facts {
                 now: self.now(),
                 runs,
+                forbidden,
             },
         }
     }
@@ -132,10 +134,12 @@ impl Core {
         let nothing = Verified::new();
         let runs = self.ledger.run_counts().await;
         let runs = runs.map_err(|e| VetError::Later(e.to_string()))?;
-        let contract = approve::open(signed, &self.desk(&pins, &policy, &nothing, &runs))?;
+        let forbidden = self.negative_list().await?;
+        let known = (&runs, forbidden.as_ref());
+        let contract = approve::open(signed, &self.desk(&pins, &policy, &nothing, known))?;
         self.check_alarms(&contract).await?;
         let catalogues = self.verified(contract.catalogues.keys(), &pins).await?;
-        let desk = self.desk(&pins, &policy, &catalogues, &runs);
+        let desk = self.desk(&pins, &policy, &catalogues, known);
         Ok(block_in_place(|| approve::vet(signed, &desk))?)
     }
 
@@ -165,11 +169,13 @@ impl Core {
         let pins = self.pins_or_later()?;
         let policy = self.policy()?;
         let runs = self.ledger.run_counts().await?;
+        let forbidden = self.negative_list().await?;
+        let known = (&runs, forbidden.as_ref());
         let job_id = random::job_id().map_err(|e| Problem::runtime("randomness", e.to_string()))?;
         let (signed, vetted) = {
             self.check_alarms_of(plan.parties().map(approve::party_name), &pins)
                 .await?;
-            let desk = self.desk(&pins, &policy, &catalogues, &runs);
+            let desk = self.desk(&pins, &policy, &catalogues, known);
             let contract = approve::contract(job_id, text, &plan, &desk)?;
             if !contract.parties.iter().any(|p| p.name == *self.name()) {
                 return Err(
@@ -181,6 +187,7 @@ impl Core {
             let vetted = block_in_place(|| approve::vet(&signed, &desk))?;
             (signed, vetted)
         };
+        named(&vetted, by)?;
         self.ledger
             .propose(vetted.contract(), &signed, self.now())
             .await?;
@@ -198,18 +205,15 @@ impl Core {
             return Err(error.into());
         }
         info!(job = %safe(&job_id), "job proposed");
-        match self
-            .accept(&vetted, &Approver::Person(by.unwrap_or(UNNAMED).to_owned()))
-            .await
-        {
+        match self.agree(&vetted, by).await {
             // A standing rule, or the rehearsal, was faster.
-            Ok(()) | Err(AcceptError::Ledger(LedgerError::WrongState { .. })) => Ok(job_id),
+            Ok(_) | Err(AcceptError::Ledger(LedgerError::WrongState { .. })) => Ok(job_id),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// A person of this party approves a job that waits.
-    pub(crate) async fn approve(&self, job_id: JobId, by: Option<&str>) -> Result<(), Problem> {
+    /// A person of this party approves a job that waits. Returns how many more have to.
+    pub(crate) async fn approve(&self, job_id: JobId, by: Option<&str>) -> Result<usize, Problem> {
         let record = self.ledger.job(job_id).await?;
         if record.state != JobState::Waiting {
             return Err(LedgerError::WrongState {
@@ -220,9 +224,27 @@ impl Core {
             .into());
         }
         let vetted = self.vet(&self.ledger.contract(job_id).await?).await?;
-        self.accept(&vetted, &Approver::Person(by.unwrap_or(UNNAMED).to_owned()))
-            .await?;
-        Ok(())
+        named(&vetted, by)?;
+        Ok(self.agree(&vetted, by).await?)
+    }
+
+    /// One person's approval. Accepts when enough have approved; returns how many more have to.
+    async fn agree(&self, vetted: &Vetted, by: Option<&str>) -> Result<usize, AcceptError> {
+        let person = by.unwrap_or(UNNAMED).to_owned();
+        if vetted.persons() <= 1 {
+            self.accept(vetted, &Approver::Person(person)).await?;
+            return Ok(0);
+        }
+        let job_id = vetted.contract().job_id;
+        let noted = self.ledger.note_approval(job_id, &person, self.now());
+        let persons = noted.await?.ok_or(AcceptError::Again { person })?;
+        let missing = vetted.persons().saturating_sub(persons.len());
+        if missing == 0 {
+            self.accept(vetted, &Approver::Persons(persons)).await?;
+        } else {
+            info!(job = %safe(&job_id), missing, "more persons have to approve");
+        }
+        Ok(missing)
     }
 
     /// A person of this party rejects a job that waits.
@@ -319,6 +341,10 @@ impl Core {
         for rule in policy.standing_rules() {
             used.insert(rule.id(), self.ledger.runs(&rule.id()).await?);
         }
+        // A rule stands for one person, and cannot be two.
+        if vetted.persons() > 1 {
+            return Ok(None);
+        }
         let rule = vetted.standing_rule(&policy, |rule| {
             used.get(&rule.id()).copied().unwrap_or(u64::MAX)
         });
@@ -334,7 +360,7 @@ impl Core {
         self.keep_documents(vetted).await?;
         let rule = match approver {
             Approver::Rule(rule) => Some((rule.id(), rule.max_runs)),
-            Approver::Person(_) | Approver::Rehearsal => None,
+            Approver::Person(_) | Approver::Persons(_) | Approver::Rehearsal => None,
         };
         let rule = rule.as_ref().map(|(id, max_runs)| (id.as_str(), *max_runs));
         self.ledger
@@ -432,6 +458,15 @@ fn log_failure(job_id: JobId, result: Result<(), LedgerError>) {
     }
 }
 
+/// Where several persons have to approve, they are told apart by their names.
+fn named(vetted: &Vetted, by: Option<&str>) -> Result<(), Problem> {
+    if vetted.persons() > 1 && by.is_none() {
+        let what = "two persons have to approve this job, so each has to be named";
+        return Err(Problem::usage("not_named", what).advice("add --as PERSON"));
+    }
+    Ok(())
+}
+
 /// Why an acceptance was not given.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AcceptError {
@@ -443,6 +478,8 @@ pub(crate) enum AcceptError {
     Client(#[from] ClientError),
     #[error(transparent)]
     Randomness(#[from] random::NoRandomness),
+    #[error("{person} has approved already, and this job needs different persons")]
+    Again { person: String },
 }
 
 impl AcceptError {
@@ -453,6 +490,7 @@ impl AcceptError {
             Self::Ledger(error) => error.code(),
             Self::Client(_) => "coordinator",
             Self::Randomness(_) => "randomness",
+            Self::Again { .. } => "same_person",
         }
     }
 }
@@ -464,6 +502,8 @@ impl From<AcceptError> for Problem {
             AcceptError::Ledger(e) => e.into(),
             AcceptError::Client(e) => e.into(),
             AcceptError::Randomness(e) => Self::runtime("randomness", e.to_string()),
+            error @ AcceptError::Again { .. } => Self::conflict("same_person", error.to_string())
+                .advice("ask somebody else: entente job approve ID --as PERSON"),
         }
     }
 }

@@ -53,6 +53,7 @@ impl Core {
                 tables: own.catalogue.tables.keys().cloned().collect(),
             }),
             running: self.running_jobs(),
+            reads: own.source.reads(),
         }
     }
 
@@ -209,6 +210,7 @@ impl Core {
         let dataset = config::Dataset {
             name: request.name.clone(),
             spec: dataset_spec(request)?,
+            consent: None,
         };
         let mut known = registered(&self.config).map_err(agent_problem)?;
         if known
@@ -260,9 +262,11 @@ impl Core {
         let (plan, _) = self.compile(text).await?;
         let policy = self.policy()?;
         let runs = self.ledger.run_counts().await?;
+        let forbidden = self.negative_list().await?;
         let facts = Facts {
             now: self.now(),
             runs: &runs,
+            forbidden: forbidden.as_ref(),
         };
         let denials = crate::approve::denials(&plan, self.name(), &policy, facts);
         Ok(Planned {

@@ -255,7 +255,9 @@ impl From<PolicyError> for Problem {
         .at("the policy file")
         .advice("correct the policy file; until then this party takes part in no job");
         match error {
-            PolicyError::Unreadable { .. } => problem,
+            PolicyError::Unreadable { .. }
+            | PolicyError::NegativeList { .. }
+            | PolicyError::Inherited { .. } => problem,
             PolicyError::Faulty { faults, .. } => {
                 problem.with_faults(faults.iter().map(FaultLine::of))
             }

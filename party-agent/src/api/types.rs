@@ -26,6 +26,9 @@ pub struct Status {
     pub catalogue: Option<CatalogueStatus>,
     /// Jobs that are running here.
     pub running: Vec<JobId>,
+    /// How often jobs have begun to read this party's tables since the agent started.
+    #[serde(default)]
+    pub reads: u64,
 }
 
 /// The line to the coordinator.
@@ -181,6 +184,15 @@ pub struct Planned {
 pub struct Submitted {
     /// The job.
     pub job_id: JobId,
+}
+
+/// The answer to an approval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovedBy {
+    /// The job.
+    pub job_id: JobId,
+    /// How many more persons of this party have to approve.
+    pub missing: usize,
 }
 
 /// One job, as `GET /v1/jobs` lists it.

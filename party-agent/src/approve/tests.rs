@@ -42,6 +42,7 @@ fn facts(now: u64) -> Facts<'static> {
     Facts {
         now,
         runs: &NOTHING,
+        forbidden: None,
     }
 }
 
@@ -62,6 +63,7 @@ fn column(name: &str, kind: ColumnKind, categories: Option<&[&str]>) -> ColumnEn
     let is_number = categories.is_none();
     ColumnEntry {
         categories: categories.map(|c| c.iter().map(|c| Some((*c).to_owned())).collect()),
+        class: None,
         hidden: None,
         kind,
         name: name.to_owned(),
@@ -82,6 +84,7 @@ fn catalogue(party: &Identity, tables: bool) -> Catalogue {
             column("kind", ColumnKind::Text, Some(&["x", "y"])),
             column("stay", int, None),
         ],
+        consent: None,
         note: None,
         rows_at_most: 1024,
     };

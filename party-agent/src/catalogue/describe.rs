@@ -10,7 +10,7 @@ use arrow::datatypes::{
 use futures::StreamExt;
 
 use super::{
-    ColumnEntry, ColumnKind, MAX_CATEGORIES, MAX_CATEGORY_BYTES, MAX_HIDDEN_BYTES,
+    Class, ColumnEntry, ColumnKind, MAX_CATEGORIES, MAX_CATEGORY_BYTES, MAX_HIDDEN_BYTES,
     MIN_ROWS_AT_MOST, REHEARSAL_CATEGORIES, TableEntry, Uses,
 };
 use crate::source::{SCHEMA, Source, SourceColumn, SourceError, quoted};
@@ -36,6 +36,8 @@ pub struct ColumnRule {
     pub range: Option<(String, String)>,
     /// Its unit.
     pub unit: Option<String>,
+    /// How much protection it needs.
+    pub class: Option<Class>,
 }
 
 /// Which categories of a column are published.
@@ -110,6 +112,7 @@ pub async fn describe(
     let rows_at_most = n_rows.max(MIN_ROWS_AT_MOST).next_power_of_two();
     Ok(TableEntry {
         columns: entries,
+        consent: data.consent().map(str::to_owned),
         note,
         rows_at_most,
     })
@@ -270,6 +273,7 @@ impl Survey {
         };
         Ok(ColumnEntry {
             categories,
+            class: rule.class,
             hidden,
             kind: column.kind.clone(),
             name: column.name.clone(),

@@ -8,7 +8,8 @@ use coordinator::contract::PartyName;
 use coordinator::tls::Fingerprint;
 
 use super::fields::{Faults, Fields, document};
-use crate::source::{Connection, DatasetSpec};
+use crate::policy::negative::NegativeListFile;
+use crate::source::{Connection, Consent, DatasetSpec};
 use crate::spec::Fault;
 
 use super::{
@@ -76,8 +77,15 @@ fn read(top: &mut Fields<'_, '_>, base: &Path, faults: &mut Faults<'_>) -> Optio
     let api = top
         .required(faults, "api", api, "a table [api]")
         .and_then(|a| api_address(a, faults));
+    let negative = top.table(faults, "negative_list");
+    let keeps_a_list = negative.is_some();
+    let negative_list = negative.and_then(|list| negative_list(list, base, faults));
     let datasets = dataset_tables(top, base, faults);
+    if keeps_a_list && negative_list.is_none() {
+        return None;
+    }
     Some(AgentConfig {
+        negative_list,
         name: name?,
         identity: identity?,
         trusted: trusted?,
@@ -90,6 +98,53 @@ fn read(top: &mut Fields<'_, '_>, base: &Path, faults: &mut Faults<'_>) -> Optio
         keys_in_memory: usize::try_from(in_memory).ok()?,
         datasets,
     })
+}
+
+fn negative_list(
+    mut fields: Fields<'_, '_>,
+    base: &Path,
+    faults: &mut Faults<'_>,
+) -> Option<NegativeListFile> {
+    let file = fields.string(faults, "file");
+    let file = fields.required(faults, "file", file, "the signed list");
+    let issuer = fields.parsed::<PartyName>(faults, "issuer", NAME);
+    let issuer = fields.required(faults, "issuer", issuer, "the trusted party that signs it");
+    fields.finish(faults);
+    Some(NegativeListFile {
+        file: base.join(file?),
+        issuer: issuer?,
+    })
+}
+
+/// `{ column, value }`, or `{ withdrawn, column }`.
+fn consent(mut fields: Fields<'_, '_>, base: &Path, faults: &mut Faults<'_>) -> Option<Consent> {
+    let column = fields.string(faults, "column");
+    let column = fields.required(
+        faults,
+        "column",
+        column,
+        "the column of consents, or by which persons are known",
+    );
+    let value = fields.string(faults, "value");
+    let list = fields.string(faults, "withdrawn");
+    if value.is_some() == list.is_some() {
+        let what = "either a value that stands for consent, or a list of those who withdrew";
+        let allowed = "{ column = \"consent\", value = \"yes\" } or { withdrawn = \"withdrawn.csv\", column = \"id\" }";
+        fields.wrong(faults, "value", what, allowed);
+    }
+    fields.finish(faults);
+    let column = column?.to_owned();
+    match (value, list) {
+        (Some(value), None) => Some(Consent::Given {
+            column,
+            value: value.to_owned(),
+        }),
+        (None, Some(list)) => Some(Consent::Withdrawn {
+            list: base.join(list),
+            column,
+        }),
+        _ => None,
+    }
 }
 
 fn coordinator_address(
@@ -214,9 +269,16 @@ fn dataset(mut fields: Fields<'_, '_>, base: &Path, faults: &mut Faults<'_>) -> 
         }
         None => return None,
     };
+    let asked = fields.table(faults, "consent");
+    let asks = asked.is_some();
+    let consent = asked.and_then(|c| consent(c, base, faults));
     fields.finish(faults);
+    if asks && consent.is_none() {
+        return None;
+    }
     Some(Dataset {
         name: name?.to_owned(),
         spec: spec?,
+        consent,
     })
 }

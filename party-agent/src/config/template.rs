@@ -7,7 +7,7 @@ use coordinator::contract::PartyName;
 use coordinator::tls::Fingerprint;
 
 use super::Dataset;
-use crate::source::{Connection, DatasetSpec};
+use crate::source::{Connection, Consent, DatasetSpec};
 
 /// What is known when a configuration is first written.
 #[derive(Clone, Debug)]
@@ -81,11 +81,18 @@ address = "{address}"
 [api]
 listen = "{api}"
 
+# What nobody may do with data, as a party that you trust has signed it (`entente negative-list sign`).
+# [negative_list]
+# file = "negative-list.json"
+# issuer = "regulator"
+
 # Your tables. `entente dataset add` registers more while the agent runs.
 # [[dataset]]
 # name = "visits"
 # kind = "csv"                 # or "parquet"
 # path = "/data/visits.csv"
+# consent = {{ column = "consent", value = "yes" }}                  # only these rows are used; or
+# consent = {{ withdrawn = "withdrawn.csv", column = "patient_id" }}  # rows of those who are listed there are left out
 #
 # [[dataset]]
 # name = "claims"
@@ -156,6 +163,18 @@ pub fn write_datasets(datasets: &[Dataset]) -> String {
             quoted(&dataset.name)
         )
         .expect("writing to a String cannot fail");
+        let consent = match &dataset.consent {
+            None => continue,
+            Some(Consent::Given { column, value }) => {
+                format!("column = {}, value = {}", quoted(column), quoted(value))
+            }
+            Some(Consent::Withdrawn { list, column }) => format!(
+                "withdrawn = {}, column = {}",
+                quoted(&list.to_string_lossy()),
+                quoted(column)
+            ),
+        };
+        writeln!(text, "consent = {{ {consent} }}").expect("writing to a String cannot fail");
     }
     text
 }

@@ -32,6 +32,7 @@ fn a_new_configuration_lacks_only_the_coordinators_key() {
     let expected = Dataset {
         name: "就诊".into(),
         spec: DatasetSpec::Csv(PathBuf::from(FILE)),
+        consent: None,
     };
     assert_eq!(config.datasets, [expected]);
     assert_eq!(config.direct.expect("direct").advertise, None);

@@ -352,61 +352,6 @@ impl Ledger {
         };
         Ok(Some((row.try_get("receipt")?, result)))
     }
-
-    /// The version and digest of the newest catalogue of a party that was seen here.
-    ///
-    /// # Errors
-    /// [`LedgerError::Database`].
-    pub async fn catalogue(&self, party: &PartyName) -> Result<Option<(u64, Digest)>, LedgerError> {
-        let row = sqlx::query("SELECT version, digest FROM catalogues WHERE party = ?")
-            .bind(party.as_str())
-            .fetch_optional(&self.pool)
-            .await?;
-        let Some(row) = row else {
-            return Ok(None);
-        };
-        Ok(Some((
-            number(&row, "version")?,
-            Digest(fixed(&row, "digest")?),
-        )))
-    }
-
-    /// Notes a party's catalogue. False if an equal or newer version with another content was seen before: then
-    /// somebody is showing an old one.
-    ///
-    /// # Errors
-    /// [`LedgerError::Database`].
-    pub async fn note_catalogue(
-        &self,
-        party: &PartyName,
-        version: u64,
-        digest: &Digest,
-        now: u64,
-    ) -> Result<bool, LedgerError> {
-        if let Some((seen, seen_digest)) = self.catalogue(party).await?
-            && seen >= version
-        {
-            return Ok(seen == version && seen_digest == *digest);
-        }
-        let mut writing = self.write().await?;
-        sqlx::query(
-            "INSERT INTO catalogues (party, version, digest) VALUES (?, ?, ?) \
-             ON CONFLICT (party) DO UPDATE SET version = excluded.version, digest = excluded.digest",
-        )
-        .bind(party.as_str())
-        .bind(seconds(version))
-        .bind(&digest.0[..])
-        .execute(&mut *writing.tx)
-        .await?;
-        let event = Event::Catalogue {
-            party: party.clone(),
-            version,
-            digest: *digest,
-        };
-        writing.note(now, event).await?;
-        writing.commit().await?;
-        Ok(true)
-    }
 }
 
 type Tx = Transaction<'static, Sqlite>;
@@ -503,13 +448,13 @@ pub(super) fn fixed<const N: usize>(
         .map_err(|_| LedgerError::Corrupt { what: column })
 }
 
-fn number(row: &SqliteRow, column: &'static str) -> Result<u64, LedgerError> {
+pub(super) fn number(row: &SqliteRow, column: &'static str) -> Result<u64, LedgerError> {
     let number: i64 = row.try_get(column)?;
     u64::try_from(number).map_err(|_| LedgerError::Corrupt { what: column })
 }
 
 /// A time or a version as SQLite's signed integer. Both are below 2^53 in every document that was checked.
-fn seconds(value: u64) -> i64 {
+pub(super) fn seconds(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 

@@ -117,6 +117,20 @@ pub enum Event {
         /// Its root.
         root: Digest,
     },
+    /// One of several persons of this party who have to approve has done so.
+    Approval {
+        /// The job.
+        job_id: JobId,
+    },
+    /// A negative list is new here.
+    NegativeList {
+        /// Whose.
+        issuer: PartyName,
+        /// Its number.
+        version: u64,
+        /// Digest of its bytes.
+        digest: Digest,
+    },
     /// A party published a catalogue that is new here.
     Catalogue {
         /// Whose.

@@ -62,6 +62,12 @@ CREATE TABLE IF NOT EXISTS runs (
     PRIMARY KEY (job_id, source, rule)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS runs_by_rule ON runs (source, rule);
+CREATE TABLE IF NOT EXISTS approvals (
+    job_id      BLOB NOT NULL REFERENCES jobs (job_id),
+    person      TEXT NOT NULL,
+    at          INTEGER NOT NULL,
+    UNIQUE (job_id, person)
+) STRICT;
 CREATE TABLE IF NOT EXISTS halts (
     id          INTEGER PRIMARY KEY CHECK (id = 1),
     by          TEXT NOT NULL,

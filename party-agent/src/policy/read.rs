@@ -7,7 +7,7 @@ use toml::de::DeValue;
 
 use super::constraint::{Action, Constraint, ConstraintFault, Operator, Rule, Subject, Written};
 use super::{ColumnPolicy, LookupRule, Policy, StandingRule, TablePolicy};
-use crate::catalogue::{Aggregate, CategoryRule, ColumnRule, MAX_HIDDEN_BYTES, Uses};
+use crate::catalogue::{Aggregate, CategoryRule, Class, ColumnRule, MAX_HIDDEN_BYTES, Uses};
 use crate::config::fields::{Faults, Fields, document, kind};
 use crate::spec::Fault;
 
@@ -113,13 +113,14 @@ fn table(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> TablePolicy {
     let receivers = fields
         .strings(faults, "receivers")
         .map(|r| owned(r).into_iter().collect());
+    let of_all = class(&mut fields, faults);
     let columns = match fields.table(faults, "columns") {
         None => BTreeMap::new(),
         Some(columns) => columns
             .entries()
             .filter_map(|(name, value)| {
                 let inner = subtable(&columns, name, value, faults)?;
-                Some((name.to_owned(), column(inner, faults)))
+                Some((name.to_owned(), column(inner, of_all, faults)))
             })
             .collect(),
     };
@@ -255,7 +256,27 @@ fn lookup_rule(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Lo
     })
 }
 
-fn column(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> ColumnPolicy {
+/// A class by its word. A word that is none is a fault, so a policy that misspells one allows nothing.
+fn class(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Class> {
+    let word = fields.string(faults, "class")?;
+    let class = Class::from_word(word);
+    if class.is_none() {
+        let allowed = Class::ALL.map(Class::as_str).join(", ");
+        fields.wrong(
+            faults,
+            "class",
+            format!("\"{word}\" is not a class"),
+            &allowed,
+        );
+    }
+    class
+}
+
+fn column(
+    mut fields: Fields<'_, '_>,
+    of_all: Option<Class>,
+    faults: &mut Faults<'_>,
+) -> ColumnPolicy {
     let uses = Uses {
         aggregate: aggregates(&mut fields, faults),
         filter: fields.boolean(faults, "filter").unwrap_or(false),
@@ -270,11 +291,17 @@ fn column(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> ColumnPolicy {
         categories: categories(&mut fields, faults).unwrap_or_default(),
         range: range(&mut fields, faults),
         unit: fields.string(faults, "unit").map(str::to_owned),
+        class: class(&mut fields, faults).or(of_all),
     };
     let read = ColumnPolicy {
         rule,
         compute: fields.boolean(faults, "compute").unwrap_or(false),
     };
+    let is_used = read.compute || read.rule.uses != Uses::default();
+    if read.rule.class == Some(Class::Core) && is_used {
+        let what = "core data take part in no job, so nothing can be allowed with them";
+        fields.wrong(faults, "class", what, "no uses");
+    }
     fields.finish(faults);
     read
 }

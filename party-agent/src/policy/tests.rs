@@ -65,6 +65,7 @@ fn ask<'a>(purpose: &'a str, receivers: &[&'a str], uses: &'a [ColumnUse]) -> Re
         facts: Facts {
             now: 1_800_000_000,
             runs: &NOTHING,
+            forbidden: None,
         },
     }
 }

@@ -14,10 +14,11 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{ResultError, ResultTable, Suppressed, file};
+use crate::catalogue::Class;
 use crate::plan::ValueKind;
 
 /// The file that holds the result as one JSON document.
-pub(super) const JSON: &str = "result.json";
+pub(crate) const JSON: &str = "result.json";
 /// The file that holds the result's rows as a table.
 pub(super) const CSV: &str = "result.csv";
 
@@ -31,6 +32,8 @@ struct Document<'a> {
     notes: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fit: Option<&'a serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    class: Option<Class>,
 }
 
 #[derive(Serialize)]
@@ -68,6 +71,7 @@ impl ResultTable {
             dropped: &self.dropped,
             notes: self.all_notes(&cells),
             fit: self.fit.as_ref(),
+            class: self.class,
         };
         serde_json::to_string(&document).expect("text keys and values that are JSON already")
     }

@@ -34,6 +34,7 @@ pub fn common_count(plan: &Plan, n_common: u64, sizes: &[u64]) -> ResultTable {
         dropped: BTreeMap::new(),
         notes: with_sizes(plan, sizes),
         fit: None,
+        class: plan.class,
     }
 }
 
@@ -75,6 +76,7 @@ pub fn common_totals(plan: &Plan, released: &Released, sizes: &[u64]) -> ResultT
         dropped: BTreeMap::new(),
         notes: with_sizes(plan, sizes),
         fit: None,
+        class: plan.class,
     }
 }
 
@@ -117,5 +119,6 @@ pub fn common_keys(
         dropped: BTreeMap::new(),
         notes: plan.notes.clone(),
         fit: None,
+        class: plan.class,
     })
 }

@@ -122,5 +122,6 @@ fn table(plan: &Plan, values: Vec<ArrayRef>, n_rows: usize) -> ResultTable {
         dropped: BTreeMap::new(),
         notes: plan.notes.clone(),
         fit: None,
+        class: plan.class,
     }
 }

@@ -92,6 +92,7 @@ pub fn trained(plan: &Plan, of: &TrainPlan, found: &Estimate) -> Result<ResultTa
             .collect(),
         notes,
         fit: Some(json!(model.described)),
+        class: plan.class,
     })
 }
 

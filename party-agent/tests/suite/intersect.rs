@@ -66,6 +66,7 @@ impl Agents {
             let mut config = world.config(name, true);
             let tables = tables.iter().map(|(table, path)| Dataset {
                 name: (*table).to_owned(),
+                consent: None,
                 spec: match path.extension().is_some_and(|e| e == "csv") {
                     true => DatasetSpec::Csv(path.clone()),
                     false => DatasetSpec::Parquet(path.clone()),

@@ -30,3 +30,8 @@ mod hold;
 mod policy_matrix;
 mod counters_crash;
 mod halt;
+mod classification;
+mod negative_list;
+mod consent;
+mod hub;
+mod malicious_coordinator;

@@ -212,6 +212,7 @@ pub(crate) fn plan(
         learns: Vec::new(),
         warnings: Vec::new(),
         notes: Vec::new(),
+        class: None,
         cost: PlanCost::default(),
     }
 }

@@ -52,6 +52,7 @@ fn denials(text: &str, actions: &[Action]) -> Vec<Denial> {
         facts: Facts {
             now: NOW,
             runs: &RunCounts::from([(key, so_far)]),
+            forbidden: None,
         },
     };
     policy.check(&request).err().unwrap_or_default()

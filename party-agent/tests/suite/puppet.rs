@@ -113,6 +113,7 @@ impl Puppet {
             facts: Facts {
                 now,
                 runs: &RunCounts::default(),
+                forbidden: None,
             },
         };
         let vetted = vet(signed, &desk).expect("vetted");

@@ -167,6 +167,7 @@ impl World {
         let visits = Dataset {
             name: "visits".to_owned(),
             spec: DatasetSpec::Csv(home.join("visits.csv")),
+            consent: None,
         };
         AgentConfig {
             name: name(party),
@@ -186,6 +187,7 @@ impl World {
             api: loopback(),
             concurrent_jobs: 2,
             keys_in_memory: 1 << 22,
+            negative_list: None,
             datasets: has_data.then_some(visits).into_iter().collect(),
         }
     }

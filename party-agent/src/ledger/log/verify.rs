@@ -260,6 +260,8 @@ fn jobs_of<'a>(entries: impl Iterator<Item = &'a Entry>) -> BTreeMap<JobId, Told
             Event::Witnessed { .. }
             | Event::Alarm { .. }
             | Event::Catalogue { .. }
+            | Event::NegativeList { .. }
+            | Event::Approval { .. }
             | Event::Halted
             | Event::Lifted => {}
         }

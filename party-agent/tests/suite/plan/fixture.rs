@@ -22,6 +22,7 @@ pub(crate) fn denials(plan: &Plan, me: &PartyName, policy: &Policy) -> Vec<Strin
     let facts = Facts {
         now: 1_800_000_000,
         runs: &RunCounts::default(),
+        forbidden: None,
     };
     let denials = approve::denials(plan, me, policy, facts);
     denials.iter().map(ToString::to_string).collect()
@@ -30,6 +31,7 @@ pub(crate) fn denials(plan: &Plan, me: &PartyName, policy: &Policy) -> Vec<Strin
 pub(crate) fn column(name: &str, kind: ColumnKind) -> ColumnEntry {
     ColumnEntry {
         categories: None,
+        class: None,
         hidden: None,
         kind,
         name: name.to_owned(),
@@ -75,6 +77,7 @@ impl With for ColumnEntry {
 pub(crate) fn table(columns: Vec<ColumnEntry>) -> TableEntry {
     TableEntry {
         columns,
+        consent: None,
         note: None,
         rows_at_most: 1 << 16,
     }
