@@ -175,8 +175,11 @@ impl Event {
             | Self::Completed { job_id, .. }
             | Self::Ended { job_id, .. }
             | Self::Witnessed { job_id, .. }
+            | Self::Approval { job_id }
             | Self::Alarm { job_id, .. } => Some(*job_id),
-            Self::Halted | Self::Lifted | Self::Catalogue { .. } => None,
+            Self::Halted | Self::Lifted | Self::NegativeList { .. } | Self::Catalogue { .. } => {
+                None
+            }
         }
     }
 }

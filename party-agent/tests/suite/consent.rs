@@ -13,13 +13,15 @@ const POLICY: &str =
 const JOB: &str = "job = \"overlap\"\npurpose = \"IRB 7\"\nreceivers = [\"a\"]\n[compute.intersect]\n\
                    keys = [\"a.people.id\", \"b.people.id\"]\nreveal = \"count\"\n";
 
-/// Ids 1 to n, the even ones without the value of consent if there is a column of it.
+/// Ids 1 to n, who consent unless something else is said.
 fn people(n: usize, consents: Option<&[(usize, &str)]>) -> String {
     let mut csv = String::from("id,consent\n");
     for id in 1..=n {
         let said = consents.and_then(|c| c.iter().find(|(who, _)| *who == id));
         csv.push_str(&format!("p{id},{}\n", said.map_or("yes", |(_, said)| said)));
     }
+    // Somebody who said nothing, and a row of nobody.
+    csv.push_str(&format!("p{},\n,yes\n", n + 1));
     csv
 }
 
@@ -108,19 +110,19 @@ async fn a_withdrawal_in_a_list_changes_the_count_by_exactly_one() {
     })
     .await;
     let (before, notes) = scene.common().await;
-    assert_eq!(before, 29);
+    assert_eq!(before, 30);
     assert!(
         notes.contains("have withdrawn their consent (by id)"),
         "{notes}"
     );
     // Somebody else's id and a second entry change nothing.
     scene.rewrite("withdrawn.csv", "id\np3\np999\np3\n");
-    assert_eq!(scene.common().await.0, 29);
+    assert_eq!(scene.common().await.0, 30);
     scene.rewrite("withdrawn.csv", "id\np3\np11\n");
-    assert_eq!(scene.common().await.0, 28);
+    assert_eq!(scene.common().await.0, 29);
     // A row of nobody is not known to be of somebody who consents.
     scene.rewrite("people.csv", &people(30, None).replace("p12,", ","));
-    assert_eq!(scene.common().await.0, 27);
+    assert_eq!(scene.common().await.0, 28);
     // Without the list nothing is known of anybody.
     std::fs::remove_file(scene.world.home("b").join("withdrawn.csv")).expect("removed");
     let job_id = scene.a.submit(JOB).await;

@@ -113,7 +113,6 @@ async fn changed_and_forged_proposals_are_not_accepted() {
     let scene = scene().await;
     let c = std::sync::Arc::clone(scene.world.identity("c"));
     let hub = std::sync::Arc::clone(&scene.world.coordinator);
-    let receivers = |who: &str| vec![name(who)];
     // Under a's signature of something else: wider, to others, for another purpose, for longer.
     for (from, to) in [
         ("min_cell = 3", "min_cell = 1"),
@@ -130,46 +129,34 @@ async fn changed_and_forged_proposals_are_not_accepted() {
         .spec
         .replace("min_cell = 3", "min_cell = 1");
     let other_table = scene.contract().spec.replace("b.visits", "b.secrets");
-    let with = |spec: String| move |contract: &mut Contract| contract.spec = spec;
-    let by_c = |contract: &mut Contract| contract.proposer = name("c");
-    let stale = |contract: &mut Contract| {
-        (contract.created, contract.not_after) = (1_000_000_000, 1_000_000_100);
+    let a = std::sync::Arc::clone(scene.world.identity("a"));
+    let with = |spec: &str| {
+        let spec = spec.to_owned();
+        move |contract: &mut Contract| contract.spec = spec
     };
     let events = [
-        // Signed by the hub itself, and by a party in league with it, in a's name and in its own.
+        // Signed by the hub itself, and by a party in league with it.
         scene.changed(&hub, 1, |_| ()),
-        scene.changed(&hub, 2, |contract| contract.proposer = name("a")),
+        scene.changed(&hub, 2, with(&widened)),
         scene.changed(&c, 3, |_| ()),
-        scene.changed(&c, 4, with(widened.clone())),
-        scene.changed(&c, 5, |contract| {
-            with(widened)(contract);
-            by_c(contract);
+        scene.changed(&c, 4, with(&widened)),
+        // Signed by the proposer, who is in league with it too.
+        scene.changed(&a, 5, with(&widened)),
+        scene.changed(&a, 6, |contract| contract.receivers = vec![name("b")]),
+        scene.changed(&a, 7, with(&other_table)),
+        scene.changed(&a, 8, |contract| {
+            (contract.created, contract.not_after) = (1_000_000_000, 1_000_000_100);
         }),
-        scene.changed(&c, 6, |contract| {
-            by_c(contract);
-            contract.receivers = receivers("b");
-        }),
-        scene.changed(&c, 7, |contract| {
-            with(other_table)(contract);
-            by_c(contract);
-        }),
-        scene.changed(&c, 8, |contract| {
-            by_c(contract);
-            stale(contract);
-        }),
-        scene.changed(&c, 9, |contract| {
-            by_c(contract);
-            contract.plan = Digest([7; 32]);
-        }),
-        scene.changed(&c, 10, |contract| {
-            by_c(contract);
+        scene.changed(&a, 9, |contract| contract.plan = Digest([7; 32])),
+        scene.changed(&a, 10, |contract| {
             contract.catalogues.remove(&name("b"));
         }),
-        scene.changed(&c, 11, |contract| {
-            by_c(contract);
-            let fingerprint = c.fingerprint();
-            let a = contract.parties.iter_mut().find(|p| p.name == name("a"));
-            a.expect("a party").fingerprint = fingerprint;
+        scene.changed(&a, 11, |contract| {
+            let party = contract.parties.iter_mut().find(|p| p.name == name("a"));
+            party.expect("a party").fingerprint = c.fingerprint();
+        }),
+        scene.changed(&a, 12, |contract| {
+            contract.purpose = "something else".to_owned()
         }),
     ];
     let n_events = events.len();
