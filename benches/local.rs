@@ -204,6 +204,7 @@ fn plan(kind: Kind) -> Plan {
         learns: Vec::new(),
         warnings: Vec::new(),
         notes: Vec::new(),
+        class: None,
         cost: PlanCost::default(),
     }
 }

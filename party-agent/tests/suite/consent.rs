@@ -29,29 +29,38 @@ struct Scene {
     world: World,
     a: Running,
     b: Running,
+    config: AgentConfig,
+}
+
+fn config(world: &World, party: &str, consent: Option<Consent>) -> AgentConfig {
+    let path = world.home(party).join("people.csv");
+    let mut config: AgentConfig = world.config(party, true);
+    config.datasets = vec![Dataset {
+        name: "people".to_owned(),
+        spec: DatasetSpec::Csv(path),
+        consent,
+    }];
+    config
 }
 
 async fn scene(consent: impl Fn(&Path) -> Consent) -> Scene {
     let world = World::new(&["a", "b"]).await;
-    let mut agents = Vec::new();
     for party in ["a", "b"] {
-        let home = world.home(party);
-        std::fs::write(home.join("people.csv"), people(30, None)).expect("written");
+        std::fs::write(world.home(party).join("people.csv"), people(30, None)).expect("written");
         world.write_policy(party, POLICY);
-        let mut config: AgentConfig = world.config(party, true);
-        config.datasets = vec![Dataset {
-            name: "people".to_owned(),
-            spec: DatasetSpec::Csv(home.join("people.csv")),
-            consent: (party == "b").then(|| consent(&home)),
-        }];
-        agents.push(Running::start(config, Mode::Rehearsal).await);
     }
-    for agent in &agents {
-        agent.sees(&["a", "b"]).await;
+    let asked = consent(&world.home("b"));
+    let config_of_b = config(&world, "b", Some(asked));
+    let a = Running::start(config(&world, "a", None), Mode::Rehearsal).await;
+    let b = Running::start(config_of_b.clone(), Mode::Rehearsal).await;
+    a.sees(&["a", "b"]).await;
+    b.sees(&["a", "b"]).await;
+    Scene {
+        world,
+        a,
+        b,
+        config: config_of_b,
     }
-    let b = agents.pop().expect("two");
-    let a = agents.pop().expect("two");
-    Scene { world, a, b }
 }
 
 impl Scene {
@@ -66,8 +75,22 @@ impl Scene {
         (n, plan["plan"]["notes"].to_string())
     }
 
-    fn rewrite(&self, file: &str, text: &str) {
+    /// Changes a file of b. Until b has opened it again, nothing is computed from it, so that no withdrawal is missed.
+    async fn rewrite(self, file: &str, text: &str) -> Self {
         std::fs::write(self.world.home("b").join(file), text).expect("written");
+        self.refuses().await;
+        self.b.stop().await;
+        let b = Running::start(self.config.clone(), Mode::Rehearsal).await;
+        self.a.sees(&["a", "b"]).await;
+        b.sees(&["a", "b"]).await;
+        Self { b, ..self }
+    }
+
+    async fn refuses(&self) {
+        let job_id = self.a.submit(JOB).await;
+        let at_b = self.b.reaches(&job_id, &["failed"]).await;
+        assert_eq!(at_b["ending"]["class"], "source", "{at_b}");
+        self.a.reaches(&job_id, &["failed"]).await;
     }
 
     async fn stop(self) {
@@ -82,7 +105,7 @@ async fn a_withdrawal_in_a_column_changes_the_count_by_exactly_one() {
         column: "consent".to_owned(),
         value: "yes".to_owned(),
     };
-    let scene = scene(|_| given.clone()).await;
+    let mut scene = scene(|_| given.clone()).await;
     let (before, notes) = scene.common().await;
     assert_eq!(before, 30);
     assert!(
@@ -93,7 +116,9 @@ async fn a_withdrawal_in_a_column_changes_the_count_by_exactly_one() {
     for (n, word) in [(1, "no"), (2, "Yes"), (3, "")] {
         let said = [(7, "no"), (8, "Yes"), (9, "")];
         assert_eq!(said[n - 1].1, word);
-        scene.rewrite("people.csv", &people(30, Some(&said[..n])));
+        scene = scene
+            .rewrite("people.csv", &people(30, Some(&said[..n])))
+            .await;
         assert_eq!(scene.common().await.0, before - n as u64, "{word:?}");
     }
     scene.stop().await;
@@ -101,7 +126,7 @@ async fn a_withdrawal_in_a_column_changes_the_count_by_exactly_one() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_withdrawal_in_a_list_changes_the_count_by_exactly_one() {
-    let scene = scene(|home| {
+    let mut scene = scene(|home| {
         std::fs::write(home.join("withdrawn.csv"), "id\np3\n").expect("written");
         Consent::Withdrawn {
             list: home.join("withdrawn.csv"),
@@ -116,18 +141,18 @@ async fn a_withdrawal_in_a_list_changes_the_count_by_exactly_one() {
         "{notes}"
     );
     // Somebody else's id and a second entry change nothing.
-    scene.rewrite("withdrawn.csv", "id\np3\np999\np3\n");
+    scene = scene.rewrite("withdrawn.csv", "id\np3\np999\np3\n").await;
     assert_eq!(scene.common().await.0, 30);
-    scene.rewrite("withdrawn.csv", "id\np3\np11\n");
+    scene = scene.rewrite("withdrawn.csv", "id\np3\np11\n").await;
     assert_eq!(scene.common().await.0, 29);
     // A row of nobody is not known to be of somebody who consents.
-    scene.rewrite("people.csv", &people(30, None).replace("p12,", ","));
+    scene = scene
+        .rewrite("people.csv", &people(30, None).replace("p12,", ","))
+        .await;
     assert_eq!(scene.common().await.0, 28);
     // Without the list nothing is known of anybody.
     std::fs::remove_file(scene.world.home("b").join("withdrawn.csv")).expect("removed");
-    let job_id = scene.a.submit(JOB).await;
-    let at_b = scene.b.reaches(&job_id, &["failed"]).await;
-    assert_eq!(at_b["ending"]["class"], "source", "{at_b}");
+    scene.refuses().await;
     scene.stop().await;
 }
 
