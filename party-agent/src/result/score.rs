@@ -39,5 +39,6 @@ pub fn scored(
         dropped: BTreeMap::new(),
         notes: plan.notes.clone(),
         fit: None,
+        class: plan.class,
     })
 }

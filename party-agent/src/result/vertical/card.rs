@@ -71,5 +71,6 @@ pub fn carded(
         dropped: BTreeMap::new(),
         notes,
         fit: Some(described),
+        class: plan.class,
     })
 }
