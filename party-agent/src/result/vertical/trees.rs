@@ -86,5 +86,6 @@ pub fn grown(plan: &Plan, of: &VerticalPlan, found: &Released) -> Result<ResultT
         dropped: BTreeMap::new(),
         notes,
         fit: Some(fit),
+        class: plan.class,
     })
 }
