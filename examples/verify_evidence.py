@@ -203,7 +203,7 @@ def opened(plan):
     kind = {"compare": "answer", "open_counts": "count"}.get(plan["shape"]["rule"])
     if kind:
         found += [{"kind": kind, "what": c["rule"], "to": plan["seats"]} for c in plan["shape"]["checks"]]
-    return found
+    return found + [{"kind": "learns", "what": learns["what"], "to": [learns["party"]]} for learns in plan["learns"]]
 
 
 def documents(contract, seats, evidence):

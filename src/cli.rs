@@ -97,6 +97,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: NegativeListCommand,
     },
+    /// Show what left this machine in a finished job: bytes by kind and by peer, what was opened, and to whom
+    #[command(
+        name = "egress-report",
+        after_help = "Example:\n  entente egress-report 3f2a…"
+    )]
+    EgressReport(JobIdArgs),
     /// Export the evidence of a finished job to one file, or verify such a file without a network
     Evidence {
         #[command(subcommand)]

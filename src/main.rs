@@ -16,6 +16,7 @@ mod dataset;
 mod job;
 mod contract;
 mod evidence;
+mod egress;
 mod log;
 mod halt;
 mod negative;
@@ -88,6 +89,7 @@ async fn run(command: Command, output: &Output) -> Outcome<Option<Reply>> {
             serve::coordinator(&arguments, output).await.map(|()| None)
         }
         Command::Contract { what } => contract::run(what).await.map(Some),
+        Command::EgressReport(arguments) => egress::run(&arguments).await.map(Some),
         Command::Evidence { what } => evidence::run(what).await.map(Some),
         Command::NegativeList { what } => negative::run(what).map(Some),
         Command::Halt(arguments) => halt::run(&arguments).await.map(Some),

@@ -13,6 +13,7 @@ mod runs;
 mod halt;
 mod evidence;
 mod rules;
+mod egress;
 mod events;
 pub(crate) mod views;
 

@@ -82,6 +82,7 @@ fn router(core: Arc<Core>, token: Token) -> Router {
         .route("/jobs/{id}/result", get(result))
         .route("/jobs/{id}/receipt", get(receipt))
         .route("/jobs/{id}/page", get(page_of))
+        .route("/jobs/{id}/egress", get(egress))
         .route("/jobs/{id}/evidence", get(evidence));
     Router::new()
         .nest("/v1", v1)
@@ -302,9 +303,12 @@ async fn page_of(
     State(core): Shared,
     Path(id): Path<String>,
     Query(query): Query<PageQuery>,
-) -> Result<Response, Problem> {
-    let text = core.page(job_id(&id)?, query.lang).await?;
-    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
+) -> Answer<types::PageDocument> {
+    Ok(Json(core.page(job_id(&id)?, query.lang).await?))
+}
+
+async fn egress(State(core): Shared, Path(id): Path<String>) -> Answer<types::Egress> {
+    Ok(Json(core.egress(job_id(&id)?).await?))
 }
 
 async fn evidence(State(core): Shared, Path(id): Path<String>) -> Result<Response, Problem> {

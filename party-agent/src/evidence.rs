@@ -9,7 +9,7 @@ mod parts;
 mod provenance;
 mod verify;
 #[cfg(test)]
-mod tests;
+mod audit_fork;
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ use crate::ledger::log::{LogShown, Shown};
 use crate::receipt::Receipt;
 
 pub use check::{Check, Fault};
-pub use parts::{Seat, grown, seats, verify_report};
+pub use parts::{Seat, grown, opened, seats, verify_report};
 pub use verify::{Verified, verify};
 
 /// First field of every evidence file.
@@ -84,7 +84,8 @@ impl Dossier {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OpenedValue {
-    /// `result` for a column of the result, `answer` for yes or no of a comparison, `count` for a number compared in the clear.
+    /// `result` for a column of the result, `answer` for yes or no of a comparison, `count` for a number compared in the clear, and
+    /// `learns` for the plan's words on what a party learns, sizes and intermediate sums included.
     pub kind: String,
     /// The column, or the rule.
     pub what: String,

@@ -203,13 +203,17 @@ impl Page<'_> {
             Some(Correlations::Ot | Correlations::FerretOt) => words.own_randomness.to_owned(),
             Some(Correlations::Dealer(dealer)) => words.dealt.replace("{dealer}", dealer.as_str()),
         });
-        let at_least = plan.min_cell.at_least;
-        lines.push(match at_least {
+        let asked = plan.min_cell.set_by.iter().map(|who| match who.as_str() {
+            "the job" => words.the_job,
+            who => who,
+        });
+        let asked = asked.collect::<Vec<_>>().join(words.comma);
+        lines.push(match plan.min_cell.at_least {
             0 | 1 => words.no_minimum.to_owned(),
             n => words
                 .minimum
                 .replace("{n}", &n.to_string())
-                .replace("{who}", &plan.min_cell.set_by.join(words.comma)),
+                .replace("{who}", &asked),
         });
         lines
     }

@@ -35,8 +35,8 @@ pub(super) fn verified(finished: &Finished, tamper: bool, output: &Output) -> Ou
     Ok(Told { verified, text })
 }
 
-/// The place of a digit that a party has signed.
+/// The place of a digit that a party has signed. Receipts come after the plan, which has such a field too.
 fn in_a_receipt(evidence: &str) -> usize {
     const FIELD: &str = "\\\"rounds\\\":";
-    evidence.find(FIELD).map_or(0, |at| at + FIELD.len())
+    evidence.rfind(FIELD).map_or(0, |at| at + FIELD.len())
 }

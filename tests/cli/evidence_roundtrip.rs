@@ -330,3 +330,34 @@ fn an_agent_whose_log_was_changed_does_not_start() {
         refused.stderr
     );
 }
+
+/// The demos end with it; with one flipped bit, by the code of the check that finds it.
+#[test]
+fn the_demos_end_with_evidence_that_holds_and_one_flipped_bit_is_found() {
+    for name in ["claims", "overlap"] {
+        let out = tempfile::tempdir().expect("a directory");
+        let dir = out.path().display().to_string();
+        let report = entente(["demo", name, "--json", "--out", &dir])
+            .expect(0)
+            .json();
+        assert_eq!(report["evidence"]["job_id"], report["job_id"], "{report}");
+        let file = out.path().join("evidence.json");
+        let result = out.path().join("result.json");
+        let result = result.to_str().expect("UTF-8");
+        verify(&file, &["--result", result]).expect(0);
+        verify(&file, &["--result", file.to_str().expect("UTF-8")]).expect(31);
+        // What was opened is what the plan declared: the columns of the result.
+        let evidence: Value =
+            serde_json::from_slice(&fs::read(&file).expect("evidence")).expect("JSON");
+        let opened = evidence["opened"].as_array().expect("a list").iter();
+        let opened: Vec<&Value> = opened
+            .filter(|value| value["kind"] == "result")
+            .map(|value| &value["what"])
+            .collect();
+        let columns = report["result"]["columns"].as_array().expect("columns");
+        let columns: Vec<&Value> = columns.iter().map(|column| &column["name"]).collect();
+        assert_eq!(opened, columns, "{name}");
+    }
+    let found = entente(["demo", "--json", "--tamper"]).expect(29).json();
+    assert_eq!(found["error"]["code"], "receipt", "{found}");
+}

@@ -16,4 +16,7 @@ mod train;
 mod vertical;
 mod scorecards;
 mod evidence_roundtrip;
+mod pages;
+mod egress;
+mod officers;
 mod bench;

@@ -176,16 +176,20 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    /// Starts `entente WHAT --config F` and waits for its ready document.
+    /// Starts `entente WHAT --config F` and waits for its ready document. Its log goes to `F` with the ending `.log`.
     pub(crate) fn start(what: &str, config: &Path) -> (Self, Value) {
+        let log = config.with_extension("log");
+        let to_log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log);
         let mut command = command([what, "--json", "--until-stdin-closes", "--config"]);
         command
             .arg(config)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+            .stderr(to_log.expect("a log"));
         let mut child = command.spawn().expect("the binary starts");
-        let stderr = read_all(child.stderr.take());
         let mut stdout = child.stdout.take().expect("stdout is piped");
         let serving = Self { child };
         let (send, ready) = mpsc::channel();
@@ -204,7 +208,7 @@ impl Serving {
         let document = serde_json::from_slice(&text).unwrap_or_else(|_| {
             panic!(
                 "{what} does not start: {}",
-                stderr.recv_timeout(HANG).unwrap_or_default()
+                std::fs::read_to_string(&log).unwrap_or_default()
             )
         });
         (serving, document)

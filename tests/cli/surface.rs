@@ -28,6 +28,7 @@ const COMMANDS: &[&str] = &[
     "job cancel",
     "job result",
     "contract explain",
+    "egress-report",
     "evidence export",
     "evidence verify",
     "log verify",

@@ -213,7 +213,7 @@ pub fn is_consistent(
 }
 
 #[cfg(test)]
-mod tests {
+mod audit_merkle {
     use super::*;
 
     fn leaves(n: usize) -> Vec<Digest> {

@@ -15,6 +15,7 @@ use tracing::error;
 use super::Core;
 use super::proposals::VetError;
 use crate::api::Problem;
+use crate::api::types::{PageDocument, PreviousPage};
 use crate::approve::{Refusal, Vetted};
 use crate::evidence::{self, Dossier, Exported, Fault, Output, Seat, Witness};
 use crate::execute::Failure;
@@ -27,10 +28,10 @@ use crate::receipt::{Receipt, ReceiptFile};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Kinds of texts that the ledger keeps about a job.
-const PLAN: &str = "plan";
+pub(super) const PLAN: &str = "plan";
 const PAGES: &str = "pages";
-const REPORT: &str = "report";
-const DOSSIER: &str = "dossier";
+pub(super) const REPORT: &str = "report";
+pub(super) const DOSSIER: &str = "dossier";
 
 /// The most checkpoints of one party in an acceptance.
 const MAX_SEEN: usize = 2;
@@ -168,14 +169,52 @@ impl Core {
         self.ledger.keep(vetted.contract().job_id, &texts).await
     }
 
-    /// The page of a job in one language: as it was signed, or as it would be.
-    pub(crate) async fn page(&self, job_id: JobId, language: Language) -> Result<String, Problem> {
+    /// The page of a job in one language: as it was signed, or as it would be; and that of the last job of its kind.
+    pub(crate) async fn page(
+        &self,
+        job_id: JobId,
+        language: Language,
+    ) -> Result<PageDocument, Problem> {
         let signed = self.ledger.contract(job_id).await?;
-        if let Some(kept) = self.kept_pages(job_id).await? {
-            return Ok(kept.get(language.code()).cloned().unwrap_or_default());
+        let page = match self.kept_page(job_id, language).await? {
+            Some(kept) => kept,
+            None => {
+                let vetted = self.vet(&signed).await?;
+                page::page(vetted.contract(), vetted.plan(), language)
+            }
+        };
+        Ok(PageDocument {
+            page,
+            previous: self.previous_page(job_id, language).await?,
+        })
+    }
+
+    async fn kept_page(
+        &self,
+        job_id: JobId,
+        language: Language,
+    ) -> Result<Option<String>, GatherError> {
+        let kept = self.kept_pages(job_id).await?;
+        Ok(kept.and_then(|mut pages| pages.remove(language.code())))
+    }
+
+    /// What this party signed the last time that the same proposer came with a job of this name.
+    async fn previous_page(
+        &self,
+        job_id: JobId,
+        language: Language,
+    ) -> Result<Option<PreviousPage>, Problem> {
+        let this = self.ledger.job(job_id).await?;
+        let mut jobs = self.ledger.jobs().await?.into_iter();
+        // The newest first; what follows this job is older, but for those of the same second.
+        jobs.find(|job| job.job_id == job_id);
+        for job in jobs.filter(|job| job.job == this.job && job.proposer == this.proposer) {
+            if let Some(page) = self.kept_page(job.job_id, language).await? {
+                let job_id = job.job_id;
+                return Ok(Some(PreviousPage { job_id, page }));
+            }
         }
-        let vetted = self.vet(&signed).await?;
-        Ok(page::page(vetted.contract(), vetted.plan(), language))
+        Ok(None)
     }
 
     async fn kept_pages(

@@ -1,9 +1,12 @@
 //! The documents of the local API, as they are sent and read.
 
+use std::collections::BTreeMap;
+
 use coordinator::contract::{Digest, JobId, PartyName, PartyRole};
 use coordinator::tls::Fingerprint;
 use serde::{Deserialize, Serialize};
 
+use crate::evidence::OpenedValue;
 use crate::execute::Moment;
 use crate::ledger::{Ending, Halt, JobState};
 
@@ -285,4 +288,59 @@ pub struct Halted {
 pub struct RejectRequest {
     /// Why; the other parties see it.
     pub reason: String,
+}
+
+/// `GET /v1/jobs/{id}/page`: what is signed, and what was signed the last time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageDocument {
+    /// The page, exactly as its digest in the acceptances is made.
+    pub page: String,
+    /// The page of the last job of the same name and proposer, if there was one.
+    pub previous: Option<PreviousPage>,
+}
+
+/// A page that was signed before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreviousPage {
+    /// Of which job.
+    pub job_id: JobId,
+    /// The page.
+    pub page: String,
+}
+
+/// `GET /v1/jobs/{id}/egress`: what left this agent in a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Egress {
+    /// The job.
+    pub job_id: JobId,
+    /// Whose agent.
+    pub party: PartyName,
+    /// Messages of the protocols, by peer.
+    pub peers: BTreeMap<PartyName, EgressPeer>,
+    /// Bytes of encryption and packets around all messages.
+    pub overhead: u64,
+    /// Signed documents.
+    pub documents: EgressDocuments,
+    /// What was opened, and to whom; and in words what each party learns by it.
+    pub opened: Vec<OpenedValue>,
+}
+
+/// What went to one peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EgressPeer {
+    /// Bytes of messages.
+    pub messages: u64,
+    /// `direct` or `relayed`.
+    pub route: String,
+}
+
+/// Bytes of signed documents, which the coordinator carries to all parties.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EgressDocuments {
+    /// The acceptance.
+    pub acceptance: u64,
+    /// The receipt, and what the log says of the job.
+    pub report: u64,
+    /// The other parties' checkpoints, signed as seen.
+    pub cosignatures: u64,
 }

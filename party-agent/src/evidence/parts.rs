@@ -275,9 +275,12 @@ pub fn grown(
     Ok(continued)
 }
 
-/// What a plan opens, and to whom: the columns of the result to the receivers, and what the comparisons tell to the computing
-/// parties.
-pub(super) fn opened(plan: &str) -> Result<Vec<OpenedValue>, Fault> {
+/// What a plan opens, and to whom: the columns of the result to the receivers, what the comparisons tell to the computing
+/// parties, and in words what each party learns by all of it.
+///
+/// # Errors
+/// [`Check::Plan`], if this is not a plan's text.
+pub fn opened(plan: &str) -> Result<Vec<OpenedValue>, Fault> {
     let unreadable = || Check::Plan.fault("it cannot be read");
     let plan: Value = serde_json::from_str(plan).map_err(|_| unreadable())?;
     let names = |list: &Value| -> Result<Vec<PartyName>, Fault> {
@@ -306,12 +309,20 @@ pub(super) fn opened(plan: &str) -> Result<Vec<OpenedValue>, Fault> {
         &names(&plan["receivers"])?,
     )?;
     let kind = match plan["shape"]["rule"].as_str() {
-        Some("compare") => "answer",
-        Some("open_counts") => "count",
-        _ => return Ok(opened),
+        Some("compare") => Some("answer"),
+        Some("open_counts") => Some("count"),
+        _ => None,
     };
-    let seats = names(&plan["seats"])?;
-    opened.extend(each(&plan["shape"]["checks"], "rule", kind, &seats)?);
+    if let Some(kind) = kind {
+        let seats = names(&plan["seats"])?;
+        opened.extend(each(&plan["shape"]["checks"], "rule", kind, &seats)?);
+    }
+    for learns in plan["learns"].as_array().ok_or_else(unreadable)? {
+        let to = names(&Value::Array(vec![learns["party"].clone()]))?;
+        let what = learns["what"].as_str().ok_or_else(unreadable)?.to_owned();
+        let kind = "learns".to_owned();
+        opened.push(OpenedValue { kind, what, to });
+    }
     Ok(opened)
 }
 

@@ -27,6 +27,7 @@ pub(super) struct Words {
     pub(super) dealt: &'static str,
     pub(super) no_minimum: &'static str,
     pub(super) minimum: &'static str,
+    pub(super) the_job: &'static str,
     pub(super) learns: &'static str,
     pub(super) risks: &'static str,
     pub(super) risks_always: &'static [&'static str],
@@ -107,6 +108,7 @@ pub(super) const EN: Words = Words {
     dealt: "correlated random numbers are dealt by {dealer}",
     no_minimum: "NO minimum: groups of any size are opened",
     minimum: "groups of fewer than {n} are not opened to anybody (asked for by {who})",
+    the_job: "the job",
     learns: "What each party learns",
     risks: "What remains a risk",
     risks_always: &[
@@ -118,6 +120,7 @@ pub(super) const EN: Words = Words {
     stop_how: &[
         "before it starts: entente job reject {id} --reason TEXT, or let it expire",
         "at any time, by any one party: entente job cancel {id}",
+        "without the coordinator: entente revoke {id} --reason TEXT; everything at once: entente halt --reason TEXT",
     ],
     job: "job     ",
     contract: "contract",
@@ -150,6 +153,7 @@ pub(super) const ZH: Words = Words {
     dealt: "相关随机数由 {dealer} 分发",
     no_minimum: "没有最小分组:任何大小的分组都会公开",
     minimum: "少于 {n} 的分组不向任何人公开(要求者:{who})",
+    the_job: "任务本身",
     learns: "各方得知的内容(以英文原文为准)",
     risks: "剩余风险",
     risks_always: &[
@@ -161,6 +165,7 @@ pub(super) const ZH: Words = Words {
     stop_how: &[
         "开始之前:entente job reject {id} --reason 理由,或任其过期",
         "任何时候、任何一方:entente job cancel {id}",
+        "不经协调方撤回同意:entente revoke {id} --reason 理由;全部立即停止:entente halt --reason 理由",
     ],
     job: "任务",
     contract: "合同",
