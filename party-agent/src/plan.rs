@@ -75,7 +75,9 @@ pub use shape::{CellCheck, HiddenGroups, Margins, ReleaseRule, RingWidth, Shape,
 pub(crate) use statistic::{COMPARED, FURTHER, SHOWN, Survival, TIMES_FROM};
 pub use statistic::{Statistic, StatisticKind, SurvivalPlan};
 pub use steps::{Found, Fraction, Setting, Step, Which};
-pub use train::{ColumnRole, Kinds, Term, TrainCheck, TrainColumn, TrainCount, TrainPlan};
+pub use train::{
+    ColumnRole, Kinds, SCORE_BITS, Term, Test, TrainCheck, TrainColumn, TrainCount, TrainPlan,
+};
 pub use vertical::{CardPlan, VerticalPlan, VerticalTable};
 
 /// Version of the plan's own format; agents with different ones refuse each other by digest.

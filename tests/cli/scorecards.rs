@@ -246,6 +246,24 @@ fn scores_are_those_of_the_parts() {
         mine["model"], features[0], features[1]
     );
     let found = run(&score, &["--json"]).expect(0).json()["result"].clone();
+    check_scores_of_parts(home, &found, (&mine, &theirs));
+    let text = fs::read_to_string(&file).expect("a part");
+    fs::write(&file, text.replacen("\"bad\": ", "\"bad\": 1", 1)).expect("written");
+    let said = run(&score, &[]).expect(1).stderr;
+    assert!(
+        said.contains("bank_b: its part of the model was changed"),
+        "{said}"
+    );
+    let other = score.replace(mine["model"].as_str().expect("an id"), &"ab".repeat(32));
+    let said = run(&other, &[]).expect(1).stderr;
+    assert!(
+        said.contains("this party has no part of the model"),
+        "{said}"
+    );
+}
+
+/// Every row's score is that of both parts, of which the second counts where that holder has the key.
+fn check_scores_of_parts(home: &Path, found: &Value, (mine, theirs): (&Value, &Value)) {
     let table =
         |name: &str, file: &str| fs::read_to_string(home.join(name).join(file)).expect("a table");
     let (loans, bills) = (table("bank_a", "loans.csv"), table("bank_b", "bills.csv"));
@@ -263,25 +281,12 @@ fn scores_are_those_of_the_parts() {
     let mut n_common = 0;
     for (row, line) in rows.iter().zip(loans.lines().skip(1)) {
         assert_eq!(row[0], key(line).as_str());
-        let mut expected = base + points_of(&mine, &of_loans, line);
+        let mut expected = base + points_of(mine, &of_loans, line);
         if let Some(bill) = bills.get(&key(line)) {
-            expected += points_of(&theirs, &of_bills, bill);
+            expected += points_of(theirs, &of_bills, bill);
             n_common += 1;
         }
         near("a score", &row[1], &expected.into(), (1e-4, 0.0));
     }
     assert!(n_common > 1000);
-    let text = fs::read_to_string(&file).expect("a part");
-    fs::write(&file, text.replacen("\"bad\": ", "\"bad\": 1", 1)).expect("written");
-    let said = run(&score, &[]).expect(1).stderr;
-    assert!(
-        said.contains("bank_b: its part of the model was changed"),
-        "{said}"
-    );
-    let other = score.replace(mine["model"].as_str().expect("an id"), &"ab".repeat(32));
-    let said = run(&other, &[]).expect(1).stderr;
-    assert!(
-        said.contains("this party has no part of the model"),
-        "{said}"
-    );
 }

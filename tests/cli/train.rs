@@ -36,6 +36,9 @@ const BANKS: Tables<'_> = &[
     ("hbank_3", &[("loans", "credit_taiwan/hbank_3.csv")]),
 ];
 
+/// The banks, and somebody without data who deals random numbers.
+const BANKS_AND_DEALER: Tables<'_> = &[BANKS[0], BANKS[1], BANKS[2], ("arbiter", &[])];
+
 macro_rules! hospital {
     ($name:literal, $file:literal) => {
         (
@@ -290,6 +293,38 @@ fn standardised_and_penalised_models_of_three_banks() {
             // scikit-learn stops where its gradient is small enough.
             let expected = expected.as_f64().expect("a number");
             assert!((got - expected).abs() < 1e-6, "{got} instead of {expected}");
+        }
+    }
+}
+
+/// All banks' test rows are sorted by score on shares.
+#[test]
+fn scores_tell_as_much_of_the_test_rows_as_over_pooled_ones() {
+    let changes = [
+        (
+            "train = \"train\" }",
+            "train = \"train\", test = \"test\" }\nreport = [\"coef\", \"auc\", \"ks\"]",
+        ),
+        ("correlations = \"ot\"", "correlations = \"dealer:arbiter\""),
+    ];
+    for (example, task) in [
+        ("train-default.toml", "lr_mle"),
+        ("train-scorecard.toml", "lr_woe"),
+    ] {
+        let task = format!("credit_taiwan:/horizontal/pooled/{task}/test");
+        let Some((result, task)) = fitted(BANKS_AND_DEALER, example, &changes, &task) else {
+            return;
+        };
+        let fit = &result["fit"];
+        let n = fit["n_bad"].as_u64().zip(fit["n_good"].as_u64());
+        assert_eq!(n.map(|(bad, good)| bad + good), task["n"].as_u64());
+        for figure in ["auc", "ks"] {
+            let number = |v: &Value| v[figure].as_f64().expect("a number");
+            let (got, expected) = (number(fit), number(&task));
+            assert!(
+                (got - expected).abs() < 1e-3,
+                "{figure} of {example}: {got} instead of {expected}"
+            );
         }
     }
 }

@@ -12,7 +12,7 @@ use protocols::train::score;
 use super::vertical::{announced, fill_up};
 use super::{Broken, Computed, Failure, Output, Stage, Task, internal, result_failure};
 use crate::local::{self, Texts};
-use crate::model::{self, ModelPart};
+use crate::model::{self, ModelPart, PartFeature};
 use crate::plan::ScorePlan;
 use crate::result;
 use crate::source::SourceError;
@@ -119,28 +119,7 @@ impl Task<'_> {
                 of.model
             )));
         }
-        let mut features = Vec::new();
-        for name in &table.features {
-            let found = part.features.iter().find(|f| f.feature == *name);
-            let missing = || {
-                refused(format!(
-                    "{me}: {name} is no feature of its part of model {}",
-                    of.model
-                ))
-            };
-            features.push(found.ok_or_else(missing)?);
-        }
-        if let Some(left) = part
-            .features
-            .iter()
-            .find(|f| !table.features.contains(&f.feature))
-        {
-            let what = format!(
-                "{me}: its part of model {} needs {}, which the job does not name",
-                of.model, left.feature
-            );
-            return Err(refused(what));
-        }
+        let features = features_of(&part, &table.features).map_err(refused)?;
         let rule = Normalise::named(&of.normalise);
         let rule = rule.ok_or_else(|| internal("the plan has an unknown rule for spellings"))?;
         let labels: Vec<&str> = of.tables.iter().map(|t| t.label.as_str()).collect();
@@ -171,5 +150,24 @@ impl Task<'_> {
             points,
             base_points,
         })
+    }
+}
+
+/// The part's features, in the order of the job's names.
+fn features_of<'a>(part: &'a ModelPart, names: &[String]) -> Result<Vec<&'a PartFeature>, String> {
+    let ModelPart { party, model, .. } = part;
+    let mut features = Vec::new();
+    for name in names {
+        let found = part.features.iter().find(|f| f.feature == *name);
+        let missing = || format!("{party}: {name} is no feature of its part of model {model}");
+        features.push(found.ok_or_else(missing)?);
+    }
+    let left = part.features.iter().find(|f| !names.contains(&f.feature));
+    match left {
+        None => Ok(features),
+        Some(left) => Err(format!(
+            "{party}: its part of model {model} needs {}, which the job does not name",
+            left.feature
+        )),
     }
 }

@@ -1,6 +1,7 @@
 //! A model, fitted: every holder adds up its own rows, the sums are opened, and everybody takes the same step.
 
 mod estimate;
+mod figures;
 pub(super) mod scorecard;
 
 use std::sync::Arc;
@@ -122,6 +123,7 @@ impl Fitting<'_> {
     async fn run(&mut self, design: Design, stock: &mut Stock) -> Result<Estimate, Stopped> {
         let Design {
             mut rows,
+            mut test,
             counts,
             dropped,
         } = design;
@@ -134,7 +136,10 @@ impl Fitting<'_> {
                 scale = self.scale(&rows, &means).await?;
                 binned = Vec::new();
             }
-            Some(_) => (rows, scale, binned) = self.binned(rows, &mut means, stock).await?,
+            Some(_) => {
+                ((rows, test), scale, binned) =
+                    self.binned((rows, test), &mut means, stock).await?;
+            }
         }
         let measure = scale.clone();
         let kernel = move || {
@@ -146,7 +151,10 @@ impl Fitting<'_> {
         let moments = self.moments(&rows, &means).await?;
         let fit = self.fit(&rows, &means, &scale, &moments).await?;
         let last = self.last(&rows, &fit).await?;
+        test.standardise(&scale.shifts, &scale.scales);
+        let figures = self.figures(&test, &fit.0, stock).await?;
         Ok(Estimate {
+            figures,
             n_used: means.n_rows,
             dropped: tells_dropped.then_some(means.dropped),
             null_deviance: fit.1,
@@ -196,7 +204,7 @@ impl Fitting<'_> {
         mine.resize(kind.n_sums(self.whole), 0);
         let opened = self.sums.open(self.session, kind as usize, mine).await?;
         let bits = match kind {
-            Kinds::Means | Kinds::Spreads | Kinds::Bins => RAW_BITS,
+            Kinds::Means | Kinds::Spreads | Kinds::Bins | Kinds::Scores => RAW_BITS,
             Kinds::Moments | Kinds::Step | Kinds::Last => FINE_BITS,
         };
         let point = fixed(bits)?;

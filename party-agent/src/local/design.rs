@@ -16,6 +16,8 @@ use crate::spec::Model;
 pub struct Design {
     /// The rows that are fitted.
     pub rows: Rows,
+    /// The rows that are evaluated.
+    pub test: Rows,
     /// Of them and of those that are left out, what the plan counts, in its order.
     pub counts: Vec<u64>,
     /// Rows that are left out because a value is missing.
@@ -92,6 +94,7 @@ impl<'a> Building<'a> {
             of,
             design: Design {
                 rows: Rows::new(n_columns),
+                test: Rows::new(n_columns),
                 counts: vec![0; of.checks.len()],
                 dropped: 0,
             },
@@ -110,10 +113,13 @@ impl<'a> Building<'a> {
             return Err(SourceError::Engine { what });
         }
         for row in 0..batch.num_rows() {
-            if !self.is_sampled(&columns, row) {
+            let Some(is_fitted) = self.is_fitted(&columns, row) else {
                 continue;
-            }
+            };
             if columns.iter().any(|c| c.is_missing(row)) {
+                if !is_fitted {
+                    continue;
+                }
                 self.design.dropped += 1;
                 self.count(|count| count == TrainCount::Dropped);
                 continue;
@@ -125,20 +131,25 @@ impl<'a> Building<'a> {
                     SourceError::table(&place(local, i), format!("{column} {what}"), advice)
                 })?;
             }
-            self.push();
+            self.push(is_fitted);
         }
         Ok(())
     }
 
-    /// Whether a row is one of those that are fitted. One without a value of the sample's column is not.
-    fn is_sampled(&self, columns: &[Values], row: usize) -> bool {
-        let mut roles = self.of.columns.iter().zip(columns);
-        roles.all(|(column, values)| match (&column.role, values) {
-            (ColumnRole::Sample(train), Values::Texts(values)) => {
-                values.is_valid(row) && values.value(row) == train
+    /// Whether a row is one of those that are fitted, or of those that are evaluated; `None` for all others, and for one
+    /// without a value of the sample's column.
+    fn is_fitted(&self, columns: &[Values], row: usize) -> Option<bool> {
+        let test = self.of.test.as_ref().map(|test| test.value.as_str());
+        for (column, values) in self.of.columns.iter().zip(columns) {
+            if let (ColumnRole::Sample(train), Values::Texts(values)) = (&column.role, values) {
+                let value = values.is_valid(row).then(|| values.value(row))?;
+                return match value == train {
+                    true => Some(true),
+                    false => (Some(value) == test).then_some(false),
+                };
             }
-            _ => true,
-        })
+        }
+        Some(true)
     }
 
     /// A value as a number, or what is wrong with it.
@@ -168,7 +179,7 @@ impl<'a> Building<'a> {
     }
 
     /// Takes up the row in `values`.
-    fn push(&mut self) {
+    fn push(&mut self, is_fitted: bool) {
         let first = usize::from(self.of.intercept);
         for (place, term) in self.of.terms.iter().enumerate() {
             let value = self.values[term.column];
@@ -184,6 +195,9 @@ impl<'a> Building<'a> {
                 ColumnRole::Offset | ColumnRole::Exposure => offset = Some(*value),
                 _ => {}
             }
+        }
+        if !is_fitted {
+            return self.design.test.push(&self.row, label, offset);
         }
         self.design.rows.push(&self.row, label, offset);
         let values = std::mem::take(&mut self.values);

@@ -35,7 +35,9 @@ impl Plan {
                 let price = of.price(seats);
                 return price.map_or_else(Needs::default, |price| price.needs);
             }
-            Procedure::Train(of) => return of.sums(Vec::new()).price(seats).needs,
+            Procedure::Train(of) => {
+                return of.price(Vec::new(), seats, self.setting().method).needs;
+            }
             Procedure::Score(of) => return of.price(seats, &of.bounds()).needs,
             Procedure::Vertical(of) => return self.needs_of_model(of, &of.bounds()),
         }

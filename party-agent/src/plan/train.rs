@@ -1,5 +1,6 @@
 //! Plans of models: whose rows, which columns of a design, what is opened how often, and what that tells whom.
 
+mod scores;
 mod words;
 
 use std::collections::BTreeMap;
@@ -7,11 +8,13 @@ use std::collections::BTreeMap;
 use arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::ast::{Query, Select, SelectItem};
 use engine::glm::triangle;
+use protocols::arith::compare::Method;
 use protocols::correlate;
 use protocols::cost::Cost;
 use protocols::party::{PartyId, Seat};
-use protocols::price::Seats;
+use protocols::price::{Price, Seats};
 use protocols::sums::{Kind, Probes, SumsShape};
+use protocols::train::evaluate;
 use serde::Serialize;
 
 use super::compile::{self, Parties, SOURCES};
@@ -28,6 +31,8 @@ use super::{
     coefficients, cost, types,
 };
 use crate::spec::{self, CheckedSpec, Correlations, Model, Offset, Report, Scorecard};
+
+pub use scores::{SCORE_BITS, Test};
 
 /// Fewest residual degrees of freedom of a model that is released.
 const LEAST_RESIDUAL: u64 = 10;
@@ -59,6 +64,8 @@ pub struct TrainPlan {
     pub scorecard: Option<Scorecard>,
     /// Fewest rows.
     pub least_rows: u64,
+    /// Rows that are not fitted and evaluated.
+    pub test: Option<Test>,
     /// What is counted before anything is opened, in the order of the counts; empty without a minimum cell.
     pub checks: Vec<TrainCheck>,
     /// Every count is below 2^`bound_bits`.
@@ -147,16 +154,19 @@ pub enum Kinds {
     Last,
     /// Bads and goods by bin.
     Bins,
+    /// What is told of rows that are not fitted.
+    Scores,
 }
 
 impl Kinds {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Means,
         Self::Spreads,
         Self::Moments,
         Self::Step,
         Self::Last,
         Self::Bins,
+        Self::Scores,
     ];
 
     /// Numbers of one opening.
@@ -175,6 +185,7 @@ impl Kinds {
                 3 + usize::from(has_more) * triangle(n_columns)
             }
             Self::Bins => 2 * of.n_bins(),
+            Self::Scores => evaluate::N_FIGURES,
         }
     }
 
@@ -183,6 +194,7 @@ impl Kinds {
             Self::Means | Self::Last => 1,
             Self::Spreads => u32::from(of.scorecard.is_none()),
             Self::Bins => u32::from(of.scorecard.is_some()),
+            Self::Scores => u32::from(of.test.is_some()),
             Self::Moments => u32::from(of.standardise),
             Self::Step => of.most_evaluations(),
         }
@@ -251,6 +263,16 @@ impl TrainPlan {
         })
     }
 
+    /// What a run takes and sends.
+    #[must_use]
+    pub fn price(&self, receivers: Vec<Seat>, seats: Seats, method: Method) -> Price {
+        let sums = self.sums(receivers).price(seats);
+        match &self.test {
+            Some(test) => sums.then(&evaluate::price(seats, &test.shape(method))),
+            None => sums,
+        }
+    }
+
     /// What is opened, as the protocol takes it.
     #[must_use]
     pub fn sums(&self, receivers: Vec<Seat>) -> SumsShape {
@@ -312,7 +334,9 @@ pub(super) fn compile(
     let finals = compile::parts(&whole, &parties.holders, &convert)?;
     let n_rows = compile::rows_at_most(&raw)?;
     let min_cell = MinCell::strictest(spec, catalogues, &parties.holders);
-    let of = train_plan(job, columns, &min_cell, n_rows);
+    let mut of = train_plan(job, columns, &min_cell, n_rows);
+    of.test = scores::test(job, (&parties.seats[..], &raw[..]), &min_cell)?;
+    of.words = words::of_run(&of);
     let correlations = source(spec, &of, &min_cell)?;
     let plan = Plan::of_job(spec, parties.seats.clone(), correlations, min_cell);
     let plan = Plan {
@@ -476,7 +500,7 @@ fn train_plan(
     let least_rows = (n_columns + LEAST_RESIDUAL)
         .max((n_columns * 100).div_ceil(MOST_PARAMETERS_PERCENT))
         .max(min_cell.at_least);
-    let mut of = TrainPlan {
+    TrainPlan {
         model: job.model,
         checks: checks(job.model, &columns, min_cell.at_least, least_rows),
         columns,
@@ -488,11 +512,10 @@ fn train_plan(
         tolerance: job.tolerance.clone(),
         scorecard: job.scorecard.clone(),
         least_rows,
+        test: None,
         bound_bits: 64 - n_rows.max(least_rows).leading_zeros(),
         words: Vec::new(),
-    };
-    of.words = words::of_run(&of);
-    of
+    }
 }
 
 /// What is counted before anything is opened: no coefficient rests on fewer rows than the minimum.
@@ -552,14 +575,14 @@ fn source(
     of: &TrainPlan,
     min_cell: &MinCell,
 ) -> Result<Option<Correlations>, Vec<PlanFault>> {
-    if min_cell.at_least <= 1 && of.scorecard.is_none() {
+    if min_cell.at_least <= 1 && of.scorecard.is_none() && of.test.is_none() {
         return Ok(None);
     }
     match &spec.correlations {
         Some(found) => Ok(Some(found.clone())),
         None => Err(compile::one(PlanFault {
             place: "privacy.correlations".to_owned(),
-            what: "is missing: counts are compared on shares (the minimum behind every coefficient, the cuts of a scorecard), which takes correlated random numbers".to_owned(),
+            what: "is missing: counts are compared on shares (the minimum behind every coefficient, the cuts of a scorecard), and scores sorted, which takes correlated random numbers".to_owned(),
             fix: SOURCES.to_owned(),
         })),
     }
@@ -601,6 +624,7 @@ fn outputs(job: &spec::Train) -> Vec<OutputColumn> {
             Report::Se => &["se"],
             Report::P => &[statistic, "p"],
             Report::Ci95 => &["ci95_low", "ci95_high"],
+            Report::Auc | Report::Ks => &[],
         };
         columns.extend(names.iter().map(|name| (*name, ValueKind::Float)));
     }
@@ -621,7 +645,7 @@ fn priced(mut plan: Plan, n_rows: u64) -> Plan {
         n_seats,
         n_computing,
     };
-    let price = of.sums(plan.receiver_seats()).price(seats);
+    let price = of.price(plan.receiver_seats(), seats, plan.setting().method);
     let prepared = match &plan.source() {
         Some(source) => correlate::cost(source, n_computing, &price.needs),
         None => Cost::none(n_seats),

@@ -7,12 +7,13 @@ use arrow::array::{ArrayRef, Float64Array, StringViewArray};
 use engine::glm::newton::Fit;
 use engine::glm::solve::{Factor, square};
 use engine::glm::{ln_gamma, triangle};
+use protocols::train::evaluate::Figures;
 use serde_json::{Value, json};
 
 use super::scorecard::{BinnedFeature, points};
 use super::{ResultError, ResultTable, tails, totals};
 use crate::plan::{Plan, TrainPlan};
-use crate::spec::Model;
+use crate::spec::{Model, Report};
 
 /// What a fit was measured in: columns as (value − shift)/scale.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +43,8 @@ pub struct Estimate {
     pub last: Vec<f64>,
     /// What it is measured in.
     pub scale: Scale,
+    /// What is told of rows that are not fitted, if enough of them are bad and good.
+    pub figures: Option<Figures>,
     /// Of a scorecard all features in bins, those of the model first.
     pub binned: Vec<BinnedFeature>,
 }
@@ -79,6 +82,16 @@ pub fn trained(plan: &Plan, of: &TrainPlan, found: &Estimate) -> Result<ResultTa
             plan.min_cell.at_least
         ));
     }
+    let mut described = json!(model.described);
+    match (&of.test, found.figures) {
+        (Some(test), Some(figures)) => {
+            add_figures(&mut described, &figures, |report| {
+                test.scores.contains(&report)
+            });
+        }
+        (Some(test), None) => notes.push(untold(test.at_least)),
+        (None, _) => {}
+    }
     Ok(ResultTable {
         columns: plan.outputs.clone(),
         n_rows: names.len(),
@@ -91,9 +104,31 @@ pub fn trained(plan: &Plan, of: &TrainPlan, found: &Estimate) -> Result<ResultTa
             .into_iter()
             .collect(),
         notes,
-        fit: Some(json!(model.described)),
+        fit: Some(described),
         class: plan.class,
     })
+}
+
+/// What is said where nothing is told of scores.
+pub(super) fn untold(at_least: u64) -> String {
+    format!("fewer than {at_least} bad or good rows are kept for a test: nothing is told of scores")
+}
+
+/// What is told of scores.
+pub(super) fn add_figures(
+    described: &mut Value,
+    figures: &Figures,
+    is_told: impl Fn(Report) -> bool,
+) {
+    described["n_bad"] = json!(figures.n_bad);
+    described["n_good"] = json!(figures.n_good);
+    if is_told(Report::Auc) {
+        described["auc"] = json!(figures.auc);
+        described["gini"] = json!(2.0 * figures.auc - 1.0);
+    }
+    if is_told(Report::Ks) {
+        described["ks"] = json!(figures.ks);
+    }
 }
 
 /// A model in the measure in which it is told.

@@ -11,9 +11,9 @@ use protocols::train::evaluate::Figures;
 use protocols::train::glm::Released;
 use serde_json::{Value, json};
 
-use super::{ResultError, ResultTable, tails, totals};
+use super::{ResultError, ResultTable, tails, totals, train};
 use crate::plan::{OutputColumn, Plan, VerticalPlan};
-use crate::spec::VerticalReport;
+use crate::spec::{Report, VerticalReport};
 
 pub use card::carded;
 pub use trees::grown;
@@ -89,26 +89,14 @@ fn values(plan: &Plan, terms: &[(&str, f64, f64)]) -> Vec<ArrayRef> {
 
 /// What is said where nothing is told of scores.
 fn untold(of: &VerticalPlan, figures: Option<&Figures>) -> Option<String> {
-    (!of.scores.is_empty() && figures.is_none()).then(|| {
-        format!(
-            "fewer than {} bad or good rows are kept for a test: nothing is told of scores",
-            of.at_least
-        )
-    })
+    (!of.scores.is_empty() && figures.is_none()).then(|| train::untold(of.at_least))
 }
 
 /// What is told of scores.
 fn add_figures(described: &mut Value, of: &VerticalPlan, figures: &Figures) {
-    described["n_bad"] = json!(figures.n_bad);
-    described["n_good"] = json!(figures.n_good);
-    for report in &of.scores {
-        match report {
-            VerticalReport::Auc => {
-                described["auc"] = json!(figures.auc);
-                described["gini"] = json!(2.0 * figures.auc - 1.0);
-            }
-            VerticalReport::Ks => described["ks"] = json!(figures.ks),
-            VerticalReport::Se | VerticalReport::P | VerticalReport::Ci95 => {}
-        }
-    }
+    train::add_figures(described, figures, |report| match report {
+        Report::Auc => of.scores.contains(&VerticalReport::Auc),
+        Report::Ks => of.scores.contains(&VerticalReport::Ks),
+        Report::Se | Report::P | Report::Ci95 => false,
+    });
 }

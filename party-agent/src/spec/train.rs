@@ -1,5 +1,7 @@
 //! `[compute.train]`: a model fitted to the rows of several holders.
 
+mod report;
+
 use std::collections::BTreeSet;
 
 use engine::glm::Family;
@@ -10,6 +12,9 @@ use toml::de::DeValue;
 use super::intersect::word;
 use super::near::did_you_mean;
 use crate::config::fields::{Faults, Fields, kind};
+
+pub use report::Report;
+use report::{evaluated, penalised, report};
 
 /// Most features that are named, and most levels of one of them.
 const MAX_FEATURES: usize = 256;
@@ -28,7 +33,6 @@ const FEATURES: &str = "a list of names of columns of the rows";
 const ROWS: &str = "one SELECT over a UNION ALL of the holders' tables";
 const TABLES: &str = "a list of tables of different holders, such as [\"bank_1.loans\", \"bank_2.loans\"]; or rows = a SELECT";
 const LEVELS: &str = "a list of at least two different texts, of which the first is what the others are compared with";
-const REPORT: &str = "a list of \"coef\", \"se\", \"p\" and \"ci95\"";
 
 /// A model and the rows that it is fitted to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -123,18 +127,8 @@ pub struct Sample {
     pub column: String,
     /// Its value in rows that are fitted.
     pub train: String,
-}
-
-/// What is told of each coefficient.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Report {
-    /// Its standard error.
-    Se,
-    /// Its test statistic and two-sided p-value.
-    P,
-    /// Its confidence interval of 95 percent.
-    Ci95,
+    /// Its value in rows that are evaluated.
+    pub test: Option<String>,
 }
 
 const MODELS: &[(&str, Model)] = &[
@@ -211,6 +205,7 @@ pub(super) fn read<'t>(
     let tolerance = number(&mut fields, "tolerance", "1e-9", 1e-12..=1e-2, faults);
     missing(&mut fields, faults);
     let report = report(&mut fields, faults);
+    evaluated(&fields, (model, sample.as_ref()), &report, faults);
     let report = if l2.as_deref() == Some("0") {
         report
     } else {
@@ -427,10 +422,16 @@ fn read_sample(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Sa
     let name = fields.required(faults, "column", name, LABEL);
     let train = fields.string(faults, "train");
     let train = fields.required(faults, "train", train, "its value in rows that are fitted");
+    let test = fields.string(faults, "test");
+    if train.is_some() && train == test {
+        let what = "is the value of rows that are fitted";
+        fields.wrong(faults, "test", what, "another value");
+    }
     fields.finish(faults);
     Some(Sample {
         column: name?,
         train: train?.to_owned(),
+        test: test.map(str::to_owned),
     })
 }
 
@@ -472,48 +473,6 @@ fn missing(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) {
         let allowed = "\"drop\": rows in which a value is missing are left out; COALESCE in rows fills values in";
         fields.wrong(faults, "missing", what, allowed);
     }
-}
-
-fn report(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> BTreeSet<Report> {
-    let all = BTreeSet::from([Report::Se, Report::P, Report::Ci95]);
-    let Some(words) = fields.strings(faults, "report") else {
-        return all;
-    };
-    let mut report = BTreeSet::new();
-    for word in words {
-        match word {
-            "coef" => {}
-            "se" => {
-                report.insert(Report::Se);
-            }
-            "p" => {
-                report.insert(Report::P);
-            }
-            "ci95" => {
-                report.insert(Report::Ci95);
-            }
-            _ => {
-                let hint = did_you_mean(word, ["coef", "se", "p", "ci95"]);
-                let what = format!("\"{word}\" cannot be reported in this version{hint}");
-                fields.wrong(faults, "report", what, REPORT);
-            }
-        }
-    }
-    report
-}
-
-/// Estimates that are drawn to nothing have no standard errors that mean what people take them for.
-fn penalised(
-    fields: &Fields<'_, '_>,
-    report: BTreeSet<Report>,
-    faults: &mut Faults<'_>,
-) -> BTreeSet<Report> {
-    let is_written = fields.entries().any(|(name, _)| name == "report");
-    if is_written && !report.is_empty() {
-        let what = "asks for standard errors of penalised coefficients";
-        fields.wrong(faults, "report", what, "[\"coef\"], or l2 = 0");
-    }
-    BTreeSet::new()
 }
 
 /// All columns of the rows that a job names, each once.

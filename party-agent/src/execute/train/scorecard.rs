@@ -24,10 +24,10 @@ impl Fitting<'_> {
     /// Bins all features, and keeps those that tell enough: from here on the model is one of their weights.
     pub(super) async fn binned(
         &mut self,
-        rows: Rows,
+        (rows, test): (Rows, Rows),
         means: &mut Means,
         stock: &mut Stock,
-    ) -> Result<(Rows, Scale, Vec<BinnedFeature>), Stopped> {
+    ) -> Result<((Rows, Rows), Scale, Vec<BinnedFeature>), Stopped> {
         let Some(card) = self.of.scorecard.clone() else {
             return Err(internal("the plan has no scorecard").into());
         };
@@ -57,12 +57,14 @@ impl Fitting<'_> {
             return Err(together(what, "lower iv_least, or bring other features"));
         }
         let kept = &features[..n_kept];
-        let rows = rows.with_columns(1 + n_kept, |row, made| {
+        let weigh = |row: &[f64], made: &mut [f64]| {
             made[0] = 1.0;
             for ((i, feature), value) in kept.iter().zip(&mut made[1..]) {
                 *value = feature.woe[feature.bin(row[1 + i])];
             }
-        });
+        };
+        let rows = [&rows, &test].map(|rows| rows.with_columns(1 + n_kept, weigh));
+        let [rows, test] = rows;
         let (mut shifts, mut scales) = (vec![0.0], vec![1.0]);
         for (_, feature) in kept {
             let (mean, deviation) = feature.spread();
@@ -78,7 +80,7 @@ impl Fitting<'_> {
             label: (0.0, 1.0),
         };
         let features = features.into_iter().map(|(_, feature)| feature);
-        Ok((rows, scale, features.collect()))
+        Ok(((rows, test), scale, features.collect()))
     }
 
     fn levels(&self, term: &Term) -> &[String] {

@@ -7,7 +7,7 @@ use crate::plan::compile::Parties;
 use crate::plan::sql::holders::Catalogues;
 use crate::plan::words::{counted, listed, without_data};
 use crate::plan::{Learns, MinCell};
-use crate::spec::{CheckedSpec, Compute, Model};
+use crate::spec::{self, CheckedSpec, Compute, Model};
 
 pub(super) fn learns(
     of: &TrainPlan,
@@ -43,8 +43,15 @@ fn opened(of: &TrainPlan) -> String {
             scorecard.bins
         ),
     };
+    let scored = match &of.test {
+        None => String::new(),
+        Some(test) => format!(
+            "; of the rows kept for a test how many are bad and how many good, the area under the curve and the Kolmogorov–Smirnov distance, if there are at least {} of both",
+            test.at_least
+        ),
+    };
     format!(
-        "{checked}{binned}sums over all holders, never those of one: the number of rows used and dropped, mean and standard deviation of the label and of each column of the design, and at each of at most {} evaluations {} numbers: the cross-products of the design weighted by the model, the gradient and the deviance",
+        "{checked}{binned}sums over all holders, never those of one: the number of rows used and dropped, mean and standard deviation of the label and of each column of the design, and at each of at most {} evaluations {} numbers: the cross-products of the design weighted by the model, the gradient and the deviance{scored}",
         of.most_evaluations(),
         Kinds::Step.n_sums(of) - 1,
     )
@@ -56,7 +63,9 @@ pub(super) fn warnings(
     catalogues: &Catalogues,
     min_cell: &MinCell,
 ) -> Vec<String> {
-    let is_scorecard = matches!(&spec.compute, Compute::Train(t) if t.scorecard.is_some());
+    let compares =
+        |t: &spec::Train| t.scorecard.is_some() || t.report.iter().any(|r| r.is_of_scores());
+    let compares = matches!(&spec.compute, Compute::Train(t) if compares(t));
     let mut warnings = vec![
         "every step's cross-products are opened to all computing parties: sums over all rows, from which coefficients and standard errors follow at each of them".to_owned(),
     ];
@@ -78,7 +87,7 @@ pub(super) fn warnings(
             listed(&rehearsing)
         ));
     }
-    if min_cell.at_least <= 1 && spec.correlations.is_some() && !is_scorecard {
+    if min_cell.at_least <= 1 && spec.correlations.is_some() && !compares {
         warnings
             .push("privacy.correlations has no effect: nothing is compared on shares".to_owned());
     }
@@ -133,6 +142,9 @@ pub(super) fn notes(of: &TrainPlan) -> Vec<String> {
             }
         ));
     }
+    if of.test.is_some() {
+        notes.push("scores that agree to 2^-12 of a logit are ties, and count one half".to_owned());
+    }
     notes.push("rows in which a value is missing are left out".to_owned());
     notes
 }
@@ -162,6 +174,12 @@ pub(super) fn of_run(of: &TrainPlan) -> Vec<String> {
     }
     if of.checks.is_empty() {
         words.push(format!("refused with fewer than {} rows", of.least_rows));
+    }
+    if let Some(test) = &of.test {
+        words.push(format!(
+            "rows of the sample {} are scored by their holders and sorted by score on shares; nobody sees another's scores",
+            test.value
+        ));
     }
     words
 }

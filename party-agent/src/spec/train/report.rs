@@ -1,0 +1,106 @@
+//! What a model's job asks to be told.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::super::near::did_you_mean;
+use super::{Model, Sample};
+use crate::config::fields::{Faults, Fields};
+
+const REPORT: &str = "a list of \"coef\", \"se\", \"p\", \"ci95\", \"auc\" and \"ks\"";
+
+/// What is told of each coefficient, and of scores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Report {
+    /// Its standard error.
+    Se,
+    /// Its test statistic and two-sided p-value.
+    P,
+    /// Its confidence interval of 95 percent.
+    Ci95,
+    /// The area under the curve of the evaluated rows.
+    Auc,
+    /// Their Kolmogorov–Smirnov distance.
+    Ks,
+}
+
+impl Report {
+    /// Whether it is about rows that are evaluated.
+    #[must_use]
+    pub fn is_of_scores(self) -> bool {
+        matches!(self, Self::Auc | Self::Ks)
+    }
+}
+
+const REPORTS: [(&str, Option<Report>); 6] = [
+    ("coef", None),
+    ("se", Some(Report::Se)),
+    ("p", Some(Report::P)),
+    ("ci95", Some(Report::Ci95)),
+    ("auc", Some(Report::Auc)),
+    ("ks", Some(Report::Ks)),
+];
+
+/// Figures of scores need a model that has them, and rows that were not fitted.
+pub(super) fn evaluated(
+    fields: &Fields<'_, '_>,
+    (model, sample): (Option<Model>, Option<&Option<Sample>>),
+    report: &BTreeSet<Report>,
+    faults: &mut Faults<'_>,
+) {
+    if !report.iter().any(|r| r.is_of_scores()) {
+        return;
+    }
+    if model.is_some_and(|m| !matches!(m, Model::Logistic | Model::Scorecard)) {
+        let what = "asks how well scores tell bad from good, of a model of something else";
+        let allowed = "model = \"logistic\" or \"scorecard\"";
+        fields.wrong(faults, "report", what, allowed);
+    }
+    // A sample that cannot be read has its own fault.
+    let has_test = match sample {
+        None => false,
+        Some(sample) => sample.as_ref().is_none_or(|s| s.test.is_some()),
+    };
+    if !has_test {
+        let what = "asks how well scores do, and no rows are kept for a test";
+        let allowed = "sample = { column = …, train = …, test = … }";
+        fields.wrong(faults, "report", what, allowed);
+    }
+}
+
+pub(super) fn report(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> BTreeSet<Report> {
+    let all = BTreeSet::from([Report::Se, Report::P, Report::Ci95]);
+    let Some(words) = fields.strings(faults, "report") else {
+        return all;
+    };
+    let mut report = BTreeSet::new();
+    for word in words {
+        match REPORTS.iter().find(|(known, _)| *known == word) {
+            Some((_, found)) => report.extend(*found),
+            None => {
+                let hint = did_you_mean(word, REPORTS.iter().map(|(known, _)| *known));
+                let what = format!("\"{word}\" cannot be reported in this version{hint}");
+                fields.wrong(faults, "report", what, REPORT);
+            }
+        }
+    }
+    report
+}
+
+/// Estimates that are drawn to nothing have no standard errors that mean what people take them for.
+pub(super) fn penalised(
+    fields: &Fields<'_, '_>,
+    report: BTreeSet<Report>,
+    faults: &mut Faults<'_>,
+) -> BTreeSet<Report> {
+    let is_written = fields.entries().any(|(name, _)| name == "report");
+    let (scores, errors): (BTreeSet<_>, BTreeSet<_>) =
+        report.into_iter().partition(|r| r.is_of_scores());
+    if is_written && !errors.is_empty() {
+        let what = "asks for standard errors of penalised coefficients";
+        fields.wrong(faults, "report", what, "[\"coef\"], or l2 = 0");
+    }
+    scores
+}
