@@ -5,6 +5,9 @@ use serde::Serialize;
 use super::super::train::number;
 use crate::config::fields::{Faults, Fields};
 
+/// Most leaves of all trees: each row has a mask for each.
+const MOST_LEAVES: u64 = 2048;
+
 /// How many trees, and how they grow. Numbers that are not whole are decimal text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Trees {
@@ -33,6 +36,20 @@ pub(super) fn read(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Opti
     let lambda = number(fields, "lambda", "1", 0.0..=100.0, faults);
     let min_child_weight = number(fields, "min_child_weight", "1", 0.0..=100.0, faults);
     let base_score = number(fields, "base_score", "0.5", 0.001..=0.999, faults);
+    let (n_trees, depth) = (n_trees.unwrap_or(20), depth.unwrap_or(4));
+    if n_trees << depth > MOST_LEAVES {
+        let what = format!(
+            "makes {} leaves with {depth} levels: masks of so many splits do not fit in memory",
+            n_trees << depth
+        );
+        fields.wrong(
+            faults,
+            "n_trees",
+            what,
+            "at most 2048 leaves, 2^depth for each tree",
+        );
+        return None;
+    }
     let (lambda, min_child_weight) = (lambda?, min_child_weight?);
     // What lies below is lost in the fixed point of sums.
     let is_small = |text: &str| text.parse::<f64>().is_ok_and(|n| n < 0.01);
@@ -43,8 +60,8 @@ pub(super) fn read(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Opti
         return None;
     }
     Some(Trees {
-        n_trees: n_trees.unwrap_or(20),
-        depth: depth.unwrap_or(4),
+        n_trees,
+        depth,
         bins: bins.unwrap_or(32),
         learning_rate: learning_rate?,
         lambda,

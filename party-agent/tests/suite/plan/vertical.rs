@@ -255,6 +255,7 @@ fn trees_keep_rows_with_missing_features_and_tell_holders_their_splits() {
 fn what_trees_cannot_be() {
     for (more, expected) in [
         ("depth = 7", "compute.train.depth"),
+        ("n_trees = 33\ndepth = 6", "makes 2112 leaves"),
         ("bins = 65", "compute.train.bins"),
         ("steps = 3", "steps"),
         ("lambda = 0\nmin_child_weight = 0", "a leaf without rows"),
