@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Columns of each holder: for each of its features those of its bins, 1 in the row's bin; then what
-//! [`vertical`](super::vertical) says of the label's holder and of the hub.
+//! [`vertical`] says of the label's holder and of the hub.
 
 use super::evaluate::{self, N_FIGURES};
 use super::glm::{self, COLUMN_BITS, Family, Released, Rows};
@@ -230,7 +230,7 @@ pub struct Counted {
 /// # Inputs    `own`: at the holders, columns as the [module](self) says; elsewhere `None`; takes [`price`];
 ///   `disclosure`: of [`Shape::terms`]
 /// # Output    [`Counted`]
-/// # Cost      with [`fit`] [`price`] and [`release_cost`]
+/// # Cost      with [`Counted::fit`] [`price`] and [`release_cost`]
 /// # Security  semi-honest, all but one seat may be corrupt; reveals the shape. All computing seats learn which
 ///   bins are too small; if none is, the feature's holder and the receivers learn its counts and the totals
 /// # Errors    those of [`circuit::join`]; [`ProtocolError::NotApproved`] before anything is sent;

@@ -253,7 +253,7 @@ impl Shape {
 /// # Security  semi-honest, all but one seat may be corrupt; reveals the shape. Receivers learn whether enough rows are
 ///   fitted, and if so how many and the figures; a holder of features learns which splits are its own, with feature and
 ///   bin. Nobody learns who matched, nor anything of leaves
-/// # Errors    those of [`circuit::join`], [`grow`](super::grow), [`evaluate::evaluate`] and [`reveal`]
+/// # Errors    those of [`circuit::join`], [`grow`], [`evaluate::evaluate`] and [`reveal`]
 /// # Source    CRYPTO §3.6, §4.3, §4.5
 pub async fn train(
     session: &mut Session,
