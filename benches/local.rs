@@ -12,6 +12,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use party_agent::catalogue::ColumnKind;
 use party_agent::local::totals;
+use party_agent::manifest::Manifest;
 use party_agent::plan::{
     KeyColumn, LocalPlan, Measure, MeasureKind, MinCell, Plan, PlanCost, Procedure, RangeOrigin,
     ReleaseRule, RingWidth, Shape, Slot, ValueKind, ValueRange,
@@ -193,6 +194,7 @@ fn plan(kind: Kind) -> Plan {
         max_wall_s: None,
         locals: [(holder, local)].into(),
         procedure: Procedure::Totals,
+        manifest: Manifest::of(&Procedure::Totals).digest(),
         keys: vec![key],
         measures: (0..N_COLUMNS).map(measure).collect(),
         shape,

@@ -92,6 +92,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: ContractCommand,
     },
+    /// See what each procedure takes, opens, leaks and sends, and its digest for policies
+    Algo {
+        #[command(subcommand)]
+        what: AlgoCommand,
+    },
     /// Sign a negative list: what no holder that keeps to it allows, whatever its own policy says
     NegativeList {
         #[command(subcommand)]
@@ -438,6 +443,27 @@ pub(crate) struct RejectArgs {
     pub(crate) reason: String,
     #[command(flatten)]
     pub(crate) job: JobIdArgs,
+}
+
+/// `entente algo`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AlgoCommand {
+    /// List the procedures of this program with their digests
+    #[command(after_help = "Example:\n  entente algo list")]
+    List,
+    /// Show a procedure's manifest
+    #[command(after_help = "Example:\n  entente algo describe entente:totals")]
+    Describe(AlgoDescribeArgs),
+    /// Check that every manifest says all that it has to
+    #[command(after_help = "Example:\n  entente algo lint")]
+    Lint,
+}
+
+/// `entente algo describe`.
+#[derive(Debug, Args)]
+pub(crate) struct AlgoDescribeArgs {
+    /// Its id, or its digest
+    pub(crate) id: String,
 }
 
 /// `entente negative-list`.

@@ -20,6 +20,7 @@ mod egress;
 mod log;
 mod halt;
 mod negative;
+mod algo;
 mod rehearse;
 mod simulate;
 mod demo;
@@ -91,6 +92,7 @@ async fn run(command: Command, output: &Output) -> Outcome<Option<Reply>> {
         Command::Contract { what } => contract::run(what).await.map(Some),
         Command::EgressReport(arguments) => egress::run(&arguments).await.map(Some),
         Command::Evidence { what } => evidence::run(what).await.map(Some),
+        Command::Algo { what } => algo::run(what).map(Some),
         Command::NegativeList { what } => negative::run(what).map(Some),
         Command::Halt(arguments) => halt::run(&arguments).await.map(Some),
         Command::Revoke(arguments) => job::revoke(&arguments).await.map(Some),

@@ -27,6 +27,7 @@ use protocols::disclose::Disclosure;
 use protocols::party::{PartyId, Seat};
 
 use crate::catalogue::Catalogue;
+use crate::manifest::Manifest;
 use crate::net::handshake::Binding;
 use crate::page;
 use crate::plan::{self, Plan, Procedure, ReleaseRule};
@@ -140,6 +141,13 @@ pub fn vet(signed: &Signed<Contract>, desk: &Desk<'_>) -> Result<Vetted, Refusal
     let catalogues = contracted_catalogues(&contract, desk)?;
     let checked = spec::check(&contract.spec).map_err(Refusal::Spec)?;
     let plan = plan::compile(&checked, &catalogues).map_err(Refusal::Plan)?;
+    let manifest = Manifest::of(&plan.procedure);
+    if let Some(parameter) = manifest.out_of_bounds(&plan) {
+        return Err(Refusal::OutOfBounds {
+            manifest: manifest.id.clone(),
+            parameter: parameter.name.clone(),
+        });
+    }
     let expected = write::rebuild(&contract, &plan, desk)?;
     if let Some(field) = write::first_difference(&expected, &contract) {
         return Err(Refusal::Differs { field });

@@ -552,7 +552,7 @@ impl Task<'_> {
 
     async fn protocol(&self, error: ProtocolError) -> Failure {
         if let Some(error) = self.gate.failure() {
-            return internal(&error.to_string());
+            return internal(error);
         }
         // The end of a stream may be here before the reason for it.
         let fate = match &error {

@@ -13,6 +13,7 @@
 pub mod spec;
 pub mod catalogue;
 pub mod plan;
+pub mod manifest;
 pub mod policy;
 pub mod page;
 pub mod approve;

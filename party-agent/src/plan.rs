@@ -124,6 +124,8 @@ pub struct Plan {
     /// What is done with it. All fields below but words and costs describe totals, and are empty where it is something
     /// else.
     pub procedure: Procedure,
+    /// Digest of the procedure's manifest ([`crate::manifest`]).
+    pub manifest: Digest,
     /// The group keys, in the order of `k0, k1, …`. No keys: one cell.
     pub keys: Vec<KeyColumn>,
     /// The arguments of aggregates, in the order of `a0, a1, …`.
@@ -219,6 +221,7 @@ impl Plan {
             max_wall_s: spec.max_wall_s,
             locals: BTreeMap::new(),
             procedure: Procedure::Totals,
+            manifest: Digest([0; 32]),
             keys: Vec::new(),
             measures: Vec::new(),
             shape: Shape::none(),

@@ -117,6 +117,8 @@ pub struct Work {
     pub output_class: &'static str,
     /// The published bound on the rows that it reads at this holder.
     pub rows_at_most: u64,
+    /// The procedure, by the digest of its manifest: `sha256:` and 64 digits.
+    pub algorithm: String,
 }
 
 /// What an agent knows at the moment, by its own clock and ledger.

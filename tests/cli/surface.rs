@@ -35,6 +35,9 @@ const COMMANDS: &[&str] = &[
     "halt",
     "revoke",
     "negative-list sign",
+    "algo list",
+    "algo describe",
+    "algo lint",
     "bench",
     "doctor",
 ];

@@ -20,6 +20,7 @@ use crate::api::Problem;
 use crate::approve::{self, Approved, Refusal};
 use crate::execute::{self, Cause, Failure, Gate, Outcome, Progress, Run, Storage};
 use crate::ledger::{JobState, LedgerError};
+use crate::manifest::Manifest;
 use crate::net::connect::{Connector, PEER_PATIENCE, Relay, RelayLeg};
 use crate::result;
 
@@ -211,6 +212,7 @@ impl Core {
         info!(job = %safe(&job_id), "job started");
         let own = self.catalogues.current();
         let contract = approved.contract();
+        let manifest = Manifest::of(&approved.plan().procedure);
         let addresses = contract
             .parties
             .iter()
@@ -237,7 +239,12 @@ impl Core {
             },
             progress,
             stop,
-            gate: Gate::new(job_id, &self.ledger, &self.clock, &self.milestones),
+            gate: Gate::new(
+                (job_id, manifest),
+                &self.ledger,
+                &self.clock,
+                &self.milestones,
+            ),
         })
         .await
     }

@@ -64,6 +64,14 @@ pub enum Refusal {
     /// The job cannot be planned.
     #[error("the job cannot be planned: {}", listed(.0))]
     Plan(Vec<PlanFault>),
+    /// A number of the plan is not one for which its procedure was vetted.
+    #[error("{parameter} is out of the bounds in the manifest {manifest}")]
+    OutOfBounds {
+        /// The manifest's id.
+        manifest: String,
+        /// Which number.
+        parameter: String,
+    },
     /// A catalogue is not the one that was agreed on.
     #[error("the catalogue of {party} {fault}")]
     Catalogue {
@@ -166,6 +174,7 @@ impl Refusal {
             Self::Expired { .. } | Self::FromTheFuture { .. } => "out_of_time",
             Self::Spec(_) => "spec",
             Self::Plan(_) => "plan",
+            Self::OutOfBounds { .. } => "manifest",
             Self::Catalogue { .. } => "catalogue",
             Self::Differs { .. } => "contract_differs",
             Self::Policy(_) => POLICY,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::manifest::Manifest;
 use crate::plan::{LocalPlan, Plan, Procedure, Usage};
 use crate::policy::Work;
 use crate::policy::constraint::Action;
@@ -40,5 +41,6 @@ pub(super) fn of(plan: &Plan, local: &LocalPlan) -> Work {
             (false, _) => "aggregate",
         },
         rows_at_most: local.rows_at_most,
+        algorithm: Manifest::of(&plan.procedure).name(),
     }
 }

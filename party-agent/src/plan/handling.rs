@@ -6,9 +6,11 @@ use protocols::party::PartyId;
 
 use super::Plan;
 use crate::catalogue::{Catalogue, Class};
+use crate::manifest::Manifest;
 
-/// Adds both to a plan that is otherwise complete.
+/// Adds both to a plan that is otherwise complete, and which manifest its procedure keeps to.
 pub(super) fn noted(mut plan: Plan, catalogues: &BTreeMap<PartyId, Catalogue>) -> Plan {
+    plan.manifest = Manifest::of(&plan.procedure).digest();
     plan.class = class(&plan, catalogues);
     if let Some(class) = plan.class {
         plan.notes.push(format!(

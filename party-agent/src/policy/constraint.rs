@@ -126,6 +126,8 @@ pub enum Subject {
     DataSize,
     /// The columns of the table that the job uses.
     DataField,
+    /// The procedure, by the digest of its manifest.
+    Algorithm,
     /// How it is computed: `03`, on shares; `04`, sums over each holder's rows are opened.
     ExecutionEnv,
     /// The job's purpose.
@@ -152,13 +154,14 @@ enum Kind {
 
 impl Subject {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Time,
         Self::TimeWindow,
         Self::Count,
         Self::Frequency,
         Self::DataSize,
         Self::DataField,
+        Self::Algorithm,
         Self::ExecutionEnv,
         Self::Purpose,
         Self::MinCell,
@@ -176,6 +179,7 @@ impl Subject {
             Self::Frequency => "frequency",
             Self::DataSize => "dataSize",
             Self::DataField => "dataField",
+            Self::Algorithm => "algorithm",
             Self::ExecutionEnv => "executionEnv",
             Self::Purpose => "x-tds:purpose",
             Self::MinCell => "x-tds:minCell",
@@ -191,7 +195,7 @@ impl Subject {
             Self::Count => Kind::Limit,
             Self::Frequency => Kind::Interval,
             Self::DataSize | Self::MinCell => Kind::Number,
-            Self::ExecutionEnv | Self::Purpose | Self::OutputClass => Kind::Text,
+            Self::Algorithm | Self::ExecutionEnv | Self::Purpose | Self::OutputClass => Kind::Text,
             Self::DataField | Self::Recipients => Kind::Set,
         }
     }
@@ -284,6 +288,8 @@ pub struct Observed<'a> {
     pub rows_at_most: u64,
     /// The columns that are used.
     pub columns: BTreeSet<&'a str>,
+    /// Digest of the procedure's manifest.
+    pub algorithm: &'a str,
     /// `03` or `04`.
     pub execution_env: &'a str,
     /// The job's purpose.
@@ -412,6 +418,7 @@ impl Observed<'_> {
             Subject::Frequency => Seen::Number(self.now.saturating_sub(self.last_run?)),
             Subject::DataSize => Seen::Number(self.rows_at_most),
             Subject::DataField => Seen::Set(&self.columns),
+            Subject::Algorithm => Seen::Text(self.algorithm),
             Subject::ExecutionEnv => Seen::Text(self.execution_env),
             Subject::Purpose => Seen::Text(self.purpose),
             Subject::MinCell => Seen::Number(self.min_cell),

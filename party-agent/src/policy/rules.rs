@@ -87,6 +87,7 @@ fn observed<'a>(table: &str, rule: &Rule, request: &'a Request<'_>) -> Observed<
         rows_at_most: request.work.rows_at_most,
         columns: columns.map(|used| used.column.as_str()).collect(),
         execution_env: request.work.execution_env,
+        algorithm: &request.work.algorithm,
         purpose: request.purpose,
         min_cell: request.min_cell,
         output_class: request.work.output_class,

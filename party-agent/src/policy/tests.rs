@@ -61,6 +61,7 @@ fn ask<'a>(purpose: &'a str, receivers: &[&'a str], uses: &'a [ColumnUse]) -> Re
             execution_env: "03",
             output_class: "aggregate",
             rows_at_most: 1024,
+            algorithm: "sha256:00".to_owned(),
         },
         facts: Facts {
             now: 1_800_000_000,

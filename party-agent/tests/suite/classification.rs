@@ -75,6 +75,7 @@ fn check(text: &str, usage: Usage, min_cell: u64) -> Result<Permit, Vec<String>>
             execution_env: "03",
             output_class: "aggregate",
             rows_at_most: 1024,
+            algorithm: "sha256:00".to_owned(),
         },
         facts: Facts {
             now: 1_800_000_000,

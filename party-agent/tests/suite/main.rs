@@ -33,5 +33,6 @@ mod halt;
 mod classification;
 mod negative_list;
 mod consent;
+mod manifest_gate;
 mod hub;
 mod malicious_coordinator;

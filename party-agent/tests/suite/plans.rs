@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use party_agent::local::{LocalInputs, StepInput, totals};
+use party_agent::manifest::Manifest;
 use party_agent::plan::{
     CellCheck, KeyColumn, LocalPlan, Measure, MeasureKind, MinCell, OutputColumn, Plan, PlanCost,
     Procedure, RangeOrigin, Release, ReleaseRule, Released as Value, ReleasedColumn, RingWidth,
@@ -201,6 +202,7 @@ pub(crate) fn plan(
             .map(|(name, sql)| (party(name), local(sql)))
             .collect::<BTreeMap<_, _>>(),
         procedure: Procedure::Totals,
+        manifest: Manifest::of(&Procedure::Totals).digest(),
         keys,
         measures,
         shape,

@@ -10,6 +10,7 @@ use party_agent::policy::{Denial, Facts, Policy, Request, Work};
 /// 2027-01-15T08:00:00Z
 const NOW: u64 = 1_800_000_000;
 const LAST_RUN: u64 = NOW - 3600;
+const ALGORITHM: &str = "sha256:0123";
 
 fn rule(actions: &str, constraints: &str) -> String {
     format!(
@@ -48,6 +49,7 @@ fn denials(text: &str, actions: &[Action]) -> Vec<Denial> {
             execution_env: "03",
             output_class: "aggregate",
             rows_at_most: 1000,
+            algorithm: ALGORITHM.to_owned(),
         },
         facts: Facts {
             now: NOW,
@@ -132,6 +134,15 @@ const CASES: &[(&str, &str, &str, bool)] = &[
     ("dataField", "isPartOf", "[\"stay\", \"kind\"]", true),
     ("dataField", "isPartOf", "[\"kind\"]", false),
     ("dataField", "isPartOf", "[]", false),
+    ("algorithm", "eq", "\"sha256:0123\"", true),
+    ("algorithm", "eq", "\"sha256:0124\"", false),
+    (
+        "algorithm",
+        "isAnyOf",
+        "[\"sha256:0123\", \"sha256:9\"]",
+        true,
+    ),
+    ("algorithm", "isAnyOf", "[\"sha256:012\"]", false),
     ("executionEnv", "eq", "\"03\"", true),
     ("executionEnv", "eq", "\"04\"", false),
     ("executionEnv", "neq", "\"04\"", true),
