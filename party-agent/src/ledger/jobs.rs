@@ -285,7 +285,7 @@ impl Ledger {
     /// [`LedgerError::Database`].
     pub async fn jobs(&self) -> Result<Vec<JobRecord>, LedgerError> {
         let mut query = sqlx::QueryBuilder::<Sqlite>::new(RECORD);
-        query.push(" ORDER BY j.created DESC, j.job_id");
+        query.push(" ORDER BY j.created DESC, j.rowid DESC");
         let rows = query.build().fetch_all(&self.pool).await?;
         rows.iter().map(record).collect()
     }
