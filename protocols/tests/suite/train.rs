@@ -4,6 +4,8 @@ mod solve;
 mod glm;
 mod evaluate;
 mod vertical;
+mod binned;
+mod score;
 mod trees;
 
 use engine::ring::Ring;

@@ -1,0 +1,327 @@
+//! A scorecard over a join against the same counts and steps in floats over the rows in common.
+
+use super::inverse;
+use crate::arith::{Clear, Shared};
+use crate::demands::{self, Case};
+use crate::world::prg;
+use protocols::arith::compare::Method;
+use protocols::correlate::Stock;
+use protocols::disclose::Disclosure;
+use protocols::error::ProtocolError;
+use protocols::party::Seat;
+use protocols::price::{Price, Seats};
+use protocols::psi::circuit::Rows;
+use protocols::session::Session;
+use protocols::train::binned::{self, Binned, Counts, Model, Shape, Short};
+use protocols::train::evaluate::{Figures, N_FIGURES};
+use protocols::train::glm::Family;
+use protocols::train::vertical;
+use std::cell::RefCell;
+
+/// What a seat ends with.
+#[derive(Debug)]
+struct Ended {
+    seat: Seat,
+    counts: Result<Counts, Short>,
+    model: Option<Model>,
+}
+
+/// Tables of people numbered from 0, whose features are bins; each leaves one in five out.
+#[derive(Debug)]
+struct Cards {
+    shape: Shape,
+    n_people: usize,
+    /// What each feature tells, and whether it is chosen.
+    chosen: [bool; 3],
+    ended: RefCell<Vec<Ended>>,
+}
+
+fn has(place: usize, person: usize) -> bool {
+    person % 5 != place
+}
+
+fn cards(n_computing: usize, n_people: usize) -> Cards {
+    let n_tables = n_computing.min(3);
+    let n_rows = |place| (0..n_people).filter(|p| has(place, *p)).count();
+    let seats = (0..n_tables).map(|place| (Seat::from_index(n_tables - 1 - place), n_rows(place)));
+    Cards {
+        shape: Shape {
+            of: vertical::Shape {
+                tables: seats.collect(),
+                features: vec![1, 0, n_tables - 1],
+                label: 1,
+                family: Family::Logistic,
+                n_steps: 6,
+                log_rows: 10,
+                evaluates: true,
+                at_least: 3,
+                l2: 0,
+                method: Method::Masked,
+            },
+            bins: vec![3, 2, 4],
+            min_count: 2,
+            compares: true,
+        },
+        n_people,
+        chosen: [true, true, true],
+        ended: RefCell::new(Vec::new()),
+    }
+}
+
+struct Person {
+    bins: [usize; 3],
+    is_bad: bool,
+    is_fitted: bool,
+}
+
+impl Cards {
+    fn people(&self, secrets: u64) -> Vec<Person> {
+        let mut prg = prg(secrets);
+        let mut unit = || prg.next_u64() as f64 / 2f64.powi(64);
+        let person = |_| {
+            // The last bin of the last feature stays empty.
+            let bins = [3.0, 2.0, 3.0].map(|n| (n * unit()) as usize);
+            let risk = 0.15 + 0.2 * bins[0] as f64 + 0.15 * bins[1] as f64;
+            Person {
+                bins,
+                is_bad: unit() < risk - 0.05 * bins[2] as f64,
+                is_fitted: unit() < 0.6,
+            }
+        };
+        (0..self.n_people).map(person).collect()
+    }
+
+    fn place(&self, seat: Seat) -> Option<usize> {
+        let mut tables = self.shape.of.tables.iter();
+        tables.position(|(of, _)| *of == seat)
+    }
+
+    fn features_of(&self, place: usize) -> Vec<usize> {
+        let features = &self.shape.of.features;
+        (0..features.len())
+            .filter(|f| features[*f] == place)
+            .collect()
+    }
+
+    fn own(&self, secrets: u64, seat: Seat) -> Option<Binned> {
+        let place = self.place(seat)?;
+        let people = self.people(secrets);
+        let mine: Vec<usize> = (0..self.n_people).filter(|p| has(place, *p)).collect();
+        let column = |value: &dyn Fn(&Person) -> bool| -> Vec<u64> {
+            mine.iter().map(|p| u64::from(value(&people[*p]))).collect()
+        };
+        let mut narrow = Vec::new();
+        for feature in self.features_of(place) {
+            let bins = 0..self.shape.bins[feature];
+            narrow.extend(bins.map(|bin| column(&|p| p.bins[feature] == bin)));
+        }
+        let has_rows = narrow.iter().map(|bin| bin.contains(&1)).collect();
+        if place == self.shape.of.label {
+            let labels = column(&|p| p.is_fitted && p.is_bad).into_iter();
+            narrow.push(column(&|p| p.is_fitted));
+            narrow.push(labels.map(|y| y << Family::Logistic.label_bits()).collect());
+            narrow.push(column(&|p| !p.is_fitted && p.is_bad));
+            narrow.push(column(&|p| !p.is_fitted && !p.is_bad));
+        }
+        if place == 0 {
+            narrow.push(column(&|_| true));
+        }
+        let key = |person: &usize| {
+            let mut item = [7; 16];
+            item[..8].copy_from_slice(&(*person as u64).to_le_bytes());
+            item
+        };
+        let rows = Rows {
+            keys: mine.iter().map(key).collect(),
+            narrow,
+            wide: vec![],
+        };
+        Some(Binned { rows, has_rows })
+    }
+
+    fn common(&self, secrets: u64) -> (Vec<Person>, Vec<Person>) {
+        let places = 0..self.shape.of.tables.len();
+        let people = self.people(secrets).into_iter().enumerate();
+        let common = people.filter(|(p, _)| places.clone().all(|place| has(place, *p)));
+        common.map(|(_, person)| person).partition(|p| p.is_fitted)
+    }
+
+    /// Bad and good rows of each bin of a feature.
+    fn counts(&self, feature: usize, train: &[Person]) -> Vec<[u64; 2]> {
+        let mut counts = vec![[0; 2]; self.shape.bins[feature]];
+        for person in train {
+            counts[person.bins[feature]][usize::from(!person.is_bad)] += 1;
+        }
+        counts
+    }
+
+    /// Some weight of each bin, in [-1, 1].
+    fn weights(&self, feature: usize, counts: &[[u64; 2]]) -> Vec<f64> {
+        let rate = |[bad, good]: &[u64; 2]| *bad as f64 / (bad + good).max(1) as f64;
+        let centre = feature as f64 * 0.1;
+        counts.iter().map(|c| rate(c) - centre).collect()
+    }
+
+    /// Coefficients and AUC of a model of some features.
+    fn fitted(&self, secrets: u64, has_part: impl Fn(usize) -> bool) -> (Vec<f64>, f64) {
+        let (train, test) = self.common(secrets);
+        let weights = [0, 1, 2].map(|f| self.weights(f, &self.counts(f, &train)));
+        let parts: Vec<usize> = (0..3).filter(|f| has_part(*f)).collect();
+        let d = 1 + parts.len();
+        let row = |p: &Person| -> Vec<f64> {
+            let values = parts.iter().map(|f| weights[*f][p.bins[*f]]);
+            [1.0].into_iter().chain(values).collect()
+        };
+        let mut beta = vec![0.0; d];
+        let eta = |x: &[f64], beta: &[f64]| -> f64 { x.iter().zip(beta).map(|(x, b)| x * b).sum() };
+        for _ in 0..12 {
+            let (mut g, mut h) = (vec![0.0; d], vec![0.0; d * d]);
+            for p in &train {
+                let x = row(p);
+                let mu = 1.0 / (1.0 + (-eta(&x, &beta)).exp());
+                for i in 0..d {
+                    g[i] += x[i] * (f64::from(u8::from(p.is_bad)) - mu);
+                    (0..d).for_each(|j| h[i * d + j] += mu * (1.0 - mu) * x[i] * x[j]);
+                }
+            }
+            let inverse = inverse(&h, d);
+            for i in 0..d {
+                beta[i] += (0..d).map(|j| inverse[i * d + j] * g[j]).sum::<f64>();
+            }
+        }
+        let (bad, good): (Vec<&Person>, Vec<&Person>) = test.iter().partition(|p| p.is_bad);
+        let score = |p: &Person| eta(&row(p), &beta);
+        let mut wins = 0.0;
+        for b in &bad {
+            for g in &good {
+                let difference = score(b) - score(g);
+                wins += if difference.abs() < 1e-9 {
+                    0.5
+                } else {
+                    f64::from(u8::from(difference > 0.0))
+                };
+            }
+        }
+        let mut all = vec![0.0; 4];
+        all[0] = beta[0];
+        for (f, b) in parts.iter().zip(&beta[1..]) {
+            all[1 + f] = *b;
+        }
+        (all, wins / (bad.len() * good.len()) as f64)
+    }
+
+    fn check(&self, secrets: u64) {
+        let (train, _) = self.common(secrets);
+        let ended = self.ended.take();
+        for end in &ended {
+            let counts = end.counts.as_ref().expect("bins are large enough");
+            for feature in 0..3 {
+                let of = Some(self.shape.of.features[feature]);
+                let learns = end.seat == Seat(1) || self.place(end.seat) == of;
+                let expected = learns.then(|| self.counts(feature, &train));
+                assert_eq!(counts.bins[feature], expected, "{:?} {feature}", end.seat);
+            }
+        }
+        let (beta, _) = self.fitted(secrets, |f| self.chosen[f]);
+        let models = || {
+            ended
+                .iter()
+                .filter_map(|end| Some((end.seat, end.model.as_ref()?)))
+        };
+        for (seat, model) in models() {
+            let own = self.place(seat).map(|place| self.features_of(place));
+            assert_eq!(model.own.as_ref().map(Vec::len), own.as_ref().map(Vec::len));
+            for (found, f) in model.own.iter().flatten().zip(own.iter().flatten()) {
+                assert!((found - beta[1 + f]).abs() < 3e-4, "{found} of {f}");
+            }
+        }
+        let mut released = models().filter_map(|(_, model)| model.released.as_ref());
+        let found = released.next().expect("a receiver");
+        assert!(released.next().is_none(), "the receiver alone");
+        assert!(found.is_enough && found.n_sound == [4, 4], "{found:?}");
+        for (found, expected) in found.coefficients.iter().zip(&beta) {
+            assert!((found - expected).abs() < 3e-4, "{found} and {expected}");
+        }
+        for (model, figures) in found.figures.chunks(N_FIGURES).enumerate() {
+            let has_part =
+                |f: usize| self.chosen[f] && (model == 0 || self.shape.of.features[f] == model - 1);
+            let (_, auc) = self.fitted(secrets, has_part);
+            let figures = Figures::of(figures).expect("enough of both");
+            assert!(
+                (figures.auc - auc).abs() < 1e-9,
+                "{model}: {figures:?}, {auc}"
+            );
+        }
+    }
+}
+
+impl Case for Cards {
+    type R = u64;
+
+    fn expected(&self, _: usize, _: u64) -> Clear<u64> {
+        unreachable!("results are compared within bounds")
+    }
+
+    fn price(&self, seats: Seats) -> Price {
+        let released = Price {
+            cost: binned::release_cost(seats, &self.shape, &[Seat(1)]),
+            ..Price::nothing(seats)
+        };
+        binned::price(seats, &self.shape).then(&released)
+    }
+
+    async fn call(
+        &self,
+        session: &mut Session,
+        secrets: u64,
+        _: Shared<u64>,
+        stock: &mut Stock,
+    ) -> Result<Shared<u64>, ProtocolError> {
+        let (seat, shape) = (session.seat(), &self.shape);
+        let own = self.own(secrets, seat);
+        let disclosure = Disclosure::approved(shape.terms(&[Seat(1)]));
+        let counted = binned::count(session, own, shape, stock, disclosure).await?;
+        let counts = counted.counts.clone();
+        let model = match &counts {
+            Err(_) => None,
+            Ok(counts) => {
+                let features = self
+                    .place(seat)
+                    .map_or(vec![], |place| self.features_of(place));
+                let tells: Vec<f64> = features.iter().map(|f| 0.25 + *f as f64).collect();
+                let tells = counted.rank(session, &tells, shape).await?;
+                assert_eq!(tells, [0.25, 1.25, 2.25]);
+                let own = features.iter().flat_map(|f| {
+                    let counts = counts.bins[*f].as_ref().expect("its own");
+                    self.weights(*f, counts)
+                });
+                let own: Vec<f64> = own.collect();
+                Some(
+                    counted
+                        .fit(session, (&own[..], &self.chosen[..]), shape, stock)
+                        .await?,
+                )
+            }
+        };
+        let end = Ended {
+            seat,
+            counts,
+            model,
+        };
+        self.ended.borrow_mut().push(end);
+        Ok(Shared::default())
+    }
+}
+
+#[test]
+fn scorecards_over_joins_are_those_of_the_rows_in_common() {
+    for n_computing in [2, 3, 5] {
+        let case = cards(n_computing, 400);
+        demands::found(&case, n_computing, 3);
+        case.check(3);
+    }
+    let mut fewer = cards(3, 400);
+    fewer.chosen = [true, false, true];
+    demands::found(&fewer, 3, 3);
+    fewer.check(3);
+}

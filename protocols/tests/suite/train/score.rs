@@ -1,0 +1,115 @@
+//! Points by the parts of a model, against sums over the rows in common.
+
+use crate::arith::{Clear, Shared};
+use crate::demands::{self, Case, below};
+use protocols::correlate::Stock;
+use protocols::disclose::Disclosure;
+use protocols::error::ProtocolError;
+use protocols::party::Seat;
+use protocols::price::{Price, Seats};
+use protocols::psi::circuit::Rows;
+use protocols::session::Session;
+use protocols::train::score::{self, Shape};
+use std::cell::RefCell;
+
+/// Tables of people numbered from 0; each leaves one in five out. The hub is the last seat.
+#[derive(Debug)]
+struct Points {
+    shape: Shape,
+    n_people: u64,
+    found: RefCell<Vec<(Seat, Option<Vec<u64>>)>>,
+}
+
+fn has(place: usize, person: u64) -> bool {
+    person % 5 != place as u64
+}
+
+fn points(n_computing: usize, n_people: u64) -> Points {
+    let n_tables = n_computing.min(3);
+    let n_rows = |place| (0..n_people).filter(|p| has(place, *p)).count();
+    let seats = (0..n_tables).map(|place| (Seat::from_index(n_tables - 1 - place), n_rows(place)));
+    Points {
+        shape: Shape {
+            tables: seats.collect(),
+        },
+        n_people,
+        found: RefCell::new(Vec::new()),
+    }
+}
+
+impl Points {
+    /// What the table at a place gives for each person; also less than nothing.
+    fn given(&self, secrets: u64, place: usize) -> Vec<u64> {
+        let n = self.n_people as usize;
+        let given = below(secrets, 1 + place as u64, 1 << 30, n).into_iter();
+        given.map(|v| v.wrapping_sub(1 << 29)).collect()
+    }
+
+    fn check(&self, secrets: u64) {
+        let sums = (0..self.n_people).filter(|p| has(0, *p)).map(|p| {
+            let spokes = (1..self.shape.tables.len()).filter(|place| has(*place, p));
+            let given = spokes.map(|place| self.given(secrets, place)[p as usize]);
+            given.fold(0, u64::wrapping_add)
+        });
+        let sums: Vec<u64> = sums.collect();
+        for (seat, found) in self.found.take() {
+            let is_hub = seat == self.shape.tables[0].0;
+            assert_eq!(found, is_hub.then(|| sums.clone()), "{seat:?}");
+        }
+    }
+}
+
+impl Case for Points {
+    type R = u64;
+
+    fn expected(&self, _: usize, _: u64) -> Clear<u64> {
+        unreachable!("the hub alone learns the sums")
+    }
+
+    fn price(&self, seats: Seats) -> Price {
+        let released = Price {
+            cost: score::release_cost(seats, &self.shape),
+            ..Price::nothing(seats)
+        };
+        score::price(seats, &self.shape).then(&released)
+    }
+
+    async fn call(
+        &self,
+        session: &mut Session,
+        secrets: u64,
+        _: Shared<u64>,
+        stock: &mut Stock,
+    ) -> Result<Shared<u64>, ProtocolError> {
+        let seat = session.seat();
+        let place = self.shape.tables.iter().position(|(s, _)| *s == seat);
+        let rows = place.map(|place| {
+            let people: Vec<u64> = (0..self.n_people).filter(|p| has(place, *p)).collect();
+            let given = self.given(secrets, place);
+            let column = people.iter().map(|p| given[*p as usize]).collect();
+            let key = |person: &u64| {
+                let mut item = [7; 16];
+                item[..8].copy_from_slice(&person.to_le_bytes());
+                item
+            };
+            Rows {
+                keys: people.iter().map(key).collect(),
+                narrow: if place > 0 { vec![column] } else { vec![] },
+                wide: vec![],
+            }
+        });
+        let disclosure = Disclosure::approved(self.shape.terms());
+        let found = score::score(session, rows, &self.shape, stock, disclosure).await?;
+        self.found.borrow_mut().push((seat, found));
+        Ok(Shared::default())
+    }
+}
+
+#[test]
+fn points_are_the_sums_of_those_who_have_the_key() {
+    for n_computing in [2, 3, 5] {
+        let case = points(n_computing, 200);
+        demands::found(&case, n_computing, 3);
+        case.check(3);
+    }
+}
