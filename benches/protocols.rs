@@ -656,6 +656,7 @@ fn grouped(n: usize) -> join::Shape {
         vec![join::Term {
             coefficient: 1,
             factors: factors.to_vec(),
+            below: Vec::new(),
         }]
     };
     join::Shape {
@@ -671,6 +672,7 @@ fn grouped(n: usize) -> join::Shape {
             narrow: vec![4],
             wide: Vec::new(),
         }),
+        compared: Vec::new(),
     }
 }
 

@@ -16,6 +16,7 @@
 //!            shares, 0 where a spoke has no such key
 //! holders    of one relation: numbers are added, flags and matches combined by OR on shared bits
 //! relations  beside the hub: their columns multiplied bin by bin
+//! compared   sums of their columns and of the hub's that are below 0, as bits that are multiplied with them
 //! hub        its columns times those, added up over all bins for each of its cells: it knows its columns and
 //!            which cells of a key are not 0, and what all know of them makes it cheap ([`Bounds`])
 //! ```
@@ -26,7 +27,7 @@ mod columns;
 mod products;
 
 pub use crate::psi::circuit::Rows as Inputs;
-pub use shape::{Bounds, Factor, Holder, Relation, Shape, Term};
+pub use shape::{Bounds, Compared, Factor, Holder, Relation, Shape, Term};
 
 use crate::correlate::Stock;
 use crate::error::ProtocolError;
@@ -53,7 +54,7 @@ pub struct Totals {
 ///   column has all its cells (`column·cells + cell`); elsewhere `None`. Takes [`price`]
 /// # Output    [`Totals`], modulo 2^64 and 2^128
 /// # Cost      [`price`]: that of the join, and then 1 round a level of an AND or a product of several
-///   relations, and 1 for bits that become numbers. For the hub's columns: with a dealer and no bounds 1
+///   relations, 1 for bits that become numbers, and a comparison's. For the hub's columns: with a dealer and no bounds 1
 ///   round a column; else 1, and 3 or more for each column and to bring products to their cells. A number
 ///   of b bits takes b OTs, each with a row of what it is multiplied with; a cell's place among G takes
 ///   ⌈log2 (G + 1)⌉, and 16 bytes more for all but one
@@ -105,7 +106,9 @@ async fn try_totals(
         inputs => (inputs.filter(|_| join.has(session.seat())), None),
     };
     let mut joined = circuit::join(session, join, rows, stock).await?;
-    let bits = columns::bits(session, &plan, &joined, stock).await?;
+    let places = joined.places.clone();
+    let hub = own.as_ref().zip(places.as_deref());
+    let bits = columns::bits(session, &plan, (&joined, hub), stock).await?;
     let numbers = columns::narrow(&plan, &mut joined);
     let narrow = columns::rights(session, (&plan, &plan.narrow), (numbers, &bits), stock).await?;
     let numbers = columns::wide(&plan, &mut joined);

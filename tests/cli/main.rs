@@ -12,6 +12,7 @@ mod figures;
 mod joins;
 mod overlaps;
 mod statistics;
+mod tasks;
 mod train;
 mod vertical;
 mod scorecards;

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 
 /// Files of the shared data as parties' tables: party, table, file; and a dealer.
-fn parts(shared: &Path, tables: &[(&str, &'static str, &str)]) -> Parts {
+pub(crate) fn parts(shared: &Path, tables: &[(&str, &'static str, &str)]) -> Parts {
     let mut parties: Vec<(String, Vec<(&str, _)>)> = tables
         .iter()
         .map(|(party, table, file)| ((*party).to_owned(), vec![(*table, shared.join(file))]))
@@ -20,7 +20,7 @@ fn parts(shared: &Path, tables: &[(&str, &'static str, &str)]) -> Parts {
 }
 
 /// The result of a job in `examples/jobs`.
-fn run(parts: &Parts, name: &str) -> Value {
+pub(crate) fn run(parts: &Parts, name: &str) -> Value {
     let text = fs::read_to_string(job(&format!("{name}.toml"))).expect("a job file");
     parts.simulate(&text)["result"].clone()
 }
@@ -38,7 +38,7 @@ fn close(what: &str, got: &Value, expected: &Value) {
 }
 
 /// The value of a column in a row.
-fn field<'a>(result: &Value, row: &'a Value, name: &str) -> &'a Value {
+pub(crate) fn field<'a>(result: &Value, row: &'a Value, name: &str) -> &'a Value {
     let columns = result["columns"].as_array().expect("columns");
     let place = columns.iter().position(|c| c["name"] == name);
     &row[place.unwrap_or_else(|| panic!("no column {name}"))]
@@ -84,7 +84,7 @@ fn tests_over_three_hospitals_rows() {
     }
 }
 
-const HOSPITALS_AND_INSURERS: [(&str, &str, &str); 5] = [
+pub(crate) const HOSPITALS_AND_INSURERS: [(&str, &str, &str); 5] = [
     (
         "hospital_1",
         "encounters",
@@ -204,7 +204,7 @@ fn histogram(result: &Value, task: &Value) {
     equal("outside", &outside.into(), &task["outside"]);
 }
 
-fn correlations(result: &Value, task: &Value) {
+pub(crate) fn correlations(result: &Value, task: &Value) {
     let columns = task["cols"].as_array().expect("columns").len();
     let pairs = (0..columns).flat_map(|i| (i..columns).map(move |j| (i, j)));
     for (row, (i, j)) in rows(result).iter().zip(pairs) {

@@ -139,6 +139,11 @@ async fn announced(
             sizes.groups_a_key[r][h] = n_groups.max(1);
         }
     }
+    // What is compared is compared in bins, of which there are none without keys.
+    if !of.compared.is_empty() {
+        let keys = sizes.keys.iter_mut().flatten();
+        keys.for_each(|n| *n = (*n).max(1));
+    }
     Ok(sizes)
 }
 

@@ -204,6 +204,19 @@ impl<'a> Sums<'a> {
                 advice,
             ));
         }
+        let n_keyed = self.n_rows - self.n_keyless;
+        let tables = || self.local.tables.join(", ");
+        if self.relation.one_row_a_key && n_keyed > self.items.len() as u64 {
+            let what = "a key stands in several rows, and a comparison with another holder's column takes one row a key";
+            let advice =
+                "write a subquery with GROUP BY key, or one with ROW_NUMBER() that leaves one row";
+            return Err(SourceError::table(&tables(), what, advice));
+        }
+        if self.relation.all_keyed && self.n_keyless > 0 {
+            let what = "there are rows without a key, and a comparison with another holder's column takes a key in each";
+            let advice = "write a subquery with WHERE key IS NOT NULL";
+            return Err(SourceError::table(&tables(), what, advice));
+        }
         let n_totals = self.rows.len();
         let mut totals = LocalTotals {
             narrow: vec![vec![0; n_totals]; self.relation.totals_narrow],

@@ -10,6 +10,7 @@ mod member;
 mod from;
 mod columns;
 mod separate;
+mod below;
 mod draft;
 mod taken;
 mod relation;
@@ -19,6 +20,7 @@ mod place;
 mod star;
 mod words;
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use datafusion::sql::sqlparser::ast::{Expr, GroupByExpr, OrderByKind, Query, Select};
@@ -65,6 +67,8 @@ pub struct JoinPlan {
     /// Totals over Z_2^64 that are no columns of the result: the rows with each value of a measure of the query, the
     /// last ones, in this order.
     pub values: Vec<ValueColumns>,
+    /// Sums of the relations' columns that are compared with 0, key by key.
+    pub compared: Vec<JoinCompared>,
     /// For each group of the result, by its number, the number of the relations' groups together; `None` for totals.
     #[serde(skip)]
     pub cells: Vec<Option<usize>>,
@@ -103,6 +107,10 @@ pub struct RelationPlan {
     pub key_columns: usize,
     /// Whether NOT IN denies it: it must have rows, and a key in each.
     pub denied: bool,
+    /// Whether it is compared with others, so that each of its keys may stand in one row alone.
+    pub one_row_a_key: bool,
+    /// Whether each of its rows must have a key.
+    pub all_keyed: bool,
     /// Its group keys, by their number in the plan.
     pub keys: Vec<usize>,
     /// The arguments of its own query and the totals that are kept of them, for each key and group.
@@ -140,6 +148,32 @@ pub struct JoinTerm {
     pub coefficient: i64,
     /// One factor of each relation.
     pub factors: Vec<JoinFactor>,
+    /// Of [`JoinPlan::compared`]: only where these are below 0.
+    pub below: Vec<usize>,
+}
+
+/// A sum of columns that is compared with 0, key by key: each relation has one row a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct JoinCompared {
+    /// The columns.
+    pub parts: Vec<ComparedPart>,
+    /// What is added.
+    #[serde(serialize_with = "as_text")]
+    pub constant: i64,
+    /// In how many bits every sum fits, beside its sign.
+    pub bound_bits: u32,
+}
+
+/// A column in a sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ComparedPart {
+    /// The relation.
+    pub relation: usize,
+    /// One of its [`RelationPlan::narrow`].
+    pub column: usize,
+    /// What it is multiplied by.
+    #[serde(serialize_with = "as_text")]
+    pub weight: i64,
 }
 
 /// What a relation contributes to a product.
@@ -242,9 +276,11 @@ pub(super) fn compile(
         relations: &relations,
         literals: Literals::Exact,
         site,
+        below: RefCell::default(),
     };
     job.row_wise()?;
     job.plan(&conditions).or_else(|faults| {
+        job.below.take();
         let literals = Literals::Doubles;
         let with_doubles = Job { literals, ..job };
         with_doubles.plan(&conditions).map_err(|_| faults)
@@ -360,6 +396,8 @@ struct Job<'a> {
     relations: &'a Relations,
     literals: Literals,
     site: Site,
+    /// The sums that are compared with 0, as expressions are taken apart.
+    below: RefCell<Vec<below::Below>>,
 }
 
 impl Job<'_> {
@@ -369,6 +407,7 @@ impl Job<'_> {
             literals: self.literals,
             n_relations: self.relations.all.len(),
             site: self.site,
+            below: &self.below,
         }
     }
 
@@ -411,6 +450,7 @@ impl Job<'_> {
     fn plan(&self, conditions: &[Expr]) -> Result<Plan, Vec<PlanFault>> {
         let condition = self.condition(conditions).map_err(one)?;
         let taken = taken::taken(self, &condition)?;
+        self.one_row_a_key().map_err(one)?;
         let compiled = relation::compile(self, &taken)?;
         let mut keys = self.keys(&compiled)?;
         compile::margins::with_totals(self.outer, &mut keys).map_err(one)?;
@@ -442,7 +482,9 @@ impl Job<'_> {
         let released = finish::columns(self.outer, &keys, &terms.sums);
         let (final_sql, outputs) = finish::query(self.outer, &released)?;
         let measures = terms.measures.clone();
-        let join = terms.into_plan(self, &compiled, &keys).map_err(one)?;
+        let join = terms
+            .into_plan(self, (&taken, &compiled), &keys)
+            .map_err(one)?;
         let (seats, correlations) = (self.parties.seats.clone(), self.spec.correlations.clone());
         let plan = Plan::of_job(self.spec, seats, correlations, min_cell);
         let plan = Plan {

@@ -1,7 +1,8 @@
 //! The spokes' columns, one for each relation and product: holders put together, relations multiplied.
 
+use super::Own;
 use super::plan::{Bit, Part, Plan};
-use crate::arith::{self, convert, mul, mux};
+use crate::arith::{self, compare, convert, mul, mux};
 use crate::boolean;
 use crate::correlate::{Stock, StockedRing};
 use crate::error::ProtocolError;
@@ -23,15 +24,18 @@ type Numbers<R> = Vec<Vec<Share<R>>>;
 pub(super) async fn bits(
     session: &mut Session,
     plan: &Plan,
-    joined: &Joined,
+    (joined, own): (&Joined, Option<Own<'_>>),
     stock: &mut Stock,
 ) -> Result<Bits, ProtocolError> {
     let products = plan.bits();
     let single: BTreeSet<Bit> = products.iter().flatten().copied().collect();
+    let below = below(session, plan, (joined, own), stock).await?;
     let me = session.seat().index();
     // A OR b = ¬(¬a ∧ ¬b).
-    let inverted = single.iter().map(|bit| {
-        let holders = plan.spokes[bit.relation()].clone();
+    let of_relations = single.iter().filter(|bit| bit.relation().is_some());
+    let inverted = of_relations.clone().map(|bit| {
+        let relation = bit.relation().expect("it is a relation's");
+        let holders = plan.spokes[relation].clone();
         let each = holders.map(|holder| {
             let mut bit = of_holder(joined, holder, *bit);
             bit.not(me);
@@ -41,12 +45,13 @@ pub(super) async fn bits(
     });
     let none = all(session, inverted.collect(), stock).await?;
     let mut values = BTreeMap::new();
-    for (bit, mut value) in single.into_iter().zip(none) {
+    for (bit, mut value) in of_relations.copied().zip(none) {
         if !matches!(bit, Bit::Unflagged(..)) {
             value.not(me);
         }
         values.insert(bit, value);
     }
+    values.extend(below);
     let factors = products
         .iter()
         .map(|bits| bits.iter().map(|bit| copy(&values[bit])).collect());
@@ -58,13 +63,98 @@ pub(super) async fn bits(
 pub(super) fn bits_price(seats: Seats, plan: &Plan, n_bins: usize) -> Price {
     let products = plan.bits();
     let single: BTreeSet<Bit> = products.iter().flatten().copied().collect();
-    let holders = single.iter().map(|bit| plan.n_holders(bit.relation()));
+    let relations = single.iter().filter_map(|bit| bit.relation());
+    let holders = relations.map(|relation| plan.n_holders(relation));
     let any = all_price(seats, n_bins, holders.collect());
-    any.then(&all_price(
+    let below = below_price(seats, plan, n_bins);
+    below.then(&any).then(&all_price(
         seats,
         n_bins,
         products.iter().map(Vec::len).collect(),
     ))
+}
+
+/// Which comparisons are below 0 in each bin.
+async fn below(
+    session: &mut Session,
+    plan: &Plan,
+    (joined, own): (&Joined, Option<Own<'_>>),
+    stock: &mut Stock,
+) -> Result<Vec<(Bit, BitShare)>, ProtocolError> {
+    let wanted = plan.below();
+    let Some((first, _)) = wanted.first().map(|at| &plan.compared[*at]) else {
+        return Ok(Vec::new());
+    };
+    let n_bins = joined.valid.n_bits();
+    let mut sums = Share::<u64>::zero(0);
+    for at in &wanted {
+        let (compared, places) = &plan.compared[*at];
+        let mut sum = Share::<u64>::zero(n_bins);
+        sum.add_public(
+            session.seat().index(),
+            &vec![compared.constant.cast_unsigned(); n_bins],
+        );
+        let parts = compared.parts.iter().zip(places);
+        for ((relation, _, coefficient), columns) in parts {
+            let weight = coefficient.cast_unsigned();
+            for column in columns.clone() {
+                match (relation, own) {
+                    (0, Some((rows, bins))) => {
+                        let values = rows.narrow[column].iter().zip(bins);
+                        for (value, bin) in values {
+                            let into = &mut sum.as_mut_slice()[*bin as usize];
+                            *into = into.wrapping_add(value.wrapping_mul(weight));
+                        }
+                    }
+                    (0, None) => {}
+                    _ => {
+                        for holder in plan.spokes[*relation].clone() {
+                            let values = joined.spokes[holder].narrow[column].as_slice();
+                            let into = sum.as_mut_slice().iter_mut().zip(values);
+                            into.for_each(|(s, v)| *s = s.wrapping_add(v.wrapping_mul(weight)));
+                        }
+                    }
+                }
+            }
+        }
+        sums.append(sum);
+    }
+    let bound = bound_bits(plan, &wanted);
+    let all = compare::less_than_zero(session, &sums, bound, first.method, stock).await?;
+    let parts = wanted.iter().enumerate();
+    let parts = parts.map(|(i, at)| (Bit::Below(*at), slice(&all, i * n_bins, n_bins)));
+    Ok(parts.collect())
+}
+
+fn bound_bits(plan: &Plan, wanted: &[usize]) -> u32 {
+    let bounds = wanted.iter().map(|at| plan.compared[*at].0.bound_bits);
+    bounds.max().unwrap_or(1)
+}
+
+fn below_price(seats: Seats, plan: &Plan, n_bins: usize) -> Price {
+    let wanted = plan.below();
+    let Some((first, _)) = wanted.first().map(|at| &plan.compared[*at]) else {
+        return Price::nothing(seats);
+    };
+    let n_items = wanted.len() * n_bins;
+    compare::less_than_zero_price::<u64>(seats, n_items, bound_bits(plan, &wanted), first.method)
+}
+
+/// Some of the bits.
+fn slice(bits: &BitShare, first: usize, n_bits: usize) -> BitShare {
+    let words = bits.as_words();
+    let word = |at: usize| {
+        let (place, shift) = ((first + at) / 64, (first + at) % 64);
+        let low = words.get(place).map_or(0, |w| w >> shift);
+        let high = match shift {
+            0 => 0,
+            _ => words.get(place + 1).map_or(0, |w| w << (64 - shift)),
+        };
+        let rest = n_bits - at;
+        let mask = if rest < 64 { (1 << rest) - 1 } else { u64::MAX };
+        (low | high) & mask
+    };
+    BitShare::from_words(n_bits, (0..n_bits).step_by(64).map(word).collect())
 }
 
 /// One holder's bit of every bin. The lowest bits of additive shares of a bit are its XOR shares.
@@ -79,6 +169,7 @@ fn of_holder(joined: &Joined, holder: usize, bit: Bit) -> BitShare {
             };
             BitShare::from_words(values.len(), values.chunks(64).map(word).collect())
         }
+        Bit::Below(_) => unreachable!("a comparison is no holder's bit"),
     }
 }
 

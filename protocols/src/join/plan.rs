@@ -1,6 +1,6 @@
 //! What is computed for a shape: which products of the spokes' columns, and of those with the hub's.
 
-use super::shape::{Factor, Relation, Shape, Term};
+use super::shape::{Compared, Factor, Relation, Shape, Term};
 use crate::psi::circuit::{self, Keep, Side};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -14,14 +14,18 @@ pub(super) enum Bit {
     Flag(usize, usize),
     /// 1 less that.
     Unflagged(usize, usize),
+    /// Whether a comparison of the shape is below 0.
+    Below(usize),
 }
 
 impl Bit {
-    pub(super) fn relation(self) -> usize {
+    /// The relation whose bit it is, if it is one's.
+    pub(super) fn relation(self) -> Option<usize> {
         match self {
             Self::Matched(relation) | Self::Flag(relation, _) | Self::Unflagged(relation, _) => {
-                relation
+                Some(relation)
             }
+            Self::Below(_) => None,
         }
     }
 }
@@ -85,6 +89,8 @@ pub(super) struct Plan {
     pub(super) join: Option<circuit::Shape>,
     /// The spokes of each relation in the join.
     pub(super) spokes: Vec<Range<usize>>,
+    /// The comparisons, and of each column in them its place among those of its relation's inputs.
+    pub(super) compared: Vec<(Compared, Vec<Range<usize>>)>,
 }
 
 impl Plan {
@@ -98,7 +104,22 @@ impl Plan {
             n_cells: shape.n_cells(),
             join,
             spokes,
+            compared: shape.compared.iter().map(|c| placed(shape, c)).collect(),
         }
+    }
+
+    /// The comparisons that some product of bits takes, in the order in which they are made.
+    pub(super) fn below(&self) -> Vec<usize> {
+        let all: BTreeSet<usize> = self
+            .bits()
+            .into_iter()
+            .flatten()
+            .filter_map(|bit| match bit {
+                Bit::Below(at) => Some(at),
+                _ => None,
+            })
+            .collect();
+        all.into_iter().collect()
     }
 
     /// How many of a relation's holders are in the join.
@@ -127,12 +148,24 @@ impl Plan {
     }
 }
 
+fn placed(shape: &Shape, compared: &Compared) -> (Compared, Vec<Range<usize>>) {
+    let cells = |(at, column, _): &(usize, usize, i64)| {
+        let relation = &shape.relations[*at];
+        let first = (relation.flags + column) * relation.cells;
+        first..first + relation.cells
+    };
+    let places = compared.parts.iter().map(cells).collect();
+    (compared.clone(), places)
+}
+
 /// The join of the relations that some right-hand column is made of, as far as they have rows.
 fn join(shape: &Shape, narrow: &Part, wide: &Part) -> (Option<circuit::Shape>, Vec<Range<usize>>) {
     let rights = || narrow.rights.iter().chain(&wide.rights);
-    let bits = rights().flat_map(|right| right.bits.iter().map(|bit| bit.relation()));
+    let bits = rights().flat_map(|right| right.bits.iter().filter_map(|bit| bit.relation()));
     let numbers = rights().flat_map(|right| right.numbers.iter().map(|number| number.0));
-    let used: BTreeSet<usize> = bits.chain(numbers).collect();
+    let parts = shape.compared.iter().flat_map(|c| &c.parts);
+    let compared = parts.map(|part| part.0).filter(|at| *at > 0);
+    let used: BTreeSet<usize> = bits.chain(numbers).chain(compared).collect();
     let side = |relation: &Relation, seat, n_rows| Side {
         seat,
         n_rows,
@@ -260,7 +293,10 @@ impl Found {
 /// A term at one cell of the output; `None` where it is 0 whatever the relations hold.
 fn at_cell(shape: &Shape, term: &Term, cell: usize) -> Option<(Left, Right)> {
     let mut left = Left::One;
-    let mut right = Right::default();
+    let mut right = Right {
+        bits: term.below.iter().map(|at| Bit::Below(*at)).collect(),
+        numbers: Vec::new(),
+    };
     let cells = shape.cells_of(cell);
     for (number, relation) in shape.relations.iter().enumerate() {
         let own = cells[number];

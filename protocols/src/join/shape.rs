@@ -1,6 +1,7 @@
 //! What all seats know of an aggregate over a join.
 
 use super::Inputs;
+use crate::arith::compare::{MAX_BOUND_BITS, Method};
 use crate::error::ProtocolError;
 use crate::party::Seat;
 use crate::session::Session;
@@ -88,6 +89,22 @@ pub struct Term {
     pub coefficient: i64,
     /// One factor of each relation, in their order.
     pub factors: Vec<Factor>,
+    /// Numbers of [`Shape::compared`]: only where all of these are below 0.
+    pub below: Vec<usize>,
+}
+
+/// A sum of the relations' columns that is compared with 0, key by key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compared {
+    /// Columns over Z_2^64 that are no flags, as relation and number, and what each is multiplied by; of a relation
+    /// with several cells the sum over them.
+    pub parts: Vec<(usize, usize, i64)>,
+    /// What is added.
+    pub constant: i64,
+    /// No sum is beyond 2^`bound_bits` on either side, that of any columns with zeros in place of others included.
+    pub bound_bits: u32,
+    /// How it is compared.
+    pub method: Method,
 }
 
 /// What all seats know of the hub's values beside how many there are. The hub checks that they are so. What
@@ -125,6 +142,8 @@ pub struct Shape {
     pub wide: Vec<Vec<Term>>,
     /// What is known of the hub's values, if anything.
     pub bounds: Option<Bounds>,
+    /// What terms compare.
+    pub compared: Vec<Compared>,
 }
 
 impl Shape {
@@ -166,6 +185,7 @@ impl Shape {
     ) -> Result<(), ProtocolError> {
         self.check_relations(session)?;
         self.check_terms()?;
+        self.check_compared()?;
         let invalid = |what| Err(ProtocolError::InvalidInput { what });
         let own = self.relations.iter().find_map(|relation| {
             let mut holders = relation.holders.iter();
@@ -223,6 +243,24 @@ impl Shape {
         }
     }
 
+    fn check_compared(&self) -> Result<(), ProtocolError> {
+        let fits = |compared: &Compared| {
+            let is_column = |(relation, column, _): &(usize, usize, i64)| {
+                (self.relations.get(*relation)).is_some_and(|r| *column < r.narrow)
+            };
+            (1..=MAX_BOUND_BITS).contains(&compared.bound_bits)
+                && compared.parts.iter().all(is_column)
+        };
+        let mut others = self.relations.iter().skip(1);
+        let is_made = self.compared.is_empty() || others.any(|r| r.filled().next().is_some());
+        match self.compared.iter().all(fits) && is_made {
+            true => Ok(()),
+            false => Err(ProtocolError::InvalidInput {
+                what: "a comparison is of columns over Z_2^64 that the relations have, in 1 to 63 bits, and another than the hub has rows",
+            }),
+        }
+    }
+
     fn check_terms(&self) -> Result<(), ProtocolError> {
         let narrow = self.narrow.iter().flatten().map(|term| (term, false));
         let wide = self.wide.iter().flatten().map(|term| (term, true));
@@ -245,6 +283,20 @@ impl Shape {
                 term.factors[0],
                 Factor::Matched { .. } | Factor::One { .. } | Factor::Unflagged(_)
             );
+            // Where nobody has a row, every other factor of a term is 0.
+            let there = |f: &Factor| {
+                matches!(
+                    f,
+                    Factor::Flag(_) | Factor::Narrow(_) | Factor::Wide(_) | Factor::Matched { .. }
+                )
+            };
+            let is_there = is_column || term.factors[1..].iter().any(there);
+            let known = term.below.iter().all(|at| *at < self.compared.len());
+            if !known || !term.below.is_empty() && !is_there {
+                return Err(ProtocolError::InvalidInput {
+                    what: "a term with a comparison depends on a row, and the shape has the comparison",
+                });
+            }
             if term.factors.iter().any(unflagged) && !is_column {
                 return Err(ProtocolError::InvalidInput {
                     what: "where others have no flag, the hub contributes a column",

@@ -5,9 +5,12 @@ use crate::chi_square;
 use crate::demands::{self, Case, below};
 use crate::world::{World, prg};
 use engine::prg::Prg;
+use protocols::arith::compare::Method;
 use protocols::correlate::{self, Source, Stock, StockedRing, dealer};
 use protocols::error::ProtocolError;
-use protocols::join::{self, Bounds, Factor, Holder, Inputs, Relation, Shape, Term, Totals};
+use protocols::join::{
+    self, Bounds, Compared, Factor, Holder, Inputs, Relation, Shape, Term, Totals,
+};
 use protocols::party::Seat;
 use protocols::price::{Price, Seats};
 use protocols::psi::Item;
@@ -43,6 +46,7 @@ fn term(coefficient: i64, factors: &[Factor]) -> Term {
     Term {
         coefficient,
         factors: factors.to_vec(),
+        below: Vec::new(),
     }
 }
 
@@ -241,6 +245,21 @@ impl<R: Outputs> Join<R> {
         R::terms(shape).iter().map(cells).collect()
     }
 
+    fn is_below(&self, tables: &[BTreeMap<u64, Row>], at: usize, key: u64) -> bool {
+        let compared = &self.shape.compared[at];
+        let parts = compared.parts.iter().map(|(at, column, coefficient)| {
+            let relation = &self.shape.relations[*at];
+            let first = (relation.flags + column) * relation.cells;
+            let sum = tables[*at].get(&key).map_or(0, |row| {
+                let cells = row.narrow[first..first + relation.cells].iter();
+                cells.fold(0u64, |sum, v| sum.wrapping_add(*v))
+            });
+            sum.wrapping_mul(coefficient.cast_unsigned())
+        });
+        let sum = parts.fold(compared.constant.cast_unsigned(), u64::wrapping_add);
+        sum.cast_signed() < 0
+    }
+
     fn cell(&self, tables: &[BTreeMap<u64, Row>], terms: &[Term], cell: usize) -> R {
         let cells = self.shape.cells_of(cell);
         let mut sum = R::ZERO;
@@ -267,6 +286,10 @@ impl<R: Outputs> Join<R> {
                         }
                     };
                     product = product.wrapping_mul(value);
+                }
+                for at in &term.below {
+                    let is = R::from_u64(self.is_below(tables, *at, *key).into());
+                    product = product.wrapping_mul(is);
                 }
                 of_term = of_term.wrapping_add(product);
             }
@@ -328,6 +351,7 @@ fn grouped(n_hub: usize, n_spoke: usize) -> Shape {
             vec![term(1, &[Factor::Narrow(0), paid_square])],
         ],
         bounds: None,
+        compared: Vec::new(),
     }
 }
 
@@ -384,9 +408,10 @@ fn random_shape(n_computing: usize, seed: u64) -> Shape {
             )
         })
         .collect();
+    let compared = random_comparisons(&relations, &mut prg);
     let terms = |prg: &mut Prg, is_wide| {
         let n_terms = prg.next_bounded(3);
-        let terms = (0..n_terms).map(|_| random_term(&relations, prg, is_wide));
+        let terms = (0..n_terms).map(|_| random_term(&relations, &compared, prg, is_wide));
         terms.collect::<Vec<_>>()
     };
     let narrow = (0..3).map(|_| terms(&mut prg, false)).collect();
@@ -405,10 +430,38 @@ fn random_shape(n_computing: usize, seed: u64) -> Shape {
         narrow,
         wide,
         bounds: (prg.next_bounded(3) > 0).then_some(bounds),
+        compared,
     }
 }
 
-fn random_term(relations: &[Relation], prg: &mut Prg, is_wide: bool) -> Term {
+/// Sums of any columns, of all 64 bits: a sum that wraps around has a sign as well.
+fn random_comparisons(relations: &[Relation], prg: &mut Prg) -> Vec<Compared> {
+    let any = |r: &Relation| r.holders.iter().any(|h| h.n_rows > 0);
+    if !relations[1..].iter().any(any) {
+        return Vec::new();
+    }
+    let columns = relations.iter().enumerate();
+    let columns: Vec<(usize, usize)> = columns
+        .flat_map(|(at, relation)| (0..relation.narrow).map(move |column| (at, column)))
+        .collect();
+    let one = |prg: &mut Prg| Compared {
+        parts: columns
+            .iter()
+            .map(|(at, column)| (*at, *column, prg.next_bounded(5) as i64 - 2))
+            .collect(),
+        constant: prg.next_bounded(7) as i64 - 3,
+        bound_bits: 63,
+        method: [Method::Masked, Method::Summed][prg.next_bounded(2) as usize],
+    };
+    (0..prg.next_bounded(3)).map(|_| one(prg)).collect()
+}
+
+fn random_term(
+    relations: &[Relation],
+    compared: &[Compared],
+    prg: &mut Prg,
+    is_wide: bool,
+) -> Term {
     let coefficient = prg.next_bounded(9) as i64 - 4;
     let mut factors = Vec::new();
     for relation in relations {
@@ -430,7 +483,15 @@ fn random_term(relations: &[Relation], prg: &mut Prg, is_wide: bool) -> Term {
     if factors.iter().all(|f| matches!(f, Factor::One { .. })) {
         factors[0] = Factor::Matched { cell: 0 };
     }
-    term(coefficient, &factors)
+    let is_there = |f: &Factor| !matches!(f, Factor::One { .. });
+    let below = (0..compared.len()).filter(|_| prg.next_bounded(2) > 0);
+    Term {
+        below: match factors[1..].iter().any(is_there) {
+            true => below.collect(),
+            false => Vec::new(),
+        },
+        ..term(coefficient, &factors)
+    }
 }
 
 #[test]
@@ -473,6 +534,7 @@ fn of_three() -> Shape {
             term(2, &[Wide(0), one, one]),
         ]],
         bounds: None,
+        compared: Vec::new(),
     }
 }
 
@@ -502,6 +564,7 @@ fn with_earlier(n_earlier: usize) -> Shape {
         ],
         wide: Vec::new(),
         bounds: None,
+        compared: Vec::new(),
     }
 }
 

@@ -149,6 +149,7 @@ pub(super) fn column(
             coefficient,
             takes: of.product.takes.clone(),
             flags: false,
+            below: of.product.below.clone(),
         });
     }
     let is_square = products.iter().any(Product::is_square);

@@ -59,6 +59,7 @@ pub(in crate::plan) fn members(
         }
         select.selection = conjunction(&kept);
     }
+    reading.no_key(&select.group_by)?;
     for item in &mut select.projection {
         if let ControlFlow::Break(fault) = VisitMut::visit(item, &mut reading) {
             return Err(*fault);
@@ -169,6 +170,30 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
+    /// Refuses group keys that depend on another holder's table.
+    fn no_key(&self, keys: &GroupByExpr) -> Result<(), PlanFault> {
+        struct Find<'a, 'b>(&'a Reading<'b>);
+        impl Visitor for Find<'_, '_> {
+            type Break = Box<PlanFault>;
+            fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Self::Break> {
+                match self.0.keys(expr) {
+                    Ok(None) => ControlFlow::Continue(()),
+                    Ok(Some(_)) => {
+                        let what =
+                            format!("the group key {expr} depends on another holder's table");
+                        let fix = "write the condition in FILTER (WHERE …) of each aggregate, or run a job with it in WHERE";
+                        ControlFlow::Break(Box::new(self.0.site.fault(expr, what, fix)))
+                    }
+                    Err(fault) => ControlFlow::Break(Box::new(fault)),
+                }
+            }
+        }
+        match Visit::visit(keys, &mut Find(self)) {
+            ControlFlow::Break(fault) => Err(*fault),
+            ControlFlow::Continue(()) => Ok(()),
+        }
+    }
+
     /// A part of WHERE: where it demands a match, the relation says so itself.
     fn conjunct(&mut self, part: &Expr) -> Result<Vec<Expr>, PlanFault> {
         let (inner, denied) = match stripped(part) {
@@ -226,7 +251,7 @@ impl Reading<'_> {
             Expr::Exists { subquery, .. } => {
                 let SetExpr::Select(select) = &*subquery.body else {
                     return match self.is_foreign(subquery, &[]) {
-                        true => Err(self.no_key(expr)),
+                        true => Err(self.without_key(expr)),
                         false => Ok(None),
                     };
                 };
@@ -291,7 +316,7 @@ impl Reading<'_> {
             if names.iter().any(|n| self.is_outer(n, &inside)) {
                 let listed: Option<Vec<Expr>> = select.projection.iter().map(listed).collect();
                 let Some(listed) = listed.filter(|l| l.len() == operands.len()) else {
-                    return Err(self.no_key(expr));
+                    return Err(self.without_key(expr));
                 };
                 return self.correlated(expr, (subquery, select), (listed, operands));
             }
@@ -348,7 +373,7 @@ impl Reading<'_> {
             operands.push(other);
         }
         if listed.is_empty() {
-            return Err(self.no_key(expr));
+            return Err(self.without_key(expr));
         }
         let mut select = select.clone();
         select.distinct = None;
@@ -382,7 +407,7 @@ impl Reading<'_> {
         }
     }
 
-    fn no_key(&self, expr: &Expr) -> PlanFault {
+    fn without_key(&self, expr: &Expr) -> PlanFault {
         let what = "a subquery over another holder's table that is not compared by its key";
         let fix =
             "write a.key IN (SELECT key FROM …), or EXISTS (SELECT 1 FROM … t WHERE t.key = a.key)";

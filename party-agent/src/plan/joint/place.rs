@@ -2,6 +2,7 @@
 
 use super::draft::Take;
 use super::relation::{Compiled, One};
+use super::taken::Taken;
 use super::terms::{Term, Terms};
 use super::{Job, JoinFactor, JoinPlan, JoinTerm, OwnColumn, OwnTerm, RelationPlan};
 use crate::plan::{KeyColumn, PlanFault, RingWidth, Slot};
@@ -11,7 +12,7 @@ impl Terms {
     pub(super) fn into_plan(
         self,
         job: &Job<'_>,
-        compiled: &Compiled,
+        (taken, compiled): (&Taken, &Compiled),
         keys: &[KeyColumn],
     ) -> Result<JoinPlan, PlanFault> {
         let order = order(job, compiled, &self)?;
@@ -37,6 +38,12 @@ impl Terms {
             };
         let narrow = expand(RingWidth::Narrow, &self.narrow)?;
         let wide = expand(RingWidth::Wide, &self.wide)?;
+        let place_of = |at: usize| order.iter().position(|o| *o == at).unwrap_or(0);
+        let mut column =
+            |at: usize, index: usize| (place_of(at), placed(&mut payloads[at].narrow, index));
+        let sums = taken.below.iter();
+        let compared = sums.map(|sum| sum.placed(job, compiled, &mut column));
+        let compared = compared.collect::<Result<Vec<_>, _>>()?;
         let relations: Vec<RelationPlan> = order
             .iter()
             .map(|at| relation_plan(job, compiled, *at, &payloads[*at]))
@@ -50,8 +57,13 @@ impl Terms {
             wide,
             own,
             values: self.values,
+            compared,
             cells: Vec::new(),
         };
+        // A row without a key is in no bin, where it could be compared.
+        if plan.n_compared() > 0 && job.relations.all.iter().any(|r| r.optional) {
+            plan.relations[0].all_keyed = true;
+        }
         plan.cells = plan.cells_of(keys);
         Ok(plan)
     }
@@ -61,7 +73,8 @@ impl Terms {
 fn merged(terms: Vec<JoinTerm>) -> Result<Vec<JoinTerm>, PlanFault> {
     let mut all: Vec<JoinTerm> = Vec::new();
     for term in terms {
-        match all.iter_mut().find(|t| t.factors == term.factors) {
+        let is_like = |t: &&mut JoinTerm| t.factors == term.factors && t.below == term.below;
+        match all.iter_mut().find(is_like) {
             Some(same) => {
                 let sum = same.coefficient.checked_add(term.coefficient);
                 same.coefficient = sum.ok_or_else(too_large)?;
@@ -112,6 +125,8 @@ fn relation_plan(job: &Job<'_>, compiled: &Compiled, at: usize, payload: &Payloa
         holders: holders.collect(),
         rows_at_most: one.raw.iter().map(|part| part.rows_at_most).collect(),
         key_columns: job.relations.all[at].key.len(),
+        one_row_a_key: job.relations.all[at].member.is_none() && !job.below.borrow().is_empty(),
+        all_keyed: false,
         denied: job.relations.all[at]
             .member
             .as_ref()
@@ -179,9 +194,12 @@ fn order(job: &Job<'_>, compiled: &Compiled, terms: &Terms) -> Result<Vec<usize>
             .map(|p| p.rows_at_most)
             .fold(0, u64::saturating_add)
     };
+    let compares = !job.below.borrow().is_empty();
     let one_star = |hub: usize| all[hub].member.is_none() || single(hub);
     let may = |hub: usize| match n {
         _ if !one_star(hub) => false,
+        // Rows without a match are compared in the hub's bins alone.
+        _ if compares && optional[hub] => false,
         2 => {
             let other = 1 - hub;
             // A spoke's rows without a match are told from one hub alone.
@@ -298,6 +316,7 @@ impl Place<'_> {
             out.push(JoinTerm {
                 coefficient: term.coefficient,
                 factors: factors.clone(),
+                below: term.below.clone(),
             });
         }
         match self.order.len() {
@@ -331,11 +350,12 @@ impl Place<'_> {
         if coefficient == 0 {
             return Ok(());
         }
-        if place == 0 && term.flags {
-            // Holders of the hub's table share keys, and count them in turn.
+        if place == 0 && (term.flags || !term.below.is_empty()) {
+            // Holders of the hub's table share keys, and count them in turn; and what is compared is in bins.
             out.push(JoinTerm {
                 coefficient,
                 factors: vec![factor, JoinFactor::One(without.cell)],
+                below: term.below.clone(),
             });
         } else {
             let mut groups = vec![0; 2];
@@ -360,6 +380,7 @@ impl Place<'_> {
         out.push(JoinTerm {
             coefficient: -coefficient,
             factors: factors.to_vec(),
+            below: term.below.clone(),
         });
         Ok(())
     }
@@ -417,8 +438,10 @@ impl Place<'_> {
         out.extend(more.map(|(coefficient, factors)| JoinTerm {
             coefficient,
             factors,
+            below: term.below.clone(),
         }));
-        if let Some(coefficient) = all_optional.filter(|c| *c != 0 && !term.flags) {
+        let in_bins = term.flags || !term.below.is_empty();
+        if let Some(coefficient) = all_optional.filter(|c| *c != 0 && !in_bins) {
             own.push(OwnTerm {
                 relation: 0,
                 total: (self.ring, self.total),

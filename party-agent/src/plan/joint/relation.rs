@@ -14,7 +14,9 @@ use crate::plan::ring::Fit;
 use crate::plan::sql::outer::{Key, Outer};
 use crate::plan::types::{self, Types};
 use crate::plan::words::counted;
-use crate::plan::{KeyColumn, LocalPlan, MeasureKind, PlanFault, ValueKind, widen};
+use crate::plan::{
+    KeyColumn, LocalPlan, MeasureKind, PlanFault, RingWidth, ValueKind, ValueRange, widen,
+};
 
 /// Most pairs of rows of a join, by the published sizes of its tables.
 const MAX_JOINED: u64 = 1 << 62;
@@ -22,6 +24,9 @@ const MAX_JOINED: u64 = 1 << 62;
 const MAX_VALUES: u64 = 1 << 12;
 /// Most numbers in these columns, by the published size of the relation's tables.
 const MAX_NUMBERS: u64 = 1 << 26;
+
+/// Bits of the numbers that are compared between holders, at most, beside their sign.
+const MAX_COMPARED_BITS: u32 = 42;
 
 /// All relations.
 pub(super) struct Compiled {
@@ -75,7 +80,8 @@ pub(super) fn compile(job: &Job<'_>, taken: &Taken) -> Result<Compiled, Vec<Plan
     let converts = key_types(job, &read)?;
     let mut all = Vec::new();
     for (at, (outer, raw)) in read.into_iter().enumerate() {
-        match finished(job, (at, outer, raw), rows, &converts) {
+        let compared: BTreeSet<usize> = taken.below.iter().flat_map(|b| b.args_of(at)).collect();
+        match finished(job, (at, outer, raw), (rows, &compared), &converts) {
             Ok(relation) => all.push(relation),
             Err(more) => faults.extend(more),
         }
@@ -242,7 +248,7 @@ fn key_type(
 fn finished(
     job: &Job<'_>,
     (at, outer, raw): (usize, Outer, Vec<Part>),
-    rows: u64,
+    (rows, compared): (u64, &BTreeSet<usize>),
     converts: &[Convert],
 ) -> Result<One, Vec<PlanFault>> {
     let select = job.select_of(at);
@@ -251,7 +257,16 @@ fn finished(
     let whole = job.whole(&select, &outer, &key);
     let types = types::agree(&outer, &raw)?;
     let finals = parts(&whole, &holders, &types.convert)?;
-    let fits = measures::fits(&whole, &types, &raw, rows)?;
+    let mut fits = measures::fits(&whole, &types, &raw, rows)?;
+    let own_rows = raw.iter().map(|part| part.rows_at_most);
+    let own_rows = own_rows.fold(0, u64::saturating_add);
+    for arg in compared {
+        let is_exact = matches!(types.measures[*arg], MeasureKind::Exact { .. });
+        fits[*arg] = fits[*arg].take().map(|fit| match is_exact {
+            true => of_one_row(fit, own_rows),
+            false => fit,
+        });
+    }
     let optional = job.relations.all[at].optional;
     let without_groups = match optional {
         true => groups_without(job, &outer, &types)?,
@@ -296,6 +311,28 @@ fn finished(
         values,
         without,
     })
+}
+
+/// What is compared is a number of one row, and no total of joined ones: its holder checks that it is in the range,
+/// which is cut to what can be compared.
+fn of_one_row(fit: Fit, own_rows: u64) -> Fit {
+    let bits_of_rows = u64::BITS - own_rows.leading_zeros();
+    let most = 1i128 << MAX_COMPARED_BITS.min(61u32.saturating_sub(bits_of_rows));
+    let ends = (fit.range.low.parse(), fit.range.high.parse());
+    let (low, high): (i128, i128) = match ends {
+        (Ok(low), Ok(high)) => (low, high),
+        _ => (-most, most),
+    };
+    let (low, high) = (low.clamp(-most, most), high.clamp(-most, most));
+    Fit {
+        range: ValueRange {
+            low: low.to_string(),
+            high: high.to_string(),
+            origin: fit.range.origin,
+        },
+        sum: Some((RingWidth::Narrow, 0)),
+        ..fit
+    }
 }
 
 /// Gives a column to each value of every argument whose values are compared.

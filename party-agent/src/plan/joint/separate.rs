@@ -4,12 +4,14 @@
 //! only the product is made on shares. An expression has two such forms: its value, with 0 in place of NULL, and 1
 //! where it is known. A condition is 1 where it is true.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, DataType, ExactNumberInfo, Expr, Function, UnaryOperator, Value,
 };
 
+use super::below::Below;
 use super::columns::{Scope, stripped};
 use super::member::truth;
 use crate::plan::PlanFault;
@@ -34,6 +36,14 @@ pub(super) struct Factor {
 pub(super) struct Product {
     pub(super) coefficient: i64,
     pub(super) factors: Vec<Factor>,
+    /// The numbers of sums that must be below 0, in ascending order.
+    pub(super) below: Vec<usize>,
+}
+
+impl Product {
+    fn is_like(&self, other: &Self) -> bool {
+        self.factors == other.factors && self.below == other.below
+    }
 }
 
 /// A sum of products.
@@ -97,6 +107,7 @@ pub(super) fn one(n_relations: usize) -> Sum {
     vec![Product {
         coefficient: 1,
         factors: vec![Factor::default(); n_relations],
+        below: Vec::new(),
     }]
 }
 
@@ -106,11 +117,13 @@ pub(super) fn times(a: &Sum, b: &Sum) -> Option<Sum> {
     for left in a {
         for right in b {
             let factors = left.factors.iter().zip(&right.factors);
+            let below: BTreeSet<usize> = left.below.iter().chain(&right.below).copied().collect();
             let next = Product {
                 coefficient: left.coefficient.checked_mul(right.coefficient)?,
                 factors: factors.map(|(l, r)| l.times(r)).collect(),
+                below: below.into_iter().collect(),
             };
-            match all.iter_mut().find(|p| p.factors == next.factors) {
+            match all.iter_mut().find(|p| p.is_like(&next)) {
                 Some(same) => same.coefficient = same.coefficient.checked_add(next.coefficient)?,
                 None => all.push(next),
             }
@@ -124,11 +137,11 @@ fn plus(a: &Sum, b: &Sum, sign: i64) -> Option<Sum> {
     let mut all = a.clone();
     for next in b {
         let coefficient = next.coefficient.checked_mul(sign)?;
-        match all.iter_mut().find(|p| p.factors == next.factors) {
+        match all.iter_mut().find(|p| p.is_like(next)) {
             Some(same) => same.coefficient = same.coefficient.checked_add(coefficient)?,
             None => all.push(Product {
                 coefficient,
-                factors: next.factors.clone(),
+                ..next.clone()
             }),
         }
     }
@@ -184,12 +197,14 @@ pub(super) struct Separate<'a> {
     pub(super) literals: Literals,
     pub(super) n_relations: usize,
     pub(super) site: Site,
+    /// The sums that are compared with 0.
+    pub(super) below: &'a RefCell<Vec<Below>>,
 }
 
 impl Separate<'_> {
     fn fault(&self, expr: &Expr, what: &str) -> PlanFault {
         let what = format!("{expr}: {what}");
-        let fix = "of columns of different holders, write sums, differences and products, CASE, COALESCE, and conditions of one table each, joined by AND, OR and NOT";
+        let fix = "of columns of different holders, write sums, differences and products, CASE, COALESCE, conditions of one table each and comparisons of numbers, joined by AND, OR and NOT";
         self.site.fault(expr, what, fix)
     }
 
@@ -198,7 +213,7 @@ impl Separate<'_> {
     }
 
     /// The one relation that an expression depends on, the first one for a constant; `None` for several.
-    fn only(&self, expr: &Expr) -> Result<Option<usize>, PlanFault> {
+    pub(super) fn only(&self, expr: &Expr) -> Result<Option<usize>, PlanFault> {
         let relations: BTreeSet<usize> = self.scope.relations(expr)?;
         let mut relations = relations.into_iter();
         Ok(match (relations.next(), relations.next()) {
@@ -377,6 +392,11 @@ impl Separate<'_> {
             BinaryOperator::Plus => Some(1),
             BinaryOperator::Minus => Some(-1),
             BinaryOperator::Multiply => None,
+            BinaryOperator::Divide => {
+                let what = format!("{expr}: this divides by a column of another holder");
+                let fix = "multiply by the reciprocal, which its holder computes in a subquery: CAST(1.0 / y AS DECIMAL(18, 12)) AS r";
+                return Err(self.site.fault(expr, what, fix));
+            }
             _ => return Err(self.fault(expr, "this operator takes columns of different holders")),
         };
         let (a, b) = (self.value(left)?, self.value(right)?);
@@ -433,8 +453,37 @@ impl Separate<'_> {
                 self.limited(expr, plus(&one(self.n_relations), &known, -1))
             }
             Expr::IsNotNull(inner) => Ok(self.value(inner)?.known),
-            _ => Err(self.fault(expr, "this compares columns of different holders")),
+            Expr::Between {
+                expr: inner,
+                negated,
+                low,
+                high,
+            } => {
+                let both = within(inner, low, high);
+                match negated {
+                    false => self.condition(&both),
+                    true => self.negation(&both),
+                }
+            }
+            _ => self.comparison(expr, false),
         }
+    }
+
+    /// 1 where a comparison of sums of columns of different holders is true, or where it is false.
+    fn comparison(&self, expr: &Expr, negated: bool) -> Result<Sum, PlanFault> {
+        let Some((terms, (left, right))) = self.compared(expr, negated)? else {
+            return Err(self.fault(expr, "this compares columns of different holders"));
+        };
+        let known = times(&self.value(&left)?.known, &self.value(&right)?.known);
+        let mut all = Some(Sum::new());
+        for (coefficient, below) in terms {
+            let mut term = one(self.n_relations);
+            term[0].coefficient = coefficient;
+            term[0].below.extend(below);
+            let term = known.as_ref().and_then(|known| times(known, &term));
+            all = all.zip(term).and_then(|(all, term)| plus(&all, &term, 1));
+        }
+        self.limited(expr, all)
     }
 
     /// 1 where a condition is false.
@@ -467,9 +516,35 @@ impl Separate<'_> {
             } => self.condition(inner),
             Expr::IsNull(inner) => self.condition(&Expr::IsNotNull(inner.clone())),
             Expr::IsNotNull(inner) => self.condition(&Expr::IsNull(inner.clone())),
-            _ => Err(self.fault(expr, "this compares columns of different holders")),
+            Expr::Between {
+                expr: inner,
+                negated,
+                low,
+                high,
+            } => {
+                let both = within(inner, low, high);
+                match negated {
+                    false => self.negation(&both),
+                    true => self.condition(&both),
+                }
+            }
+            _ => self.comparison(expr, true),
         }
     }
+}
+
+/// x >= low AND x <= high.
+fn within(expr: &Expr, low: &Expr, high: &Expr) -> Expr {
+    let binary = |left: &Expr, op, right: &Expr| {
+        Expr::Nested(Box::new(Expr::BinaryOp {
+            left: Box::new(left.clone()),
+            op,
+            right: Box::new(right.clone()),
+        }))
+    };
+    let from = binary(expr, BinaryOperator::GtEq, low);
+    let to = binary(expr, BinaryOperator::LtEq, high);
+    binary(&from, BinaryOperator::And, &to)
 }
 
 fn is_null(expr: &Expr) -> bool {

@@ -3,11 +3,12 @@
 use std::cmp::Ordering;
 
 use protocols::aggregate::LocalTotals;
+use protocols::arith::compare::Method;
 use protocols::join;
 use protocols::party::Seat;
 use protocols::price::{Price, Seats};
 
-use super::{JoinFactor, JoinPlan, JoinSizes, JoinTerm, OwnTerm, RelationPlan};
+use super::{JoinCompared, JoinFactor, JoinPlan, JoinSizes, JoinTerm, OwnTerm, RelationPlan};
 use crate::plan::{KeyColumn, MeasureKind, RingWidth, Shape, Slot};
 
 impl JoinPlan {
@@ -33,6 +34,9 @@ impl JoinPlan {
     /// and each has one holder.
     #[must_use]
     pub fn n_hubs(&self) -> usize {
+        if self.n_compared() > 0 {
+            return 1;
+        }
         let single = self.relations.iter().all(|r| r.holders.len() == 1);
         let mut factors = self.narrow.iter().chain(&self.wide).flatten();
         let outer = |f: &JoinFactor| matches!(f, JoinFactor::Matched(_) | JoinFactor::One(_));
@@ -53,6 +57,11 @@ impl JoinPlan {
         }
         plan.cells = plan.cells_of(keys);
         plan
+    }
+
+    /// Sums that are compared with 0.
+    pub(super) fn n_compared(&self) -> usize {
+        self.compared.len()
     }
 
     /// One star, as the protocol takes it, for these sizes; with a dealer nothing is told of the hub's values.
@@ -98,6 +107,7 @@ impl JoinPlan {
                 .first()
                 .filter(|_| !is_dealt)
                 .map(|r| r.hub_bounds(hub, sizes.groups_a_key[0][hub])),
+            compared: self.compared.iter().map(|c| c.protocol(is_dealt)).collect(),
         }
     }
 
@@ -275,6 +285,22 @@ impl RelationPlan {
     }
 }
 
+impl JoinCompared {
+    fn protocol(&self, is_dealt: bool) -> join::Compared {
+        join::Compared {
+            parts: (self.parts.iter())
+                .map(|p| (p.relation, p.column, p.weight))
+                .collect(),
+            constant: self.constant,
+            bound_bits: self.bound_bits,
+            method: match is_dealt {
+                true => Method::Masked,
+                false => Method::Summed,
+            },
+        }
+    }
+}
+
 impl JoinTerm {
     fn protocol(&self, has_earlier: bool) -> join::Term {
         let factor = |f: &JoinFactor| match *f {
@@ -291,6 +317,7 @@ impl JoinTerm {
         join::Term {
             coefficient: self.coefficient,
             factors: self.factors.iter().map(factor).chain(earlier).collect(),
+            below: self.below.clone(),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use datafusion::sql::sqlparser::ast::Expr;
 
 use super::Job;
+use super::below;
 use super::columns::{same, stripped};
 use super::draft::{Draft, Power, Take};
 use super::separate::{Factor, Sum, times};
@@ -18,6 +19,8 @@ use crate::plan::{PlanFault, Released};
 pub(super) struct Product {
     pub(super) coefficient: i64,
     pub(super) takes: Vec<Take>,
+    /// The numbers of sums that must be below 0.
+    pub(super) below: Vec<usize>,
 }
 
 impl Product {
@@ -39,6 +42,8 @@ pub(super) enum Argument {
     },
     /// Different keys are counted: those for which no factor is 0.
     Keys(Vec<Take>),
+    /// Different keys are counted, each of which has one row.
+    OneRow(Vec<Product>),
 }
 
 /// Everything that the query asks for, in numbers of the relations.
@@ -48,6 +53,8 @@ pub(super) struct Taken {
     /// The persons of a group, if they can be counted.
     pub(super) persons: Option<Vec<Take>>,
     pub(super) args: Vec<Argument>,
+    /// The sums that are compared with 0.
+    pub(super) below: Vec<below::Taken>,
 }
 
 /// Takes the arguments of the query apart. `condition` is 1 for the rows that count.
@@ -71,12 +78,14 @@ pub(super) fn taken(job: &Job<'_>, condition: &Sum) -> Result<Taken, Vec<PlanFau
             Err(fault) => faults.push(fault),
         }
     }
+    let below = below::taken(&job.below.borrow(), &mut drafts);
     match faults.is_empty() {
         true => Ok(Taken {
             drafts,
             rows,
             persons,
             args,
+            below,
         }),
         false => Err(faults),
     }
@@ -98,6 +107,7 @@ fn products(
         .map(|product| Product {
             coefficient: product.coefficient,
             takes: take(&product.factors),
+            below: product.below.clone(),
         })
         .collect()
 }
@@ -107,7 +117,7 @@ fn flags(drafts: &mut [Draft], sum: &Sum, asked: &BTreeSet<Aggregate>) -> Option
     let [product] = sum.as_slice() else {
         return None;
     };
-    if product.coefficient != 1 {
+    if product.coefficient != 1 || !product.below.is_empty() {
         return None;
     }
     let found = products(drafts, sum, Power::Count, asked);
@@ -196,6 +206,12 @@ fn keys(
     });
     match flags(drafts, known, &arg.asked) {
         Some(takes) if is_key => Ok(Argument::Keys(takes)),
+        None if is_key && !job.below.borrow().is_empty() => Ok(Argument::OneRow(products(
+            drafts,
+            known,
+            Power::Count,
+            &arg.asked,
+        ))),
         _ => refused(
             format!(
                 "COUNT(DISTINCT {}) over a join between holders is not available in this version",

@@ -39,6 +39,8 @@ pub(super) struct Term {
     pub(super) coefficient: i64,
     pub(super) takes: Vec<Take>,
     pub(super) flags: bool,
+    /// The numbers of sums that must be below 0.
+    pub(super) below: Vec<usize>,
 }
 
 impl Terms {
@@ -68,6 +70,11 @@ impl Terms {
         let persons = taken.persons.as_ref();
         if let Some(takes) = persons.filter(|_| min_cell.at_least > 1 && !counts_rows) {
             all.person = Some(all.flags_column(takes));
+        }
+        // Every key has one row where holders' columns are compared.
+        let one_row = !taken.below.is_empty();
+        if all.person.is_none() && one_row && min_cell.at_least > 1 && !counts_rows {
+            all.person = Some(0);
         }
         for (i, (arg, argument)) in job.outer.args.iter().zip(&taken.args).enumerate() {
             if let Argument::Plain {
@@ -142,6 +149,7 @@ impl Terms {
             coefficient: 1,
             takes: takes.to_vec(),
             flags: true,
+            below: Vec::new(),
         }]);
         self.narrow.len() - 1
     }
@@ -167,6 +175,11 @@ impl Terms {
         let mut is_narrow = false;
         let mut distinct = None;
         match argument {
+            Argument::OneRow(rows) => {
+                measure.kind = MeasureKind::Distinct;
+                measure.count = self.count_column(terms_of(rows));
+                distinct = Some(measure.count);
+            }
             Argument::Keys(takes) => {
                 measure.kind = MeasureKind::Distinct;
                 measure.count = self.flags_column(takes);
@@ -298,6 +311,7 @@ impl<'a> Part<'a> {
             coefficient: self.product.coefficient,
             takes,
             flags: false,
+            below: self.product.below.clone(),
         })
     }
 }
@@ -314,6 +328,7 @@ fn terms_of(products: &[Product]) -> Vec<Term> {
         coefficient: p.coefficient,
         takes: p.takes.clone(),
         flags: false,
+        below: p.below.clone(),
     });
     terms.collect()
 }

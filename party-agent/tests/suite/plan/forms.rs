@@ -14,7 +14,7 @@ fn job(sql: &str) -> String {
 }
 
 /// Queries that are plain SQL as they stand.
-const PLAIN: [&str; 31] = [
+const PLAIN: [&str; 42] = [
     "SELECT COUNT(*) AS n, SUM(h.small) AS s FROM h_a.t h WHERE h.pid IN (SELECT pid FROM i_a.t)",
     "SELECT h.cat, COUNT(*) AS n, COUNT(DISTINCT h.pid) AS p FROM h_a.t h WHERE pid IN (SELECT i.pid FROM i_a.t i WHERE i.small > 3) GROUP BY h.cat ORDER BY 1 NULLS LAST",
     "SELECT COUNT(*) AS n, SUM(big) AS s FROM (SELECT * FROM h_a.t UNION ALL SELECT * FROM h_b.t) h WHERE h.pid IN (SELECT pid FROM i_a.t UNION SELECT pid FROM i_b.t)",
@@ -46,6 +46,17 @@ const PLAIN: [&str; 31] = [
     "SELECT COUNT(DISTINCT COALESCE(i.pid, h.pid)) FILTER (WHERE h.small > 2) AS p FROM h_a.t h LEFT JOIN i_a.t i ON h.pid = i.pid",
     "SELECT h.cat, COUNT(*) AS n FROM h_a.t h JOIN i_a.t i ON h.pid = i.pid GROUP BY h.cat HAVING h.cat <> 'a' AND COUNT(*) > 2 ORDER BY 1",
     "WITH f AS (SELECT * FROM (SELECT pid, small, RANK() OVER (PARTITION BY pid ORDER BY big) AS k FROM h_a.t) w WHERE k = 1) SELECT COUNT(*) AS n, SUM(f.small) AS s FROM f JOIN i_a.t i ON f.pid = i.pid",
+    "SELECT COUNT(*) AS n, SUM(h.s) AS x, COUNT(DISTINCT h.pid) AS p FROM (SELECT pid, MAX(small) AS s, MIN(money) AS m FROM h_a.t WHERE pid IS NOT NULL GROUP BY pid) h JOIN (SELECT pid, MIN(small) AS s, MAX(money) AS m FROM i_a.t WHERE pid IS NOT NULL GROUP BY pid) i ON h.pid = i.pid WHERE h.s > i.s",
+    "SELECT COUNT(*) AS n, SUM(i.m) AS x, COUNT(DISTINCT h.pid) AS p FROM (SELECT pid, MAX(small) AS s, MIN(money) AS m FROM h_a.t WHERE pid IS NOT NULL GROUP BY pid) h JOIN (SELECT pid, MIN(small) AS s, MAX(money) AS m FROM i_a.t WHERE pid IS NOT NULL GROUP BY pid) i ON h.pid = i.pid WHERE h.s <= i.s",
+    "SELECT COUNT(*) AS n FROM (SELECT pid, MAX(small) AS s, MIN(money) AS m FROM h_a.t WHERE pid IS NOT NULL GROUP BY pid) h JOIN (SELECT pid, MIN(small) AS s, MAX(money) AS m FROM i_a.t WHERE pid IS NOT NULL GROUP BY pid) i ON h.pid = i.pid WHERE h.s <> i.s",
+    "SELECT SUM(CASE WHEN h.m >= i.s THEN i.m ELSE h.s END) AS x, COUNT(*) FILTER (WHERE h.s = i.s) AS e FROM (SELECT pid, MAX(small) AS s, MIN(money) AS m FROM h_a.t WHERE pid IS NOT NULL GROUP BY pid) h JOIN (SELECT pid, MIN(small) AS s, MAX(money) AS m FROM i_a.t WHERE pid IS NOT NULL GROUP BY pid) i ON h.pid = i.pid",
+    "SELECT h.cat, COUNT(*) FILTER (WHERE h.s + 1 < i.s) AS a, COUNT(*) AS n, COUNT(DISTINCT h.pid) FILTER (WHERE h.s <= i.s) AS p FROM (SELECT pid, small AS s, money AS m, cat FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY pid ORDER BY big) AS k FROM h_a.t WHERE pid IS NOT NULL) z WHERE k = 1) h JOIN (SELECT pid, MIN(small) AS s, MAX(money) AS m FROM i_a.t WHERE pid IS NOT NULL GROUP BY pid) i ON h.pid = i.pid GROUP BY h.cat ORDER BY 1 NULLS LAST",
+    "SELECT COUNT(*) FILTER (WHERE h.s > COALESCE(i.s, 0)) AS a, COUNT(*) FILTER (WHERE NOT (h.s > i.s)) AS b, COUNT(*) FILTER (WHERE h.s > i.s OR i.s IS NULL) AS c, SUM(CASE WHEN h.s > i.s THEN i.s ELSE h.s END) AS x FROM (SELECT pid, MAX(small) AS s, MIN(money) AS m FROM h_a.t WHERE pid IS NOT NULL GROUP BY pid) h LEFT JOIN (SELECT pid, MIN(small) AS s, MAX(money) AS m FROM i_a.t WHERE pid IS NOT NULL GROUP BY pid) i ON h.pid = i.pid",
+    "SELECT COUNT(*) AS n FROM (SELECT pid, MAX(small) AS s, MIN(money) AS m FROM h_a.t WHERE pid IS NOT NULL GROUP BY pid) h JOIN (SELECT pid, MIN(small) AS s, MAX(money) AS m FROM i_a.t WHERE pid IS NOT NULL GROUP BY pid) i ON h.pid = i.pid WHERE h.s BETWEEN i.s - 2 AND i.s + 2",
+    "SELECT COUNT(*) AS n FROM (SELECT pid, MAX(small) AS s, MIN(money) AS m FROM h_a.t WHERE pid IS NOT NULL GROUP BY pid) h JOIN (SELECT pid, MIN(small) AS s, MAX(money) AS m FROM i_a.t WHERE pid IS NOT NULL GROUP BY pid) i ON h.pid = i.pid WHERE h.s NOT BETWEEN i.s - 2 AND i.s + 2",
+    "SELECT COUNT(*) FILTER (WHERE COALESCE(w.s, 0) + COALESCE(h.s, 0) + COALESCE(i.s, 0) >= 6) AS a, COUNT(*) FILTER (WHERE COALESCE(w.s, 0) - COALESCE(i.s, 0) = 1) AS b FROM (SELECT pid, COUNT(*) AS s FROM r.t WHERE pid IS NOT NULL GROUP BY pid) w LEFT JOIN (SELECT pid, MAX(small) AS s, MIN(money) AS m FROM h_a.t WHERE pid IS NOT NULL GROUP BY pid) h ON w.pid = h.pid LEFT JOIN (SELECT pid, MIN(small) AS s, MAX(money) AS m FROM i_a.t WHERE pid IS NOT NULL GROUP BY pid) i ON w.pid = i.pid",
+    "SELECT COUNT(*) AS n, SUM(h.s) AS x FROM (SELECT pid, MAX(small) AS s, MIN(money) AS m FROM h_a.t WHERE pid IS NOT NULL GROUP BY pid) h JOIN (SELECT pid, MIN(small) AS s, MAX(money) AS m FROM i_a.t WHERE pid IS NOT NULL GROUP BY pid) i ON h.pid = i.pid WHERE h.s - i.s > 1.5 AND h.pid IN (SELECT pid FROM r.t)",
+    "SELECT COUNT(*) AS n, SUM(h.s) AS x FROM (SELECT pid, MAX(small) AS s, MIN(money) AS m FROM h_a.t WHERE pid IS NOT NULL GROUP BY pid) h LEFT JOIN (SELECT pid, MIN(small) AS s, MAX(money) AS m FROM i_a.t WHERE pid IS NOT NULL GROUP BY pid) i ON h.pid = i.pid WHERE h.m < i.m OR i.pid IS NULL",
 ];
 
 /// Queries that the engine has no word for, or another meaning, and plain SQL that says the same.
@@ -97,4 +108,61 @@ async fn forms_equal_plain_sql() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What is refused, and words of the refusal: what it is, or what to write instead.
+const REFUSED: [(&str, &str); 9] = [
+    (
+        "SELECT COUNT(*) FROM h_a.t h WHERE EXISTS (SELECT 1 FROM i_a.t i WHERE i.small > 3)",
+        "EXISTS (SELECT 1 FROM … t WHERE t.key = a.key)",
+    ),
+    (
+        "SELECT COUNT(*) FROM h_a.t h WHERE EXISTS (SELECT 1 FROM i_a.t i WHERE i.pid = h.pid AND i.small > h.small)",
+        "compares columns of different holders inside a subquery",
+    ),
+    (
+        "SELECT COUNT(*) FROM h_a.t h WHERE h.small > (SELECT AVG(small) FROM i_a.t)",
+        "run that subquery as a job of its own",
+    ),
+    (
+        "SELECT h.pid IN (SELECT pid FROM i_a.t) AS has, COUNT(*) AS n FROM h_a.t h GROUP BY h.pid IN (SELECT pid FROM i_a.t)",
+        "FILTER (WHERE …)",
+    ),
+    (
+        "SELECT AVG(n) FROM (SELECT h.cat, COUNT(*) AS n FROM h_a.t h JOIN i_a.t i ON h.pid = i.pid GROUP BY h.cat) t",
+        "aggregate",
+    ),
+    (
+        "SELECT COUNT(*) FROM h_a.t h JOIN i_a.t i ON h.pid = i.pid WHERE h.x > i.x",
+        "CAST(x AS DECIMAL(12, 2))",
+    ),
+    (
+        "SELECT COUNT(*) FROM h_a.t h JOIN i_a.t i ON h.pid = i.pid WHERE h.small * i.small > 3",
+        "sums and differences are compared",
+    ),
+    (
+        "SELECT COUNT(*) FROM (SELECT * FROM h_a.t UNION ALL SELECT * FROM h_b.t) h JOIN i_a.t i ON h.pid = i.pid WHERE h.small > i.small",
+        "several holders",
+    ),
+    (
+        "SELECT COUNT(*) FROM h_a.t h FULL JOIN i_a.t i ON h.pid = i.pid WHERE COALESCE(h.small, 0) > COALESCE(i.small, 0)",
+        "FULL JOIN",
+    ),
+];
+
+#[test]
+fn refusals_say_what_to_write_instead() {
+    let world = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime")
+        .block_on(world());
+    for (sql, words) in REFUSED {
+        let spec = check(&job(sql)).expect("a job file");
+        let Err(faults) = compile(&spec, &world.catalogues) else {
+            panic!("planned although it should be refused: {sql}");
+        };
+        let said = faults[0].to_string();
+        assert!(said.contains("line 6"), "{sql}: {said}");
+        assert!(said.contains(words), "{sql}: {said}");
+    }
 }

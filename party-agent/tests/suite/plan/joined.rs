@@ -56,6 +56,17 @@ fn totals(shape: &Shape, inputs: &[Vec<Inputs>]) -> (Vec<Vec<u64>>, Vec<Vec<u128
             Factor::Any => 1,
         }
     };
+    let is_below = |at: usize, key: &Item| {
+        let compared = &shape.compared[at];
+        let parts = compared.parts.iter().map(|(at, column, weight)| {
+            let cells = 0..shape.relations[*at].cells;
+            let cells = cells.map(|cell| value(*at, key, cell, &Factor::Narrow(*column)) as u64);
+            let sum = cells.fold(0, u64::wrapping_add);
+            sum.wrapping_mul(weight.cast_unsigned())
+        });
+        let sum = parts.fold(compared.constant.cast_unsigned(), u64::wrapping_add);
+        sum.cast_signed() < 0
+    };
     let n_cells = shape.n_cells();
     let column = |terms: &[protocols::join::Term]| -> Vec<u128> {
         let of_cell = |cell: usize| {
@@ -63,6 +74,9 @@ fn totals(shape: &Shape, inputs: &[Vec<Inputs>]) -> (Vec<Vec<u64>>, Vec<Vec<u128
             let mut sum = 0u128;
             for term in terms {
                 for key in all[0].keys() {
+                    if !term.below.iter().all(|at| is_below(*at, key)) {
+                        continue;
+                    }
                     let product =
                         term.factors
                             .iter()

@@ -308,13 +308,45 @@ fn membership(random: &mut Random) -> String {
     }
 }
 
+/// A table with one row a person, whose columns can be compared with those of another one.
+fn one_row(holder: &str, name: &str) -> String {
+    format!(
+        "(SELECT * FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY pid ORDER BY big, x, money, day) AS k FROM {holder}.t WHERE pid IS NOT NULL) z WHERE k = 1) {name}"
+    )
+}
+
+/// A comparison of columns of two holders.
+fn comparison(random: &mut Random) -> String {
+    let operator = random.pick(&["<", "<=", ">", ">=", "<>"]);
+    let number = random.below(5) as i64 - 2;
+    match random.below(6) {
+        0 => format!("h.small {operator} i.small"),
+        1 => format!("h.small + {number} {operator} i.small"),
+        2 => format!("h.money {operator} i.money - {number}00.5"),
+        3 => format!("h.small + i.small {operator} {number}"),
+        4 => format!("COALESCE(h.small, 0) {operator} COALESCE(i.small, 0)"),
+        _ => format!("h.small BETWEEN i.small - 2 AND i.small + {}", number + 3),
+    }
+}
+
+fn compared(random: &mut Random) -> String {
+    let one = comparison(random);
+    match random.below(4) {
+        0 => format!("NOT ({one})"),
+        1 => format!("({one} OR {})", conditions(random, &["h"], 0)),
+        2 => format!("({one} AND {})", conditions(random, &["i"], 0)),
+        _ => one,
+    }
+}
+
 fn query(random: &mut Random) -> Query {
-    let left: &[&str] = if random.one_in(2) {
+    let compares = random.one_in(4);
+    let left: &[&str] = if random.one_in(2) && !compares {
         &["h_a", "h_b"]
     } else {
         &["h_a"]
     };
-    let right: &[&str] = if random.one_in(2) {
+    let right: &[&str] = if random.one_in(2) && !compares {
         &["i_a", "i_b"]
     } else {
         &["i_a"]
@@ -334,7 +366,10 @@ fn query(random: &mut Random) -> Query {
         "RIGHT JOIN",
         "FULL JOIN",
     ]);
-    let (h, i) = (side(random, left, "h"), side(random, right, "i"));
+    let (h, i) = match compares {
+        true => (one_row("h_a", "h"), one_row("i_a", "i")),
+        false => (side(random, left, "h"), side(random, right, "i")),
+    };
     let mut from = format!("{h} {kind} {i} ON {on}");
     // The engine errs where WHERE leaves the rows of the right-hand side alone: of RIGHT JOIN, and of FULL JOIN.
     let swapped = match kind {
@@ -342,7 +377,7 @@ fn query(random: &mut Random) -> Query {
         "FULL JOIN" => vec![from.clone(), format!("{i} FULL JOIN {h} ON {on}")],
         _ => Vec::new(),
     };
-    if matches!(kind, "JOIN" | "LEFT JOIN") && random.one_in(4) {
+    if matches!(kind, "JOIN" | "LEFT JOIN") && random.one_in(4) && !compares {
         let more = random.pick(&["JOIN", "LEFT JOIN"]);
         from.push_str(&format!(
             " {more} {} ON {}",
@@ -363,10 +398,21 @@ fn query(random: &mut Random) -> Query {
     for _ in 0..1 + random.below(4) {
         outputs.push(aggregate(random, names));
     }
+    if compares {
+        let (of_them, value) = (
+            compared(random),
+            random.pick(&["h.small", "i.big", "h.money"]),
+        );
+        let sum = format!("SUM(CASE WHEN {of_them} THEN {value} END)");
+        outputs.push((sum.clone(), sum));
+    }
     let mut tail = String::new();
     let mut wanted = Vec::new();
     if random.one_in(2) {
         wanted.push(format!("({})", conditions(random, names, 2)));
+    }
+    if compares && random.one_in(2) {
+        wanted.push(compared(random));
     }
     if by_person && names.len() == 2 && random.one_in(3) {
         wanted.push(membership(random));

@@ -1,0 +1,379 @@
+//! Tasks of the expected files that join holders, each by a job in `examples/jobs`, by real processes: one table of cases.
+
+use crate::figures::{equal, expected, rows, same, shared};
+use crate::statistics::{HOSPITALS_AND_INSURERS, correlations, field, parts, run};
+use serde_json::Value;
+
+/// A party, its table and the file of that.
+type Table = (&'static str, &'static str, &'static str);
+
+const EUHEALTH: [Table; 3] = [
+    ("insurer_c", "members", "claims_euhealth/insurer_c.parquet"),
+    ("clinic_b", "services", "claims_euhealth/clinic_b.parquet"),
+    (
+        "hospital_a",
+        "services",
+        "claims_euhealth/hospital_a.parquet",
+    ),
+];
+
+const NAFLD: [Table; 3] = [
+    ("clinic", "persons", "surv_nafld/clinic_person.parquet"),
+    ("registry", "events", "surv_nafld/registry_event.parquet"),
+    (
+        "laboratory",
+        "measurements",
+        "surv_nafld/lab_measurement.parquet",
+    ),
+];
+
+const ROTTERDAM: [Table; 3] = [
+    ("hospital", "patients", "surv_rotterdam/hospital.csv"),
+    ("registry", "follow_up", "surv_rotterdam/registry.csv"),
+    ("laboratory", "markers", "surv_rotterdam/lab.csv"),
+];
+
+const TAIWAN: [Table; 3] = [
+    ("bank_a", "loans", "credit_taiwan/bank_a.csv"),
+    ("bank_b", "bills", "credit_taiwan/bank_b.csv"),
+    ("bureau_c", "persons", "credit_taiwan/bureau_c.csv"),
+];
+
+/// Columns of the result and where their values stand in the task.
+type Pairs = &'static [(&'static str, &'static str)];
+
+/// What of a result is compared.
+enum Figures {
+    /// The one row, with pointers into the task.
+    Row(Pairs),
+    /// The rows of a list in the task, found by their keys.
+    Groups {
+        list: &'static str,
+        keys: Pairs,
+        cells: Pairs,
+    },
+    /// The pairs of a matrix.
+    Pairs,
+}
+
+struct Case {
+    job: &'static str,
+    tables: &'static [Table],
+    task: (&'static str, &'static str),
+    figures: Figures,
+}
+
+/// Whole numbers are equal, others but for rounding.
+#[track_caller]
+fn alike(what: &str, got: &Value, expected: &Value) {
+    match got.is_i64() {
+        true => equal(what, got, expected),
+        false => same(what, got, expected),
+    }
+}
+
+fn as_text(value: &Value) -> String {
+    value.to_string().trim_matches('"').to_owned()
+}
+
+fn groups(result: &Value, list: &[Value], (keys, cells): (Pairs, Pairs)) {
+    assert_eq!(rows(result).len(), list.len());
+    for expected in list {
+        let is = |row: &&Value| {
+            let mut keys = keys.iter();
+            keys.all(|(column, key)| as_text(field(result, row, column)) == as_text(&expected[key]))
+        };
+        let got = rows(result).iter().find(is);
+        let got = got.unwrap_or_else(|| panic!("no row for {expected}"));
+        for (column, name) in cells {
+            let value = expected.pointer(&format!("/{name}")).expect("a figure");
+            alike(column, field(result, got, column), value);
+        }
+    }
+}
+
+impl Case {
+    fn check(&self, result: &Value, task: &Value) {
+        println!("{}", self.job);
+        match &self.figures {
+            Figures::Pairs => correlations(result, task),
+            Figures::Row(pairs) => {
+                let got = &rows(result)[0];
+                for (column, pointer) in *pairs {
+                    let value = task.pointer(pointer).expect("a figure");
+                    alike(column, field(result, got, column), value);
+                }
+            }
+            Figures::Groups { list, keys, cells } => {
+                let list = task.pointer(list).and_then(Value::as_array);
+                groups(result, list.expect("a list"), (keys, cells));
+            }
+        }
+    }
+}
+
+const CASES: [Case; 15] = [
+    Case {
+        job: "describe-stays-of-members",
+        tables: &HOSPITALS_AND_INSURERS,
+        task: ("claims_diabetes130.json", "describe_public"),
+        figures: Figures::Row(&[
+            ("days_n", "/time_in_hospital/n_valid"),
+            ("days_sum", "/time_in_hospital/sum"),
+            ("days_mean", "/time_in_hospital/mean"),
+            ("days_var", "/time_in_hospital/var"),
+            ("days_min", "/time_in_hospital/min"),
+            ("days_max", "/time_in_hospital/max"),
+            ("days_p05", "/time_in_hospital/quantiles_type7/p05"),
+            ("days_p50", "/time_in_hospital/quantiles_type7/p50"),
+            ("days_p95", "/time_in_hospital/quantiles_type7/p95"),
+            ("drugs_n", "/num_medications/n_valid"),
+            ("drugs_sum", "/num_medications/sum"),
+            ("drugs_mean", "/num_medications/mean"),
+            ("drugs_var", "/num_medications/var"),
+            ("tests_n", "/num_lab_procedures/n_valid"),
+            ("tests_sum", "/num_lab_procedures/sum"),
+            ("tests_mean", "/num_lab_procedures/mean"),
+            ("tests_var", "/num_lab_procedures/var"),
+            ("earlier_n", "/number_inpatient/n_valid"),
+            ("earlier_sum", "/number_inpatient/sum"),
+            ("earlier_mean", "/number_inpatient/mean"),
+            ("earlier_var", "/number_inpatient/var"),
+            ("earlier_min", "/number_inpatient/min"),
+            ("earlier_max", "/number_inpatient/max"),
+            ("earlier_p05", "/number_inpatient/quantiles_type7/p05"),
+            ("earlier_p50", "/number_inpatient/quantiles_type7/p50"),
+            ("earlier_p95", "/number_inpatient/quantiles_type7/p95"),
+        ]),
+    },
+    Case {
+        job: "stays-by-diagnosis-and-payer",
+        tables: &HOSPITALS_AND_INSURERS,
+        task: ("claims_diabetes130.json", "groupby_diag_payer"),
+        figures: Figures::Groups {
+            list: "/released",
+            keys: &[("diag_group", "diag_group"), ("payer_code", "payer_code")],
+            cells: &[
+                ("patients", "cohort"),
+                ("stays", "encounters"),
+                ("mean_days", "los_mean"),
+                ("sd_days", "los_sd"),
+                ("readmitted", "readmit30_rate"),
+                ("drugs", "meds_sum"),
+            ],
+        },
+    },
+    Case {
+        job: "diagnoses-of-many-stays",
+        tables: &HOSPITALS_AND_INSURERS,
+        task: ("claims_diabetes130.json", "groupby_having"),
+        figures: Figures::Groups {
+            list: "/rows",
+            keys: &[("diag_group", "diag_group")],
+            cells: &[("stays", "n"), ("mean_days", "los_mean")],
+        },
+    },
+    Case {
+        job: "stays-per-member",
+        tables: &HOSPITALS_AND_INSURERS,
+        task: ("claims_diabetes130.json", "claims_per_patient_public"),
+        figures: Figures::Row(&[
+            ("one", "/distribution/1"),
+            ("two", "/distribution/2"),
+            ("three", "/distribution/3"),
+            ("four", "/distribution/4"),
+            ("five", "/distribution/5"),
+            ("more", "/6_or_more"),
+        ]),
+    },
+    Case {
+        job: "first-stay-of-members",
+        tables: &HOSPITALS_AND_INSURERS,
+        task: ("claims_diabetes130.json", "dedupe_first_encounter_public"),
+        figures: Figures::Row(&[("n", "/n"), ("days", "/los/sum")]),
+    },
+    Case {
+        job: "amounts-of-patients",
+        tables: &EUHEALTH,
+        task: ("claims_euhealth.json", "inner_join_a_c"),
+        figures: Figures::Row(&[
+            ("n", "/n"),
+            ("total", "/amt_total/sum"),
+            ("mean", "/amt_total/mean"),
+            ("var", "/amt_total/var"),
+            ("hospital", "/amt_hospitalizations/sum"),
+            ("a_stay", "/cost_per_hospitalisation"),
+        ]),
+    },
+    Case {
+        job: "use-by-relation-and-sex",
+        tables: &EUHEALTH,
+        task: ("claims_euhealth.json", "groupby_relation_gender"),
+        figures: Figures::Groups {
+            list: "/released",
+            keys: &[("relation", "relation"), ("gender", "gender")],
+            cells: &[
+                ("members", "cohort"),
+                ("years", "exposure"),
+                ("amount", "amt_sum"),
+                ("mean", "amt_mean"),
+                ("sd", "amt_sd"),
+                ("visits", "visits"),
+            ],
+        },
+    },
+    Case {
+        job: "measurements-by-test",
+        tables: &NAFLD,
+        task: ("surv_nafld.json", "lab_tests"),
+        figures: Figures::Groups {
+            list: "",
+            keys: &[("test", "test")],
+            cells: &[
+                ("measurements", "rows"),
+                ("persons", "persons"),
+                ("n", "value/n_valid"),
+                ("sum", "value/sum"),
+                ("mean", "value/mean"),
+                ("var", "value/var"),
+            ],
+        },
+    },
+    Case {
+        job: "measurements-by-test-and-sex",
+        tables: &NAFLD,
+        task: ("surv_nafld.json", "groupby_test_sex"),
+        figures: Figures::Groups {
+            list: "/released",
+            keys: &[("test", "test"), ("male", "male")],
+            cells: &[
+                ("persons", "cohort"),
+                ("n", "rows"),
+                ("mean", "mean"),
+                ("sd", "sd"),
+            ],
+        },
+    },
+    Case {
+        job: "events-of-persons",
+        tables: &NAFLD,
+        task: ("surv_nafld.json", "events"),
+        figures: Figures::Groups {
+            list: "",
+            keys: &[("event", "event")],
+            cells: &[("events", "rows"), ("persons", "persons")],
+        },
+    },
+    Case {
+        job: "describe-tumours",
+        tables: &ROTTERDAM,
+        task: ("surv_rotterdam.json", "describe"),
+        figures: Figures::Row(&[
+            ("n", "/age/n"),
+            ("age_n", "/age/n_valid"),
+            ("age_sum", "/age/sum"),
+            ("age_mean", "/age/mean"),
+            ("age_var", "/age/var"),
+            ("age_min", "/age/min"),
+            ("age_max", "/age/max"),
+            ("age_p05", "/age/quantiles_type7/p05"),
+            ("age_p25", "/age/quantiles_type7/p25"),
+            ("age_p50", "/age/quantiles_type7/p50"),
+            ("age_p75", "/age/quantiles_type7/p75"),
+            ("age_p95", "/age/quantiles_type7/p95"),
+            ("nodes_n", "/nodes/n_valid"),
+            ("nodes_sum", "/nodes/sum"),
+            ("nodes_mean", "/nodes/mean"),
+            ("nodes_var", "/nodes/var"),
+            ("nodes_min", "/nodes/min"),
+            ("nodes_max", "/nodes/max"),
+            ("nodes_p05", "/nodes/quantiles_type7/p05"),
+            ("nodes_p25", "/nodes/quantiles_type7/p25"),
+            ("nodes_p50", "/nodes/quantiles_type7/p50"),
+            ("nodes_p75", "/nodes/quantiles_type7/p75"),
+            ("nodes_p95", "/nodes/quantiles_type7/p95"),
+            ("pgr_n", "/pgr/n_valid"),
+            ("pgr_sum", "/pgr/sum"),
+            ("pgr_mean", "/pgr/mean"),
+            ("pgr_var", "/pgr/var"),
+            ("er_n", "/er/n_valid"),
+            ("er_sum", "/er/sum"),
+            ("er_mean", "/er/mean"),
+            ("er_var", "/er/var"),
+        ]),
+    },
+    Case {
+        job: "describe-loans",
+        tables: &TAIWAN,
+        task: ("credit_taiwan.json", "describe"),
+        figures: Figures::Row(&[
+            ("n", "/age/n"),
+            ("limit_bal_n", "/limit_bal/n_valid"),
+            ("limit_bal_sum", "/limit_bal/sum"),
+            ("limit_bal_mean", "/limit_bal/mean"),
+            ("limit_bal_var", "/limit_bal/var"),
+            ("age_n", "/age/n_valid"),
+            ("age_sum", "/age/sum"),
+            ("age_mean", "/age/mean"),
+            ("age_var", "/age/var"),
+            ("age_min", "/age/min"),
+            ("age_max", "/age/max"),
+            ("age_p05", "/age/quantiles_type7/p05"),
+            ("age_p25", "/age/quantiles_type7/p25"),
+            ("age_p50", "/age/quantiles_type7/p50"),
+            ("age_p75", "/age/quantiles_type7/p75"),
+            ("age_p95", "/age/quantiles_type7/p95"),
+            ("bill_amt1_n", "/bill_amt1/n_valid"),
+            ("bill_amt1_sum", "/bill_amt1/sum"),
+            ("bill_amt1_mean", "/bill_amt1/mean"),
+            ("bill_amt1_var", "/bill_amt1/var"),
+            ("pay_amt1_n", "/pay_amt1/n_valid"),
+            ("pay_amt1_sum", "/pay_amt1/sum"),
+            ("pay_amt1_mean", "/pay_amt1/mean"),
+            ("pay_amt1_var", "/pay_amt1/var"),
+        ]),
+    },
+    Case {
+        job: "default-by-education",
+        tables: &TAIWAN,
+        task: ("credit_taiwan.json", "groupby_education"),
+        figures: Figures::Groups {
+            list: "/released",
+            keys: &[("education", "education"), ("marriage", "marriage")],
+            cells: &[
+                ("n", "cohort"),
+                ("bad_rate", "bad_rate"),
+                ("limit_mean", "limit_mean"),
+            ],
+        },
+    },
+    Case {
+        job: "chi-square-default-by-education",
+        tables: &TAIWAN,
+        task: ("credit_taiwan.json", "crosstab_education_default"),
+        figures: Figures::Row(&[
+            ("chi_square", "/chi2"),
+            ("df", "/df"),
+            ("p", "/p"),
+            ("cramers_v", "/cramers_v"),
+            ("n", "/n"),
+            ("min_expected", "/min_expected"),
+        ]),
+    },
+    Case {
+        job: "correlations-of-loans",
+        tables: &TAIWAN,
+        task: ("credit_taiwan.json", "corr"),
+        figures: Figures::Pairs,
+    },
+];
+
+#[test]
+fn jobs_over_several_holders_give_the_expected_figures() {
+    let Some(shared) = shared() else { return };
+    for case in &CASES {
+        let (file, name) = case.task;
+        let result = run(&parts(&shared, case.tables), case.job);
+        case.check(&result, &expected(&shared, file)[name]);
+    }
+}
