@@ -10,10 +10,13 @@ use protocols::price::Seats;
 
 use super::{Plan, PlanCost, Procedure, coefficients, steps};
 
+/// The greatest number that a plan's text holds; joins of four tables can have more rows by their published sizes.
+pub(super) const MAX_WRITTEN: u64 = (1 << 53) - 1;
+
 /// Fills in the costs. `rows` is the bound over all holders.
 pub(super) fn complete(mut plan: Plan, rows: u64) -> Plan {
     let source = plan.source();
-    plan.cost.rows_at_most = rows;
+    plan.cost.rows_at_most = rows.min(MAX_WRITTEN);
     let (n_seats, n_computing) = (plan.parties().count(), plan.seats.len());
     let prepared = match &source {
         Some(source) => correlate::cost(source, n_computing, &plan.needs()),
@@ -42,7 +45,7 @@ pub(super) fn complete(mut plan: Plan, rows: u64) -> Plan {
         rounds: u64::from(cost.rounds),
         bytes_sent,
         memory_bytes: totals * plan.seats.len() as u64 + traffic.max().unwrap_or(0),
-        rows_at_most: rows,
+        rows_at_most: rows.min(MAX_WRITTEN),
         network_us: network_us(&cost),
         work_us: work_us(&plan),
     };

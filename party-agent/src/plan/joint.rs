@@ -527,6 +527,14 @@ impl Job<'_> {
             wide: &mut wide,
         };
         let steps = steps::of_counts(self.outer, &terms.measures, &setting, free)?;
+        if !steps.is_empty() && rows_at_most > cost::MAX_WRITTEN {
+            let what = "MIN, MAX and quantiles of a join that could have more than 2^53 rows, by the published sizes of its tables";
+            return Err(one(self.site.fault(
+                self.select,
+                what,
+                "write max_rows in the job",
+            )));
+        }
         Ok((steps, narrow, wide))
     }
 

@@ -180,7 +180,11 @@ fn joined_rows(job: &Job<'_>, read: &[(Outer, Vec<Part>)]) -> Result<u64, PlanFa
         // A row without a match counts as well.
         rows.saturating_add(u64::from(any_optional))
     });
-    let rows = rows.fold(1u64, u64::saturating_mul);
+    // One row a key meets one row of each other table.
+    let rows = match job.below.borrow().is_empty() {
+        true => rows.fold(1u64, u64::saturating_mul),
+        false => rows.fold(0, u64::saturating_add),
+    };
     if rows <= MAX_JOINED {
         return Ok(rows);
     }

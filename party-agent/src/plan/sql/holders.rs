@@ -338,11 +338,11 @@ impl RowWise {
             let left: Vec<&str> = holders.iter().map(String::as_str).collect();
             let right: Vec<&str> = here.iter().map(String::as_str).collect();
             let what = format!(
-                "a join between holders ({} with {}) is not available in this version",
+                "a join between holders ({} with {}) stands inside a subquery that is not only its rows or its groups",
                 left.join(", "),
                 right.join(", ")
             );
-            let fix = "join tables of one holder inside that holder's branch of the UNION ALL";
+            let fix = "join at the outermost SELECT, and compute from the groups of the result; tables of one holder are joined inside its branch of the UNION ALL";
             self.fault(factor, &what, fix);
         } else if here.len() > 1 {
             match factor {

@@ -49,7 +49,7 @@ const PLAIN: [&str; 42] = [
     "SELECT COUNT(*) AS n, SUM(h.s) AS x, COUNT(DISTINCT h.pid) AS p FROM (SELECT pid, MAX(small) AS s, MIN(money) AS m FROM h_a.t WHERE pid IS NOT NULL GROUP BY pid) h JOIN (SELECT pid, MIN(small) AS s, MAX(money) AS m FROM i_a.t WHERE pid IS NOT NULL GROUP BY pid) i ON h.pid = i.pid WHERE h.s > i.s",
     "SELECT COUNT(*) AS n, SUM(i.m) AS x, COUNT(DISTINCT h.pid) AS p FROM (SELECT pid, MAX(small) AS s, MIN(money) AS m FROM h_a.t WHERE pid IS NOT NULL GROUP BY pid) h JOIN (SELECT pid, MIN(small) AS s, MAX(money) AS m FROM i_a.t WHERE pid IS NOT NULL GROUP BY pid) i ON h.pid = i.pid WHERE h.s <= i.s",
     "SELECT COUNT(*) AS n FROM (SELECT pid, MAX(small) AS s, MIN(money) AS m FROM h_a.t WHERE pid IS NOT NULL GROUP BY pid) h JOIN (SELECT pid, MIN(small) AS s, MAX(money) AS m FROM i_a.t WHERE pid IS NOT NULL GROUP BY pid) i ON h.pid = i.pid WHERE h.s <> i.s",
-    "SELECT SUM(CASE WHEN h.m >= i.s THEN i.m ELSE h.s END) AS x, COUNT(*) FILTER (WHERE h.s = i.s) AS e FROM (SELECT pid, MAX(small) AS s, MIN(money) AS m FROM h_a.t WHERE pid IS NOT NULL GROUP BY pid) h JOIN (SELECT pid, MIN(small) AS s, MAX(money) AS m FROM i_a.t WHERE pid IS NOT NULL GROUP BY pid) i ON h.pid = i.pid",
+    "SELECT SUM(CASE WHEN h.m >= i.s THEN i.m ELSE h.m END) AS x, COUNT(*) FILTER (WHERE h.s = i.s) AS e FROM (SELECT pid, MAX(small) AS s, MIN(money) AS m FROM h_a.t WHERE pid IS NOT NULL GROUP BY pid) h JOIN (SELECT pid, MIN(small) AS s, MAX(money) AS m FROM i_a.t WHERE pid IS NOT NULL GROUP BY pid) i ON h.pid = i.pid",
     "SELECT h.cat, COUNT(*) FILTER (WHERE h.s + 1 < i.s) AS a, COUNT(*) AS n, COUNT(DISTINCT h.pid) FILTER (WHERE h.s <= i.s) AS p FROM (SELECT pid, small AS s, money AS m, cat FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY pid ORDER BY big) AS k FROM h_a.t WHERE pid IS NOT NULL) z WHERE k = 1) h JOIN (SELECT pid, MIN(small) AS s, MAX(money) AS m FROM i_a.t WHERE pid IS NOT NULL GROUP BY pid) i ON h.pid = i.pid GROUP BY h.cat ORDER BY 1 NULLS LAST",
     "SELECT COUNT(*) FILTER (WHERE h.s > COALESCE(i.s, 0)) AS a, COUNT(*) FILTER (WHERE NOT (h.s > i.s)) AS b, COUNT(*) FILTER (WHERE h.s > i.s OR i.s IS NULL) AS c, SUM(CASE WHEN h.s > i.s THEN i.s ELSE h.s END) AS x FROM (SELECT pid, MAX(small) AS s, MIN(money) AS m FROM h_a.t WHERE pid IS NOT NULL GROUP BY pid) h LEFT JOIN (SELECT pid, MIN(small) AS s, MAX(money) AS m FROM i_a.t WHERE pid IS NOT NULL GROUP BY pid) i ON h.pid = i.pid",
     "SELECT COUNT(*) AS n FROM (SELECT pid, MAX(small) AS s, MIN(money) AS m FROM h_a.t WHERE pid IS NOT NULL GROUP BY pid) h JOIN (SELECT pid, MIN(small) AS s, MAX(money) AS m FROM i_a.t WHERE pid IS NOT NULL GROUP BY pid) i ON h.pid = i.pid WHERE h.s BETWEEN i.s - 2 AND i.s + 2",
@@ -130,7 +130,7 @@ const REFUSED: [(&str, &str); 9] = [
     ),
     (
         "SELECT AVG(n) FROM (SELECT h.cat, COUNT(*) AS n FROM h_a.t h JOIN i_a.t i ON h.pid = i.pid GROUP BY h.cat) t",
-        "aggregate",
+        "compute from the groups of the result",
     ),
     (
         "SELECT COUNT(*) FROM h_a.t h JOIN i_a.t i ON h.pid = i.pid WHERE h.x > i.x",

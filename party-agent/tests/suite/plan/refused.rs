@@ -277,8 +277,8 @@ const REFUSED: &[(&str, &str)] = &[
         "compute.sql: not all tables of different holders are joined on one key; join all of them on the same key columns",
     ),
     (
-        "SELECT COUNT(*) FROM hospital_1.encounters a JOIN hospital_2.encounters b ON a.patient_id = b.patient_id WHERE a.patient_id < b.patient_id",
-        "compute.sql, line 6: a.patient_id < b.patient_id: this compares columns of different holders; of columns of different holders, write sums, differences and products, CASE, COALESCE",
+        "SELECT COUNT(*) FROM hospital_1.encounters a JOIN hospital_2.encounters b ON a.patient_id = b.patient_id WHERE a.time_in_hospital * b.time_in_hospital > 3",
+        "compute.sql, line 6: a.time_in_hospital * b.time_in_hospital > 3: of columns of different holders, sums and differences are compared; write a.x > b.y",
     ),
     (
         "SELECT COUNT(*) FROM hospital_1.encounters a LEFT JOIN hospital_2.encounters b ON a.patient_id < b.patient_id",
@@ -291,6 +291,10 @@ const REFUSED: &[(&str, &str)] = &[
     (
         "SELECT COUNT(*) FROM hospital_1.encounters a JOIN hospital_2.encounters b ON a.bmi = b.bmi",
         "compute.sql, line 6: the key a.bmi of hospital_1 is a floating-point number; join on text, whole numbers, decimals or days",
+    ),
+    (
+        "SELECT COUNT(*) FROM hospital_1.encounters a LEFT JOIN hospital_2.encounters b ON a.patient_id = b.patient_id AND a.patient_id = b.gender",
+        "compute.sql, line 6: b.gender and another column of its table are equated with one key",
     ),
     (
         "SELECT COUNT(*) FROM hospital_1.encounters a JOIN hospital_2.encounters b ON patient_id = b.patient_id",
@@ -338,7 +342,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "SELECT SUM(a.time_in_hospital / b.time_in_hospital) FROM hospital_1.encounters a JOIN hospital_2.encounters b ON a.patient_id = b.patient_id",
-        "compute.sql, line 6: a.time_in_hospital / b.time_in_hospital: this operator takes columns of different holders",
+        "compute.sql, line 6: a.time_in_hospital / b.time_in_hospital: this divides by a column of another holder; multiply by the reciprocal",
     ),
     (
         "SELECT SUM(a.bmi * b.bmi) FROM hospital_1.encounters a JOIN hospital_2.encounters b ON a.patient_id = b.patient_id",
