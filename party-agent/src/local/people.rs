@@ -85,12 +85,7 @@ pub async fn people(
         keep(&mut words, &has_key);
     }
     Ok(People {
-        report: KeyReport {
-            rows: n_rows,
-            distinct: items.len() as u64,
-            duplicates: 0,
-            missing: n_rows - items.len() as u64,
-        },
+        report: report(n_rows, &items),
         items,
         numbers,
         texts: words,
@@ -151,15 +146,20 @@ pub async fn texts(
     let items = different(items, local)?;
     all.iter_mut().for_each(|column| keep(column, &has_key));
     Ok(Texts {
-        report: KeyReport {
-            rows: n_rows,
-            distinct: items.len() as u64,
-            duplicates: 0,
-            missing: n_rows - items.len() as u64,
-        },
+        report: report(n_rows, &items),
         items,
         texts: all,
     })
+}
+
+/// What is told of keys that are all different.
+fn report(n_rows: u64, items: &[Item]) -> KeyReport {
+    KeyReport {
+        rows: n_rows,
+        distinct: items.len() as u64,
+        duplicates: 0,
+        missing: n_rows - items.len() as u64,
+    }
 }
 
 /// The keys of the rows that have one, if they are all different.

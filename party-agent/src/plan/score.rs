@@ -11,7 +11,7 @@ use protocols::train::score::{self, Shape};
 use serde::Serialize;
 
 use super::compile::{Parties, SOURCES};
-use super::intersect::keys::{Side, column, mismatches, side};
+use super::intersect::keys::{Side, column, mismatches, named_tables};
 use super::sql::holders::Catalogues;
 use super::words::{listed, without_data};
 use super::{
@@ -19,7 +19,7 @@ use super::{
     Usage, ValueKind, coefficients, cost,
 };
 use crate::source::quoted;
-use crate::spec::{self, CheckedSpec, KeyOf, rule_word};
+use crate::spec::{self, CheckedSpec, rule_word};
 
 /// A scoring, as it runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -122,39 +122,8 @@ fn sides<'a>(
     job: &spec::Score,
     catalogues: &'a Catalogues,
 ) -> Result<Vec<Side<'a>>, Vec<PlanFault>> {
-    let (mut sides, mut faults): (Vec<Side<'a>>, Vec<PlanFault>) = (Vec::new(), Vec::new());
-    let mut seen: Vec<(&PartyId, &str)> = Vec::new();
-    for named in [&job.rows].into_iter().chain(&job.features) {
-        let table = (&named.party, named.table.as_str());
-        if seen.contains(&table) {
-            continue;
-        }
-        seen.push(table);
-        let place = format!("compute.score, line {}", named.line);
-        let key = KeyOf {
-            columns: job.key.clone(),
-            ..named.clone()
-        };
-        match side(&key, place, catalogues) {
-            Ok(found) if sides.iter().any(|s| s.holder == found.holder) => faults.push(PlanFault {
-                place: found.place.clone(),
-                what: format!("{} has two tables in this job", found.holder),
-                fix: "one table for each holder: let it publish both as one".to_owned(),
-            }),
-            Ok(found) => sides.push(found),
-            Err(more) => faults.extend(more),
-        }
-    }
-    if sides.len() < 2 && faults.is_empty() {
-        faults.push(PlanFault {
-            place: "compute.score.features".to_owned(),
-            what: "all columns are those of one holder".to_owned(),
-            fix: "score at home, or name features of another holder".to_owned(),
-        });
-    }
-    if !faults.is_empty() {
-        return Err(faults);
-    }
+    let named = [&job.rows].into_iter().chain(&job.features);
+    let mut sides = named_tables(named, &job.key, "compute.score", catalogues)?;
     sides[1..].sort_by(|a, b| a.holder.cmp(&b.holder));
     Ok(sides)
 }

@@ -21,7 +21,7 @@ use protocols::train::{binned, vertical};
 use serde::Serialize;
 
 use super::compile::{Parties, SOURCES};
-use super::intersect::keys::{Side, column, in_words, mismatches, side};
+use super::intersect::keys::{Side, column, in_words, mismatches, named_tables};
 use super::sql::holders::Catalogues;
 use super::{
     ColumnUse, LocalPlan, MinCell, OutputColumn, Plan, PlanCost, PlanFault, Procedure, Usage,
@@ -30,7 +30,7 @@ use super::{
 use crate::catalogue::{ColumnEntry, ColumnKind};
 use crate::source::quoted;
 use crate::spec::{
-    self, CheckedSpec, Correlations, JoinLevel, KeyOf, VerticalModel, VerticalReport, rule_word,
+    self, CheckedSpec, Correlations, JoinLevel, VerticalModel, VerticalReport, rule_word,
 };
 
 pub use card::CardPlan;
@@ -226,47 +226,8 @@ fn sides<'a>(
     job: &spec::Vertical,
     catalogues: &'a Catalogues,
 ) -> Result<Vec<Side<'a>>, Vec<PlanFault>> {
-    let (mut sides, mut faults): (Vec<Side<'a>>, Vec<PlanFault>) = (Vec::new(), Vec::new());
-    let mut seen: Vec<(&PartyId, &str)> = Vec::new();
-    for named in [&job.label].into_iter().chain(&job.features) {
-        let table = (&named.party, named.table.as_str());
-        if seen.contains(&table) {
-            continue;
-        }
-        seen.push(table);
-        let place = format!("compute.train, line {}", named.line);
-        let key = KeyOf {
-            columns: job.key.clone(),
-            ..named.clone()
-        };
-        match side(&key, place, catalogues) {
-            Ok(found) => {
-                if let Some(other) = sides.iter().find(|s| s.holder == found.holder) {
-                    faults.push(PlanFault {
-                        place: found.place.clone(),
-                        what: format!(
-                            "{} and {} are tables of one holder",
-                            other.label(),
-                            found.label()
-                        ),
-                        fix: "one table for each holder: let it publish both as one".to_owned(),
-                    });
-                }
-                sides.push(found);
-            }
-            Err(more) => faults.extend(more),
-        }
-    }
-    if sides.len() < 2 && faults.is_empty() {
-        faults.push(PlanFault {
-            place: "compute.train.features".to_owned(),
-            what: "all columns are those of one holder".to_owned(),
-            fix: "name features of at least two holders".to_owned(),
-        });
-    }
-    if !faults.is_empty() {
-        return Err(faults);
-    }
+    let named = [&job.label].into_iter().chain(&job.features);
+    let mut sides = named_tables(named, &job.key, "compute.train", catalogues)?;
     sides.sort_by(|a, b| (a.rows_at_most, &a.holder).cmp(&(b.rows_at_most, &b.holder)));
     Ok(sides)
 }

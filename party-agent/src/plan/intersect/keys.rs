@@ -128,6 +128,56 @@ pub(in crate::plan) fn side<'a>(
     })
 }
 
+/// The tables that a job names columns of, one of each holder and two at least, with these columns as their keys.
+pub(in crate::plan) fn named_tables<'a, 'n>(
+    named: impl IntoIterator<Item = &'n KeyOf>,
+    key: &[String],
+    section: &str,
+    catalogues: &'a Catalogues,
+) -> Result<Vec<Side<'a>>, Vec<PlanFault>> {
+    let (mut sides, mut faults): (Vec<Side<'a>>, Vec<PlanFault>) = (Vec::new(), Vec::new());
+    let mut seen: Vec<(&PartyId, &str)> = Vec::new();
+    for named in named {
+        let table = (&named.party, named.table.as_str());
+        if seen.contains(&table) {
+            continue;
+        }
+        seen.push(table);
+        let place = format!("{section}, line {}", named.line);
+        let key = KeyOf {
+            columns: key.to_vec(),
+            ..named.clone()
+        };
+        let found = match side(&key, place, catalogues) {
+            Ok(found) => found,
+            Err(more) => {
+                faults.extend(more);
+                continue;
+            }
+        };
+        if let Some(other) = sides.iter().find(|s| s.holder == found.holder) {
+            let (other, label) = (other.label(), found.label());
+            faults.push(PlanFault {
+                place: found.place.clone(),
+                what: format!("{other} and {label} are tables of one holder"),
+                fix: "one table for each holder: let it publish both as one".to_owned(),
+            });
+        }
+        sides.push(found);
+    }
+    if sides.len() < 2 && faults.is_empty() {
+        faults.push(PlanFault {
+            place: format!("{section}.features"),
+            what: "all columns are those of one holder".to_owned(),
+            fix: "name features of at least two holders".to_owned(),
+        });
+    }
+    match faults.is_empty() {
+        true => Ok(sides),
+        false => Err(faults),
+    }
+}
+
 /// The column of this name, or a hint and what there is.
 pub(in crate::plan) fn column<'a>(
     entry: &'a TableEntry,
