@@ -213,19 +213,6 @@ pub async fn execute(run: Run<'_>) -> Result<Outcome, Failure> {
     let (session_id, n_seats) = (binding.session_id(), contract.parties.len());
     let (network, pair_seeds) = QuicNetwork::new(session_id, n_seats, channels);
     let network = Arc::new(network);
-    let session = Session::new(SessionConfig {
-        seat: binding.me,
-        n_seats,
-        has_dealer: plan.dealer.is_some(),
-        session_id,
-        own_seed: seed,
-        pair_seeds,
-        network: Arc::new(Gated {
-            inner: Arc::clone(&network),
-            gate: Arc::clone(&gate),
-        }),
-        compute: Compute::Pool,
-    });
     let task = Task {
         plan: &plan,
         contract: &contract,
@@ -237,6 +224,11 @@ pub async fn execute(run: Run<'_>) -> Result<Outcome, Failure> {
         progress,
         storage,
     };
+    let gated = Gated {
+        inner: Arc::clone(&network),
+        gate: Arc::clone(&gate),
+    };
+    let session = task.session(gated, seed, pair_seeds);
     // Kept until the peers have been told why, so that they do not take the end of a stream for the reason.
     let mut work = pin!(task.watched(session, disclosure));
     let (computed, result) = match guarded(&mut stop, deadline, work.as_mut()).await {
@@ -335,6 +327,25 @@ struct Task<'a> {
 }
 
 impl Task<'_> {
+    /// The session of this run, every message of which passes the gate.
+    fn session(
+        &self,
+        network: Gated<Arc<QuicNetwork>>,
+        own_seed: Seed,
+        pair_seeds: Vec<Option<Seed>>,
+    ) -> Session {
+        Session::new(SessionConfig {
+            seat: self.binding.me,
+            n_seats: self.contract.parties.len(),
+            has_dealer: self.plan.dealer.is_some(),
+            session_id: self.binding.session_id(),
+            own_seed,
+            pair_seeds,
+            network: Arc::new(network),
+            compute: Compute::Pool,
+        })
+    }
+
     fn name(&self, seat: Seat) -> PartyName {
         Names(self.contract).of(seat)
     }

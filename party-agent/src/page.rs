@@ -90,7 +90,7 @@ impl Page<'_> {
         } = self;
         writeln!(out, "{}: {}\n", words.title, contract.job)?;
         self.who(out)?;
-        self.section(out, words.why, &[contract.purpose.clone()])?;
+        self.section(out, words.why, std::slice::from_ref(&contract.purpose))?;
         self.section(out, words.columns, &self.columns())?;
         self.section(out, words.leaves, &self.leaves())?;
         let receivers: Vec<String> = contract.receivers.iter().map(ToString::to_string).collect();

@@ -351,12 +351,9 @@ impl Core {
         let (mut logs, mut witness) = (Vec::new(), Witness::default());
         for seat in &seats {
             let name = &seat.party.name;
-            let text = match view.outcomes.get(name) {
-                Some(Report::Completed { receipt }) => receipt,
-                _ => {
-                    let (party, what) = (name.clone(), "receipt");
-                    return Err(GatherError::Missing { party, what });
-                }
+            let Some(Report::Completed { receipt: text }) = view.outcomes.get(name) else {
+                let (party, what) = (name.clone(), "receipt");
+                return Err(GatherError::Missing { party, what });
             };
             let report: evidence::Report = serde_json::from_str(text).map_err(|_| {
                 let (party, what) = (name.clone(), "receipt in a form that can be read");

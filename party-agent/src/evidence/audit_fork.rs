@@ -104,7 +104,10 @@ async fn what_was_seen_and_every_alarm_stay_on_disk_and_in_the_log() {
     let second = [of(&new, std::slice::from_ref(&old))];
     ledger.witness(job_id, &second, 2).await.expect("written");
     let name = owner.name();
-    assert_eq!(ledger.seen(name, &key).await.expect("read"), [new.clone()]);
+    assert_eq!(
+        ledger.seen(name, &key).await.expect("read"),
+        std::slice::from_ref(&new)
+    );
     assert_eq!(ledger.alarmed(&key).await.expect("read"), None);
     let alarm = Alarm {
         party: name.clone(),

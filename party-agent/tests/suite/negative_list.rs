@@ -190,7 +190,7 @@ async fn a_rule_applies_where_all_that_it_says_applies() {
     for (i, (rule, forbidden)) in cases.into_iter().enumerate() {
         publish(
             &scene.world,
-            &list(i as u64 + 2, &[rule.clone()]),
+            &list(i as u64 + 2, std::slice::from_ref(&rule)),
             regulator,
         );
         let (state, what) = scene.verdict().await;

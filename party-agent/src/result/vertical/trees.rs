@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, Int64Array, StringViewArray};
 use protocols::train::evaluate::{Figures, N_FIGURES};
 use protocols::train::trees::joined::Released;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::{ResultError, ResultTable, totals};
 use crate::plan::{Plan, VerticalPlan};
@@ -64,18 +64,9 @@ pub fn grown(plan: &Plan, of: &VerticalPlan, found: &Released) -> Result<ResultT
         "n": found.n_used,
         "trees": trees,
     });
-    let of_test = samples.iter().filter(|(name, _)| *name == "test");
-    for figures in of_test.filter_map(|(_, found)| *found) {
-        for report in &of.scores {
-            match report {
-                VerticalReport::Auc => {
-                    fit["auc"] = json!(figures.auc);
-                    fit["gini"] = json!(2.0 * figures.auc - 1.0);
-                }
-                VerticalReport::Ks => fit["ks"] = json!(figures.ks),
-                VerticalReport::Se | VerticalReport::P | VerticalReport::Ci95 => {}
-            }
-        }
+    let mut of_test = told.iter().filter(|(name, _)| *name == "test");
+    if let Some((_, figures)) = of_test.next() {
+        tell(&mut fit, figures, of);
     }
     Ok(ResultTable {
         columns: plan.outputs.clone(),
@@ -88,4 +79,18 @@ pub fn grown(plan: &Plan, of: &VerticalPlan, found: &Released) -> Result<ResultT
         fit: Some(fit),
         class: plan.class,
     })
+}
+
+/// What the job asks for of the scores of the rows that were kept for a test.
+fn tell(fit: &mut Value, figures: &Figures, of: &VerticalPlan) {
+    for report in &of.scores {
+        match report {
+            VerticalReport::Auc => {
+                fit["auc"] = json!(figures.auc);
+                fit["gini"] = json!(2.0 * figures.auc - 1.0);
+            }
+            VerticalReport::Ks => fit["ks"] = json!(figures.ks),
+            VerticalReport::Se | VerticalReport::P | VerticalReport::Ci95 => {}
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::inverse;
 use crate::arith::{Clear, Shared};
+use crate::chi_square;
 use crate::demands::{self, Case};
 use crate::world::prg;
 use protocols::arith::compare::Method;
@@ -16,6 +17,7 @@ use protocols::train::binned::{self, Binned, Counts, Model, Shape, Short};
 use protocols::train::evaluate::{Figures, N_FIGURES};
 use protocols::train::glm::Family;
 use protocols::train::vertical;
+use protocols::wire::Kind;
 use std::cell::RefCell;
 
 /// What a seat ends with.
@@ -283,7 +285,11 @@ impl Case for Cards {
         let counted = binned::count(session, own, shape, stock, disclosure).await?;
         let counts = counted.counts.clone();
         let model = match &counts {
-            Err(_) => None,
+            Err(_) => {
+                // What the fit would have taken is left over.
+                *stock = Stock::default();
+                None
+            }
             Ok(counts) => {
                 let features = self
                     .place(seat)
@@ -324,4 +330,57 @@ fn scorecards_over_joins_are_those_of_the_rows_in_common() {
     fewer.chosen = [true, false, true];
     demands::found(&fewer, 3, 3);
     fewer.check(3);
+}
+
+#[test]
+fn bins_that_are_too_small_are_named_and_nothing_else_is_told() {
+    let mut case = cards(3, 400);
+    let (train, _) = case.common(3);
+    let counts: Vec<Vec<[u64; 2]>> = (0..3).map(|f| case.counts(f, &train)).collect();
+    // The bins that have rows, but for the largest ones.
+    let mut all: Vec<u64> = counts.iter().flatten().flatten().copied().collect();
+    all.sort_unstable();
+    case.shape.min_count = all[all.len() / 2];
+    demands::found(&case, 3, 3);
+    let is_short = |(f, bin): &(usize, usize)| {
+        let is_empty = *f == 2 && *bin == 3;
+        !is_empty && counts[*f][*bin].iter().any(|n| *n < case.shape.min_count)
+    };
+    let bins = (0..3).flat_map(|f| (0..case.shape.bins[f]).map(move |bin| (f, bin)));
+    let expected = Short {
+        rows: false,
+        bins: bins.filter(is_short).collect(),
+    };
+    assert!(!expected.bins.is_empty());
+    for end in case.ended.take() {
+        assert_eq!(end.counts, Err(expected.clone()));
+        assert!(end.model.is_none());
+    }
+}
+
+#[test]
+fn scorecards_over_joins_are_held_to_all_demands() {
+    let mut case = cards(3, 60);
+    case.shape.of.n_steps = 1;
+    case.shape.min_count = 0;
+    demands::check_price_within(&case, 3, 4);
+    demands::check_outline(&case, 3);
+    let mut two = cards(2, 400);
+    two.shape.of.n_steps = 2;
+    two.shape.compares = false;
+    demands::check_price_within(&two, 2, 4);
+    demands::check_empty_stock(&two);
+}
+
+/// The same people in the same order at every holder still make messages that look uniform.
+#[test]
+fn scorecards_over_joins_send_what_looks_uniform() {
+    let mut case = cards(3, 1500);
+    case.shape.of.n_steps = 1;
+    case.shape.of.evaluates = false;
+    case.shape.of.log_rows = 11;
+    case.shape.compares = false;
+    let transcripts = demands::recorded(&case, 3, (31, 31));
+    let kinds = [Kind::Store, Kind::Hints, Kind::Transfer];
+    chi_square::check_received(&transcripts, &kinds, chi_square::whole);
 }

@@ -1,6 +1,7 @@
 //! Points by the parts of a model, against sums over the rows in common.
 
 use crate::arith::{Clear, Shared};
+use crate::chi_square;
 use crate::demands::{self, Case, below};
 use protocols::correlate::Stock;
 use protocols::disclose::Disclosure;
@@ -10,6 +11,7 @@ use protocols::price::{Price, Seats};
 use protocols::psi::circuit::Rows;
 use protocols::session::Session;
 use protocols::train::score::{self, Shape};
+use protocols::wire::Kind;
 use std::cell::RefCell;
 
 /// Tables of people numbered from 0; each leaves one in five out. The hub is the last seat.
@@ -112,4 +114,30 @@ fn points_are_the_sums_of_those_who_have_the_key() {
         demands::found(&case, n_computing, 3);
         case.check(3);
     }
+}
+
+#[test]
+fn points_are_held_to_all_demands() {
+    for n_computing in [2, 3] {
+        let case = points(n_computing, 30);
+        demands::check_one_sided_price(&case, n_computing);
+        demands::check_outline(&case, n_computing);
+    }
+    demands::check_empty_stock(&points(2, 30));
+    demands::check_cuts(&points(2, 10));
+    demands::check_cuts(&points(3, 10));
+    for (n_computing, has_dealer) in demands::SOURCES {
+        let case = points(n_computing, 60);
+        demands::found_from(&case, n_computing, has_dealer);
+        case.check(23);
+    }
+}
+
+/// The same people in the same order at every holder still make messages that look uniform.
+#[test]
+fn points_send_what_looks_uniform() {
+    let case = points(3, 3000);
+    let transcripts = demands::recorded(&case, 3, (31, 31));
+    let kinds = [Kind::Store, Kind::Hints, Kind::Transfer];
+    chi_square::check_received(&transcripts, &kinds, chi_square::whole);
 }
