@@ -52,11 +52,7 @@ fn forms(value: &str) -> Vec<Vec<u8>> {
         let padded = [&vec![b' '; shift][..], value.as_bytes()].concat();
         let whole = base64(&padded);
         // Without the characters that depend on what stands before and after.
-        forms.push(
-            whole[4 * usize::from(shift > 0)..whole.len() - 4]
-                .as_bytes()
-                .to_vec(),
-        );
+        forms.push(whole.as_bytes()[4 * usize::from(shift > 0)..whole.len() - 4].to_vec());
     }
     if let Ok(cents) = value.replace('.', "").parse::<u64>() {
         forms.push(cents.to_string().into_bytes());
