@@ -5,7 +5,7 @@
 //!
 //! * an acceptance, with its nonce and the use of a standing rule, is on disk before it leaves this machine;
 //! * a job leaves the state `accepted` once, on disk, before its first message; so it cannot be run twice;
-//! * a run that a policy counts is reserved when its job starts, and spent before the job's first message ([`runs`]);
+//! * a run that a policy counts is reserved when its job starts, and spent before the job's first message (`ledger/runs.rs`);
 //! * a job id belongs to one contract for ever, so an old job cannot be played again under a new contract;
 //! * every change is an entry of the log, written in the same transaction ([`log`]).
 

@@ -11,7 +11,7 @@ use super::{Fraction, ValueKind};
 /// `distinct<i>`, `min<i>`, `max<i>`, `cont<i>_1_2`, `disc<i>_1_2` and the like; for two measures `corr_<i>_<j>` and the like.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReleasedColumn {
-    /// Its name in [`Plan::final_sql`].
+    /// Its name in [`super::Plan::final_sql`].
     pub name: String,
     /// Its type.
     pub kind: ValueKind,
@@ -23,7 +23,7 @@ pub struct ReleasedColumn {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Released {
-    /// The value of a key; the text [`KeyColumn::other_label`] in the slot `other`, so a key with that slot is text.
+    /// The value of a key; the text [`super::KeyColumn::other_label`] in the slot `other`, so a key with that slot is text.
     Key(usize),
     /// The slot number of a key, a 64-bit integer: the order of groups where the job gives none.
     Ordinal(usize),
