@@ -479,7 +479,7 @@ pub(crate) enum NegativeListCommand {
 /// `entente negative-list sign`.
 #[derive(Debug, Args)]
 pub(crate) struct NegativeListSignArgs {
-    /// The list: version, and for each rule [[rule]] with id, columns and reason
+    /// The list: a version, and for each rule a table `rule` with id, columns and reason
     #[arg(value_name = "LIST.toml")]
     pub(crate) list: PathBuf,
     /// Write the signed list to this file
