@@ -290,17 +290,18 @@ fn the_credit_demo_compares_the_joint_scorecard_with_each_party_alone() {
     let directory = tempfile::tempdir().expect("a directory");
     let out = directory.path().display().to_string();
     let text = entente(["demo", "credit", "--out", &out]).expect(0).stdout;
+    // However lines are broken.
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
     for part in [
         "together",
         "bank_b alone",
         "bureau_c alone",
         "points for everybody",
         "What crossed",
-        "bank_b: how many bad and good common rows are in each bin of its own features",
+        "how many bad and good common rows are in each bin of its own features",
         "CC BY 4.0",
     ] {
-        let is_there = text.contains(part) || part.split(": ").all(|p| text.contains(p));
-        assert!(is_there, "{part} is missing in\n{text}");
+        assert!(words.contains(part), "{part} is missing in\n{text}");
     }
     let result = std::fs::read_to_string(directory.path().join("result.json")).expect("a result");
     let fit = &serde_json::from_str::<Value>(&result).expect("JSON")["fit"];
