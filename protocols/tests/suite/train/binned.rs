@@ -375,10 +375,8 @@ fn scorecards_over_joins_are_held_to_all_demands() {
 /// The same people in the same order at every holder still make messages that look uniform.
 #[test]
 fn scorecards_over_joins_send_what_looks_uniform() {
-    let mut case = cards(3, 1500);
+    let mut case = cards(3, 1000);
     case.shape.of.n_steps = 1;
-    case.shape.of.evaluates = false;
-    case.shape.of.log_rows = 11;
     case.shape.compares = false;
     let transcripts = demands::recorded(&case, 3, (31, 31));
     let kinds = [Kind::Store, Kind::Hints, Kind::Transfer];
