@@ -10,13 +10,15 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use coordinator::contract::{Digest, JobId, PartyName, canonical};
 use coordinator::log::SignedCheckpoint;
 use coordinator::log::merkle::{self, Tree};
 use coordinator::tls::Identity;
 use serde::{Deserialize, Serialize};
 use sqlx::{Row, Sqlite, SqlitePool, Transaction};
-use tokio::sync::MutexGuard;
+use tokio::sync::OwnedMutexGuard;
 
 use super::{JobState, Ledger, LedgerError};
 
@@ -190,13 +192,13 @@ pub(super) fn kept(file: &str, result: Option<&[u8]>) -> Digest {
 }
 
 /// A transaction with what it adds to the log. The tree is locked until it ends, so that leaves come in the order of entries.
-pub(super) struct Writing<'a> {
+pub(super) struct Writing {
     pub(super) tx: Transaction<'static, Sqlite>,
-    tree: MutexGuard<'a, Tree>,
+    tree: OwnedMutexGuard<Tree>,
     leaves: Vec<Digest>,
 }
 
-impl Writing<'_> {
+impl Writing {
     /// Adds an entry. Returns its place.
     pub(super) async fn note(&mut self, at: u64, event: Event) -> Result<i64, LedgerError> {
         let seq = self.tree.size() + self.leaves.len() as u64;
@@ -223,19 +225,24 @@ impl Writing<'_> {
         Ok(place)
     }
 
-    /// Puts all of it on disk, or nothing.
+    /// Puts all of it on disk, or nothing. A caller who stops waiting does not part the tree from the disk: a run that is told
+    /// to stop while it is being spent would otherwise leave a tree that lacks an entry, and no later one could be written.
     pub(super) async fn commit(mut self) -> Result<(), LedgerError> {
-        self.tx.commit().await?;
-        for leaf in self.leaves {
-            self.tree.push(leaf);
-        }
-        Ok(())
+        let committing = tokio::spawn(async move {
+            self.tx.commit().await?;
+            for leaf in self.leaves {
+                self.tree.push(leaf);
+            }
+            Ok(())
+        });
+        let committed = committing.await;
+        committed.unwrap_or_else(|_| Err(sqlx::Error::WorkerCrashed.into()))
     }
 }
 
 impl Ledger {
-    pub(super) async fn write(&self) -> Result<Writing<'_>, LedgerError> {
-        let tree = self.tree.lock().await;
+    pub(super) async fn write(&self) -> Result<Writing, LedgerError> {
+        let tree = Arc::clone(&self.tree).lock_owned().await;
         Ok(Writing {
             tx: self.pool.begin().await?,
             tree,

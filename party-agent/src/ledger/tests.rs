@@ -342,6 +342,41 @@ async fn unknown_jobs_are_said_to_be_unknown() {
     assert!(ledger.jobs().await.expect("read").is_empty());
 }
 
+/// A run that is told to stop drops whatever it was waiting for, and it may be waiting for the disk.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_nobody_waits_for_leaves_the_log_whole() {
+    let (_dir, ledger) = ledger().await;
+    let mut given_up = 0;
+    for n_polls in 0..100 {
+        let job = job(n_polls);
+        let mut proposing = Box::pin(ledger.propose(&job.contract, &job.signed, 100));
+        let mut is_written = false;
+        for _ in 0..n_polls {
+            is_written = futures::poll!(&mut proposing).is_ready();
+            if is_written {
+                break;
+            }
+            // So that the disk comes further between two looks.
+            let other = tokio::task::spawn_blocking(std::thread::yield_now);
+            other.await.expect("ended");
+        }
+        drop(proposing);
+        given_up += u32::from(!is_written);
+        let next = self::job(100 + n_polls);
+        let seen = ledger.propose(&next.contract, &next.signed, 101).await;
+        assert_eq!(
+            seen.unwrap_or_else(|e| panic!("after {n_polls} looks: {e}")),
+            Seen::New
+        );
+    }
+    assert!(given_up > 10, "most writes ended in time: {given_up}");
+    // What is signed comes from memory, what it is compared with from disk.
+    let identity = identity("a");
+    ledger.checkpoint(&identity).await.expect("signed");
+    let report = ledger.verify(&identity.public_key()).await;
+    report.expect("the log is whole");
+}
+
 #[test]
 fn nobody_else_can_read_the_ledger() {
     use std::os::unix::fs::PermissionsExt;
