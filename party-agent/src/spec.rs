@@ -23,9 +23,7 @@ pub use intersect::{HOLDERS, Intersect, KeyJoin, KeyOf, ProtocolChoice, Reveal, 
 pub use lookup::{Combine, Lookup, MAX_QUESTIONS};
 pub use score::Score;
 pub use train::{Feature, MAX_TERMS, Model, Offset, Report, Sample, Scorecard, Train};
-pub use vertical::{
-    Bins, Card, Cutting, Listed, Trees, Vertical, VerticalModel, VerticalReport, VerticalSample,
-};
+pub use vertical::{Bins, Card, Cutting, Listed, Trees, Vertical, VerticalModel, VerticalSample};
 
 /// Longest job file that is read, in bytes.
 pub const MAX_SPEC_BYTES: usize = 1 << 20;

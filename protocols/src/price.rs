@@ -43,9 +43,14 @@ pub struct Price {
 impl Price {
     /// Nothing is taken and nothing is sent.
     pub fn nothing(seats: Seats) -> Self {
+        Self::of_cost(Cost::none(seats.n_seats))
+    }
+
+    /// The price of a step that takes no correlations.
+    pub fn of_cost(cost: Cost) -> Self {
         Self {
             needs: Needs::default(),
-            cost: Cost::none(seats.n_seats),
+            cost,
         }
     }
 

@@ -143,6 +143,16 @@ impl<'v, 't> Fields<'v, 't> {
         self.typed(faults, field, "a text in quotes", |v| v.as_str())
     }
 
+    pub(crate) fn required_string(
+        &mut self,
+        faults: &mut Faults<'_>,
+        field: &'static str,
+        allowed: &str,
+    ) -> Option<&'v str> {
+        let text = self.string(faults, field);
+        self.required(faults, field, text, allowed)
+    }
+
     /// A text that is read further by the type's own parser.
     pub(crate) fn parsed<T: FromStr>(
         &mut self,

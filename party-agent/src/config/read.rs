@@ -105,8 +105,7 @@ fn negative_list(
     base: &Path,
     faults: &mut Faults<'_>,
 ) -> Option<NegativeListFile> {
-    let file = fields.string(faults, "file");
-    let file = fields.required(faults, "file", file, "the signed list");
+    let file = fields.required_string(faults, "file", "the signed list");
     let issuer = fields.parsed::<PartyName>(faults, "issuer", NAME);
     let issuer = fields.required(faults, "issuer", issuer, "the trusted party that signs it");
     fields.finish(faults);
@@ -118,11 +117,9 @@ fn negative_list(
 
 /// `{ column, value }`, or `{ withdrawn, column }`.
 fn consent(mut fields: Fields<'_, '_>, base: &Path, faults: &mut Faults<'_>) -> Option<Consent> {
-    let column = fields.string(faults, "column");
-    let column = fields.required(
+    let column = fields.required_string(
         faults,
         "column",
-        column,
         "the column of consents, or by which persons are known",
     );
     let value = fields.string(faults, "value");
@@ -232,10 +229,8 @@ fn dataset_tables(top: &mut Fields<'_, '_>, base: &Path, faults: &mut Faults<'_>
 
 fn dataset(mut fields: Fields<'_, '_>, base: &Path, faults: &mut Faults<'_>) -> Option<Dataset> {
     const KIND: &str = "\"csv\", \"parquet\" or \"postgres\"";
-    let name = fields.string(faults, "name");
-    let name = fields.required(faults, "name", name, "the table's name in jobs");
-    let kind = fields.string(faults, "kind");
-    let kind = fields.required(faults, "kind", kind, KIND);
+    let name = fields.required_string(faults, "name", "the table's name in jobs");
+    let kind = fields.required_string(faults, "kind", KIND);
     let mut text = |field, what| {
         let text = fields.string(faults, field);
         fields.required(faults, field, text, what)

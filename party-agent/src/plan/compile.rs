@@ -158,7 +158,16 @@ fn too_few(holders: &BTreeSet<String>) -> PlanFault {
 }
 
 /// The outermost SELECT, out of its parentheses.
-pub(super) fn outermost(mut query: Query, site: Site) -> Result<(Query, Select), PlanFault> {
+pub(super) fn outermost(query: Query, site: Site) -> Result<(Query, Select), PlanFault> {
+    single(query).map_err(|body| {
+        let what = "the outermost level must be one SELECT with aggregates";
+        let fix = "put UNION ALL into FROM, and ORDER BY and LIMIT at the very end";
+        site.fault(body.as_ref(), what, fix)
+    })
+}
+
+/// The SELECT of a query, and the query out of its parentheses; its body if that is none.
+pub(super) fn single(mut query: Query) -> Result<(Query, Select), Box<SetExpr>> {
     loop {
         let bare =
             query.order_by.is_none() && query.limit_clause.is_none() && query.fetch.is_none();
@@ -168,11 +177,7 @@ pub(super) fn outermost(mut query: Query, site: Site) -> Result<(Query, Select),
                 return Ok((query, select));
             }
             SetExpr::Query(inner) if bare => query = *inner,
-            ref body => {
-                let what = "the outermost level must be one SELECT with aggregates";
-                let fix = "put UNION ALL into FROM, and ORDER BY and LIMIT at the very end";
-                return Err(site.fault(body, what, fix));
-            }
+            body => return Err(Box::new(body)),
         }
     }
 }

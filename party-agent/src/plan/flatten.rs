@@ -6,11 +6,12 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     Distinct, Expr, GroupByExpr, Ident, JoinConstraint, JoinOperator, OrderByKind, Query, Select,
-    SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Spanned, TableFactor, TableWithJoins,
-    Value, VisitMut, VisitorMut,
+    SelectItem, SelectItemQualifiedWildcardKind, Spanned, TableFactor, TableWithJoins, Value,
+    VisitMut, VisitorMut,
 };
 
 use super::PlanFault;
+use super::compile::single;
 use super::joint::{is_joint, names_of};
 use super::sql::Site;
 use super::sql::align::{name_of_expr, names_of_from};
@@ -56,7 +57,7 @@ fn level(query: &mut Query, select: &mut Select, catalogues: &Catalogues) -> boo
     else {
         return false;
     };
-    let Some((mut own, mut inner)) = single(*subquery) else {
+    let Ok((mut own, mut inner)) = single(*subquery) else {
         return false;
     };
     for _ in 0..MAX_LEVELS {
@@ -77,22 +78,6 @@ fn level(query: &mut Query, select: &mut Select, catalogues: &Catalogues) -> boo
         (false, _) if is_joint(&inner) => rows(query, select, (own, inner), &columns),
         (true, false) => groups(query, select, (own, inner), &columns),
         _ => false,
-    }
-}
-
-/// The SELECT of a query and what stands around it.
-fn single(mut query: Query) -> Option<(Query, Select)> {
-    loop {
-        let bare =
-            query.order_by.is_none() && query.limit_clause.is_none() && query.fetch.is_none();
-        match *query.body {
-            SetExpr::Select(ref select) => {
-                let select = (**select).clone();
-                return Some((query, select));
-            }
-            SetExpr::Query(inner) if bare => query = *inner,
-            _ => return None,
-        }
     }
 }
 

@@ -11,7 +11,7 @@ use protocols::train::score::{self, Shape};
 use serde::Serialize;
 
 use super::compile::{Parties, SOURCES};
-use super::intersect::keys::{Side, column, mismatches, named_tables};
+use super::intersect::keys::{Side, mismatches, named_column, named_tables};
 use super::sql::holders::Catalogues;
 use super::words::{listed, without_data};
 use super::{
@@ -136,13 +136,10 @@ fn features(job: &spec::Score, sides: &[Side<'_>]) -> (Vec<Vec<String>>, Vec<Pla
         let place = sides.iter().position(|s| s.holder == named.party);
         let Some(place) = place else { continue };
         let side = &sides[place];
-        match column(&side.catalogue.tables[&side.table], name) {
+        let line = format!("compute.score, line {}", named.line);
+        match named_column(side, name, &line) {
             Ok(found) => features[place].push(found.name.clone()),
-            Err((hint, fix)) => faults.push(PlanFault {
-                place: format!("compute.score, line {}", named.line),
-                what: format!("{}.{} has no column {name}{hint}", side.holder, side.table),
-                fix,
-            }),
+            Err(fault) => faults.push(fault),
         }
     }
     (features, faults)

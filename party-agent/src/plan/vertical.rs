@@ -21,7 +21,7 @@ use protocols::train::{binned, vertical};
 use serde::Serialize;
 
 use super::compile::{Parties, SOURCES};
-use super::intersect::keys::{Side, column, in_words, mismatches, named_tables};
+use super::intersect::keys::{Side, column, in_words, mismatches, named_column, named_tables};
 use super::sql::holders::Catalogues;
 use super::{
     ColumnUse, LocalPlan, MinCell, OutputColumn, Plan, PlanCost, PlanFault, Procedure, Usage,
@@ -29,9 +29,7 @@ use super::{
 };
 use crate::catalogue::{ColumnEntry, ColumnKind};
 use crate::source::quoted;
-use crate::spec::{
-    self, CheckedSpec, Correlations, JoinLevel, VerticalModel, VerticalReport, rule_word,
-};
+use crate::spec::{self, CheckedSpec, Correlations, JoinLevel, Report, VerticalModel, rule_word};
 
 pub use card::CardPlan;
 
@@ -60,7 +58,7 @@ pub struct VerticalPlan {
     /// Fewest rows that are fitted, and fewest bad and good ones that are evaluated.
     pub at_least: u64,
     /// What is told of scores.
-    pub scores: Vec<VerticalReport>,
+    pub scores: Vec<Report>,
     /// λ of the penalty λ/2·Σβ², a decimal number.
     pub l2: String,
     /// Bins and points, of a scorecard.
@@ -313,25 +311,21 @@ fn is_of_label(job: &spec::Vertical, side: &Side<'_>, name: &str) -> bool {
 
 /// A column of numbers, as the catalogue spells it.
 fn numeric(side: &Side<'_>, name: &str, line: usize) -> Result<String, PlanFault> {
-    let fault = |what: String, fix: String| PlanFault {
-        place: format!("compute.train, line {line}"),
-        what,
-        fix,
-    };
-    let (holder, table) = (&side.holder, &side.table);
-    let found = column(&side.catalogue.tables[table], name).map_err(|(hint, fix)| {
-        fault(format!("{holder}.{table} has no column {name}{hint}"), fix)
-    })?;
+    let place = format!("compute.train, line {line}");
+    let found = named_column(side, name, &place)?;
     match is_number(&found.kind) {
         true => Ok(found.name.clone()),
-        false => Err(fault(
-            format!(
-                "{holder}.{table}.{} is {}",
+        false => Err(PlanFault {
+            place,
+            what: format!(
+                "{}.{}.{} is {}",
+                side.holder,
+                side.table,
                 found.name,
                 in_words(&found.kind)
             ),
-            "name a column of numbers, or let its holder publish one".to_owned(),
-        )),
+            fix: "name a column of numbers, or let its holder publish one".to_owned(),
+        }),
     }
 }
 
@@ -477,10 +471,10 @@ fn outputs(job: &spec::Vertical) -> Vec<OutputColumn> {
     let mut columns = vec![("term", ValueKind::Text), ("coef", ValueKind::Float)];
     for part in &job.report {
         let names: &[&str] = match part {
-            VerticalReport::Se => &["se"],
-            VerticalReport::P => &["z", "p"],
-            VerticalReport::Ci95 => &["ci95_low", "ci95_high"],
-            VerticalReport::Auc | VerticalReport::Ks => &[],
+            Report::Se => &["se"],
+            Report::P => &["z", "p"],
+            Report::Ci95 => &["ci95_low", "ci95_high"],
+            Report::Auc | Report::Ks => &[],
         };
         columns.extend(names.iter().map(|name| (*name, ValueKind::Float)));
     }

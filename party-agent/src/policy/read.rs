@@ -77,11 +77,9 @@ fn subtable<'v, 't>(
 }
 
 fn standing_rule(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<StandingRule> {
-    let purpose = fields.string(faults, "purpose");
-    let purpose = fields.required(
+    let purpose = fields.required_string(
         faults,
         "purpose",
-        purpose,
         "the purposes that need no person, such as \"IRB 7*\"",
     );
     let receivers = fields.strings(faults, "receivers");
@@ -177,10 +175,8 @@ fn rule(name: &str, mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> Opti
 }
 
 fn constraint(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Constraint> {
-    let name = fields.string(faults, "constraint");
-    let name = fields.required(faults, "constraint", name, "what is constrained");
-    let operator = fields.string(faults, "operator");
-    let operator = fields.required(faults, "operator", operator, "how it is compared");
+    let name = fields.required_string(faults, "constraint", "what is constrained");
+    let operator = fields.required_string(faults, "operator", "how it is compared");
     let written = fields.value("value").map(Spanned::get_ref);
     let written = fields.required(faults, "value", written, "what it is compared with");
     let value = written.and_then(written_value);

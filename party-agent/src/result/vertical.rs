@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{ResultError, ResultTable, tails, totals, train};
 use crate::plan::{OutputColumn, Plan, VerticalPlan};
-use crate::spec::{Report, VerticalReport};
+use crate::spec::Report;
 
 pub use card::carded;
 pub use trees::grown;
@@ -95,8 +95,8 @@ fn untold(of: &VerticalPlan, figures: Option<&Figures>) -> Option<String> {
 /// What is told of scores.
 fn add_figures(described: &mut Value, of: &VerticalPlan, figures: &Figures) {
     train::add_figures(described, figures, |report| match report {
-        Report::Auc => of.scores.contains(&VerticalReport::Auc),
-        Report::Ks => of.scores.contains(&VerticalReport::Ks),
+        Report::Auc => of.scores.contains(&Report::Auc),
+        Report::Ks => of.scores.contains(&Report::Ks),
         Report::Se | Report::P | Report::Ci95 => false,
     });
 }

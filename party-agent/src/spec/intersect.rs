@@ -129,8 +129,7 @@ pub(super) fn read<'t>(
 ) -> Option<Intersect> {
     let keys = keys(&mut fields, text, faults);
     let normalise = normalise(&mut fields, faults);
-    let reveal = fields.string(faults, "reveal");
-    let reveal = fields.required(faults, "reveal", reveal, REVEAL);
+    let reveal = fields.required_string(faults, "reveal", REVEAL);
     let reveal = reveal.and_then(|word| read_reveal(word, keys.as_deref(), &fields, faults));
     let join = word(&mut fields, "join", JOINS, JOIN, faults);
     let protocol = word(&mut fields, "protocol", PROTOCOLS, PROTOCOL, faults);
@@ -321,12 +320,11 @@ pub(super) fn key(
         }
         match &mut found {
             None => {
-                let before = text.get(..value.span().start).unwrap_or_default();
                 found = Some(KeyOf {
                     party,
                     table: table.to_owned(),
                     columns: vec![column.to_owned()],
-                    line: 1 + before.bytes().filter(|b| *b == b'\n').count(),
+                    line: line_of(text, value.span().start),
                 });
             }
             Some(key) if key.party == party && key.table == table => {
@@ -340,6 +338,12 @@ pub(super) fn key(
         }
     }
     found
+}
+
+/// The line of a place in a text, from 1.
+pub(super) fn line_of(text: &str, at: usize) -> usize {
+    let before = text.get(..at).unwrap_or_default();
+    1 + before.bytes().filter(|b| *b == b'\n').count()
 }
 
 /// A column by its full name.

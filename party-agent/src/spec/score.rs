@@ -2,11 +2,11 @@
 
 use protocols::psi::keys::Normalise;
 use serde::Serialize;
-use toml::de::DeValue;
 
 use super::intersect::{self, KeyOf, rule_name};
 use super::lookup::names_of;
-use crate::config::fields::{Faults, Fields, kind};
+use super::vertical;
+use crate::config::fields::{Faults, Fields};
 
 /// Most features that are named.
 const MAX_FEATURES: usize = 256;
@@ -39,8 +39,7 @@ pub(super) fn read<'t>(
     text: &'t str,
     faults: &mut Faults<'t>,
 ) -> Option<Score> {
-    let model = fields.string(faults, "model");
-    let model = fields.required(faults, "model", model, MODEL);
+    let model = fields.required_string(faults, "model", MODEL);
     let is_hex = |m: &&str| m.len() == 64 && m.bytes().all(|b| b"0123456789abcdef".contains(&b));
     if model.is_some_and(|m| !is_hex(&m)) {
         fields.wrong(faults, "model", "is no id of a model", MODEL);
@@ -49,15 +48,14 @@ pub(super) fn read<'t>(
     let key = fields.required(faults, "key", key, KEY);
     let line = fields
         .value("rows")
-        .map(|at| line_of(text, at.span().start));
-    let table = fields.string(faults, "rows");
-    let table = fields.required(faults, "rows", table, TABLE);
+        .map(|at| intersect::line_of(text, at.span().start));
+    let table = fields.required_string(faults, "rows", TABLE);
     // Any column will do: those of the key are named once for all tables.
     let rows = table.and_then(|t| intersect::named(&format!("{t}.key"), line.unwrap_or(1)));
     if table.is_some() && rows.is_none() {
         fields.wrong(faults, "rows", "is not the name of a table", TABLE);
     }
-    let features = features(&mut fields, text, faults);
+    let features = vertical::features(&mut fields, text, (FEATURES, MAX_FEATURES), faults);
     let normalise = intersect::normalise(&mut fields, faults);
     fields.finish(faults);
     let key = key?;
@@ -71,41 +69,4 @@ pub(super) fn read<'t>(
         key,
         normalise: normalise?,
     })
-}
-
-fn line_of(text: &str, at: usize) -> usize {
-    let before = text.get(..at).unwrap_or_default();
-    1 + before.matches('\n').count()
-}
-
-fn features<'t>(
-    fields: &mut Fields<'_, 't>,
-    text: &'t str,
-    faults: &mut Faults<'t>,
-) -> Option<Vec<KeyOf>> {
-    let at = fields.value("features");
-    let at = fields.required(faults, "features", at, FEATURES)?;
-    let path = fields.name("features");
-    let DeValue::Array(list) = at.get_ref() else {
-        let what = format!("a {} is not allowed here", kind(at.get_ref()));
-        faults.add(&at.span(), &path, what, FEATURES);
-        return None;
-    };
-    let mut features: Vec<KeyOf> = Vec::with_capacity(list.len());
-    for (i, entry) in list.iter().enumerate() {
-        let path = format!("{path}[{}]", i + 1);
-        let feature = intersect::key(&path, entry, text, faults)?;
-        let same = |f: &&KeyOf| f.party == feature.party && f.columns == feature.columns;
-        if feature.columns.len() > 1 || features.iter().any(|f| same(&f)) {
-            let what = "names a column twice, or several at once";
-            faults.add(&entry.span(), &path, what, FEATURES);
-        }
-        features.push(feature);
-    }
-    if features.is_empty() || features.len() > MAX_FEATURES {
-        let what = format!("names {} columns", features.len());
-        faults.add(&at.span(), &path, what, "1 to 256 features");
-        return None;
-    }
-    Some(features)
 }

@@ -14,7 +14,8 @@ use super::near::did_you_mean;
 use crate::config::fields::{Faults, Fields, kind};
 
 pub use report::Report;
-use report::{evaluated, penalised, report};
+use report::evaluated;
+pub(super) use report::{named_reports, penalised, report};
 
 /// Most features that are named, and most levels of one of them.
 const MAX_FEATURES: usize = 256;
@@ -292,8 +293,7 @@ pub(super) fn card(table: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Optio
 }
 
 fn partition(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) {
-    let text = fields.string(faults, "partition");
-    let text = fields.required(faults, "partition", text, PARTITION);
+    let text = fields.required_string(faults, "partition", PARTITION);
     match text {
         None | Some("horizontal") => {}
         Some(text) => {
@@ -420,8 +420,7 @@ fn offset(
 fn read_sample(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Sample> {
     let name = column(&mut fields, "column", LABEL, faults);
     let name = fields.required(faults, "column", name, LABEL);
-    let train = fields.string(faults, "train");
-    let train = fields.required(faults, "train", train, "its value in rows that are fitted");
+    let train = fields.required_string(faults, "train", "its value in rows that are fitted");
     let test = fields.string(faults, "test");
     if train.is_some() && train == test {
         let what = "is the value of rows that are fitted";

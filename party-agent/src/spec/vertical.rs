@@ -12,8 +12,7 @@ use toml::de::DeValue;
 
 use super::intersect::{self, KeyOf, rule_name};
 use super::lookup::names_of;
-use super::near::did_you_mean;
-use super::train;
+use super::train::{self, Report};
 use crate::config::fields::{Faults, Fields, kind};
 
 pub use card::{Bins, Card, Cutting, Listed};
@@ -29,7 +28,6 @@ const LABEL: &str = "\"party.table.column\"";
 const FEATURES: &str =
     "a list of \"party.table.column\", or \"party.table.*\" for all numbers of a table";
 const KEY: &str = "the name of the key's column in these tables, or a list of names";
-const REPORT: &str = "a list of \"coef\", \"se\", \"p\", \"ci95\", \"auc\" and \"ks\"";
 const SAMPLE: &str = "column = \"party.table.column\" of the label's table";
 
 /// A model over a join.
@@ -49,7 +47,7 @@ pub struct Vertical {
     /// Which rows are fitted.
     pub sample: Option<VerticalSample>,
     /// What is told beside the coefficients.
-    pub report: BTreeSet<VerticalReport>,
+    pub report: BTreeSet<Report>,
     /// How many steps are taken, whatever they find.
     pub steps: u64,
     /// λ of the penalty λ/2·Σβ², a decimal number; the constant is free.
@@ -86,44 +84,11 @@ pub struct VerticalSample {
     pub test: Option<String>,
 }
 
-/// What is told beside the coefficients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum VerticalReport {
-    /// Standard errors.
-    Se,
-    /// Test statistics and two-sided p-values.
-    P,
-    /// Confidence intervals of 95 percent.
-    Ci95,
-    /// The area under the curve of the evaluated rows.
-    Auc,
-    /// Their Kolmogorov–Smirnov distance.
-    Ks,
-}
-
-impl VerticalReport {
-    /// Whether it is about rows that are evaluated.
-    #[must_use]
-    pub fn is_of_scores(self) -> bool {
-        matches!(self, Self::Auc | Self::Ks)
-    }
-}
-
 const MODELS: &[(&str, VerticalModel)] = &[
     ("logistic", VerticalModel::Logistic),
     ("poisson", VerticalModel::Poisson),
     ("scorecard", VerticalModel::Scorecard),
     ("gbdt", VerticalModel::Gbdt),
-];
-
-const REPORTS: [(&str, Option<VerticalReport>); 6] = [
-    ("coef", None),
-    ("se", Some(VerticalReport::Se)),
-    ("p", Some(VerticalReport::P)),
-    ("ci95", Some(VerticalReport::Ci95)),
-    ("auc", Some(VerticalReport::Auc)),
-    ("ks", Some(VerticalReport::Ks)),
 ];
 
 impl VerticalModel {
@@ -157,7 +122,7 @@ pub(super) fn read<'t>(
     let at = fields.required(faults, "label", at, LABEL);
     let path = fields.name("label");
     let label = at.and_then(|at| intersect::key(&path, at, text, faults));
-    let features = features(&mut fields, text, faults);
+    let features = features(&mut fields, text, (FEATURES, MAX_FEATURES), faults);
     let key = names_of(&mut fields, "key", KEY, intersect::MAX_KEY_COLUMNS, faults);
     let key = fields.required(faults, "key", key, KEY);
     let normalise = intersect::normalise(&mut fields, faults);
@@ -240,9 +205,9 @@ fn card_of<'t>(
 fn penalised(
     fields: &Fields<'_, '_>,
     (model, l2): (Option<VerticalModel>, Option<&str>),
-    report: BTreeSet<VerticalReport>,
+    report: BTreeSet<Report>,
     faults: &mut Faults<'_>,
-) -> BTreeSet<VerticalReport> {
+) -> BTreeSet<Report> {
     if l2.is_none_or(|l2| l2 == "0") {
         return report;
     }
@@ -250,19 +215,7 @@ fn penalised(
         let what = "does not belong to a scorecard over a join";
         fields.wrong(faults, "l2", what, "leave it out");
     }
-    let is_written = fields.entries().any(|(name, _)| name == "report");
-    let (scores, errors): (BTreeSet<_>, BTreeSet<_>) =
-        report.into_iter().partition(|r| r.is_of_scores());
-    if is_written && !errors.is_empty() {
-        let what = "asks for standard errors of penalised coefficients";
-        fields.wrong(
-            faults,
-            "report",
-            what,
-            "\"coef\", \"auc\" and \"ks\", or l2 = 0",
-        );
-    }
-    scores
+    train::penalised(fields, report, faults)
 }
 
 fn model(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<VerticalModel> {
@@ -276,22 +229,25 @@ fn model(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Vertica
     intersect::word(fields, "model", MODELS, MODEL, faults)
 }
 
-fn features<'t>(
+/// The columns that are named as features, each once, and no more than `at_most`.
+pub(super) fn features<'t>(
     fields: &mut Fields<'_, 't>,
     text: &'t str,
+    (allowed, at_most): (&str, usize),
     faults: &mut Faults<'t>,
 ) -> Option<Vec<KeyOf>> {
     let at = fields.value("features");
-    let at = fields.required(faults, "features", at, FEATURES)?;
+    let at = fields.required(faults, "features", at, allowed)?;
     let path = fields.name("features");
     let DeValue::Array(list) = at.get_ref() else {
         let what = format!("a {} is not allowed here", kind(at.get_ref()));
-        faults.add(&at.span(), &path, what, FEATURES);
+        faults.add(&at.span(), &path, what, allowed);
         return None;
     };
-    if list.is_empty() || list.len() > MAX_FEATURES {
+    if list.is_empty() || list.len() > at_most {
         let what = format!("names {} columns", list.len());
-        faults.add(&at.span(), &path, what, "1 to 127 features");
+        let allowed = format!("1 to {at_most} features");
+        faults.add(&at.span(), &path, what, &allowed);
         return None;
     }
     let mut features: Vec<KeyOf> = Vec::with_capacity(list.len());
@@ -302,12 +258,8 @@ fn features<'t>(
         };
         let same = |f: &&KeyOf| f.party == feature.party && f.columns == feature.columns;
         if feature.columns.len() > 1 || features.iter().any(|f| same(&f)) {
-            faults.add(
-                &entry.span(),
-                &path,
-                "names a column twice, or several at once",
-                FEATURES,
-            );
+            let what = "names a column twice, or several at once";
+            faults.add(&entry.span(), &path, what, allowed);
         }
         features.push(feature);
     }
@@ -324,8 +276,7 @@ fn read_sample(
     let at = fields.required(faults, "column", at, SAMPLE);
     let path = fields.name("column");
     let column = at.and_then(|at| intersect::key(&path, at, text, faults));
-    let train = fields.string(faults, "train");
-    let train = fields.required(faults, "train", train, "its value in rows that are fitted");
+    let train = fields.required_string(faults, "train", "its value in rows that are fitted");
     let test = fields.string(faults, "test");
     if train.is_some() && train == test {
         fields.wrong(
@@ -353,28 +304,18 @@ fn report(
     fields: &mut Fields<'_, '_>,
     has_trees: bool,
     faults: &mut Faults<'_>,
-) -> BTreeSet<VerticalReport> {
-    let Some(words) = fields.strings(faults, "report") else {
-        if has_trees {
-            return BTreeSet::from([VerticalReport::Auc, VerticalReport::Ks]);
-        }
-        return BTreeSet::from([VerticalReport::Se, VerticalReport::P, VerticalReport::Ci95]);
-    };
-    let mut report = BTreeSet::new();
-    for word in words {
-        if has_trees && !["auc", "ks"].contains(&word) {
-            let what = format!("\"{word}\" cannot be reported of trees in this version");
-            fields.wrong(faults, "report", what, "a list of \"auc\" and \"ks\"");
-            continue;
-        }
-        match REPORTS.iter().find(|(known, _)| *known == word) {
-            Some((_, found)) => report.extend(*found),
-            None => {
-                let hint = did_you_mean(word, REPORTS.iter().map(|(known, _)| *known));
-                let what = format!("\"{word}\" cannot be reported in this version{hint}");
-                fields.wrong(faults, "report", what, REPORT);
-            }
-        }
+) -> BTreeSet<Report> {
+    if !has_trees {
+        return train::report(fields, faults);
     }
-    report
+    let Some(words) = fields.strings(faults, "report") else {
+        return BTreeSet::from([Report::Auc, Report::Ks]);
+    };
+    let of_scores = |word: &&str| ["auc", "ks"].contains(word);
+    if let Some(word) = words.iter().find(|word| !of_scores(word)) {
+        let what = format!("\"{word}\" cannot be reported of trees in this version");
+        fields.wrong(faults, "report", what, "a list of \"auc\" and \"ks\"");
+    }
+    let words = words.into_iter().filter(|word| of_scores(word));
+    train::named_reports(fields, words, faults)
 }

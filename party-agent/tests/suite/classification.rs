@@ -1,15 +1,13 @@
 //! Classes of data: what each lets be done, who has to approve, and what a result inherits.
 
-use std::collections::BTreeSet;
-
 use party_agent::agent::Mode;
 use party_agent::catalogue::{Aggregate, Class};
 use party_agent::ledger::RunCounts;
 use party_agent::plan::{ColumnUse, Usage};
-use party_agent::policy::constraint::Action;
-use party_agent::policy::{Facts, Permit, Policy, Request, Work};
+use party_agent::policy::{Permit, Policy, Request};
 use serde_json::json;
 
+use crate::policy_matrix::request;
 use crate::world::{POLICY, Running, World, job};
 
 /// Every use of a column, with what a policy has to say to allow it.
@@ -63,25 +61,10 @@ fn check(text: &str, usage: Usage, min_cell: u64) -> Result<Permit, Vec<String>>
         column: "c".to_owned(),
         usage,
     }];
+    let runs = RunCounts::default();
     let request = Request {
-        purpose: "test",
-        receivers: vec!["a"],
-        uses: &uses,
         min_cell,
-        opens_counts: false,
-        lookup: None,
-        work: Work {
-            actions: BTreeSet::from([Action::Compute]),
-            execution_env: "03",
-            output_class: "aggregate",
-            rows_at_most: 1024,
-            algorithm: "sha256:00".to_owned(),
-        },
-        facts: Facts {
-            now: 1_800_000_000,
-            runs: &RunCounts::default(),
-            forbidden: None,
-        },
+        ..request(&uses, &runs)
     };
     let denials = policy.check(&request);
     denials.map_err(|found| found.into_iter().map(|d| d.rule).collect())

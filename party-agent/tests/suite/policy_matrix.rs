@@ -24,7 +24,31 @@ fn constraint(name: &str, operator: &str, value: &str) -> String {
     rule("[\"compute\"]", &text)
 }
 
-/// What a policy has against the job of these tests: two columns, 1000 rows, groups of 11, receivers a and b; two runs so far.
+/// A job that computes with these columns for a and b, of 1000 rows, in groups of 11.
+pub(crate) fn request<'a>(uses: &'a [ColumnUse], runs: &'a RunCounts) -> Request<'a> {
+    Request {
+        purpose: "IRB 7: costs",
+        receivers: vec!["a", "b"],
+        uses,
+        min_cell: 11,
+        opens_counts: false,
+        lookup: None,
+        work: Work {
+            actions: BTreeSet::from([Action::Compute]),
+            execution_env: "03",
+            output_class: "aggregate",
+            rows_at_most: 1000,
+            algorithm: ALGORITHM.to_owned(),
+        },
+        facts: Facts {
+            now: NOW,
+            runs,
+            forbidden: None,
+        },
+    }
+}
+
+/// What a policy has against the [`request`] for two columns, after two runs.
 fn denials(text: &str, actions: &[Action]) -> Vec<Denial> {
     let policy = Policy::parse(text).unwrap_or_else(|faults| panic!("{text}: {faults:?}"));
     let used = |column: &str| ColumnUse {
@@ -37,26 +61,12 @@ fn denials(text: &str, actions: &[Action]) -> Vec<Denial> {
         last: Some(LAST_RUN),
     };
     let key = ("visits".to_owned(), "r".to_owned());
-    let request = Request {
-        purpose: "IRB 7: costs",
-        receivers: vec!["a", "b"],
-        uses: &[used("kind"), used("stay")],
-        min_cell: 11,
-        opens_counts: false,
-        lookup: None,
-        work: Work {
-            actions: actions.iter().copied().collect(),
-            execution_env: "03",
-            output_class: "aggregate",
-            rows_at_most: 1000,
-            algorithm: ALGORITHM.to_owned(),
-        },
-        facts: Facts {
-            now: NOW,
-            runs: &RunCounts::from([(key, so_far)]),
-            forbidden: None,
-        },
-    };
+    let (uses, runs) = (
+        [used("kind"), used("stay")],
+        RunCounts::from([(key, so_far)]),
+    );
+    let mut request = request(&uses, &runs);
+    request.work.actions = actions.iter().copied().collect();
     policy.check(&request).err().unwrap_or_default()
 }
 

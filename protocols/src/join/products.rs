@@ -207,10 +207,7 @@ impl Products {
         {
             tariff.scatter(&scatter);
         }
-        Price {
-            cost: tariff.into_cost(seats.n_seats),
-            ..Price::nothing(seats)
-        }
+        Price::of_cost(tariff.into_cost(seats.n_seats))
     }
 
     /// Makes all products. `own`: at the hub its rows and their bins.

@@ -552,10 +552,11 @@ fn weights_of(
 pub fn price(seats: Seats, shape: &Shape) -> Price {
     let (model, method) = (shape.model(), shape.of.method);
     let n_margins = shape.n_margins();
-    let opened = Price {
-        cost: boolean::open_cost(seats.n_seats, seats.n_computing, bits::words_for(n_margins)),
-        ..Price::nothing(seats)
-    };
+    let opened = Price::of_cost(boolean::open_cost(
+        seats.n_seats,
+        seats.n_computing,
+        bits::words_for(n_margins),
+    ));
     let mut price = circuit::price(seats, &shape.join())
         .then(&products::price::<u64>(seats, shape.counts()))
         .then(&compare::less_than_zero_price::<u64>(

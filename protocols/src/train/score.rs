@@ -6,7 +6,7 @@ use crate::disclose::{self, Disclosure, Terms, Values, reveal};
 use crate::error::ProtocolError;
 use crate::party::Seat;
 use crate::price::{Price, Seats};
-use crate::psi::circuit::{self, Keep, Side};
+use crate::psi::circuit::{self, Keep};
 use crate::session::Session;
 use engine::share::Share;
 
@@ -21,18 +21,8 @@ impl Shape {
     /// The shape of the join.
     #[must_use]
     pub fn join(&self) -> circuit::Shape {
-        let side = |(seat, n_rows): &(Seat, usize), narrow| Side {
-            seat: *seat,
-            n_rows: *n_rows,
-            narrow,
-            wide: 0,
-        };
-        let (hub, spokes) = self.tables.split_first().expect("a join has tables");
-        circuit::Shape {
-            hub: side(hub, 0),
-            spokes: spokes.iter().map(|spoke| side(spoke, 1)).collect(),
-            keep: Keep::Each,
-        }
+        // What the hub's own part gives, it adds by itself.
+        circuit::Shape::star(&self.tables, |place| usize::from(place > 0), Keep::Each)
     }
 
     /// The terms of the disclosure that [`score`] takes.

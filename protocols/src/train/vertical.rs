@@ -25,7 +25,7 @@ use crate::error::ProtocolError;
 use crate::function::fixed::{shift, shift_price};
 use crate::party::Seat;
 use crate::price::{Price, Seats};
-use crate::psi::circuit::{self, Joined, Keep, Side};
+use crate::psi::circuit::{self, Joined, Keep};
 use crate::session::Session;
 use engine::share::Share;
 
@@ -77,19 +77,11 @@ impl Shape {
 
     /// The shape of a join in which each feature has so many columns.
     pub(super) fn join_of(&self, widths: &[usize]) -> circuit::Shape {
-        let sides = self.tables.iter().enumerate();
-        let mut sides = sides.map(|(place, (seat, n_rows))| Side {
-            seat: *seat,
-            n_rows: *n_rows,
-            narrow: self.n_columns_of(place, widths),
-            wide: 0,
-        });
-        let hub = sides.next().expect("a join has tables");
-        circuit::Shape {
-            hub,
-            spokes: sides.collect(),
-            keep: Keep::All,
-        }
+        circuit::Shape::star(
+            &self.tables,
+            |place| self.n_columns_of(place, widths),
+            Keep::All,
+        )
     }
 
     /// The shape of the model.

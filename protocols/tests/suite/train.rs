@@ -1,5 +1,6 @@
 //! Training on shares, held to floats and to all demands on a protocol.
 
+mod people;
 mod solve;
 mod glm;
 mod evaluate;

@@ -128,6 +128,19 @@ pub(in crate::plan) fn side<'a>(
     })
 }
 
+/// A column of a side's table, as the catalogue spells it.
+pub(in crate::plan) fn named_column<'a>(
+    side: &Side<'a>,
+    name: &str,
+    place: &str,
+) -> Result<&'a ColumnEntry, PlanFault> {
+    column(&side.catalogue.tables[&side.table], name).map_err(|(hint, fix)| PlanFault {
+        place: place.to_owned(),
+        what: format!("{}.{} has no column {name}{hint}", side.holder, side.table),
+        fix,
+    })
+}
+
 /// The tables that a job names columns of, one of each holder and two at least, with these columns as their keys.
 pub(in crate::plan) fn named_tables<'a, 'n>(
     named: impl IntoIterator<Item = &'n KeyOf>,

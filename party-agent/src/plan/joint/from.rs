@@ -142,15 +142,7 @@ impl Reading<'_> {
             relation: factor.clone(),
             joins: Vec::new(),
         };
-        let names = names_of(factor);
-        if names.is_empty() {
-            let what = "a subquery in FROM has no name";
-            return Err(self.site.fault(factor, what, "name it: (SELECT …) t"));
-        }
-        let taken = |name: &&String| self.all.iter().any(|r| r.names.contains(name));
-        if let Some(name) = names.iter().find(taken) {
-            return Err(self.same_name(factor, name));
-        }
+        let names = self.own_names(factor)?;
         let here = std::slice::from_ref(&from);
         let columns = names_of_from(here, self.catalogues);
         let member = self.members.iter().find(|m| names.contains(&m.name));
@@ -267,14 +259,7 @@ impl Reading<'_> {
         let Some(place) = place else {
             return Ok(None);
         };
-        if names.is_empty() {
-            let what = "a subquery in FROM has no name";
-            return Err(self.site.fault(factor, what, "name it: (SELECT …) t"));
-        }
-        let taken = |name: &&String| self.all.iter().any(|r| r.names.contains(name));
-        if let Some(name) = names.iter().find(taken) {
-            return Err(self.same_name(factor, name));
-        }
+        let names = self.own_names(factor)?;
         let here = [TableWithJoins {
             relation: factor.clone(),
             joins: Vec::new(),
@@ -292,6 +277,20 @@ impl Reading<'_> {
             join_operator: JoinOperator::CrossJoin(JoinConstraint::None),
         });
         Ok(Some(place))
+    }
+
+    /// The names of a factor of FROM, which no other one has.
+    fn own_names(&self, factor: &TableFactor) -> Result<Vec<String>, PlanFault> {
+        let names = names_of(factor);
+        if names.is_empty() {
+            let what = "a subquery in FROM has no name";
+            return Err(self.site.fault(factor, what, "name it: (SELECT …) t"));
+        }
+        let taken = |name: &&String| self.all.iter().any(|r| r.names.contains(name));
+        match names.iter().find(taken) {
+            Some(name) => Err(self.same_name(factor, name)),
+            None => Ok(names),
+        }
     }
 
     fn same_name(&self, factor: &TableFactor, name: &str) -> PlanFault {

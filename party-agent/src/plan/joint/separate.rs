@@ -521,13 +521,12 @@ impl Separate<'_> {
                 negated,
                 low,
                 high,
-            } => {
-                let both = within(inner, low, high);
-                match negated {
-                    false => self.negation(&both),
-                    true => self.condition(&both),
-                }
-            }
+            } => self.condition(&Expr::Between {
+                expr: inner.clone(),
+                negated: !negated,
+                low: low.clone(),
+                high: high.clone(),
+            }),
             _ => self.comparison(expr, true),
         }
     }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use protocols::train::{binned, vertical};
 use serde::Serialize;
 
-use super::super::intersect::keys::{Side, column, in_words};
+use super::super::intersect::keys::{Side, column, in_words, named_column};
 use super::super::{MinCell, PlanFault};
 use crate::catalogue::ColumnKind;
 use crate::source::quoted;
@@ -80,27 +80,23 @@ pub(super) fn levels_of<'a>(job: &'a spec::Vertical, feature: &KeyOf) -> Option<
 
 /// A column that has levels, as the catalogue spells it.
 pub(super) fn text(side: &Side<'_>, name: &str, line: usize) -> Result<String, PlanFault> {
-    let fault = |what: String, fix: String| PlanFault {
-        place: format!("compute.train, line {line}"),
-        what,
-        fix,
-    };
-    let (holder, table) = (&side.holder, &side.table);
-    let found = column(&side.catalogue.tables[table], name).map_err(|(hint, fix)| {
-        fault(format!("{holder}.{table} has no column {name}{hint}"), fix)
-    })?;
+    let place = format!("compute.train, line {line}");
+    let found = named_column(side, name, &place)?;
     match found.kind {
         ColumnKind::Bool | ColumnKind::Int { .. } | ColumnKind::Text | ColumnKind::Date => {
             Ok(found.name.clone())
         }
-        _ => Err(fault(
-            format!(
-                "{holder}.{table}.{} is {}, and has no levels",
+        _ => Err(PlanFault {
+            place,
+            what: format!(
+                "{}.{}.{} is {}, and has no levels",
+                side.holder,
+                side.table,
                 found.name,
                 in_words(&found.kind)
             ),
-            "levels are texts, whole numbers or days".to_owned(),
-        )),
+            fix: "levels are texts, whole numbers or days".to_owned(),
+        }),
     }
 }
 

@@ -9,7 +9,7 @@ use protocols::train::trees::{self, MARGIN_BITS, PARAMETER_BITS};
 use super::VerticalPlan;
 use crate::plan::words::listed;
 use crate::plan::{OutputColumn, ValueKind};
-use crate::spec::{self, VerticalReport};
+use crate::spec::{self, Report};
 
 impl VerticalPlan {
     /// What the protocol takes, for these numbers of keys in the order of tables, if trees are grown.
@@ -76,11 +76,11 @@ pub(super) fn own(of: &VerticalPlan, seat: usize) -> String {
     }
 }
 
-fn figure(report: VerticalReport) -> Option<&'static str> {
+fn figure(report: Report) -> Option<&'static str> {
     match report {
-        VerticalReport::Auc => Some("the area under the curve"),
-        VerticalReport::Ks => Some("the Kolmogorov–Smirnov distance"),
-        VerticalReport::Se | VerticalReport::P | VerticalReport::Ci95 => None,
+        Report::Auc => Some("the area under the curve"),
+        Report::Ks => Some("the Kolmogorov–Smirnov distance"),
+        Report::Se | Report::P | Report::Ci95 => None,
     }
 }
 
@@ -122,9 +122,9 @@ pub(super) fn outputs(job: &spec::Vertical) -> Vec<OutputColumn> {
     ];
     for part in &job.report {
         columns.extend(match part {
-            VerticalReport::Auc => Some(("auc", ValueKind::Float)),
-            VerticalReport::Ks => Some(("ks", ValueKind::Float)),
-            VerticalReport::Se | VerticalReport::P | VerticalReport::Ci95 => None,
+            Report::Auc => Some(("auc", ValueKind::Float)),
+            Report::Ks => Some(("ks", ValueKind::Float)),
+            Report::Se | Report::P | Report::Ci95 => None,
         });
     }
     let columns = columns.into_iter().map(|(name, kind)| OutputColumn {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::super::{ResultError, ResultTable, totals};
 use crate::plan::{Plan, VerticalPlan};
-use crate::spec::VerticalReport;
+use crate::spec::Report;
 
 /// Builds the result of trees: a row for the rows that were fitted, and one for those kept for a test.
 ///
@@ -85,12 +85,12 @@ pub fn grown(plan: &Plan, of: &VerticalPlan, found: &Released) -> Result<ResultT
 fn tell(fit: &mut Value, figures: &Figures, of: &VerticalPlan) {
     for report in &of.scores {
         match report {
-            VerticalReport::Auc => {
+            Report::Auc => {
                 fit["auc"] = json!(figures.auc);
                 fit["gini"] = json!(2.0 * figures.auc - 1.0);
             }
-            VerticalReport::Ks => fit["ks"] = json!(figures.ks),
-            VerticalReport::Se | VerticalReport::P | VerticalReport::Ci95 => {}
+            Report::Ks => fit["ks"] = json!(figures.ks),
+            Report::Se | Report::P | Report::Ci95 => {}
         }
     }
 }

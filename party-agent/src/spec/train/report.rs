@@ -70,11 +70,22 @@ pub(super) fn evaluated(
     }
 }
 
-pub(super) fn report(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> BTreeSet<Report> {
-    let all = BTreeSet::from([Report::Se, Report::P, Report::Ci95]);
-    let Some(words) = fields.strings(faults, "report") else {
-        return all;
-    };
+pub(in crate::spec) fn report(
+    fields: &mut Fields<'_, '_>,
+    faults: &mut Faults<'_>,
+) -> BTreeSet<Report> {
+    match fields.strings(faults, "report") {
+        None => BTreeSet::from([Report::Se, Report::P, Report::Ci95]),
+        Some(words) => named_reports(fields, words, faults),
+    }
+}
+
+/// What these words ask for.
+pub(in crate::spec) fn named_reports<'w>(
+    fields: &Fields<'_, '_>,
+    words: impl IntoIterator<Item = &'w str>,
+    faults: &mut Faults<'_>,
+) -> BTreeSet<Report> {
     let mut report = BTreeSet::new();
     for word in words {
         match REPORTS.iter().find(|(known, _)| *known == word) {
@@ -90,7 +101,7 @@ pub(super) fn report(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> BT
 }
 
 /// Estimates that are drawn to nothing have no standard errors that mean what people take them for.
-pub(super) fn penalised(
+pub(in crate::spec) fn penalised(
     fields: &Fields<'_, '_>,
     report: BTreeSet<Report>,
     faults: &mut Faults<'_>,
@@ -100,7 +111,12 @@ pub(super) fn penalised(
         report.into_iter().partition(|r| r.is_of_scores());
     if is_written && !errors.is_empty() {
         let what = "asks for standard errors of penalised coefficients";
-        fields.wrong(faults, "report", what, "[\"coef\"], or l2 = 0");
+        fields.wrong(
+            faults,
+            "report",
+            what,
+            "\"coef\", \"auc\" and \"ks\", or l2 = 0",
+        );
     }
     scores
 }

@@ -141,8 +141,5 @@ pub(crate) fn cache_price(seats: Seats, shape: MatrixShape) -> Price {
 
 /// The declared cost of one [`Cached::times`] of so many elements.
 pub(crate) fn cached_cost(seats: Seats, n_items: usize) -> Price {
-    Price {
-        cost: layout(n_items).cost::<u64>(seats),
-        ..Price::nothing(seats)
-    }
+    Price::of_cost(layout(n_items).cost::<u64>(seats))
 }

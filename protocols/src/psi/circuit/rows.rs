@@ -60,6 +60,27 @@ pub struct Shape {
 }
 
 impl Shape {
+    /// A star of these seats with so many rows each, the hub first, and so many narrow columns of the table at each place.
+    ///
+    /// # Panics
+    /// If there is no table.
+    #[must_use]
+    pub fn star(tables: &[(Seat, usize)], narrow: impl Fn(usize) -> usize, keep: Keep) -> Self {
+        let sides = tables.iter().enumerate();
+        let mut sides = sides.map(|(place, (seat, n_rows))| Side {
+            seat: *seat,
+            n_rows: *n_rows,
+            narrow: narrow(place),
+            wide: 0,
+        });
+        let hub = sides.next().expect("a join has tables");
+        Self {
+            hub,
+            spokes: sides.collect(),
+            keep,
+        }
+    }
+
     /// Rows of what comes out: a multiple of 64.
     pub fn n_bins(&self) -> usize {
         cuckoo::n_bins(self.hub.n_rows)

@@ -182,8 +182,11 @@ fn revealed(seats: Seats, (narrow, wide): (usize, usize), receivers: &[Seat]) ->
         n_seats,
         n_computing,
     } = seats;
-    Price {
-        cost: disclose::cost(n_seats, n_computing, narrow, wide, receivers),
-        ..Price::nothing(seats)
-    }
+    Price::of_cost(disclose::cost(
+        n_seats,
+        n_computing,
+        narrow,
+        wide,
+        receivers,
+    ))
 }

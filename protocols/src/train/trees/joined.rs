@@ -22,7 +22,7 @@ use crate::disclose::{self, Disclosure, Terms, Values, reveal};
 use crate::error::ProtocolError;
 use crate::party::Seat;
 use crate::price::{Price, Seats};
-use crate::psi::circuit::{self, Joined, Keep, Side};
+use crate::psi::circuit::{self, Joined, Keep};
 use crate::session::Session;
 use crate::train::evaluate::{self, N_FIGURES};
 use engine::ring;
@@ -115,19 +115,7 @@ impl Shape {
     /// The shape of the join.
     #[must_use]
     pub fn join(&self) -> circuit::Shape {
-        let sides = self.tables.iter().enumerate();
-        let mut sides = sides.map(|(place, (seat, n_rows))| Side {
-            seat: *seat,
-            n_rows: *n_rows,
-            narrow: self.n_columns_of(place),
-            wide: 0,
-        });
-        let hub = sides.next().expect("a join has tables");
-        circuit::Shape {
-            hub,
-            spokes: sides.collect(),
-            keep: Keep::All,
-        }
+        circuit::Shape::star(&self.tables, |place| self.n_columns_of(place), Keep::All)
     }
 
     /// The shape of the trees.

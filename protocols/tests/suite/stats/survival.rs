@@ -74,10 +74,6 @@ struct Curve {
 impl Case for Curve {
     type R = u128;
 
-    fn expected(&self, _: usize, _: u64) -> Clear<u128> {
-        unreachable!("results are compared within bounds")
-    }
-
     fn price(&self, seats: Seats) -> Price {
         survival::curves_price(seats, self.shape, self.through.len())
     }
@@ -140,10 +136,6 @@ struct Ranks(SurvivalShape);
 
 impl Case for Ranks {
     type R = u128;
-
-    fn expected(&self, _: usize, _: u64) -> Clear<u128> {
-        unreachable!("results are compared within bounds")
-    }
 
     fn price(&self, seats: Seats) -> Price {
         survival::log_rank_price(seats, self.0)

@@ -1,7 +1,7 @@
 //! A scorecard over a join against the same counts and steps in floats over the rows in common.
 
-use super::inverse;
-use crate::arith::{Clear, Shared};
+use super::{inverse, people};
+use crate::arith::Shared;
 use crate::chi_square;
 use crate::demands::{self, Case};
 use crate::world::prg;
@@ -38,19 +38,13 @@ struct Cards {
     ended: RefCell<Vec<Ended>>,
 }
 
-fn has(place: usize, person: usize) -> bool {
-    person % 5 != place
-}
-
 fn cards(n_computing: usize, n_people: usize) -> Cards {
-    let n_tables = n_computing.min(3);
-    let n_rows = |place| (0..n_people).filter(|p| has(place, *p)).count();
-    let seats = (0..n_tables).map(|place| (Seat::from_index(n_tables - 1 - place), n_rows(place)));
+    let tables = people::tables(n_computing, n_people);
     Cards {
         shape: Shape {
             of: vertical::Shape {
-                tables: seats.collect(),
-                features: vec![1, 0, n_tables - 1],
+                features: vec![1, 0, tables.len() - 1],
+                tables,
                 label: 1,
                 family: Family::Logistic,
                 n_steps: 6,
@@ -94,8 +88,7 @@ impl Cards {
     }
 
     fn place(&self, seat: Seat) -> Option<usize> {
-        let mut tables = self.shape.of.tables.iter();
-        tables.position(|(of, _)| *of == seat)
+        people::place_of(&self.shape.of.tables, seat)
     }
 
     fn features_of(&self, place: usize) -> Vec<usize> {
@@ -107,10 +100,10 @@ impl Cards {
 
     fn own(&self, secrets: u64, seat: Seat) -> Option<Binned> {
         let place = self.place(seat)?;
-        let people = self.people(secrets);
-        let mine: Vec<usize> = (0..self.n_people).filter(|p| has(place, *p)).collect();
+        let all = self.people(secrets);
+        let mine = people::of(place, self.n_people);
         let column = |value: &dyn Fn(&Person) -> bool| -> Vec<u64> {
-            mine.iter().map(|p| u64::from(value(&people[*p]))).collect()
+            mine.iter().map(|p| u64::from(value(&all[*p]))).collect()
         };
         let mut narrow = Vec::new();
         for feature in self.features_of(place) {
@@ -128,13 +121,8 @@ impl Cards {
         if place == 0 {
             narrow.push(column(&|_| true));
         }
-        let key = |person: &usize| {
-            let mut item = [7; 16];
-            item[..8].copy_from_slice(&(*person as u64).to_le_bytes());
-            item
-        };
         let rows = Rows {
-            keys: mine.iter().map(key).collect(),
+            keys: people::keys(&mine),
             narrow,
             wide: vec![],
         };
@@ -144,7 +132,7 @@ impl Cards {
     fn common(&self, secrets: u64) -> (Vec<Person>, Vec<Person>) {
         let places = 0..self.shape.of.tables.len();
         let people = self.people(secrets).into_iter().enumerate();
-        let common = people.filter(|(p, _)| places.clone().all(|place| has(place, *p)));
+        let common = people.filter(|(p, _)| places.clone().all(|place| people::has(place, *p)));
         common.map(|(_, person)| person).partition(|p| p.is_fitted)
     }
 
@@ -260,15 +248,8 @@ impl Cards {
 impl Case for Cards {
     type R = u64;
 
-    fn expected(&self, _: usize, _: u64) -> Clear<u64> {
-        unreachable!("results are compared within bounds")
-    }
-
     fn price(&self, seats: Seats) -> Price {
-        let released = Price {
-            cost: binned::release_cost(seats, &self.shape, &[Seat(1)]),
-            ..Price::nothing(seats)
-        };
+        let released = Price::of_cost(binned::release_cost(seats, &self.shape, &[Seat(1)]));
         binned::price(seats, &self.shape).then(&released)
     }
 

@@ -223,15 +223,8 @@ impl Case for Model {
         ])
     }
 
-    fn expected(&self, _: usize, _: u64) -> Clear<u64> {
-        unreachable!("results are compared within bounds")
-    }
-
     fn price(&self, seats: Seats) -> Price {
-        let released = Price {
-            cost: glm::release_cost(seats, &self.shape, 2, &self.receivers()),
-            ..Price::nothing(seats)
-        };
+        let released = Price::of_cost(glm::release_cost(seats, &self.shape, 2, &self.receivers()));
         glm::fit_price(seats, &self.shape)
             .then(&glm::release_price(seats, &self.shape, 2))
             .then(&released)

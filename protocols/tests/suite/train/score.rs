@@ -1,6 +1,7 @@
 //! Points by the parts of a model, against sums over the rows in common.
 
-use crate::arith::{Clear, Shared};
+use super::people;
+use crate::arith::Shared;
 use crate::chi_square;
 use crate::demands::{self, Case, below};
 use protocols::correlate::Stock;
@@ -18,21 +19,14 @@ use std::cell::RefCell;
 #[derive(Debug)]
 struct Points {
     shape: Shape,
-    n_people: u64,
+    n_people: usize,
     found: RefCell<Vec<(Seat, Option<Vec<u64>>)>>,
 }
 
-fn has(place: usize, person: u64) -> bool {
-    person % 5 != place as u64
-}
-
-fn points(n_computing: usize, n_people: u64) -> Points {
-    let n_tables = n_computing.min(3);
-    let n_rows = |place| (0..n_people).filter(|p| has(place, *p)).count();
-    let seats = (0..n_tables).map(|place| (Seat::from_index(n_tables - 1 - place), n_rows(place)));
+fn points(n_computing: usize, n_people: usize) -> Points {
     Points {
         shape: Shape {
-            tables: seats.collect(),
+            tables: people::tables(n_computing, n_people),
         },
         n_people,
         found: RefCell::new(Vec::new()),
@@ -42,15 +36,14 @@ fn points(n_computing: usize, n_people: u64) -> Points {
 impl Points {
     /// What the table at a place gives for each person; also less than nothing.
     fn given(&self, secrets: u64, place: usize) -> Vec<u64> {
-        let n = self.n_people as usize;
-        let given = below(secrets, 1 + place as u64, 1 << 30, n).into_iter();
+        let given = below(secrets, 1 + place as u64, 1 << 30, self.n_people).into_iter();
         given.map(|v| v.wrapping_sub(1 << 29)).collect()
     }
 
     fn check(&self, secrets: u64) {
-        let sums = (0..self.n_people).filter(|p| has(0, *p)).map(|p| {
-            let spokes = (1..self.shape.tables.len()).filter(|place| has(*place, p));
-            let given = spokes.map(|place| self.given(secrets, place)[p as usize]);
+        let sums = people::of(0, self.n_people).into_iter().map(|p| {
+            let spokes = (1..self.shape.tables.len()).filter(|place| people::has(*place, p));
+            let given = spokes.map(|place| self.given(secrets, place)[p]);
             given.fold(0, u64::wrapping_add)
         });
         let sums: Vec<u64> = sums.collect();
@@ -64,15 +57,8 @@ impl Points {
 impl Case for Points {
     type R = u64;
 
-    fn expected(&self, _: usize, _: u64) -> Clear<u64> {
-        unreachable!("the hub alone learns the sums")
-    }
-
     fn price(&self, seats: Seats) -> Price {
-        let released = Price {
-            cost: score::release_cost(seats, &self.shape),
-            ..Price::nothing(seats)
-        };
+        let released = Price::of_cost(score::release_cost(seats, &self.shape));
         score::price(seats, &self.shape).then(&released)
     }
 
@@ -84,18 +70,13 @@ impl Case for Points {
         stock: &mut Stock,
     ) -> Result<Shared<u64>, ProtocolError> {
         let seat = session.seat();
-        let place = self.shape.tables.iter().position(|(s, _)| *s == seat);
+        let place = people::place_of(&self.shape.tables, seat);
         let rows = place.map(|place| {
-            let people: Vec<u64> = (0..self.n_people).filter(|p| has(place, *p)).collect();
+            let mine = people::of(place, self.n_people);
             let given = self.given(secrets, place);
-            let column = people.iter().map(|p| given[*p as usize]).collect();
-            let key = |person: &u64| {
-                let mut item = [7; 16];
-                item[..8].copy_from_slice(&person.to_le_bytes());
-                item
-            };
+            let column = mine.iter().map(|p| given[*p]).collect();
             Rows {
-                keys: people.iter().map(key).collect(),
+                keys: people::keys(&mine),
                 narrow: if place > 0 { vec![column] } else { vec![] },
                 wide: vec![],
             }

@@ -118,10 +118,6 @@ impl Case for Normal {
         Clear::of_ring(vec![a, b])
     }
 
-    fn expected(&self, _: usize, _: u64) -> Clear<u128> {
-        unreachable!("results are compared within bounds")
-    }
-
     fn price(&self, seats: Seats) -> Price {
         let system = self.system();
         solve::factor_price(seats, &system)

@@ -241,10 +241,6 @@ impl Case for Trees {
         Clear::of_ring(vec![bins.collect(), used.collect(), labels.collect()])
     }
 
-    fn expected(&self, _: usize, _: u64) -> Clear<u64> {
-        unreachable!("results are compared within bounds")
-    }
-
     fn price(&self, seats: Seats) -> Price {
         let shape = &self.shape;
         let one = trees::hot_price(seats, shape.n_rows, shape.n_bins, shape.method);

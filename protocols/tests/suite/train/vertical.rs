@@ -1,7 +1,7 @@
 //! A model over a join against the same steps in floats over the rows in common.
 
-use super::inverse;
-use crate::arith::{Clear, Shared};
+use super::{inverse, people};
+use crate::arith::Shared;
 use crate::chi_square;
 use crate::demands::{self, Case};
 use crate::world::prg;
@@ -24,23 +24,16 @@ use std::cell::RefCell;
 #[derive(Debug)]
 struct Tables {
     shape: Shape,
-    n_people: u64,
+    n_people: usize,
     released: RefCell<Vec<Option<Released>>>,
 }
 
-/// Whom the table at a place leaves out.
-fn has(place: usize, person: u64) -> bool {
-    person % 5 != place as u64
-}
-
-fn tables(n_computing: usize, n_people: u64) -> Tables {
-    let n_tables = n_computing.min(3);
-    let n_rows = |place| (0..n_people).filter(|p| has(place, *p)).count();
-    let seats = (0..n_tables).map(|place| (Seat::from_index(n_tables - 1 - place), n_rows(place)));
+fn tables(n_computing: usize, n_people: usize) -> Tables {
+    let tables = people::tables(n_computing, n_people);
     Tables {
         shape: Shape {
-            tables: seats.collect(),
-            features: vec![1, 0, n_tables - 1],
+            features: vec![1, 0, tables.len() - 1],
+            tables,
             label: 1,
             family: Family::Logistic,
             n_steps: 6,
@@ -80,16 +73,11 @@ impl Tables {
 
     fn rows(&self, secrets: u64, seat: Seat) -> Option<Rows> {
         let shape = &self.shape;
-        let place = shape.tables.iter().position(|(s, _)| *s == seat)?;
-        let people = self.people(secrets);
-        let mine: Vec<u64> = (0..self.n_people).filter(|p| has(place, *p)).collect();
-        let key = |person: &u64| {
-            let mut item = [7; 16];
-            item[..8].copy_from_slice(&person.to_le_bytes());
-            item
-        };
+        let place = people::place_of(&shape.tables, seat)?;
+        let all = self.people(secrets);
+        let mine = people::of(place, self.n_people);
         let column = |value: &dyn Fn(&Person) -> u64| -> Vec<u64> {
-            mine.iter().map(|p| value(&people[*p as usize])).collect()
+            mine.iter().map(|p| value(&all[*p])).collect()
         };
         let mut narrow = Vec::new();
         for (at, _) in shape
@@ -115,7 +103,7 @@ impl Tables {
             narrow.push(column(&|_| 1));
         }
         Some(Rows {
-            keys: mine.iter().map(key).collect(),
+            keys: people::keys(&mine),
             narrow,
             wide: vec![],
         })
@@ -124,12 +112,10 @@ impl Tables {
     /// Coefficients and standard errors of standardised columns, AUC and KS.
     fn fitted(&self, secrets: u64) -> (Vec<f64>, Vec<f64>, f64, f64) {
         let places = 0..self.shape.tables.len();
-        let common = |p: &u64| places.clone().all(|place| has(place, *p));
-        let people = self.people(secrets);
-        let people = (0..self.n_people)
-            .filter(common)
-            .map(|p| &people[p as usize]);
-        let (train, test): (Vec<&Person>, Vec<&Person>) = people.partition(|p| p.is_fitted);
+        let common = |p: &usize| places.clone().all(|place| people::has(place, *p));
+        let all = self.people(secrets);
+        let common = (0..self.n_people).filter(common).map(|p| &all[p]);
+        let (train, test): (Vec<&Person>, Vec<&Person>) = common.partition(|p| p.is_fitted);
         let n = train.len() as f64;
         let mean = |f: &dyn Fn(&Person) -> f64| train.iter().map(|p| f(p)).sum::<f64>() / n;
         let means = [0, 1, 2].map(|j| mean(&|p| p.features[j]));
@@ -202,15 +188,8 @@ impl Tables {
 impl Case for Tables {
     type R = u64;
 
-    fn expected(&self, _: usize, _: u64) -> Clear<u64> {
-        unreachable!("results are compared within bounds")
-    }
-
     fn price(&self, seats: Seats) -> Price {
-        let released = Price {
-            cost: vertical::release_cost(seats, &self.shape, &[Seat(1)]),
-            ..Price::nothing(seats)
-        };
+        let released = Price::of_cost(vertical::release_cost(seats, &self.shape, &[Seat(1)]));
         vertical::price(seats, &self.shape).then(&released)
     }
 

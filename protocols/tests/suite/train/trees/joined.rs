@@ -1,8 +1,9 @@
 //! Trees over a join against trees in floats of the rows in common.
 
 use super::{PLAIN, Plain, SMALL, Trees};
-use crate::arith::{Clear, Shared};
+use crate::arith::Shared;
 use crate::demands::{self, Case};
+use crate::train::people;
 use protocols::correlate::Stock;
 use protocols::disclose::Disclosure;
 use protocols::error::ProtocolError;
@@ -23,19 +24,12 @@ struct Joined {
     grown: RefCell<Vec<(Seat, Grown)>>,
 }
 
-/// Whom the table at a place leaves out.
-fn has(place: usize, person: usize) -> bool {
-    person % 5 != place
-}
-
 fn tables(n_computing: usize, n_people: usize, trees: TreesShape) -> Joined {
-    let n_tables = n_computing.min(3);
-    let n_rows = |place| (0..n_people).filter(|p| has(place, *p)).count();
-    let seats = (0..n_tables).map(|place| (Seat::from_index(n_tables - 1 - place), n_rows(place)));
+    let tables = people::tables(n_computing, n_people);
     Joined {
         shape: Shape {
-            tables: seats.collect(),
-            features: vec![1, 0, n_tables - 1],
+            features: vec![1, 0, tables.len() - 1],
+            tables,
             label: 1,
             trees: TreesShape {
                 n_features: 3,
@@ -65,15 +59,15 @@ impl Joined {
 
     fn table(&self, secrets: u64, seat: Seat) -> Option<Table> {
         let shape = &self.shape;
-        let place = shape.tables.iter().position(|(s, _)| *s == seat)?;
-        let people = self.people(secrets);
-        let mine: Vec<usize> = (0..self.n_people).filter(|p| has(place, *p)).collect();
+        let place = people::place_of(&shape.tables, seat)?;
+        let all = self.people(secrets);
+        let mine = people::of(place, self.n_people);
         let column = |value: &dyn Fn(usize) -> u64| -> Vec<u64> {
             mine.iter().map(|person| value(*person)).collect()
         };
         let own = shape.features.iter().enumerate();
         let own = own.filter(|(_, of)| **of == place);
-        let own = own.map(|(feature, _)| column(&|p| people.bins[p][feature] as u64));
+        let own = own.map(|(feature, _)| column(&|p| all.bins[p][feature] as u64));
         let own: Vec<Vec<u64>> = own.collect();
         let (mut narrow, bins) = if place == 0 {
             (vec![], own)
@@ -81,7 +75,7 @@ impl Joined {
             (own, vec![])
         };
         if place == shape.label {
-            let (used, labels) = (&people.used, &people.labels);
+            let (used, labels) = (&all.used, &all.labels);
             narrow.push(column(&|p| u64::from(used[p])));
             narrow.push(column(&|p| u64::from(used[p] && labels[p])));
             if shape.has_test {
@@ -89,14 +83,9 @@ impl Joined {
                 narrow.push(column(&|p| u64::from(!used[p] && !labels[p])));
             }
         }
-        let key = |person: &usize| {
-            let mut item = [7; 16];
-            item[..8].copy_from_slice(&(*person as u64).to_le_bytes());
-            item
-        };
         Some(Table {
             rows: circuit::Rows {
-                keys: mine.iter().map(key).collect(),
+                keys: people::keys(&mine),
                 narrow,
                 wide: vec![],
             },
@@ -111,7 +100,7 @@ impl Joined {
         let n_splits = shape.trees.n_trees as usize * shape.trees.tree_splits();
         let mut cuts = vec![0; n_splits];
         for (seat, grown) in grown {
-            let place = shape.tables.iter().position(|(s, _)| s == seat);
+            let place = people::place_of(&shape.tables, *seat);
             let own = shape.features.iter().enumerate();
             let own: Vec<usize> = own
                 .filter(|(_, of)| Some(**of) == place)
@@ -135,18 +124,19 @@ impl Joined {
             .filter_map(|(_, g)| g.released.clone())
             .collect();
         assert_eq!(released.len(), 1, "the receiver alone");
-        let people = self.people(secrets);
+        let all = self.people(secrets);
+        let places = 0..self.shape.tables.len();
         let common =
-            (0..self.n_people).filter(|p| (0..self.shape.tables.len()).all(|place| has(place, *p)));
+            (0..self.n_people).filter(|p| places.clone().all(|place| people::has(place, *p)));
         let mut plain = Plain {
             bins: vec![],
             used: vec![],
             labels: vec![],
         };
         for person in common {
-            plain.bins.push(people.bins[person].clone());
-            plain.used.push(people.used[person]);
-            plain.labels.push(people.labels[person]);
+            plain.bins.push(all.bins[person].clone());
+            plain.used.push(all.used[person]);
+            plain.labels.push(all.labels[person]);
         }
         let n_used = plain.used.iter().filter(|u| **u).count() as u64;
         assert!(released[0].is_enough && released[0].n_used == n_used);
@@ -186,15 +176,8 @@ impl Joined {
 impl Case for Joined {
     type R = u64;
 
-    fn expected(&self, _: usize, _: u64) -> Clear<u64> {
-        unreachable!("results are compared within bounds")
-    }
-
     fn price(&self, seats: Seats) -> Price {
-        let released = Price {
-            cost: joined::release_cost(seats, &self.shape, &[Seat(1)]),
-            ..Price::nothing(seats)
-        };
+        let released = Price::of_cost(joined::release_cost(seats, &self.shape, &[Seat(1)]));
         joined::price(seats, &self.shape).then(&released)
     }
 
