@@ -239,6 +239,7 @@ fn request<'a>(plan: &'a Plan, me: &PartyName, facts: Facts<'a>) -> Option<Reque
     Some(Request {
         purpose: &plan.purpose,
         receivers: plan.receivers.iter().map(PartyId::as_str).collect(),
+        tables: &local.tables,
         uses: &local.uses,
         min_cell: plan.min_cell.at_least,
         opens_counts: plan.shape.rule == ReleaseRule::OpenCounts,

@@ -19,7 +19,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::catalogue::{CategoryRule, Class, ColumnRule, Publish};
+use crate::catalogue::{Aggregate, CategoryRule, Class, ColumnRule, Publish};
 use crate::config::fields;
 use crate::ledger::{Reservation, RunCounts};
 use crate::plan::{ColumnUse, Usage};
@@ -92,6 +92,8 @@ pub struct Request<'a> {
     pub purpose: &'a str,
     /// The receivers of the result.
     pub receivers: Vec<&'a str>,
+    /// The tables of this holder that the job reads.
+    pub tables: &'a [String],
     /// Every use of every column of this holder.
     pub uses: &'a [ColumnUse],
     /// Smallest group whose values the plan opens; 0 where it has no minimum.
@@ -298,8 +300,10 @@ impl Policy {
     /// Every reason to refuse, not only the first.
     pub fn check(&self, request: &Request<'_>) -> Result<Permit, Vec<Denial>> {
         let mut permit = Permit::default();
+        let counted = rows_alone(request);
+        let uses = || request.uses.iter().chain(&counted);
         let mut denials = match request.facts.forbidden {
-            Some(list) => list.denials(request, |used| self.class_of(used)),
+            Some(list) => list.denials(request, uses().map(|used| (used, self.class_of(used)))),
             None => Vec::new(),
         };
         if self.rehearsal {
@@ -313,9 +317,7 @@ impl Policy {
         if let Some(questions) = &request.lookup {
             denials.extend(self.check_questions(questions));
         }
-        let mut tables: Vec<&str> = request.uses.iter().map(|u| u.table.as_str()).collect();
-        tables.sort_unstable();
-        tables.dedup();
+        let tables: BTreeSet<&str> = uses().map(|u| u.table.as_str()).collect();
         for name in tables {
             match self.tables.get(name) {
                 None => denials.push(self.unlisted_table(name)),
@@ -328,7 +330,12 @@ impl Policy {
                 }
             }
         }
-        let classes = request.uses.iter().map(|used| self.class_of(used));
+        denials.extend(
+            counted
+                .iter()
+                .filter_map(|rows| class_denial(rows, self.class_of(rows)?, request.min_cell)),
+        );
+        let classes = uses().map(|used| self.class_of(used));
         if classes.max().flatten() >= Some(Class::Important) {
             permit.persons = class::IMPORTANT_PERSONS;
         }
@@ -339,10 +346,13 @@ impl Policy {
         }
     }
 
-    /// The class of a column of this holder, if its policy says.
+    /// The class of a column of this holder, if its policy says; of rows alone, what all columns have at least.
     fn class_of(&self, used: &ColumnUse) -> Option<Class> {
-        let column = self.tables.get(&used.table)?.columns.get(&used.column)?;
-        column.rule.class
+        let columns = &self.tables.get(&used.table)?.columns;
+        if used.column == ROWS {
+            return columns.values().map(|c| c.rule.class).min().flatten();
+        }
+        columns.get(&used.column)?.rule.class
     }
 
     /// Raises all columns of a table to at least a class: what is derived from data is as sensitive as they are.
@@ -491,8 +501,27 @@ fn check_table(name: &str, table: &TablePolicy, request: &Request<'_>, denials: 
     denials.extend(uses.filter_map(|used| check_class(table, used, request.min_cell)));
 }
 
+/// In the place of a column: the rows of a table of which no column is used.
+const ROWS: &str = "*";
+
+/// The tables whose rows a job counts without looking at a column.
+fn rows_alone(request: &Request<'_>) -> Vec<ColumnUse> {
+    let is_used = |table: &String| request.uses.iter().any(|used| used.table == *table);
+    let tables = request.tables.iter().filter(|table| !is_used(table));
+    let rows = |table: &String| ColumnUse {
+        table: table.clone(),
+        column: ROWS.to_owned(),
+        usage: Usage::Aggregate(Aggregate::Count),
+    };
+    tables.map(rows).collect()
+}
+
 fn check_class(table: &TablePolicy, used: &ColumnUse, min_cell: u64) -> Option<Denial> {
     let class = table.columns.get(&used.column)?.rule.class?;
+    class_denial(used, class, min_cell)
+}
+
+fn class_denial(used: &ColumnUse, class: Class, min_cell: u64) -> Option<Denial> {
     let allowed = class::objection(class, used.usage, min_cell)?;
     Some(Denial {
         rule: format!("tables.{}.columns.{}.class", used.table, used.column),

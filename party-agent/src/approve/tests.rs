@@ -150,9 +150,13 @@ impl World {
 
     /// The contract that `a` proposes.
     fn contract(&self) -> Contract {
-        let checked = spec::check(SPEC).expect("a job file");
+        self.contract_of(SPEC)
+    }
+
+    fn contract_of(&self, spec: &str) -> Contract {
+        let checked = spec::check(spec).expect("a job file");
         let (plan, _) = compile(&checked, &self.catalogues).expect("a plan");
-        contract(JobId([7; 16]), SPEC, &plan, &self.desk(&self.a)).expect("a contract")
+        contract(JobId([7; 16]), spec, &plan, &self.desk(&self.a)).expect("a contract")
     }
 
     /// What `b` makes of a contract that `a` has changed before signing.
@@ -446,6 +450,22 @@ fn the_policy_has_its_say() {
     assert_eq!(denials[0].rule, "tables.visits.columns.stay");
     // The dealer holds nothing, so its policy has nothing to protect.
     vet(&signed, &world.desk(&world.d)).expect("vetted");
+
+    // Rows are counted without a look at a column, and the table has its purposes all the same.
+    let columns = "[tables.visits.columns]";
+    let audits = POLICY.replace(
+        columns,
+        &format!("[tables.visits]\npurposes = [\"audit *\"]\n{columns}"),
+    );
+    world.policy = Policy::parse(&audits).expect("a policy");
+    let count = SPEC.replace("kind, COUNT(*) AS n, SUM(stay) AS days", "COUNT(*) AS n");
+    let count = count.replace(" GROUP BY kind", "");
+    let signed = Signed::sign(&world.contract_of(&count), &world.a).expect("signed");
+    let Err(Refusal::Policy(denials)) = vet(&signed, &world.desk(&world.b)) else {
+        panic!("refused by policy");
+    };
+    assert_eq!(denials.len(), 1);
+    assert_eq!(denials[0].rule, "tables.visits.purposes");
 }
 
 #[test]

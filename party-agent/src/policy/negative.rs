@@ -77,15 +77,15 @@ impl Statement for NegativeList {
 }
 
 impl NegativeList {
-    /// What the list has against a job. `class_of` knows this holder's columns.
-    pub(super) fn denials(
+    /// What the list has against a job that uses these columns of these classes.
+    pub(super) fn denials<'u>(
         &self,
         request: &Request<'_>,
-        class_of: impl Fn(&ColumnUse) -> Option<Class>,
+        uses: impl Iterator<Item = (&'u ColumnUse, Option<Class>)>,
     ) -> Vec<Denial> {
         let mut denials = Vec::new();
-        for used in request.uses {
-            let applies = |rule: &&NegativeRule| rule.applies(used, class_of(used), request);
+        for (used, class) in uses {
+            let applies = |rule: &&NegativeRule| rule.applies(used, class, request);
             denials.extend(self.rules.iter().filter(applies).map(|rule| Denial {
                 rule: format!(
                     "negative list {} of {}: {}",

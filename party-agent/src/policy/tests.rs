@@ -52,6 +52,7 @@ fn ask<'a>(purpose: &'a str, receivers: &[&'a str], uses: &'a [ColumnUse]) -> Re
     Request {
         purpose,
         receivers: receivers.to_vec(),
+        tables: &[],
         uses,
         min_cell: 11,
         opens_counts: false,
@@ -335,6 +336,81 @@ fn all_denials_come_at_once() {
         ..ask("x", &["clinic"], &uses)
     };
     assert_eq!(policy().check(&request).expect_err("denied").len(), 5);
+}
+
+/// COUNT(*) uses no column, and what a policy says of the table holds all the same.
+#[test]
+fn rows_that_are_only_counted_are_a_use_of_their_table() {
+    let claims = ["claims".to_owned()];
+    let count = |purpose, receiver| Request {
+        tables: &claims,
+        ..ask(purpose, &[receiver], &[])
+    };
+    let rules = |policy: &Policy, request: &Request<'_>| match policy.check(request) {
+        Ok(permit) => vec![format!("{} persons, {:?}", permit.persons, permit.places)],
+        Err(denials) => denials.into_iter().map(|d| d.rule).collect(),
+    };
+    let is = |policy: &Policy, request: &Request<'_>, expected: &str| {
+        assert_eq!(rules(policy, request), [expected], "{request:?}");
+    };
+    is(&policy(), &count("IRB 1", "clinic"), "1 persons, []");
+    is(
+        &policy(),
+        &count("marketing", "clinic"),
+        "tables.claims.purposes",
+    );
+    is(
+        &policy(),
+        &count("IRB 1", "broker"),
+        "tables.claims.receivers",
+    );
+    let of_class = |class| {
+        let text = POLICY.replace("paid = { aggregate = [\"sum\"] }", "paid = {}");
+        let text = text.replace(
+            "[tables.claims]",
+            &format!("[tables.claims]\nclass = \"{class}\""),
+        );
+        Policy::parse(&text).expect("a policy")
+    };
+    is(
+        &of_class("core"),
+        &count("IRB 1", "clinic"),
+        "tables.claims.columns.*.class",
+    );
+    is(
+        &of_class("important"),
+        &count("IRB 1", "clinic"),
+        "2 persons, []",
+    );
+    let list = NegativeList {
+        issuer: "regulator".parse().expect("a name"),
+        version: 1,
+        rules: vec![negative::NegativeRule {
+            id: "N-1".to_owned(),
+            columns: "*".to_owned(),
+            tables: Some("claims".to_owned()),
+            class: None,
+            purposes: None,
+            receivers: None,
+            reason: "court order".to_owned(),
+        }],
+    };
+    let mut listed = count("IRB 1", "clinic");
+    listed.facts.forbidden = Some(&list);
+    is(&policy(), &listed, "negative list 1 of regulator: N-1");
+    let nothing_trains = "[tables.claims.rules.r]\nactions = [\"jointDevelop\"]\nconstraints = []\n[tables.claims.columns]";
+    let ruled = Policy::parse(&POLICY.replace("[tables.claims.columns]", nothing_trains));
+    is(
+        &ruled.expect("a policy"),
+        &count("IRB 1", "clinic"),
+        "tables.claims.rules",
+    );
+    let other = ["notes".to_owned()];
+    let other = Request {
+        tables: &other,
+        ..ask("IRB 1", &["clinic"], &[])
+    };
+    is(&policy(), &other, "tables.notes");
 }
 
 #[test]
