@@ -30,10 +30,11 @@ use serde::{Deserialize, Serialize};
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use tokio::sync::{Mutex, watch};
-pub use witness::{Alarm, Grown};
 
 pub use halt::Halt;
+pub use jobs::{Completion, REPORT};
 pub use runs::{Counted, Reservation, RunCounts};
+pub use witness::{Alarm, Grown};
 
 /// The ledger of one agent.
 #[derive(Clone, Debug)]

@@ -17,7 +17,10 @@ mod train;
 mod vertical;
 mod scorecards;
 mod evidence_roundtrip;
+mod rollback_detect;
 mod pages;
+#[path = "../../party-agent/tests/suite/canary.rs"]
+mod canary;
 mod egress;
 mod officers;
 mod bench;

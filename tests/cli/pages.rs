@@ -1,17 +1,10 @@
 //! The page that is signed, word for word, in both languages.
 
+use crate::evidence_roundtrip::clinics;
 use crate::run::{job, root};
-use crate::town::{Side, Town};
+use crate::town::Side;
 use serde_json::Value;
 use std::fs;
-
-fn clinics() -> Town {
-    let data = root().join("examples/data/clinics");
-    Town::new(&[
-        ("clinic_a", &data.join("clinic_a")),
-        ("clinic_b", &data.join("clinic_b")),
-    ])
-}
 
 /// The page without what differs from run to run: ids, digests, keys and times.
 fn settled(page: &str) -> String {

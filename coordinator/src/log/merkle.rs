@@ -66,6 +66,15 @@ impl Tree {
         }
     }
 
+    /// Leaves the first `size` leaves, if there are more.
+    pub fn truncate(&mut self, size: u64) {
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        for (level, roots) in self.levels.iter_mut().enumerate() {
+            roots.truncate(size >> level);
+        }
+        self.levels.retain(|roots| !roots.is_empty());
+    }
+
     /// The root of what is there.
     pub fn root(&self) -> Digest {
         self.over(0, self.n_leaves())
@@ -298,6 +307,9 @@ mod audit_merkle {
                 let path = tree.consistency(old as u64);
                 let old_root = root(&leaves[..old]);
                 assert_eq!(tree.root_at(old as u64), Some(old_root));
+                let mut cut = tree.clone();
+                cut.truncate(old as u64);
+                assert_eq!(cut, self::tree(&leaves[..old]));
                 assert!(is_consistent((old as u64, &old_root), new, &path));
                 let mut changed = leaves[..old].to_vec();
                 changed[old / 2] = leaf(b"changed");

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use coordinator::contract::{JobId, PartyName};
 
 use super::Core;
-use super::evidence::{DOSSIER, GatherError, PLAN, REPORT};
+use super::evidence::{DOSSIER, GatherError, PLAN};
 use crate::api::Problem;
 use crate::api::types::{Egress, EgressDocuments, EgressPeer};
 use crate::evidence::{self, Dossier};
+use crate::ledger::REPORT;
 use crate::receipt::ReceiptFile;
 
 impl Core {

@@ -22,7 +22,7 @@ use crate::execute::Failure;
 use crate::ledger::log::AlarmKind;
 use crate::ledger::{Alarm, Grown, JobState, LedgerError};
 use crate::page::{self, Language};
-use crate::receipt::{Receipt, ReceiptFile};
+use crate::receipt::ReceiptFile;
 
 /// How long an export waits for what the other parties have to send.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -30,7 +30,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Kinds of texts that the ledger keeps about a job.
 pub(super) const PLAN: &str = "plan";
 const PAGES: &str = "pages";
-pub(super) const REPORT: &str = "report";
 pub(super) const DOSSIER: &str = "dossier";
 
 /// The most checkpoints of one party in an acceptance.
@@ -110,6 +109,15 @@ fn shown_of<'a>(
             .filter(move |note| note.claimed().party == *party)
             .map(move |note| (by, note))
     })
+}
+
+/// The sizes of one party's log that acceptances show.
+pub(super) fn sizes_shown(start: &Start, party: &PartyName) -> Vec<u64> {
+    let shown = shown_of(&start.acceptances, party);
+    let mut sizes: Vec<u64> = shown.map(|(_, note)| note.claimed().size).collect();
+    sizes.sort_unstable();
+    sizes.dedup();
+    sizes
 }
 
 impl Core {
@@ -263,24 +271,6 @@ impl Core {
             return Err(Failure::here(FailureClass::CheckFailed, what, advice));
         }
         Ok(())
-    }
-
-    /// What the coordinator, and so all parties, are told of a completed job: the receipt, and what this agent shows of its log.
-    pub(super) async fn report(
-        &self,
-        job_id: JobId,
-        receipt: Signed<Receipt>,
-        start: &Start,
-    ) -> Result<String, LedgerError> {
-        let shown = shown_of(&start.acceptances, self.name());
-        let mut sizes: Vec<u64> = shown.map(|(_, note)| note.claimed().size).collect();
-        sizes.sort_unstable();
-        sizes.dedup();
-        let log = self.ledger.show(job_id, &sizes, &self.identity).await?;
-        let report = evidence::Report { receipt, log };
-        let text = serde_json::to_string(&report).expect("string keys and no floats");
-        self.ledger.keep(job_id, &[(REPORT, &text)]).await?;
-        Ok(text)
     }
 
     async fn dossier(&self, job_id: JobId) -> Result<Dossier, GatherError> {

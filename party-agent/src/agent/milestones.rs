@@ -1,4 +1,4 @@
-//! Points of a run at which a test looks, holds the run, or kills the process.
+//! Points of a run at which a test looks, holds the run, or kills the process; and what a run sends, as it is before it is encrypted.
 //!
 //! A program has to be built around [`Milestones`] for that: no file, no variable of the environment and no message reaches them,
 //! and the `entente` command has none.
@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use coordinator::contract::JobId;
-use protocols::net::BoxFuture;
+use protocols::net::{BoxFuture, Frame};
+use protocols::party::Seat;
 
 /// A point of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +26,9 @@ pub enum Milestone {
 pub trait Watcher: Send + Sync + 'static {
     /// A run has come so far.
     fn reached<'a>(&'a self, job: JobId, milestone: Milestone) -> BoxFuture<'a, ()>;
+
+    /// A run is about to send this to a seat.
+    fn sends(&self, _job: JobId, _to: Seat, _frame: &Frame) {}
 }
 
 /// Somebody who looks, or nobody.
@@ -41,6 +45,12 @@ impl Milestones {
     pub(crate) async fn reach(&self, job: JobId, milestone: Milestone) {
         if let Some(watcher) = &self.0 {
             watcher.reached(job, milestone).await;
+        }
+    }
+
+    pub(crate) fn sends(&self, job: JobId, to: Seat, frame: &Frame) {
+        if let Some(watcher) = &self.0 {
+            watcher.sends(job, to, frame);
         }
     }
 }

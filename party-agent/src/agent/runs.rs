@@ -13,13 +13,15 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use super::evidence::sizes_shown;
 use super::milestones::Milestone;
 use super::proposals::VetError;
 use super::{Core, Running, random};
 use crate::api::Problem;
 use crate::approve::{self, Approved, Refusal};
+use crate::evidence;
 use crate::execute::{self, Cause, Failure, Gate, Outcome, Progress, Run, Storage};
-use crate::ledger::{JobState, LedgerError};
+use crate::ledger::{Completion, JobState, LedgerError};
 use crate::manifest::Manifest;
 use crate::net::connect::{Connector, PEER_PATIENCE, Relay, RelayLeg};
 use crate::result;
@@ -372,24 +374,24 @@ impl Core {
         std::fs::create_dir_all(&dir).map_err(|e| e.to_string())?;
         result::write_private(&dir.join(RECEIPT_FILE), file.as_bytes())
             .map_err(|e| e.to_string())?;
-        let written = self
-            .ledger
-            .complete(
-                job_id,
-                &receipt.digest(),
-                &file,
-                outcome.result.as_ref(),
-                self.now(),
-            )
-            .await;
-        written.map_err(|e| e.to_string())?;
+        // What the coordinator, and so all parties, are told of it: the receipt, and what this agent shows of its log.
+        let report = |log| {
+            let receipt = receipt.clone();
+            let report = evidence::Report { receipt, log };
+            serde_json::to_string(&report).expect("string keys and no floats")
+        };
+        let done = Completion {
+            receipt: &receipt.digest(),
+            file: &file,
+            result: outcome.result.as_ref(),
+            from: &sizes_shown(start, self.name()),
+            identity: &self.identity,
+            report: &report,
+        };
+        let told = self.ledger.complete(job_id, &done, self.now()).await;
+        let told = told.map_err(|e| e.to_string())?;
         info!(job = %safe(&job_id), "job completed");
-        // The job counts as completed, whether or not it can be shown.
-        let shown = self.report(job_id, receipt, start).await;
-        Ok(shown.unwrap_or_else(|error| {
-            warn!(job = %safe(&job_id), code = error.code(), "the log could not be shown");
-            String::new()
-        }))
+        Ok(told)
     }
 }
 

@@ -97,12 +97,14 @@ impl<N: Network> Network for Gated<N> {
         Box::pin(async move {
             let (outlet, inlet) = self.inner.open(peer, path).await?;
             let gate = Arc::clone(&self.gate);
-            Ok((Box::new(GatedOutlet { outlet, gate }) as _, inlet))
+            let gated = GatedOutlet { peer, outlet, gate };
+            Ok((Box::new(gated) as _, inlet))
         })
     }
 }
 
 struct GatedOutlet {
+    peer: Seat,
     outlet: Box<dyn Outlet>,
     gate: Arc<Gate>,
 }
@@ -112,6 +114,9 @@ impl Outlet for GatedOutlet {
         Box::pin(async move {
             self.gate.admit(&frame)?;
             self.gate.pass().await?;
+            self.gate
+                .milestones
+                .sends(self.gate.job_id, self.peer, &frame);
             self.outlet.send(frame).await?;
             self.gate.sent().await;
             Ok(())
@@ -158,6 +163,7 @@ mod tests {
             );
             let (gate, through) = (Arc::new(gate), Arc::default());
             let mut outlet = GatedOutlet {
+                peer: Seat(1),
                 outlet: Box::new(Counting(Arc::clone(&through))),
                 gate: Arc::clone(&gate),
             };

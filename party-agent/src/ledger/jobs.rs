@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use coordinator::contract::{
     Acceptance, Contract, Digest, JobId, PartyName, PublicKey, SignatureBytes, Signed,
 };
+use coordinator::tls::Identity;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
-use super::log::{self, Event};
+use super::log::{self, Event, LogShown};
 use super::{
     Ending, JobRecord, JobState, Ledger, LedgerError, Reservation, Seen, StoredResult, halt, runs,
+    witness,
 };
 
 const RECORD: &str = "SELECT j.job_id, j.job, j.purpose, j.proposer, j.contract, j.plan, j.state, j.ending, \
@@ -18,6 +20,25 @@ const RECORD: &str = "SELECT j.job_id, j.job, j.purpose, j.proposer, j.contract,
 
 /// The class of a job that was running when the agent stopped.
 const INTERRUPTED: &str = "restarted";
+
+/// What is kept of a completed job as it was told to all parties.
+pub const REPORT: &str = "report";
+
+/// A run that has ended well.
+pub struct Completion<'a> {
+    /// Digest of the signed receipt.
+    pub receipt: &'a Digest,
+    /// The receipt's file.
+    pub file: &'a str,
+    /// Where the result is, at a receiver.
+    pub result: Option<&'a StoredResult>,
+    /// Sizes of earlier checkpoints, which the log is shown to continue.
+    pub from: &'a [u64],
+    /// Signs the log.
+    pub identity: &'a Identity,
+    /// What all parties are told, with what the log shows.
+    pub report: &'a (dyn Fn(LogShown) -> String + Sync),
+}
 
 impl Ledger {
     /// Notes a proposal, whose signature was verified, as waiting. The same contract a second time changes nothing.
@@ -151,19 +172,17 @@ impl Ledger {
         Ok(())
     }
 
-    /// Notes that a running job has ended well, with the digest of the signed receipt, its file, and at a receiver where the result
-    /// is.
+    /// Notes that a running job has ended well, signs the log with this entry, and keeps what all parties are told of it: one
+    /// transaction. Returns what they are told.
     ///
     /// # Errors
     /// [`LedgerError::WrongState`] if it is not running.
     pub async fn complete(
         &self,
         job_id: JobId,
-        signed: &Digest,
-        receipt: &str,
-        result: Option<&StoredResult>,
+        done: &Completion<'_>,
         now: u64,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<String, LedgerError> {
         let mut writing = self.write().await?;
         let tx = &mut writing.tx;
         step(
@@ -179,20 +198,23 @@ impl Ledger {
             "INSERT INTO outcomes (job_id, receipt, result_dir, result) VALUES (?, ?, ?, ?)",
         )
         .bind(&job_id.0[..])
-        .bind(receipt)
-        .bind(result.map(|r| path_text(&r.dir)))
-        .bind(result.map(|r| r.digest.0.to_vec()))
+        .bind(done.file)
+        .bind(done.result.map(|r| path_text(&r.dir)))
+        .bind(done.result.map(|r| r.digest.0.to_vec()))
         .execute(&mut **tx)
         .await?;
         let event = Event::Completed {
             job_id,
-            receipt: *signed,
-            kept: log::kept(receipt, result.map(|r| &r.digest.0[..])),
+            receipt: *done.receipt,
+            kept: log::kept(done.file, done.result.map(|r| &r.digest.0[..])),
         };
         writing.note(now, event).await?;
+        let shown = writing.show(job_id, done.from, done.identity).await?;
+        let report = (done.report)(shown);
+        witness::keep(&mut writing.tx, job_id, &[(REPORT, &report)]).await?;
         writing.commit().await?;
         self.changed();
-        Ok(())
+        Ok(report)
     }
 
     /// Ends a job in another way than well. A job that has ended already keeps its end; true if this was the end.

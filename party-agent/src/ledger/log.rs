@@ -191,17 +191,34 @@ pub(super) fn kept(file: &str, result: Option<&[u8]>) -> Digest {
     Digest::of(&[file.as_bytes(), result.unwrap_or_default()].concat())
 }
 
+/// The tree with leaves that are not on disk yet. What is not is taken back.
+struct Growing {
+    tree: OwnedMutexGuard<Tree>,
+    on_disk: u64,
+}
+
+impl Growing {
+    fn is_on_disk(&mut self) {
+        self.on_disk = self.tree.size();
+    }
+}
+
+impl Drop for Growing {
+    fn drop(&mut self) {
+        self.tree.truncate(self.on_disk);
+    }
+}
+
 /// A transaction with what it adds to the log. The tree is locked until it ends, so that leaves come in the order of entries.
 pub(super) struct Writing {
     pub(super) tx: Transaction<'static, Sqlite>,
-    tree: OwnedMutexGuard<Tree>,
-    leaves: Vec<Digest>,
+    growing: Growing,
 }
 
 impl Writing {
     /// Adds an entry. Returns its place.
     pub(super) async fn note(&mut self, at: u64, event: Event) -> Result<i64, LedgerError> {
-        let seq = self.tree.size() + self.leaves.len() as u64;
+        let seq = self.growing.tree.size();
         let place = i64::try_from(seq).unwrap_or(i64::MAX);
         let job_id = event.job_id();
         let entry = Entry { seq, at, event };
@@ -221,18 +238,32 @@ impl Writing {
                 .execute(&mut *self.tx)
                 .await?;
         }
-        self.leaves.push(leaf);
+        self.growing.tree.push(leaf);
         Ok(place)
+    }
+
+    /// Signs the log with what this transaction adds to it, and keeps what was signed.
+    pub(super) async fn checkpoint(
+        &mut self,
+        identity: &Identity,
+    ) -> Result<SignedCheckpoint, LedgerError> {
+        let tree = &self.growing.tree;
+        let signed = SignedCheckpoint::sign(tree.size(), tree.root(), identity);
+        sqlx::query("INSERT OR REPLACE INTO checkpoints (size, note) VALUES (?, ?)")
+            .bind(i64::try_from(tree.size()).unwrap_or(i64::MAX))
+            .bind(signed.to_string())
+            .execute(&mut *self.tx)
+            .await?;
+        Ok(signed)
     }
 
     /// Puts all of it on disk, or nothing. A caller who stops waiting does not part the tree from the disk: a run that is told
     /// to stop while it is being spent would otherwise leave a tree that lacks an entry, and no later one could be written.
-    pub(super) async fn commit(mut self) -> Result<(), LedgerError> {
+    pub(super) async fn commit(self) -> Result<(), LedgerError> {
+        let Self { tx, mut growing } = self;
         let committing = tokio::spawn(async move {
-            self.tx.commit().await?;
-            for leaf in self.leaves {
-                self.tree.push(leaf);
-            }
+            tx.commit().await?;
+            growing.is_on_disk();
             Ok(())
         });
         let committed = committing.await;
@@ -245,8 +276,10 @@ impl Ledger {
         let tree = Arc::clone(&self.tree).lock_owned().await;
         Ok(Writing {
             tx: self.pool.begin().await?,
-            tree,
-            leaves: Vec::new(),
+            growing: Growing {
+                on_disk: tree.size(),
+                tree,
+            },
         })
     }
 
@@ -255,26 +288,11 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Database`].
     pub async fn checkpoint(&self, identity: &Identity) -> Result<SignedCheckpoint, LedgerError> {
-        let tree = self.tree.lock().await;
-        let signed = SignedCheckpoint::sign(tree.size(), tree.root(), identity);
-        let mut tx = self.pool.begin().await?;
-        keep(&mut tx, tree.size(), &signed).await?;
-        tx.commit().await?;
+        let mut writing = self.write().await?;
+        let signed = writing.checkpoint(identity).await?;
+        writing.commit().await?;
         Ok(signed)
     }
-}
-
-async fn keep(
-    tx: &mut Transaction<'static, Sqlite>,
-    size: u64,
-    signed: &SignedCheckpoint,
-) -> Result<(), LedgerError> {
-    sqlx::query("INSERT OR REPLACE INTO checkpoints (size, note) VALUES (?, ?)")
-        .bind(i64::try_from(size).unwrap_or(i64::MAX))
-        .bind(signed.to_string())
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
 }
 
 /// The tree over a log's leaves.

@@ -76,6 +76,24 @@ pub(super) fn ending() -> Ending {
     }
 }
 
+/// Completes a job. What is told of it is what the log shows.
+pub(super) async fn complete(
+    ledger: &Ledger,
+    id: JobId,
+    result: Option<&StoredResult>,
+    now: u64,
+) -> Result<String, LedgerError> {
+    let done = Completion {
+        receipt: &Digest([9; 32]),
+        file: "{}",
+        result,
+        from: &[],
+        identity: &identity("b"),
+        report: &|shown| serde_json::to_string(&shown).expect("JSON"),
+    };
+    ledger.complete(id, &done, now).await
+}
+
 async fn ledger() -> (tempfile::TempDir, Ledger) {
     let dir = tempfile::tempdir().expect("a directory");
     let ledger = Ledger::open(&dir.path().join("state/ledger.sqlite"))
@@ -156,10 +174,18 @@ async fn a_job_goes_its_way_once() {
         dir: PathBuf::from("/results/1"),
         digest: Digest([5; 32]),
     };
-    ledger
-        .complete(id, &Digest([9; 32]), "{}", Some(&result), 107)
-        .await
-        .expect("completed");
+    let told = complete(&ledger, id, Some(&result), 107).await;
+    let told = told.expect("completed");
+    // What is told was signed and kept with the end itself.
+    assert_eq!(
+        ledger.kept(id, REPORT).await.expect("read"),
+        Some(told.clone())
+    );
+    let shown: log::LogShown = serde_json::from_str(&told).expect("JSON");
+    let last = shown.entries.last().expect("entries");
+    assert!(last.entry.contains("completed"), "{told}");
+    let note = coordinator::log::SignedCheckpoint::parse(&shown.checkpoint).expect("a note");
+    assert!(ledger.was(note.claimed().size, &note.claimed().root).await);
     assert_eq!(
         ledger.outcome(id).await.expect("read"),
         Some(("{}".to_owned(), Some(result)))
@@ -224,10 +250,11 @@ async fn a_job_that_ended_badly_stays_so() {
             .await
             .expect("ended")
     );
-    let error = ledger
-        .complete(id, &Digest([9; 32]), "{}", None, 104)
+    let before = ledger.tree.lock().await.clone();
+    let error = complete(&ledger, id, None, 104)
         .await
         .expect_err("too late");
+    assert_eq!(*ledger.tree.lock().await, before, "nothing is left of it");
     assert!(
         matches!(
             error,
@@ -425,10 +452,7 @@ async fn steps(ledger: &Ledger, n_steps: usize) {
                 .expect("accepted"),
             2 => ledger.start(id, &[], 102).await.expect("started"),
             3 => ledger.spend(id, 103).await.expect("spent"),
-            4 => ledger
-                .complete(id, &Digest([9; 32]), "{}", None, 104)
-                .await
-                .expect("completed"),
+            4 => drop(complete(&ledger, id, None, 104).await.expect("completed")),
             _ => unreachable!("there are five steps"),
         }
     }

@@ -3,7 +3,7 @@
 use coordinator::contract::{Digest, JobId, PartyName};
 use coordinator::log::{Checkpoint, SignedCheckpoint};
 use coordinator::tls::Fingerprint;
-use sqlx::Row;
+use sqlx::{Row, Sqlite, Transaction};
 
 use super::log::{AlarmKind, Event};
 use super::{Ledger, LedgerError};
@@ -32,6 +32,23 @@ pub struct Grown {
     pub continues: Vec<SignedCheckpoint>,
 }
 
+/// Keeps texts about a job, each in place of an earlier one of its kind.
+pub(super) async fn keep(
+    tx: &mut Transaction<'static, Sqlite>,
+    job_id: JobId,
+    texts: &[(&str, &str)],
+) -> Result<(), LedgerError> {
+    for (kind, text) in texts {
+        sqlx::query("INSERT OR REPLACE INTO documents (job_id, kind, text) VALUES (?, ?, ?)")
+            .bind(&job_id.0[..])
+            .bind(kind)
+            .bind(text)
+            .execute(&mut **tx)
+            .await?;
+    }
+    Ok(())
+}
+
 impl Ledger {
     /// Keeps texts about a job, each in place of an earlier one of its kind.
     ///
@@ -39,14 +56,7 @@ impl Ledger {
     /// [`LedgerError::Database`].
     pub async fn keep(&self, job_id: JobId, texts: &[(&str, &str)]) -> Result<(), LedgerError> {
         let mut tx = self.pool.begin().await?;
-        for (kind, text) in texts {
-            sqlx::query("INSERT OR REPLACE INTO documents (job_id, kind, text) VALUES (?, ?, ?)")
-                .bind(&job_id.0[..])
-                .bind(kind)
-                .bind(text)
-                .execute(&mut *tx)
-                .await?;
-        }
+        keep(&mut tx, job_id, texts).await?;
         tx.commit().await?;
         self.changed();
         Ok(())

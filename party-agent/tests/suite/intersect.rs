@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use party_agent::agent::Mode;
+use party_agent::agent::milestones::Milestones;
 use party_agent::config::{AgentConfig, Dataset};
 use party_agent::receipt::ReceiptFile;
 use party_agent::source::DatasetSpec;
@@ -44,14 +45,16 @@ impl Agents {
         parties: &[(&str, Vec<(&str, PathBuf)>)],
         policy: Option<&str>,
     ) -> Self {
-        Self::start_with(parties, policy, &|_| ()).await
+        let unwatched = &|_: &str| Milestones::default();
+        Self::start_with(parties, policy, &|_| (), unwatched).await
     }
 
-    /// The same with something in every configuration changed.
-    async fn start_with(
+    /// The same with something in every configuration changed, and somebody who looks at every party's runs.
+    pub(crate) async fn start_with(
         parties: &[(&str, Vec<(&str, PathBuf)>)],
         policy: Option<&str>,
         change: &dyn Fn(&mut AgentConfig),
+        watched: &dyn Fn(&str) -> Milestones,
     ) -> Self {
         let names: Vec<&str> = parties.iter().map(|(name, _)| *name).collect();
         let world = World::new(&names).await;
@@ -75,7 +78,8 @@ impl Agents {
             config.datasets = tables.collect();
             change(&mut config);
             configs.push(config.clone());
-            agents.push(Running::start(config, Mode::Rehearsal).await);
+            let milestones = watched(name);
+            agents.push(Running::start_watched(config, Mode::Rehearsal, milestones).await);
         }
         for agent in &agents {
             agent.sees(&names).await;
@@ -112,9 +116,10 @@ impl Agents {
             std::fs::write(&path, rows).expect("written");
             (name, vec![("visits", path)])
         });
+        let unwatched = &|_: &str| Milestones::default();
         Self {
             files: Some(files),
-            ..Self::start_with(&parties, Some(POLICY), change).await
+            ..Self::start_with(&parties, Some(POLICY), change, unwatched).await
         }
     }
 
@@ -123,7 +128,12 @@ impl Agents {
         let job_id = self.agents[0].submit(spec).await;
         let mut sides = Vec::new();
         let named = |name: &str| {
-            spec.contains(&format!("\"{name}.")) || spec.contains(&format!("dealer:{name}"))
+            let places = [
+                format!("\"{name}."),
+                format!(" {name}."),
+                format!("dealer:{name}"),
+            ];
+            places.iter().any(|place| spec.contains(place))
         };
         let agents = self.names.iter().zip(&self.agents);
         for (_, agent) in agents.filter(|(name, _)| named(name)) {

@@ -34,5 +34,7 @@ mod classification;
 mod negative_list;
 mod consent;
 mod manifest_gate;
+mod canary;
+mod egress;
 mod hub;
 mod malicious_coordinator;

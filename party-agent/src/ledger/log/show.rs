@@ -1,12 +1,12 @@
 //! What a party shows of its log when a job is done: a signed checkpoint, its entries about the job, and that all of it only grew.
 
 use coordinator::contract::{Digest, JobId};
-use coordinator::log::SignedCheckpoint;
 use coordinator::tls::Identity;
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
 
 use super::super::{Ledger, LedgerError};
+use super::Writing;
 
 /// What a party shows of its log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,28 +40,22 @@ pub struct Growth {
     pub path: Vec<Digest>,
 }
 
-impl Ledger {
-    /// Signs the log as it is now, and shows its entries about a job. `from`: sizes of earlier checkpoints.
-    ///
-    /// # Errors
-    /// [`LedgerError::Database`], [`LedgerError::Corrupt`].
-    pub async fn show(
-        &self,
+impl Writing {
+    /// Signs the log with what this transaction adds to it, and shows its entries about a job. `from`: sizes of earlier checkpoints.
+    pub(in super::super) async fn show(
+        &mut self,
         job_id: JobId,
         from: &[u64],
         identity: &Identity,
     ) -> Result<LogShown, LedgerError> {
-        let tree = self.tree.lock().await;
-        let signed = SignedCheckpoint::sign(tree.size(), tree.root(), identity);
-        let mut tx = self.pool.begin().await?;
-        super::keep(&mut tx, tree.size(), &signed).await?;
+        let signed = self.checkpoint(identity).await?;
         let rows = sqlx::query(
             "SELECT l.seq, l.entry FROM log l JOIN log_of_jobs j ON j.seq = l.seq WHERE j.job_id = ? ORDER BY l.seq",
         )
         .bind(&job_id.0[..])
-        .fetch_all(&mut *tx)
+        .fetch_all(&mut *self.tx)
         .await?;
-        tx.commit().await?;
+        let tree = &self.growing.tree;
         let corrupt = || LedgerError::Corrupt { what: "log entry" };
         let mut entries = Vec::with_capacity(rows.len());
         for row in rows {
@@ -86,7 +80,9 @@ impl Ledger {
             growth: growth.collect(),
         })
     }
+}
 
+impl Ledger {
     /// The root of this log when it had `size` entries; none if it never had so many.
     pub async fn root_at(&self, size: u64) -> Option<Digest> {
         self.tree.lock().await.root_at(size)

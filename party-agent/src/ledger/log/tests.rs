@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sqlx::sqlite::SqlitePoolOptions;
 
-use super::super::tests::{Job, ending, identity, job};
+use super::super::tests::{Job, complete, ending, identity, job};
 use super::*;
 
 /// A ledger in which one job was completed, a second one failed and a third one waits; with the signer of its checkpoints.
@@ -31,12 +31,7 @@ async fn written() -> Written {
         accepted.await.expect("accepted");
         ledger.start(id, &[], now + 2).await.expect("started");
         match i {
-            0 => {
-                let signed = Digest::of(b"signed");
-                ledger
-                    .complete(id, &signed, "a receipt", None, now + 3)
-                    .await
-            }
+            0 => complete(&ledger, id, None, now + 3).await.map(drop),
             _ => {
                 let end = ledger.end(id, JobState::Failed, &ending(), now + 3).await;
                 end.map(drop)
