@@ -190,6 +190,7 @@ pub(super) fn count_only() -> Arg {
         asked: BTreeSet::new(),
         sum: false,
         sum_sq: false,
+        days: false,
         ordered: false,
         distinct: false,
     }

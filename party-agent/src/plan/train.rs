@@ -414,6 +414,7 @@ fn rows(
             asked: std::collections::BTreeSet::new(),
             sum: false,
             sum_sq: false,
+            days: false,
             ordered: false,
             distinct: false,
         }

@@ -151,7 +151,7 @@ fn measure_kind(arg: &Arg, column: usize, parts: &[Part]) -> Result<MeasureKind,
         return Ok(MeasureKind::Counted);
     }
     let is_day = |part: &Part| matches!(part.types[column], DataType::Date32 | DataType::Null);
-    if !arg.sum && parts.iter().all(is_day) {
+    if (!arg.sum || arg.days) && parts.iter().all(is_day) {
         return Ok(MeasureKind::Day);
     }
     let mut kind = MeasureKind::Exact { scale: 0 };
@@ -174,7 +174,11 @@ fn measure_kind(arg: &Arg, column: usize, parts: &[Part]) -> Result<MeasureKind,
                     "{} is {}, the job needs a number{}",
                     subject(part, column, &arg.label),
                     in_words(other),
-                    if arg.sum { "" } else { ", or days everywhere" }
+                    if arg.sum && !arg.days {
+                        ""
+                    } else {
+                        ", or days everywhere"
+                    }
                 ),
                 fix: match other {
                     DataType::Boolean => "write CASE WHEN … THEN 1 ELSE 0 END".to_owned(),

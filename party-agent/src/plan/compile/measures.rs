@@ -73,6 +73,7 @@ fn fit(
     let fit = match kind {
         _ if !arg.sum => Ok(ring::ordered(&known, kind)),
         MeasureKind::Exact { scale } => ring::exact(&known, scale, rows, arg.sum_sq),
+        MeasureKind::Day => ring::exact(&known, 0, rows, arg.sum_sq),
         _ => ring::float(&known, rows, arg.sum_sq),
     };
     let fit = fit.map_err(|wide| one(too_wide_fault(arg, parts, column, rows, &wide)))?;

@@ -163,7 +163,7 @@ pub(super) fn taken(all: &[Below], drafts: &mut [Draft]) -> Vec<Taken> {
                 value: Some(case_when(&known, expr.clone())),
                 ..Factor::default()
             };
-            let take = drafts[at].take(&factor, Power::First, &Default::default());
+            let take = drafts[at].take(&factor, Power::Compared, &Default::default());
             taken.parts.push((at, take, *sign));
         }
         taken
@@ -171,14 +171,26 @@ pub(super) fn taken(all: &[Below], drafts: &mut [Draft]) -> Vec<Taken> {
     all.iter().map(&mut one).collect()
 }
 
-/// What is known of a number that is compared: its digits after the point and its largest magnitude.
-fn known(one: &One, take: Take) -> Result<(usize, i32, i128), &'static str> {
+/// What is known of a number that is compared.
+struct Known {
+    /// Its narrow column.
+    index: usize,
+    /// Its digits after the point.
+    scale: i32,
+    /// Its largest magnitude.
+    most: i128,
+    is_day: bool,
+}
+
+fn known(one: &One, take: Take) -> Result<Known, &'static str> {
     let Take::Sum(arg) = take else {
         return Err("it is no number");
     };
     let measure = &one.columns.measures[arg];
-    let MeasureKind::Exact { scale } = measure.kind else {
-        return Err("it is no whole number or decimal");
+    let (scale, is_day) = match measure.kind {
+        MeasureKind::Exact { scale } => (scale, false),
+        MeasureKind::Day => (0, true),
+        _ => return Err("it is no whole number, decimal or day"),
     };
     let (Ok(low), Ok(high)) = (
         measure.range.low.parse::<i128>(),
@@ -187,11 +199,12 @@ fn known(one: &One, take: Take) -> Result<(usize, i32, i128), &'static str> {
         return Err("its range is not known");
     };
     match measure.sum {
-        Some(slot) if slot.ring == RingWidth::Narrow => Ok((
-            slot.index,
-            i32::from(scale),
-            low.saturating_abs().max(high.saturating_abs()),
-        )),
+        Some(slot) if slot.ring == RingWidth::Narrow => Ok(Known {
+            index: slot.index,
+            scale: scale.into(),
+            most: low.saturating_abs().max(high.saturating_abs()),
+            is_day,
+        }),
         _ => Err("its range is too wide"),
     }
 }
@@ -228,11 +241,10 @@ impl Taken {
     ) -> Result<JoinCompared, PlanFault> {
         let fault = |what: &str| {
             let what = format!("{}: {what}", self.expr);
-            let fix =
-                "compare whole numbers and decimals of declared ranges: CAST(x AS DECIMAL(12, 2))";
+            let fix = "compare days with days, or whole numbers and decimals of declared ranges: CAST(x AS DECIMAL(12, 2))";
             job.site.fault(&self.expr, what, fix)
         };
-        let mut columns = Vec::new();
+        let (mut columns, mut days) = (Vec::new(), 0);
         for (at, take, sign) in &self.parts {
             let one = &compiled.all[*at];
             let known = known(one, *take).map_err(fault)?;
@@ -245,7 +257,11 @@ impl Taken {
                     "a row without a match is compared with another value than 0",
                 ));
             }
+            days += i64::from(known.is_day) * sign;
             columns.push((*at, known, *sign));
+        }
+        if days != 0 {
+            return Err(fault("a day is compared with a number"));
         }
         let numbers: Option<Vec<(i128, i32, i64)>> = self
             .numbers
@@ -253,7 +269,7 @@ impl Taken {
             .map(|(expr, sign)| literal(expr).map(|(n, scale)| (n, scale, *sign)))
             .collect();
         let numbers = numbers.ok_or_else(|| fault("a number in it cannot be read"))?;
-        let scales = columns.iter().map(|(_, (_, scale, _), _)| *scale);
+        let scales = columns.iter().map(|(_, known, _)| known.scale);
         let scale = scales.chain(numbers.iter().map(|n| n.1)).max().unwrap_or(0);
         let too_wide = || fault("the numbers have too many digits together");
         let weight = |own: i32, sign: i64| {
@@ -264,10 +280,10 @@ impl Taken {
         };
         let mut largest = 0i128;
         let mut parts = Vec::new();
-        for (at, (index, own, most), sign) in columns {
-            let weight = weight(own, sign)?;
-            largest = largest.saturating_add(most.saturating_mul(i128::from(weight).abs()));
-            let (relation, column) = place(at, index);
+        for (at, known, sign) in columns {
+            let weight = weight(known.scale, sign)?;
+            largest = largest.saturating_add(known.most.saturating_mul(i128::from(weight).abs()));
+            let (relation, column) = place(at, known.index);
             parts.push(ComparedPart {
                 relation,
                 column,

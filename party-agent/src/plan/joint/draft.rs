@@ -51,6 +51,8 @@ pub(super) enum Power {
     Count,
     /// Its values.
     First,
+    /// Its values, which are compared with another relation's.
+    Compared,
     /// The squares of its values.
     Second,
     /// The rows with each of its values.
@@ -88,16 +90,21 @@ impl Draft {
             return Take::Rows;
         }
         let expr = factor.expr();
-        let text = expr.to_string();
+        // A day is a number in a comparison and in no sum of the result.
+        let text = match power {
+            Power::Compared => format!("compared: {expr}"),
+            _ => expr.to_string(),
+        };
         let known = self.texts.iter().position(|t| *t == text);
         let index = known.unwrap_or_else(|| {
             self.texts.push(text.clone());
             self.args.push(Arg {
+                label: expr.to_string(),
                 expr,
-                label: text,
                 asked: BTreeSet::new(),
                 sum: false,
                 sum_sq: false,
+                days: false,
                 ordered: false,
                 distinct: false,
             });
@@ -108,6 +115,11 @@ impl Draft {
         match (power, factor.value.is_some()) {
             (Power::First, true) => {
                 arg.sum = true;
+                Take::Sum(index)
+            }
+            (Power::Compared, true) => {
+                arg.sum = true;
+                arg.days = true;
                 Take::Sum(index)
             }
             (Power::Second, true) => {

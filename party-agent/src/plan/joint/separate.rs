@@ -18,7 +18,7 @@ use crate::plan::PlanFault;
 use crate::plan::sql::Site;
 use crate::plan::sql::functions::{name_of, plain_args};
 use crate::plan::sql::having::conjunction;
-use crate::plan::sql::outer::{case_when, cast, product, where_known};
+use crate::plan::sql::outer::{call, case_when, cast, is_always_known, product, where_known};
 
 /// Most products of one expression.
 const MAX_PRODUCTS: usize = 32;
@@ -67,13 +67,14 @@ impl Factor {
         let mut known = self.known.iter();
         let base = match &self.value {
             Some(value) => Some(value.clone()),
+            None if self.known.len() > 1 => known.next().map(zero_where_known),
             None => known.next().cloned(),
         };
         let base = known.fold(base.unwrap_or_else(one), |base, other| {
-            if base == *other {
+            if base == *other || is_always_known(other) {
                 base
             } else {
-                where_known(&base, other)
+                where_known(&base, &zero_where_known(other))
             }
         });
         match conjunction(&self.conditions) {
@@ -100,6 +101,13 @@ impl Factor {
         }
         both
     }
+}
+
+/// 0 where an expression is known and NULL where it is not, whatever its type: what is chosen by it keeps its own.
+fn zero_where_known(expr: &Expr) -> Expr {
+    let is_null = Expr::IsNull(Box::new(expr.clone()));
+    let never_null = call("nullif", vec![is_null, Expr::value(Value::Boolean(true))]);
+    cast(never_null, DataType::TinyInt(None))
 }
 
 /// 1.

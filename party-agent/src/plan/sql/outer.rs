@@ -91,6 +91,8 @@ pub(in crate::plan) struct Arg {
     pub(in crate::plan) asked: BTreeSet<Aggregate>,
     pub(in crate::plan) sum: bool,
     pub(in crate::plan) sum_sq: bool,
+    /// Whether days may be added up, as numbers: what is opened is how they compare.
+    pub(in crate::plan) days: bool,
     /// Whether its values are compared with each other.
     pub(in crate::plan) ordered: bool,
     /// Whether its different values are counted.

@@ -14,7 +14,7 @@ fn job(sql: &str) -> String {
 }
 
 /// Queries that are plain SQL as they stand.
-const PLAIN: [&str; 42] = [
+const PLAIN: [&str; 44] = [
     "SELECT COUNT(*) AS n, SUM(h.small) AS s FROM h_a.t h WHERE h.pid IN (SELECT pid FROM i_a.t)",
     "SELECT h.cat, COUNT(*) AS n, COUNT(DISTINCT h.pid) AS p FROM h_a.t h WHERE pid IN (SELECT i.pid FROM i_a.t i WHERE i.small > 3) GROUP BY h.cat ORDER BY 1 NULLS LAST",
     "SELECT COUNT(*) AS n, SUM(big) AS s FROM (SELECT * FROM h_a.t UNION ALL SELECT * FROM h_b.t) h WHERE h.pid IN (SELECT pid FROM i_a.t UNION SELECT pid FROM i_b.t)",
@@ -57,10 +57,12 @@ const PLAIN: [&str; 42] = [
     "SELECT COUNT(*) FILTER (WHERE COALESCE(w.s, 0) + COALESCE(h.s, 0) + COALESCE(i.s, 0) >= 6) AS a, COUNT(*) FILTER (WHERE COALESCE(w.s, 0) - COALESCE(i.s, 0) = 1) AS b FROM (SELECT pid, COUNT(*) AS s FROM r.t WHERE pid IS NOT NULL GROUP BY pid) w LEFT JOIN (SELECT pid, MAX(small) AS s, MIN(money) AS m FROM h_a.t WHERE pid IS NOT NULL GROUP BY pid) h ON w.pid = h.pid LEFT JOIN (SELECT pid, MIN(small) AS s, MAX(money) AS m FROM i_a.t WHERE pid IS NOT NULL GROUP BY pid) i ON w.pid = i.pid",
     "SELECT COUNT(*) AS n, SUM(h.s) AS x FROM (SELECT pid, MAX(small) AS s, MIN(money) AS m FROM h_a.t WHERE pid IS NOT NULL GROUP BY pid) h JOIN (SELECT pid, MIN(small) AS s, MAX(money) AS m FROM i_a.t WHERE pid IS NOT NULL GROUP BY pid) i ON h.pid = i.pid WHERE h.s - i.s > 1.5 AND h.pid IN (SELECT pid FROM r.t)",
     "SELECT COUNT(*) AS n, SUM(h.s) AS x FROM (SELECT pid, MAX(small) AS s, MIN(money) AS m FROM h_a.t WHERE pid IS NOT NULL GROUP BY pid) h LEFT JOIN (SELECT pid, MIN(small) AS s, MAX(money) AS m FROM i_a.t WHERE pid IS NOT NULL GROUP BY pid) i ON h.pid = i.pid WHERE h.m < i.m OR i.pid IS NULL",
+    "SELECT COUNT(*) FILTER (WHERE h.d > i.d) AS a, COUNT(*) FILTER (WHERE h.d = i.d) AS e, SUM(CASE WHEN h.d <= i.d THEN h.s END) AS x, AVG(CASE WHEN h.d <= i.d THEN CAST(i.m AS DOUBLE) END) AS y FROM (SELECT pid, MAX(day) AS d, MAX(small) AS s FROM h_a.t WHERE pid IS NOT NULL GROUP BY pid) h LEFT JOIN (SELECT pid, MIN(day) AS d, MIN(money) AS m FROM i_a.t WHERE pid IS NOT NULL AND small IS NOT NULL GROUP BY pid) i ON h.pid = i.pid",
+    "SELECT COUNT(*) AS n, SUM(CASE WHEN h.s > i.m THEN h.s ELSE 2 END) AS x FROM (SELECT pid, MAX(day) AS d, MAX(small) AS s FROM h_a.t WHERE pid IS NOT NULL GROUP BY pid) h JOIN (SELECT pid, MIN(day) AS d, MIN(money) AS m FROM i_a.t WHERE pid IS NOT NULL AND small IS NOT NULL GROUP BY pid) i ON h.pid = i.pid WHERE h.d < i.d OR i.d > DATE '2021-06-01'",
 ];
 
 /// Queries that the engine has no word for, or another meaning, and plain SQL that says the same.
-const PAIRS: [(&str, &str); 6] = [
+const PAIRS: [(&str, &str); 7] = [
     (
         "SELECT COUNT(*) AS n FROM h_a.t h WHERE (h.pid, h.part) IN (SELECT pid, part FROM i_a.t)",
         "SELECT COUNT(*) AS n FROM h_a.t h WHERE EXISTS (SELECT 1 FROM i_a.t i WHERE i.pid = h.pid AND i.part = h.part)",
@@ -84,6 +86,10 @@ const PAIRS: [(&str, &str); 6] = [
     (
         "SELECT COUNT(DISTINCT pid) AS p, COUNT(pid) AS k, COUNT(*) AS n FROM h_a.t h FULL JOIN i_a.t i USING (pid)",
         "SELECT COUNT(DISTINCT COALESCE(h.pid, i.pid)) AS p, COUNT(COALESCE(h.pid, i.pid)) AS k, COUNT(*) AS n FROM h_a.t h FULL JOIN i_a.t i ON h.pid = i.pid",
+    ),
+    (
+        "SELECT COUNT(*) AS n FROM (SELECT pid, MAX(day) AS d, MAX(small) AS s FROM h_a.t WHERE pid IS NOT NULL GROUP BY pid) h JOIN (SELECT pid, MIN(day) AS d, MIN(money) AS m FROM i_a.t WHERE pid IS NOT NULL AND small IS NOT NULL GROUP BY pid) i ON h.pid = i.pid WHERE h.d - i.d > 30 OR h.d + 200 BETWEEN i.d AND i.d + 100",
+        "SELECT COUNT(*) AS n FROM (SELECT pid, MAX(day) AS d, MAX(small) AS s FROM h_a.t WHERE pid IS NOT NULL GROUP BY pid) h JOIN (SELECT pid, MIN(day) AS d, MIN(money) AS m FROM i_a.t WHERE pid IS NOT NULL AND small IS NOT NULL GROUP BY pid) i ON h.pid = i.pid WHERE CAST(h.d AS INT) - CAST(i.d AS INT) > 30 OR CAST(h.d AS INT) + 200 BETWEEN CAST(i.d AS INT) AND CAST(i.d AS INT) + 100",
     ),
 ];
 
@@ -111,7 +117,7 @@ async fn forms_equal_plain_sql() {
 }
 
 /// What is refused, and words of the refusal: what it is, or what to write instead.
-const REFUSED: [(&str, &str); 9] = [
+const REFUSED: [(&str, &str); 11] = [
     (
         "SELECT COUNT(*) FROM h_a.t h WHERE EXISTS (SELECT 1 FROM i_a.t i WHERE i.small > 3)",
         "EXISTS (SELECT 1 FROM … t WHERE t.key = a.key)",
@@ -135,6 +141,14 @@ const REFUSED: [(&str, &str); 9] = [
     (
         "SELECT COUNT(*) FROM h_a.t h JOIN i_a.t i ON h.pid = i.pid WHERE h.x > i.x",
         "CAST(x AS DECIMAL(12, 2))",
+    ),
+    (
+        "SELECT COUNT(*) FROM h_a.t h JOIN i_a.t i ON h.pid = i.pid WHERE h.day > i.small",
+        "a day is compared with a number",
+    ),
+    (
+        "SELECT COUNT(*) FROM h_a.t h JOIN i_a.t i ON h.pid = i.pid WHERE h.day + i.day > 3",
+        "a day is compared with a number",
     ),
     (
         "SELECT COUNT(*) FROM h_a.t h JOIN i_a.t i ON h.pid = i.pid WHERE h.small * i.small > 3",

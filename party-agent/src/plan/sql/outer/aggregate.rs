@@ -40,6 +40,7 @@ impl Apart {
                 asked: BTreeSet::new(),
                 sum: false,
                 sum_sq: false,
+                days: false,
                 ordered: false,
                 distinct: is_distinct,
             });
