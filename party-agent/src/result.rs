@@ -5,6 +5,7 @@
 //! by the query engine over the table of released groups.
 
 mod document;
+mod figures;
 mod file;
 mod groups;
 mod found;

@@ -16,6 +16,7 @@ mod tasks;
 mod train;
 mod vertical;
 mod scorecards;
+mod scores;
 mod evidence_roundtrip;
 mod rollback_detect;
 mod pages;

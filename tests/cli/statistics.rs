@@ -215,6 +215,34 @@ pub(crate) fn correlations(result: &Value, task: &Value) {
     assert_eq!(rows(result).len(), columns * (columns + 1) / 2);
 }
 
+/// The variance inflation of each column, in the rows of columns with themselves.
+#[test]
+fn columns_of_common_customers_inflate_each_others_variance() {
+    let Some(shared) = shared() else { return };
+    let tables = [
+        ("bank_a", "loans", "credit_taiwan/bank_a.csv"),
+        ("bank_b", "bills", "credit_taiwan/bank_b.csv"),
+        ("bureau_c", "persons", "credit_taiwan/bureau_c.csv"),
+    ];
+    let result = run(&parts(&shared, &tables), "inflation-of-loans");
+    let task = &expected(&shared, "credit_taiwan.json")["vertical"];
+    let task = task["vif_numeric_with_intercept"].as_object();
+    let mut n_found = 0;
+    for row in rows(&result) {
+        let [a, b] = ["a", "b"].map(|name| field(&result, row, name));
+        let (vif, n) = (field(&result, row, "vif"), field(&result, row, "n"));
+        assert_eq!(*n, 15202);
+        assert_eq!(vif.is_null(), a != b, "{a} and {b}");
+        if a == b {
+            let name = a.as_str().expect("a column").rsplit('.').next();
+            let expected = &task.expect("columns")[name.expect("a name")];
+            same("vif", vif, expected);
+            n_found += 1;
+        }
+    }
+    assert_eq!(n_found, task.expect("columns").len());
+}
+
 #[test]
 fn stays_of_members_of_one_insurer() {
     let Some(shared) = shared() else { return };

@@ -5,6 +5,7 @@
 
 use crate::figures::{Parts, expected, rows, shared};
 use crate::run::{entente, hospitals, job};
+use crate::scores::{check_figures, check_stability};
 use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
@@ -303,7 +304,7 @@ fn scores_tell_as_much_of_the_test_rows_as_over_pooled_ones() {
     let changes = [
         (
             "train = \"train\" }",
-            "train = \"train\", test = \"test\" }\nreport = [\"coef\", \"auc\", \"ks\"]",
+            "train = \"train\", test = \"test\" }\nreport = [\"coef\", \"auc\", \"gini\", \"ks\", \"logloss\", \"brier\", \"lift\", \"calibration\", \"confusion\", \"psi\"]",
         ),
         ("correlations = \"ot\"", "correlations = \"dealer:arbiter\""),
     ];
@@ -311,16 +312,21 @@ fn scores_tell_as_much_of_the_test_rows_as_over_pooled_ones() {
         ("train-default.toml", "lr_mle"),
         ("train-scorecard.toml", "lr_woe"),
     ] {
-        let task = format!("credit_taiwan:/horizontal/pooled/{task}/test");
+        let task = format!("credit_taiwan:/horizontal/pooled/{task}");
         let Some((result, task)) = fitted(BANKS_AND_DEALER, example, &changes, &task) else {
             return;
         };
-        let fit = &result["fit"];
+        let (fit, psi) = (&result["fit"], &task["score_psi_train_test"]);
+        if psi.is_object() {
+            check_stability(&result, psi);
+        }
+        let task = &task["test"];
+        assert_eq!(check_figures(&result, task), 3, "{fit}");
         let n = fit["n_bad"].as_u64().zip(fit["n_good"].as_u64());
         assert_eq!(n.map(|(bad, good)| bad + good), task["n"].as_u64());
         for figure in ["auc", "ks"] {
             let number = |v: &Value| v[figure].as_f64().expect("a number");
-            let (got, expected) = (number(fit), number(&task));
+            let (got, expected) = (number(fit), number(task));
             assert!(
                 (got - expected).abs() < 1e-3,
                 "{figure} of {example}: {got} instead of {expected}"

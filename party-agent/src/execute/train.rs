@@ -152,7 +152,7 @@ impl Fitting<'_> {
         let fit = self.fit(&rows, &means, &scale, &moments).await?;
         let last = self.last(&rows, &fit).await?;
         test.standardise(&scale.shifts, &scale.scales);
-        let figures = self.figures(&test, &fit.0, stock).await?;
+        let figures = self.figures((&test, &rows), &fit.0, stock).await?;
         Ok(Estimate {
             figures,
             n_used: means.n_rows,

@@ -14,6 +14,7 @@ use protocols::psi::circuit::Rows;
 use protocols::psi::keys::{KeyHash, Normalise};
 use protocols::psi::{self, Item};
 use protocols::session::Session;
+use protocols::train::binned::Quantiles;
 use protocols::train::glm::{COLUMN_BITS, Family, Released};
 use protocols::train::vertical;
 
@@ -129,7 +130,7 @@ impl Task<'_> {
         let progress = |rows: u64| self.progress.within(rows as f64 / at_most as f64);
         let read = local::people(self.plan, me, self.source, (&hash, layout), &progress).await;
         let people = read.map_err(|e| Failure::source(&e))?;
-        let columns = columns(of, place, &people).map_err(|e| Failure::source(&e))?;
+        let columns = columns(of, place, &people, &[]).map_err(|e| Failure::source(&e))?;
         let Columns {
             narrow,
             bins,
@@ -142,11 +143,13 @@ impl Task<'_> {
             wide: Vec::new(),
         };
         Ok(Own {
+            place,
             rows,
             bins,
             cut,
             edges,
             report: people.report(),
+            people,
         })
     }
 
@@ -193,6 +196,8 @@ impl Task<'_> {
 
 /// What a holder brings.
 struct Own {
+    /// The place of its table.
+    place: usize,
     rows: Rows,
     /// Of trees at the hub the numbers of the bins of its features.
     bins: Vec<Vec<u64>>,
@@ -201,6 +206,8 @@ struct Own {
     /// Of trees the bins of its features.
     edges: Vec<Bins>,
     report: local::KeyReport,
+    /// Its rows as they were read.
+    people: People,
 }
 
 /// What a run begins with.
@@ -252,18 +259,30 @@ struct Columns {
     edges: Vec<Bins>,
 }
 
+/// Whether a row is fitted, if it is in common.
+fn is_used(of: &VerticalPlan, place: usize, people: &People, row: usize) -> bool {
+    match &of.sample {
+        Some(sample) if of.label.0 == place => people.texts.get(row) == Some(&sample.train),
+        _ => true,
+    }
+}
+
 /// The columns of the table at a place, in the order of [`vertical`] or of what else runs, and how features are cut.
-fn columns(of: &VerticalPlan, place: usize, people: &People) -> Result<Columns, SourceError> {
+/// `told`: of a scorecard that is cut at quantiles of the rows in common, where these are.
+fn columns(
+    of: &VerticalPlan,
+    place: usize,
+    people: &People,
+    told: &[Quantiles],
+) -> Result<Columns, SourceError> {
     let table = &of.tables[place].label;
     let is = |row: usize, value: Option<&String>| people.texts.get(row) == value;
-    let is_used = |row: usize| match &of.sample {
-        Some(sample) if of.label.0 == place => is(row, Some(&sample.train)),
-        _ => true,
-    };
+    let is_used = |row: usize| is_used(of, place, people, row);
     let mut made = Columns::default();
     match (&of.card, &of.trees) {
         (Some(card), _) => {
-            (made.narrow, made.cut) = card::columns(of, card, place, (people, &is_used))?;
+            let wanted = card::Wanted { of, card, place };
+            (made.narrow, made.cut) = card::columns(&wanted, (people, &is_used), told)?;
         }
         (None, Some(trees)) => trees::columns(of, trees, place, people, &mut made),
         (None, None) => {

@@ -32,7 +32,8 @@ use super::{
 };
 use crate::spec::{self, CheckedSpec, Correlations, Model, Offset, Report, Scorecard};
 
-pub use scores::{SCORE_BITS, Test};
+pub(super) use scores::further;
+pub use scores::{SCORE_BITS, Test, asks};
 
 /// Fewest residual degrees of freedom of a model that is released.
 const LEAST_RESIDUAL: u64 = 10;
@@ -185,7 +186,10 @@ impl Kinds {
                 3 + usize::from(has_more) * triangle(n_columns)
             }
             Self::Bins => 2 * of.n_bins(),
-            Self::Scores => evaluate::N_FIGURES,
+            Self::Scores => {
+                let scores = of.test.as_ref().map_or(&[][..], |test| &test.scores);
+                asks(scores).n_figures()
+            }
         }
     }
 
@@ -625,7 +629,7 @@ fn outputs(job: &spec::Train) -> Vec<OutputColumn> {
             Report::Se => &["se"],
             Report::P => &[statistic, "p"],
             Report::Ci95 => &["ci95_low", "ci95_high"],
-            Report::Auc | Report::Ks => &[],
+            _ => &[],
         };
         columns.extend(names.iter().map(|name| (*name, ValueKind::Float)));
     }

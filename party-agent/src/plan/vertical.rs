@@ -23,6 +23,7 @@ use serde::Serialize;
 use super::compile::{Parties, SOURCES};
 use super::intersect::keys::{Side, column, in_words, mismatches, named_column, named_tables};
 use super::sql::holders::Catalogues;
+use super::train::asks;
 use super::{
     ColumnUse, LocalPlan, MinCell, OutputColumn, Plan, PlanCost, PlanFault, Procedure, Usage,
     ValueKind, coefficients, cost,
@@ -57,6 +58,8 @@ pub struct VerticalPlan {
     pub log_rows: u32,
     /// Fewest rows that are fitted, and fewest bad and good ones that are evaluated.
     pub at_least: u64,
+    /// Fewest bad and fewest good ones between two scores at which they are counted.
+    pub min_cell: u64,
     /// What is told of scores.
     pub scores: Vec<Report>,
     /// λ of the penalty λ/2·Σβ², a decimal number.
@@ -99,6 +102,8 @@ impl VerticalPlan {
             log_rows: self.log_rows,
             evaluates: !self.scores.is_empty(),
             at_least: self.at_least,
+            asks: asks(&self.scores),
+            min_cell: self.min_cell,
             l2: vertical::penalty(self.l2.parse().unwrap_or(0.0)),
             method,
         }
@@ -152,6 +157,15 @@ impl VerticalPlan {
     #[must_use]
     pub fn keeps_missing(&self) -> bool {
         self.card.is_some() || self.trees.is_some()
+    }
+
+    /// Whether a seat learns where quantiles of the rows in common are.
+    fn cuts_in_common(&self, seat: usize) -> bool {
+        let Some(shape) = self.binned(&self.bounds(), Method::Masked) else {
+            return false;
+        };
+        let mut places = shape.quantiled.iter().map(|f| self.features[*f].0);
+        places.any(|place| self.tables[place].seat == seat)
     }
 
     /// The model's distribution.
@@ -410,6 +424,7 @@ fn vertical_plan(
         steps: u32::try_from(job.steps).unwrap_or(u32::MAX),
         log_rows: most.max(2).next_power_of_two().ilog2(),
         at_least: min_cell.at_least.max(ROWS_A_COLUMN * n_columns),
+        min_cell: min_cell.at_least.max(1),
         scores: scores.filter(|r| r.is_of_scores()).collect(),
         l2: job.l2.clone(),
         card: None,
@@ -474,7 +489,7 @@ fn outputs(job: &spec::Vertical) -> Vec<OutputColumn> {
             Report::Se => &["se"],
             Report::P => &["z", "p"],
             Report::Ci95 => &["ci95_low", "ci95_high"],
-            Report::Auc | Report::Ks => &[],
+            _ => &[],
         };
         columns.extend(names.iter().map(|name| (*name, ValueKind::Float)));
     }

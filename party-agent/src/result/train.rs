@@ -10,10 +10,11 @@ use engine::glm::{ln_gamma, triangle};
 use protocols::train::evaluate::Figures;
 use serde_json::{Value, json};
 
+use super::figures::{add_figures, untold};
 use super::scorecard::{BinnedFeature, points};
 use super::{ResultError, ResultTable, tails, totals};
 use crate::plan::{Plan, TrainPlan};
-use crate::spec::{Model, Report};
+use crate::spec::Model;
 
 /// What a fit was measured in: columns as (value − shift)/scale.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,14 +84,16 @@ pub fn trained(plan: &Plan, of: &TrainPlan, found: &Estimate) -> Result<ResultTa
         ));
     }
     let mut described = json!(model.described);
-    match (&of.test, found.figures) {
-        (Some(test), Some(figures)) => {
-            add_figures(&mut described, &figures, |report| {
-                test.scores.contains(&report)
-            });
+    if let Some(test) = &of.test {
+        let figures = found.figures.as_ref();
+        if let Some(figures) = figures {
+            add_figures(&mut described, figures, &test.scores);
         }
-        (Some(test), None) => notes.push(untold(test.at_least)),
-        (None, _) => {}
+        notes.extend(untold(
+            figures,
+            &test.scores,
+            (test.at_least, test.at_least),
+        ));
     }
     Ok(ResultTable {
         columns: plan.outputs.clone(),
@@ -107,28 +110,6 @@ pub fn trained(plan: &Plan, of: &TrainPlan, found: &Estimate) -> Result<ResultTa
         fit: Some(described),
         class: plan.class,
     })
-}
-
-/// What is said where nothing is told of scores.
-pub(super) fn untold(at_least: u64) -> String {
-    format!("fewer than {at_least} bad or good rows are kept for a test: nothing is told of scores")
-}
-
-/// What is told of scores.
-pub(super) fn add_figures(
-    described: &mut Value,
-    figures: &Figures,
-    is_told: impl Fn(Report) -> bool,
-) {
-    described["n_bad"] = json!(figures.n_bad);
-    described["n_good"] = json!(figures.n_good);
-    if is_told(Report::Auc) {
-        described["auc"] = json!(figures.auc);
-        described["gini"] = json!(2.0 * figures.auc - 1.0);
-    }
-    if is_told(Report::Ks) {
-        described["ks"] = json!(figures.ks);
-    }
 }
 
 /// A model in the measure in which it is told.

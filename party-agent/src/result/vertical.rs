@@ -11,9 +11,9 @@ use protocols::train::evaluate::Figures;
 use protocols::train::glm::Released;
 use serde_json::{Value, json};
 
-use super::{ResultError, ResultTable, tails, totals, train};
-use crate::plan::{OutputColumn, Plan, VerticalPlan};
-use crate::spec::Report;
+use super::figures::{self, add_figures};
+use super::{ResultError, ResultTable, tails, totals};
+use crate::plan::{OutputColumn, Plan, VerticalPlan, asks};
 
 pub use card::carded;
 pub use trees::grown;
@@ -38,7 +38,7 @@ pub fn fitted(
     let terms = (0..n_columns).map(|c| (of.term(c), coefficients[c], errors[c]));
     let values = values(plan, &terms.collect::<Vec<_>>());
     let mut notes = plan.notes.clone();
-    let figures = Figures::of(&found.figures);
+    let figures = Figures::of(&found.figures, asks(&of.scores));
     notes.extend(untold(of, figures.as_ref()));
     Ok(ResultTable {
         columns: plan.outputs.clone(),
@@ -63,7 +63,7 @@ fn described(of: &VerticalPlan, found: &Released, figures: Option<Figures>) -> V
         "decrement": found.decrement,
     });
     if let Some(figures) = figures {
-        add_figures(&mut described, of, &figures);
+        add_figures(&mut described, &figures, &of.scores);
     }
     described
 }
@@ -87,16 +87,7 @@ fn values(plan: &Plan, terms: &[(&str, f64, f64)]) -> Vec<ArrayRef> {
     plan.outputs.iter().map(column).collect()
 }
 
-/// What is said where nothing is told of scores.
-fn untold(of: &VerticalPlan, figures: Option<&Figures>) -> Option<String> {
-    (!of.scores.is_empty() && figures.is_none()).then(|| train::untold(of.at_least))
-}
-
-/// What is told of scores.
-fn add_figures(described: &mut Value, of: &VerticalPlan, figures: &Figures) {
-    train::add_figures(described, figures, |report| match report {
-        Report::Auc => of.scores.contains(&Report::Auc),
-        Report::Ks => of.scores.contains(&Report::Ks),
-        Report::Se | Report::P | Report::Ci95 => false,
-    });
+/// What is said where figures of scores are not told.
+fn untold(of: &VerticalPlan, figures: Option<&Figures>) -> Vec<String> {
+    figures::untold(figures, &of.scores, (of.at_least, of.min_cell))
 }

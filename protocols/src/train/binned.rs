@@ -2,6 +2,7 @@
 //! features into bins, learns how many bad and good rows are in each, and replaces bins by weights.
 //!
 //! ```text
+//! cut     where a holder asks for it, at quantiles of the rows in common, see [`quantiles`]
 //! join    a column of 0 and 1 for each bin, see [`circuit`](crate::psi::circuit)
 //! count   rows that are fitted, and bad ones, of each bin: one product of matrices; if all bins have enough of
 //!         both, the counts go to the feature's holder and to the receivers, nobody else
@@ -14,7 +15,11 @@
 //! Columns of each holder: for each of its features those of its bins, 1 in the row's bin; then what
 //! [`vertical`] says of the label's holder and of the hub.
 
-use super::evaluate::{self, N_FIGURES};
+mod quantiles;
+
+pub use quantiles::{MAX_PARTS, Quantiles, quantiles, quantiles_cost, quantiles_price};
+
+use super::evaluate::{self, Asks};
 use super::glm::{self, COLUMN_BITS, Family, Released, Rows};
 use super::vertical::{self, Columns};
 use crate::arith::matmul::{self as products, matmul};
@@ -50,6 +55,10 @@ pub struct Shape {
     pub bins: Vec<usize>,
     /// Fewest bad and fewest good rows of a bin that has rows. At 1 or less any number is told.
     pub min_count: u64,
+    /// Features that are cut at quantiles of the rows in common, ascending.
+    pub quantiled: Vec<usize>,
+    /// Into how many parts these are cut.
+    pub n_parts: usize,
     /// Whether beside the model one of each table's features alone is evaluated.
     pub compares: bool,
 }
@@ -74,10 +83,17 @@ impl Shape {
         }
     }
 
-    fn evaluation(&self) -> evaluate::Shape {
+    /// The evaluation of a model: what is asked for is so of the one of all tables, the first.
+    fn evaluation(&self, number: usize) -> evaluate::Shape {
+        let of = self.of.evaluation();
         evaluate::Shape {
             n_rows: self.join().n_bins(),
-            ..self.of.evaluation()
+            asks: if number == 0 {
+                of.asks
+            } else {
+                Asks::default()
+            },
+            ..of
         }
     }
 
@@ -87,7 +103,8 @@ impl Shape {
     }
 
     fn n_figures(&self) -> usize {
-        usize::from(self.of.evaluates) * self.n_models() * N_FIGURES
+        let models = 0..usize::from(self.of.evaluates) * self.n_models();
+        models.map(|n| self.evaluation(n).asks.n_figures()).sum()
     }
 
     /// Counts that are compared: two of each bin, and all rows.
@@ -157,8 +174,12 @@ impl Shape {
             u64::from(self.of.n_steps),
             u64::from(self.of.evaluates),
             self.of.at_least,
+            self.of.min_cell,
+            number(self.n_figures()),
         ];
         numbers.extend(model);
+        numbers.push(number(self.n_parts));
+        numbers.extend(self.quantiled.iter().map(|feature| number(*feature)));
         let fields: Vec<[u8; 8]> = numbers.into_iter().map(u64::to_le_bytes).collect();
         let fields: Vec<&[u8]> = fields.iter().map(|field| &field[..]).collect();
         Terms::new("entente/v1/terms/binned", &fields, receivers)
@@ -169,7 +190,10 @@ impl Shape {
             && self.bins.len() == self.of.features.len()
             && self.bins.iter().all(|n| *n > 0)
             && self.n_bins() <= MAX_BINS
-            && (self.of.evaluates || !self.compares);
+            && (self.of.evaluates || !self.compares)
+            && (1..=MAX_PARTS).contains(&self.n_parts)
+            && self.quantiled.is_sorted_by(|a, b| a < b)
+            && self.quantiled.iter().all(|f| *f < self.bins.len());
         match fits {
             true => self.of.check(n_computing),
             false => Err(ProtocolError::InvalidInput {
@@ -227,10 +251,10 @@ pub struct Counted {
 /// receivers.
 ///
 /// # Seats     the holders of the tables; all other computing seats call it too
-/// # Inputs    `own`: at the holders, columns as the [module](self) says; elsewhere `None`; takes [`price`];
-///   `disclosure`: of [`Shape::terms`]
+/// # Inputs    `own`: at the holders, columns as the [module](self) says; elsewhere `None`; takes [`price`] but for
+///   [`quantiles`]; `disclosure`: of [`Shape::terms`]
 /// # Output    [`Counted`]
-/// # Cost      with [`Counted::fit`] [`price`] and [`release_cost`]
+/// # Cost      with [`quantiles`] and [`Counted::fit`] [`price`] and [`release_cost`]
 /// # Security  semi-honest, all but one seat may be corrupt; reveals the shape. All computing seats learn which
 ///   bins are too small; if none is, the feature's holder and the receivers learn its counts and the totals
 /// # Errors    those of [`circuit::join`]; [`ProtocolError::NotApproved`] before anything is sent;
@@ -247,7 +271,7 @@ pub async fn count(
     let terms = shape.terms(disclosure.receivers());
     session.ended_by(disclosure.check(&terms, session))?;
     let seats = Seats::of(session);
-    session.ended_by(stock.check(&price(seats, shape).needs))?;
+    session.ended_by(stock.check(&model_price(seats, shape).needs))?;
     let (rows, has_rows) = own.map(|own| (own.rows, own.has_rows)).unzip();
     let joined = circuit::join(session, &shape.join(), rows, stock).await?;
     let columns = vertical::columns(&shape.of, &shape.bins, joined);
@@ -461,13 +485,15 @@ impl Counted {
             if let Some([bad, good]) = &self.columns.marks {
                 let beta = &found.coefficients;
                 let scores = glm::predictor(session, &rows, &model, beta, stock).await?;
+                let evaluation = shape.evaluation(number);
+                let base = evaluation.asks.stability.then(|| copy(&rows.used));
                 let rows = evaluate::Rows {
                     scores,
                     bad: copy(bad),
                     good: copy(good),
+                    base,
                 };
-                let mut of_this =
-                    evaluate::evaluate(session, rows, &shape.evaluation(), stock).await?;
+                let mut of_this = evaluate::evaluate(session, rows, &evaluation, stock).await?;
                 of_this.append(figures);
                 figures = of_this;
             }
@@ -548,8 +574,13 @@ fn weights_of(
     Ok(Share::new(matrix))
 }
 
-/// The declared price of [`count`] and [`Counted::fit`] but for revealing.
+/// The declared price of [`quantiles`], [`count`] and [`Counted::fit`] but for revealing.
 pub fn price(seats: Seats, shape: &Shape) -> Price {
+    quantiles_price(seats, shape).then(&model_price(seats, shape))
+}
+
+/// That of [`count`] and [`Counted::fit`].
+fn model_price(seats: Seats, shape: &Shape) -> Price {
     let (model, method) = (shape.model(), shape.of.method);
     let n_margins = shape.n_margins();
     let opened = Price::of_cost(boolean::open_cost(
@@ -567,25 +598,25 @@ pub fn price(seats: Seats, shape: &Shape) -> Price {
         ))
         .then(&opened)
         .then(&products::price::<u64>(seats, shape.weighing()));
-    for _ in 0..shape.n_models() {
+    for number in (0..shape.n_models()).rev() {
         price = price.then(&glm::fit_price(seats, &model));
         if shape.of.evaluates {
             price = price
                 .then(&glm::predictor_price(seats, &model))
-                .then(&evaluate::price(seats, &shape.evaluation()));
+                .then(&evaluate::price(seats, &shape.evaluation(number)));
         }
     }
     price.then(&glm::release_price(seats, &model, shape.n_figures()))
 }
 
-/// The declared cost of what [`count`], [`Counted::rank`] and [`Counted::fit`] reveal.
+/// The declared cost of what [`quantiles`], [`count`], [`Counted::rank`] and [`Counted::fit`] reveal.
 pub fn release_cost(seats: Seats, shape: &Shape, receivers: &[Seat]) -> Cost {
     let Seats {
         n_seats,
         n_computing,
     } = seats;
     let everybody: Vec<Seat> = Seat::first(n_computing).collect();
-    let mut cost = Cost::none(n_seats);
+    let mut cost = quantiles_cost(seats, shape);
     for place in 0..shape.of.tables.len() {
         let learners = shape.learners(place, receivers);
         let told = shape.n_told(place);

@@ -13,7 +13,7 @@
 //! holder 1 for rows that are fitted, and for these the label with [`Family::label_bits`]; if there is an
 //! evaluation, 1 for bad rows that are evaluated, and 1 for good ones; at the hub a 1.
 
-use super::evaluate::{self, N_FIGURES};
+use super::evaluate::{self, Asks};
 use super::glm::{self, COLUMN_BITS, Family, Fitted, Released, Rows};
 use super::standard;
 use crate::arith::compare::Method;
@@ -46,6 +46,10 @@ pub struct Shape {
     pub log_rows: u32,
     /// Whether rows that are not fitted are scored and evaluated.
     pub evaluates: bool,
+    /// What is asked for of them beside area and distance, compared with rows that are fitted.
+    pub asks: Asks,
+    /// Fewest bad and fewest good ones that are counted between two scores; at 1 or less any number is told.
+    pub min_cell: u64,
     /// Fewest rows that are fitted; and fewest bad and good ones that are evaluated.
     pub at_least: u64,
     /// λ of the penalty λ/2·Σβ² for columns in units of their standard deviations, see [`penalty`]; 0 for none. At
@@ -104,6 +108,8 @@ impl Shape {
             n_rows: self.join().n_bins(),
             score_bits: self.family.label_bits(),
             at_least: self.at_least,
+            asks: self.asks,
+            min_cell: self.min_cell,
             method: self.method,
         }
     }
@@ -115,7 +121,7 @@ impl Shape {
     }
 
     fn n_figures(&self) -> usize {
-        if self.evaluates { N_FIGURES } else { 0 }
+        usize::from(self.evaluates) * self.asks.n_figures()
     }
 
     /// The terms of the disclosure that [`train`] takes.
@@ -187,7 +193,12 @@ pub async fn train(
         Some([bad, good]) => {
             let beta = &fitted.coefficients;
             let scores = glm::predictor(session, &rows, &model, beta, stock).await?;
-            let rows = evaluate::Rows { scores, bad, good };
+            let rows = evaluate::Rows {
+                scores,
+                bad,
+                good,
+                base: shape.asks.stability.then(|| copy(&rows.used)),
+            };
             evaluate::evaluate(session, rows, &evaluation, stock).await?
         }
         None => Share::zero(0),

@@ -6,6 +6,7 @@ mod glm;
 mod evaluate;
 mod vertical;
 mod binned;
+mod quantiles;
 mod score;
 mod trees;
 

@@ -3,12 +3,13 @@
 use coordinator::contract::Digest;
 use coordinator::job::FailureClass;
 use protocols::disclose::Disclosure;
+use protocols::psi::circuit::Rows;
 use protocols::session::Session;
-use protocols::train::binned::{self, Binned, Counts, Model, Short};
+use protocols::train::binned::{self, Binned, Counts, Model, Quantiles, Short};
 
 use super::super::train::scorecard::between;
 use super::super::{Broken, Failure, Task, internal, result_failure};
-use super::{Own, Ready};
+use super::{Own, Ready, is_used};
 use crate::local::People;
 use crate::model::{ModelPart, PartBin, PartFeature};
 use crate::plan::{CardPlan, VerticalPlan};
@@ -49,6 +50,16 @@ impl Task<'_> {
         let (sizes, mut stock) = (ready.sizes, ready.stock);
         let shape = of.binned(&sizes, self.plan.setting().method);
         let shape = shape.ok_or_else(|| internal("the plan has no bins"))?;
+        let own = match shape.quantiled.is_empty() {
+            true => own,
+            false => {
+                let coded = own.as_ref().map(|own| coded(of, &shape, own));
+                let told =
+                    binned::quantiles(session, coded, &shape, &mut stock, &disclosure).await?;
+                let own = own.map(|own| own.cut_at(of, &told));
+                own.transpose().map_err(|e| Failure::source(&e))?
+            }
+        };
         let (rows, cut) = own.map(|own| (own.rows, own.cut)).unzip();
         let cut = cut.unwrap_or_default();
         let binned = rows.map(|rows| Binned {
@@ -240,13 +251,104 @@ fn too_small(of: &VerticalPlan, card: &CardPlan, short: &Short) -> Failure {
     Failure::here(FailureClass::Data, parts.join("; "), advice)
 }
 
-/// A column of 0 and 1 for each bin of the features of the table at a place.
+/// Different values of a feature, ascending.
+fn levels(values: &[f64]) -> Vec<f64> {
+    let mut levels: Vec<f64> = values.iter().copied().filter(|v| !v.is_nan()).collect();
+    levels.sort_by(f64::total_cmp);
+    levels.dedup();
+    levels
+}
+
+/// Numbers of a table's features that are cut at quantiles of the rows in common, in order.
+fn quantiled<'a>(
+    of: &'a VerticalPlan,
+    shape: &'a binned::Shape,
+    (place, people): (usize, &'a People),
+) -> impl Iterator<Item = &'a Vec<f64>> {
+    let own = (0..of.features.len()).filter(move |f| of.features[*f].0 == place);
+    let numbers = own.zip(&people.numbers);
+    let chosen = numbers.filter(|(feature, _)| shape.quantiled.contains(feature));
+    chosen.map(|(_, values)| values)
+}
+
+/// The columns of the join in which quantiles are found: places of values in their order, and where there are any.
+fn coded(of: &VerticalPlan, shape: &binned::Shape, own: &Own) -> Rows {
+    let (people, n_rows) = (&own.people, own.rows.keys.len());
+    let mut narrow = Vec::new();
+    for values in quantiled(of, shape, (own.place, people)) {
+        let levels = levels(values);
+        let code = |v: &f64| levels.partition_point(|level| level < v) as u64;
+        narrow.push(
+            values
+                .iter()
+                .map(|v| if v.is_nan() { 0 } else { code(v) })
+                .collect(),
+        );
+        narrow.push(values.iter().map(|v| u64::from(!v.is_nan())).collect());
+    }
+    if of.label.0 == own.place {
+        let rows = 0..people.items.len();
+        let used = rows.map(|row| u64::from(is_used(of, own.place, people, row)));
+        narrow.push(used.collect::<Vec<u64>>());
+    }
+    narrow
+        .iter_mut()
+        .for_each(|column| column.resize(n_rows, 0));
+    Rows {
+        keys: own.rows.keys.clone(),
+        narrow,
+        wide: Vec::new(),
+    }
+}
+
+impl Own {
+    /// The same rows with features cut at these quantiles.
+    fn cut_at(mut self, of: &VerticalPlan, told: &[Quantiles]) -> Result<Self, SourceError> {
+        let made = super::columns(of, self.place, &self.people, told)?;
+        let n_rows = self.rows.keys.len();
+        self.rows.narrow = made.narrow;
+        let columns = self.rows.narrow.iter_mut();
+        columns.for_each(|column| column.resize(n_rows, 0));
+        self.cut = made.cut;
+        Ok(self)
+    }
+}
+
+/// Where a number is cut by its quantiles: equal cuts once, and none at the greatest value.
+fn at_quantiles(values: &[f64], told: &Quantiles) -> Vec<f64> {
+    let levels = levels(values);
+    let n_parts = told.codes.len() as f64 + 1.0;
+    let level = |code: u64| usize::try_from(code).ok().and_then(|code| levels.get(code));
+    let cut = |(q, [low, high]): (usize, &[u64; 2])| {
+        let low = *level(*low)?;
+        // Beyond the last row there is none, and no part of the way to it.
+        let high = level(*high).copied().unwrap_or(low);
+        let rank = (told.n_rows - 1) as f64 * (q + 1) as f64 / n_parts;
+        Some(between(low, high, rank.fract()))
+    };
+    if told.n_rows == 0 {
+        return Vec::new();
+    }
+    let mut cuts: Vec<f64> = told.codes.iter().enumerate().filter_map(cut).collect();
+    cuts.dedup();
+    cuts
+}
+
+/// The table whose columns are made.
+pub(super) struct Wanted<'a> {
+    pub(super) of: &'a VerticalPlan,
+    pub(super) card: &'a CardPlan,
+    pub(super) place: usize,
+}
+
+/// A column of 0 and 1 for each bin of the features of a table. `told`: quantiles of the rows in common, once they are known.
 pub(super) fn columns(
-    of: &VerticalPlan,
-    card: &CardPlan,
-    place: usize,
+    wanted: &Wanted<'_>,
     (people, is_used): (&People, &dyn Fn(usize) -> bool),
+    told: &[Quantiles],
 ) -> Result<(Vec<Vec<u64>>, Vec<Cut>), SourceError> {
+    let Wanted { of, card, place } = *wanted;
+    let mut told = told.iter();
     let names = of.features.iter().enumerate().filter(|(_, f)| f.0 == place);
     let (mut columns, mut cut) = (Vec::new(), Vec::new());
     for ((feature, (_, name)), values) in names.zip(&people.numbers) {
@@ -268,6 +370,9 @@ pub(super) fn columns(
         let cuts = match bins {
             Bins::Levels(_) => Vec::new(),
             Bins::Cuts(cuts) => cuts.iter().filter_map(|c| c.parse().ok()).collect(),
+            Bins::Found(_) if card.method == Cutting::EqualFrequencyInCommon => told
+                .next()
+                .map_or_else(Vec::new, |told| at_quantiles(values, told)),
             Bins::Found(n) => found(seen.map(|(_, v)| *v).collect(), *n, card.method),
         };
         let n_bins = bins.n_bins();
@@ -300,7 +405,7 @@ fn found(mut values: Vec<f64>, n_bins: u64, method: Cutting) -> Vec<f64> {
         let part = i as f64 / n_bins as f64;
         match method {
             Cutting::EqualWidth => between(least, most, part),
-            Cutting::EqualFrequency => {
+            Cutting::EqualFrequency | Cutting::EqualFrequencyInCommon => {
                 let place = (values.len() - 1) as f64 * part;
                 let low = values[place as usize];
                 let high = values.get(place as usize + 1).copied().unwrap_or(low);

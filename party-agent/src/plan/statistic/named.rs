@@ -129,7 +129,7 @@ impl StatisticKind {
             Self::TTest { .. } => "group n mean sd t df p",
             Self::Anova => "group n mean sd ssb ssw df_between df_within f p eta2",
             Self::Histogram => "bin n",
-            Self::Correlations { ranks: false } => "a b n covariance corr",
+            Self::Correlations { ranks: false } => "a b n covariance corr vif",
             Self::Correlations { ranks: true } => "a b spearman",
             Self::KaplanMeier => "time at_risk survival se n events median",
             Self::LogRank => "arm n observed expected chi_square df p",

@@ -2,7 +2,7 @@
 
 use protocols::arith::compare::Method;
 use protocols::party::PartyId;
-use protocols::train::evaluate;
+use protocols::train::evaluate::{self, Asks};
 use serde::Serialize;
 
 use super::super::compile;
@@ -32,9 +32,63 @@ impl Test {
             n_rows: usize::try_from(n_rows).unwrap_or(usize::MAX),
             score_bits: SCORE_BITS,
             at_least: self.at_least,
+            asks: asks(&self.scores),
+            // The same minimum as for all rows of a label.
+            min_cell: self.at_least,
             method,
         }
     }
+}
+
+/// What a protocol is asked for beside area and distance.
+#[must_use]
+pub fn asks(scores: &[Report]) -> Asks {
+    let has = |report| scores.contains(&report);
+    Asks {
+        losses: has(Report::Logloss) || has(Report::Brier),
+        calibration: has(Report::Calibration),
+        lift: has(Report::Lift),
+        confusion: has(Report::Confusion),
+        stability: has(Report::Psi),
+    }
+}
+
+/// What is told beside area and distance, in words.
+pub(in crate::plan) fn further(scores: &[Report], min_cell: u64) -> String {
+    let asks = asks(scores);
+    let figures = [
+        (
+            asks.losses,
+            "the mean log loss and the mean squared error",
+            false,
+        ),
+        (
+            asks.calibration,
+            "bad and good rows and the mean risk of each tenth by score",
+            true,
+        ),
+        (
+            asks.lift,
+            "bad and good rows of the tenth with the greatest scores",
+            true,
+        ),
+        (
+            asks.confusion,
+            "bad and good rows at three scores and above",
+            true,
+        ),
+        (
+            asks.stability,
+            "how many of them, and of the rows that are fitted, lie between tenths of the scores of the latter",
+            true,
+        ),
+    ];
+    let asked = figures.iter().filter(|(is_asked, ..)| *is_asked);
+    let words = asked.map(|(_, what, is_counted)| match *is_counted && min_cell > 1 {
+        true => format!(", {what} (nothing of it if a cell between two of these scores has rows and fewer than {min_cell})"),
+        false => format!(", {what}"),
+    });
+    words.collect()
 }
 
 /// Fractional bits of scores that are evaluated.
@@ -68,7 +122,7 @@ pub(super) fn test(
             what: format!(
                 "the tables have up to {n_rows} rows by their published sizes, and at most 1048576 are sorted by score"
             ),
-            fix: "leave auc and ks out of report".to_owned(),
+            fix: "leave figures of scores out of report".to_owned(),
         }));
     }
     Ok(Some(Test {

@@ -2,7 +2,7 @@
 
 use protocols::party::PartyId;
 
-use super::{ColumnRole, Kinds, TrainPlan};
+use super::{ColumnRole, Kinds, TrainPlan, further};
 use crate::plan::compile::Parties;
 use crate::plan::sql::holders::Catalogues;
 use crate::plan::words::{counted, listed, without_data};
@@ -46,7 +46,8 @@ fn opened(of: &TrainPlan) -> String {
     let scored = match &of.test {
         None => String::new(),
         Some(test) => format!(
-            "; of the rows kept for a test how many are bad and how many good, the area under the curve and the Kolmogorov–Smirnov distance, if there are at least {} of both",
+            "; of the rows kept for a test how many are bad and how many good, the area under the curve and the Kolmogorov–Smirnov distance{}, if there are at least {} of both",
+            further(&test.scores, test.at_least),
             test.at_least
         ),
     };

@@ -30,8 +30,14 @@ impl CardPlan {
     /// What the protocol takes.
     #[must_use]
     pub(super) fn shape(&self, of: vertical::Shape) -> binned::Shape {
+        let in_common = self.method == Cutting::EqualFrequencyInCommon;
+        let bins = self.bins.iter().enumerate();
+        let found = bins.filter(|(_, bins)| in_common && matches!(bins, Bins::Found(_)));
+        let n_parts = usize::try_from(self.points.bins).unwrap_or(usize::MAX);
         binned::Shape {
             of,
+            quantiled: found.map(|(feature, _)| feature).collect(),
+            n_parts,
             bins: self.bins.iter().map(Bins::n_bins).collect(),
             min_count: self.min_count,
             compares: self.alone,

@@ -80,7 +80,7 @@ fn figure(report: Report) -> Option<&'static str> {
     match report {
         Report::Auc => Some("the area under the curve"),
         Report::Ks => Some("the Kolmogorov–Smirnov distance"),
-        Report::Se | Report::P | Report::Ci95 => None,
+        _ => None,
     }
 }
 
@@ -124,7 +124,7 @@ pub(super) fn outputs(job: &spec::Vertical) -> Vec<OutputColumn> {
         columns.extend(match part {
             Report::Auc => Some(("auc", ValueKind::Float)),
             Report::Ks => Some(("ks", ValueKind::Float)),
-            Report::Se | Report::P | Report::Ci95 => None,
+            _ => None,
         });
     }
     let columns = columns.into_iter().map(|(name, kind)| OutputColumn {

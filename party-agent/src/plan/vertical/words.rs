@@ -4,6 +4,7 @@ use protocols::party::PartyId;
 
 use super::{CardPlan, VerticalPlan, trees};
 use crate::plan::Learns;
+use crate::plan::train::further;
 use crate::plan::words::{listed, without_data};
 use crate::spec::Cutting;
 
@@ -22,7 +23,8 @@ pub(super) fn learns(
     let figures = match of.scores.is_empty() {
         true => String::new(),
         false => format!(
-            "; of the rows kept for a test the number of bad and of good ones, the area under the curve and the Kolmogorov–Smirnov distance{alone}, if there are at least {} of both",
+            "; of the rows kept for a test the number of bad and of good ones, the area under the curve and the Kolmogorov–Smirnov distance{alone}{}, if there are at least {} of both",
+            further(&of.scores, of.min_cell),
             of.at_least
         ),
     };
@@ -71,13 +73,20 @@ fn bins(of: &VerticalPlan, seat: usize, is_receiver: bool) -> String {
         (false, true) => "how many bad and good common rows are in each bin of its own features, ",
         (false, false) => "",
     };
+    let cuts = match of.cuts_in_common(seat) {
+        true => format!(
+            "if at least {} rows in common are fitted and have a value, how many of its own features that are, and at the quantiles where it cuts them the two values beside each, which tells it that somebody in common has these; ",
+            of.at_least
+        ),
+        false => String::new(),
+    };
     let own = match of.tables.iter().any(|t| t.seat == seat) {
         true => {
             ", and the coefficients of its own features, which it keeps as its part of the model"
         }
         false => "",
     };
-    format!("; {short}{whose}the information value of every feature{own}")
+    format!("; {cuts}{short}{whose}the information value of every feature{own}")
 }
 
 pub(super) fn warnings(of: &VerticalPlan) -> Vec<String> {
@@ -132,12 +141,16 @@ fn of_fit(of: &VerticalPlan) -> Vec<String> {
 }
 
 fn cutting(card: &CardPlan) -> String {
+    let own = "of its own rows, at the label's holder of those that are fitted";
     let cut = match card.method {
-        Cutting::EqualFrequency => "at type-7 quantiles",
-        Cutting::EqualWidth => "into ranges of one width",
+        Cutting::EqualFrequency => format!("at type-7 quantiles {own}"),
+        Cutting::EqualFrequencyInCommon => {
+            "at type-7 quantiles of the rows in common that are fitted, found on shares".to_owned()
+        }
+        Cutting::EqualWidth => format!("into ranges of one width {own}"),
     };
     format!(
-        "bins are (a,b]; each holder cuts its numbers {cut} of its own rows, at the label's holder of those that are fitted; missing values have a bin; a count of 0 is taken for {} in its own bin",
+        "bins are (a,b]; each holder cuts its numbers {cut}; missing values have a bin; a count of 0 is taken for {} in its own bin",
         card.points.zero_count
     )
 }

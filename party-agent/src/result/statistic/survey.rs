@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, StringArray};
+use engine::glm::solve::Factor;
 use protocols::aggregate::Released;
 
 use super::super::ResultError;
@@ -71,7 +72,11 @@ pub(super) fn correlations(
             let n = groups.counts(0)?.first().copied();
             values.push(counts(vec![n; pairs.len()]));
             values.push(floats(every(1, 3)?));
-            values.push(floats(every(2, 3)?));
+            let correlations = every(2, 3)?;
+            let inflation = inflation(names.len(), &correlations);
+            values.push(floats(correlations));
+            let of_pair = |(i, j): &(usize, usize)| inflation.get(*i).filter(|_| i == j).copied();
+            values.push(floats(pairs.iter().map(of_pair)));
             n.unwrap_or(0)
         }
     };
@@ -81,6 +86,15 @@ pub(super) fn correlations(
         dropped: BTreeMap::new(),
         notes: Vec::new(),
     })
+}
+
+/// 1/(1 − R²) of each column by all others and a constant: the diagonal of the correlations' inverse. None where a correlation is not
+/// known, or a column is a combination of others. `correlations`: of pairs, row by row, as a symmetric matrix has them in its upper half.
+fn inflation(n_columns: usize, correlations: &[Option<f64>]) -> Vec<f64> {
+    let known: Option<Vec<f64>> = correlations.iter().copied().collect();
+    let factor = known.and_then(|known| Factor::new(&known, n_columns).ok());
+    let inverse = factor.map(|factor| factor.inverse()).unwrap_or_default();
+    inverse.iter().enumerate().map(|(i, row)| row[i]).collect()
 }
 
 fn texts<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use protocols::train::evaluate::{Figures, N_FIGURES};
+use protocols::train::evaluate::{Asks, Figures, N_FIGURES};
 use protocols::train::glm::Released;
 use serde_json::{Value, json};
 
+use super::super::figures::add_figures;
 use super::super::scorecard::{BinnedFeature, points};
 use super::super::{ResultError, ResultTable, totals};
-use super::{add_figures, described, untold, values};
-use crate::plan::{CardPlan, Plan, VerticalPlan};
+use super::{described, untold, values};
+use crate::plan::{CardPlan, Plan, VerticalPlan, asks};
+use crate::spec::Report;
 
 /// Builds the result of a scorecard: the features of the model by falling information value.
 ///
@@ -43,24 +45,32 @@ pub fn carded(
     let coefficients: Vec<f64> = terms.iter().map(|(_, b, _)| *b).collect();
     let sorted: Vec<BinnedFeature> = order.iter().map(|f| features[*f].clone()).collect();
     let (bins, scale) = points(&card.points, &sorted, &coefficients);
-    let mut figures = found.figures.chunks(N_FIGURES).map(Figures::of);
-    let joint = figures.next().flatten();
+    let asks = asks(&of.scores);
+    let (joint, alone) = found
+        .figures
+        .split_at_checked(asks.n_figures() * usize::from(!of.scores.is_empty()))
+        .ok_or_else(|| totals("a figure is missing"))?;
+    let joint = Figures::of(joint, asks);
     let mut notes = plan.notes.clone();
     notes.extend(untold(of, joint.as_ref()));
     let mut described = described(of, found, joint);
     described["features"] = bins;
     described["scorecard"] = scale;
     if card.alone {
-        let mut alone = serde_json::Map::new();
+        let mut each = serde_json::Map::new();
+        let figures = alone.chunks(N_FIGURES);
+        let figures = figures.map(|figures| Figures::of(figures, Asks::default()));
         for (table, figures) in of.tables.iter().zip(figures) {
             let mut one = json!({});
             if let Some(figures) = figures {
-                add_figures(&mut one, of, &figures);
+                let of_scores = [Report::Auc, Report::Ks];
+                let asked = of_scores.into_iter().filter(|r| of.scores.contains(r));
+                add_figures(&mut one, &figures, &asked.collect::<Vec<_>>());
             }
             let holder = plan.seats[table.seat].to_string();
-            alone.insert(holder, one);
+            each.insert(holder, one);
         }
-        described["alone"] = Value::Object(alone);
+        described["alone"] = Value::Object(each);
     }
     Ok(ResultTable {
         columns: plan.outputs.clone(),

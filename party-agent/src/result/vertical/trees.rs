@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, StringViewArray};
-use protocols::train::evaluate::{Figures, N_FIGURES};
+use protocols::train::evaluate::{Asks, Figures, N_FIGURES};
 use protocols::train::trees::joined::Released;
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::super::figures::add_figures;
 use super::super::{ResultError, ResultTable, totals};
 use crate::plan::{Plan, VerticalPlan};
-use crate::spec::Report;
 
 /// Builds the result of trees: a row for the rows that were fitted, and one for those kept for a test.
 ///
@@ -24,8 +24,9 @@ pub fn grown(plan: &Plan, of: &VerticalPlan, found: &Released) -> Result<ResultT
         return Err(totals("a figure is missing"));
     }
     let samples = ["train", "test"].into_iter().zip(samples);
-    let samples: Vec<(&str, Option<Figures>)> =
-        samples.map(|(name, f)| (name, Figures::of(f))).collect();
+    let samples: Vec<(&str, Option<Figures>)> = samples
+        .map(|(name, f)| (name, Figures::of(f, Asks::default())))
+        .collect();
     let mut notes = plan.notes.clone();
     for (name, _) in samples.iter().filter(|(_, found)| found.is_none()) {
         notes.push(format!(
@@ -35,7 +36,7 @@ pub fn grown(plan: &Plan, of: &VerticalPlan, found: &Released) -> Result<ResultT
     }
     let told: Vec<(&str, Figures)> = samples
         .iter()
-        .filter_map(|(name, found)| Some((*name, (*found)?)))
+        .filter_map(|(name, found)| Some((*name, found.clone()?)))
         .collect();
     let counts = |f: &dyn Fn(&Figures) -> u64| -> ArrayRef {
         let counts = told.iter().map(|(_, found)| f(found).cast_signed());
@@ -66,7 +67,7 @@ pub fn grown(plan: &Plan, of: &VerticalPlan, found: &Released) -> Result<ResultT
     });
     let mut of_test = told.iter().filter(|(name, _)| *name == "test");
     if let Some((_, figures)) = of_test.next() {
-        tell(&mut fit, figures, of);
+        add_figures(&mut fit, figures, &of.scores);
     }
     Ok(ResultTable {
         columns: plan.outputs.clone(),
@@ -79,18 +80,4 @@ pub fn grown(plan: &Plan, of: &VerticalPlan, found: &Released) -> Result<ResultT
         fit: Some(fit),
         class: plan.class,
     })
-}
-
-/// What the job asks for of the scores of the rows that were kept for a test.
-fn tell(fit: &mut Value, figures: &Figures, of: &VerticalPlan) {
-    for report in &of.scores {
-        match report {
-            Report::Auc => {
-                fit["auc"] = json!(figures.auc);
-                fit["gini"] = json!(2.0 * figures.auc - 1.0);
-            }
-            Report::Ks => fit["ks"] = json!(figures.ks),
-            Report::Se | Report::P | Report::Ci95 => {}
-        }
-    }
 }

@@ -8,7 +8,7 @@ use super::super::near::did_you_mean;
 use super::{Model, Sample};
 use crate::config::fields::{Faults, Fields};
 
-const REPORT: &str = "a list of \"coef\", \"se\", \"p\", \"ci95\", \"auc\" and \"ks\"";
+const REPORT: &str = "a list of \"coef\", \"se\", \"p\", \"ci95\", and of figures of scores: \"auc\", \"gini\", \"ks\", \"logloss\", \"brier\", \"lift\", \"calibration\", \"confusion\" and \"psi\"";
 
 /// What is told of each coefficient, and of scores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -22,25 +22,46 @@ pub enum Report {
     Ci95,
     /// The area under the curve of the evaluated rows.
     Auc,
+    /// The same as twice what it is above one half.
+    Gini,
     /// Their Kolmogorov–Smirnov distance.
     Ks,
+    /// Their mean log loss.
+    Logloss,
+    /// Their mean squared error.
+    Brier,
+    /// The share of bad rows in the tenth with the greatest scores, over that of all.
+    Lift,
+    /// Risks and shares of bad rows in tenths by score, and the test of Hosmer and Lemeshow.
+    Calibration,
+    /// Confusion matrices at three scores.
+    Confusion,
+    /// The population stability index of their scores against those of rows that are fitted.
+    Psi,
 }
 
 impl Report {
     /// Whether it is about rows that are evaluated.
     #[must_use]
     pub fn is_of_scores(self) -> bool {
-        matches!(self, Self::Auc | Self::Ks)
+        !matches!(self, Self::Se | Self::P | Self::Ci95)
     }
 }
 
-const REPORTS: [(&str, Option<Report>); 6] = [
+const REPORTS: [(&str, Option<Report>); 13] = [
     ("coef", None),
     ("se", Some(Report::Se)),
     ("p", Some(Report::P)),
     ("ci95", Some(Report::Ci95)),
     ("auc", Some(Report::Auc)),
+    ("gini", Some(Report::Gini)),
     ("ks", Some(Report::Ks)),
+    ("logloss", Some(Report::Logloss)),
+    ("brier", Some(Report::Brier)),
+    ("lift", Some(Report::Lift)),
+    ("calibration", Some(Report::Calibration)),
+    ("confusion", Some(Report::Confusion)),
+    ("psi", Some(Report::Psi)),
 ];
 
 /// Figures of scores need a model that has them, and rows that were not fitted.
@@ -115,7 +136,7 @@ pub(in crate::spec) fn penalised(
             faults,
             "report",
             what,
-            "\"coef\", \"auc\" and \"ks\", or l2 = 0",
+            "\"coef\" and figures of scores such as \"auc\", or l2 = 0",
         );
     }
     scores

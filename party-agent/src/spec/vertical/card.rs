@@ -8,7 +8,7 @@ use super::super::train::{self, Scorecard};
 use super::KeyOf;
 use crate::config::fields::{Faults, Fields, kind};
 
-const METHOD: &str = "\"equal_frequency\" or \"equal_width\"";
+const METHOD: &str = "\"equal_frequency\", \"equal_frequency_in_common\" or \"equal_width\"";
 const CUTS: &str = "an ascending list of numbers: bins are above one and up to the next";
 const LEVELS: &str = "a list of different texts";
 /// Most cuts, or levels, of one feature.
@@ -33,6 +33,8 @@ pub struct Card {
 pub enum Cutting {
     /// At type-7 quantiles of its holder's own rows.
     EqualFrequency,
+    /// At type-7 quantiles of the rows in common that are fitted, found on shares.
+    EqualFrequencyInCommon,
     /// Into ranges of one width, from the least to the greatest value of its holder's own rows.
     EqualWidth,
 }
@@ -72,6 +74,7 @@ impl Bins {
 
 const METHODS: &[(&str, Cutting)] = &[
     ("equal_frequency", Cutting::EqualFrequency),
+    ("equal_frequency_in_common", Cutting::EqualFrequencyInCommon),
     ("equal_width", Cutting::EqualWidth),
 ];
 

@@ -24,7 +24,7 @@ use crate::party::Seat;
 use crate::price::{Price, Seats};
 use crate::psi::circuit::{self, Joined, Keep};
 use crate::session::Session;
-use crate::train::evaluate::{self, N_FIGURES};
+use crate::train::evaluate::{self, Asks, N_FIGURES};
 use engine::ring;
 use engine::share::Share;
 
@@ -137,6 +137,8 @@ impl Shape {
             n_rows: self.join().n_bins(),
             score_bits: MARGIN_BITS,
             at_least: self.at_least,
+            asks: Asks::default(),
+            min_cell: 0,
             method: self.method(),
         }
     }
@@ -273,6 +275,7 @@ pub async fn train(
             scores: copy(&forest.margins),
             bad,
             good,
+            base: None,
         };
         let found = evaluate::evaluate(session, rows, &shape.evaluation(), stock).await?;
         figures.append(found);

@@ -14,7 +14,7 @@ use protocols::price::{Price, Seats};
 use protocols::psi::circuit::Rows;
 use protocols::session::Session;
 use protocols::train::binned::{self, Binned, Counts, Model, Shape, Short};
-use protocols::train::evaluate::{Figures, N_FIGURES};
+use protocols::train::evaluate::{Asks, Figures};
 use protocols::train::glm::Family;
 use protocols::train::vertical;
 use protocols::wire::Kind;
@@ -50,12 +50,19 @@ fn cards(n_computing: usize, n_people: usize) -> Cards {
                 n_steps: 6,
                 log_rows: 10,
                 evaluates: true,
+                asks: Asks {
+                    lift: true,
+                    ..Asks::default()
+                },
+                min_cell: 0,
                 at_least: 3,
                 l2: 0,
                 method: Method::Masked,
             },
             bins: vec![3, 2, 4],
             min_count: 2,
+            quantiled: vec![],
+            n_parts: 1,
             compares: true,
         },
         n_people,
@@ -232,11 +239,19 @@ impl Cards {
         for (found, expected) in found.coefficients.iter().zip(&beta) {
             assert!((found - expected).abs() < 3e-4, "{found} and {expected}");
         }
-        for (model, figures) in found.figures.chunks(N_FIGURES).enumerate() {
+        let mut rest = &found.figures[..];
+        for model in 0..=self.shape.of.tables.len() * usize::from(self.shape.compares) {
+            let asks = match model {
+                0 => self.shape.of.asks,
+                _ => Asks::default(),
+            };
+            let (figures, after) = rest.split_at(asks.n_figures());
+            rest = after;
             let has_part =
                 |f: usize| self.chosen[f] && (model == 0 || self.shape.of.features[f] == model - 1);
             let (_, auc) = self.fitted(secrets, has_part);
-            let figures = Figures::of(figures).expect("enough of both");
+            let figures = Figures::of(figures, asks).expect("enough of both");
+            assert_eq!(figures.lift.is_some(), model == 0);
             assert!(
                 (figures.auc - auc).abs() < 1e-9,
                 "{model}: {figures:?}, {auc}"
@@ -349,7 +364,7 @@ fn scorecards_over_joins_are_held_to_all_demands() {
     let mut two = cards(2, 400);
     two.shape.of.n_steps = 2;
     two.shape.compares = false;
-    demands::check_price_within(&two, 2, 4);
+    demands::check_price_within(&two, 2, 5);
     demands::check_empty_stock(&two);
 }
 

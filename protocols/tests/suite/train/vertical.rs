@@ -14,7 +14,7 @@ use protocols::party::Seat;
 use protocols::price::{Price, Seats};
 use protocols::psi::circuit::Rows;
 use protocols::session::Session;
-use protocols::train::evaluate::Figures;
+use protocols::train::evaluate::{Asks, Figures};
 use protocols::train::glm::{COLUMN_BITS, Family, Released};
 use protocols::train::vertical::{self, Shape};
 use protocols::wire::Kind;
@@ -39,6 +39,11 @@ fn tables(n_computing: usize, n_people: usize) -> Tables {
             n_steps: 6,
             log_rows: 10,
             evaluates: true,
+            asks: Asks {
+                stability: true,
+                ..Asks::default()
+            },
+            min_cell: 0,
             at_least: 3,
             l2: 0,
             method: Method::Masked,
@@ -174,8 +179,10 @@ impl Tables {
                 "{found:?} {errors:?}"
             );
         }
-        let figures = Figures::of(&found.figures).expect("enough of both");
+        let figures = Figures::of(&found.figures, self.shape.asks).expect("enough of both");
         assert!((figures.auc - auc).abs() < 1e-3 && (figures.ks - ks).abs() < 1e-9);
+        let samples = figures.stability.expect("two samples");
+        assert_eq!(samples.base.iter().sum::<u64>(), found.n_used);
     }
 
     fn taken(&self) -> Released {

@@ -11,7 +11,7 @@ use protocols::party::Seat;
 use protocols::price::{Price, Seats};
 use protocols::psi::circuit;
 use protocols::session::Session;
-use protocols::train::evaluate::Figures;
+use protocols::train::evaluate::{Asks, Figures};
 use protocols::train::trees::Shape as TreesShape;
 use protocols::train::trees::joined::{self, Grown, Shape, Table};
 use std::cell::RefCell;
@@ -163,7 +163,7 @@ impl Joined {
                 good.iter().map(half).sum()
             };
             let auc = bad.iter().map(wins).sum::<f64>() / (bad.len() * good.len()) as f64;
-            let found = Figures::of(figures).expect("enough of both");
+            let found = Figures::of(figures, Asks::default()).expect("enough of both");
             assert_eq!(
                 (found.n_bad, found.n_good),
                 (bad.len() as u64, good.len() as u64)

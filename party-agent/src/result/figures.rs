@@ -1,0 +1,147 @@
+//! What is told of the scores of rows that were not fitted.
+
+use protocols::train::evaluate::{Above, Calibration, Confusion, Figures, Stability};
+use serde_json::{Value, json};
+
+use super::tails;
+use crate::spec::Report;
+
+/// A share of no rows is taken for this much in a population stability index.
+const LEAST_SHARE: f64 = 1e-4;
+
+/// Adds what a job asks for to the numbers that describe a fit.
+pub(super) fn add_figures(described: &mut Value, figures: &Figures, asked: &[Report]) {
+    described["n_bad"] = json!(figures.n_bad);
+    described["n_good"] = json!(figures.n_good);
+    let totals = [figures.n_bad, figures.n_good];
+    for report in asked {
+        match report {
+            Report::Auc => {
+                described["auc"] = json!(figures.auc);
+                described["gini"] = json!(2.0 * figures.auc - 1.0);
+            }
+            Report::Gini => described["gini"] = json!(2.0 * figures.auc - 1.0),
+            Report::Ks => described["ks"] = json!(figures.ks),
+            Report::Logloss => {
+                described["logloss"] = json!(figures.losses.map(|l| l.log_loss));
+            }
+            Report::Brier => described["brier"] = json!(figures.losses.map(|l| l.brier)),
+            Report::Lift => {
+                described["lift"] = json!(figures.lift.map(|above| lift(above, totals)));
+            }
+            Report::Calibration => {
+                described["calibration"] = json!(figures.calibration.as_ref().map(calibration));
+            }
+            Report::Confusion => {
+                described["confusion"] = json!(figures.confusion.map(|of| confusion(of, totals)));
+            }
+            Report::Psi => described["psi"] = json!(figures.stability.as_ref().map(stability)),
+            Report::Se | Report::P | Report::Ci95 => {}
+        }
+    }
+}
+
+/// What is said where a job asks for figures that are not told.
+pub(super) fn untold(
+    figures: Option<&Figures>,
+    asked: &[Report],
+    (at_least, min_cell): (u64, u64),
+) -> Vec<String> {
+    let Some(figures) = figures else {
+        return match asked.is_empty() {
+            true => Vec::new(),
+            false => vec![format!(
+                "fewer than {at_least} bad or good rows are kept for a test: nothing is told of scores"
+            )],
+        };
+    };
+    let withheld = asked.iter().filter_map(|report| match report {
+        Report::Lift if figures.lift.is_none() => Some("lift"),
+        Report::Calibration if figures.calibration.is_none() => Some("calibration"),
+        Report::Confusion if figures.confusion.is_none() => Some("confusion"),
+        Report::Psi if figures.stability.is_none() => Some("psi"),
+        _ => None,
+    });
+    let said = withheld.map(|word| {
+        format!(
+            "{word} is not told: between two of the scores at which rows are counted there would be fewer than {min_cell}, of bad or good ones where these are told apart"
+        )
+    });
+    said.collect()
+}
+
+/// The tenth of the rows with the greatest scores.
+fn lift(above: Above, [n_bad, n_good]: [u64; 2]) -> Value {
+    let n = above.bad + above.good;
+    let bad_rate = above.bad as f64 / n as f64;
+    json!({
+        "top": 0.1,
+        "n": n,
+        "bad": above.bad,
+        "bad_rate": bad_rate,
+        "lift": bad_rate / (n_bad as f64 / (n_bad + n_good) as f64),
+        "capture": above.bad as f64 / n_bad as f64,
+    })
+}
+
+/// Tenths by score, the lowest first, and the test of Hosmer and Lemeshow.
+fn calibration(of: &Calibration) -> Value {
+    let mut chi2 = 0.0;
+    let deciles = of.tenths.iter().enumerate().map(|(i, (rows, risk))| {
+        let n = (rows.bad + rows.good) as f64;
+        let observed = rows.bad as f64 / n;
+        chi2 += n * (observed - risk).powi(2) / (risk * (1.0 - risk));
+        json!({
+            "decile": i + 1,
+            "n": rows.bad + rows.good,
+            "bad": rows.bad,
+            "mean_pred": risk,
+            "obs_rate": observed,
+        })
+    });
+    let deciles: Vec<Value> = deciles.collect();
+    let df = deciles.len() as u64 - 2;
+    json!({
+        "deciles": deciles,
+        "hosmer_lemeshow": { "chi2": chi2, "df": df, "p": tails::chi_squared_upper(chi2, df as f64) },
+    })
+}
+
+/// Three confusion matrices, bad being positive.
+fn confusion(of: Confusion, [n_bad, n_good]: [u64; 2]) -> Value {
+    let cuts = [
+        ("risk of 0.5", of.at_half),
+        ("lowest 70 percent approved", of.at_approval),
+        ("ks", of.at_ks),
+    ];
+    let matrix = |(cut, above): (&str, Above)| {
+        json!({
+            "cut": cut,
+            "tp": above.bad,
+            "fp": above.good,
+            "fn": n_bad - above.bad,
+            "tn": n_good - above.good,
+        })
+    };
+    json!(cuts.map(matrix))
+}
+
+/// The population stability index of scores: rows kept for a test against rows that were fitted.
+fn stability(of: &Stability) -> Value {
+    let shares = |counts: &[u64]| {
+        let n = counts.iter().sum::<u64>().max(1) as f64;
+        let shares = counts.iter().map(|count| *count as f64 / n);
+        shares.collect::<Vec<f64>>()
+    };
+    let (expected, actual) = (shares(&of.base), shares(&of.rows));
+    let terms = expected.iter().zip(&actual).map(|(expected, actual)| {
+        let (expected, actual) = (expected.max(LEAST_SHARE), actual.max(LEAST_SHARE));
+        (actual - expected) * (actual / expected).ln()
+    });
+    json!({
+        "psi": terms.sum::<f64>(),
+        "expected_share": expected,
+        "actual_share": actual,
+        "least_share": LEAST_SHARE,
+    })
+}
