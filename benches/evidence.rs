@@ -104,6 +104,7 @@ impl Job {
             bytes_sent: BTreeMap::new(),
             bytes_received: BTreeMap::new(),
             routes: BTreeMap::new(),
+            contributions: BTreeMap::new(),
             output: (seat == 1).then_some(Digest([0; 32])),
         };
         Signed::sign(&receipt, &self.parties[seat]).expect("signed")
@@ -129,7 +130,7 @@ impl Job {
         proposed.expect("proposed");
         let done = ledger.accept(acceptance, accepted, None, NOW).await;
         done.expect("accepted");
-        ledger.start(id, &[], NOW).await.expect("started");
+        ledger.start(id, (&[], &[]), NOW).await.expect("started");
         if !seen.is_empty() {
             ledger.witness(id, seen, NOW).await.expect("witnessed");
         }

@@ -113,6 +113,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: EvidenceCommand,
     },
+    /// Compute who owes whom how much for finished jobs, from their evidence files alone
+    #[command(
+        after_help = "Example:\n  entente settle march-1.json march-2.json --out march.statement.json\n\n\
+                            Every party that gives the evidence of the same jobs makes the same bytes. Exit codes 20 to 38 as of `evidence verify`."
+    )]
+    Settle(SettleArgs),
     /// Verify this agent's log of what it agreed to and ran
     Log {
         #[command(subcommand)]
@@ -127,6 +133,20 @@ pub(crate) enum Command {
     /// Look for what usually goes wrong: clock, keys, configuration, network, disk, processor, data files
     #[command(after_help = "Example:\n  entente doctor --config agent.toml")]
     Doctor(ConfigArg),
+}
+
+/// `entente settle`.
+#[derive(Debug, Args)]
+pub(crate) struct SettleArgs {
+    /// The evidence of the jobs, a file each
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// A list of trusted keys, as `entente keys trust` makes it: the parties' keys must be those
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trust: Option<PathBuf>,
+    /// Where the statement is written, as canonical JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// `entente demo`.

@@ -36,12 +36,8 @@ async fn export(arguments: &EvidenceExportArgs) -> Outcome<Reply> {
 
 fn verify(arguments: &EvidenceVerifyArgs) -> Outcome<Reply> {
     let bytes = read(&arguments.file)?;
-    let pins = arguments.trust.as_deref().map(|path| {
-        Pins::load(path).map_err(|error| {
-            Failure::usage("trust", error.to_string()).at(path.display().to_string())
-        })
-    });
-    let verified = check(&bytes, pins.transpose()?.as_ref(), &arguments.file)?;
+    let pins = trusted(arguments.trust.as_deref())?;
+    let verified = check(&bytes, pins.as_ref(), &arguments.file)?;
     if let Some(path) = &arguments.result {
         let found = Digest::of(&read(path)?);
         if verified.result != Some(found) {
@@ -50,6 +46,16 @@ fn verify(arguments: &EvidenceVerifyArgs) -> Outcome<Reply> {
         }
     }
     Ok(Reply::new(&verified, text(&verified)))
+}
+
+/// The keys that the reader trusts, if it has a list.
+pub(crate) fn trusted(path: Option<&Path>) -> Outcome<Option<Pins>> {
+    let pins = path.map(|path| {
+        Pins::load(path).map_err(|error| {
+            Failure::usage("trust", error.to_string()).at(path.display().to_string())
+        })
+    });
+    pins.transpose()
 }
 
 /// Verifies a file's bytes, with the exit code of the check that fails.
@@ -64,7 +70,7 @@ fn failure(fault: &Fault, path: &Path) -> Failure {
         .advice("do not rely on this file; ask its exporter for another one, and compare")
 }
 
-fn read(path: &Path) -> Outcome<Vec<u8>> {
+pub(crate) fn read(path: &Path) -> Outcome<Vec<u8>> {
     std::fs::read(path).map_err(|error| {
         Failure::usage("file", format!("cannot be read: {error}")).at(path.display().to_string())
     })

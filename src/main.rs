@@ -17,6 +17,7 @@ mod job;
 mod contract;
 mod evidence;
 mod egress;
+mod settle;
 mod log;
 mod halt;
 mod negative;
@@ -92,6 +93,7 @@ async fn run(command: Command, output: &Output) -> Outcome<Option<Reply>> {
         Command::Contract { what } => contract::run(what).await.map(Some),
         Command::EgressReport(arguments) => egress::run(&arguments).await.map(Some),
         Command::Evidence { what } => evidence::run(what).await.map(Some),
+        Command::Settle(arguments) => settle::run(&arguments).map(Some),
         Command::Algo { what } => algo::run(what).map(Some),
         Command::NegativeList { what } => negative::run(what).map(Some),
         Command::Halt(arguments) => halt::run(&arguments).await.map(Some),

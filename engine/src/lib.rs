@@ -21,6 +21,8 @@
 //! * [`okvs`]: values stored under keys so that the store hides the keys;
 //! * [`tags`]: comparing sets by short hashes;
 //! * [`glm`]: the sums over rows that regressions take;
+//! * [`noise`]: exact samples of discrete distributions, for differential privacy;
+//! * [`shapley`]: who contributes how much to what all achieve together;
 //! * [`params`]: every cryptographic parameter with its source.
 //!
 //! # Panics
@@ -54,3 +56,5 @@ pub mod vole;
 pub mod okvs;
 pub mod tags;
 pub mod glm;
+pub mod noise;
+pub mod shapley;

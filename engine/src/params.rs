@@ -161,3 +161,11 @@ pub const OKVS_CLUSTER_KEYS: usize = 1 << 15;
 pub const CUCKOO_BINS_PER_TEN_ITEMS: usize = 13;
 /// See [`CUCKOO_BINS_PER_TEN_ITEMS`].
 pub const CUCKOO_SPARE_BINS: usize = 128;
+
+/// Discrete Gaussian noise is cut off at so many standard deviations: what lies beyond has probability below
+/// 2·exp(−40²/2) < 2^−1150, which no δ notices.
+pub const NOISE_CUT: u64 = 40;
+/// Bits of the numerator of a standard deviation, so that the sampler's squares stay within 128 bits.
+pub const NOISE_MAX_BITS: u32 = 54;
+/// The most fractional bits of a standard deviation.
+pub const NOISE_MAX_SHIFT: u32 = 8;

@@ -31,7 +31,7 @@ use crate::manifest::Manifest;
 use crate::net::handshake::Binding;
 use crate::page;
 use crate::plan::{self, Plan, Procedure, ReleaseRule};
-use crate::policy::{Denial, Facts, Permit, Policy, Questions, Request, StandingRule};
+use crate::policy::{Denial, Facts, Loss, Permit, Policy, Questions, Request, StandingRule};
 use crate::spec;
 
 pub use refusal::{AcceptanceFault, CatalogueFault, POLICY, Refusal};
@@ -244,8 +244,19 @@ fn request<'a>(plan: &'a Plan, me: &PartyName, facts: Facts<'a>) -> Option<Reque
         min_cell: plan.min_cell.at_least,
         opens_counts: plan.shape.rule == ReleaseRule::OpenCounts,
         lookup: questions(plan, me),
+        loss: loss(plan, me),
         work: work::of(plan, local),
         facts,
+    })
+}
+
+/// What a plan with noise tells others of this party's rows.
+fn loss<'a>(plan: &'a Plan, me: &PartyName) -> Option<Loss<'a>> {
+    let noise = plan.noise.as_ref()?;
+    let told = plan.told().into_iter().map(PartyId::as_str);
+    Some(Loss {
+        rho_pico: noise.rho_pico,
+        told: told.filter(|party| *party != me.as_str()).collect(),
     })
 }
 

@@ -4,6 +4,7 @@
 //! [`crate::policy`].
 
 pub(crate) mod fields;
+pub(crate) mod range;
 mod read;
 mod template;
 #[cfg(test)]

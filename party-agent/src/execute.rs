@@ -138,6 +138,8 @@ struct Computed {
     traffic: Traffic,
     /// This holder's part of a model.
     model: Option<ModelPart>,
+    /// What each holder contributed, where that is metered.
+    contributions: Vec<u64>,
 }
 
 /// What a receiver has got.
@@ -241,6 +243,7 @@ pub async fn execute(run: Run<'_>) -> Result<Outcome, Failure> {
         ended: clock.now_unix_s(),
         routes,
         output: result.as_ref().map(|s| receipt::commit(&salt, &s.digest)),
+        contributions: task.contributions(&computed.contributions),
         ..task.receipt(&computed.traffic)
     };
     let signed = SignedReceipt::sign(receipt, connector.identity);
@@ -380,7 +383,15 @@ impl Task<'_> {
             bytes_received: names.with(self.binding.me, &traffic.bytes_received),
             routes: BTreeMap::new(),
             output: None,
+            contributions: BTreeMap::new(),
         }
+    }
+
+    /// What each holder contributed, by name.
+    fn contributions(&self, values: &[u64]) -> BTreeMap<PartyName, u64> {
+        let holders = self.plan.holder_seats().into_iter();
+        let values = holders.zip(values).map(|(seat, v)| (self.name(seat), *v));
+        values.collect()
     }
 
     /// What this run measured, for this holder.
@@ -449,6 +460,7 @@ impl Task<'_> {
                 keys: None,
                 traffic: session.traffic(),
                 model: None,
+                contributions: Vec::new(),
             });
         }
         match &self.plan.procedure {
@@ -472,13 +484,14 @@ impl Task<'_> {
         let mut stock = self.stock(session, &self.plan.needs()).await?;
         self.progress.enter(Stage::Compute);
         steps::run(session, self.plan, &mut inputs, &mut stock).await?;
-        let released = steps::release(session, self.plan, inputs, stock, disclosure).await?;
+        let told = steps::release(session, self.plan, inputs, stock, disclosure).await?;
         Ok(Computed {
-            output: released.map(Output::Totals),
+            output: told.result.map(Output::Totals),
             rows_used,
             keys: None,
             traffic: session.traffic(),
             model: None,
+            contributions: told.contributions,
         })
     }
 

@@ -14,6 +14,7 @@ mod jobs;
 pub mod log;
 mod questions;
 mod runs;
+mod charges;
 mod witness;
 mod versions;
 mod schema;
@@ -31,6 +32,7 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use tokio::sync::{Mutex, watch};
 
+pub use charges::Charge;
 pub use halt::Halt;
 pub use jobs::{Completion, REPORT};
 pub use runs::{Counted, Reservation, RunCounts};
@@ -222,6 +224,16 @@ pub enum LedgerError {
         /// Which of its limits.
         what: &'static str,
     },
+    /// The budget for releases with noise does not hold another one.
+    #[error(
+        "tables.{table}.dp.eps_micro of the policy: what is left of the budget for {recipient} is less than the job takes"
+    )]
+    NoBudget {
+        /// The table.
+        table: String,
+        /// Who would be told.
+        recipient: String,
+    },
     /// The job has no place that it could spend: it was ended here.
     #[error("job {job_id} was ended here, so it sends nothing")]
     NothingReserved {
@@ -246,6 +258,7 @@ impl LedgerError {
             Self::WrongState { .. } => "wrong_state",
             Self::RuleExhausted { .. } => "rule_exhausted",
             Self::NoPlace { .. } => "no_run_left",
+            Self::NoBudget { .. } => "no_budget_left",
             Self::NothingReserved { .. } => "ended_here",
             Self::Halted => "halted",
         }

@@ -10,6 +10,7 @@
 )]
 #![forbid(unsafe_code)]
 
+pub mod privacy;
 pub mod spec;
 pub mod catalogue;
 pub mod plan;
@@ -25,6 +26,7 @@ pub mod execute;
 pub mod result;
 pub mod receipt;
 pub mod evidence;
+pub mod settlement;
 pub mod model;
 pub mod config;
 pub mod api;

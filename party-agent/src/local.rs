@@ -5,6 +5,7 @@
 //! engine split the work. Memory is one batch and the totals.
 
 mod cells;
+mod contribution;
 mod design;
 mod groups;
 mod joined;
@@ -28,6 +29,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 use crate::plan::{LocalPlan, Plan};
 use crate::source::{Source, SourceError};
 use cells::CellIndex;
+use contribution::Contributions;
 use groups::GroupIndex;
 use measure::MeasureTotals;
 use order::OrderTotals;
@@ -181,6 +183,9 @@ struct Totals<'a> {
     rows: Vec<u64>,
     measures: Vec<MeasureTotals<'a>>,
     order: OrderTotals<'a>,
+    /// Where contributions of persons are bounded.
+    persons: Option<Contributions>,
+    rows_read: u64,
     report: LocalReport,
 }
 
@@ -209,6 +214,8 @@ impl<'a> Totals<'a> {
                 .map(|m| MeasureTotals::new(m, local, n_cells))
                 .collect::<Result<_, _>>()?,
             order: OrderTotals::new(plan),
+            persons: plan.noise.as_ref().map(Contributions::new),
+            rows_read: 0,
             report: LocalReport::default(),
         })
     }
@@ -218,7 +225,8 @@ impl<'a> Totals<'a> {
         let keys = (0..self.plan.keys.len()).map(|i| format!("k{i}"));
         let args = (0..self.plan.measures.len()).map(|i| format!("a{i}"));
         let names = query.schema().fields().iter().map(|f| f.name().as_str());
-        if names.eq(keys.chain(args)) {
+        let person = self.persons.iter().map(|_| "j0".to_owned());
+        if names.eq(keys.chain(args).chain(person)) {
             return Ok(());
         }
         let what = "the plan's query does not have the columns that the plan says".to_owned();
@@ -226,11 +234,20 @@ impl<'a> Totals<'a> {
     }
 
     fn add(&mut self, batch: &RecordBatch) -> Result<(), SourceError> {
-        let n_rows = batch.num_rows();
-        self.report.rows_used += n_rows as u64;
-        if self.report.rows_used > self.local.rows_at_most {
+        self.rows_read += batch.num_rows() as u64;
+        if self.rows_read > self.local.rows_at_most {
             return Err(outgrown(self.local));
         }
+        let kept = match &mut self.persons {
+            Some(persons) => &persons.bounded(batch)?,
+            None => batch,
+        };
+        self.add_kept(kept)
+    }
+
+    fn add_kept(&mut self, batch: &RecordBatch) -> Result<(), SourceError> {
+        let n_rows = batch.num_rows();
+        self.report.rows_used += n_rows as u64;
         let keys = self.plan.keys.len();
         let of_keys = &batch.columns()[..keys];
         let (cells, in_other) = match &mut self.cells {

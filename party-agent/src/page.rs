@@ -13,7 +13,7 @@ use coordinator::contract::{Contract, Digest, PartyRole};
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{ColumnUse, Plan, ReleaseRule};
-use crate::spec::Correlations;
+use crate::spec::{Basis, Correlations, Settlement};
 use words::Words;
 
 /// The languages in which a page is written.
@@ -95,6 +95,9 @@ impl Page<'_> {
         self.section(out, words.leaves, &self.leaves())?;
         let receivers: Vec<String> = contract.receivers.iter().map(ToString::to_string).collect();
         self.section(out, words.to_whom, &receivers)?;
+        if let Some(rule) = &self.plan.settlement {
+            self.section(out, words.costs, &self.costs(rule))?;
+        }
         let until = format!("{} {}", words.until_before, time(contract.not_after));
         self.section(out, words.how_often, &[words.once.to_owned(), until])?;
         self.section(out, words.protected, &self.protected())?;
@@ -195,6 +198,23 @@ impl Page<'_> {
         lines
     }
 
+    /// What a run costs, and who gets it.
+    fn costs(&self, rule: &Settlement) -> Vec<String> {
+        let words = self.words;
+        let amount = words
+            .amount
+            .replace("{n}", &rule.per_run_minor.to_string())
+            .replace("{currency}", &rule.currency);
+        let parts = rule.split.iter().map(|part| {
+            let to = match &part.to {
+                Basis::Fixed(party) => party.to_string(),
+                Basis::Shapley => words.by_contribution.to_owned(),
+            };
+            format!("{} ppm → {to}", part.ppm)
+        });
+        std::iter::once(amount).chain(parts).collect()
+    }
+
     fn protected(&self) -> Vec<String> {
         let (plan, words) = (self.plan, self.words);
         let mut lines = vec![words.model.to_owned()];
@@ -215,6 +235,13 @@ impl Page<'_> {
                 .replace("{n}", &n.to_string())
                 .replace("{who}", &asked),
         });
+        lines.extend(plan.noise.iter().map(|noise| {
+            let delta = noise.promise.delta_log2.to_string();
+            words
+                .noise
+                .replace("{eps}", &noise.promise.eps())
+                .replace("{delta}", &delta)
+        }));
         lines
     }
 }

@@ -31,6 +31,8 @@ mod coefficients;
 pub(crate) mod steps;
 mod top;
 mod release;
+mod noise;
+mod meter;
 pub(crate) mod hidden;
 mod cost;
 pub(crate) mod words;
@@ -59,7 +61,7 @@ use protocols::party::Seat;
 use protocols::price::Seats;
 
 use crate::catalogue::{Catalogue, Class};
-use crate::spec::{CheckedSpec, Compute, Correlations, names};
+use crate::spec::{CheckedSpec, Compute, Correlations, Settlement, names};
 
 pub use columns::{KeyColumn, Measure, MeasureKind, RangeOrigin, ValueKind, ValueRange};
 pub use intersect::{IntersectPlan, KeyPlan, Protocol};
@@ -68,6 +70,8 @@ pub use joint::{
 };
 pub use local::{ColumnUse, LocalPlan, TableColumn, Usage};
 pub use lookup::{AskedTable, LookupPlan, MAX_VALUE_BYTES};
+pub use meter::MeterPlan;
+pub use noise::{NoisePlan, NoisyColumn};
 pub use release::Release;
 pub use released::{OutputColumn, PairStat, Released, ReleasedColumn};
 pub use score::{ScorePlan, ScoredTable};
@@ -132,6 +136,15 @@ pub struct Plan {
     pub measures: Vec<Measure>,
     /// The columns of totals that are added on shares, and the rule by which cells are released.
     pub shape: Shape,
+    /// The noise of every column, where the job promises differential privacy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noise: Option<NoisePlan>,
+    /// What a run costs, and who gets it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settlement: Option<Settlement>,
+    /// How the holders' contributions are measured, where the job's settlement depends on them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub meter: Option<MeterPlan>,
     /// Work on shares beyond adding up, in order; each step fills further columns of the shape.
     pub steps: Vec<Step>,
     /// The columns of the table `released` that a receiver builds from the released totals.
@@ -186,7 +199,12 @@ pub fn compile(
             .join()
     });
     let compiled = compiled.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    let metered = spec.settlement.as_ref().is_some_and(|s| s.is_metered());
     compiled
+        .and_then(|plan| match metered && plan.meter.is_none() {
+            true => Err(vec![meter::not_there_yet()]),
+            false => Ok(plan),
+        })
         .map(|plan| handling::noted(plan, catalogues))
         .map_err(|mut faults| {
             faults.sort();
@@ -225,6 +243,9 @@ impl Plan {
             keys: Vec::new(),
             measures: Vec::new(),
             shape: Shape::none(),
+            noise: None,
+            settlement: spec.settlement.clone(),
+            meter: None,
             steps: Vec::new(),
             released: Vec::new(),
             final_sql: String::new(),

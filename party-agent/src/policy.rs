@@ -7,6 +7,7 @@
 mod glob;
 pub mod constraint;
 mod class;
+mod budget;
 pub mod negative;
 mod rules;
 mod read;
@@ -21,9 +22,10 @@ use std::path::{Path, PathBuf};
 
 use crate::catalogue::{Aggregate, CategoryRule, Class, ColumnRule, Publish};
 use crate::config::fields;
-use crate::ledger::{Reservation, RunCounts};
+use crate::ledger::{Charge, Reservation, RunCounts};
 use crate::plan::{ColumnUse, Usage};
 use crate::spec::Fault;
+pub use budget::{Budget, Loss};
 use constraint::{Action, Rule};
 use negative::NegativeList;
 
@@ -50,6 +52,8 @@ pub struct TablePolicy {
     pub receivers: Option<BTreeSet<String>>,
     /// Who may look keys up in it, and how often; nobody where it is not written.
     pub lookup: Option<LookupRule>,
+    /// What releases with noise may tell each recipient; none are allowed where it is not written.
+    pub dp: Option<Budget>,
     /// If written, every action of a job on the table has to be allowed by one of these besides.
     pub rules: Vec<Rule>,
 }
@@ -102,6 +106,8 @@ pub struct Request<'a> {
     pub opens_counts: bool,
     /// Questions that others ask of a table of this holder.
     pub lookup: Option<Questions<'a>>,
+    /// What it loses of differential privacy, if it releases with noise.
+    pub loss: Option<Loss<'a>>,
     /// What the job does, for the rules of tables.
     pub work: Work,
     /// What this holder's agent knows at the moment.
@@ -139,6 +145,8 @@ pub struct Facts<'a> {
 pub struct Permit {
     /// The places among counted runs that the job takes when it starts.
     pub places: Vec<Reservation>,
+    /// What it takes of budgets for releases with noise.
+    pub charges: Vec<Charge>,
     /// How many persons of this party have to approve; a standing rule stands for one.
     pub persons: usize,
 }
@@ -147,6 +155,7 @@ impl Default for Permit {
     fn default() -> Self {
         Self {
             places: Vec::new(),
+            charges: Vec::new(),
             persons: 1,
         }
     }
@@ -325,6 +334,10 @@ impl Policy {
                     check_table(name, table, request, &mut denials);
                     match rules::check(name, &table.rules, request) {
                         Ok(places) => permit.places.extend(places),
+                        Err(found) => denials.extend(found),
+                    }
+                    match budget::check(name, table, request) {
+                        Ok(charges) => permit.charges.extend(charges),
                         Err(found) => denials.extend(found),
                     }
                 }
@@ -562,6 +575,11 @@ fn check_use(table: &TablePolicy, used: &ColumnUse) -> Option<Denial> {
             column.compute,
             "compute",
             "compute within a query".to_owned(),
+        ),
+        Usage::Person => (
+            (table.dp.as_ref()).is_some_and(|budget| budget.person == used.column),
+            "person",
+            "tell persons apart".to_owned(),
         ),
         Usage::JoinKey => (
             column.rule.uses.join_key,

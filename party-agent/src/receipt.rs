@@ -48,6 +48,9 @@ pub struct Receipt {
     pub routes: BTreeMap<PartyName, String>,
     /// Commits a receiver to the result that it got: see [`commit`].
     pub output: Option<Digest>,
+    /// What each holder contributed, as n! times its Shapley value for n holders, where the job's settlement depends on it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub contributions: BTreeMap<PartyName, u64>,
 }
 
 /// A commitment to a result. The salt hides it from whoever could guess the result, the coordinator for one.
@@ -180,6 +183,7 @@ mod tests {
             bytes_sent: BTreeMap::from([(name("b"), 5)]),
             bytes_received: BTreeMap::from([(name("b"), 6)]),
             routes: BTreeMap::from([(name("b"), "direct".to_owned())]),
+            contributions: BTreeMap::new(),
             output: None,
         }
     }

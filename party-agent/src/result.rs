@@ -34,7 +34,7 @@ use protocols::stats::group::Groups;
 
 use crate::catalogue::Class;
 use crate::plan::words::counted;
-use crate::plan::{CellCheck, OutputColumn, Plan, Survival, ValueKind};
+use crate::plan::{CellCheck, NoisePlan, OutputColumn, Plan, Survival, ValueKind};
 use crate::source::{EngineConfig, SourceError, make_context};
 use groups::Keys;
 use released::Cells;
@@ -69,6 +69,8 @@ pub struct ResultTable {
     pub notes: Vec<String>,
     /// Of a model the numbers that describe the fit, as one JSON object.
     pub fit: Option<serde_json::Value>,
+    /// What is promised of differential privacy, and the noise behind it.
+    pub noise: Option<NoisePlan>,
     /// The class that it inherits from the columns that were used.
     pub class: Option<Class>,
 }
@@ -144,8 +146,29 @@ pub async fn table(plan: &Plan, released: &Released) -> Result<ResultTable, Resu
     if let Some(of) = plan.survival() {
         return survival(plan, &of, released);
     }
+    let made;
+    let released = match plan.noise {
+        Some(_) => {
+            made = without_negative_counts(released);
+            &made
+        }
+        None => released,
+    };
     let cells = Cells::new(plan, released, None)?;
     built(plan, &cells, held_back(plan, released)).await
+}
+
+/// Counts below zero, which noise can make, as 0: what is done to totals with noise tells nothing more of anybody. Where there is
+/// noise, the columns over Z_2^64 are counts.
+fn without_negative_counts(released: &Released) -> Released {
+    let count = |n: &u64| u64::try_from(n.cast_signed()).unwrap_or(0);
+    let counts = |column: &Vec<u64>| column.iter().map(count).collect();
+    Released {
+        ok: released.ok.clone(),
+        narrow: released.narrow.iter().map(counts).collect(),
+        wide: released.wide.clone(),
+        states: None,
+    }
 }
 
 /// Curves of survival, or a comparison of arms.
@@ -168,6 +191,7 @@ fn survival(
         dropped: BTreeMap::new(),
         notes: plan.notes.clone(),
         fit: None,
+        noise: None,
         class: plan.class,
     })
 }
@@ -221,6 +245,7 @@ async fn built(
         dropped,
         notes,
         fit: None,
+        noise: plan.noise.clone(),
         class: plan.class,
     })
 }

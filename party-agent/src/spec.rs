@@ -7,6 +7,8 @@ mod lookup;
 mod train;
 mod vertical;
 mod score;
+mod dp;
+mod settlement;
 mod read;
 
 use std::collections::BTreeMap;
@@ -19,9 +21,12 @@ use serde::{Serialize, Serializer};
 
 use crate::config::fields::Faults;
 
+pub use dp::DpClause;
 pub use intersect::{HOLDERS, Intersect, KeyJoin, KeyOf, ProtocolChoice, Reveal, rule_word};
 pub use lookup::{Combine, Lookup, MAX_QUESTIONS};
 pub use score::Score;
+pub(crate) use settlement::WHOLE_PPM;
+pub use settlement::{Basis, Part, Settlement, Stage};
 pub use train::{Feature, MAX_TERMS, Model, Offset, Report, Sample, Scorecard, Train};
 pub use vertical::{Bins, Card, Cutting, Listed, Trees, Vertical, VerticalModel, VerticalSample};
 
@@ -49,6 +54,12 @@ pub struct CheckedSpec {
     pub correlations: Option<Correlations>,
     /// What a join between holders may tell.
     pub join: Option<JoinLevel>,
+    /// What is promised of differential privacy; nothing where it is not written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dp: Option<DpClause>,
+    /// What a run costs; nothing where it is not written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settlement: Option<Settlement>,
     /// Wall-clock limit of the run, in seconds.
     pub max_wall_s: Option<u64>,
 }

@@ -8,16 +8,22 @@
 //! With [`CellRule::Margins`] the table has totals beside their parts, and large cells too are held back where they
 //! would tell small ones.
 //!
+//! [`noisy_release`] is the same with noise of every holder in all totals, for differential privacy.
+//!
 //! A holder's own totals are an additive sharing of the joint totals as they stand. Nothing is
 //! sent to share them, and everything that is opened is re-randomised first.
 
 mod margins;
 mod shape;
+mod noisy;
+mod metered;
 
 pub(crate) use margins::protect_by;
 pub use margins::{
     CellState, Form, MAX_MARGIN_KEYS, MAX_MARGIN_PAIRS, Margins, protect_in_the_clear,
 };
+pub use metered::{MAX_COMPARED, Metered, MeteredShape, metered_release, metered_security};
+pub use noisy::{NoisyShape, noisy_release, noisy_security};
 pub use shape::{CellRule, Check, LocalTotals, ReleaseShape, Released};
 
 use crate::arith::compare;

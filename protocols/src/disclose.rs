@@ -48,6 +48,11 @@ impl Terms {
     pub fn receivers(&self) -> &[Seat] {
         &self.receivers
     }
+
+    /// For the terms of a protocol that has this one as a part.
+    pub(crate) fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
 }
 
 /// What a holder lets out of one computation. Used up by one release.

@@ -19,6 +19,7 @@ mod scorecards;
 mod scores;
 mod evidence_roundtrip;
 mod rollback_detect;
+mod settlement;
 mod pages;
 #[path = "../../party-agent/tests/suite/canary.rs"]
 mod canary;

@@ -31,6 +31,7 @@ const COMMANDS: &[&str] = &[
     "egress-report",
     "evidence export",
     "evidence verify",
+    "settle",
     "log verify",
     "halt",
     "revoke",

@@ -206,8 +206,9 @@ impl Core {
         self.count_questions(&approved).await?;
         self.reach(job_id, Milestone::Reserve, &mut stop).await?;
         // From here on the job has been run, whatever happens.
+        let permit = approved.permit();
         self.ledger
-            .start(job_id, &approved.permit().places, self.now())
+            .start(job_id, (&permit.places, &permit.charges), self.now())
             .await
             .map_err(not_started)?;
         self.reach(job_id, Milestone::Reserved, &mut stop).await?;
@@ -423,7 +424,9 @@ fn ordered(reason: Option<StopReason>) -> Failure {
 fn not_started(error: LedgerError) -> Failure {
     let advice = match error {
         LedgerError::Halted => "lift the halt (`entente halt --lift`), and submit the job again",
-        LedgerError::NoPlace { .. } => "raise the limit in the policy, or wait",
+        LedgerError::NoPlace { .. } | LedgerError::NoBudget { .. } => {
+            "raise the limit in the policy, or wait"
+        }
         other => return internal(&other.to_string()),
     };
     Failure::here(FailureClass::Policy, error.to_string(), advice)

@@ -201,7 +201,9 @@ impl From<LedgerError> for Problem {
             LedgerError::Conflict { .. } => Self::conflict("replayed", what),
             LedgerError::Halted => Self::new(exit::POLICY, StatusCode::CONFLICT, "halted", what)
                 .advice("`entente halt --lift` lets jobs run again"),
-            LedgerError::NoPlace { .. } | LedgerError::NothingReserved { .. } => {
+            LedgerError::NoPlace { .. }
+            | LedgerError::NoBudget { .. }
+            | LedgerError::NothingReserved { .. } => {
                 Self::new(exit::POLICY, StatusCode::CONFLICT, "no_run_left", what)
             }
             LedgerError::File { .. } | LedgerError::Database(_) | LedgerError::Corrupt { .. } => {

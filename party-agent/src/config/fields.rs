@@ -193,9 +193,21 @@ impl<'v, 't> Fields<'v, 't> {
         field: &'static str,
         range: RangeInclusive<u64>,
     ) -> Option<u64> {
+        let range = i128::from(*range.start())..=i128::from(*range.end());
+        let number = self.signed(faults, field, range)?;
+        u64::try_from(number).ok()
+    }
+
+    /// A whole number that may be negative.
+    pub(crate) fn signed(
+        &mut self,
+        faults: &mut Faults<'_>,
+        field: &'static str,
+        range: RangeInclusive<i128>,
+    ) -> Option<i128> {
         let allowed = format!("a whole number from {} to {}", range.start(), range.end());
         let value = self.typed(faults, field, &allowed, |v| v.as_integer())?;
-        let number = u64::from_str_radix(value.as_str(), value.radix()).ok();
+        let number = i128::from_str_radix(value.as_str(), value.radix()).ok();
         let number = number.filter(|n| range.contains(n));
         if number.is_none() {
             self.wrong(faults, field, format!("{value} is out of range"), &allowed);

@@ -115,6 +115,7 @@ impl Task<'_> {
             keys: Some(report),
             traffic: session.traffic(),
             model: None,
+            contributions: Vec::new(),
         })
     }
 
@@ -191,6 +192,7 @@ impl Task<'_> {
             keys: Some(report),
             traffic: session.traffic(),
             model: None,
+            contributions: Vec::new(),
         })
     }
 
@@ -330,6 +332,7 @@ impl Task<'_> {
             keys: Some(report),
             traffic: session.traffic(),
             model: None,
+            contributions: Vec::new(),
         })
     }
 }

@@ -73,13 +73,14 @@ impl Task<'_> {
         drop(mine);
         let mut inputs = LocalInputs::of_join(self.plan, of, totals);
         steps::on_shares(session, self.plan, &mut inputs, &mut stock).await?;
-        let released = steps::release(session, self.plan, inputs, stock, disclosure).await?;
+        let told = steps::release(session, self.plan, inputs, stock, disclosure).await?;
         Ok(Computed {
-            output: released.map(Output::Totals),
+            output: told.result.map(Output::Totals),
             rows_used: report.as_ref().map_or(0, |r| r.rows),
             keys: report,
             traffic: session.traffic(),
             model: None,
+            contributions: told.contributions,
         })
     }
 

@@ -46,6 +46,7 @@ impl Task<'_> {
             keys: Some(report),
             traffic: session.traffic(),
             model: None,
+            contributions: Vec::new(),
         })
     }
 

@@ -91,6 +91,7 @@ impl Task<'_> {
             keys: own.map(|own| own.rows.report.clone()),
             traffic: session.traffic(),
             model: None,
+            contributions: Vec::new(),
         })
     }
 

@@ -30,6 +30,23 @@ pub(super) enum Opened {
     Groups(Groups),
 }
 
+/// What a release tells this seat.
+pub(super) struct Told {
+    /// At a receiver.
+    pub(super) result: Option<Opened>,
+    /// What each holder contributed, where that is metered.
+    pub(super) contributions: Vec<u64>,
+}
+
+impl Told {
+    fn result(result: Option<Opened>) -> Self {
+        Self {
+            result,
+            contributions: Vec::new(),
+        }
+    }
+}
+
 /// Runs all steps, which fill the columns of the totals that are zeros so far.
 pub(super) async fn run(
     session: &mut Session,
@@ -178,7 +195,7 @@ pub(super) async fn release(
     inputs: LocalInputs,
     mut stock: Stock,
     disclosure: Disclosure,
-) -> Result<Option<Opened>, ProtocolError> {
+) -> Result<Told, ProtocolError> {
     let LocalInputs {
         mut totals, groups, ..
     } = inputs;
@@ -188,12 +205,24 @@ pub(super) async fn release(
     match plan.release() {
         Release::Cells(shape) => {
             let released = aggregate::release(session, totals, &shape, stock, disclosure).await?;
-            Ok(released.map(Opened::Cells))
+            Ok(Told::result(released.map(Opened::Cells)))
+        }
+        Release::Noisy(shape) => {
+            let released = aggregate::noisy_release(session, totals, &shape, stock, disclosure);
+            Ok(Told::result(released.await?.map(Opened::Cells)))
+        }
+        Release::Metered(shape) => {
+            let metered = aggregate::metered_release(session, totals, &shape, stock, disclosure);
+            let metered = metered.await?;
+            Ok(Told {
+                result: metered.released.map(Opened::Cells),
+                contributions: metered.contributions,
+            })
         }
         Release::Top(shape) => {
             let first = top::top(session, totals, &shape, &mut stock, disclosure).await?;
             let released = first.map(|first| in_cell_order(&first, shape.cells));
-            Ok(released.map(Opened::Cells))
+            Ok(Told::result(released.map(Opened::Cells)))
         }
         Release::Groups(shape) => {
             let mut keys = session.ended_by(groups.ok_or(MISFIT))?;
@@ -204,7 +233,7 @@ pub(super) async fn release(
                 wide: mem::take(&mut totals.wide),
             };
             let found = group::groups(session, rows, &shape, &mut stock, disclosure).await?;
-            Ok(found.map(Opened::Groups))
+            Ok(Told::result(found.map(Opened::Groups)))
         }
     }
 }

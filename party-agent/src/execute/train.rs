@@ -72,6 +72,7 @@ impl Task<'_> {
             keys: None,
             traffic: session.traffic(),
             model: None,
+            contributions: Vec::new(),
         })
     }
 

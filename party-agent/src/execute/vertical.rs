@@ -72,6 +72,7 @@ impl Task<'_> {
             keys: report,
             traffic: session.traffic(),
             model,
+            contributions: Vec::new(),
         })
     }
 

@@ -11,8 +11,8 @@ use sqlx::{Row, Sqlite, Transaction};
 
 use super::log::{self, Event, LogShown};
 use super::{
-    Ending, JobRecord, JobState, Ledger, LedgerError, Reservation, Seen, StoredResult, halt, runs,
-    witness,
+    Charge, Ending, JobRecord, JobState, Ledger, LedgerError, Reservation, Seen, StoredResult,
+    charges, halt, runs, witness,
 };
 
 const RECORD: &str = "SELECT j.job_id, j.job, j.purpose, j.proposer, j.contract, j.plan, j.state, j.ending, \
@@ -149,16 +149,16 @@ impl Ledger {
         Ok(())
     }
 
-    /// Takes an accepted job to running, and its places among the runs that the policy counts. To be called before its first
+    /// Takes an accepted job to running, with its places among the runs that the policy counts and what it takes of budgets. To be called before its first
     /// message; succeeds once in the life of a job.
     ///
     /// # Errors
-    /// [`LedgerError::WrongState`] if it is not accepted, or was started before; [`LedgerError::NoPlace`],
+    /// [`LedgerError::WrongState`] if it is not accepted, or was started before; [`LedgerError::NoPlace`], [`LedgerError::NoBudget`],
     /// [`LedgerError::Halted`]. Nothing is written then.
     pub async fn start(
         &self,
         job_id: JobId,
-        places: &[Reservation],
+        (places, charges): (&[Reservation], &[Charge]),
         now: u64,
     ) -> Result<(), LedgerError> {
         let mut writing = self.write().await?;
@@ -166,6 +166,7 @@ impl Ledger {
         halt::forbid(tx).await?;
         step(tx, job_id, JobState::Accepted, JobState::Running, None, now).await?;
         runs::reserve(tx, job_id, places, now).await?;
+        charges::reserve(tx, job_id, charges).await?;
         writing.note(now, Event::Started { job_id }).await?;
         writing.commit().await?;
         self.changed();

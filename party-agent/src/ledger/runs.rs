@@ -10,7 +10,7 @@ use coordinator::contract::JobId;
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::log::Event;
-use super::{Ledger, LedgerError};
+use super::{Ledger, LedgerError, charges};
 
 /// A place among the runs that a policy allows.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,11 +34,28 @@ pub struct Counted {
     pub last: Option<u64>,
 }
 
-/// All of them, by table and rule.
-pub type RunCounts = BTreeMap<(String, String), Counted>;
+/// What the ledger knows of earlier runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunCounts {
+    /// Runs by table and rule.
+    pub by_rule: BTreeMap<(String, String), Counted>,
+    /// What was lost in releases with noise by table and recipient: ρ in units of 10⁻¹².
+    pub charged: BTreeMap<(String, String), u64>,
+}
+
+impl RunCounts {
+    /// Of a ledger without runs.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            by_rule: BTreeMap::new(),
+            charged: BTreeMap::new(),
+        }
+    }
+}
 
 /// The place that every job takes, whatever its tables.
-const JOB: (&str, &str) = ("", "");
+pub(super) const JOB: (&str, &str) = ("", "");
 
 impl Ledger {
     /// The runs under every rule.
@@ -59,8 +76,11 @@ impl Ledger {
                 n: n.unsigned_abs(),
                 last: Some(last.unsigned_abs()),
             };
-            counts.insert((row.try_get("source")?, row.try_get("rule")?), counted);
+            counts
+                .by_rule
+                .insert((row.try_get("source")?, row.try_get("rule")?), counted);
         }
+        counts.charged = charges::charged(&self.pool).await?;
         Ok(counts)
     }
 

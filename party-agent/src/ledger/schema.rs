@@ -62,6 +62,14 @@ CREATE TABLE IF NOT EXISTS runs (
     PRIMARY KEY (job_id, source, rule)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS runs_by_rule ON runs (source, rule);
+CREATE TABLE IF NOT EXISTS charges (
+    job_id      BLOB NOT NULL REFERENCES jobs (job_id),
+    source      TEXT NOT NULL,
+    recipient   TEXT NOT NULL,
+    rho_pico    INTEGER NOT NULL,
+    PRIMARY KEY (job_id, source, recipient)
+) STRICT;
+CREATE INDEX IF NOT EXISTS charges_by_recipient ON charges (source, recipient);
 CREATE TABLE IF NOT EXISTS approvals (
     job_id      BLOB NOT NULL REFERENCES jobs (job_id),
     person      TEXT NOT NULL,

@@ -120,7 +120,7 @@ async fn a_job_goes_its_way_once() {
         .expect("proposed");
     assert_eq!(again, Seen::Before(JobState::Waiting));
     let early = ledger
-        .start(id, &[], 102)
+        .start(id, (&[], &[]), 102)
         .await
         .expect_err("not accepted yet");
     assert!(
@@ -157,8 +157,8 @@ async fn a_job_goes_its_way_once() {
         Some(job.accepted.clone())
     );
 
-    ledger.start(id, &[], 105).await.expect("started");
-    let twice = ledger.start(id, &[], 106).await.expect_err("twice");
+    ledger.start(id, (&[], &[]), 105).await.expect("started");
+    let twice = ledger.start(id, (&[], &[]), 106).await.expect_err("twice");
     assert!(
         matches!(
             twice,
@@ -204,7 +204,7 @@ async fn a_job_goes_its_way_once() {
     );
     assert_eq!(record.approved_by.as_deref(), Some("person jonas"));
     assert!(
-        ledger.start(id, &[], 109).await.is_err(),
+        ledger.start(id, (&[], &[]), 109).await.is_err(),
         "a completed job is not run again"
     );
 }
@@ -243,7 +243,7 @@ async fn a_job_that_ended_badly_stays_so() {
         .accept(&job.acceptance, &job.accepted, None, 101)
         .await
         .expect("accepted");
-    ledger.start(id, &[], 102).await.expect("started");
+    ledger.start(id, (&[], &[]), 102).await.expect("started");
     assert!(
         ledger
             .end(id, JobState::Failed, &ending(), 103)
@@ -363,7 +363,7 @@ async fn unknown_jobs_are_said_to_be_unknown() {
         Err(LedgerError::UnknownJob { .. })
     ));
     assert!(matches!(
-        ledger.start(id, &[], 1).await,
+        ledger.start(id, (&[], &[]), 1).await,
         Err(LedgerError::UnknownJob { .. })
     ));
     assert!(ledger.jobs().await.expect("read").is_empty());
@@ -450,7 +450,7 @@ async fn steps(ledger: &Ledger, n_steps: usize) {
                 .accept(&job.acceptance, &job.accepted, Some(("rule", 9)), 101)
                 .await
                 .expect("accepted"),
-            2 => ledger.start(id, &[], 102).await.expect("started"),
+            2 => ledger.start(id, (&[], &[]), 102).await.expect("started"),
             3 => ledger.spend(id, 103).await.expect("spent"),
             4 => drop(complete(&ledger, id, None, 104).await.expect("completed")),
             _ => unreachable!("there are five steps"),
@@ -536,14 +536,14 @@ fn what_was_promised_survives_a_kill() {
                 // Neither lost nor run twice: an accepted job can start, once.
                 Some(JobState::Accepted) => {
                     assert!(ledger.acceptance(id).await.expect("read").is_some());
-                    ledger.start(id, &[], 201).await.expect("started");
-                    assert!(ledger.start(id, &[], 202).await.is_err());
+                    ledger.start(id, (&[], &[]), 201).await.expect("started");
+                    assert!(ledger.start(id, (&[], &[]), 202).await.is_err());
                 }
                 Some(JobState::Running) => {
                     let record = ledger.job(id).await.expect("read");
                     assert_eq!(record.state, JobState::Failed);
                     assert_eq!(record.ending.map(|e| e.class).as_deref(), Some("restarted"));
-                    assert!(ledger.start(id, &[], 201).await.is_err());
+                    assert!(ledger.start(id, (&[], &[]), 201).await.is_err());
                 }
                 _ => {}
             }

@@ -6,6 +6,8 @@ use arrow::array::{Array, ArrowPrimitiveType, PrimitiveArray};
 pub(super) struct ExactTotals {
     low: i128,
     high: i128,
+    /// Whether a value beyond counts as the bound.
+    clamps: bool,
     sums: Option<Vec<i128>>,
     squares: Option<Vec<i128>>,
 }
@@ -27,8 +29,17 @@ impl ExactTotals {
         Self {
             low,
             high,
+            clamps: false,
             sums: column(sum),
             squares: column(squares),
+        }
+    }
+
+    /// The same where a value outside the range counts as the bound, and is no fault.
+    pub(super) fn clamping(self) -> Self {
+        Self {
+            clamps: true,
+            ..self
         }
     }
 
@@ -68,8 +79,16 @@ impl ExactTotals {
         I: Iterator<Item = (u32, i128)>,
     {
         // A value whose product leaves 128 bits is far outside any range.
-        let rows = || rows().map(|(cell, value)| (cell as usize, value.saturating_mul(factor)));
-        let (low, high) = (self.low, self.high);
+        let (low, high, clamps) = (self.low, self.high, self.clamps);
+        let bounded = |value: i128| {
+            if clamps {
+                value.clamp(low, high)
+            } else {
+                value
+            }
+        };
+        let scaled = |value: i128| bounded(value.saturating_mul(factor));
+        let rows = || rows().map(|(cell, value)| (cell as usize, scaled(value)));
         if !rows().fold(true, |all, (_, v)| all & (low <= v) & (v <= high)) {
             return Err(Refused::OutOfRange);
         }

@@ -11,7 +11,7 @@ use protocols::aggregate::LocalTotals;
 use super::exact::{ExactTotals, Refused};
 use super::float::FloatTotals;
 use crate::plan::words::range_of;
-use crate::plan::{LocalPlan, Measure, MeasureKind, RingWidth, Slot};
+use crate::plan::{LocalPlan, Measure, MeasureKind, RangeOrigin, RingWidth, Slot};
 use crate::source::SourceError;
 
 pub(super) struct MeasureTotals<'a> {
@@ -51,6 +51,10 @@ impl<'a> MeasureTotals<'a> {
                 };
                 let (low, high) = this.range::<i128>()?;
                 let totals = ExactTotals::new(low, high, sum.is_some(), squares.is_some(), n_cells);
+                let totals = match measure.range.origin {
+                    RangeOrigin::Clamped => totals.clamping(),
+                    _ => totals,
+                };
                 Values::Exact { totals, scale }
             }
             MeasureKind::Float => {

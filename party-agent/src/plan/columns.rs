@@ -139,6 +139,8 @@ pub enum RangeOrigin {
     Declared,
     /// From the type of the values alone.
     Type,
+    /// The job clamps values to it: one beyond counts as the bound.
+    Clamped,
     /// Assumed, as wide as the ring allows.
     Assumed,
     /// Not needed: the argument is only counted.

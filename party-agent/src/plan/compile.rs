@@ -23,7 +23,8 @@ use super::sql::outer::{Arg, Outer, take_apart};
 use super::sql::{self, Site};
 use super::{
     KeyColumn, LocalPlan, MAX_ROWS, MeasureKind, MinCell, Plan, PlanFault, ReleaseRule, Setting,
-    Shape, Step, cost, flatten, hidden, joint, statistic, steps, top, types, widen, words,
+    Shape, Step, Usage, cost, flatten, hidden, joint, meter, noise, statistic, steps, top, types,
+    widen, words,
 };
 use crate::spec::{CheckedSpec, Correlations, SqlCompute};
 
@@ -53,6 +54,12 @@ pub(super) fn compile(
     flatten::flatten(&mut query, &mut select, catalogues, site).map_err(one)?;
     let asked = statistic::taken(&query, &mut select, site).map_err(one)?;
     let members = joint::members(&mut select, catalogues, site).map_err(one)?;
+    if spec.dp.is_some() && (asked.is_some() || joint::is_joint(&select)) {
+        return Err(one(noise::not_there_yet()));
+    }
+    if spec.settlement.as_ref().is_some_and(|s| s.is_metered()) && asked.is_some() {
+        return Err(one(meter::not_there_yet()));
+    }
     let plan = match joint::is_joint(&select) {
         true => joint::compile(spec, sql, (query, select, members), catalogues, site)?,
         false => of_own_rows(spec, sql, (query, select), catalogues)?,
@@ -99,6 +106,7 @@ fn of_own_rows(
     match parties {
         Ok(parties) if faults.is_empty() => {
             let schemas = Schemas::of(catalogues);
+            let person = noise::person(spec);
             let whole = Whole {
                 select: &select,
                 outer: &outer,
@@ -106,9 +114,10 @@ fn of_own_rows(
                 schemas: &schemas,
                 site,
                 max_rows: sql.max_rows,
-                key: &[],
+                key: &person,
             };
             let raw = parts(&whole, &parties.holders, &[])?;
+            none(noise::refused(spec, &outer, &raw))?;
             match widen::widen(&whole, &raw)? {
                 None => assemble(spec, sql, &whole, &parties, &raw),
                 Some(wider) => {
@@ -256,7 +265,9 @@ impl Known<'_> {
         let counts = checks::CountColumns::of_rows(&columns.measures, &steps);
         let mut checks = checks::checks(outer, &counts, &min_cell, rows);
         let top = top::cells(outer, &columns.measures, fits, cells, rows)
-            .filter(|_| spec.correlations.is_some() && outer.margins.is_none() && hidden.is_none());
+            .filter(|_| spec.correlations.is_some() && outer.margins.is_none() && hidden.is_none())
+            // Of noisy totals the receivers find the first themselves.
+            .filter(|_| spec.dp.is_none());
         checks.extend(top::nonempty(top.as_ref(), &checks, rows));
         let rule = checks::rule(spec, catalogues, parties, &checks).map_err(one)?;
         margins::check(outer, &steps, rule, &min_cell).map_err(one)?;
@@ -285,10 +296,13 @@ fn assemble(
     let types = types::agree(outer, raw)?;
     let finals = parts(whole, &parties.holders, &types.convert)?;
     let rows = rows_at_most(raw)?;
-    let (mut keys, fits) = both(
+    let (mut keys, mut fits) = both(
         public_groups(sql, whole, &types, raw),
         measures::fits(whole, &types, raw, rows),
     )?;
+    if let Some(clause) = &spec.dp {
+        noise::clamp(clause, outer, (&types.measures, rows), &mut fits)?;
+    }
     let mut columns = measures::columns(outer, &types, raw, &fits);
     let known = Known {
         spec,
@@ -298,18 +312,28 @@ fn assemble(
         raw,
         rows,
     };
-    let (shape, steps, min_cell) = known.shaped(&mut keys, &mut columns, &fits)?;
+    let (mut shape, steps, min_cell) = known.shaped(&mut keys, &mut columns, &fits)?;
+    let noise = spec.dp.as_ref().map(|clause| {
+        let totals = (&mut shape, steps.as_slice());
+        noise::plan(clause, totals, &columns.measures, (&parties.holders, rows))
+    });
+    let noise = noise.transpose()?;
+    let meter = meter::plan(spec, &shape, &min_cell, (&parties.holders, rows)).map_err(one)?;
     let released = finish::columns(outer, &keys, &sums(&fits, &types.measures));
     let (final_sql, outputs) = finish::query(outer, &released)?;
     let refused = hidden::refused(&keys, &min_cell, &released, outer);
     none(refused.into_iter().collect())?;
     let follows = outer.keys.iter().any(|key| key.follow_up.is_some());
-    let found = steps::first_use(&released).or(follows.then_some("survival"));
+    let found = steps::first_use(&released)
+        .or(follows.then_some("survival"))
+        .or(meter.as_ref().map(|_| "contributions"));
     let correlations = source(spec, shape.rule, found).map_err(one)?;
     let plan = Plan::of_job(spec, parties.seats.clone(), correlations, min_cell);
     let plan = Plan {
-        locals: locals(outer, raw, &finals, &keys),
+        locals: locals(outer, raw, &finals, &keys, Usage::Person),
         shape,
+        noise,
+        meter,
         steps,
         keys,
         measures: columns.measures,
@@ -408,6 +432,7 @@ pub(super) fn locals(
     raw: &[Part],
     finals: &[Part],
     keys: &[KeyColumn],
+    joined_as: Usage,
 ) -> BTreeMap<PartyId, LocalPlan> {
     let hidden: Vec<bool> = keys.iter().map(|k| k.hidden.is_some()).collect();
     let locals = raw.iter().zip(finals).map(|(raw, part)| {
@@ -415,7 +440,7 @@ pub(super) fn locals(
         let local = LocalPlan {
             sql: part.sql.clone(),
             tables: raw.tables.iter().cloned().collect(),
-            uses: raw.uses(outer, &hidden),
+            uses: raw.uses(outer, &hidden, joined_as),
             args: args
                 .map(|i| types::bases(raw, outer.keys.len() + i))
                 .collect(),

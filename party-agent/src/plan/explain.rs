@@ -181,6 +181,13 @@ impl Plan {
                 "the totals and what was found"
             }
         )?;
+        for line in self
+            .noise
+            .iter()
+            .flat_map(|n| n.in_words(self.locals.len()))
+        {
+            writeln!(out, "   {line}")?;
+        }
         writeln!(out, "   correlated randomness: {}", correlations(self))
     }
 
@@ -300,6 +307,7 @@ fn total(measure: &Measure) -> String {
     let range = match measure.range.origin {
         RangeOrigin::None => String::new(),
         RangeOrigin::Declared => format!(", declared within {low} to {high}"),
+        RangeOrigin::Clamped => format!(", clamped to {low} to {high}"),
         RangeOrigin::Type => format!(", by its type within {low} to {high}"),
         RangeOrigin::Assumed => format!(", assumed within {low} to {high}"),
     };

@@ -55,6 +55,8 @@ pub enum Usage {
     Aggregate(Aggregate),
     /// It feeds a computation inside this holder's own query (a window or a nested GROUP BY).
     Compute,
+    /// It tells persons apart, so that what one contributes can be bounded.
+    Person,
     /// It is compared with keys of other holders.
     JoinKey,
     /// Receivers elsewhere learn which of their rows match it: row-level output.

@@ -34,6 +34,8 @@ pub(super) struct Part {
     pub(super) nullable: Vec<bool>,
     pub(super) tables: BTreeSet<String>,
     pub(super) rows_at_most: u64,
+    /// The first thing in it that is not done row by row.
+    pub(super) beyond_rows: Option<String>,
 }
 
 /// What is done to a column so that all holders give the same type.
@@ -125,6 +127,7 @@ impl Whole<'_> {
             nullable,
             tables,
             rows_at_most,
+            beyond_rows: beyond_rows(&plan),
         })
     }
 
@@ -180,6 +183,31 @@ impl Whole<'_> {
     }
 }
 
+/// The first node of a plan that does more than choose, transform and append rows.
+fn beyond_rows(plan: &LogicalPlan) -> Option<String> {
+    let mut found = None;
+    let by_row = |node: &LogicalPlan| {
+        matches!(
+            node,
+            LogicalPlan::Projection(_)
+                | LogicalPlan::Filter(_)
+                | LogicalPlan::SubqueryAlias(_)
+                | LogicalPlan::TableScan(_)
+                | LogicalPlan::Union(_)
+        )
+    };
+    // Nothing below fails: the visitor only looks.
+    let _ = plan.apply_with_subqueries(|node| {
+        if by_row(node) {
+            return Ok(TreeNodeRecursion::Continue);
+        }
+        let text = node.display().to_string();
+        found = Some(text.split([':', '(']).next().unwrap_or_default().to_owned());
+        Ok(TreeNodeRecursion::Stop)
+    });
+    found
+}
+
 impl Convert {
     pub(super) fn apply(self, expr: Expr) -> Expr {
         let text = |e| cast(e, SqlType::Varchar(None));
@@ -223,8 +251,8 @@ pub(super) fn one() -> Expr {
 impl Part {
     /// The uses of the output, added to those below it: keys group, arguments are aggregated.
     ///
-    /// `hidden` says for each key whether its values are shown although they are not published.
-    pub(super) fn uses(&self, outer: &Outer, hidden: &[bool]) -> Vec<ColumnUse> {
+    /// Columns after those are used as `joined_as`. `hidden` says for each key whether its values are shown although they are not published.
+    pub(super) fn uses(&self, outer: &Outer, hidden: &[bool], joined_as: Usage) -> Vec<ColumnUse> {
         let mut uses = self.trace.uses.clone();
         let mut add = |bases: &BTreeSet<TableColumn>, usage: Usage| {
             uses.extend(bases.iter().map(|base| ColumnUse {
@@ -237,7 +265,7 @@ impl Part {
             let (keys, rest) = row.split_at(outer.keys.len());
             let (args, joined) = rest.split_at(outer.args.len());
             for cell in joined {
-                add(&cell.bases, Usage::JoinKey);
+                add(&cell.bases, joined_as);
             }
             for (key, hidden) in keys.iter().zip(hidden) {
                 add(&key.bases, Usage::GroupBy);

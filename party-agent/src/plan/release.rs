@@ -1,6 +1,6 @@
 //! What a plan opens at its end, as the protocols take it.
 
-use protocols::aggregate::{self, CellRule, Check, ReleaseShape};
+use protocols::aggregate::{self, CellRule, Check, MeteredShape, NoisyShape, ReleaseShape};
 use protocols::disclose::Terms;
 use protocols::party::Seat;
 use protocols::price::{Price, Seats};
@@ -15,6 +15,10 @@ use super::{Plan, ReleaseRule, RingWidth, TopCells};
 pub enum Release {
     /// The groups whose checks hold.
     Cells(ReleaseShape),
+    /// The same with noise of every holder.
+    Noisy(NoisyShape),
+    /// The same with what each holder contributes.
+    Metered(MeteredShape),
     /// Of these the ones that come first by a total.
     Top(TopShape),
     /// The groups whose checks hold, with their keys.
@@ -27,6 +31,8 @@ impl Release {
     pub fn terms(&self) -> Terms {
         match self {
             Self::Cells(shape) => shape.terms(),
+            Self::Noisy(shape) => shape.terms(),
+            Self::Metered(shape) => shape.terms(),
             Self::Top(shape) => shape.terms(),
             Self::Groups(shape) => shape.terms(),
         }
@@ -37,6 +43,8 @@ impl Release {
     pub fn to(mut self, seats: Vec<Seat>) -> Self {
         match &mut self {
             Self::Cells(shape) => shape.receivers = seats,
+            Self::Noisy(shape) => shape.release.receivers = seats,
+            Self::Metered(shape) => shape.release.receivers = seats,
             Self::Top(shape) => shape.receivers = seats,
             Self::Groups(shape) => shape.receivers = seats,
         }
@@ -49,6 +57,8 @@ impl Release {
                 needs: aggregate::needs(shape, seats),
                 cost: aggregate::online_cost(shape, seats.n_seats, seats.n_computing),
             },
+            Self::Noisy(shape) => shape.price(seats),
+            Self::Metered(shape) => shape.price(seats),
             Self::Top(shape) => top::price(shape, seats),
             Self::Groups(shape) => group::price(shape, seats),
         }
@@ -93,7 +103,7 @@ impl Plan {
             (Some(first), ReleaseRule::Compare) => {
                 Release::Top(self.top_shape(first, checks, receivers))
             }
-            (_, rule) => Release::Cells(ReleaseShape {
+            (_, rule) => self.of_cells(ReleaseShape {
                 cells: self.shape.cells,
                 narrow: self.shape.narrow,
                 wide: self.shape.wide,
@@ -108,6 +118,14 @@ impl Plan {
                     ReleaseRule::OpenCounts => CellRule::OpenCounts,
                 },
             }),
+        }
+    }
+
+    fn of_cells(&self, shape: ReleaseShape) -> Release {
+        match (&self.noise, &self.meter) {
+            (Some(noise), _) => Release::Noisy(self.noisy(noise, shape)),
+            (None, Some(meter)) => Release::Metered(self.metered(meter, shape)),
+            (None, None) => Release::Cells(shape),
         }
     }
 

@@ -190,7 +190,7 @@ fn exact_limit(rows: i256, squares: bool) -> i256 {
 }
 
 /// The largest integer whose square is at most `n`.
-fn square_root(n: i256) -> i256 {
+pub(super) fn square_root(n: i256) -> i256 {
     let mut root = 0i128;
     for bit in (0..64).rev() {
         let next = root | (1i128 << bit);

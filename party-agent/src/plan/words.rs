@@ -7,7 +7,8 @@ use protocols::party::PartyId;
 
 use super::compile::Decided;
 use super::{
-    Learns, Measure, MeasureKind, Plan, Procedure, RangeOrigin, ReleaseRule, Released, Slot, Step,
+    Learns, Measure, MeasureKind, MeterPlan, Plan, Procedure, RangeOrigin, ReleaseRule, Released,
+    Slot, Step,
 };
 use crate::plan::ring::unscaled;
 use crate::spec::Correlations;
@@ -72,7 +73,13 @@ fn learns(plan: &Plan) -> Vec<Learns> {
             } else {
                 "every released group"
             };
-            what.push(format!("for {groups}, over all holders together: {totals}"));
+            let noise = match plan.noise {
+                Some(_) => ", each with the noise of every holder",
+                None => "",
+            };
+            what.push(format!(
+                "for {groups}, over all holders together: {totals}{noise}"
+            ));
             let hidden = plan.keys.iter().filter(|k| k.hidden.is_some());
             let hidden: Vec<&str> = hidden.map(|k| k.name.as_str()).collect();
             if !hidden.is_empty() {
@@ -86,6 +93,7 @@ fn learns(plan: &Plan) -> Vec<Learns> {
             }
         }
         what.extend(which.map(str::to_owned));
+        what.extend(plan.meter.as_ref().map(MeterPlan::in_words));
         if what.is_empty() {
             what.push("nothing but this plan".to_owned());
         }
@@ -282,7 +290,10 @@ fn day_text(days: i32) -> String {
 fn notes(plan: &Plan) -> Vec<String> {
     let holders: Vec<&str> = plan.locals.keys().map(|h| h.as_str()).collect();
     let mut notes = vec![format!("totals over {}", listed(&holders))];
-    exactness(plan, &mut notes);
+    match &plan.noise {
+        Some(noise) => notes.extend(noise.in_words(holders.len())),
+        None => exactness(plan, &mut notes),
+    }
     definitions(plan, &mut notes);
     held_back(plan, &mut notes);
     if plan.shape.hidden.is_some() {

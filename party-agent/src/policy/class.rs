@@ -26,6 +26,7 @@ fn shows(usage: Usage) -> Shows {
     match usage {
         Usage::Filter
         | Usage::Compute
+        | Usage::Person
         | Usage::JoinKey
         | Usage::Feature
         | Usage::Aggregate(Aggregate::Count | Aggregate::CountDistinct) => Shows::Nothing,

@@ -6,9 +6,11 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::constraint::{Action, Constraint, ConstraintFault, Operator, Rule, Subject, Written};
-use super::{ColumnPolicy, LookupRule, Policy, StandingRule, TablePolicy};
+use super::{Budget, ColumnPolicy, LookupRule, Policy, StandingRule, TablePolicy};
 use crate::catalogue::{Aggregate, CategoryRule, Class, ColumnRule, MAX_HIDDEN_BYTES, Uses};
 use crate::config::fields::{Faults, Fields, document, kind};
+use crate::config::range;
+use crate::privacy::Guarantee;
 use crate::spec::Fault;
 
 const AGGREGATES: &str = "\"count\", \"sum\", \"avg\", \"var\", \"corr\", \"min\", \"max\", \"median\", \"quantile\" or \"count_distinct\"";
@@ -124,6 +126,8 @@ fn table(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> TablePolicy {
     };
     let lookup = fields.table(faults, "lookup");
     let lookup = lookup.and_then(|rule| lookup_rule(rule, faults));
+    let dp = fields.table(faults, "dp");
+    let dp = dp.and_then(|budget| read_budget(budget, faults));
     let rules = match fields.table(faults, "rules") {
         None => Vec::new(),
         Some(rules) => rules
@@ -138,8 +142,23 @@ fn table(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> TablePolicy {
         purposes,
         receivers,
         lookup,
+        dp,
         rules,
     }
+}
+
+fn read_budget(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Budget> {
+    let promise = Guarantee::read(&mut fields, faults);
+    let person = fields.string(faults, "person");
+    let allowed = "the column that tells persons apart, such as \"patient_id\"";
+    let person = fields.required(faults, "person", person, allowed);
+    let required = fields.boolean(faults, "required").unwrap_or(false);
+    fields.finish(faults);
+    Some(Budget {
+        promise: promise?,
+        person: person?.to_owned(),
+        required,
+    })
 }
 
 fn rule(name: &str, mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Rule> {
@@ -364,74 +383,6 @@ fn category(value: &DeValue<'_>) -> Option<String> {
 }
 
 fn range(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<(String, String)> {
-    const ALLOWED: &str =
-        "two numbers, the smallest and the largest, such as [0, 120] or [0.00, 9999.99]";
     let name = fields.name("range");
-    let value = fields.value("range")?;
-    let bounds: Option<Vec<String>> = value
-        .get_ref()
-        .as_array()
-        .and_then(|list| list.iter().map(|e| bound(e.get_ref())).collect());
-    match bounds.as_deref() {
-        Some([low, high]) if ordered(low, high) => Some((low.clone(), high.clone())),
-        Some([_, _]) => {
-            faults.add(
-                &value.span(),
-                &name,
-                "the first number is larger than the second",
-                ALLOWED,
-            );
-            None
-        }
-        _ => {
-            faults.add(&value.span(), &name, "this is not a range", ALLOWED);
-            None
-        }
-    }
-}
-
-/// A bound as a plain decimal: a sign, digits, at most one point.
-fn bound(value: &DeValue<'_>) -> Option<String> {
-    let text = match value {
-        DeValue::Integer(number) if number.radix() == 10 => number.as_str(),
-        DeValue::Float(number) => number.as_str(),
-        DeValue::String(text) => text.as_ref(),
-        _ => return None,
-    };
-    let text = text.strip_prefix('+').unwrap_or(text);
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let decimal = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    let (well_formed, n_digits) = match digits.split_once('.') {
-        None => (decimal(digits), digits.len()),
-        Some((whole, fraction)) => (
-            decimal(whole) && decimal(fraction),
-            whole.len() + fraction.len(),
-        ),
-    };
-    // 38 digits are what a decimal column holds; more could not be compared with its values.
-    (well_formed && n_digits <= 38).then(|| text.to_owned())
-}
-
-/// Compares two bounds exactly. Both passed [`bound`].
-fn ordered(low: &str, high: &str) -> bool {
-    match (magnitude(low), magnitude(high)) {
-        ((true, low), (true, high)) => high <= low,
-        ((false, low), (false, high)) => low <= high,
-        ((negative, _), _) => negative,
-    }
-}
-
-/// The sign of a bound, and its size in a form that compares like a number.
-fn magnitude(text: &str) -> (bool, (usize, &str, &str)) {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let (whole, fraction) = (
-        whole.trim_start_matches('0'),
-        fraction.trim_end_matches('0'),
-    );
-    let zero = whole.is_empty() && fraction.is_empty();
-    (
-        digits.len() < text.len() && !zero,
-        (whole.len(), whole, fraction),
-    )
+    range::read(&name, fields.value("range")?, faults)
 }

@@ -78,7 +78,13 @@ fn allowed(
 
 fn observed<'a>(table: &str, rule: &Rule, request: &'a Request<'_>) -> Observed<'a> {
     let key = (table.to_owned(), rule.name.clone());
-    let Counted { n, last } = request.facts.runs.get(&key).copied().unwrap_or_default();
+    let Counted { n, last } = request
+        .facts
+        .runs
+        .by_rule
+        .get(&key)
+        .copied()
+        .unwrap_or_default();
     let columns = request.uses.iter().filter(|used| used.table == table);
     Observed {
         now: request.facts.now,

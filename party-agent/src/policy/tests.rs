@@ -57,6 +57,7 @@ fn ask<'a>(purpose: &'a str, receivers: &[&'a str], uses: &'a [ColumnUse]) -> Re
         min_cell: 11,
         opens_counts: false,
         lookup: None,
+        loss: None,
         work: Work {
             actions: BTreeSet::from([Action::Compute]),
             execution_env: "03",

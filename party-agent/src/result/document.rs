@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use super::{ResultError, ResultTable, Suppressed, file};
 use crate::catalogue::Class;
-use crate::plan::ValueKind;
+use crate::plan::{NoisePlan, ValueKind};
 
 /// The file that holds the result as one JSON document.
 pub(crate) const JSON: &str = "result.json";
@@ -32,6 +32,8 @@ struct Document<'a> {
     notes: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fit: Option<&'a serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    privacy: Option<&'a NoisePlan>,
     #[serde(skip_serializing_if = "Option::is_none")]
     class: Option<Class>,
 }
@@ -71,6 +73,7 @@ impl ResultTable {
             dropped: &self.dropped,
             notes: self.all_notes(&cells),
             fit: self.fit.as_ref(),
+            privacy: self.noise.as_ref(),
             class: self.class,
         };
         serde_json::to_string(&document).expect("text keys and values that are JSON already")

@@ -34,6 +34,7 @@ pub fn common_count(plan: &Plan, n_common: u64, sizes: &[u64]) -> ResultTable {
         dropped: BTreeMap::new(),
         notes: with_sizes(plan, sizes),
         fit: None,
+        noise: None,
         class: plan.class,
     }
 }
@@ -76,6 +77,7 @@ pub fn common_totals(plan: &Plan, released: &Released, sizes: &[u64]) -> ResultT
         dropped: BTreeMap::new(),
         notes: with_sizes(plan, sizes),
         fit: None,
+        noise: None,
         class: plan.class,
     }
 }
@@ -119,6 +121,7 @@ pub fn common_keys(
         dropped: BTreeMap::new(),
         notes: plan.notes.clone(),
         fit: None,
+        noise: None,
         class: plan.class,
     })
 }

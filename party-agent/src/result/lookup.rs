@@ -122,6 +122,7 @@ fn table(plan: &Plan, values: Vec<ArrayRef>, n_rows: usize) -> ResultTable {
         dropped: BTreeMap::new(),
         notes: plan.notes.clone(),
         fit: None,
+        noise: None,
         class: plan.class,
     }
 }

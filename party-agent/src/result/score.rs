@@ -39,6 +39,7 @@ pub fn scored(
         dropped: BTreeMap::new(),
         notes: plan.notes.clone(),
         fit: None,
+        noise: None,
         class: plan.class,
     })
 }

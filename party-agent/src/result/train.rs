@@ -108,6 +108,7 @@ pub fn trained(plan: &Plan, of: &TrainPlan, found: &Estimate) -> Result<ResultTa
             .collect(),
         notes,
         fit: Some(described),
+        noise: None,
         class: plan.class,
     })
 }

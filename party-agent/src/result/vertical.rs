@@ -49,6 +49,7 @@ pub fn fitted(
         dropped: BTreeMap::new(),
         notes,
         fit: Some(described(of, found, figures)),
+        noise: None,
         class: plan.class,
     })
 }

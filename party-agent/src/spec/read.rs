@@ -10,8 +10,8 @@ use toml::de::DeValue;
 
 use super::near::did_you_mean;
 use super::{
-    CheckedSpec, Compute, Correlations, JoinLevel, MAX_SPEC_BYTES, MAX_WALL_S, SqlCompute,
-    intersect, lookup, score, train, vertical,
+    CheckedSpec, Compute, Correlations, DpClause, JoinLevel, MAX_SPEC_BYTES, MAX_WALL_S,
+    SqlCompute, dp, intersect, lookup, score, settlement, train, vertical,
 };
 use crate::config::fields::{Faults, Fields, document, kind};
 
@@ -64,6 +64,13 @@ pub(super) fn spec<'t>(text: &'t str, faults: &mut Faults<'t>) -> Option<Checked
     let privacy = top.table(faults, "privacy");
     let known = receivers.as_deref().unwrap_or_default();
     let privacy = privacy.map(|p| read_privacy(p, known, faults));
+    let has_noise = privacy.as_ref().is_some_and(|p| p.dp.is_some());
+    if has_noise && !matches!(compute, None | Some(Compute::Sql(_))) {
+        let what = "differential privacy is there for counts and sums in SQL";
+        top.wrong(faults, "privacy", what, "leave [privacy.dp] out");
+    }
+    let settlement = top.table(faults, "settlement");
+    let settlement = settlement.and_then(|s| settlement::read(s, faults));
     let limits = top.table(faults, "limits");
     let max_wall_s = limits.and_then(|l| read_limits(l, faults));
     not_yet(&mut top, "release", faults);
@@ -77,6 +84,8 @@ pub(super) fn spec<'t>(text: &'t str, faults: &mut Faults<'t>) -> Option<Checked
         min_cell: privacy.min_cell,
         correlations: privacy.correlations,
         join: privacy.join,
+        dp: privacy.dp,
+        settlement,
         max_wall_s,
     })
 }
@@ -86,6 +95,7 @@ struct Privacy {
     min_cell: Option<u64>,
     correlations: Option<Correlations>,
     join: Option<JoinLevel>,
+    dp: Option<DpClause>,
 }
 
 fn prose(
@@ -322,11 +332,14 @@ fn read_privacy(
         };
         Some(level)
     });
+    let dp = fields.table(faults, "dp");
+    let dp = dp.and_then(|clause| dp::read(clause, faults));
     fields.finish(faults);
     Privacy {
         min_cell,
         correlations,
         join,
+        dp,
     }
 }
 

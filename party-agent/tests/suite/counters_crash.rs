@@ -8,7 +8,7 @@ use coordinator::contract::JobId;
 use party_agent::agent::milestones::{Milestone, Milestones, Watcher};
 use party_agent::agent::{Agent, Mode};
 use party_agent::config::AgentConfig;
-use party_agent::ledger::Ledger;
+use party_agent::ledger::{Ledger, RunCounts};
 use protocols::net::BoxFuture;
 use serde_json::json;
 
@@ -32,19 +32,33 @@ fn at_most(n: u64) -> String {
     ))
 }
 
-/// How many runs the ledger in this directory counts.
-async fn counted(state: &Path) -> u64 {
+/// What the ledger in this directory counts.
+async fn counts(state: &Path) -> RunCounts {
     let ledger = Ledger::open(&state.join("ledger.sqlite")).await;
     let ledger = ledger.expect("opened");
     let counts = ledger.run_counts().await.expect("read");
     ledger.close().await;
-    counts.values().map(|counted| counted.n).sum()
+    counts
+}
+
+/// How many runs the ledger in this directory counts.
+async fn counted(state: &Path) -> u64 {
+    let counts = counts(state).await;
+    counts.by_rule.values().map(|counted| counted.n).sum()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn eight_attempts_at_once_make_exactly_three_runs() {
     let world = World::new(&["a", "b"]).await;
     world.write_policy("b", &at_most(3));
+    let spec = job(&["a", "b"], &["a"], "ot");
+    let counts = eight_attempts(&world, &spec, "tables.visits.rules.counted.count").await;
+    assert_eq!(counts.by_rule.values().map(|c| c.n).sum::<u64>(), 3);
+}
+
+/// Eight jobs of which b's policy allows three, all approved before the first is counted; the others fall to this rule. Returns
+/// what b has counted.
+pub(crate) async fn eight_attempts(world: &World, spec: &str, rule: &str) -> RunCounts {
     let wide = |party| {
         let mut config = world.config(party, true);
         config.concurrent_jobs = 8;
@@ -55,10 +69,9 @@ async fn eight_attempts_at_once_make_exactly_three_runs() {
     let b = Running::start_watched(wide("b"), Mode::Rehearsal, hold.milestones()).await;
     a.sees(&["a", "b"]).await;
     b.sees(&["a", "b"]).await;
-    let spec = job(&["a", "b"], &["a"], "ot");
     let mut jobs = Vec::new();
     for _ in 0..8 {
-        jobs.push(a.submit(&spec).await);
+        jobs.push(a.submit(spec).await);
     }
     // All are approved, and none is counted yet.
     hold.holds(8).await;
@@ -71,7 +84,7 @@ async fn eight_attempts_at_once_make_exactly_three_runs() {
         } else {
             assert_eq!(at_b["ending"]["class"], "policy", "{at_b}");
             let what = at_b["ending"]["what"].to_string();
-            assert!(what.contains("tables.visits.rules.counted.count"), "{at_b}");
+            assert!(what.contains(rule), "{at_b}");
             n_refused += 1;
         }
         a.reaches(job_id, &["completed", "failed"]).await;
@@ -79,13 +92,13 @@ async fn eight_attempts_at_once_make_exactly_three_runs() {
     }
     assert_eq!((n_completed, n_refused, n_results), (3, 5, 3));
     // The next one is refused before anybody starts.
-    let ninth = a.submit(&spec).await;
+    let ninth = a.submit(spec).await;
     let at_b = b.reaches(&ninth, &["rejected"]).await;
     assert_eq!(at_b["ending"]["class"], "policy", "{at_b}");
     let state = b.state_dir().to_owned();
     a.stop().await;
     b.stop().await;
-    assert_eq!(counted(&state).await, 3);
+    counts(&state).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -144,7 +157,7 @@ impl Watcher for Waits {
     }
 }
 
-const MILESTONES: [(&str, Milestone); 4] = [
+pub(crate) const MILESTONES: [(&str, Milestone); 4] = [
     ("before reserve", Milestone::Reserve),
     ("after reserve", Milestone::Reserved),
     ("after the first message", Milestone::Sent),
@@ -194,57 +207,69 @@ fn written(world: &World, party: &str) -> std::path::PathBuf {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_agent_never_runs_more_often_than_allowed() {
+    let spec = job(&["a", "b"], &["a"], "ot");
     for (label, milestone) in MILESTONES {
         let world = World::new(&["a", "b"]).await;
         world.write_policy("b", &at_most(1));
-        let a = world.agent("a", Mode::Rehearsal, true).await;
-        let reached = world.home("b").join("state/reached");
-        let mut child = Command::new(std::env::current_exe().expect("this binary"))
-            .args(["--exact", "counters_crash::child_process", "--nocapture"])
-            .env(CHILD_CONFIG, written(&world, "b"))
-            .env(CHILD_KILLED_AT, label)
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("a child");
-        a.sees(&["a", "b"]).await;
-        let spec = job(&["a", "b"], &["a"], "ot");
-        let first = a.submit(&spec).await;
-        within(label, async {
-            while !reached.exists() {
-                let ended = child.try_wait().expect("a state");
-                assert!(ended.is_none(), "the child has ended by itself");
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
-        child.kill().expect("killed");
-        child.wait().expect("gone");
-        let spent = u64::from(milestone >= Milestone::Sent);
-        let b = world.agent("b", Mode::Rehearsal, false).await;
-        let at_b = b.reaches(&first, &["accepted", "failed"]).await;
-        let mut n_results = 0;
-        // Killed before it was counted, the job itself is still there to be run.
-        let mut jobs = vec![first.clone()];
-        if at_b["state"] == "failed" {
-            assert_ne!(milestone, Milestone::Reserve, "{label}: {at_b}");
-        }
-        a.sees(&["a", "b"]).await;
-        for _ in 0..2 {
-            jobs.push(a.submit(&spec).await);
-        }
-        for job_id in &jobs {
-            b.reaches(job_id, &["completed", "failed", "rejected"])
-                .await;
-            let ends = ["completed", "failed", "rejected"];
-            a.reaches(job_id, &ends).await;
-            n_results += u64::from(a.result(job_id).await.status == 200);
-        }
-        // The run is not lost if nothing was sent, and there is never a second one.
-        let opened = u64::from(spent == 0 || milestone == Milestone::Commit);
-        assert_eq!(n_results, opened, "killed {label}");
-        let state = b.state_dir().to_owned();
-        a.stop().await;
-        b.stop().await;
-        assert_eq!(counted(&state).await, 1, "killed {label}");
+        let counts = killed(&world, &spec, (label, milestone)).await;
+        let n: u64 = counts.by_rule.values().map(|c| c.n).sum();
+        assert_eq!(n, 1, "killed {label}");
     }
+}
+
+/// Kills b, whose policy allows one run, at a milestone of a job, starts it again and tries twice more. There is one result at most,
+/// and one where nothing was sent before. Returns what b has counted.
+pub(crate) async fn killed(
+    world: &World,
+    spec: &str,
+    (label, milestone): (&str, Milestone),
+) -> RunCounts {
+    let a = world.agent("a", Mode::Rehearsal, true).await;
+    let reached = world.home("b").join("state/reached");
+    let mut child = Command::new(std::env::current_exe().expect("this binary"))
+        .args(["--exact", "counters_crash::child_process", "--nocapture"])
+        .env(CHILD_CONFIG, written(world, "b"))
+        .env(CHILD_KILLED_AT, label)
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("a child");
+    a.sees(&["a", "b"]).await;
+    let first = a.submit(spec).await;
+    within(label, async {
+        while !reached.exists() {
+            let ended = child.try_wait().expect("a state");
+            assert!(ended.is_none(), "the child has ended by itself");
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    child.kill().expect("killed");
+    child.wait().expect("gone");
+    let spent = u64::from(milestone >= Milestone::Sent);
+    let b = world.agent("b", Mode::Rehearsal, false).await;
+    let at_b = b.reaches(&first, &["accepted", "failed"]).await;
+    let mut n_results = 0;
+    // Killed before it was counted, the job itself is still there to be run.
+    let mut jobs = vec![first.clone()];
+    if at_b["state"] == "failed" {
+        assert_ne!(milestone, Milestone::Reserve, "{label}: {at_b}");
+    }
+    a.sees(&["a", "b"]).await;
+    for _ in 0..2 {
+        jobs.push(a.submit(spec).await);
+    }
+    for job_id in &jobs {
+        b.reaches(job_id, &["completed", "failed", "rejected"])
+            .await;
+        let ends = ["completed", "failed", "rejected"];
+        a.reaches(job_id, &ends).await;
+        n_results += u64::from(a.result(job_id).await.status == 200);
+    }
+    // The run is not lost if nothing was sent, and there is never a second one.
+    let opened = u64::from(spent == 0 || milestone == Milestone::Commit);
+    assert_eq!(n_results, opened, "killed {label}");
+    let state = b.state_dir().to_owned();
+    a.stop().await;
+    b.stop().await;
+    counts(&state).await
 }

@@ -29,6 +29,7 @@ mod local_api;
 mod hold;
 mod policy_matrix;
 mod counters_crash;
+mod dp_ledger;
 mod halt;
 mod classification;
 mod negative_list;

@@ -197,6 +197,9 @@ pub(crate) fn plan(
             set_by: Vec::new(),
         },
         max_wall_s: None,
+        noise: None,
+        settlement: None,
+        meter: None,
         locals: holders
             .iter()
             .map(|(name, sql)| (party(name), local(sql)))

@@ -64,7 +64,10 @@ fn denials(text: &str, actions: &[Action]) -> Vec<Denial> {
     let key = ("visits".to_owned(), "r".to_owned());
     let (uses, runs) = (
         [used("kind"), used("stay")],
-        RunCounts::from([(key, so_far)]),
+        RunCounts {
+            by_rule: [(key, so_far)].into(),
+            ..RunCounts::default()
+        },
     );
     let mut request = request(&uses, &runs);
     request.work.actions = actions.iter().copied().collect();

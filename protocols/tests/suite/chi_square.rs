@@ -13,8 +13,32 @@ const LEAST_BYTES: usize = 40 * 256;
 /// χ² of how often each value occurs.
 pub(crate) fn of_counts(counts: &[u64; 256]) -> f64 {
     let expected = counts.iter().sum::<u64>() as f64 / 256.0;
-    let terms = counts.iter().map(|n| (*n as f64 - expected).powi(2));
-    terms.sum::<f64>() / expected.max(1e-9)
+    against(counts, &[expected; 256])
+}
+
+/// χ² of how often each bin was drawn, against how often it should be.
+fn against(observed: &[u64], expected: &[f64]) -> f64 {
+    let bins = observed.iter().zip(expected);
+    bins.map(|(n, e)| (*n as f64 - e).powi(2) / e.max(1e-9))
+        .sum()
+}
+
+/// Whether draws fit a distribution: χ² is at most five standard deviations over its mean, as [`BOUND`].
+pub(crate) fn fits(observed: &[u64], expected: &[f64]) -> bool {
+    let freedom = observed.len() as f64 - 1.0;
+    against(observed, expected) < freedom + 5.0 * (2.0 * freedom).sqrt()
+}
+
+/// Draws fit a distribution, whose bins all have enough of them.
+pub(crate) fn check(observed: &[u64], expected: &[f64], what: &str) {
+    assert_eq!(observed.len(), expected.len());
+    assert!(
+        expected.iter().all(|e| *e >= 10.0),
+        "{what}: an empty bin tells nothing"
+    );
+    let chi = against(observed, expected);
+    println!("{what}: χ² = {chi} over {} bins", observed.len());
+    assert!(fits(observed, expected), "{what}: χ² = {chi}");
 }
 
 /// χ² of bytes.

@@ -8,6 +8,8 @@ mod group;
 mod top;
 mod rank;
 mod survival;
+mod noisy;
+mod metered;
 
 use crate::arith::{Clear, Shared};
 use engine::share::Share;

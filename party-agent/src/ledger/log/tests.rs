@@ -29,7 +29,10 @@ async fn written() -> Written {
         }
         let accepted = ledger.accept(&job.acceptance, &job.accepted, None, now + 1);
         accepted.await.expect("accepted");
-        ledger.start(id, &[], now + 2).await.expect("started");
+        ledger
+            .start(id, (&[], &[]), now + 2)
+            .await
+            .expect("started");
         match i {
             0 => complete(&ledger, id, None, now + 3).await.map(drop),
             _ => {

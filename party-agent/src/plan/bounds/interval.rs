@@ -107,7 +107,7 @@ impl Interval {
     }
 
     /// A range that a catalogue declares, as the type of its column has it.
-    pub(super) fn declared(low: &str, high: &str, kind: &DataType) -> Option<Self> {
+    pub(in crate::plan) fn declared(low: &str, high: &str, kind: &DataType) -> Option<Self> {
         match kind {
             DataType::Float32 | DataType::Float64 => {
                 Self::float(low.parse().ok()?, high.parse().ok()?)

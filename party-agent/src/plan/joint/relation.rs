@@ -15,7 +15,7 @@ use crate::plan::sql::outer::{Key, Outer};
 use crate::plan::types::{self, Types};
 use crate::plan::words::counted;
 use crate::plan::{
-    KeyColumn, LocalPlan, MeasureKind, PlanFault, RingWidth, ValueKind, ValueRange, widen,
+    KeyColumn, LocalPlan, MeasureKind, PlanFault, RingWidth, Usage, ValueKind, ValueRange, widen,
 };
 
 /// Most pairs of rows of a join, by the published sizes of its tables.
@@ -534,7 +534,7 @@ impl Compiled {
     /// What every holder runs.
     pub(super) fn locals(&self) -> BTreeMap<PartyId, LocalPlan> {
         let all = self.all.iter();
-        all.flat_map(|one| locals(&one.outer, &one.raw, &one.finals, &one.keys))
+        all.flat_map(|one| locals(&one.outer, &one.raw, &one.finals, &one.keys, Usage::JoinKey))
             .collect()
     }
 

@@ -81,6 +81,7 @@ pub fn carded(
         dropped: BTreeMap::new(),
         notes,
         fit: Some(described),
+        noise: None,
         class: plan.class,
     })
 }

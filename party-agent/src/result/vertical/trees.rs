@@ -78,6 +78,7 @@ pub fn grown(plan: &Plan, of: &VerticalPlan, found: &Released) -> Result<ResultT
         dropped: BTreeMap::new(),
         notes,
         fit: Some(fit),
+        noise: None,
         class: plan.class,
     })
 }
