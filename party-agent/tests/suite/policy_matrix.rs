@@ -34,6 +34,7 @@ pub(crate) fn request<'a>(uses: &'a [ColumnUse], runs: &'a RunCounts) -> Request
         min_cell: 11,
         opens_counts: false,
         lookup: None,
+        loss: None,
         work: Work {
             actions: BTreeSet::from([Action::Compute]),
             execution_env: "03",

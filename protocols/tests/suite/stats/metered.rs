@@ -182,7 +182,7 @@ fn games_that_were_not_approved_are_refused_before_anything_is_sent() {
     };
     let approved = case.shape(2);
     let edits: [(&str, fn(&mut MeteredShape)); 4] = [
-        ("fewer holders", |s| drop(s.holders.pop())),
+        ("fewer holders", |s| s.holders.truncate(1)),
         ("another count", |s| s.column = 1),
         ("another minimum", |s| s.at_least = 1),
         ("another bound", |s| s.bound_bits = 7),
