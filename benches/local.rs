@@ -209,6 +209,7 @@ fn plan(kind: Kind) -> Plan {
         learns: Vec::new(),
         warnings: Vec::new(),
         notes: Vec::new(),
+        commitments: [].into(),
         class: None,
         cost: PlanCost::default(),
     }

@@ -70,6 +70,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: DatasetCommand,
     },
+    /// Look for tables in the catalogues of all parties, and hand catalogues on
+    Catalogue {
+        #[command(subcommand)]
+        what: CatalogueCommand,
+    },
     /// Check, submit, approve and follow jobs, and fetch results
     Job {
         #[command(subcommand)]
@@ -276,6 +281,56 @@ pub(crate) enum KeysCommand {
         after_help = "Example:\n  entente keys trust clinic_b SHA256:mJ3u… --config agent.toml"
     )]
     Trust(TrustArgs),
+    /// Invite a party to prove its key: once, and for some days. Hand it the file
+    #[command(after_help = "Example:\n  entente keys invite clinic_c --out invite.json")]
+    Invite(InviteArgs),
+    /// Answer an invite of a party that is trusted here, by a signature with this party's key
+    #[command(after_help = "Example:\n  entente keys apply invite.json --out application.json")]
+    Apply(TakeArgs),
+    /// Take in the answer to an invite of this party: its key is trusted from now on, and a signed word for it is written for the others
+    #[command(after_help = "Example:\n  entente keys admit application.json --out membership.json")]
+    Admit(TakeArgs),
+    /// Trust a party on the word of another one that is trusted here
+    #[command(after_help = "Example:\n  entente keys accept membership.json")]
+    Accept(VouchedArgs),
+}
+
+/// `entente keys invite`.
+#[derive(Debug, Args)]
+pub(crate) struct InviteArgs {
+    /// The party's name
+    pub(crate) name: String,
+    /// For how many days; at most 30
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=30))]
+    pub(crate) days: u32,
+    /// Write the invite to this file (mode 0600, must not exist)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+}
+
+/// `entente keys apply` and `admit`.
+#[derive(Debug, Args)]
+pub(crate) struct TakeArgs {
+    /// What the other party has sent
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Write the answer to this file (mode 0600, must not exist)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+}
+
+/// `entente keys accept`.
+#[derive(Debug, Args)]
+pub(crate) struct VouchedArgs {
+    /// What the sponsor has written
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
 }
 
 /// `entente keys trust`.
@@ -332,6 +387,40 @@ pub(crate) struct PingArgs {
     pub(crate) name: Option<String>,
     #[command(flatten)]
     pub(crate) config: ConfigArg,
+}
+
+/// `entente catalogue`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CatalogueCommand {
+    /// List the published tables of all trusted parties in which every word stands: names, notes, columns, units, classes, uses
+    #[command(after_help = "Example:\n  entente catalogue search diagnosis L4")]
+    Search(CatalogueSearchArgs),
+    /// Write what `search` finds as DCAT 3 (JSON-LD), for the catalogue systems of others
+    #[command(after_help = "Example:\n  entente catalogue export --out catalogue.jsonld")]
+    Export(CatalogueExportArgs),
+    /// Print what opens this party's commitment to one of its tables: for an auditor who is to compare the file
+    #[command(after_help = "Example:\n  entente catalogue commitment visits")]
+    Commitment(NamedArgs),
+}
+
+/// `entente catalogue search`.
+#[derive(Debug, Args)]
+pub(crate) struct CatalogueSearchArgs {
+    /// Words, or parts of words; all tables without any
+    #[arg(value_name = "WORD")]
+    pub(crate) words: Vec<String>,
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+}
+
+/// `entente catalogue export`.
+#[derive(Debug, Args)]
+pub(crate) struct CatalogueExportArgs {
+    /// Write to this file (must not exist)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) search: CatalogueSearchArgs,
 }
 
 /// `entente dataset`.

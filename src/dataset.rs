@@ -5,7 +5,8 @@ use crate::locate::ConfigFile;
 use crate::outcome::{Failure, Outcome, Reply};
 use crate::table::{grid, grouped};
 use party_agent::api::types::{Dataset, DatasetRequest};
-use serde_json::{Value, json};
+use party_agent::catalogue::{ColumnKind, TableEntry};
+use serde_json::json;
 use std::path::{Path, PathBuf};
 
 pub(crate) async fn run(what: DatasetCommand) -> Outcome<Reply> {
@@ -116,37 +117,32 @@ async fn show(arguments: &NamedArgs) -> Outcome<Reply> {
                 .advice("write PARTY.TABLE; see `entente dataset list`"),
         );
     }
-    let entry: Value = client
+    let entry: TableEntry = client
         .get(&format!("/v1/datasets/{}", crate::client::escaped(name)))
         .await?;
     let text = columns_text(&entry);
     Ok(Reply::new(&entry, text))
 }
 
-/// Columns with types and uses, whatever else the document holds.
-fn columns_text(entry: &Value) -> String {
-    let columns = entry
-        .get("columns")
-        .and_then(Value::as_array)
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    let rows = columns.iter().map(|column| {
-        let text = |field: &str| column.get(field).map(plain).unwrap_or_default();
-        let categories =
-            column
-                .get("categories")
-                .and_then(Value::as_array)
-                .map(|c| match c.len() {
-                    1 => "1 group".to_owned(),
-                    n => format!("{n} groups"),
-                });
+/// Columns with types and uses.
+fn columns_text(entry: &TableEntry) -> String {
+    let rows = entry.columns.iter().map(|column| {
+        let categories = column.categories.as_ref().map(|c| match c.len() {
+            1 => "1 group".to_owned(),
+            n => format!("{n} groups"),
+        });
+        let range = column.range.as_ref();
+        let uses = column.uses_in_words().join(", ");
         vec![
-            text("name"),
-            kind(&column["kind"]),
-            text("unit"),
-            text("range"),
+            column.name.clone(),
+            kind(&column.kind),
+            column.unit.clone().unwrap_or_default(),
+            range.map_or_else(String::new, |(least, most)| format!("{least} to {most}")),
             categories.unwrap_or_default(),
-            uses(&column["uses"]),
+            match uses.is_empty() {
+                true => "nothing".to_owned(),
+                false => uses,
+            },
         ]
     });
     let header = [
@@ -162,55 +158,16 @@ fn columns_text(entry: &Value) -> String {
     grid(header, rows.collect())
 }
 
-/// A type as the catalogue writes it: a word, or a word with particulars (`decimal 10, 2`).
-fn kind(value: &Value) -> String {
-    let Some((word, particulars)) = value.as_object().and_then(|fields| fields.iter().next())
-    else {
-        return plain(value);
-    };
-    match word.as_str() {
-        "int" => "whole number".to_owned(),
-        "decimal" => format!(
-            "decimal({}, {})",
-            particulars["precision"], particulars["scale"]
-        ),
-        _ => word.clone(),
-    }
-}
-
-/// Allowed uses in words.
-fn uses(value: &Value) -> String {
-    let flag = |name: &str| (value[name] == Value::Bool(true)).then(|| name.replace('_', " "));
-    let functions = value["aggregate"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(plain);
-    let words = [
-        "filter",
-        "group_by",
-        "join_key",
-        "row_level",
-        "label",
-        "feature",
-    ]
-    .iter()
-    .filter_map(|name| flag(name))
-    .chain(functions);
-    let words: Vec<String> = words.collect();
-    if words.is_empty() {
-        "nothing".to_owned()
-    } else {
-        words.join(", ")
-    }
-}
-
-/// A JSON value without its punctuation.
-fn plain(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join(" to "),
-        other => other.to_string(),
+fn kind(kind: &ColumnKind) -> String {
+    match kind {
+        ColumnKind::Bool => "bool".to_owned(),
+        ColumnKind::Int { .. } => "whole number".to_owned(),
+        ColumnKind::Decimal { precision, scale } => format!("decimal({precision}, {scale})"),
+        ColumnKind::Float => "float".to_owned(),
+        ColumnKind::Text => "text".to_owned(),
+        ColumnKind::Date => "date".to_owned(),
+        ColumnKind::Timestamp => "timestamp".to_owned(),
+        ColumnKind::Empty => "empty".to_owned(),
+        ColumnKind::Other(name) => name.clone(),
     }
 }

@@ -1,6 +1,7 @@
 //! `entente keys`: what people read to each other over the phone, and what they write down of it.
 
 use crate::cli::{ConfigArg, KeysCommand, TrustArgs};
+use crate::enrol;
 use crate::init::{cannot_write, fingerprint, party_name};
 use crate::locate::{ConfigFile, read_text};
 use crate::outcome::{Failure, Outcome, Reply};
@@ -15,14 +16,18 @@ pub(crate) fn run(what: KeysCommand) -> Outcome<Reply> {
     match what {
         KeysCommand::Show(argument) => show(&argument),
         KeysCommand::Trust(arguments) => trust(&arguments),
+        KeysCommand::Invite(arguments) => enrol::invite(&arguments),
+        KeysCommand::Apply(arguments) => enrol::apply(&arguments),
+        KeysCommand::Admit(arguments) => enrol::admit(&arguments),
+        KeysCommand::Accept(arguments) => enrol::accept(&arguments),
     }
 }
 
 /// What agents' and coordinators' configurations say alike about keys. A configuration that still lacks
 /// the coordinator's key cannot be loaded as a whole, and these commands are how it gets it.
 #[derive(Deserialize)]
-struct Keys {
-    identity: PathBuf,
+pub(crate) struct Keys {
+    pub(crate) identity: PathBuf,
     trusted: Option<PathBuf>,
     coordinator: Option<CoordinatorKey>,
 }
@@ -34,7 +39,7 @@ struct CoordinatorKey {
 }
 
 impl Keys {
-    fn read(config: &ConfigFile) -> Outcome<Self> {
+    pub(crate) fn read(config: &ConfigFile) -> Outcome<Self> {
         let base = config.path.parent().unwrap_or(std::path::Path::new(""));
         let keys: Self = toml::from_str(&read_text(&config.path)?).map_err(|error| {
             Failure::usage("config", error.message().to_owned())
@@ -45,6 +50,28 @@ impl Keys {
             identity: base.join(keys.identity),
             trusted: keys.trusted.map(|path| base.join(path)),
             ..keys
+        })
+    }
+
+    /// The list of trusted keys, which need not be there yet.
+    pub(crate) fn trusted_file(&self) -> Outcome<PathBuf> {
+        self.trusted.clone().ok_or_else(|| {
+            Failure::usage(
+                "config",
+                "the configuration names no file of trusted parties",
+            )
+            .advice("add: trusted = \"trusted.toml\"")
+        })
+    }
+
+    /// The coordinator's key, if it is known.
+    pub(crate) fn coordinator_pin(&self) -> Option<Pin> {
+        let CoordinatorKey { name, fingerprint } = self.coordinator.as_ref()?;
+        let (name, note) = (name.clone(), None);
+        fingerprint.map(|fingerprint| Pin {
+            name,
+            fingerprint,
+            note,
         })
     }
 }
@@ -111,13 +138,7 @@ fn trust(arguments: &TrustArgs) -> Outcome<Reply> {
 }
 
 fn trust_party(keys: &Keys, pin: Pin) -> Outcome<PathBuf> {
-    let path = keys.trusted.clone().ok_or_else(|| {
-        Failure::usage(
-            "config",
-            "the configuration names no file of trusted parties",
-        )
-        .advice("add: trusted = \"trusted.toml\"")
-    })?;
+    let path = keys.trusted_file()?;
     let mut pins = if path.exists() {
         load_pins(&path)?
     } else {
@@ -162,7 +183,7 @@ fn trust_coordinator(
     Ok(config.path.clone())
 }
 
-fn load_pins(path: &std::path::Path) -> Outcome<Pins> {
+pub(crate) fn load_pins(path: &std::path::Path) -> Outcome<Pins> {
     Pins::load(path)
         .map_err(|error| Failure::usage("trust", error.to_string()).at(path.display().to_string()))
 }

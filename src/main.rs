@@ -9,9 +9,11 @@ mod process;
 mod client;
 mod init;
 mod keys;
+mod enrol;
 mod serve;
 mod doctor;
 mod party;
+mod catalogue;
 mod dataset;
 mod job;
 mod contract;
@@ -104,6 +106,7 @@ async fn run(command: Command, output: &Output) -> Outcome<Option<Reply>> {
         Command::Agent(arguments) => serve::agent(&arguments, output).await.map(|()| None),
         Command::Party { what } => party::run(what).await.map(Some),
         Command::Dataset { what } => dataset::run(what).await.map(Some),
+        Command::Catalogue { what } => catalogue::run(what).await.map(Some),
         Command::Job { what } => job::run(what, output).await.map(Some),
     }
 }

@@ -6,7 +6,7 @@ use crate::keys::identity_dir;
 use crate::locate::{ConfigFile, read_text};
 use crate::outcome::{Failure, Outcome, Reply};
 use coordinator::contract::Signed;
-use coordinator::tls::Identity;
+use coordinator::tls::{Fingerprint, Identity};
 use party_agent::policy::negative::{NegativeList, NegativeRule};
 use serde::Deserialize;
 use serde_json::json;
@@ -23,13 +23,15 @@ struct Written {
     version: u64,
     #[serde(default, rename = "rule")]
     rules: Vec<NegativeRule>,
+    #[serde(default)]
+    revoked: Vec<Fingerprint>,
 }
 
 fn sign(arguments: &NegativeListSignArgs) -> Outcome<Reply> {
     let faulty = |what: String| {
         Failure::usage("negative_list", what)
             .at(arguments.list.display().to_string())
-            .advice("version = 1, and for each rule [[rule]] with id, columns and reason; tables, class, purposes and receivers if wanted")
+            .advice("version = 1, and for each rule [[rule]] with id, columns and reason; tables, class, purposes and receivers if wanted; revoked = [\"SHA256:…\"] for keys that count no longer")
     };
     let written: Written = toml::from_str(&read_text(&arguments.list)?)
         .map_err(|error| faulty(error.message().to_owned()))?;
@@ -41,15 +43,16 @@ fn sign(arguments: &NegativeListSignArgs) -> Outcome<Reply> {
         issuer: identity.name().clone(),
         version: written.version,
         rules: written.rules,
+        revoked: written.revoked,
     };
     let signed = Signed::sign(&list, &identity).map_err(|error| faulty(error.to_string()))?;
     let text = serde_json::to_string(&signed).expect("a signed statement has a JSON form");
     std::fs::write(&arguments.out, text).map_err(|error| cannot_write(&arguments.out, &error))?;
-    let (n_rules, version) = (list.rules.len(), list.version);
+    let (n_rules, n_revoked, version) = (list.rules.len(), list.revoked.len(), list.version);
     Ok(Reply::new(
-        &json!({ "issuer": list.issuer, "version": version, "rules": n_rules, "file": arguments.out }),
+        &json!({ "issuer": list.issuer, "version": version, "rules": n_rules, "revoked": n_revoked, "file": arguments.out }),
         format!(
-            "version {version} of the negative list of {}, {n_rules} rules: {}\nHolders name the file and the issuer under [negative_list] in agent.toml.\n",
+            "version {version} of the negative list of {}, {n_rules} rules, {n_revoked} revoked keys: {}\nHolders name the file and the issuer under [negative_list] in agent.toml.\n",
             list.issuer,
             arguments.out.display()
         ),

@@ -18,7 +18,7 @@
 //! # Reading order
 //!
 //! [`contract`] (what is agreed) → [`log`] (what cannot be changed unnoticed) → [`job`] (what can happen to it, pure) → [`journal`] (what survives a crash) →
-//! [`tls`] (who is who) → [`control`] (what is said) → `registry`, [`relay`], [`server`], [`client`] (who says it).
+//! [`tls`] (who is who) → [`enrol`] (how one becomes known) → [`control`] (what is said) → `registry`, [`relay`], [`server`], [`client`] (who says it).
 
 #![forbid(unsafe_code)]
 
@@ -27,6 +27,7 @@ pub mod log;
 pub mod job;
 pub mod journal;
 pub mod tls;
+pub mod enrol;
 pub mod control;
 mod registry;
 pub mod relay;

@@ -8,6 +8,7 @@ mod random;
 mod error;
 pub mod milestones;
 mod catalogues;
+mod find;
 mod proposals;
 mod runs;
 mod halt;

@@ -70,6 +70,9 @@ fn router(core: Arc<Core>, token: Token) -> Router {
         .route("/halt/lift", post(lift))
         .route("/datasets", get(datasets).post(add_dataset))
         .route("/datasets/{name}", get(dataset))
+        .route("/datasets/{name}/commitment", get(commitment))
+        .route("/catalogue", get(catalogue))
+        .route("/catalogue/dcat", get(dcat))
         .route("/jobs", get(jobs).post(submit))
         .route("/jobs/check", post(check))
         .route("/jobs/plan", post(plan))
@@ -162,6 +165,32 @@ async fn dataset(
     Path(name): Path<String>,
 ) -> Answer<crate::catalogue::TableEntry> {
     Ok(Json(core.dataset(&name).await?))
+}
+
+async fn commitment(State(core): Shared, Path(name): Path<String>) -> Answer<types::Committed> {
+    Ok(Json(core.committed(&name).await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CatalogueQuery {
+    #[serde(default)]
+    words: String,
+}
+
+async fn catalogue(
+    State(core): Shared,
+    Query(query): Query<CatalogueQuery>,
+) -> Answer<Vec<types::Listed>> {
+    Ok(Json(core.find(&query.words).await?))
+}
+
+async fn dcat(
+    State(core): Shared,
+    Query(query): Query<CatalogueQuery>,
+) -> Answer<serde_json::Value> {
+    let found = core.find(&query.words).await?;
+    Ok(Json(crate::catalogue::dcat(&found)))
 }
 
 async fn check(Body(request): Body<SpecRequest>) -> Answer<Checked> {

@@ -28,7 +28,7 @@ use protocols::party::{PartyId, Seat};
 
 use crate::catalogue::Catalogue;
 use crate::manifest::Manifest;
-use crate::net::handshake::Binding;
+use crate::net::handshake::{Binding, Epoch};
 use crate::page;
 use crate::plan::{self, Plan, Procedure, ReleaseRule};
 use crate::policy::{Denial, Facts, Loss, Permit, Policy, Questions, Request, StandingRule};
@@ -66,6 +66,7 @@ pub struct Vetted {
     plan: Plan,
     me: Seat,
     permit: Permit,
+    epoch: Option<Epoch>,
 }
 
 /// Who agreed on behalf of this party.
@@ -138,6 +139,7 @@ pub fn vet(signed: &Signed<Contract>, desk: &Desk<'_>) -> Result<Vetted, Refusal
         });
     }
     check_keys(&contract, desk)?;
+    let epoch = epoch(&contract, desk)?;
     let catalogues = contracted_catalogues(&contract, desk)?;
     let checked = spec::check(&contract.spec).map_err(Refusal::Spec)?;
     let plan = plan::compile(&checked, &catalogues).map_err(Refusal::Plan)?;
@@ -165,7 +167,25 @@ pub fn vet(signed: &Signed<Contract>, desk: &Desk<'_>) -> Result<Vetted, Refusal
         plan,
         me,
         permit,
+        epoch,
     })
+}
+
+/// The version of the list of revoked keys that this holder keeps to, if none of them is a party's.
+fn epoch(contract: &Contract, desk: &Desk<'_>) -> Result<Option<Epoch>, Refusal> {
+    let Some(list) = desk.facts.forbidden else {
+        return Ok(None);
+    };
+    let mut parties = contract.parties.iter();
+    if let Some(party) = parties.find(|p| list.revoked.contains(&p.fingerprint)) {
+        return Err(Refusal::Revoked {
+            party: party.name.clone(),
+            key: party.fingerprint,
+            issuer: list.issuer.clone(),
+        });
+    }
+    let version = list.version;
+    Ok(pinned(&list.issuer, desk).map(|issuer| Epoch { issuer, version }))
 }
 
 /// Every party of the contract is known here, by the key that the contract gives it.
@@ -443,6 +463,7 @@ impl Vetted {
                 .map(|p| (p.name.clone(), p.fingerprint))
                 .collect(),
             me: self.me,
+            epoch: self.epoch,
         };
         Approved {
             contract: self.contract,

@@ -6,17 +6,23 @@
 
 mod check;
 mod class;
+mod commitment;
+mod dcat;
 mod describe;
+mod find;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use coordinator::contract::Digest;
 use protocols::party::PartyId;
 use serde::{Deserialize, Serialize};
 
 pub use check::CatalogueError;
 pub use class::Class;
+pub use commitment::Commitment;
+pub use dcat::dcat;
 pub use describe::{CategoryRule, ColumnRule, Publish, describe};
 
 /// Longest catalogue document that is read, in bytes.
@@ -61,6 +67,9 @@ pub struct Catalogue {
 pub struct TableEntry {
     /// The published columns, in the table's own order.
     pub columns: Vec<ColumnEntry>,
+    /// Commits its holder to the content, where that stands in files ([`Commitment`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commitment: Option<Digest>,
     /// Whose rows are left out, in words, where persons have to consent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consent: Option<String>,

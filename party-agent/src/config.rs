@@ -160,6 +160,12 @@ impl AgentConfig {
         self.state.join("tables")
     }
 
+    /// The secret behind this party's commitments to its tables.
+    #[must_use]
+    pub fn commitments_file(&self) -> PathBuf {
+        self.state.join("commitments.secret")
+    }
+
     /// Tables that were registered while the agent ran.
     #[must_use]
     pub fn datasets_file(&self) -> PathBuf {

@@ -163,6 +163,9 @@ pub struct Plan {
     pub warnings: Vec<String>,
     /// What belongs beside the result: exactness, error bounds, conventions.
     pub notes: Vec<String>,
+    /// What the holders committed to, by table (`party.table`), where their catalogues say: the data that people agree to use.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub commitments: BTreeMap<String, Digest>,
     /// The class of the result: the highest among the columns that are used, where holders say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<Class>,
@@ -254,6 +257,7 @@ impl Plan {
             learns: Vec::new(),
             warnings: Vec::new(),
             notes: Vec::new(),
+            commitments: BTreeMap::new(),
             class: None,
             cost: PlanCost::default(),
         }

@@ -21,6 +21,7 @@ use datafusion::catalog::{MemorySchemaProvider, SchemaProvider, TableProvider};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
+use coordinator::contract::Digest;
 use protocols::party::PartyId;
 
 use crate::catalogue::ColumnKind;
@@ -57,6 +58,14 @@ pub trait DataSource: fmt::Debug + Send + Sync {
     /// Whether the rows are still those that were there when the table was opened; false where that cannot be told.
     fn is_unchanged(&self) -> bool {
         false
+    }
+
+    /// The digest of the files in which it stands, as they were when it was opened; none where it stands elsewhere.
+    ///
+    /// # Errors
+    /// [`SourceError`] if a file cannot be read, or has changed.
+    fn content(&self) -> Result<Option<Digest>, SourceError> {
+        Ok(None)
     }
 
     /// Whose rows cannot be seen through it, in words, if it is filtered by consents.

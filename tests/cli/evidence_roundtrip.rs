@@ -2,7 +2,9 @@
 
 use crate::run::{Ended, entente, finish, job, root};
 use crate::town::{Side, Town};
-use coordinator::contract::canonical;
+use coordinator::contract::{Signed, canonical};
+use coordinator::tls::Identity;
+use party_agent::receipt::Receipt;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -214,6 +216,13 @@ fn every_tampering_has_its_own_exit_code_and_a_second_verifier_agrees() {
         fs::write(&file, bytes).expect("written");
         both(what, code, &[]);
     }
+    let changed = with_other_bytes(&town.sides[1], &whole);
+    fs::write(&file, canonical::encode(&changed).expect("canonical")).expect("written");
+    both(
+        "a number that a party signs and its partner contradicts",
+        30,
+        &[],
+    );
     for (what, changed) in [
         ("a blank", format!("{text} ")),
         ("a key twice", text.replacen('{', "{\"acceptances\":[],", 1)),
@@ -234,6 +243,19 @@ fn every_tampering_has_its_own_exit_code_and_a_second_verifier_agrees() {
         fs::write(&list, pins.concat()).expect("written");
         both(what, code, &trust);
     }
+}
+
+/// The evidence in which a party has signed another receipt, with its own key, of more bytes than its partner has received.
+fn with_other_bytes(side: &Side, evidence: &Value) -> Value {
+    let mut changed = evidence.clone();
+    let identity = Identity::load(&side.config.with_file_name("identity")).expect("its key");
+    let own = &mut changed["receipts"][&side.name];
+    let signed: Signed<Receipt> = serde_json::from_value(own.clone()).expect("a receipt");
+    let mut receipt = signed.verify(&identity.fingerprint()).expect("its own");
+    receipt.bytes_sent.values_mut().for_each(|n| *n += 1);
+    let signed = Signed::sign(&receipt, &identity).expect("signed");
+    *own = serde_json::to_value(&signed).expect("JSON");
+    changed
 }
 
 fn pin(name: &str, fingerprint: &str) -> String {

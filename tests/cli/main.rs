@@ -25,4 +25,6 @@ mod pages;
 mod canary;
 mod egress;
 mod officers;
+mod catalogue;
+mod enrolment;
 mod bench;

@@ -1,6 +1,7 @@
 //! Identifiers that appear in contracts and control messages. Each is a type of its own, checked where it is made.
 
 use std::fmt;
+use std::io;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -215,6 +216,21 @@ impl Digest {
     /// The digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
+    }
+
+    /// The digest of all that can be read.
+    ///
+    /// # Errors
+    /// What the reader says.
+    pub fn of_reader(reader: &mut impl io::Read) -> io::Result<Self> {
+        let mut hash = Sha256::new();
+        let mut part = vec![0; 1 << 16];
+        loop {
+            match reader.read(&mut part)? {
+                0 => return Ok(Self(hash.finalize().into())),
+                n => hash.update(&part[..n]),
+            }
+        }
     }
 }
 

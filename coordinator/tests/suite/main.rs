@@ -8,6 +8,7 @@ mod state;
 mod journal;
 mod identity;
 mod tls;
+mod zero_trust;
 mod config;
 mod jobs;
 mod parties;

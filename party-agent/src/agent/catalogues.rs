@@ -1,6 +1,8 @@
 //! What this party publishes, and what the others do.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::Path;
 use std::sync::{Arc, RwLock};
 
 use coordinator::client::{ClientError, CoordinatorClient};
@@ -9,20 +11,24 @@ use coordinator::contract::{CatalogueDoc, Digest, PartyName, SignError, Signed};
 use coordinator::control::CallError;
 use coordinator::tls::{Identity, Pins};
 use protocols::party::PartyId;
+use zeroize::Zeroizing;
 
 use super::rules::load_policy;
-use super::{AgentError, Mode};
+use super::{AgentError, Mode, random};
 use crate::approve::{CatalogueFault, Refusal};
-use crate::catalogue::{Catalogue, TableEntry, describe};
+use crate::catalogue::{Catalogue, Commitment, TableEntry, describe};
 use crate::config::{AgentConfig, Dataset, parse_datasets};
 use crate::execute::PreparedTables;
 use crate::ledger::Ledger;
 use crate::policy::Policy;
+use crate::result;
 use crate::source::{Source, SourceError};
 
 /// This party's tables and its own catalogue.
 pub(crate) struct Catalogues {
     current: RwLock<Arc<Own>>,
+    /// Hides what is committed to. It outlives the agent, so that commitments do.
+    secret: Zeroizing<[u8; 32]>,
 }
 
 /// One state of this party's tables, and what is published of them.
@@ -62,12 +68,15 @@ impl Catalogues {
             // An agent without a policy is no use to others but can still receive: it publishes nothing.
             Err(error) => return Err(error.into()),
         };
-        let catalogue = published(&config.name, &source, &policy)
+        let path = config.commitments_file();
+        let secret = secret(&path).map_err(|source| AgentError::File { path, source })?;
+        let catalogue = published(&config.name, &source, &policy, &secret)
             .await
             .map_err(|(name, source)| AgentError::Dataset { name, source })?;
         let own = sign(source, catalogue, ledger, identity).await?;
         Ok(Self {
             current: RwLock::new(Arc::new(own)),
+            secret,
         })
     }
 
@@ -79,6 +88,15 @@ impl Catalogues {
                 .read()
                 .unwrap_or_else(std::sync::PoisonError::into_inner),
         )
+    }
+
+    /// What opens the commitment to a table, if there is one.
+    pub(super) async fn commitment(
+        &self,
+        source: &Source,
+        table: &str,
+    ) -> Result<Option<Commitment>, SourceError> {
+        commitment(source, table, &self.secret).await
     }
 
     /// Adds a table, and writes a new catalogue. Nothing changes if the table cannot be read.
@@ -95,7 +113,7 @@ impl Catalogues {
         };
         let mut source = self.current().source.clone();
         add(&mut source, dataset).await.map_err(failed)?;
-        let catalogue = published(identity.name(), &source, policy)
+        let catalogue = published(identity.name(), &source, policy, &self.secret)
             .await
             .map_err(|(name, source)| AgentError::Dataset { name, source })?;
         let own = Arc::new(sign(source, catalogue, ledger, identity).await?);
@@ -160,11 +178,42 @@ pub(crate) fn registered(config: &AgentConfig) -> Result<Vec<Dataset>, AgentErro
     parse_datasets(&text, &config.state).map_err(|faults| AgentError::Datasets { path, faults })
 }
 
+/// The commitment to a table as it was opened, if it stands in files.
+async fn commitment(
+    source: &Source,
+    table: &str,
+    secret: &[u8; 32],
+) -> Result<Option<Commitment>, SourceError> {
+    let Some(data) = source.tables().get(table).map(Arc::clone) else {
+        return Ok(None);
+    };
+    // A file of gigabytes takes seconds.
+    let content = tokio::task::spawn_blocking(move || data.content()).await;
+    let content = content.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+    Ok(content.map(|content| Commitment::new(secret, table, content)))
+}
+
+/// The secret behind this party's commitments; drawn when there is none.
+fn secret(path: &Path) -> std::io::Result<Zeroizing<[u8; 32]>> {
+    let drawn = || random::bytes::<32>().map_err(std::io::Error::other);
+    let mut secret = Zeroizing::new([0; 32]);
+    match std::fs::File::open(path) {
+        Ok(mut file) => file.read_exact(&mut *secret)?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            *secret = drawn()?;
+            result::write_private(path, &*secret).map_err(std::io::Error::other)?;
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(secret)
+}
+
 /// What the policy lets out about this party's tables. The error names the table.
 async fn published(
     name: &PartyName,
     source: &Source,
     policy: &Policy,
+    secret: &[u8; 32],
 ) -> Result<Catalogue, (String, SourceError)> {
     let mut tables = BTreeMap::new();
     for table in source.tables().keys() {
@@ -172,9 +221,12 @@ async fn published(
             continue;
         };
         let note = policy.tables().get(table).and_then(|t| t.note.clone());
-        let entry: TableEntry = describe(source, table, &publish, note)
+        let failed = |e| (table.clone(), e);
+        let mut entry: TableEntry = describe(source, table, &publish, note)
             .await
-            .map_err(|e| (table.clone(), e))?;
+            .map_err(failed)?;
+        let committed = commitment(source, table, secret).await.map_err(failed)?;
+        entry.commitment = committed.map(|c| c.digest());
         tables.insert(table.clone(), entry);
     }
     let party: PartyId = name

@@ -6,6 +6,7 @@ use coordinator::contract::{Digest, JobId, PartyName, PartyRole};
 use coordinator::tls::Fingerprint;
 use serde::{Deserialize, Serialize};
 
+use crate::catalogue::TableEntry;
 use crate::evidence::OpenedValue;
 use crate::execute::Moment;
 use crate::ledger::{Ending, Halt, JobState};
@@ -128,6 +129,35 @@ pub struct Dataset {
     pub note: Option<String>,
     /// Whether it is published: a table that the policy does not list is not.
     pub published: bool,
+}
+
+/// One table of `GET /v1/catalogue?words=…`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// Whose.
+    pub party: PartyName,
+    /// The table.
+    pub table: String,
+    /// Number of its holder's catalogue, which grows with every change.
+    pub version: u64,
+    /// Digest of that catalogue, as it was signed.
+    pub catalogue: Digest,
+    /// What is published of it.
+    pub entry: TableEntry,
+}
+
+/// `GET /v1/datasets/{name}/commitment`: what opens a commitment to an auditor. The commitment is SHA-256 of the 32 bytes of
+/// `salt` and the 32 of `content`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Committed {
+    /// The table.
+    pub table: String,
+    /// What stands in the catalogue and in plans.
+    pub commitment: Digest,
+    /// Hides the content from those who do not know it.
+    pub salt: Digest,
+    /// SHA-256 of the table's file; where there is a list of withdrawals, of the digests of both files one after the other.
+    pub content: Digest,
 }
 
 /// `POST /v1/datasets`

@@ -41,6 +41,16 @@ pub enum Refusal {
         /// The key in the contract.
         claimed: Fingerprint,
     },
+    /// The key of a party of the contract is revoked.
+    #[error("{issuer} has revoked the key {key} of {party}; that party needs a new one")]
+    Revoked {
+        /// Whose.
+        party: PartyName,
+        /// The key.
+        key: Fingerprint,
+        /// Who has revoked it, in the negative list.
+        issuer: PartyName,
+    },
     /// This party has no part in the contract.
     #[error("this party has no part in the contract")]
     NotAParty,
@@ -170,6 +180,7 @@ impl Refusal {
         match self {
             Self::Signature(_) | Self::UnknownProposer { .. } => "signature",
             Self::UnknownParty { .. } | Self::OtherKey { .. } => "party_key",
+            Self::Revoked { .. } => "revoked",
             Self::NotAParty => "not_a_party",
             Self::Expired { .. } | Self::FromTheFuture { .. } => "out_of_time",
             Self::Spec(_) => "spec",

@@ -84,6 +84,7 @@ fn catalogue(party: &Identity, tables: bool) -> Catalogue {
             column("kind", ColumnKind::Text, Some(&["x", "y"])),
             column("stay", int, None),
         ],
+        commitment: None,
         consent: None,
         note: None,
         rows_at_most: 1024,

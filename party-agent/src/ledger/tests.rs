@@ -452,7 +452,7 @@ async fn steps(ledger: &Ledger, n_steps: usize) {
                 .expect("accepted"),
             2 => ledger.start(id, (&[], &[]), 102).await.expect("started"),
             3 => ledger.spend(id, 103).await.expect("spent"),
-            4 => drop(complete(&ledger, id, None, 104).await.expect("completed")),
+            4 => drop(complete(ledger, id, None, 104).await.expect("completed")),
             _ => unreachable!("there are five steps"),
         }
     }

@@ -52,10 +52,12 @@ pub enum Objection {
     Stream = 27,
     /// More connections of one party than may wait.
     TooMany = 28,
+    /// Another version of the list of revoked keys of the same issuer.
+    Epoch = 29,
 }
 
 impl Objection {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Malformed,
         Self::Job,
         Self::Contract,
@@ -69,6 +71,7 @@ impl Objection {
         Self::Slow,
         Self::Stream,
         Self::TooMany,
+        Self::Epoch,
     ];
 
     /// The objection in words, from the point of view of who raised it.
@@ -91,6 +94,9 @@ impl Objection {
             Self::UnknownJob => "no job of this id is running here",
             Self::Slow => "the peer was too slow to say what it wants",
             Self::Stream => "the peer opened a stream that does not belong to the session",
+            Self::Epoch => {
+                "the two agents have different versions of the same negative list; is one of them old?"
+            }
             Self::TooMany => "too many connections of the same party wait for their jobs",
         }
     }

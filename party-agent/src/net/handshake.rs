@@ -1,7 +1,7 @@
 //! The first messages on a connection: both agents sign what they are about to do, on this connection.
 //!
-//! The signature covers the contract, the plan that the signer compiled, the nonces of all acceptances, the
-//! seats in the direction of the message, and the TLS exporter. So it cannot be shown for another job, another
+//! The signature covers the contract, the plan that the signer compiled, the nonces of all acceptances, the version of the
+//! list of revoked keys that the signer keeps to, the seats in the direction of the message, and the TLS exporter. So it cannot be shown for another job, another
 //! plan, another run, another connection, or by the other side; and a coordinator that shows different
 //! contracts to different parties is found out before a share is sent (RFC 9266 describes this binding).
 //!
@@ -21,12 +21,21 @@ use super::PROMPT;
 use super::close::{Ending, Objection};
 
 /// Length of an encoded [`Hello`].
-pub const HELLO_BYTES: usize = 8 + 16 + 3 * 32 + 32 + 64 + 3;
+pub const HELLO_BYTES: usize = 8 + 16 + 3 * 32 + 40 + 32 + 64 + 3;
 
 const MAGIC: [u8; 8] = *b"entente1";
 pub(super) const SIGN_CONTEXT: &str = "entente/v1/net/handshake";
 const EXPORTER_LABEL: &[u8] = b"EXPORTER-entente/v1/channel";
 const READY: [u8; 1] = [1];
+
+/// The list of revoked keys that an agent keeps to. Two that keep to the same issuer's have to know the same version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Epoch {
+    /// The key of whoever signs the list.
+    pub issuer: Fingerprint,
+    /// Its version, from 1.
+    pub version: u64,
+}
 
 /// What both ends of every connection of a run must agree on.
 #[derive(Clone, Debug)]
@@ -43,6 +52,8 @@ pub struct Binding {
     pub parties: Vec<(PartyName, Fingerprint)>,
     /// This agent's seat.
     pub me: Seat,
+    /// The list of revoked keys that this agent keeps to, if it keeps to one.
+    pub epoch: Option<Epoch>,
 }
 
 /// Identifies a run: the contract, and the nonces of all parties in the order of seats.
@@ -66,13 +77,20 @@ impl Binding {
         &self.parties[seat.index()].0
     }
 
-    pub(super) fn transcript(&self, from: Seat, to: Seat, exporter: &[u8; 32]) -> [u8; 32] {
-        let seats = [from.0, to.0];
+    /// What the sender signs, which keeps to the list `epoch`.
+    pub(super) fn transcript(
+        &self,
+        (from, epoch): (Seat, Option<Epoch>),
+        to: Seat,
+        exporter: &[u8; 32],
+    ) -> [u8; 32] {
+        let (seats, epoch) = ([from.0, to.0], encoded(epoch));
         let mut fields: Vec<&[u8]> = vec![
             &self.job_id.0,
             &self.contract.0,
             &self.plan.0,
             &seats,
+            &epoch,
             exporter,
         ];
         fields.extend(self.nonces.iter().map(|n| &n.0[..]));
@@ -97,6 +115,8 @@ pub struct Hello {
     pub plan: Digest,
     /// The sender's session id.
     pub session: [u8; 32],
+    /// The list of revoked keys that the sender keeps to.
+    pub epoch: Option<Epoch>,
     /// The sender's seat.
     pub from: Seat,
     /// The receiver's seat.
@@ -115,12 +135,14 @@ impl Hello {
     pub fn encode(&self) -> [u8; HELLO_BYTES] {
         let mut out = [0; HELLO_BYTES];
         let seats = [self.from.0, self.to.0, self.n_seats];
-        let parts: [&[u8]; 8] = [
+        let epoch = encoded(self.epoch);
+        let parts: [&[u8]; 9] = [
             &MAGIC,
             &self.job_id.0,
             &self.contract.0,
             &self.plan.0,
             &self.session,
+            &epoch,
             &self.key.0,
             &self.signature.0,
             &seats,
@@ -147,6 +169,7 @@ impl Hello {
             contract: Digest(reader.take()?),
             plan: Digest(reader.take()?),
             session: reader.take()?,
+            epoch: decoded(Fingerprint(reader.take()?), reader.take()?)?,
             key: PublicKey(reader.take()?),
             signature: SignatureBytes(reader.take()?),
             from: Seat(reader.take::<1>()?[0]),
@@ -166,12 +189,14 @@ impl Hello {
         to: Seat,
         exporter: &[u8; 32],
     ) -> Self {
-        let transcript = binding.transcript(binding.me, to, exporter);
+        let me = (binding.me, binding.epoch);
+        let transcript = binding.transcript(me, to, exporter);
         Self {
             job_id: binding.job_id,
             contract: binding.contract,
             plan: binding.plan,
             session: binding.session_id(),
+            epoch: binding.epoch,
             from: binding.me,
             to,
             n_seats: n_seats(binding),
@@ -201,9 +226,31 @@ impl Hello {
         let pinned = binding.parties[peer.index()].1;
         let same_key = Fingerprint::of(&self.key) == pinned && tls_key == Some(pinned);
         require(same_key, Objection::Key)?;
-        let transcript = binding.transcript(self.from, self.to, exporter);
+        let sender = (self.from, self.epoch);
+        let transcript = binding.transcript(sender, self.to, exporter);
         verify(&self.key, SIGN_CONTEXT, &transcript, &self.signature)
-            .map_err(|_| Objection::Signature)
+            .map_err(|_| Objection::Signature)?;
+        let same_list = |(a, b): (Epoch, Epoch)| a.issuer != b.issuer || a.version == b.version;
+        let both = self.epoch.zip(binding.epoch);
+        require(both.is_none_or(same_list), Objection::Epoch)
+    }
+}
+
+/// An epoch in 40 bytes; nought where there is none.
+fn encoded(epoch: Option<Epoch>) -> [u8; 40] {
+    let mut out = [0; 40];
+    if let Some(Epoch { issuer, version }) = epoch {
+        out[..32].copy_from_slice(&issuer.0);
+        out[32..].copy_from_slice(&version.to_be_bytes());
+    }
+    out
+}
+
+fn decoded(issuer: Fingerprint, version: [u8; 8]) -> Result<Option<Epoch>, Objection> {
+    match u64::from_be_bytes(version) {
+        0 if issuer.0 == [0; 32] => Ok(None),
+        0 => Err(Objection::Malformed),
+        version => Ok(Some(Epoch { issuer, version })),
     }
 }
 

@@ -1,4 +1,4 @@
-//! How a plan's data have to be handled: the class that its result inherits, and whose rows are left out.
+//! How a plan's data have to be handled: the class that its result inherits, whose rows are left out, and which data they are.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::Plan;
 use crate::catalogue::{Catalogue, Class};
 use crate::manifest::Manifest;
 
-/// Adds both to a plan that is otherwise complete, and which manifest its procedure keeps to.
+/// Adds these to a plan that is otherwise complete, and which manifest its procedure keeps to.
 pub(super) fn noted(mut plan: Plan, catalogues: &BTreeMap<PartyId, Catalogue>) -> Plan {
     plan.manifest = Manifest::of(&plan.procedure).digest();
     plan.class = class(&plan, catalogues);
@@ -21,6 +21,11 @@ pub(super) fn noted(mut plan: Plan, catalogues: &BTreeMap<PartyId, Catalogue>) -
     for (party, local) in &plan.locals {
         for table in &local.tables {
             let entry = catalogues.get(party).and_then(|c| c.tables.get(table));
+            let committed = entry.and_then(|entry| entry.commitment);
+            if let Some(commitment) = committed {
+                plan.commitments
+                    .insert(format!("{party}.{table}"), commitment);
+            }
             if let Some(consent) = entry.and_then(|entry| entry.consent.as_ref()) {
                 plan.notes.push(format!("of {party}.{table}, {consent}"));
             }

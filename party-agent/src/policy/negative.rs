@@ -1,8 +1,9 @@
-//! A negative list: what nobody may do with data, signed by whoever keeps the list for all.
+//! A negative list: what nobody may do with data, and whose keys count no longer, signed by whoever keeps the list for all.
 
 use std::path::PathBuf;
 
 use coordinator::contract::{PartyName, Statement, StatementError};
+use coordinator::tls::Fingerprint;
 use serde::{Deserialize, Serialize};
 
 use super::{Denial, Request, glob};
@@ -28,6 +29,9 @@ pub struct NegativeList {
     pub version: u64,
     /// What is forbidden.
     pub rules: Vec<NegativeRule>,
+    /// Keys that count no longer, whoever has pinned them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revoked: Vec<Fingerprint>,
 }
 
 /// One thing that is forbidden: a use to which all that is written here applies. Texts are patterns with `*` and `?`.

@@ -395,6 +395,7 @@ fn rows_that_are_only_counted_are_a_use_of_their_table() {
             receivers: None,
             reason: "court order".to_owned(),
         }],
+        revoked: Vec::new(),
     };
     let mut listed = count("IRB 1", "clinic");
     listed.facts.forbidden = Some(&list);

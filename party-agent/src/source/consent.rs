@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use coordinator::contract::Digest;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::catalog::TableProvider;
 use datafusion::common::JoinType;
@@ -99,6 +100,17 @@ impl DataSource for Consented {
     fn is_unchanged(&self) -> bool {
         let list = self.withdrawals.as_ref();
         self.inner.is_unchanged() && list.is_none_or(|list| list.is_unchanged())
+    }
+
+    fn content(&self) -> Result<Option<Digest>, SourceError> {
+        let Some(content) = self.inner.content()? else {
+            return Ok(None);
+        };
+        let Some(list) = &self.withdrawals else {
+            return Ok(Some(content));
+        };
+        let list = list.content()?;
+        Ok(list.map(|list| Digest::of(&[content.0, list.0].concat())))
     }
 
     fn consent(&self) -> Option<&str> {

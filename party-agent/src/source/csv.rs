@@ -22,6 +22,7 @@ use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 use super::stamp::FileStamp;
 use super::{DataSource, SourceColumn, SourceError, schema_of};
 use build::{BatchBuilder, changed};
+use coordinator::contract::Digest;
 use infer::Guess;
 use records::{Fault, Record, Records};
 
@@ -70,6 +71,10 @@ impl DataSource for CsvTable {
 
     fn is_unchanged(&self) -> bool {
         self.file.is_unchanged()
+    }
+
+    fn content(&self) -> Result<Option<Digest>, SourceError> {
+        self.file.content().map(Some)
     }
 }
 

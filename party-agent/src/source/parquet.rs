@@ -21,6 +21,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use super::stamp::{FileStamp, unreadable};
 use super::{DataSource, SourceColumn, SourceError, schema_of};
 use crate::catalogue::ColumnKind;
+use coordinator::contract::Digest;
 
 /// One Parquet file.
 #[derive(Clone, Debug)]
@@ -89,6 +90,10 @@ impl DataSource for ParquetTable {
 
     fn is_unchanged(&self) -> bool {
         self.file.is_unchanged()
+    }
+
+    fn content(&self) -> Result<Option<Digest>, SourceError> {
+        self.file.content().map(Some)
     }
 }
 

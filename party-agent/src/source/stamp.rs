@@ -4,6 +4,8 @@ use std::fs::{File, Metadata};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use coordinator::contract::Digest;
+
 use super::SourceError;
 
 /// A file's path with its size and time of change at the moment it was opened.
@@ -37,6 +39,15 @@ impl FileStamp {
         let metadata = file.metadata().map_err(|e| unreadable(&self.path, &e))?;
         self.check(&metadata)?;
         Ok(file)
+    }
+
+    /// SHA-256 of the file as it was when it was opened.
+    pub(super) fn content(&self) -> Result<Digest, SourceError> {
+        let mut file = self.open()?;
+        let content = Digest::of_reader(&mut file).map_err(|e| unreadable(&self.path, &e))?;
+        let metadata = file.metadata().map_err(|e| unreadable(&self.path, &e))?;
+        self.check(&metadata)?;
+        Ok(content)
     }
 
     pub(super) fn check(&self, metadata: &Metadata) -> Result<(), SourceError> {

@@ -33,6 +33,7 @@ mod dp_ledger;
 mod halt;
 mod classification;
 mod negative_list;
+mod zero_trust;
 mod consent;
 mod manifest_gate;
 mod canary;

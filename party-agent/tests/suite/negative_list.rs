@@ -21,37 +21,38 @@ fn rule(id: &str, columns: &str) -> NegativeRule {
     }
 }
 
-fn list(version: u64, rules: &[NegativeRule]) -> NegativeList {
+pub(crate) fn list(version: u64, rules: &[NegativeRule]) -> NegativeList {
     NegativeList {
         issuer: name("regulator"),
         version,
         rules: rules.to_vec(),
+        revoked: Vec::new(),
     }
 }
 
 /// Parties a, b and c, and a regulator without an agent whose list b keeps to.
-struct Scene {
-    world: World,
+pub(crate) struct Scene {
+    pub(crate) world: World,
     a: Running,
     b: Running,
     c: Running,
 }
 
-fn config(world: &World) -> AgentConfig {
-    let mut config = world.config("b", true);
+pub(crate) fn config(world: &World, party: &str) -> AgentConfig {
+    let mut config = world.config(party, true);
     config.negative_list = Some(NegativeListFile {
-        file: world.home("b").join("list.json"),
+        file: world.home(party).join("list.json"),
         issuer: name("regulator"),
     });
     config
 }
 
 impl Scene {
-    async fn start(first: &NegativeList) -> Self {
+    pub(crate) async fn start(first: &NegativeList) -> Self {
         let world = World::new(&["a", "b", "c", "regulator"]).await;
-        publish(&world, first, world.identity("regulator"));
+        publish(&world, "b", first, world.identity("regulator"));
         let a = world.agent("a", Mode::Rehearsal, true).await;
-        let b = Running::start(config(&world), Mode::Rehearsal).await;
+        let b = Running::start(config(&world, "b"), Mode::Rehearsal).await;
         let c = world.agent("c", Mode::Production, true).await;
         for agent in [&a, &b, &c] {
             agent.sees(&["a", "b", "c"]).await;
@@ -59,14 +60,14 @@ impl Scene {
         Self { world, a, b, c }
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         for agent in [self.a, self.b, self.c] {
             agent.stop().await;
         }
     }
 
     /// What b says to a job over a and b.
-    async fn verdict(&self) -> (String, String) {
+    pub(crate) async fn verdict(&self) -> (String, String) {
         let job_id = self.a.submit(&job(&["a", "b"], &["a"], "ot")).await;
         let ends = ["completed", "rejected", "failed"];
         let at_b = self.b.reaches(&job_id, &ends).await;
@@ -76,10 +77,10 @@ impl Scene {
     }
 }
 
-fn publish(world: &World, list: &NegativeList, signer: &Identity) {
+pub(crate) fn publish(world: &World, party: &str, list: &NegativeList, signer: &Identity) {
     let signed = Signed::sign(list, signer).expect("signed");
     let text = serde_json::to_string(&signed).expect("JSON");
-    std::fs::write(world.home("b").join("list.json"), text).expect("written");
+    std::fs::write(world.home(party).join("list.json"), text).expect("written");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -89,7 +90,12 @@ async fn a_new_version_blocks_an_approved_job_at_its_run() {
     scene.b.reaches(&job_id, &["accepted"]).await;
     scene.c.reaches(&job_id, &["waiting"]).await;
     let regulator = scene.world.identity("regulator");
-    publish(&scene.world, &list(2, &[rule("N-7", "sta*")]), regulator);
+    publish(
+        &scene.world,
+        "b",
+        &list(2, &[rule("N-7", "sta*")]),
+        regulator,
+    );
     let approve = format!("/v1/jobs/{job_id}/approve");
     assert_eq!(scene.c.post(&approve, &json!({})).await.status, 200);
     let at_b = scene.b.reaches(&job_id, &["failed"]).await;
@@ -119,19 +125,19 @@ async fn old_unsigned_and_foreign_lists_allow_nothing() {
     let cases: [(&str, Change<'_>); 7] = [
         (
             "older",
-            Box::new(|| publish(world, &list(2, &[]), regulator)),
+            Box::new(|| publish(world, "b", &list(2, &[]), regulator)),
         ),
         (
             "another of the same number",
-            Box::new(|| publish(world, &list(3, &[rule("x", "y")]), regulator)),
+            Box::new(|| publish(world, "b", &list(3, &[rule("x", "y")]), regulator)),
         ),
         (
             "another key",
-            Box::new(|| publish(world, &list(4, &[]), world.identity("c"))),
+            Box::new(|| publish(world, "b", &list(4, &[]), world.identity("c"))),
         ),
         (
             "another issuer",
-            Box::new(|| publish(world, &other, regulator)),
+            Box::new(|| publish(world, "b", &other, regulator)),
         ),
         (
             "changed",
@@ -157,7 +163,7 @@ async fn old_unsigned_and_foreign_lists_allow_nothing() {
         let (state, _) = scene.verdict().await;
         assert_eq!(state, "rejected", "{case}");
     }
-    publish(world, &list(4, &[]), regulator);
+    publish(world, "b", &list(4, &[]), regulator);
     assert_eq!(scene.verdict().await.0, "completed");
     scene.stop().await;
 }
@@ -190,6 +196,7 @@ async fn a_rule_applies_where_all_that_it_says_applies() {
     for (i, (rule, forbidden)) in cases.into_iter().enumerate() {
         publish(
             &scene.world,
+            "b",
             &list(i as u64 + 2, std::slice::from_ref(&rule)),
             regulator,
         );

@@ -217,6 +217,7 @@ pub(crate) fn plan(
         learns: Vec::new(),
         warnings: Vec::new(),
         notes: Vec::new(),
+        commitments: BTreeMap::new(),
         class: None,
         cost: PlanCost::default(),
     }

@@ -255,6 +255,7 @@ impl Sessions {
 /// What all sides would have agreed in a contract.
 fn binding(ids: &[Identity], me: usize) -> Binding {
     Binding {
+        epoch: None,
         job_id: JobId([1; 16]),
         contract: Digest([2; 32]),
         plan: Digest([3; 32]),

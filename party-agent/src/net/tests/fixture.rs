@@ -58,6 +58,7 @@ pub(super) fn bindings(identities: &[&Identity], run: u8) -> Vec<Binding> {
         nonces: nonces.clone(),
         parties: parties.clone(),
         me,
+        epoch: None,
     };
     Seat::first(identities.len()).map(of).collect()
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use coordinator::contract::{Digest, JobId, Nonce};
-use coordinator::tls::{self, Identity, Pins, Trouble};
+use coordinator::tls::{self, Fingerprint, Identity, Pins, Trouble};
 use protocols::party::Seat;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -12,7 +12,8 @@ use super::fixture::{World, bindings, guarded, name, raw_pair};
 use crate::net::close::{Ending, Objection};
 use crate::net::connect::{ConnectCause, Connector};
 use crate::net::handshake::{
-    Binding, Caller, Channel, HELLO_BYTES, HandshakeError, Hello, SIGN_CONTEXT, dial, exporter,
+    Binding, Caller, Channel, Epoch, HELLO_BYTES, HandshakeError, Hello, SIGN_CONTEXT, dial,
+    exporter,
 };
 use crate::net::listener::Listener;
 
@@ -52,12 +53,50 @@ async fn both_ends_share_a_secret_that_differs_from_run_to_run() {
     .await;
 }
 
+const EPOCH: Epoch = Epoch {
+    issuer: Fingerprint([7; 32]),
+    version: 3,
+};
+const LATER: Epoch = Epoch {
+    version: 4,
+    ..EPOCH
+};
+
+/// Lists of different issuers, or of one end alone, are no reason to refuse.
+#[tokio::test]
+async fn only_versions_of_one_list_are_compared() {
+    let other = Epoch {
+        issuer: Fingerprint([8; 32]),
+        ..LATER
+    };
+    guarded(async {
+        let ids = two();
+        for (a, b) in [
+            (Some(EPOCH), Some(EPOCH)),
+            (Some(EPOCH), Some(other)),
+            (Some(EPOCH), None),
+            (None, Some(LATER)),
+        ] {
+            let mut ends = bindings(&[&ids.0, &ids.1], 1);
+            (ends[0].epoch, ends[1].epoch) = (a, b);
+            let (dialler, answerer) = handshake(&ids, &ends[0], &ends[1]).await;
+            assert!(dialler.is_ok() && answerer.is_ok(), "{a:?} {b:?}");
+        }
+    })
+    .await;
+}
+
 /// A change to what one end knows, and the objection that it leads to.
 type Difference = (&'static str, fn(&mut Binding), Objection);
 
 #[tokio::test]
 async fn two_ends_that_disagree_both_say_in_what() {
-    const DIFFERENCES: [Difference; 6] = [
+    const DIFFERENCES: [Difference; 7] = [
+        (
+            "the version of a list of revoked keys",
+            |b| b.epoch = Some(LATER),
+            Objection::Epoch,
+        ),
         ("job", |b| b.job_id = JobId([9; 16]), Objection::Job),
         (
             "contract",
@@ -79,7 +118,8 @@ async fn two_ends_that_disagree_both_say_in_what() {
     ];
     guarded(async {
         let ids = two();
-        let right = bindings(&[&ids.0, &ids.1], 1);
+        let mut right = bindings(&[&ids.0, &ids.1], 1);
+        right.iter_mut().for_each(|b| b.epoch = Some(EPOCH));
         for (what, change, objection) in DIFFERENCES {
             for differs in [0, 1] {
                 let mut changed = right.clone();
@@ -135,7 +175,8 @@ type Forgery = (&'static str, fn(&mut Hello), Objection);
 /// Every field is compared, and with what this agent knows: the signature is right in all of these.
 #[tokio::test]
 async fn each_field_of_a_hello_is_checked() {
-    const FORGERIES: [Forgery; 11] = [
+    const FORGERIES: [Forgery; 12] = [
+        ("epoch", |h| h.epoch = Some(EPOCH), Objection::Signature),
         ("job", |h| h.job_id = JobId([9; 16]), Objection::Job),
         (
             "contract",
@@ -183,6 +224,7 @@ async fn each_field_of_a_hello_is_checked() {
 /// What a signature was made for: the binding, the two seats, and the exporter.
 struct Signed {
     binding: Binding,
+    epoch: Option<Epoch>,
     from: Seat,
     to: Seat,
     exporter: [u8; 32],
@@ -191,7 +233,8 @@ struct Signed {
 /// Every part of what is agreed on is signed: all fields are right in these, and the signature is for something else.
 #[tokio::test]
 async fn a_signature_for_anything_else_is_refused() {
-    const PARTS: [(&str, fn(&mut Signed)); 10] = [
+    const PARTS: [(&str, fn(&mut Signed)); 11] = [
+        ("an epoch", |s| s.epoch = Some(EPOCH)),
         ("job", |s| s.binding.job_id = JobId([9; 16])),
         ("contract", |s| s.binding.contract = Digest([9; 32])),
         ("plan", |s| s.binding.plan = Digest([9; 32])),
@@ -211,15 +254,15 @@ async fn a_signature_for_anything_else_is_refused() {
             let sign = |exporter: &[u8; 32]| {
                 let mut signed = Signed {
                     binding: b[0].clone(),
+                    epoch: None,
                     from: Seat(0),
                     to: Seat(1),
                     exporter: *exporter,
                 };
                 change(&mut signed);
-                let Signed {
-                    binding, from, to, ..
-                } = &signed;
-                let transcript = binding.transcript(*from, *to, &signed.exporter);
+                let Signed { binding, to, .. } = &signed;
+                let sender = (signed.from, signed.epoch);
+                let transcript = binding.transcript(sender, *to, &signed.exporter);
                 let mut hello = Hello::signed(&b[0], &a, Seat(1), exporter);
                 hello.signature = signer.sign(context, &transcript);
                 hello.encode().to_vec()
@@ -360,6 +403,7 @@ fn a_mutated_hello_is_read_as_itself_or_not_at_all() {
         contract: Digest([2; 32]),
         plan: Digest([3; 32]),
         session: [4; 32],
+        epoch: Some(EPOCH),
         from: Seat(5),
         to: Seat(6),
         n_seats: 7,

@@ -77,6 +77,7 @@ impl With for ColumnEntry {
 pub(crate) fn table(columns: Vec<ColumnEntry>) -> TableEntry {
     TableEntry {
         columns,
+        commitment: None,
         consent: None,
         note: None,
         rows_at_most: 1 << 16,
