@@ -685,18 +685,19 @@ fn grouped_inputs(seat: Seat, n: usize) -> Option<join::Inputs> {
     };
     let keys = (first..first + n as u128).map(u128::to_le_bytes).collect();
     let cell = |cell: usize| (0..n).map(|row| u64::from(row % 20 == cell)).collect();
-    Some(match seat {
-        Seat(0) => join::Inputs {
+    let rows = match seat {
+        Seat(0) => join::Rows {
             keys,
             narrow: (0..40).map(|column| cell(column % 20)).collect(),
             wide: Vec::new(),
         },
-        _ => join::Inputs {
+        _ => join::Rows {
             keys,
             narrow: vec![vec![1; n]; 2],
             wide: vec![vec![1; n]],
         },
-    })
+    };
+    Some(rows.into())
 }
 
 /// A thousand questions in a table that was sealed and sent before: what a job of an asker costs from the second one on.

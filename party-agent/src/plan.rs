@@ -65,8 +65,9 @@ use crate::spec::{CheckedSpec, Compute, Correlations, Settlement, names};
 
 pub use columns::{KeyColumn, Measure, MeasureKind, RangeOrigin, ValueKind, ValueRange};
 pub use intersect::{IntersectPlan, KeyPlan, Protocol};
+pub(crate) use joint::counted_in;
 pub use joint::{
-    JoinFactor, JoinPlan, JoinSizes, JoinTerm, OwnColumn, OwnTerm, RelationPlan, ValueColumns,
+    JoinFactor, JoinPlan, JoinSizes, JoinTerm, OwnColumn, OwnTerm, RelationPlan, Told, ValueColumns,
 };
 pub use local::{ColumnUse, LocalPlan, TableColumn, Usage};
 pub use lookup::{AskedTable, LookupPlan, MAX_VALUE_BYTES};
@@ -296,14 +297,19 @@ impl Plan {
     /// The totals beside the groups, as the protocols take them.
     #[must_use]
     pub fn margins(&self) -> Option<aggregate::Margins> {
-        margins(self.shape.margins?, &self.keys)
+        // What the minimum counts: rows, which are column 0, or persons.
+        let least = self.shape.checks.iter().find(|c| is_minimum(c));
+        margins(
+            self.shape.margins?,
+            &self.keys,
+            least.map_or(0, |c| c.column),
+        )
     }
 
     /// Whether groups are held back so that totals tell no small one: wherever there is a minimum.
     #[must_use]
     pub fn protects_margins(&self) -> bool {
-        let mut checks = self.shape.checks.iter();
-        self.shape.margins.is_some() && checks.any(|c| c.reason.contains("min_cell"))
+        self.shape.margins.is_some() && self.shape.checks.iter().any(is_minimum)
     }
 
     /// What is released, for these receivers: the terms of the disclosure that the run takes.
@@ -345,15 +351,18 @@ pub(crate) fn by_value(a: &str, b: &str) -> Option<Ordering> {
     Some(value(a)?.cmp(&value(b)?))
 }
 
-/// `None` where there are too many keys or groups for totals.
-fn margins(form: Margins, keys: &[KeyColumn]) -> Option<aggregate::Margins> {
+fn is_minimum(check: &CellCheck) -> bool {
+    check.reason.contains("min_cell")
+}
+
+/// The totals beside groups whose counts are in a column. `None` where there are too many keys or groups for totals.
+fn margins(form: Margins, keys: &[KeyColumn], count: usize) -> Option<aggregate::Margins> {
     let groups: Vec<usize> = keys.iter().map(KeyColumn::n_groups).collect();
     let form = match form {
         Margins::Rollup => aggregate::Form::Rollup,
         Margins::Cube => aggregate::Form::Cube,
     };
-    // Column 0 is COUNT(*).
-    aggregate::Margins::new(form, &groups, 0)
+    aggregate::Margins::new(form, &groups, count)
 }
 
 /// What the parties do together.

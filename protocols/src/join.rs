@@ -21,12 +21,14 @@
 //!            which cells of a key are not 0, and what all know of them makes it cheap ([`Bounds`])
 //! ```
 
+mod inputs;
 mod shape;
 mod plan;
 mod columns;
 mod products;
 
-pub use crate::psi::circuit::Rows as Inputs;
+pub use crate::psi::circuit::Rows;
+pub use inputs::Inputs;
 pub use shape::{Bounds, Compared, Factor, Holder, Relation, Shape, Term};
 
 use crate::correlate::Stock;
@@ -51,7 +53,8 @@ pub struct Totals {
 ///
 /// # Seats     symmetric; the holders that the shape names, and any others, which hold shares
 /// # Inputs    `inputs`: at holders their rows with distinct keys, in which flags come first and each
-///   column has all its cells (`column·cells + cell`); elsewhere `None`. Takes [`price`]
+///   column has all its cells (`column·cells + cell`), or at the hub those in which its keys stand; elsewhere
+///   `None`. Takes [`price`]
 /// # Output    [`Totals`], modulo 2^64 and 2^128
 /// # Cost      [`price`]: that of the join, and then 1 round a level of an AND or a product of several
 ///   relations, 1 for bits that become numbers, and a comparison's. For the hub's columns: with a dealer and no bounds 1
@@ -87,8 +90,9 @@ async fn try_totals(
     let own = inputs
         .as_ref()
         .filter(|_| session.seat() == shape.hub().seat);
-    let narrow = own.map(|rows| own_sums(&plan.narrow, rows));
-    let wide = own.map(|rows| own_sums(&plan.wide, rows));
+    let cells = shape.relations[0].cells;
+    let narrow = own.map(|rows| own_sums(&plan.narrow, (rows, cells)));
+    let wide = own.map(|rows| own_sums(&plan.wide, (rows, cells)));
     let mut totals = Totals {
         narrow: outputs(&plan.narrow, plan.n_cells, narrow),
         wide: outputs(&plan.wide, plan.n_cells, wide),
@@ -100,10 +104,13 @@ async fn try_totals(
     products.check(&plan)?;
     let (rows, own) = match inputs {
         Some(mut rows) if session.seat() == join.hub.seat => {
-            let keys = Inputs::of_keys(std::mem::take(&mut rows.keys));
+            let keys = Rows::of_keys(std::mem::take(&mut rows.rows.keys));
             (Some(keys), Some(rows))
         }
-        inputs => (inputs.filter(|_| join.has(session.seat())), None),
+        inputs => {
+            let inputs = inputs.filter(|_| join.has(session.seat()));
+            (inputs.map(|inputs| inputs.rows), None)
+        }
     };
     let mut joined = circuit::join(session, join, rows, stock).await?;
     let places = joined.places.clone();
@@ -150,13 +157,15 @@ impl Plan {
 }
 
 /// What the hub adds up without the others: for each piece that is of its own columns alone.
-fn own_sums<R: HubRing>(part: &Part, rows: &Inputs) -> Vec<R> {
+fn own_sums<R: HubRing>(part: &Part, (own, cells): (&Inputs, usize)) -> Vec<R> {
+    let n_rows = own.rows.keys.len();
     let value = |value: &Value| match value {
-        Value::Own(column) => {
-            let values = (0..rows.keys.len()).map(|row| R::of(rows, *column, row));
+        Value::Own(number) => {
+            let at = (number / cells, number % cells, cells);
+            let values = (0..n_rows).map(|row| R::of(own, at, row));
             values.fold(R::ZERO, R::wrapping_add)
         }
-        Value::Rows => R::from_u64(rows.keys.len() as u64),
+        Value::Rows => R::from_u64(n_rows as u64),
         Value::Sum(_) | Value::Product(..) => R::ZERO,
     };
     let pieces = part.pieces.iter();

@@ -596,21 +596,28 @@ fn no_small_cell_can_be_told_from_the_totals_beside_it() {
         expected(&shared, "claims_diabetes130.json"),
     );
     let task = &tasks["suppressed_specialty_payer"];
-    let names = |field: &str| -> Vec<String> {
-        let names = task[field].as_array().expect("names").iter();
-        names
-            .map(|name| name.as_str().expect("a name").to_owned())
-            .collect()
-    };
-    let (specialties, payers) = (names("rows"), names("cols"));
-    let list: Vec<String> = specialties.iter().map(|name| format!("'{name}'")).collect();
+    let specialties = names(task, "rows").into_iter();
+    let list: Vec<String> = specialties.map(|name| format!("'{name}'")).collect();
     let sql = format!(
         "SELECT medical_specialty, payer_code, COUNT(*) FROM {} WHERE medical_specialty IN ({}) GROUP BY CUBE(medical_specialty, payer_code)",
         members_encounters(&["public", "private"]),
         list.join(", ")
     );
-    let result = parts.run("hospital_1", 11, &sql);
-    let mut counts: Vec<Vec<u64>> = (0..specialties.len())
+    no_small_cell_is_told(&parts.run("hospital_1", 11, &sql), task);
+}
+
+fn names(task: &Value, field: &str) -> Vec<String> {
+    let names = task[field].as_array().expect("names").iter();
+    names
+        .map(|name| name.as_str().expect("a name").to_owned())
+        .collect()
+}
+
+/// Of a table with totals, with its rows, columns and counts: what is released is as it was counted, the grand total is,
+/// and no small count can be derived.
+pub(crate) fn no_small_cell_is_told(result: &Value, task: &Value) {
+    let (lines, columns) = (names(task, "rows"), names(task, "cols"));
+    let mut counts: Vec<Vec<u64>> = (0..lines.len())
         .map(|i| {
             let row = task["true_counts_for_the_checker_only"][i]
                 .as_array()
@@ -620,18 +627,18 @@ fn no_small_cell_can_be_told_from_the_totals_beside_it() {
             row
         })
         .collect();
-    let totals = (0..=payers.len()).map(|j| counts.iter().map(|row| row[j]).sum());
+    let totals = (0..=columns.len()).map(|j| counts.iter().map(|row| row[j]).sum());
     counts.push(totals.collect());
     let name = |names: &[String], at: usize| {
         names
             .get(at)
             .map_or(Value::Null, |n| Value::from(n.as_str()))
     };
-    let mut is_known = vec![vec![false; payers.len() + 1]; specialties.len() + 1];
+    let mut is_known = vec![vec![false; columns.len() + 1]; lines.len() + 1];
     for (i, row) in counts.iter().enumerate() {
         for (j, &count) in row.iter().enumerate() {
-            let keys = [name(&specialties, i), name(&payers, j)];
-            let released = rows(&result)
+            let keys = [name(&lines, i), name(&columns, j)];
+            let released = rows(result)
                 .iter()
                 .find(|row| row[0] == keys[0] && row[1] == keys[1]);
             if let Some(row) = released {
@@ -641,6 +648,7 @@ fn no_small_cell_can_be_told_from_the_totals_beside_it() {
             is_known[i][j] = released.is_some() || count == 0;
         }
     }
+    assert!(is_known[lines.len()][columns.len()], "the grand total");
     for (i, row) in counts.iter().enumerate() {
         for (j, &count) in row.iter().enumerate() {
             if (1..11).contains(&count) {

@@ -404,6 +404,12 @@ fn outcomes_of_fatty_liver_disease() {
             ),
         ],
     );
+    let result = run(&parts, "survival-by-fatty-liver");
+    for (arm, task) in tasks["km_nafld"].as_object().expect("arms") {
+        curve(&result, Some(arm), task);
+    }
+    let result = run(&parts, "log-rank-by-fatty-liver");
+    log_rank(&result, &tasks["logrank_nafld"]);
     let result = run(&parts, "anova-bmi-by-fatty-liver-and-sex");
     anova(&result, &tasks["anova_bmi_by_nafld_male"], |name| {
         name.chars().map(|c| c.to_string()).collect()

@@ -1,6 +1,6 @@
 //! Tasks of the expected files that join holders, each by a job in `examples/jobs`, by real processes: one table of cases.
 
-use crate::figures::{equal, expected, rows, same, shared};
+use crate::figures::{equal, expected, no_small_cell_is_told, rows, same, shared};
 use crate::statistics::{HOSPITALS_AND_INSURERS, correlations, field, parts, run};
 use serde_json::Value;
 
@@ -52,8 +52,12 @@ enum Figures {
         keys: Pairs,
         cells: Pairs,
     },
+    /// The rows of an object in the task, whose names are the keys of the result.
+    Named { object: &'static str, cells: Pairs },
     /// The pairs of a matrix.
     Pairs,
+    /// A table with totals, of which no small cell can be derived.
+    Margins,
 }
 
 struct Case {
@@ -63,12 +67,13 @@ struct Case {
     figures: Figures,
 }
 
-/// Whole numbers are equal, others but for rounding.
+/// Whole numbers and truth values are equal, others but for rounding.
 #[track_caller]
 fn alike(what: &str, got: &Value, expected: &Value) {
-    match got.is_i64() {
-        true => equal(what, got, expected),
-        false => same(what, got, expected),
+    match got {
+        Value::Bool(_) => assert_eq!(got, expected, "{what}"),
+        got if got.is_i64() => equal(what, got, expected),
+        got => same(what, got, expected),
     }
 }
 
@@ -92,11 +97,33 @@ fn groups(result: &Value, list: &[Value], (keys, cells): (Pairs, Pairs)) {
     }
 }
 
+/// The keys come first in a row, and stand in a name with bars between them.
+fn named(result: &Value, object: &Value, cells: Pairs) {
+    let object = object.as_object().expect("an object");
+    assert_eq!(rows(result).len(), object.len());
+    for (name, expected) in object {
+        let n_keys = name.split('|').count();
+        let of_keys = |row: &Value| {
+            let keys = (0..n_keys).map(|i| as_text(&row[i]));
+            keys.collect::<Vec<_>>().join("|")
+        };
+        let got = rows(result).iter().find(|row| of_keys(row) == *name);
+        let got = got.unwrap_or_else(|| panic!("no row for {name}"));
+        for (column, of) in cells {
+            alike(name, field(result, got, column), &expected[of]);
+        }
+    }
+}
+
 impl Case {
     fn check(&self, result: &Value, task: &Value) {
         println!("{}", self.job);
         match &self.figures {
             Figures::Pairs => correlations(result, task),
+            Figures::Margins => no_small_cell_is_told(result, task),
+            Figures::Named { object, cells } => {
+                named(result, task.pointer(object).expect("an object"), cells);
+            }
             Figures::Row(pairs) => {
                 let got = &rows(result)[0];
                 for (column, pointer) in *pairs {
@@ -112,7 +139,78 @@ impl Case {
     }
 }
 
-const CASES: [Case; 15] = [
+/// Rows of a table that are dominated by few: of the two rules, the figures and what follows.
+const DOMINANCE: Pairs = &[
+    ("n", "n"),
+    ("total", "total"),
+    ("top2_share_pct", "top2_share_pct"),
+    ("remainder_pct", "p_remainder_pct_of_largest"),
+    ("is_top2_over_85", "nk_sensitive"),
+    ("is_remainder_under_10", "p_sensitive"),
+];
+
+const CASES: [Case; 23] = [
+    Case {
+        job: "frequent-diagnoses-of-members",
+        tables: &HOSPITALS_AND_INSURERS,
+        task: ("claims_diabetes130.json", "topk_diag1_public"),
+        figures: Figures::Groups {
+            list: "",
+            keys: &[("diag_1", "value")],
+            cells: &[("n", "count")],
+        },
+    },
+    Case {
+        job: "specialty-by-payer-with-totals",
+        tables: &HOSPITALS_AND_INSURERS,
+        task: ("claims_diabetes130.json", "suppressed_specialty_payer"),
+        figures: Figures::Margins,
+    },
+    Case {
+        job: "operations-by-age-and-relation",
+        tables: &EUHEALTH,
+        task: (
+            "claims_euhealth.json",
+            "suppressed_operations_age_relation",
+        ),
+        figures: Figures::Margins,
+    },
+    Case {
+        job: "dominance-of-operations",
+        tables: &EUHEALTH,
+        task: ("claims_euhealth.json", "dominance_operations"),
+        figures: Figures::Named {
+            object: "/cells",
+            cells: DOMINANCE,
+        },
+    },
+    Case {
+        job: "dominance-of-stays",
+        tables: &EUHEALTH,
+        task: ("claims_euhealth.json", "dominance_hospital"),
+        figures: Figures::Named {
+            object: "/cells",
+            cells: DOMINANCE,
+        },
+    },
+    Case {
+        job: "amounts-of-the-top-percent",
+        tables: &EUHEALTH,
+        task: ("claims_euhealth.json", "top1pct_share"),
+        figures: Figures::Row(&[("members", "/members"), ("share", "/share")]),
+    },
+    Case {
+        job: "correlations-of-use",
+        tables: &EUHEALTH,
+        task: ("claims_euhealth.json", "corr"),
+        figures: Figures::Pairs,
+    },
+    Case {
+        job: "measurements-of-persons",
+        tables: &NAFLD,
+        task: ("surv_nafld.json", "join_rows"),
+        figures: Figures::Row(&[("n", "/lab_join_clinic")]),
+    },
     Case {
         job: "describe-stays-of-members",
         tables: &HOSPITALS_AND_INSURERS,

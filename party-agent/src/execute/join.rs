@@ -13,7 +13,7 @@ use protocols::session::Session;
 
 use super::{Broken, Computed, Failure, Output, Stage, Task, internal, steps};
 use crate::local::{self, Joined, LocalInputs};
-use crate::plan::{JoinPlan, JoinSizes, RelationPlan};
+use crate::plan::{JoinPlan, JoinSizes, RelationPlan, Told};
 
 impl Task<'_> {
     /// Reads this holder's rows, joins, and releases.
@@ -30,13 +30,11 @@ impl Task<'_> {
         // A dealer knows the published sizes alone, so tables are filled up to them.
         let is_dealt = matches!(source, Some(Source::Dealer { .. }));
         let bounds = of.bounds(&self.plan.keys);
-        let (sizes, hub) = match is_dealt {
-            true => (bounds, 0),
-            false => {
-                let sizes = announced(session, of, mine.as_ref(), bounds).await?;
-                let hub = self.plan.cheapest_hub(of, &sizes);
-                (sizes, hub)
-            }
+        let told = of.told(&self.plan.keys, is_dealt);
+        let sizes = announced(session, of, mine.as_ref(), (bounds, told)).await?;
+        let hub = match is_dealt {
+            true => 0,
+            false => self.plan.cheapest_hub(of, &sizes),
         };
         let (of, sizes) = (&of.with_hub(hub, &self.plan.keys), sizes.with_hub(hub));
         let mine = mine.map(|(place, joined)| (moved(place, hub), joined));
@@ -52,7 +50,7 @@ impl Task<'_> {
                 let brought = of.brings(*place, holder, star)?;
                 let bound = sizes.keys[*place][holder];
                 let padding = padding(session, bound.saturating_sub(joined.n_keys()));
-                Some(joined.inputs(&brought, &padding))
+                Some(joined.inputs(&brought, &padding, (*place, holder) == (0, star)))
             });
             let found = join::totals(session, &shape, inputs, &mut stock).await?;
             let narrow: Vec<&[u64]> = found.narrow.iter().map(Share::as_slice).collect();
@@ -64,10 +62,6 @@ impl Task<'_> {
                 let own = joined.own(term.column, term.keyless);
                 of.add_own(&mut totals, term, (&own, &groups));
             }
-        }
-        if let Some(margins) = self.plan.margins() {
-            totals.narrow.iter_mut().for_each(|c| margins.add_up(c));
-            totals.wide.iter_mut().for_each(|c| margins.add_up(c));
         }
         let report = mine.as_ref().map(|(_, joined)| joined.report());
         drop(mine);
@@ -109,12 +103,13 @@ impl Task<'_> {
     }
 }
 
-/// Tells all others how many keys come and in how many groups each stands at most, and hears theirs.
+/// Tells all others how many keys come and in how many groups each stands at most, as far as the plan says so, and hears
+/// theirs.
 async fn announced(
     session: &mut Session,
     of: &JoinPlan,
     mine: Option<&(usize, Joined)>,
-    bounds: JoinSizes,
+    (bounds, told): (JoinSizes, Told),
 ) -> Result<JoinSizes, ProtocolError> {
     let mut sizes = bounds;
     let place_of = |seat: usize| {
@@ -124,20 +119,31 @@ async fn announced(
         })
     };
     let n_mine = mine.map_or(0, |(_, joined)| joined.n_keys());
+    let mine = mine.filter(|(place, _)| told.groups_of(*place));
     let groups = mine.map_or(0, |(_, joined)| joined.groups_a_key());
     if let Some((r, h)) = place_of(session.seat().index()) {
-        sizes.keys[r][h] = n_mine;
-        sizes.groups_a_key[r][h] = groups;
+        if told.keys {
+            sizes.keys[r][h] = n_mine;
+        }
+        if told.groups_of(r) {
+            sizes.groups_a_key[r][h] = groups;
+        }
     }
     for peer in session.peers() {
         let place = place_of(peer.index());
         let most_keys = place.map_or(0, |(r, h)| sizes.keys[r][h]);
         let most_groups = place.map_or(0, |(r, h)| sizes.groups_a_key[r][h]);
-        let n_theirs = psi::announce(session, peer, n_mine, most_keys).await?;
-        let n_groups = psi::announce(session, peer, groups, most_groups).await?;
-        if let Some((r, h)) = place {
-            sizes.keys[r][h] = n_theirs;
-            sizes.groups_a_key[r][h] = n_groups.max(1);
+        if told.keys {
+            let n_theirs = psi::announce(session, peer, n_mine, most_keys).await?;
+            if let Some((r, h)) = place {
+                sizes.keys[r][h] = n_theirs;
+            }
+        }
+        if told.groups {
+            let n_groups = psi::announce(session, peer, groups, most_groups).await?;
+            if let Some((r, h)) = place.filter(|(r, _)| told.groups_of(*r)) {
+                sizes.groups_a_key[r][h] = n_groups.max(1);
+            }
         }
     }
     // What is compared is compared in bins, of which there are none without keys.

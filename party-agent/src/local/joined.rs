@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
 use datafusion::prelude::DataFrame;
 use futures::StreamExt;
 use protocols::aggregate::LocalTotals;
-use protocols::join::Inputs;
+use protocols::join::{Inputs, Rows};
 use protocols::party::PartyId;
 use protocols::psi::Item;
 use protocols::psi::keys::KeyHash;
@@ -17,19 +17,33 @@ use super::keys::{KeyReport, hash_rows, texts};
 use super::measure::MeasureTotals;
 use super::order::Codes;
 use super::{LocalInputs, StepInput, outgrown, prepare};
-use crate::plan::{JoinPlan, KeyColumn, LocalPlan, OwnColumn, Plan, RelationPlan, RingWidth, Step};
+use crate::plan::{
+    JoinPlan, KeyColumn, LocalPlan, OwnColumn, Plan, RelationPlan, RingWidth, Step, counted_in,
+};
 use crate::source::{Source, SourceError};
-
-/// The row of totals of rows without a key; keys come after it.
-const KEYLESS: u32 = 0;
 
 /// A holder's totals by key and group.
 pub struct Joined {
     items: Vec<Item>,
-    /// Row k·cells + g: of key k in group g; those of rows without a key first.
+    /// Totals of rows without a key by group, and then those of each key in each group in which it has rows.
     totals: LocalTotals,
+    /// Of which key and which group the latter are.
+    places: Vec<Place>,
     cells: usize,
     report: KeyReport,
+}
+
+/// A key, by number, and a group in which it has rows.
+#[derive(Clone, Copy)]
+struct Place {
+    key: u32,
+    group: u32,
+}
+
+/// Where totals stand in the columns that go into a join: one of so many columns, for each place.
+struct Columns {
+    n: usize,
+    of_place: Vec<u32>,
 }
 
 impl Drop for Joined {
@@ -59,11 +73,7 @@ pub async fn joined(
     let keys: Vec<KeyColumn> = relation
         .keys
         .iter()
-        .map(|k| KeyColumn {
-            // Totals over groups are added up after the join.
-            has_total: false,
-            ..plan.keys[*k].clone()
-        })
+        .map(|k| plan.keys[*k].clone())
         .collect();
     let mut sums = Sums::new(relation, local, &keys, hash)?;
     sums.check_columns(&query)?;
@@ -85,10 +95,15 @@ struct Sums<'a> {
     local: &'a LocalPlan,
     hash: &'a KeyHash,
     cells: CellIndex<'a>,
+    /// Of each group, the totals in which its rows count too.
+    totals: Vec<Vec<u32>>,
     n_keys: usize,
     n_cells: usize,
-    places: HashMap<Item, u32>,
+    keys: HashMap<Item, u32>,
     items: Vec<Item>,
+    /// Where totals of a key in a group are, if there are several groups.
+    totals_of: HashMap<(u32, u32), u32>,
+    places: Vec<Place>,
     rows: Vec<u64>,
     measures: Vec<MeasureTotals<'a>>,
     /// For each argument whose values are counted one by one, the rows with each.
@@ -111,10 +126,13 @@ impl<'a> Sums<'a> {
             local,
             hash,
             cells: CellIndex::new(keys, &local.tables),
+            totals: totals_beside(keys),
             n_keys: keys.len(),
             n_cells,
-            places: HashMap::new(),
+            keys: HashMap::new(),
             items: Vec::new(),
+            totals_of: HashMap::new(),
+            places: Vec::new(),
             rows: vec![0; n_cells],
             measures: measures
                 .map(|m| MeasureTotals::new(m, local, n_cells))
@@ -152,29 +170,38 @@ impl<'a> Sums<'a> {
         let (args, joined) = rest.split_at(self.measures.len());
         let items = hash_rows(self.hash, &texts(joined)?, n_rows);
         let (groups, _) = self.cells.of_rows(keys, n_rows)?;
-        let mut cells = Vec::with_capacity(n_rows);
-        for (item, group) in items.into_iter().zip(groups) {
-            let place = match item {
-                None => {
-                    self.n_keyless += 1;
-                    KEYLESS
-                }
-                Some(item) => {
-                    let next = self.items.len() as u32 + 1;
-                    let place = *self.places.entry(item).or_insert(next);
-                    if place == next {
-                        self.items.push(item);
-                    }
-                    place
-                }
-            };
-            cells.push(u64::from(place) * self.n_cells as u64 + u64::from(*group));
+        let groups: Vec<u32> = groups.to_vec();
+        let keys: Vec<Option<u32>> = items.into_iter().map(|i| Some(self.key(i?))).collect();
+        self.n_keyless += keys.iter().filter(|key| key.is_none()).count() as u64;
+        self.add_at(&keys, &groups, args)?;
+        let n_levels = self.totals.first().map_or(0, Vec::len);
+        for level in 0..n_levels {
+            let totals = groups
+                .iter()
+                .map(|group| self.totals[*group as usize][level]);
+            let totals: Vec<u32> = totals.collect();
+            self.add_at(&keys, &totals, args)?;
         }
-        let n_totals = (self.items.len() + 1) * self.n_cells;
+        Ok(())
+    }
+
+    /// Adds rows at the cells of their groups, or of totals beside them.
+    fn add_at(
+        &mut self,
+        keys: &[Option<u32>],
+        groups: &[u32],
+        args: &[ArrayRef],
+    ) -> Result<(), SourceError> {
+        let rows = keys.iter().zip(groups);
+        let cells = rows.map(|(key, group)| match key {
+            None => *group,
+            Some(key) => self.total_of(*key, *group),
+        });
+        let cells: Vec<u32> = cells.collect();
+        let n_totals = self.n_cells + self.places.len();
         if u32::try_from(n_totals).is_err() {
             return Err(too_many(self.local));
         }
-        let cells: Vec<u32> = cells.into_iter().map(|cell| cell as u32).collect();
         self.rows.resize(n_totals, 0);
         cells.iter().for_each(|cell| self.rows[*cell as usize] += 1);
         for (measure, values) in self.measures.iter_mut().zip(args) {
@@ -191,6 +218,30 @@ impl<'a> Sums<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The number of a key, a new one if it has none yet.
+    fn key(&mut self, item: Item) -> u32 {
+        let next = self.items.len() as u32;
+        let key = *self.keys.entry(item).or_insert(next);
+        if key == next {
+            self.items.push(item);
+        }
+        key
+    }
+
+    /// The number of the total of a key in a group, a new one if there is none yet.
+    fn total_of(&mut self, key: u32, group: u32) -> u32 {
+        let next = (self.n_cells + self.places.len()) as u32;
+        let total = match self.n_cells {
+            // Totals then come in the order of keys.
+            1 => key + 1,
+            _ => *self.totals_of.entry((key, group)).or_insert(next),
+        };
+        if total == next {
+            self.places.push(Place { key, group });
+        }
+        total
     }
 
     fn finish(self) -> Result<Joined, SourceError> {
@@ -213,7 +264,7 @@ impl<'a> Sums<'a> {
             return Err(SourceError::table(&tables(), what, advice));
         }
         if self.relation.all_keyed && self.n_keyless > 0 {
-            let what = "there are rows without a key, and a comparison with another holder's column takes a key in each";
+            let what = "there are rows without a key, and a comparison with another holder's column, or totals beside small groups, take a key in each";
             let advice = "write a subquery with WHERE key IS NOT NULL";
             return Err(SourceError::table(&tables(), what, advice));
         }
@@ -235,6 +286,7 @@ impl<'a> Sums<'a> {
         Ok(Joined {
             items: self.items,
             totals,
+            places: self.places,
             cells: self.n_cells,
             report: KeyReport {
                 rows: self.n_rows,
@@ -244,6 +296,29 @@ impl<'a> Sums<'a> {
             },
         })
     }
+}
+
+/// Of each group of these keys, the totals beside it.
+fn totals_beside(keys: &[KeyColumn]) -> Vec<Vec<u32>> {
+    if keys.iter().all(|key| !key.has_total) {
+        return Vec::new();
+    }
+    let keys: Vec<&KeyColumn> = keys.iter().collect();
+    let slots = |mut cell: usize| {
+        let mut slots = vec![0; keys.len()];
+        for (slot, key) in slots.iter_mut().zip(&keys).rev() {
+            *slot = cell % key.n_slots();
+            cell /= key.n_slots();
+        }
+        slots
+    };
+    let totals = |cell: usize| {
+        let cells = counted_in(&keys, &slots(cell));
+        let beside = cells.into_iter().filter(|total| *total != cell);
+        beside.map(|total| total as u32).collect()
+    };
+    let n_cells = keys.iter().map(|key| key.n_slots()).product();
+    (0..n_cells).map(totals).collect()
 }
 
 fn too_many(local: &LocalPlan) -> SourceError {
@@ -288,10 +363,24 @@ impl Joined {
     /// The most groups in which one key stands, rounded up to a power of two: this is told to the others.
     #[must_use]
     pub fn groups_a_key(&self) -> usize {
-        let keys = self.totals.narrow[0].chunks(self.cells).skip(1);
-        let groups = keys.map(|rows| rows.iter().filter(|n| **n > 0).count());
-        let most = groups.max().unwrap_or(1);
+        let most = self.slots(0).n;
         most.next_power_of_two().clamp(1, self.cells)
+    }
+
+    /// The groups of a key one after the other: as many columns as the key with the most groups has, and 1 at least.
+    fn slots(&self, padding: usize) -> Columns {
+        let mut filled = vec![0u32; self.items.len() + padding];
+        let next = |place: &Place| {
+            let slot = filled[place.key as usize];
+            filled[place.key as usize] += 1;
+            slot
+        };
+        let of_place: Vec<u32> = self.places.iter().map(next).collect();
+        let most = of_place.iter().max().map_or(0, |slot| *slot as usize);
+        Columns {
+            n: most + 1,
+            of_place,
+        }
     }
 
     /// What only this holder learns.
@@ -300,46 +389,61 @@ impl Joined {
         self.report.clone()
     }
 
-    /// What goes into the join: a value of every column and group for each key, and for each of `padding` zeros.
+    /// What goes into the join: a value of every column and group for each key, of the hub of every column and group in
+    /// which a key stands, and for each of `padding` zeros.
     #[must_use]
-    pub fn inputs(&self, relation: &RelationPlan, padding: &[Item]) -> Inputs {
+    pub fn inputs(&self, relation: &RelationPlan, padding: &[Item], is_hub: bool) -> Inputs {
         let n_rows = self.items.len() + padding.len();
+        let columns = match is_hub {
+            true => self.slots(padding.len()),
+            false => Columns {
+                n: self.cells,
+                of_place: self.places.iter().map(|place| place.group).collect(),
+            },
+        };
         let flags = relation.flags.iter().map(|column| (column, true));
         let counts = relation.narrow.iter().map(|column| (column, false));
         let narrow = flags.chain(counts).flat_map(|(column, is_flag)| {
-            let values = &self.totals.narrow[*column];
-            (0..self.cells).map(move |group| {
-                let flag = |v: u64| if is_flag { u64::from(v != 0) } else { v };
-                self.of_keys(values, group, n_rows, flag)
-            })
+            let flag = |v: u64| if is_flag { u64::from(v != 0) } else { v };
+            self.of_keys(&self.totals.narrow[*column], (&columns, n_rows), flag)
         });
-        let wide = relation.wide.iter().flat_map(|(ring, column)| {
-            (0..self.cells).map(move |group| match ring {
-                RingWidth::Narrow => {
-                    let values = &self.totals.narrow[*column];
-                    self.of_keys(values, group, n_rows, widened)
-                }
-                RingWidth::Wide => self.of_keys(&self.totals.wide[*column], group, n_rows, |v| v),
-            })
+        let wide = relation.wide.iter().flat_map(|(ring, column)| match ring {
+            RingWidth::Narrow => {
+                let values = &self.totals.narrow[*column];
+                self.of_keys(values, (&columns, n_rows), widened)
+            }
+            RingWidth::Wide => self.of_keys(&self.totals.wide[*column], (&columns, n_rows), |v| v),
+        });
+        let slots = is_hub.then(|| {
+            let mut slots = vec![vec![self.cells as u32; n_rows]; columns.n];
+            for (place, slot) in self.places.iter().zip(&columns.of_place) {
+                slots[*slot as usize][place.key as usize] = place.group;
+            }
+            slots.into()
         });
         Inputs {
-            keys: self.items.iter().chain(padding).copied().collect(),
-            narrow: narrow.collect(),
-            wide: wide.collect(),
+            rows: Rows {
+                keys: self.items.iter().chain(padding).copied().collect(),
+                narrow: narrow.collect(),
+                wide: wide.collect(),
+            },
+            slots,
         }
     }
 
+    /// A total of each key and group, in columns; 0 elsewhere.
     fn of_keys<A: Copy, B: Default + Clone>(
         &self,
         values: &[A],
-        group: usize,
-        n_rows: usize,
+        (columns, n_rows): (&Columns, usize),
         form: impl Fn(A) -> B,
-    ) -> Vec<B> {
-        let keys = values.iter().skip(self.cells + group).step_by(self.cells);
-        let mut column: Vec<B> = keys.map(|v| form(*v)).collect();
-        column.resize(n_rows, B::default());
-        column
+    ) -> Vec<Vec<B>> {
+        let mut found = vec![vec![B::default(); n_rows]; columns.n];
+        let places = self.places.iter().zip(&columns.of_place);
+        for ((place, column), value) in places.zip(&values[self.cells..]) {
+            found[*column as usize][place.key as usize] = form(*value);
+        }
+        found
     }
 
     /// The total of a column over this holder's own rows, by group; `keyless`: over those without a key alone.
@@ -347,15 +451,16 @@ impl Joined {
     pub fn own(&self, column: OwnColumn, keyless: bool) -> Vec<u128> {
         let mut totals = vec![0u128; self.cells];
         let mut add = |values: &mut dyn Iterator<Item = u128>| {
-            for (row, value) in values.enumerate() {
-                let is_keyless = row < self.cells;
+            let keyless_rows = (0..self.cells as u32).map(|group| (group, true));
+            let of_keys = self.places.iter().map(|place| (place.group, false));
+            for ((group, is_keyless), value) in keyless_rows.chain(of_keys).zip(values) {
                 let counts = match column {
                     // A row without a key is nobody's.
                     OwnColumn::Flag(_) => !is_keyless,
                     _ => is_keyless || !keyless,
                 };
                 if counts {
-                    let total = &mut totals[row % self.cells];
+                    let total = &mut totals[group as usize];
                     *total = total.wrapping_add(value);
                 }
             }

@@ -17,6 +17,7 @@ mod relation;
 mod column;
 mod terms;
 mod place;
+mod totals;
 mod star;
 mod words;
 
@@ -35,8 +36,8 @@ use super::sql::having::conjunction;
 use super::sql::holders::{Catalogues, RowWise, holders_of};
 use super::sql::outer::{Outer, take_apart};
 use super::{
-    KeyColumn, Measure, MinCell, Plan, PlanFault, Procedure, ReleaseRule, RingWidth, Setting,
-    Shape, Step, cost, finish, steps, top, words as plan_words,
+    KeyColumn, Margins, Measure, MinCell, Plan, PlanFault, Procedure, ReleaseRule, RingWidth,
+    Setting, Shape, Step, cost, finish, steps, top, words as plan_words,
 };
 use crate::spec::{CheckedSpec, JoinLevel, SqlCompute, rule_word};
 use columns::{Scope, qualify, qualify_select};
@@ -48,6 +49,7 @@ pub(super) use from::names_of;
 pub(super) use member::{Member, members};
 pub(super) use separate::without_row;
 use terms::Terms;
+pub(crate) use totals::counted_in;
 
 /// A join, as it is run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -69,7 +71,11 @@ pub struct JoinPlan {
     pub values: Vec<ValueColumns>,
     /// Sums of the relations' columns that are compared with 0, key by key.
     pub compared: Vec<JoinCompared>,
-    /// For each group of the result, by its number, the number of the relations' groups together; `None` for totals.
+    /// Which totals stand beside the groups, if any.
+    #[serde(skip)]
+    pub margins: Option<Margins>,
+    /// For each group of the result and each total, by its number, that of the relations' groups together; `None` for
+    /// totals that a ROLLUP does not have.
     #[serde(skip)]
     pub cells: Vec<Option<usize>>,
 }
@@ -81,6 +87,23 @@ pub struct JoinSizes {
     pub keys: Vec<Vec<usize>>,
     /// The most groups in which one of its keys stands, in the same order.
     pub groups_a_key: Vec<Vec<usize>>,
+}
+
+/// What holders tell each other of their tables before a join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// How many different keys each has.
+    pub keys: bool,
+    /// In how many groups a key stands at most.
+    pub groups: bool,
+}
+
+impl Told {
+    /// Whether that is told of this relation: with a dealer of the hub's alone.
+    #[must_use]
+    pub fn groups_of(self, relation: usize) -> bool {
+        self.groups && (self.keys || relation == 0)
+    }
 }
 
 impl JoinSizes {
@@ -109,7 +132,7 @@ pub struct RelationPlan {
     pub denied: bool,
     /// Whether it is compared with others, so that each of its keys may stand in one row alone.
     pub one_row_a_key: bool,
-    /// Whether each of its rows must have a key.
+    /// Whether each of its rows must have a key: those without could not be compared, or not be counted as persons.
     pub all_keyed: bool,
     /// Its group keys, by their number in the plan.
     pub keys: Vec<usize>,

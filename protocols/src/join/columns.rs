@@ -96,12 +96,12 @@ async fn below(
         );
         let parts = compared.parts.iter().zip(places);
         for ((relation, _, coefficient), columns) in parts {
-            let weight = coefficient.cast_unsigned();
+            let (weight, cells) = (coefficient.cast_unsigned(), columns.len());
             for column in columns.clone() {
                 match (relation, own) {
-                    (0, Some((rows, bins))) => {
-                        let values = rows.narrow[column].iter().zip(bins);
-                        for (value, bin) in values {
+                    (0, Some((own, bins))) => {
+                        for (row, bin) in bins.iter().enumerate() {
+                            let value = own.narrow((column / cells, column % cells, cells), row);
                             let into = &mut sum.as_mut_slice()[*bin as usize];
                             *into = into.wrapping_add(value.wrapping_mul(weight));
                         }

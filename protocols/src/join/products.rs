@@ -10,7 +10,7 @@
 //!   alone knows.
 
 use super::plan::{Column, Part, Plan, Product};
-use super::shape::{Bounds, Relation, Shape, cells_of};
+use super::shape::{Bounds, Relation, Shape};
 use super::{Inputs, Own};
 use crate::arith::matmul;
 use crate::correlate::{
@@ -45,22 +45,23 @@ pub(super) struct Products {
 
 /// A ring over which the hub's columns are multiplied.
 pub(super) trait HubRing: StockedRing {
-    /// A row's value of a column at a cell, by number (`column·cells + cell`).
-    fn of(rows: &Inputs, number: usize, row: usize) -> Self;
+    /// A row's value of a column at a cell, of so many; flags are the first columns.
+    fn of(own: &Inputs, at: (Column, usize, usize), row: usize) -> Self;
 }
 
 impl HubRing for u64 {
-    fn of(rows: &Inputs, number: usize, row: usize) -> Self {
-        rows.narrow[number][row]
+    fn of(own: &Inputs, at: (Column, usize, usize), row: usize) -> Self {
+        own.narrow(at, row)
     }
 }
 
 /// Narrow columns are numbers without a sign here.
 impl HubRing for u128 {
-    fn of(rows: &Inputs, number: usize, row: usize) -> Self {
-        match rows.narrow.get(number) {
-            Some(column) => column[row].into(),
-            None => rows.wide[number - rows.narrow.len()][row],
+    fn of(own: &Inputs, (column, cell, cells): (Column, usize, usize), row: usize) -> Self {
+        let n_narrow = own.rows.narrow.len() / own.per_column(cells);
+        match column.checked_sub(n_narrow) {
+            None => own.narrow((column, cell, cells), row).into(),
+            Some(column) => own.wide((column, cell, cells), row),
         }
     }
 }
@@ -240,13 +241,13 @@ impl Products {
         let slots = own.map(|own| self.slots(own));
         let mut online = Online::set_up(session, self.owner).await?;
         for product in narrow {
-            let numbers = own.map(|own| self.numbers(own, product, &slots));
+            let numbers = own.map(|own| self.numbers(own, product));
             let rows = rows(&rights.narrow, product);
             let made_one = online.multiply(self.multiply(product), numbers, rows);
             made.narrow.push(made_one.await?);
         }
         for product in wide {
-            let numbers = own.map(|own| self.numbers(own, product, &slots));
+            let numbers = own.map(|own| self.numbers(own, product));
             let rows = rows(&rights.wide, product);
             let made_one = online.multiply(self.multiply(product), numbers, rows);
             made.wide.push(made_one.await?);
@@ -265,7 +266,7 @@ impl Products {
         };
         let mut cells = vec![self.relation.cells as u32; n_slots * self.n_bins];
         for (row, bin) in places.iter().enumerate() {
-            for (slot, cell) in cells_of(&self.relation, own, row).enumerate() {
+            for (slot, (_, cell)) in own.filled(&self.relation, row).enumerate() {
                 cells[slot * self.n_bins + *bin as usize] = cell as u32;
             }
         }
@@ -273,12 +274,7 @@ impl Products {
     }
 
     /// What each row is multiplied with: the values of each cell, or of each slot.
-    fn numbers<R: HubRing>(
-        &self,
-        (own, places): Own<'_>,
-        product: &Product,
-        slots: &Option<Places>,
-    ) -> Vec<R> {
+    fn numbers<R: HubRing>(&self, (own, places): Own<'_>, product: &Product) -> Vec<R> {
         let cells = self.relation.cells;
         let times = match self.way {
             Way::Slots(slots) => slots,
@@ -286,15 +282,13 @@ impl Products {
         };
         let mut numbers = vec![R::ZERO; times * self.n_bins];
         for (row, bin) in places.iter().enumerate() {
-            for time in 0..times {
-                let at = time * self.n_bins + *bin as usize;
-                let cell = match slots {
-                    Some(slots) if !slots.0.is_empty() => slots.0[at] as usize,
-                    _ => time,
+            for (slot, (_, cell)) in own.filled(&self.relation, row).enumerate() {
+                let time = match self.way {
+                    Way::Slots(_) => slot,
+                    Way::Cells | Way::Matrix => cell,
                 };
-                if cell < cells {
-                    numbers[at] = R::of(own, product.left * cells + cell, row);
-                }
+                numbers[time * self.n_bins + *bin as usize] =
+                    R::of(own, (product.left, cell, cells), row);
             }
         }
         numbers
@@ -309,7 +303,7 @@ impl Products {
     ) -> Result<Share<R>, ProtocolError> {
         let shape = self.matrix(product);
         let left = match own {
-            Some(own) => Share::new(self.numbers(own, product, &None)),
+            Some(own) => Share::new(self.numbers(own, product)),
             None => Share::zero(shape.left_len()),
         };
         let right = rows(rights, product);

@@ -194,8 +194,11 @@ impl Shape {
         });
         match (own, inputs) {
             (None, None) => Ok(()),
-            (Some((relation, holder)), Some(inputs)) if fit(relation, holder, inputs) => {
-                let flags = &inputs.narrow[..relation.flags * relation.cells];
+            (Some((relation, holder)), Some(inputs))
+                if inputs.fit(relation, holder, *holder == self.hub()) =>
+            {
+                let n_flags = relation.flags * inputs.per_column(relation.cells);
+                let flags = &inputs.rows.narrow[..n_flags];
                 if flags.iter().flatten().any(|flag| *flag > 1) {
                     return invalid("a flag is 0 or 1");
                 }
@@ -323,11 +326,10 @@ impl Bounds {
 
     /// Checks the hub's values.
     fn check(&self, relation: &Relation, inputs: &Inputs) -> Result<(), ProtocolError> {
-        let first = relation.flags * relation.cells;
-        let narrow = inputs.narrow[first..]
-            .chunks(relation.cells)
-            .zip(&self.narrow);
-        let wide = inputs.wide.chunks(relation.cells).zip(&self.wide);
+        let per_column = inputs.per_column(relation.cells);
+        let narrow = inputs.rows.narrow[relation.flags * per_column..].chunks(per_column);
+        let narrow = narrow.zip(&self.narrow);
+        let wide = inputs.rows.wide.chunks(per_column).zip(&self.wide);
         let fits = narrow.into_iter().all(|(cells, b)| fit_bits(cells, *b))
             && wide.into_iter().all(|(cells, b)| fit_bits(cells, *b));
         if !fits {
@@ -335,7 +337,8 @@ impl Bounds {
                 what: "a value of the hub has more bits than the shape says",
             });
         }
-        let n_cells = (0..inputs.keys.len()).map(|row| cells_of(relation, inputs, row).count());
+        let n_cells = |row: usize| inputs.filled(relation, row).count();
+        let n_cells = (0..inputs.rows.keys.len()).map(n_cells);
         match n_cells.max() > Some(self.cells) {
             true => Err(ProtocolError::InvalidInput {
                 what: "a key of the hub has more cells than the shape says",
@@ -350,20 +353,6 @@ fn fit_bits<R: Ring>(cells: &[Vec<R>], n_bits: u32) -> bool {
     n_bits == R::BITS || values.all(|value| value.shr(n_bits) == R::ZERO)
 }
 
-/// The cells of a row in which any column is not 0.
-pub(super) fn cells_of<'a>(
-    relation: &'a Relation,
-    inputs: &'a Inputs,
-    row: usize,
-) -> impl Iterator<Item = usize> + 'a {
-    (0..relation.cells).filter(move |cell| {
-        let narrow = inputs.narrow.iter().skip(*cell).step_by(relation.cells);
-        let wide = inputs.wide.iter().skip(*cell).step_by(relation.cells);
-        let mut narrow = narrow.map(|column| column[row] != 0);
-        narrow.any(|set| set) || wide.into_iter().any(|column| column[row] != 0)
-    })
-}
-
 impl Factor {
     /// `is_wide`, `wide_alone`: whether the output may have columns over Z_2^128, and no others.
     fn is_of(self, relation: &Relation, (is_wide, wide_alone): (bool, bool)) -> bool {
@@ -376,12 +365,4 @@ impl Factor {
             Self::Any => relation.of_hub,
         }
     }
-}
-
-fn fit(relation: &Relation, holder: &Holder, inputs: &Inputs) -> bool {
-    inputs.keys.len() == holder.n_rows
-        && inputs.narrow.len() == relation.n_narrow()
-        && inputs.wide.len() == relation.n_wide()
-        && inputs.narrow.iter().all(|v| v.len() == holder.n_rows)
-        && inputs.wide.iter().all(|v| v.len() == holder.n_rows)
 }

@@ -9,7 +9,7 @@ use protocols::arith::compare::Method;
 use protocols::correlate::{self, Source, Stock, StockedRing, dealer};
 use protocols::error::ProtocolError;
 use protocols::join::{
-    self, Bounds, Compared, Factor, Holder, Inputs, Relation, Shape, Term, Totals,
+    self, Bounds, Compared, Factor, Holder, Inputs, Relation, Rows, Shape, Term, Totals,
 };
 use protocols::party::Seat;
 use protocols::price::{Price, Seats};
@@ -144,12 +144,63 @@ fn inputs(shape: &Shape, seat: Seat, secrets: u64) -> Option<Inputs> {
     shape.relations.iter().find_map(|relation| {
         let holder = relation.holders.iter().find(|h| h.seat == seat)?;
         let table = table(shape, relation, holder, secrets);
-        Some(Inputs {
+        let rows = Rows {
             keys: table.keys.into_iter().map(item).collect(),
             narrow: table.narrow,
             wide: table.wide,
-        })
+        };
+        let is_hub = *holder == shape.relations[0].holders[0];
+        // Both forms of what the hub brings.
+        match &shape.bounds {
+            Some(bounds) if is_hub && secrets % 2 == 1 => {
+                Some(in_slots(&rows, relation, bounds.cells))
+            }
+            _ => Some(rows.into()),
+        }
     })
+}
+
+/// The same rows with a value for each of a few slots instead of each cell.
+fn in_slots(rows: &Rows, relation: &Relation, n_slots: usize) -> Inputs {
+    let (cells, n_rows) = (relation.cells, rows.keys.len());
+    let mut slots = vec![vec![cells as u32; n_rows]; n_slots];
+    for row in 0..n_rows {
+        let narrow = |cell: usize| (cell..rows.narrow.len()).step_by(cells);
+        let wide = |cell: usize| (cell..rows.wide.len()).step_by(cells);
+        let is_filled = |cell: &usize| {
+            narrow(*cell).any(|at| rows.narrow[at][row] != 0)
+                || wide(*cell).any(|at| rows.wide[at][row] != 0)
+        };
+        // The first slots stay empty where there are fewer cells.
+        let filled = (0..cells).filter(is_filled).map(|cell| cell as u32);
+        for (slot, cell) in slots.iter_mut().rev().zip(filled) {
+            slot[row] = cell;
+        }
+    }
+    fn picked<R: engine::ring::Ring>(
+        columns: &[Vec<R>],
+        slots: &[Vec<u32>],
+        cells: usize,
+    ) -> Vec<Vec<R>> {
+        let of_column = |column: &[Vec<R>]| {
+            let of_slot = |slot: &Vec<u32>| {
+                let value = |(row, cell): (usize, &u32)| {
+                    column.get(*cell as usize).map_or(R::ZERO, |v| v[row])
+                };
+                slot.iter().enumerate().map(value).collect()
+            };
+            slots.iter().map(of_slot).collect::<Vec<Vec<R>>>()
+        };
+        columns.chunks(cells).flat_map(of_column).collect()
+    }
+    Inputs {
+        rows: Rows {
+            keys: rows.keys.clone(),
+            narrow: picked(&rows.narrow, &slots, cells),
+            wide: picked(&rows.wide, &slots, cells),
+        },
+        slots: Some(slots.into()),
+    }
 }
 
 /// What all holders of a relation have of a key.
@@ -712,9 +763,21 @@ fn what_does_not_fit_is_refused_before_anything_is_sent() {
             assert!(ended.traffic.messages_sent.iter().all(|n| *n == 0));
         }
     };
-    refused(&good, &|inputs| inputs.keys.truncate(3));
-    refused(&good, &|inputs| inputs.narrow.truncate(1));
-    refused(&good, &|inputs| inputs.wide[0].truncate(1));
+    refused(&good, &|inputs| inputs.rows.keys.truncate(3));
+    refused(&good, &|inputs| inputs.rows.narrow.truncate(1));
+    refused(&good, &|inputs| inputs.rows.wide[0].truncate(1));
+    // Slots of other lengths, a cell that there is not or that stands twice, and slots at a spoke.
+    let slots = |slots: &[u32]| {
+        let slots: Vec<Vec<u32>> = slots.iter().map(|cell| vec![*cell; 5]).collect();
+        refused(&good, &|inputs| inputs.slots = Some(slots.clone().into()));
+    };
+    slots(&[]);
+    slots(&[0, 1]);
+    slots(&[0, 1, 4]);
+    slots(&[0, 1, 1]);
+    refused(&good, &|inputs| {
+        inputs.slots = Some(vec![vec![0; 6]].into())
+    });
     let changed = |change: &dyn Fn(&mut Shape)| {
         let mut shape = good.clone();
         change(&mut shape);

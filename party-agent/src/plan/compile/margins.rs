@@ -13,7 +13,7 @@ pub(in crate::plan) fn with_totals(outer: &Outer, keys: &mut [KeyColumn]) -> Res
     }
     let cells = keys.iter().map(KeyColumn::n_slots);
     let cells = cells.fold(1usize, usize::saturating_mul);
-    if cells <= MAX_CELLS && plan::margins(form, keys).is_some() {
+    if cells <= MAX_CELLS && plan::margins(form, keys, 0).is_some() {
         return Ok(());
     }
     let sizes: Vec<String> = keys

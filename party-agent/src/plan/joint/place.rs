@@ -5,7 +5,7 @@ use super::relation::{Compiled, One};
 use super::taken::Taken;
 use super::terms::{Term, Terms};
 use super::{Job, JoinFactor, JoinPlan, JoinTerm, OwnColumn, OwnTerm, RelationPlan};
-use crate::plan::{KeyColumn, PlanFault, RingWidth, Slot};
+use crate::plan::{KeyColumn, Margins, PlanFault, RingWidth, Slot};
 
 impl Terms {
     /// The plan of the join: hub and other relations chosen, rows without a match written out.
@@ -16,6 +16,7 @@ impl Terms {
         keys: &[KeyColumn],
     ) -> Result<JoinPlan, PlanFault> {
         let order = order(job, compiled, &self)?;
+        let counts_persons = self.person.is_some();
         let mut payloads: Vec<Payload> = compiled.all.iter().map(|_| Payload::default()).collect();
         let mut own = Vec::new();
         let mut expand =
@@ -58,14 +59,22 @@ impl Terms {
             own,
             values: self.values,
             compared,
+            margins: job.outer.margins,
             cells: Vec::new(),
         };
         // A row without a key is in no bin, where it could be compared.
         if plan.n_compared() > 0 && job.relations.all.iter().any(|r| r.optional) {
             plan.relations[0].all_keyed = true;
         }
+        // A group of nobody but rows without a key would count as empty, which is shown beside totals.
+        if job.outer.margins.is_some() && counts_persons {
+            for (relation, at) in plan.relations.iter_mut().zip(&order) {
+                let others = job.relations.all.iter().enumerate();
+                relation.all_keyed |= others.into_iter().any(|(i, r)| i != *at && r.optional);
+            }
+        }
         plan.cells = plan.cells_of(keys);
-        Ok(plan)
+        Ok(plan.with_totals(keys))
     }
 }
 
@@ -456,7 +465,7 @@ impl Place<'_> {
 }
 
 impl JoinPlan {
-    /// For each group of the result, by its number, the number of the relations' groups together.
+    /// For each group of the result and each total, by its number, that of the relations' groups together.
     pub(super) fn cells_of(&self, keys: &[KeyColumn]) -> Vec<Option<usize>> {
         let n_cells: usize = keys.iter().map(KeyColumn::n_slots).product();
         let of = |cell: usize| {
@@ -466,11 +475,14 @@ impl JoinPlan {
                 *slot = rest % key.n_slots();
                 rest /= key.n_slots();
             }
-            let mut ordered = self.relations.iter().flat_map(|r| &r.keys);
-            ordered.try_fold(0, |joined, key| {
-                let n_groups = keys[*key].n_groups();
-                (slots[*key] < n_groups).then(|| joined * n_groups + slots[*key])
-            })
+            let is_total = slots
+                .iter()
+                .zip(keys)
+                .map(|(slot, key)| *slot >= key.n_groups());
+            let is_there = self.margins != Some(Margins::Rollup) || is_total.is_sorted();
+            let ordered = self.relations.iter().flat_map(|r| &r.keys);
+            let joined = ordered.fold(0, |joined, key| joined * keys[*key].n_slots() + slots[*key]);
+            is_there.then_some(joined)
         };
         (0..n_cells).map(of).collect()
     }

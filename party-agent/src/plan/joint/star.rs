@@ -8,10 +8,27 @@ use protocols::join;
 use protocols::party::Seat;
 use protocols::price::{Price, Seats};
 
-use super::{JoinCompared, JoinFactor, JoinPlan, JoinSizes, JoinTerm, OwnTerm, RelationPlan};
+use super::{JoinCompared, JoinFactor, JoinPlan, JoinSizes, JoinTerm, OwnTerm, RelationPlan, Told};
 use crate::plan::{KeyColumn, MeasureKind, RingWidth, Shape, Slot};
 
+/// Most groups of the hub's table that a dealer's matrix is dealt for, without a word on any key's groups.
+const MATRIX_GROUPS: usize = 64;
+
 impl JoinPlan {
+    /// What holders tell each other. A dealer deals for published sizes; what it deals for every key and every group would
+    /// be too much where these are many, and products by transfers take none of it.
+    #[must_use]
+    pub fn told(&self, keys: &[KeyColumn], is_dealt: bool) -> Told {
+        let groups = self.groups(keys);
+        Told {
+            keys: !is_dealt,
+            groups: match is_dealt {
+                true => is_by_transfers(&groups),
+                false => groups.iter().any(|n| *n > 1),
+            },
+        }
+    }
+
     /// The hub's holders: one star each.
     #[must_use]
     pub fn n_stars(&self) -> usize {
@@ -64,7 +81,8 @@ impl JoinPlan {
         self.compared.len()
     }
 
-    /// One star, as the protocol takes it, for these sizes; with a dealer nothing is told of the hub's values.
+    /// One star, as the protocol takes it, for these sizes; with a dealer nothing is told of the hub's values, unless its
+    /// groups are many.
     #[must_use]
     pub fn star(
         &self,
@@ -105,7 +123,7 @@ impl JoinPlan {
             bounds: self
                 .relations
                 .first()
-                .filter(|_| !is_dealt)
+                .filter(|_| !is_dealt || is_by_transfers(groups))
                 .map(|r| r.hub_bounds(hub, sizes.groups_a_key[0][hub])),
             compared: self.compared.iter().map(|c| c.protocol(is_dealt)).collect(),
         }
@@ -163,10 +181,10 @@ impl JoinPlan {
         stars.fold(Price::nothing(seats), |sum, star| sum.then(&star))
     }
 
-    /// The groups of each relation on its own.
+    /// The groups of each relation on its own, totals among them.
     #[must_use]
     pub fn groups(&self, keys: &[KeyColumn]) -> Vec<usize> {
-        let of = |r: &RelationPlan| r.keys.iter().map(|k| keys[*k].n_groups()).product();
+        let of = |r: &RelationPlan| r.keys.iter().map(|k| keys[*k].n_slots()).product();
         self.relations.iter().map(of).collect()
     }
 
@@ -181,15 +199,14 @@ impl JoinPlan {
 
     /// Adds the totals that a star gives for all groups of the relations together.
     pub fn add_star(&self, totals: &mut LocalTotals, narrow: &[&[u64]], wide: &[&[u128]]) {
-        let cells = || self.cells.iter().enumerate();
         for (total, found) in totals.narrow.iter_mut().zip(narrow) {
-            for (cell, combined) in cells().filter_map(|(i, c)| c.map(|c| (i, c))) {
-                total[cell] = total[cell].wrapping_add(found[combined]);
+            for (total, combined) in total.iter_mut().zip(&self.cells) {
+                *total = total.wrapping_add(combined.map_or(0, |c| found[c]));
             }
         }
         for (total, found) in totals.wide.iter_mut().zip(wide) {
-            for (cell, combined) in cells().filter_map(|(i, c)| c.map(|c| (i, c))) {
-                total[cell] = total[cell].wrapping_add(found[combined]);
+            for (total, combined) in total.iter_mut().zip(&self.cells) {
+                *total = total.wrapping_add(combined.map_or(0, |c| found[c]));
             }
         }
     }
@@ -203,8 +220,7 @@ impl JoinPlan {
     ) {
         let coefficient = i128::from(term.coefficient).cast_unsigned();
         for (cell, combined) in self.cells.iter().enumerate() {
-            let group = combined.and_then(|c| group_of(c, groups, term));
-            let Some(group) = group else {
+            let Some(group) = combined.and_then(|c| group_of(c, groups, term)) else {
                 continue;
             };
             let value = own[group].wrapping_mul(coefficient);
@@ -221,6 +237,11 @@ impl JoinPlan {
             }
         }
     }
+}
+
+/// Whether a dealer's matrix would be too large for the hub's groups, which come first.
+fn is_by_transfers(groups: &[usize]) -> bool {
+    groups.first().is_some_and(|n| *n > MATRIX_GROUPS)
 }
 
 /// The group of the term's relation in a combination of groups, if all others have the wanted ones.

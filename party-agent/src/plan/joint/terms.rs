@@ -28,7 +28,7 @@ pub(super) struct Terms {
     pub(super) sums: Vec<SumOf>,
     /// Columns of `narrow` after all others: the rows with each value of a measure.
     pub(super) values: Vec<ValueColumns>,
-    person: Option<usize>,
+    pub(super) person: Option<usize>,
     label: String,
     distinct: Vec<Option<usize>>,
 }
@@ -65,15 +65,13 @@ impl Terms {
             all.measure(job, compiled, (i, arg), argument)
                 .map_err(one)?;
         }
-        // Totals stand beside their groups only in numbers that add up, which persons do not.
-        let counts_rows = job.outer.margins.is_some();
         let persons = taken.persons.as_ref();
-        if let Some(takes) = persons.filter(|_| min_cell.at_least > 1 && !counts_rows) {
+        if let Some(takes) = persons.filter(|_| min_cell.at_least > 1) {
             all.person = Some(all.flags_column(takes));
         }
         // Every key has one row where holders' columns are compared.
         let one_row = !taken.below.is_empty();
-        if all.person.is_none() && one_row && min_cell.at_least > 1 && !counts_rows {
+        if all.person.is_none() && one_row && min_cell.at_least > 1 {
             all.person = Some(0);
         }
         for (i, (arg, argument)) in job.outer.args.iter().zip(&taken.args).enumerate() {
@@ -248,10 +246,6 @@ impl Terms {
     ) -> Result<(), PlanFault> {
         if min_cell.at_least <= 1 || self.person.is_some() {
             return Ok(());
-        }
-        if job.outer.margins.is_some() {
-            let what = "ROLLUP and CUBE over a join between holders with a minimum cell, which counts persons: those of groups do not add up to those of a total";
-            return Err(job.site.fault(job.select, what, "run a job for each level"));
         }
         let what = "the minimum cell counts persons, and whether a person counts here depends on an OR between columns of different holders";
         let fix = "write the condition with AND, or run a job for each branch of the OR";

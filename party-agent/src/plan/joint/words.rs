@@ -56,15 +56,17 @@ pub(super) fn complete(mut plan: Plan, job: &Job<'_>) -> Plan {
         return plan;
     };
     let is_dealt = matches!(plan.correlations, Some(Correlations::Dealer(_)));
-    let grouped = join.relations.iter().any(|r| !r.keys.is_empty());
-    let groups = (grouped && !is_dealt).then(|| {
-        "in how many groups a key of each table stands at most, rounded up to a power of two"
-            .to_owned()
+    let told = join.told(&plan.keys, is_dealt);
+    let groups = told.groups.then(|| {
+        let whose = match (is_dealt, join.relations.first()) {
+            (true, Some(hub)) => &hub.name,
+            _ => "each table",
+        };
+        format!("in how many groups a key of {whose} stands at most, rounded up to a power of two")
     });
-    let sizes = match is_dealt {
-        true => None,
-        false => Some("how many different keys each other holder has".to_owned()),
-    };
+    let sizes = told
+        .keys
+        .then(|| "how many different keys each other holder has".to_owned());
     let told: Vec<String> = sizes.into_iter().chain(groups).collect();
     for learns in &mut plan.learns {
         let computes = plan.seats.iter().any(|s| s.as_str() == learns.party);

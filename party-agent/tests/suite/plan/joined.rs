@@ -18,7 +18,7 @@ fn totals(shape: &Shape, inputs: &[Vec<Inputs>]) -> (Vec<Vec<u64>>, Vec<Vec<u128
     let rows = |at: usize| -> BTreeMap<Item, Vec<(usize, usize)>> {
         let mut rows: BTreeMap<Item, Vec<(usize, usize)>> = BTreeMap::new();
         for (holder, input) in inputs[at].iter().enumerate() {
-            for (row, key) in input.keys.iter().enumerate() {
+            for (row, key) in input.rows.keys.iter().enumerate() {
                 rows.entry(*key).or_default().push((holder, row));
             }
         }
@@ -28,29 +28,21 @@ fn totals(shape: &Shape, inputs: &[Vec<Inputs>]) -> (Vec<Vec<u64>>, Vec<Vec<u128
     let value = |at: usize, key: &Item, cell: usize, factor: &Factor| -> u128 {
         let relation = &shape.relations[at];
         let found = all[at].get(key).map_or(&[][..], Vec::as_slice);
-        let column = |c: usize| {
-            found
-                .iter()
-                .map(move |(h, r)| (*h, *r, c * relation.cells + cell))
+        let of = |(h, r): &(usize, usize), c: usize| {
+            inputs[at][*h].narrow((c, cell, relation.cells), *r)
         };
         match *factor {
-            Factor::Flag(c) => {
-                let any = column(c).any(|(h, r, at_)| inputs[at][h].narrow[at_][r] != 0);
-                u128::from(any)
-            }
-            Factor::Unflagged(c) => {
-                let any = column(c).any(|(h, r, at_)| inputs[at][h].narrow[at_][r] != 0);
-                u128::from(!any)
-            }
+            Factor::Flag(c) => u128::from(found.iter().any(|own| of(own, c) != 0)),
+            Factor::Unflagged(c) => u128::from(!found.iter().any(|own| of(own, c) != 0)),
             Factor::Narrow(c) => {
-                let sum = column(relation.flags + c).fold(0u64, |sum, (h, r, at_)| {
-                    sum.wrapping_add(inputs[at][h].narrow[at_][r])
-                });
-                u128::from(sum)
+                let values = found.iter().map(|own| of(own, relation.flags + c));
+                u128::from(values.fold(0u64, u64::wrapping_add))
             }
-            Factor::Wide(c) => column(c).fold(0u128, |sum, (h, r, at_)| {
-                sum.wrapping_add(inputs[at][h].wide[at_][r])
-            }),
+            Factor::Wide(c) => {
+                let of =
+                    |(h, r): &(usize, usize)| inputs[at][*h].wide((c, cell, relation.cells), *r);
+                found.iter().map(of).fold(0u128, u128::wrapping_add)
+            }
             Factor::Matched { cell: only } => u128::from(only == cell && !found.is_empty()),
             Factor::One { cell: only } => u128::from(only == cell),
             Factor::Any => 1,
@@ -147,7 +139,7 @@ pub(crate) async fn in_the_clear(world: &World, plan: &Plan) -> LocalTotals {
         let of_relation = |(place, holders): (usize, &Vec<Joined>)| {
             let mine = holders.iter().enumerate().map(|(holder, joined)| {
                 let brought = of.brings(place, holder, star)?;
-                Some(joined.inputs(&brought, &[]))
+                Some(joined.inputs(&brought, &[], (place, holder) == (0, star)))
             });
             mine.collect::<Vec<Option<Inputs>>>()
         };
@@ -170,10 +162,6 @@ pub(crate) async fn in_the_clear(world: &World, plan: &Plan) -> LocalTotals {
             let own = holder.own(term.column, term.keyless);
             of.add_own(&mut all, term, (&own, &groups));
         }
-    }
-    if let Some(margins) = plan.margins() {
-        all.narrow.iter_mut().for_each(|c| margins.add_up(c));
-        all.wide.iter_mut().for_each(|c| margins.add_up(c));
     }
     let found = plans::with_steps(plan, vec![LocalInputs::of_join(plan, of, all)]);
     found.into_iter().next().expect("one holder's totals")

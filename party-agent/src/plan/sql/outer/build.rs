@@ -75,11 +75,28 @@ pub(super) fn filtered(value: &Expr, filter: Option<&Expr>) -> Expr {
 /// A value where another one is not NULL, else NULL. No CASE: the other value decides nothing but this, and a
 /// policy that allows the two together allows it.
 pub(in crate::plan) fn where_known(value: &Expr, other: &Expr) -> Expr {
-    if is_always_known(other) {
+    let known = known_with(value);
+    let mut further = known_with(other).into_iter();
+    if further.all(|e| is_always_known(e) || known.contains(&e)) {
         return value.clone();
     }
     let null = Expr::value(Value::Null);
     call("nvl2", vec![other.clone(), value.clone(), null])
+}
+
+/// What is known wherever an expression is, by [`where_known`].
+fn known_with(expr: &Expr) -> Vec<&Expr> {
+    let Expr::Function(function) = expr else {
+        return vec![expr];
+    };
+    match (name_of(function).as_str(), plain_args(function).as_deref()) {
+        ("nvl2", Some([other, value, Expr::Value(null)])) if null.value == Value::Null => {
+            let mut known = known_with(other);
+            known.extend(known_with(value));
+            known
+        }
+        _ => vec![expr],
+    }
 }
 
 /// Whether an expression is COALESCE with a constant at its end, or a CAST or ROUND of one.

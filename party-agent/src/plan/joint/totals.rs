@@ -1,0 +1,88 @@
+//! Totals beside the groups of a join: a relation has slots for them, as it has for groups. Persons of groups do not add up
+//! to those of a total, so they are counted in each.
+
+use super::{JoinFactor, JoinPlan, JoinTerm};
+use crate::plan::KeyColumn;
+
+/// The cells in which a row with these groups counts: that of its groups, and those of the totals that they are part of.
+pub(crate) fn counted_in(keys: &[&KeyColumn], groups: &[usize]) -> Vec<usize> {
+    let mut cells = vec![0];
+    for (key, group) in keys.iter().zip(groups) {
+        let total = key.has_total.then(|| key.n_groups());
+        let slots = std::iter::once(*group).chain(total);
+        let of_slot = |slot: usize| cells.iter().map(move |cell| cell * key.n_slots() + slot);
+        cells = slots.flat_map(of_slot).collect();
+    }
+    cells
+}
+
+impl JoinPlan {
+    /// Where a term or a holder's own rows stand at one group of a relation, they stand at its totals too.
+    pub(super) fn with_totals(mut self, keys: &[KeyColumn]) -> Self {
+        let relations: Vec<Vec<&KeyColumn>> = (self.relations.iter())
+            .map(|relation| relation.keys.iter().map(|key| &keys[*key]).collect())
+            .collect();
+        let cells = |at: usize, group: usize| {
+            let keys = &relations[at];
+            counted_in(keys, &groups_of(keys, group))
+        };
+        for terms in self.narrow.iter_mut().chain(&mut self.wide) {
+            let all = std::mem::take(terms);
+            *terms = all.iter().flat_map(|term| expanded(term, &cells)).collect();
+        }
+        for term in std::mem::take(&mut self.own) {
+            let mut groups = vec![Vec::new()];
+            for (at, group) in term.groups.iter().enumerate() {
+                let slots = match at == term.relation {
+                    true => vec![*group],
+                    false => cells(at, *group),
+                };
+                groups = extended(&groups, &slots);
+            }
+            let of_groups = |groups| super::OwnTerm {
+                groups,
+                ..term.clone()
+            };
+            self.own.extend(groups.into_iter().map(of_groups));
+        }
+        self
+    }
+}
+
+/// A term for each cell at which one with these groups stands.
+fn expanded(term: &JoinTerm, cells: &impl Fn(usize, usize) -> Vec<usize>) -> Vec<JoinTerm> {
+    let mut all = vec![Vec::new()];
+    for (at, factor) in term.factors.iter().enumerate() {
+        let factors: Vec<JoinFactor> = match *factor {
+            JoinFactor::Matched(group) => {
+                let cells = cells(at, group).into_iter();
+                cells.map(JoinFactor::Matched).collect()
+            }
+            JoinFactor::One(group) => cells(at, group).into_iter().map(JoinFactor::One).collect(),
+            column => vec![column],
+        };
+        all = extended(&all, &factors);
+    }
+    let of_factors = |factors| JoinTerm {
+        factors,
+        ..term.clone()
+    };
+    all.into_iter().map(of_factors).collect()
+}
+
+/// Every list with every one of the items after it.
+fn extended<T: Copy>(lists: &[Vec<T>], items: &[T]) -> Vec<Vec<T>> {
+    let with = |list: &Vec<T>, item: &T| list.iter().chain([item]).copied().collect();
+    let of_list = |list| items.iter().map(move |item| with(list, item));
+    lists.iter().flat_map(of_list).collect()
+}
+
+/// The group of each key in a relation's group.
+fn groups_of(keys: &[&KeyColumn], mut group: usize) -> Vec<usize> {
+    let mut groups = vec![0; keys.len()];
+    for (own, key) in groups.iter_mut().zip(keys).rev() {
+        *own = group % key.n_groups();
+        group /= key.n_groups();
+    }
+    groups
+}
