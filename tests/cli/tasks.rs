@@ -1,4 +1,4 @@
-//! Tasks of the expected files that join holders, each by a job in `examples/jobs`, by real processes: one table of cases.
+//! Tasks of the expected files, each by a job in `examples/jobs`, by real processes: one table of cases.
 
 use crate::figures::{equal, expected, no_small_cell_is_told, rows, same, shared};
 use crate::statistics::{HOSPITALS_AND_INSURERS, correlations, field, parts, run};
@@ -31,6 +31,12 @@ const ROTTERDAM: [Table; 3] = [
     ("hospital", "patients", "surv_rotterdam/hospital.csv"),
     ("registry", "follow_up", "surv_rotterdam/registry.csv"),
     ("laboratory", "markers", "surv_rotterdam/lab.csv"),
+];
+
+const FUNDS: [Table; 3] = [
+    ("fund_1", "members", "claims_euhealth/fund_1.parquet"),
+    ("fund_2", "members", "claims_euhealth/fund_2.parquet"),
+    ("fund_3", "members", "claims_euhealth/fund_3.parquet"),
 ];
 
 const TAIWAN: [Table; 3] = [
@@ -149,7 +155,7 @@ const DOMINANCE: Pairs = &[
     ("is_remainder_under_10", "p_sensitive"),
 ];
 
-const CASES: [Case; 23] = [
+const CASES: [Case; 25] = [
     Case {
         job: "frequent-diagnoses-of-members",
         tables: &HOSPITALS_AND_INSURERS,
@@ -169,10 +175,7 @@ const CASES: [Case; 23] = [
     Case {
         job: "operations-by-age-and-relation",
         tables: &EUHEALTH,
-        task: (
-            "claims_euhealth.json",
-            "suppressed_operations_age_relation",
-        ),
+        task: ("claims_euhealth.json", "suppressed_operations_age_relation"),
         figures: Figures::Margins,
     },
     Case {
@@ -191,6 +194,42 @@ const CASES: [Case; 23] = [
         figures: Figures::Named {
             object: "/cells",
             cells: DOMINANCE,
+        },
+    },
+    Case {
+        job: "amounts-of-funds",
+        tables: &FUNDS,
+        task: ("claims_euhealth.json", "horizontal_3_funds"),
+        figures: Figures::Row(&[
+            ("n", "/describe_amt_total/n"),
+            ("known", "/describe_amt_total/n_valid"),
+            ("total", "/describe_amt_total/sum"),
+            ("mean", "/describe_amt_total/mean"),
+            ("var", "/describe_amt_total/var"),
+            ("sd", "/describe_amt_total/sd"),
+            ("least", "/describe_amt_total/min"),
+            ("greatest", "/describe_amt_total/max"),
+            ("p05", "/describe_amt_total/quantiles_type7/p05"),
+            ("p25", "/describe_amt_total/quantiles_type7/p25"),
+            ("p50", "/describe_amt_total/quantiles_type7/p50"),
+            ("p75", "/describe_amt_total/quantiles_type7/p75"),
+            ("p95", "/describe_amt_total/quantiles_type7/p95"),
+            ("d95", "/describe_amt_total/quantiles_type1/p95"),
+        ]),
+    },
+    Case {
+        job: "amounts-by-fund",
+        tables: &FUNDS,
+        task: ("claims_euhealth.json", "horizontal_3_funds"),
+        figures: Figures::Named {
+            object: "/by_fund",
+            cells: &[
+                ("n", "n"),
+                ("total", "sum"),
+                ("mean", "mean"),
+                ("var", "var"),
+                ("sd", "sd"),
+            ],
         },
     },
     Case {

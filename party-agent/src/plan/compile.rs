@@ -263,6 +263,7 @@ impl Known<'_> {
         let steps = steps::build(outer, &columns.measures, &setting, &bounds, free)?;
         let min_cell = MinCell::strictest(spec, catalogues, &parties.holders);
         let counts = checks::CountColumns::of_rows(&columns.measures, &steps);
+        checks::no_ends(outer, &min_cell).map_err(one)?;
         let mut checks = checks::checks(outer, &counts, &min_cell, rows);
         let top = top::cells(outer, &columns.measures, fits, cells, rows)
             .filter(|_| spec.correlations.is_some() && outer.margins.is_none() && hidden.is_none())

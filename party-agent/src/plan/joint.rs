@@ -481,6 +481,7 @@ impl Job<'_> {
         let terms = Terms::of(self, &taken, &compiled, &min_cell)?;
         terms.counts_persons(&min_cell, self).map_err(one)?;
         let rows = compiled.rows;
+        checks::no_ends(self.outer, &min_cell).map_err(one)?;
         let mut checks = checks::checks(self.outer, &terms.counts(), &min_cell, rows);
         let cells = keys.iter().map(KeyColumn::n_slots).product();
         let (steps, narrow, wide) = self.steps(&terms, cells, rows)?;

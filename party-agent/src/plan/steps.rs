@@ -145,6 +145,15 @@ impl Fraction {
         denominator: 2,
     };
 
+    /// Of how many rows at least `n` lie on either side; `None` for the least and the greatest value.
+    #[must_use]
+    pub fn rows_with(self, n: u64) -> Option<u64> {
+        let side = self.numerator.min(self.denominator - self.numerator);
+        let rows = (u128::from(n) * u128::from(self.denominator)).checked_div(side.into())?;
+        let is_whole = rows * u128::from(side) == u128::from(n) * u128::from(self.denominator);
+        u64::try_from(rows + u128::from(!is_whole)).ok()
+    }
+
     /// A decimal number from 0 to 1 with at most six decimals.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {

@@ -13,6 +13,7 @@ mod oracle;
 mod random;
 mod joined;
 mod joint;
+mod totals;
 mod forms;
 mod intersect;
 mod train;

@@ -7,7 +7,7 @@ use protocols::party::PartyId;
 use super::Parties;
 use crate::plan::sql::holders::Catalogues;
 use crate::plan::sql::outer::{Counted, Outer};
-use crate::plan::{CellCheck, MAX_ROWS, Measure, MinCell, PlanFault, ReleaseRule, Step};
+use crate::plan::{CellCheck, MAX_ROWS, Measure, MinCell, PlanFault, ReleaseRule, Released, Step};
 
 /// What a minimum cell counts.
 pub(in crate::plan) enum Person {
@@ -42,11 +42,36 @@ impl<'a> CountColumns<'a> {
             distinct: (0..measures.len()).map(column).collect(),
         }
     }
+
+    /// The column that counts an argument's values, in words too.
+    fn known(&self, arg: usize) -> (usize, String) {
+        match self.measures[arg].count {
+            0 => (0, "COUNT(*)".to_owned()),
+            column => (column, format!("COUNT({})", self.measures[arg].label)),
+        }
+    }
 }
 use crate::spec::CheckedSpec;
 
 /// What can be written where a source of correlated randomness is missing.
 pub(in crate::plan) const SOURCES: &str = "write correlations = \"ot\" (the parties make them, no third party), or correlations = \"dealer:NAME\" (that party deals them, sees no data, and must not collude with any party)";
+
+/// What is wanted of a count.
+struct Wanted {
+    label: String,
+    min_cell: u64,
+    having: u64,
+}
+
+impl Wanted {
+    fn of(label: String) -> Self {
+        Self {
+            label,
+            min_cell: 0,
+            having: 0,
+        }
+    }
+}
 
 /// The checks by count column: the larger threshold wins where two are on the same.
 pub(in crate::plan) fn checks(
@@ -55,11 +80,6 @@ pub(in crate::plan) fn checks(
     min_cell: &MinCell,
     rows: u64,
 ) -> Vec<CellCheck> {
-    struct Wanted {
-        label: String,
-        min_cell: u64,
-        having: u64,
-    }
     let mut wanted: BTreeMap<usize, Wanted> = BTreeMap::new();
     // One row or none: the group is there or it is not, which no threshold below 2 tells apart.
     if min_cell.at_least > 1 {
@@ -70,19 +90,16 @@ pub(in crate::plan) fn checks(
         wanted.insert(
             column,
             Wanted {
-                label,
                 min_cell: min_cell.at_least,
-                having: 0,
+                ..Wanted::of(label)
             },
         );
+        quantiles(outer, counts, min_cell, &mut wanted);
     }
     for check in &outer.having {
         let (column, label) = match check.counted {
             Counted::Rows => (0, "COUNT(*)".to_owned()),
-            Counted::Arg(i) => match counts.measures[i].count {
-                0 => (0, "COUNT(*)".to_owned()),
-                column => (column, format!("COUNT({})", counts.measures[i].label)),
-            },
+            Counted::Arg(i) => counts.known(i),
             Counted::Distinct(i) => {
                 let label = format!("COUNT(DISTINCT {})", counts.measures[i].label);
                 // Every count that HAVING names is among the outputs too, so it has a column.
@@ -98,11 +115,7 @@ pub(in crate::plan) fn checks(
         if check.at_least < least {
             continue;
         }
-        let entry = wanted.entry(column).or_insert(Wanted {
-            label,
-            min_cell: 0,
-            having: 0,
-        });
+        let entry = wanted.entry(column).or_insert(Wanted::of(label));
         entry.having = entry.having.max(check.at_least);
     }
     let checks = wanted.into_iter().map(|(column, wanted)| {
@@ -122,6 +135,49 @@ pub(in crate::plan) fn checks(
         }
     });
     checks.collect()
+}
+
+/// A quantile has a minimum cell on either side: near an end it would be the value of one of a few.
+fn quantiles(
+    outer: &Outer,
+    counts: &CountColumns<'_>,
+    min_cell: &MinCell,
+    wanted: &mut BTreeMap<usize, Wanted>,
+) {
+    for released in outer.released.values() {
+        let Released::Quantile { measure, p, .. } = released else {
+            continue;
+        };
+        // One at the very end is refused.
+        let Some(least) = p.rows_with(min_cell.at_least) else {
+            continue;
+        };
+        let (column, label) = counts.known(*measure);
+        let entry = wanted.entry(column).or_insert(Wanted::of(label));
+        entry.min_cell = entry.min_cell.max(least);
+    }
+}
+
+/// Quantiles at the very ends are the least and the greatest value, and no group is large enough for them.
+///
+/// # Errors
+/// Where there is a minimum.
+pub(in crate::plan) fn no_ends(outer: &Outer, min_cell: &MinCell) -> Result<(), PlanFault> {
+    let is_end = |released: &Released| match released {
+        Released::Quantile { p, .. } => p.rows_with(1).is_none(),
+        _ => false,
+    };
+    if min_cell.at_least <= 1 || !outer.released.values().any(is_end) {
+        return Ok(());
+    }
+    Err(PlanFault {
+        place: "compute.sql".to_owned(),
+        what: format!(
+            "a quantile at 0 or 1 is the value of one row, and one at p takes {0} rows on either side (min_cell = {0})",
+            min_cell.at_least
+        ),
+        fix: "write a level between, 0.05 or 0.95 for example; or MIN and MAX, where the policies allow them".to_owned(),
+    })
 }
 
 pub(super) fn rule(

@@ -197,6 +197,27 @@ fn having_and_minimum_become_checks() {
         [check("COUNT(*) >= 11", both, 18)],
         "a column without NULL counts rows; the larger threshold wins"
     );
+    // Below the quantile, or above it, are as many rows as in the smallest group.
+    let quantiles = "MEDIAN(num_medications), PERCENTILE_DISC(0.97) WITHIN GROUP (ORDER BY num_medications), PERCENTILE_CONT(0.25) WITHIN GROUP (ORDER BY time_in_hospital)";
+    let of_quantiles = [
+        check("COUNT(*) >= 44", "min_cell", 18),
+        check("COUNT(num_medications) >= 367", "min_cell", 18),
+    ];
+    assert_eq!(
+        checks(&format!("SELECT {quantiles} FROM {{e}} e")),
+        of_quantiles
+    );
+    let joined = checks(
+        "SELECT PERCENTILE_CONT(0.05) WITHIN GROUP (ORDER BY a.time_in_hospital) FROM hospital_1.encounters a JOIN hospital_2.encounters b ON a.patient_id = b.patient_id",
+    );
+    let rules: Vec<&str> = joined.iter().map(|c| c.0.as_str()).collect();
+    assert_eq!(
+        rules,
+        [
+            "COUNT(a.time_in_hospital) >= 220",
+            "COUNT(DISTINCT a.patient_id) >= 11"
+        ]
+    );
     assert_eq!(
         checks("SELECT COUNT(*) AS n FROM {e} e HAVING COUNT(*) >= 1000000"),
         [check("COUNT(*) >= 1000000", both, 20)],

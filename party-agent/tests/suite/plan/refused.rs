@@ -317,6 +317,10 @@ const REFUSED: &[(&str, &str)] = &[
         "compute.sql, line 6: two tables of the query are called encounters; give each a name of its own: party.table t",
     ),
     (
+        "SELECT PERCENTILE_DISC(1) WITHIN GROUP (ORDER BY num_medications) FROM {e} e",
+        "compute.sql: a quantile at 0 or 1 is the value of one row, and one at p takes 11 rows on either side (min_cell = 11); write a level between",
+    ),
+    (
         "SELECT MEDIAN(a.bmi) FROM hospital_1.encounters a JOIN hospital_2.encounters b ON a.patient_id = b.patient_id",
         "compute.sql, line 6: MIN, MAX and quantiles over a join between holders count the rows of each value, and a.bmi is no whole number, decimal or day of 64 bits; CAST it to a whole number",
     ),
