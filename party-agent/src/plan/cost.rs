@@ -28,7 +28,7 @@ pub(super) fn complete(mut plan: Plan, rows: u64) -> Plan {
     };
     let joined = match &plan.procedure {
         Procedure::Join(of) => {
-            of.price(seats, &of.bounds(&plan.keys), &of.groups(&plan.keys))
+            of.price(seats, &of.foretold(&plan.keys), &of.groups(&plan.keys))
                 .cost
         }
         _ => Cost::none(n_seats),

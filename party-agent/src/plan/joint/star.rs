@@ -47,6 +47,16 @@ impl JoinPlan {
         }
     }
 
+    /// The sizes for which costs are foretold: published ones, and a key in one group. In how many one stands nobody knows
+    /// before tables are read.
+    #[must_use]
+    pub fn foretold(&self, keys: &[KeyColumn]) -> JoinSizes {
+        let mut sizes = self.bounds(keys);
+        let groups = sizes.groups_a_key.iter_mut().flatten();
+        groups.for_each(|groups| *groups = 1);
+        sizes
+    }
+
     /// How many of the relations, from the first on, can be the hub's: all of them where only rows with a match count
     /// and each has one holder.
     #[must_use]

@@ -67,6 +67,9 @@ pub(super) fn complete(mut plan: Plan, job: &Job<'_>) -> Plan {
     let sizes = told
         .keys
         .then(|| "how many different keys each other holder has".to_owned());
+    if told.groups {
+        plan.notes.push("the cost of the join is foretold for keys that stand in one group each; a key in k groups takes up to k times as much".to_owned());
+    }
     let told: Vec<String> = sizes.into_iter().chain(groups).collect();
     for learns in &mut plan.learns {
         let computes = plan.seats.iter().any(|s| s.as_str() == learns.party);

@@ -191,6 +191,11 @@ fn sizes_of_a_join_are_told_without_a_dealer_alone() {
         let (sizes, groups) = (of.bounds(&plan.keys), of.groups(&plan.keys));
         let star = of.star(0, &sizes, &groups, is_dealt);
         assert_eq!(star.bounds.is_none(), told.is_empty(), "{source}");
+        // A hundred groups are not foretold as if every key stood in each of them.
+        let most = plan.cost.bytes_sent.iter().max();
+        assert!(most.is_some_and(|n| *n < 1 << 29), "{source}: {most:?}");
+        let is_said = plan.notes.iter().any(|n| n.contains("foretold"));
+        assert_eq!(is_said, told.iter().any(|t| *t != keys), "{source}");
         // Filled up to what is published.
         let n_rows = star.relations.iter().flat_map(|r| &r.holders);
         assert!(n_rows.map(|h| h.n_rows).all(|n| n == 1 << 16), "{source}");
