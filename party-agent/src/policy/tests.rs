@@ -649,3 +649,104 @@ fn a_missing_file_is_no_policy() {
     let error = Policy::load(&missing).expect_err("faulty");
     assert!(error.to_string().contains("open_counts"), "{error}");
 }
+
+const WITH_BUDGET: &str = r#"
+min_cell = 11
+open_counts = false
+[tables.visits.dp]
+eps_micro = 1000000
+delta_log2 = -40
+person = "patient_id"
+required = true
+[tables.visits.columns]
+patient_id = {}
+stay = { aggregate = ["sum"] }
+[tables.claims.columns]
+patient_id = {}
+paid = { aggregate = ["sum"] }
+"#;
+
+/// What the policy says of a job with noise that tells these parties, after so much was lost to "clinic".
+fn with_noise(
+    uses: &[ColumnUse],
+    told: &[&str],
+    rho_pico: u64,
+    before: u64,
+) -> Result<Permit, Vec<String>> {
+    let runs = RunCounts {
+        charged: [(("visits".to_owned(), "clinic".to_owned()), before)].into(),
+        ..RunCounts::default()
+    };
+    let mut request = ask("IRB 1", &["clinic"], uses);
+    request.facts.runs = &runs;
+    request.loss = Some(Loss {
+        rho_pico,
+        told: told.to_vec(),
+    });
+    let policy = Policy::parse(WITH_BUDGET).expect("a policy");
+    policy
+        .check(&request)
+        .map_err(|denials| denials.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn budgets_are_kept_by_table_and_recipient() {
+    let whole = crate::privacy::Guarantee {
+        eps_micro: 1_000_000,
+        delta_log2: -40,
+    };
+    let whole = whole.rho_pico();
+    let uses = [
+        used("visits", "stay", Aggregate(Sum)),
+        used("visits", "patient_id", Usage::Person),
+    ];
+    let permit = with_noise(&uses, &["clinic", "lab"], 7, 5).expect("there is room");
+    let charged: Vec<_> = permit
+        .charges
+        .iter()
+        .map(|c| (c.recipient.as_str(), c.rho_pico, c.at_most))
+        .collect();
+    assert_eq!(charged, [("clinic", 7, whole), ("lab", 7, whole)]);
+    // To the last unit, and of this recipient alone.
+    assert!(with_noise(&uses, &["clinic"], whole - 5, 5).is_ok());
+    let over = with_noise(&uses, &["clinic"], whole - 4, 5).expect_err("one unit too many");
+    assert!(
+        over[0].contains("tables.visits.dp.eps_micro") && over[0].contains("is left"),
+        "{over:?}"
+    );
+    assert!(with_noise(&uses, &["lab"], whole, whole).is_ok());
+}
+
+#[test]
+fn releases_with_noise_need_the_person_that_the_holder_names_and_a_budget() {
+    let stay = used("visits", "stay", Aggregate(Sum));
+    let by = |column| used("visits", column, Usage::Person);
+    for (uses, rule) in [
+        (vec![stay.clone()], "tables.visits.dp.person"),
+        (
+            vec![stay.clone(), by("stay")],
+            "tables.visits.columns.stay.person",
+        ),
+        (
+            vec![stay.clone(), by("patient_id"), by("stay")],
+            "tables.visits.dp.person",
+        ),
+        (
+            vec![
+                used("claims", "paid", Aggregate(Sum)),
+                used("claims", "patient_id", Usage::Person),
+            ],
+            "tables.claims.dp",
+        ),
+    ] {
+        let found = with_noise(&uses, &["clinic"], 1, 0).expect_err(rule);
+        assert!(found.iter().any(|f| f.contains(rule)), "{rule}: {found:?}");
+    }
+    // Exact totals of a table that asks for noise.
+    let policy = Policy::parse(WITH_BUDGET).expect("a policy");
+    let uses = [stay];
+    let found = policy
+        .check(&ask("IRB 1", &["clinic"], &uses))
+        .expect_err("no noise");
+    assert_eq!(found[0].rule, "tables.visits.dp.required");
+}

@@ -84,7 +84,7 @@ fn reports_all_faults_at_once_with_lines_and_fields() {
         [
             "line 1, job: is empty; allowed: 1 to 128 characters of text",
             "line 1, purpose: this field is missing; allowed: 1 to 2000 characters of text",
-            "line 2, purpsoe: unknown field; did you mean purpose?; allowed: known here: job, purpose, receivers, compute, privacy, limits, release",
+            "line 2, purpsoe: unknown field; did you mean purpose?; allowed: known here: job, purpose, receivers, compute, privacy, settlement, limits, release",
             "line 3, receivers: \"Hospital 1\" cannot be a party; allowed: a party's name: 1 to 32 of a-z, 0-9 and _",
             "line 5, compute.score.model: this field is missing; allowed: the model's id, of 64 digits and letters from a to f, as it stands in every part of it",
             "line 5, compute.score.key: this field is missing; allowed: the name of the key's column in these tables, or a list of names",

@@ -18,3 +18,4 @@ mod forms;
 mod intersect;
 mod train;
 mod vertical;
+mod noise;
