@@ -281,6 +281,9 @@ pub(crate) enum KeysCommand {
         after_help = "Example:\n  entente keys trust clinic_b SHA256:mJ3u… --config agent.toml"
     )]
     Trust(TrustArgs),
+    /// Make a key for a person who approves jobs; its fingerprint goes into the policy
+    #[command(after_help = "Example:\n  entente keys person jonas --dir jonas.key")]
+    Person(PersonArgs),
     /// Invite a party to prove its key: once, and for some days. Hand it the file
     #[command(after_help = "Example:\n  entente keys invite clinic_c --out invite.json")]
     Invite(InviteArgs),
@@ -293,6 +296,16 @@ pub(crate) enum KeysCommand {
     /// Trust a party on the word of another one that is trusted here
     #[command(after_help = "Example:\n  entente keys accept membership.json")]
     Accept(VouchedArgs),
+}
+
+/// `entente keys person`.
+#[derive(Debug, Args)]
+pub(crate) struct PersonArgs {
+    /// The person's name, as approvals show it: a-z, 0-9 and _
+    pub(crate) name: String,
+    /// Where to put the key (must not be there yet); for this person's eyes only, not the agent's
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
 }
 
 /// `entente keys invite`.
@@ -540,6 +553,9 @@ pub(crate) struct ApproveArgs {
     /// Who approves, recorded in the signed approval; without it the user of this terminal
     #[arg(long = "as", value_name = "PERSON")]
     pub(crate) approver: Option<String>,
+    /// The directory of the key of the person who approves (`entente keys person`), where the policy lists persons
+    #[arg(long, value_name = "DIR", conflicts_with = "approver")]
+    pub(crate) key: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) job: JobIdArgs,
 }

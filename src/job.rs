@@ -12,10 +12,12 @@ use crate::locate::{ConfigFile, read_text};
 use crate::outcome::{Exit, Failure, FileFault, Outcome, Output, Reply};
 use crate::table::grid;
 use chrono::DateTime;
-use coordinator::contract::PartyRole;
+use coordinator::contract::{PartyRole, Signed};
+use coordinator::tls::Identity;
 use party_agent::api::types::{
     ApproveRequest, ApprovedBy, Job, JobDetail, Planned, RejectRequest, SpecRequest, Submitted,
 };
+use party_agent::approve::PersonalApproval;
 use party_agent::spec::{self, CheckedSpec};
 use serde_json::json;
 use std::path::Path;
@@ -239,9 +241,12 @@ fn role(role: PartyRole) -> &'static str {
 
 async fn approve(arguments: &ApproveArgs) -> Outcome<Reply> {
     let (client, id) = one(&arguments.job).await?;
-    let request = ApproveRequest {
-        by: person(arguments.approver.as_deref()),
+    let by = person(arguments.approver.as_deref());
+    let signed = match &arguments.key {
+        None => None,
+        Some(key) => Some(signed_with(key, &client, &id).await?),
     };
+    let request = ApproveRequest { by, signed };
     let done: ApprovedBy = client
         .post(&format!("/v1/jobs/{id}/approve"), &request)
         .await?;
@@ -251,6 +256,16 @@ async fn approve(arguments: &ApproveArgs) -> Outcome<Reply> {
     };
     let short = &done.job_id.to_string()[..8];
     Ok(Reply::new(&done, format!("job {short}: {what}\n")))
+}
+
+/// A person's signature over the job's contract and page.
+async fn signed_with(key: &Path, client: &Client, id: &str) -> Outcome<Signed<PersonalApproval>> {
+    let identity = Identity::load(key).map_err(|error| {
+        Failure::usage("identity", error.to_string()).at(key.display().to_string())
+    })?;
+    let path = format!("/v1/jobs/{id}/approval?by={}", identity.name());
+    let approval: PersonalApproval = client.get(&path).await?;
+    Signed::sign(&approval, &identity).map_err(|error| Failure::runtime("sign", error.to_string()))
 }
 
 /// `entente revoke`.

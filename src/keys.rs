@@ -1,8 +1,8 @@
 //! `entente keys`: what people read to each other over the phone, and what they write down of it.
 
-use crate::cli::{ConfigArg, KeysCommand, TrustArgs};
+use crate::cli::{ConfigArg, KeysCommand, PersonArgs, TrustArgs};
 use crate::enrol;
-use crate::init::{cannot_write, fingerprint, party_name};
+use crate::init::{CERTIFICATE_DAYS, cannot_write, fingerprint, party_name};
 use crate::locate::{ConfigFile, read_text};
 use crate::outcome::{Failure, Outcome, Reply};
 use coordinator::contract::PartyName;
@@ -16,6 +16,7 @@ pub(crate) fn run(what: KeysCommand) -> Outcome<Reply> {
     match what {
         KeysCommand::Show(argument) => show(&argument),
         KeysCommand::Trust(arguments) => trust(&arguments),
+        KeysCommand::Person(arguments) => of_person(&arguments),
         KeysCommand::Invite(arguments) => enrol::invite(&arguments),
         KeysCommand::Apply(arguments) => enrol::apply(&arguments),
         KeysCommand::Admit(arguments) => enrol::admit(&arguments),
@@ -135,6 +136,19 @@ fn trust(arguments: &TrustArgs) -> Outcome<Reply> {
         &json!({ "name": name, "fingerprint": key, "file": file }),
         text,
     ))
+}
+
+fn of_person(arguments: &PersonArgs) -> Outcome<Reply> {
+    let name = party_name(&arguments.name, "NAME")?;
+    let failed = |error: coordinator::tls::IdentityError| {
+        Failure::usage("identity", error.to_string()).at(arguments.dir.display().to_string())
+    };
+    let identity = Identity::generate(name.clone(), CERTIFICATE_DAYS).map_err(failed)?;
+    identity.save(&arguments.dir).map_err(failed)?;
+    let key = identity.fingerprint();
+    let text = format!("in the policy, under [persons]:\n{name} = \"{key}\"\n");
+    let document = json!({ "name": name, "fingerprint": key, "dir": arguments.dir });
+    Ok(Reply::new(&document, text))
 }
 
 fn trust_party(keys: &Keys, pin: Pin) -> Outcome<PathBuf> {

@@ -18,13 +18,14 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use coordinator::contract::JobId;
+use coordinator::contract::{JobId, PartyName};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::agent::Core;
+use crate::approve::PersonalApproval;
 use crate::ledger::JobState;
 use crate::spec;
 use types::{
@@ -79,6 +80,7 @@ fn router(core: Arc<Core>, token: Token) -> Router {
         .route("/jobs/{id}", get(job))
         .route("/jobs/{id}/plan", get(plan_of))
         .route("/jobs/{id}/approve", post(approve))
+        .route("/jobs/{id}/approval", get(approval))
         .route("/jobs/{id}/reject", post(reject))
         .route("/jobs/{id}/cancel", post(cancel))
         .route("/jobs/{id}/revoke", post(revoke))
@@ -241,13 +243,29 @@ async fn plan_of(State(core): Shared, Path(id): Path<String>) -> Answer<Planned>
     Ok(Json(core.plan_of(job_id(&id)?).await?))
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PersonQuery {
+    by: PartyName,
+}
+
+async fn approval(
+    State(core): Shared,
+    Path(id): Path<String>,
+    Query(query): Query<PersonQuery>,
+) -> Answer<PersonalApproval> {
+    Ok(Json(core.approval(job_id(&id)?, query.by).await?))
+}
+
 async fn approve(
     State(core): Shared,
     Path(id): Path<String>,
     Body(request): Body<ApproveRequest>,
 ) -> Answer<ApprovedBy> {
     let job_id = job_id(&id)?;
-    let missing = core.approve(job_id, request.by.as_deref()).await?;
+    let missing = core
+        .approve(job_id, request.by.as_deref(), request.signed.as_ref())
+        .await?;
     Ok(Json(ApprovedBy { job_id, missing }))
 }
 

@@ -10,6 +10,7 @@
 //! 3. When all have signed, [`Vetted::approve`] verifies every acceptance, and only then there is an
 //!    [`Approved`] job, which holds the [`Disclosure`]: the one thing that lets a share become a value.
 
+mod person;
 mod refusal;
 mod work;
 mod write;
@@ -34,6 +35,7 @@ use crate::plan::{self, Plan, Procedure, ReleaseRule};
 use crate::policy::{Denial, Facts, Loss, Permit, Policy, Questions, Request, StandingRule};
 use crate::spec;
 
+pub use person::{PersonFault, PersonalApproval};
 pub use refusal::{AcceptanceFault, CatalogueFault, POLICY, Refusal};
 pub(crate) use write::party_name;
 pub use write::{CONTRACT_SECONDS, compile, contract};

@@ -20,6 +20,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use coordinator::contract::PartyName;
+use coordinator::tls::Fingerprint;
+
 use crate::catalogue::{Aggregate, CategoryRule, Class, ColumnRule, Publish};
 use crate::config::fields;
 use crate::ledger::{Charge, Reservation, RunCounts};
@@ -35,6 +38,7 @@ pub struct Policy {
     min_cell: u64,
     open_counts: bool,
     standing: Vec<StandingRule>,
+    persons: BTreeMap<PartyName, Fingerprint>,
     tables: BTreeMap<String, TablePolicy>,
     rehearsal: bool,
 }
@@ -260,9 +264,16 @@ impl Policy {
             min_cell: 0,
             open_counts: true,
             standing: Vec::new(),
+            persons: BTreeMap::new(),
             tables: BTreeMap::new(),
             rehearsal: true,
         }
+    }
+
+    /// The persons who approve by their keys. Where nobody is listed, whoever can use the agent approves by a name.
+    #[must_use]
+    pub fn persons(&self) -> &BTreeMap<PartyName, Fingerprint> {
+        &self.persons
     }
 
     /// Whether this is [`Policy::rehearsal`].

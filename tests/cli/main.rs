@@ -27,4 +27,5 @@ mod egress;
 mod officers;
 mod catalogue;
 mod enrolment;
+mod persons;
 mod bench;

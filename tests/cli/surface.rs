@@ -12,6 +12,7 @@ const COMMANDS: &[&str] = &[
     "agent",
     "keys show",
     "keys trust",
+    "keys person",
     "keys invite",
     "keys apply",
     "keys admit",

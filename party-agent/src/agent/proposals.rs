@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::catalogues::{self, PeerCatalogueError};
 use super::{Core, Mode, random};
 use crate::api::Problem;
-use crate::approve::{self, Approver, Desk, Refusal, Verified, Vetted};
+use crate::approve::{self, Approver, Desk, PersonalApproval, Refusal, Verified, Vetted};
 use crate::execute::{Failure, exit};
 use crate::ledger::{self, JobState, LedgerError, RunCounts, Seen};
 use crate::plan::Plan;
@@ -187,7 +187,11 @@ impl Core {
             let vetted = block_in_place(|| approve::vet(&signed, &desk))?;
             (signed, vetted)
         };
-        named(&vetted, by)?;
+        // Where persons approve by their keys, whoever submits has not approved yet.
+        let is_signed_for = self.mode == Mode::Production && !policy.persons().is_empty();
+        if !is_signed_for {
+            named(&vetted, by)?;
+        }
         self.ledger
             .propose(vetted.contract(), &signed, self.now())
             .await?;
@@ -205,6 +209,9 @@ impl Core {
             return Err(error.into());
         }
         info!(job = %safe(&job_id), "job proposed");
+        if is_signed_for {
+            return Ok(job_id);
+        }
         match self.agree(&vetted, by).await {
             // A standing rule, or the rehearsal, was faster.
             Ok(_) | Err(AcceptError::Ledger(LedgerError::WrongState { .. })) => Ok(job_id),
@@ -213,7 +220,38 @@ impl Core {
     }
 
     /// A person of this party approves a job that waits. Returns how many more have to.
-    pub(crate) async fn approve(&self, job_id: JobId, by: Option<&str>) -> Result<usize, Problem> {
+    pub(crate) async fn approve(
+        &self,
+        job_id: JobId,
+        by: Option<&str>,
+        signed: Option<&Signed<PersonalApproval>>,
+    ) -> Result<usize, Problem> {
+        let vetted = self.waiting(job_id).await?;
+        let persons = self.policy()?.persons().clone();
+        if !persons.is_empty() {
+            let person = vetted.approved_by(self.name(), &persons, signed);
+            let person = person.map_err(|fault| Problem::usage("not_signed", fault.to_string()))?;
+            return Ok(self.agree(&vetted, Some(&person)).await?);
+        }
+        if signed.is_some() {
+            let what = "the policy lists no persons with keys, so a signature proves nothing here";
+            return Err(Problem::usage("not_listed", what));
+        }
+        named(&vetted, by)?;
+        Ok(self.agree(&vetted, by).await?)
+    }
+
+    /// What a person has to sign to approve a job that waits.
+    pub(crate) async fn approval(
+        &self,
+        job_id: JobId,
+        person: PartyName,
+    ) -> Result<PersonalApproval, Problem> {
+        Ok(self.waiting(job_id).await?.personal(self.name(), person))
+    }
+
+    /// A job that waits for a person, vetted anew.
+    async fn waiting(&self, job_id: JobId) -> Result<Vetted, Problem> {
         let record = self.ledger.job(job_id).await?;
         if record.state != JobState::Waiting {
             return Err(LedgerError::WrongState {
@@ -223,9 +261,7 @@ impl Core {
             }
             .into());
         }
-        let vetted = self.vet(&self.ledger.contract(job_id).await?).await?;
-        named(&vetted, by)?;
-        Ok(self.agree(&vetted, by).await?)
+        Ok(self.vet(&self.ledger.contract(job_id).await?).await?)
     }
 
     /// One person's approval. Accepts when enough have approved; returns how many more have to.

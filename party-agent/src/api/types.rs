@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use coordinator::contract::{Digest, JobId, PartyName, PartyRole};
+use coordinator::contract::{Digest, JobId, PartyName, PartyRole, Signed};
 use coordinator::tls::Fingerprint;
 use serde::{Deserialize, Serialize};
 
+use crate::approve::PersonalApproval;
 use crate::catalogue::TableEntry;
 use crate::evidence::OpenedValue;
 use crate::execute::Moment;
@@ -291,6 +292,9 @@ pub struct ApproveRequest {
     /// Who approves; recorded in the acceptance that all parties get.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
+    /// The same, signed by that person (`GET /v1/jobs/{id}/approval?by=…` says what).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed: Option<Signed<PersonalApproval>>,
 }
 
 /// `POST /v1/halt`

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use coordinator::contract::PartyName;
+use coordinator::tls::Fingerprint;
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -44,6 +46,7 @@ fn read(top: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Policy> {
         .into_iter()
         .filter_map(|rule| standing_rule(rule, faults))
         .collect();
+    let persons = persons(top, faults);
     let tables = match top.table(faults, "tables") {
         None => BTreeMap::new(),
         Some(tables) => tables
@@ -58,9 +61,33 @@ fn read(top: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Policy> {
         min_cell: min_cell?,
         open_counts: open_counts?,
         standing,
+        persons,
         tables,
         rehearsal: false,
     })
+}
+
+/// Who approves by which key. One key is one person.
+fn persons(top: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> BTreeMap<PartyName, Fingerprint> {
+    let mut persons = BTreeMap::new();
+    let Some(listed) = top.table(faults, "persons") else {
+        return persons;
+    };
+    for (name, value) in listed.entries() {
+        let path = listed.name(name);
+        let key = value.get_ref().as_str().and_then(|key| key.parse().ok());
+        let key: Option<Fingerprint> = key.filter(|key| !persons.values().any(|k| k == key));
+        match PartyName::new(name).ok().zip(key) {
+            Some((person, key)) => drop(persons.insert(person, key)),
+            None => faults.add(
+                &value.span(),
+                &path,
+                "this is not a person with a key of that person alone",
+                "a name of a-z, 0-9 and _, and a fingerprint as `entente keys person` prints it",
+            ),
+        }
+    }
+    persons
 }
 
 fn subtable<'v, 't>(

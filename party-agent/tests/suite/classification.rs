@@ -121,15 +121,15 @@ fn core_data_and_unknown_classes_make_no_policy() {
 }
 
 /// The policy of the small world with this class for `stay`, and a higher minimum.
-fn classified(class: &str) -> String {
+pub(crate) fn classified(class: &str) -> String {
     POLICY.replace("stay = { ", &format!("stay = {{ class = \"{class}\", "))
 }
 
-fn spec() -> String {
+pub(crate) fn spec() -> String {
     job(&["a", "b"], &["a"], "ot").replace("min_cell = 3", "min_cell = 11")
 }
 
-async fn start(world: &World) -> (Running, Running) {
+pub(crate) async fn start(world: &World) -> (Running, Running) {
     let a = world.agent("a", Mode::Rehearsal, true).await;
     let b = world.agent("b", Mode::Production, true).await;
     a.sees(&["a", "b"]).await;

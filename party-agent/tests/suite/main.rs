@@ -32,6 +32,7 @@ mod counters_crash;
 mod dp_ledger;
 mod halt;
 mod classification;
+mod persons;
 mod negative_list;
 mod zero_trust;
 mod consent;
