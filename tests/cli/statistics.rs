@@ -217,21 +217,36 @@ pub(crate) fn correlations(result: &Value, task: &Value) {
 
 /// The variance inflation of each column, in the rows of columns with themselves.
 #[test]
-fn columns_of_common_customers_inflate_each_others_variance() {
+fn columns_inflate_each_others_variance_as_in_pooled_rows() {
     let Some(shared) = shared() else { return };
-    let tables = [
+    let common = [
         ("bank_a", "loans", "credit_taiwan/bank_a.csv"),
         ("bank_b", "bills", "credit_taiwan/bank_b.csv"),
         ("bureau_c", "persons", "credit_taiwan/bureau_c.csv"),
     ];
-    let result = run(&parts(&shared, &tables), "inflation-of-loans");
-    let task = &expected(&shared, "credit_taiwan.json")["vertical"];
+    let union = [
+        ("hbank_1", "loans", "credit_taiwan/hbank_1.csv"),
+        ("hbank_2", "loans", "credit_taiwan/hbank_2.csv"),
+        ("hbank_3", "loans", "credit_taiwan/hbank_3.csv"),
+    ];
+    let tasks = expected(&shared, "credit_taiwan.json");
+    for (tables, job, task) in [
+        (&common, "inflation-of-loans", &tasks["vertical"]),
+        (&union, "inflation-of-banks", &tasks["horizontal"]["pooled"]),
+    ] {
+        println!("{job}");
+        inflation(&run(&parts(&shared, tables), job), task);
+    }
+}
+
+fn inflation(result: &Value, task: &Value) {
+    let n_train = &task["n_train"];
     let task = task["vif_numeric_with_intercept"].as_object();
     let mut n_found = 0;
-    for row in rows(&result) {
-        let [a, b] = ["a", "b"].map(|name| field(&result, row, name));
-        let (vif, n) = (field(&result, row, "vif"), field(&result, row, "n"));
-        assert_eq!(*n, 15202);
+    for row in rows(result) {
+        let [a, b] = ["a", "b"].map(|name| field(result, row, name));
+        let (vif, n) = (field(result, row, "vif"), field(result, row, "n"));
+        assert_eq!(n, n_train);
         assert_eq!(vif.is_null(), a != b, "{a} and {b}");
         if a == b {
             let name = a.as_str().expect("a column").rsplit('.').next();

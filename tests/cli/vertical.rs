@@ -56,6 +56,19 @@ fn joint_trees_do_as_well_as_those_of_the_pooled_customers() {
         assert!(off(auc, "auc") <= 0.01, "{sample}: {auc}, {expected}");
         assert!(off(ks, "ks") <= 0.02, "{sample}: {ks}, {expected}");
     }
+    let (fit, expected) = (&found["fit"], &task["xgboost"]["test"]);
+    for (found, name, bound) in [
+        (&fit["logloss"], "logloss", 0.005),
+        (&fit["brier"], "brier", 0.003),
+        (&fit["lift"]["lift"], "lift_top10pct", 0.1),
+    ] {
+        let found = found.as_f64().expect("a figure");
+        let expected = expected[name].as_f64().expect("a figure");
+        assert!(
+            (found - expected).abs() <= bound,
+            "{name}: {found}, {expected}"
+        );
+    }
 }
 
 #[test]

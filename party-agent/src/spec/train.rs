@@ -15,7 +15,7 @@ use crate::config::fields::{Faults, Fields, kind};
 
 pub use report::Report;
 use report::evaluated;
-pub(super) use report::{named_reports, penalised, report};
+pub(super) use report::{is_of_scores, named_reports, penalised, report};
 
 /// Most features that are named, and most levels of one of them.
 const MAX_FEATURES: usize = 256;

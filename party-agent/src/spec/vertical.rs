@@ -311,10 +311,15 @@ fn report(
     let Some(words) = fields.strings(faults, "report") else {
         return BTreeSet::from([Report::Auc, Report::Ks]);
     };
-    let of_scores = |word: &&str| ["auc", "ks"].contains(word);
+    let of_scores = |word: &&str| train::is_of_scores(word) && *word != "psi";
     if let Some(word) = words.iter().find(|word| !of_scores(word)) {
         let what = format!("\"{word}\" cannot be reported of trees in this version");
-        fields.wrong(faults, "report", what, "a list of \"auc\" and \"ks\"");
+        fields.wrong(
+            faults,
+            "report",
+            what,
+            "figures of scores but \"psi\", such as \"auc\" and \"ks\"",
+        );
     }
     let words = words.into_iter().filter(|word| of_scores(word));
     train::named_reports(fields, words, faults)

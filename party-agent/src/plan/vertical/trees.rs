@@ -7,6 +7,7 @@ use protocols::train::trees::joined::Shape;
 use protocols::train::trees::{self, MARGIN_BITS, PARAMETER_BITS};
 
 use super::VerticalPlan;
+use crate::plan::train::{asks, further};
 use crate::plan::words::listed;
 use crate::plan::{OutputColumn, ValueKind};
 use crate::spec::{self, Report};
@@ -41,6 +42,8 @@ impl VerticalPlan {
                 method,
             },
             has_test: !self.scores.is_empty(),
+            asks: asks(&self.scores),
+            min_cell: self.min_cell,
             at_least: self.at_least,
         })
     }
@@ -58,11 +61,18 @@ pub(super) fn memory_bytes(shape: &Shape, needs: &Needs) -> u64 {
 
 /// What receivers learn.
 pub(super) fn result(of: &VerticalPlan) -> String {
-    let figures: Vec<&str> = of.scores.iter().filter_map(|r| figure(*r)).collect();
+    let figures = [
+        "the area under the curve",
+        "the Kolmogorov–Smirnov distance",
+    ];
     format!(
-        "; whether at least {0} common rows are fitted, and if so how many; of these rows, and of those kept for a test, the number of bad and of good ones and {1}, if there are at least {0} of both",
+        "; whether at least {0} common rows are fitted, and if so how many; of these rows, and of those kept for a test, the number of bad and of good ones and {1}{2}, if there are at least {0} of both",
         of.at_least,
         listed(&figures),
+        match further(&of.scores, of.min_cell) {
+            of_test if of_test.is_empty() => of_test,
+            of_test => format!(", of the latter also{}", of_test.trim_start_matches(',')),
+        }
     )
 }
 
@@ -73,14 +83,6 @@ pub(super) fn own(of: &VerticalPlan, seat: usize) -> String {
     match of.trees.is_some() && has_features {
         true => "; at which nodes of which trees a column of its own was chosen, which, and the cut; nothing of other nodes, nor of leaves. It keeps this as its part of the model".to_owned(),
         false => String::new(),
-    }
-}
-
-fn figure(report: Report) -> Option<&'static str> {
-    match report {
-        Report::Auc => Some("the area under the curve"),
-        Report::Ks => Some("the Kolmogorov–Smirnov distance"),
-        _ => None,
     }
 }
 

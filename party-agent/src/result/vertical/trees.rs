@@ -8,9 +8,9 @@ use protocols::train::evaluate::{Asks, Figures, N_FIGURES};
 use protocols::train::trees::joined::Released;
 use serde_json::json;
 
-use super::super::figures::add_figures;
+use super::super::figures::{add_figures, untold};
 use super::super::{ResultError, ResultTable, totals};
-use crate::plan::{Plan, VerticalPlan};
+use crate::plan::{Plan, VerticalPlan, asks};
 
 /// Builds the result of trees: a row for the rows that were fitted, and one for those kept for a test.
 ///
@@ -19,14 +19,14 @@ use crate::plan::{Plan, VerticalPlan};
 pub fn grown(plan: &Plan, of: &VerticalPlan, found: &Released) -> Result<ResultTable, ResultError> {
     let trees = of.trees.as_ref();
     let trees = trees.ok_or_else(|| totals("there are no trees"))?;
-    let (samples, rest) = found.figures.as_chunks::<N_FIGURES>();
-    if samples.len() != 2 || !rest.is_empty() {
-        return Err(totals("a figure is missing"));
-    }
-    let samples = ["train", "test"].into_iter().zip(samples);
-    let samples: Vec<(&str, Option<Figures>)> = samples
-        .map(|(name, f)| (name, Figures::of(f, Asks::default())))
-        .collect();
+    let (train, test) = found
+        .figures
+        .split_at_checked(N_FIGURES)
+        .ok_or_else(|| totals("a figure is missing"))?;
+    let samples = [
+        ("train", Figures::of(train, Asks::default())),
+        ("test", Figures::of(test, asks(&of.scores))),
+    ];
     let mut notes = plan.notes.clone();
     for (name, _) in samples.iter().filter(|(_, found)| found.is_none()) {
         notes.push(format!(
@@ -68,6 +68,8 @@ pub fn grown(plan: &Plan, of: &VerticalPlan, found: &Released) -> Result<ResultT
     let mut of_test = told.iter().filter(|(name, _)| *name == "test");
     if let Some((_, figures)) = of_test.next() {
         add_figures(&mut fit, figures, &of.scores);
+        let limits = (of.at_least, of.min_cell);
+        notes.extend(untold(Some(figures), &of.scores, limits));
     }
     Ok(ResultTable {
         columns: plan.outputs.clone(),

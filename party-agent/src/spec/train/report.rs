@@ -64,6 +64,12 @@ const REPORTS: [(&str, Option<Report>); 13] = [
     ("psi", Some(Report::Psi)),
 ];
 
+/// Whether a word asks for a figure of scores.
+pub(in crate::spec) fn is_of_scores(word: &str) -> bool {
+    let mut reports = REPORTS.iter();
+    reports.any(|(known, report)| *known == word && report.is_some_and(Report::is_of_scores))
+}
+
 /// Figures of scores need a model that has them, and rows that were not fitted.
 pub(super) fn evaluated(
     fields: &Fields<'_, '_>,

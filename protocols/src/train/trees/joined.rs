@@ -24,7 +24,7 @@ use crate::party::Seat;
 use crate::price::{Price, Seats};
 use crate::psi::circuit::{self, Joined, Keep};
 use crate::session::Session;
-use crate::train::evaluate::{self, Asks, N_FIGURES};
+use crate::train::evaluate::{self, Asks};
 use engine::ring;
 use engine::share::Share;
 
@@ -44,6 +44,10 @@ pub struct Shape {
     pub trees: super::Shape,
     /// Whether rows are kept for a test.
     pub has_test: bool,
+    /// What is asked for of these beside area and distance, but stability.
+    pub asks: Asks,
+    /// Fewest bad and fewest good ones that are counted between two scores; at 1 or less any number is told.
+    pub min_cell: u64,
     /// Fewest rows that are fitted; and fewest bad and good ones that are evaluated.
     pub at_least: u64,
 }
@@ -132,19 +136,23 @@ impl Shape {
         self.trees.method
     }
 
-    fn evaluation(&self) -> evaluate::Shape {
+    /// The evaluation of rows that are fitted, and of those kept for a test: of these alone more is asked for.
+    fn evaluation(&self, is_test: bool) -> evaluate::Shape {
         evaluate::Shape {
             n_rows: self.join().n_bins(),
             score_bits: MARGIN_BITS,
             at_least: self.at_least,
-            asks: Asks::default(),
-            min_cell: 0,
+            asks: if is_test { self.asks } else { Asks::default() },
+            min_cell: self.min_cell,
             method: self.method(),
         }
     }
 
-    fn n_evaluations(&self) -> usize {
-        1 + usize::from(self.has_test)
+    fn evaluations(&self) -> impl Iterator<Item = evaluate::Shape> {
+        let samples = [false, true]
+            .into_iter()
+            .take(1 + usize::from(self.has_test));
+        samples.map(|is_test| self.evaluation(is_test))
     }
 
     fn n_splits(&self) -> usize {
@@ -154,7 +162,8 @@ impl Shape {
 
     /// Numbers that receivers learn: whether rows suffice, how many there are, and figures.
     fn n_released(&self) -> usize {
-        2 + self.n_evaluations() * N_FIGURES
+        let n_figures = self.evaluations().map(|shape| shape.asks.n_figures());
+        2 + n_figures.sum::<usize>()
     }
 
     /// The places of holders of features, in order.
@@ -178,6 +187,8 @@ impl Shape {
             self.label as u64,
             u64::from(self.has_test),
             self.at_least,
+            self.min_cell,
+            self.n_released() as u64,
         ];
         let seats = self.tables.iter().map(|(seat, _)| u64::from(seat.0));
         let features = self.features.iter().map(|place| *place as u64);
@@ -200,6 +211,7 @@ impl Shape {
         let fits = n_tables >= 2
             && seats.all(|seat| seat < n_computing)
             && self.label < n_tables
+            && !self.asks.stability
             && self.features.iter().all(|place| *place < n_tables)
             && self.trees.log_rows <= super::MAX_LOG_ROWS
             && most <= 1 << self.trees.log_rows;
@@ -270,14 +282,14 @@ pub async fn train(
     let n_used = ring::sum(rows.used.as_slice());
     let forest = grow(session, rows, &shape.forest(), stock).await?;
     let mut figures = Share::zero(0);
-    for [bad, good] in marks {
+    for ([bad, good], evaluation) in marks.into_iter().zip(shape.evaluations()) {
         let rows = evaluate::Rows {
             scores: copy(&forest.margins),
             bad,
             good,
             base: None,
         };
-        let found = evaluate::evaluate(session, rows, &shape.evaluation(), stock).await?;
+        let found = evaluate::evaluate(session, rows, &evaluation, stock).await?;
         figures.append(found);
     }
     let found = (n_used, figures, forest);
@@ -289,15 +301,13 @@ pub fn price(seats: Seats, shape: &Shape) -> Price {
     let forest = shape.forest();
     let n_shared = shape.features.iter().filter(|place| **place != 0).count();
     let hot = hot_price(seats, forest.n_rows, forest.n_bins, forest.method);
-    let evaluated = evaluate::price(seats, &shape.evaluation());
+    let evaluated = shape.evaluations();
+    let evaluated = evaluated.map(|shape| evaluate::price(seats, &shape));
     let n_owners = shape.owners().count();
     circuit::price(seats, &shape.join())
         .then(&Price::sequence(seats, vec![hot; n_shared]))
         .then(&super::price(seats, &forest))
-        .then(&Price::sequence(
-            seats,
-            vec![evaluated; shape.n_evaluations()],
-        ))
+        .then(&Price::sequence(seats, evaluated))
         .then(&compare::less_than_zero_price::<u64>(
             seats,
             1,

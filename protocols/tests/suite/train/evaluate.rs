@@ -372,6 +372,33 @@ fn groups_with_small_cells_are_not_told() {
     assert_eq!(figures(least.max(1) + 1, alone).stability, None);
 }
 
+/// Of n = 10·k + 1 rows the tenth rounded up has a row more than the last decile: whoever saw both would know its label.
+#[test]
+fn a_tenth_is_not_told_beside_deciles_that_part_a_row_of_it() {
+    let parts_one = |secrets: &u64| ranked(&ALL, *secrets).0.len() % 10 == 1;
+    let secrets = (100..200).find(parts_one).expect("such rows");
+    println!("secrets {secrets}");
+    let told = |calibration: bool| {
+        let asks = Asks {
+            lift: true,
+            calibration,
+            ..NOTHING
+        };
+        let case = Scores {
+            asks,
+            min_cell: 2,
+            ..ALL
+        };
+        let found = demands::found(&case, 2, secrets);
+        let found = Figures::of(&found.ring[0], asks).expect("figures");
+        found.lift.is_some()
+    };
+    let rows = ranked(&ALL, secrets).0;
+    let top = above(&rows, |i| i >= rows.len() - rows.len().div_ceil(10));
+    assert_eq!(told(false), top.iter().all(|n| *n >= 2), "{top:?}");
+    assert!(!told(true));
+}
+
 #[test]
 fn evaluations_are_held_to_all_demands() {
     for n_computing in [2, 3, 5] {

@@ -36,6 +36,11 @@ fn tables(n_computing: usize, n_people: usize, trees: TreesShape) -> Joined {
                 ..trees
             },
             has_test: true,
+            asks: Asks {
+                losses: true,
+                ..Asks::default()
+            },
+            min_cell: 0,
             at_least: 3,
         },
         n_people,
@@ -146,7 +151,11 @@ impl Joined {
             let best = scores.iter().copied().fold(0.0, f64::max);
             assert!(scores[*cut] >= best - 1e-3 * (1.0 + best));
         }
-        for (figures, is_fitted) in released[0].figures.chunks_exact(4).zip([true, false]) {
+        let (of_fitted, of_test) = released[0].figures.split_at(Asks::default().n_figures());
+        let asks = [Asks::default(), self.shape.asks];
+        for ((figures, is_fitted), asks) in
+            [(of_fitted, true), (of_test, false)].into_iter().zip(asks)
+        {
             let of = |bad: bool| -> Vec<f64> {
                 let rows = (0..plain.used.len())
                     .filter(|row| plain.used[*row] == is_fitted && plain.labels[*row] == bad);
@@ -163,12 +172,22 @@ impl Joined {
                 good.iter().map(half).sum()
             };
             let auc = bad.iter().map(wins).sum::<f64>() / (bad.len() * good.len()) as f64;
-            let found = Figures::of(figures, Asks::default()).expect("enough of both");
+            let found = Figures::of(figures, asks).expect("enough of both");
             assert_eq!(
                 (found.n_bad, found.n_good),
                 (bad.len() as u64, good.len() as u64)
             );
             assert!((found.auc - auc).abs() < 1e-2, "{found:?} {auc}");
+            assert_eq!(found.losses.is_some(), !is_fitted);
+            let squares = |scores: &[f64], is_bad: f64| -> f64 {
+                let risks = scores.iter().map(|s| 1.0 / (1.0 + (-s).exp()));
+                risks.map(|p| (is_bad - p).powi(2)).sum()
+            };
+            let brier =
+                (squares(&bad, 1.0) + squares(&good, 0.0)) / (bad.len() + good.len()) as f64;
+            if let Some(losses) = found.losses {
+                assert!((losses.brier - brier).abs() < 1e-2, "{losses:?} {brier}");
+            }
         }
     }
 }
@@ -214,7 +233,7 @@ fn too_few_rows_show_nothing_else() {
     for (_, grown) in case.grown.take() {
         if let Some(released) = grown.released {
             assert!(!released.is_enough && released.n_used == 0);
-            assert_eq!(released.figures, [0; 8]);
+            assert_eq!(released.figures, [0; 10]);
         }
         if let Some(splits) = grown.splits {
             assert_eq!(splits, [None; 6]);
