@@ -509,6 +509,22 @@ pub(crate) enum JobCommand {
     /// Fetch the result (receivers only)
     #[command(after_help = "Example:\n  entente job result 3f2a… --format csv --out result.csv")]
     Result(ResultArgs),
+    /// Make a page of a model's result for those who validate it: tables, and charts as SVG
+    #[command(
+        after_help = "Example:\n  entente job result 3f2a… --format json --out result.json\n  entente job report result.json --out report.html"
+    )]
+    Report(ReportArgs),
+}
+
+/// `entente job report`.
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// The result as JSON
+    #[arg(value_name = "RESULT.json")]
+    pub(crate) result: PathBuf,
+    /// Write to this file (mode 0600, must not exist)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
 }
 
 /// A command about a job file.

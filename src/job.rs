@@ -3,6 +3,7 @@
 pub(crate) mod plan;
 pub(crate) mod watch;
 mod result;
+mod report;
 
 use crate::cli::{
     ApproveArgs, ConfigArg, JobCommand, JobFileArgs, JobIdArgs, RejectArgs, SubmitArgs,
@@ -37,6 +38,7 @@ pub(crate) async fn run(what: JobCommand, output: &Output) -> Outcome<Reply> {
         JobCommand::Reject(arguments) => reject(&arguments).await,
         JobCommand::Cancel(arguments) => cancel(&arguments).await,
         JobCommand::Result(arguments) => result::run(&arguments).await,
+        JobCommand::Report(arguments) => report::run(&arguments),
     }
 }
 

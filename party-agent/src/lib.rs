@@ -24,6 +24,7 @@ pub mod local;
 pub mod net;
 pub mod execute;
 pub mod result;
+pub mod report;
 pub mod receipt;
 pub mod evidence;
 pub mod settlement;

@@ -101,6 +101,37 @@ fn a_joint_scorecard_is_that_of_the_pooled_customers() {
     let text = text("train-joint-scorecard.toml").replace("alone  = true", "alone  = false");
     let found = parts(&shared, "credit_taiwan", TAIWAN).simulate(&text);
     check_card(&found["result"], task);
+    check_report(&found);
+}
+
+/// The page of the result has charts, and names from the data are text on it and nothing else.
+fn check_report(found: &Value) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let [result, page] = ["result.json", "report.html"].map(|name| directory.path().join(name));
+    let mut found = found.clone();
+    found["result"]["fit"]["features"][0]["feature"] = "<script>".into();
+    fs::write(&result, found.to_string()).expect("a file");
+    let words = |file: &Path| {
+        let words = ["job", "report", &file.display().to_string(), "--out"];
+        let out = page.display().to_string();
+        words.map(str::to_owned).into_iter().chain([out])
+    };
+    entente(words(&result)).expect(0);
+    let text = fs::read_to_string(&page).expect("a page");
+    let n_features = found["result"]["fit"]["features"].as_array().map(Vec::len);
+    // One for each feature, and of the scores calibration, gains, ROC and stability.
+    assert_eq!(
+        text.matches("<svg").count(),
+        n_features.expect("features") + 4
+    );
+    assert!(text.contains("&lt;script&gt;") && !text.contains("<script"));
+    assert!(!text.contains("src=") && !text.contains("href="));
+    // A page is not written over.
+    entente(words(&result)).expect(1);
+    let other = directory.path().join("other.json");
+    fs::write(&other, "{\"rows\": []}").expect("a file");
+    let said = entente(words(&other)).expect(2).stderr;
+    assert!(said.contains("no result of a model"), "{said}");
 }
 
 #[test]

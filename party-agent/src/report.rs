@@ -1,0 +1,233 @@
+//! A page for those who validate a model: tables and charts of a result, with nothing that has to be fetched.
+//!
+//! Everything on it is in `result.json`. Charts are SVG inside the page.
+
+mod charts;
+
+use serde_json::Value;
+use thiserror::Error;
+
+/// Why there is no page.
+#[derive(Debug, Error)]
+pub enum ReportError {
+    /// The document is no result of a model.
+    #[error("this is no result of a model: it has no fit")]
+    NoModel,
+    /// A chart cannot be drawn.
+    #[error("a chart cannot be drawn: {0}")]
+    Chart(String),
+}
+
+const HEAD: &str = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
+    <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
+    <title>Model report</title>\n<style>body{font-family:sans-serif;max-width:60em;margin:2em auto}\
+    table{border-collapse:collapse;margin:1em 0}td,th{border:1px solid #ccc;padding:.2em .6em;text-align:right}\
+    td:first-child,th:first-child{text-align:left}svg{max-width:100%}</style></head><body>\n";
+
+/// The page of a model's result, as `result.json` has it.
+///
+/// # Errors
+/// [`ReportError::NoModel`] if the result is that of something else.
+pub fn page(result: &Value) -> Result<String, ReportError> {
+    let fit = result["fit"].as_object().ok_or(ReportError::NoModel)?;
+    let mut page = Page(HEAD.to_owned());
+    let model = result["fit"]["model"].as_str().unwrap_or("model");
+    page.title(1, &format!("A {model} model"));
+    let figures = fit.iter().filter(|(_, value)| value.is_number());
+    let figures = figures.map(|(name, value)| vec![name.clone(), text(value)]);
+    page.table(&["figure", "value"], figures);
+    coefficients(&mut page, result)?;
+    calibration(&mut page, &result["fit"])?;
+    confusion(&mut page, &result["fit"]["confusion"]);
+    stability(&mut page, &result["fit"]["psi"])?;
+    features(&mut page, &result["fit"]["features"])?;
+    let notes: Vec<&str> = list(&result["notes"]).filter_map(Value::as_str).collect();
+    if !notes.is_empty() {
+        page.title(2, "Notes");
+        page.table(&["note"], notes.iter().map(|note| vec![(*note).to_owned()]));
+    }
+    page.0.push_str("</body></html>\n");
+    Ok(page.0)
+}
+
+/// A page that is being written.
+struct Page(String);
+
+impl Page {
+    fn title(&mut self, level: u8, words: &str) {
+        let words = escaped(words);
+        self.0.push_str(&format!("<h{level}>{words}</h{level}>\n"));
+    }
+
+    fn table(&mut self, names: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {
+        let line = |cells: &[String], tag: &str| {
+            let cells = cells
+                .iter()
+                .map(|cell| format!("<{tag}>{}</{tag}>", escaped(cell)));
+            format!("<tr>{}</tr>\n", cells.collect::<String>())
+        };
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let rows: String = rows.into_iter().map(|row| line(&row, "td")).collect();
+        let head = line(&names, "th");
+        self.0.push_str(&format!("<table>\n{head}{rows}</table>\n"));
+    }
+
+    fn chart(&mut self, chart: Result<String, String>) -> Result<(), ReportError> {
+        self.0.push_str(&chart.map_err(ReportError::Chart)?);
+        Ok(())
+    }
+}
+
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '&' => escaped.push_str("&amp;"),
+            '"' => escaped.push_str("&quot;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+/// A cell: doubles with six digits, everything else as it stands.
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) if number.is_f64() => {
+            let number = number.as_f64().unwrap_or(f64::NAN);
+            match number.abs() {
+                size if size >= 1e6 || (size < 1e-4 && size > 0.0) => format!("{number:.5e}"),
+                _ => format!("{number:.6}"),
+            }
+        }
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+fn numbers(rows: &[&Value], name: &str) -> Vec<f64> {
+    let cells = rows.iter().map(|row| row[name].as_f64());
+    cells.map(|cell| cell.unwrap_or(0.0)).collect()
+}
+
+fn cells(rows: &[&Value], names: &[&str]) -> Vec<Vec<String>> {
+    let row = |row: &&Value| names.iter().map(|name| text(&row[*name])).collect();
+    rows.iter().map(row).collect()
+}
+
+/// The rows of the result, and intervals of coefficients if it has them.
+fn coefficients(page: &mut Page, result: &Value) -> Result<(), ReportError> {
+    let names: Vec<&str> = list(&result["columns"])
+        .filter_map(|column| column["name"].as_str())
+        .collect();
+    page.title(2, "Result");
+    let rows = list(&result["rows"]).map(|row| list(row).map(text).collect());
+    page.table(&names, rows);
+    let place = |name: &str| names.iter().position(|n| *n == name);
+    let (Some(low), Some(high)) = (place("ci95_low"), place("ci95_high")) else {
+        return Ok(());
+    };
+    let bars = list(&result["rows"]).filter_map(|row| {
+        let number = |column: usize| row[column].as_f64();
+        let middle = place("coef").and_then(number)?;
+        Some((text(&row[0]), [number(low)?, middle, number(high)?]))
+    });
+    let bars: Vec<(String, [f64; 3])> = bars.collect();
+    page.chart(charts::forest(
+        "coefficients with intervals of 95 percent",
+        &bars,
+    ))
+}
+
+/// Deciles: risks against what came, and what the worst ones catch.
+fn calibration(page: &mut Page, fit: &Value) -> Result<(), ReportError> {
+    let deciles: Vec<&Value> = list(&fit["calibration"]["deciles"]).collect();
+    if deciles.is_empty() {
+        return Ok(());
+    }
+    page.title(2, "Calibration");
+    let names = ["decile", "n", "bad", "mean_pred", "obs_rate"];
+    page.table(&names, cells(&deciles, &names));
+    let test = &fit["calibration"]["hosmer_lemeshow"];
+    page.table(&["chi2", "df", "p"], cells(&[test], &["chi2", "df", "p"]));
+    let risks = numbers(&deciles, "mean_pred");
+    let rates = numbers(&deciles, "obs_rate");
+    let points: Vec<(f64, f64)> = risks.into_iter().zip(rates).collect();
+    page.chart(charts::against(
+        ("mean risk of a decile", "share of bad rows"),
+        &points,
+    ))?;
+    let (rows, bad) = (numbers(&deciles, "n"), numbers(&deciles, "bad"));
+    let good: Vec<f64> = rows.iter().zip(&bad).map(|(n, bad)| n - bad).collect();
+    let caught = |values: &[f64]| {
+        let all = values.iter().sum::<f64>().max(1.0);
+        let sums = values.iter().rev().scan(0.0, |sum, value| {
+            *sum += value / all;
+            Some(*sum)
+        });
+        [0.0].into_iter().chain(sums).collect::<Vec<f64>>()
+    };
+    page.title(2, "Worst deciles first");
+    page.chart(charts::curves(
+        "shares of all rows, up to a decile",
+        &[("bad rows", caught(&bad)), ("good rows", caught(&good))],
+    ))?;
+    let by_deciles = caught(&good)
+        .into_iter()
+        .zip(caught(&bad))
+        .collect::<Vec<_>>();
+    page.chart(charts::against(
+        ("good rows, share (ROC at deciles)", "bad rows, share"),
+        &by_deciles,
+    ))
+}
+
+fn confusion(page: &mut Page, matrices: &Value) {
+    let matrices: Vec<&Value> = list(matrices).collect();
+    if matrices.is_empty() {
+        return;
+    }
+    page.title(2, "Confusion matrices");
+    let names = ["cut", "tp", "fp", "fn", "tn"];
+    page.table(&names, cells(&matrices, &names));
+}
+
+fn stability(page: &mut Page, psi: &Value) -> Result<(), ReportError> {
+    let shares = |name: &str| -> Vec<f64> {
+        let shares = list(&psi[name]).filter_map(Value::as_f64);
+        shares.collect()
+    };
+    let (expected, actual) = (shares("expected_share"), shares("actual_share"));
+    if expected.is_empty() || expected.len() != actual.len() {
+        return Ok(());
+    }
+    page.title(2, &format!("Stability of scores: {}", text(&psi["psi"])));
+    page.chart(charts::bars(
+        "share of rows in tenths of the fitted rows' scores",
+        &[("fitted", expected), ("test", actual)],
+    ))
+}
+
+/// Bins of a scorecard's features and their weights.
+fn features(page: &mut Page, features: &Value) -> Result<(), ReportError> {
+    for feature in list(features) {
+        let bins: Vec<&Value> = list(&feature["bins"]).collect();
+        let name = text(&feature["feature"]);
+        page.title(
+            2,
+            &format!("{name}: information value {}", text(&feature["iv"])),
+        );
+        let names = ["bin", "n", "bad", "woe", "points"];
+        page.table(&names, cells(&bins, &names));
+        let words = format!("weights of evidence of {name}, by bin");
+        page.chart(charts::bars(&words, &[("woe", numbers(&bins, "woe"))]))?;
+    }
+    Ok(())
+}
