@@ -127,7 +127,8 @@ fn check_report(found: &Value) {
     assert!(text.contains("&lt;script&gt;") && !text.contains("<script"));
     assert!(!text.contains("src=") && !text.contains("href="));
     // A page is not written over.
-    entente(words(&result)).expect(1);
+    let said = entente(words(&result)).expect(2).stderr;
+    assert!(said.contains("there already"), "{said}");
     let other = directory.path().join("other.json");
     fs::write(&other, "{\"rows\": []}").expect("a file");
     let said = entente(words(&other)).expect(2).stderr;
