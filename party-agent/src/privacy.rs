@@ -82,6 +82,14 @@ impl Guarantee {
     }
 }
 
+/// Reads `person`, which has to be written: the column that tells persons apart.
+pub(crate) fn read_person(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<String> {
+    let person = fields.string(faults, "person");
+    let allowed = "the column that tells persons apart, such as \"patient_id\"";
+    let person = fields.required(faults, "person", person, allowed);
+    person.map(str::to_owned)
+}
+
 /// Millionths as a decimal number.
 #[must_use]
 pub fn eps_in_words(eps_micro: u64) -> String {

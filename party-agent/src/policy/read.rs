@@ -12,7 +12,7 @@ use super::{Budget, ColumnPolicy, LookupRule, Policy, StandingRule, TablePolicy}
 use crate::catalogue::{Aggregate, CategoryRule, Class, ColumnRule, MAX_HIDDEN_BYTES, Uses};
 use crate::config::fields::{Faults, Fields, document, kind};
 use crate::config::range;
-use crate::privacy::Guarantee;
+use crate::privacy::{Guarantee, read_person};
 use crate::spec::Fault;
 
 const AGGREGATES: &str = "\"count\", \"sum\", \"avg\", \"var\", \"corr\", \"min\", \"max\", \"median\", \"quantile\" or \"count_distinct\"";
@@ -176,14 +176,12 @@ fn table(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> TablePolicy {
 
 fn read_budget(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Budget> {
     let promise = Guarantee::read(&mut fields, faults);
-    let person = fields.string(faults, "person");
-    let allowed = "the column that tells persons apart, such as \"patient_id\"";
-    let person = fields.required(faults, "person", person, allowed);
+    let person = read_person(&mut fields, faults);
     let required = fields.boolean(faults, "required").unwrap_or(false);
     fields.finish(faults);
     Some(Budget {
         promise: promise?,
-        person: person?.to_owned(),
+        person: person?,
         required,
     })
 }

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use crate::config::fields::{Faults, Fields};
 use crate::config::range;
-use crate::privacy::Guarantee;
+use crate::privacy::{Guarantee, read_person};
 
 /// Most rows of one person that can be counted.
 const MAX_ROWS: u64 = 1000;
@@ -35,9 +35,7 @@ fn as_pairs<S: Serializer>(
 
 pub(super) fn read(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<DpClause> {
     let promise = Guarantee::read(&mut fields, faults);
-    let person = fields.string(faults, "person");
-    let allowed = "the column that tells persons apart, such as \"patient_id\"";
-    let person = fields.required(faults, "person", person, allowed);
+    let person = read_person(&mut fields, faults);
     let rows = fields.whole(faults, "rows_per_person", 1..=MAX_ROWS);
     let allowed = "how many rows of one person each holder counts at most, such as 1";
     let rows = fields.required(faults, "rows_per_person", rows, allowed);
@@ -52,7 +50,7 @@ pub(super) fn read(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> Optio
     fields.finish(faults);
     Some(DpClause {
         promise: promise?,
-        person: person?.to_owned(),
+        person: person?,
         rows_per_person: rows?,
         clamp,
     })

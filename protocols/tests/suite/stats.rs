@@ -12,6 +12,7 @@ mod noisy;
 mod metered;
 
 use crate::arith::{Clear, Shared};
+use crate::world::World;
 use engine::share::Share;
 use protocols::error::ProtocolError;
 use protocols::party::Seat;
@@ -54,4 +55,17 @@ fn at_receiver(
         ring: columns.into_iter().map(Share::new).collect(),
         bits: vec![],
     })
+}
+
+/// A release of two seats that was approved otherwise ends before anything is sent.
+fn check_not_approved<T>(
+    what: &str,
+    release: impl AsyncFn(&mut Session) -> Result<T, ProtocolError>,
+) {
+    for ended in World::new(2, 45).run(release) {
+        let error = ended.outcome.map(|_| ()).expect_err(what);
+        let is_refused = matches!(error, ProtocolError::NotApproved { .. });
+        assert!(is_refused, "{what}: {error}");
+        assert_eq!(ended.traffic.messages_sent, [0, 0], "{what}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use super::{at_receiver, receivers, released};
+use super::{at_receiver, check_not_approved, receivers, released};
 use crate::arith::{Clear, Shared};
 use crate::chi_square;
 use crate::demands::{self, Case, below};
@@ -341,11 +341,11 @@ fn dp_audit_neighbouring_tables_are_told_apart_no_better_than_promised() {
 /// Whatever is not as it was approved is refused, less noise above all.
 #[test]
 fn noise_that_was_not_approved_is_refused_before_anything_is_sent() {
-    let approved = Quiet {
+    let case = Quiet {
         cells: 4,
         n_checks: 1,
-    }
-    .shape(2);
+    };
+    let approved = case.shape(2);
     let edits: [(&str, fn(&mut NoisyShape)); 4] = [
         ("other noise", |s| s.narrow[1] = deviation(1, 7)),
         ("other wide noise", |s| s.wide[0] = deviation(2, 8)),
@@ -355,26 +355,11 @@ fn noise_that_was_not_approved_is_refused_before_anything_is_sent() {
     for (what, edit) in edits {
         let mut shape = approved.clone();
         edit(&mut shape);
-        let case = Quiet {
-            cells: 4,
-            n_checks: 1,
-        };
-        let ended = World::new(2, 45).run(async |session| {
+        check_not_approved(what, async |session| {
             let input = case.input(1, session.seat().index());
             let disclosure = Disclosure::approved(approved.terms());
-            let stock = Stock::empty();
-            noisy_release(session, input, &shape, stock, disclosure)
-                .await
-                .map(|_| ())
+            noisy_release(session, input, &shape, Stock::empty(), disclosure).await
         });
-        for ended in ended {
-            let error = ended.outcome.expect_err(what);
-            assert!(
-                matches!(error, ProtocolError::NotApproved { .. }),
-                "{what}: {error}"
-            );
-            assert_eq!(ended.traffic.messages_sent, [0, 0], "{what}");
-        }
     }
 }
 
