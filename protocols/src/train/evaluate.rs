@@ -6,8 +6,8 @@
 //! one half, are half of Σ g·(2·B_i − b_i) + Σ b·g_i; the distance is the greatest |B_i·G − G_i·B|/(B·G) over
 //! rows that end a score. Rows that are neither bad nor good count nowhere.
 //!
-//! What the logistic function makes of scores gives log loss and Brier score, see [`losses`]; how many rows are
-//! before a row gives deciles, lift and stability, see [`cuts`].
+//! What the logistic function makes of scores gives log loss and Brier score (`losses`); how many rows are
+//! before a row gives deciles, lift and stability (`cuts`).
 
 mod cuts;
 mod losses;

@@ -114,7 +114,7 @@ impl Shape {
 /// Joins codes of values, and tells each holder where its features' quantiles are.
 ///
 /// # Seats     the holders of the tables; all other computing seats call it too
-/// # Inputs    `rows`: at the holders, columns as the [module](self) says, codes below 2^log_rows; elsewhere
+/// # Inputs    `rows`: at the holders, columns as the module says, codes below 2^log_rows; elsewhere
 ///   `None`; takes [`quantiles_price`]; `disclosure`: that of [`super::count`]
 /// # Output    at a holder, [`Quantiles`] of each of its features that are cut so, in order
 /// # Cost      [`quantiles_price`], and of what is revealed [`quantiles_cost`]: for each feature a sort of all
