@@ -63,6 +63,7 @@ use protocols::price::Seats;
 use crate::catalogue::{Catalogue, Class};
 use crate::spec::{CheckedSpec, Compute, Correlations, Settlement, names};
 
+pub(crate) use columns::slots_of;
 pub use columns::{KeyColumn, Measure, MeasureKind, RangeOrigin, ValueKind, ValueRange};
 pub use intersect::{IntersectPlan, KeyPlan, Protocol};
 pub(crate) use joint::counted_in;

@@ -34,7 +34,7 @@ use protocols::stats::group::Groups;
 
 use crate::catalogue::Class;
 use crate::plan::words::counted;
-use crate::plan::{CellCheck, NoisePlan, OutputColumn, Plan, Survival, ValueKind};
+use crate::plan::{CellCheck, KeyColumn, NoisePlan, OutputColumn, Plan, Survival, ValueKind};
 use crate::source::{EngineConfig, SourceError, make_context};
 use groups::Keys;
 use released::Cells;
@@ -374,14 +374,9 @@ fn joined(checks: &[CellCheck], part: impl Fn(&CellCheck) -> &String, by: &str) 
     parts.join(by)
 }
 
-/// The slot of each key in a cell: mixed radix, key 0 the most significant.
-fn slots_of(plan: &Plan, mut cell: usize) -> Vec<usize> {
-    let mut slots = vec![0; plan.keys.len()];
-    for (slot, key) in slots.iter_mut().zip(&plan.keys).rev() {
-        *slot = cell % key.n_slots();
-        cell /= key.n_slots();
-    }
-    slots
+/// The slot of each key in a cell.
+fn slots_of(plan: &Plan, cell: usize) -> Vec<usize> {
+    crate::plan::slots_of(cell, plan.keys.iter().map(KeyColumn::n_slots))
 }
 
 fn totals(what: impl Into<String>) -> ResultError {

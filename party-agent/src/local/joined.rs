@@ -19,6 +19,7 @@ use super::order::Codes;
 use super::{LocalInputs, StepInput, outgrown, prepare};
 use crate::plan::{
     JoinPlan, KeyColumn, LocalPlan, OwnColumn, Plan, RelationPlan, RingWidth, Step, counted_in,
+    slots_of,
 };
 use crate::source::{Source, SourceError};
 
@@ -304,16 +305,9 @@ fn totals_beside(keys: &[KeyColumn]) -> Vec<Vec<u32>> {
         return Vec::new();
     }
     let keys: Vec<&KeyColumn> = keys.iter().collect();
-    let slots = |mut cell: usize| {
-        let mut slots = vec![0; keys.len()];
-        for (slot, key) in slots.iter_mut().zip(&keys).rev() {
-            *slot = cell % key.n_slots();
-            cell /= key.n_slots();
-        }
-        slots
-    };
     let totals = |cell: usize| {
-        let cells = counted_in(&keys, &slots(cell));
+        let slots = slots_of(cell, keys.iter().map(|key| key.n_slots()));
+        let cells = counted_in(&keys, &slots);
         let beside = cells.into_iter().filter(|total| *total != cell);
         beside.map(|total| total as u32).collect()
     };

@@ -40,6 +40,21 @@ impl KeyColumn {
     }
 }
 
+/// The slot of each key in a cell, of keys with so many slots: mixed radix, the first key the most significant.
+pub(crate) fn slots_of(
+    mut cell: usize,
+    n_slots: impl DoubleEndedIterator<Item = usize>,
+) -> Vec<usize> {
+    let of_key = |n: usize| {
+        let slot = cell % n;
+        cell /= n;
+        slot
+    };
+    let mut slots: Vec<usize> = n_slots.rev().map(of_key).collect();
+    slots.reverse();
+    slots
+}
+
 /// The type of a key or of an output column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -5,7 +5,7 @@ use super::relation::{Compiled, One};
 use super::taken::Taken;
 use super::terms::{Term, Terms};
 use super::{Job, JoinFactor, JoinPlan, JoinTerm, OwnColumn, OwnTerm, RelationPlan};
-use crate::plan::{KeyColumn, Margins, PlanFault, RingWidth, Slot};
+use crate::plan::{KeyColumn, Margins, PlanFault, RingWidth, Slot, slots_of};
 
 impl Terms {
     /// The plan of the join: hub and other relations chosen, rows without a match written out.
@@ -469,12 +469,7 @@ impl JoinPlan {
     pub(super) fn cells_of(&self, keys: &[KeyColumn]) -> Vec<Option<usize>> {
         let n_cells: usize = keys.iter().map(KeyColumn::n_slots).product();
         let of = |cell: usize| {
-            let mut rest = cell;
-            let mut slots = vec![0; keys.len()];
-            for (slot, key) in slots.iter_mut().zip(keys).rev() {
-                *slot = rest % key.n_slots();
-                rest /= key.n_slots();
-            }
+            let slots = slots_of(cell, keys.iter().map(KeyColumn::n_slots));
             let is_total = slots
                 .iter()
                 .zip(keys)

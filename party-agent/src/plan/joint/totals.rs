@@ -2,7 +2,7 @@
 //! to those of a total, so they are counted in each.
 
 use super::{JoinFactor, JoinPlan, JoinTerm};
-use crate::plan::KeyColumn;
+use crate::plan::{KeyColumn, slots_of};
 
 /// The cells in which a row with these groups counts: that of its groups, and those of the totals that they are part of.
 pub(crate) fn counted_in(keys: &[&KeyColumn], groups: &[usize]) -> Vec<usize> {
@@ -24,7 +24,10 @@ impl JoinPlan {
             .collect();
         let cells = |at: usize, group: usize| {
             let keys = &relations[at];
-            counted_in(keys, &groups_of(keys, group))
+            counted_in(
+                keys,
+                &slots_of(group, keys.iter().map(|key| key.n_groups())),
+            )
         };
         for terms in self.narrow.iter_mut().chain(&mut self.wide) {
             let all = std::mem::take(terms);
@@ -75,14 +78,4 @@ fn extended<T: Copy>(lists: &[Vec<T>], items: &[T]) -> Vec<Vec<T>> {
     let with = |list: &Vec<T>, item: &T| list.iter().chain([item]).copied().collect();
     let of_list = |list| items.iter().map(move |item| with(list, item));
     lists.iter().flat_map(of_list).collect()
-}
-
-/// The group of each key in a relation's group.
-fn groups_of(keys: &[&KeyColumn], mut group: usize) -> Vec<usize> {
-    let mut groups = vec![0; keys.len()];
-    for (own, key) in groups.iter_mut().zip(keys).rev() {
-        *own = group % key.n_groups();
-        group /= key.n_groups();
-    }
-    groups
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use party_agent::local::{Joined, LocalInputs, joined};
 use party_agent::plan::{JoinSizes, Plan, Procedure};
+use party_agent::source::SourceError;
 use protocols::aggregate::LocalTotals;
 use protocols::join::{Factor, Inputs, Shape};
 use protocols::psi::Item;
@@ -95,8 +96,8 @@ fn totals(shape: &Shape, inputs: &[Vec<Inputs>]) -> (Vec<Vec<u64>>, Vec<Vec<u128
     )
 }
 
-/// All holders' totals added up, as one holder's.
-pub(crate) async fn in_the_clear(world: &World, plan: &Plan) -> LocalTotals {
+/// All holders' totals added up, as one holder's; what a holder finds in its rows can refuse the job.
+pub(crate) async fn in_the_clear(world: &World, plan: &Plan) -> Result<LocalTotals, SourceError> {
     let Procedure::Join(of) = &plan.procedure else {
         panic!("a join");
     };
@@ -110,7 +111,7 @@ pub(crate) async fn in_the_clear(world: &World, plan: &Plan) -> LocalTotals {
             let rule = Normalise::named(&of.normalise).expect("a rule");
             let hash = KeyHash::new(&[7; 32], &of.label, rule);
             let read = joined(plan, relation, name, source, &hash, &|_| {}).await;
-            holders.push(read.expect("local totals"));
+            holders.push(read?);
         }
         parts.push(holders);
     }
@@ -164,14 +165,16 @@ pub(crate) async fn in_the_clear(world: &World, plan: &Plan) -> LocalTotals {
         }
     }
     let found = plans::with_steps(plan, vec![LocalInputs::of_join(plan, of, all)]);
-    found.into_iter().next().expect("one holder's totals")
+    Ok(found.into_iter().next().expect("one holder's totals"))
 }
 
 /// The result of a plan with a join.
-pub(crate) async fn run(world: &World, plan: &Plan) -> party_agent::result::ResultTable {
-    let totals = in_the_clear(world, plan).await;
+pub(crate) async fn run(
+    world: &World,
+    plan: &Plan,
+) -> Result<party_agent::result::ResultTable, SourceError> {
+    let totals = in_the_clear(world, plan).await?;
     let released = plans::release(plan, &[totals]);
-    party_agent::result::table(plan, &released)
-        .await
-        .expect("a result")
+    let table = party_agent::result::table(plan, &released).await;
+    Ok(table.expect("a result"))
 }

@@ -13,7 +13,7 @@ use party_agent::catalogue::{Catalogue, Publish, describe};
 use party_agent::plan::{Plan, Procedure};
 use party_agent::policy::Policy;
 use party_agent::result::ResultTable;
-use party_agent::source::{EngineConfig, Source, make_context};
+use party_agent::source::{EngineConfig, Source, SourceError, make_context};
 
 use super::fixture::{Catalogues, party, plan};
 use crate::plans;
@@ -90,13 +90,13 @@ impl World {
     }
 
     /// The plan's result, with totals added in the clear.
-    async fn run(&self, plan: &Plan) -> ResultTable {
+    async fn run(&self, plan: &Plan) -> Result<ResultTable, SourceError> {
         if matches!(plan.procedure, Procedure::Join(_)) {
             return super::joined::run(self, plan).await;
         }
         let sources = self.sources.iter();
         let sources: Vec<_> = sources.map(|(name, source)| (*name, source)).collect();
-        plans::run(plan, &sources).await
+        Ok(plans::run(plan, &sources).await)
     }
 }
 
@@ -132,7 +132,7 @@ async fn compare(world: &World, job_sql: &str, reference: &str) {
         "job = \"test\"\npurpose = \"a test\"\nreceivers = [\"{receivers}\"]\n[compute]\nsql = '''\n{job_sql}\n'''\n[privacy]\ncorrelations = \"ot\"\n"
     );
     let plan = plan(&job, &world.catalogues);
-    let found = world.run(&plan).await;
+    let found = world.run(&plan).await.expect("a result");
     assert!(found.n_rows() > 0, "nothing was compared: {job_sql}");
     let differs = differs(world, &plan, reference, 1e-12).await;
     if let Some(what) = differs.unwrap_or_else(|e| panic!("{reference}: {e}")) {
@@ -140,14 +140,15 @@ async fn compare(world: &World, job_sql: &str, reference: &str) {
     }
 }
 
-/// Where a plan's result is another than that of plain SQL, if it is. The reference itself can fail in the engine.
+/// Where a plan's result is another than that of plain SQL, if it is. The reference itself can fail in the engine, and a holder
+/// can refuse what it finds in its rows.
 pub(super) async fn differs(
     world: &World,
     plan: &Plan,
     reference: &str,
     within: f64,
 ) -> Result<Option<String>, DataFusionError> {
-    let found = world.run(plan).await;
+    let found = world.run(plan).await?;
     let query = world.pooled().sql(reference).await?;
     let schema = Arc::new(query.schema().as_arrow().clone());
     let batches = query.collect().await?;

@@ -376,7 +376,7 @@ pub(super) async fn compare_all(
         }
         match found.into_iter().find_map(|f| f.ok().flatten()) {
             Some(what) => differences.push(format!("query {at}: {}\n  {what}", query.job)),
-            // The engine has faults of its own over all rows at once.
+            // The engine has faults of its own over all rows at once, and a holder can refuse the job.
             None => n_without_reference += 1,
         }
     }

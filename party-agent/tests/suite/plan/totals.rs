@@ -37,6 +37,7 @@ async fn persons_of_a_total_count_once() {
         let least = &plan.shape.checks[0];
         assert_eq!(least.rule, "COUNT(DISTINCT h.pid) >= 2");
         let totals = in_the_clear(&world, &plan).await;
+        let totals = totals.expect("local totals");
         let mut found = totals.narrow[least.column].clone();
         let pooled = world.pooled();
         let reference = format!("SELECT COUNT(DISTINCT h.pid) AS n {from}");
