@@ -74,7 +74,7 @@ impl Terms {
             }
         }
         plan.cells = plan.cells_of(keys);
-        Ok(plan.with_totals(keys))
+        plan.with_totals(keys).ok_or_else(too_large_beside_totals)
     }
 }
 
@@ -93,6 +93,15 @@ fn merged(terms: Vec<JoinTerm>) -> Result<Vec<JoinTerm>, PlanFault> {
     }
     all.retain(|term| term.coefficient != 0);
     Ok(all)
+}
+
+fn too_large_beside_totals() -> PlanFault {
+    PlanFault {
+        place: "compute.sql".to_owned(),
+        what: "columns of different holders that are compared are too large beside ROLLUP or CUBE"
+            .to_owned(),
+        fix: "declare shorter ranges, or run a job for each grouping".to_owned(),
+    }
 }
 
 fn too_large() -> PlanFault {

@@ -3,6 +3,7 @@
 
 use super::{JoinFactor, JoinPlan, JoinTerm};
 use crate::plan::{KeyColumn, slots_of};
+use protocols::arith::compare::MAX_BOUND_BITS;
 
 /// The cells in which a row with these groups counts: that of its groups, and those of the totals that they are part of.
 pub(crate) fn counted_in(keys: &[&KeyColumn], groups: &[usize]) -> Vec<usize> {
@@ -17,8 +18,10 @@ pub(crate) fn counted_in(keys: &[&KeyColumn], groups: &[usize]) -> Vec<usize> {
 }
 
 impl JoinPlan {
-    /// Where a term or a holder's own rows stand at one group of a relation, they stand at its totals too.
-    pub(super) fn with_totals(mut self, keys: &[KeyColumn]) -> Self {
+    /// Where a term or a holder's own rows stand at one group of a relation, they stand at its totals too. `None` if what is
+    /// compared becomes too large.
+    pub(super) fn with_totals(mut self, keys: &[KeyColumn]) -> Option<Self> {
+        self.compare_with_totals(keys)?;
         let relations: Vec<Vec<&KeyColumn>> = (self.relations.iter())
             .map(|relation| relation.keys.iter().map(|key| &keys[*key]).collect())
             .collect();
@@ -48,7 +51,29 @@ impl JoinPlan {
             };
             self.own.extend(groups.into_iter().map(of_groups));
         }
-        self
+        Some(self)
+    }
+
+    /// What is compared is added up over all cells of a relation: a row's number once for its groups and once for every
+    /// total beside them, which doubles it for each key. The other numbers are doubled as often.
+    fn compare_with_totals(&mut self, keys: &[KeyColumn]) -> Option<()> {
+        let relations = self.relations.iter();
+        let doubled = relations.map(|r| r.keys.iter().filter(|k| keys[**k].has_total).count());
+        let doubled: Vec<u32> = doubled.map(|n| n as u32).collect();
+        for compared in &mut self.compared {
+            let most = compared.parts.iter().map(|part| doubled[part.relation]);
+            let most = most.max().unwrap_or(0);
+            for part in &mut compared.parts {
+                let missing = most - doubled[part.relation];
+                part.weight = part.weight.checked_mul(1 << missing)?;
+            }
+            compared.constant = compared.constant.checked_mul(1 << most)?;
+            compared.bound_bits += most;
+            if compared.bound_bits > MAX_BOUND_BITS {
+                return None;
+            }
+        }
+        Some(())
     }
 }
 
