@@ -62,7 +62,12 @@ const PLAIN: [&str; 44] = [
 ];
 
 /// Queries that the engine has no word for, or another meaning, and plain SQL that says the same.
-const PAIRS: [(&str, &str); 7] = [
+const PAIRS: [(&str, &str); 8] = [
+    // A CAST to a whole number cuts off, towards 0, and does not round.
+    (
+        "SELECT SUM(CAST(money AS BIGINT)) AS m, SUM(CAST(x AS BIGINT)) AS x, SUM(CAST(ROUND(x) AS BIGINT)) AS r FROM (SELECT * FROM h_a.t UNION ALL SELECT * FROM h_b.t) u",
+        "SELECT CAST(SUM(TRUNC(CAST(money AS DOUBLE))) AS BIGINT) AS m, CAST(SUM(TRUNC(x)) AS BIGINT) AS x, CAST(SUM(ROUND(x)) AS BIGINT) AS r FROM (SELECT * FROM h_a.t UNION ALL SELECT * FROM h_b.t) u",
+    ),
     (
         "SELECT COUNT(*) AS n FROM h_a.t h WHERE (h.pid, h.part) IN (SELECT pid, part FROM i_a.t)",
         "SELECT COUNT(*) AS n FROM h_a.t h WHERE EXISTS (SELECT 1 FROM i_a.t i WHERE i.pid = h.pid AND i.part = h.part)",

@@ -420,6 +420,7 @@ fn evaluations_are_held_to_all_demands() {
     demands::check_outline(&PLAIN, 3);
     demands::check_empty_stock(&PLAIN);
     demands::check_cuts(&Scores { n_rows: 3, ..PLAIN });
+    demands::check_cuts(&Scores { n_rows: 3, ..small });
 }
 
 #[test]
@@ -437,5 +438,18 @@ fn evaluations_send_what_looks_uniform() {
     };
     // Sums of all rows are one lane or two, and the greatest distance is found by halves.
     let lanes = [1, 2, 4, 8, 16, 32];
+    demands::check_uniform_lanes_but(&case, 40, &lanes, &[Kind::MaskedBits]);
+}
+
+/// The same with everything asked for, and small cells to be found.
+#[test]
+fn further_figures_send_what_looks_uniform() {
+    let case = Scores {
+        n_rows: 64,
+        min_cell: 2,
+        ..ALL
+    };
+    // As above; and three groups of figures, twice ten cells of two samples, and the pairs of cuts between which cells lie.
+    let lanes = [1, 2, 3, 4, 8, 16, 20, 32, 103];
     demands::check_uniform_lanes_but(&case, 40, &lanes, &[Kind::MaskedBits]);
 }
