@@ -3,6 +3,7 @@
 //! A part is a file of the holder's state, `models/ID.json`. All parts of one model have the same id, which is a digest of
 //! the contract under which it was made and of that run; a digest of its own tells whether a part was changed since.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -36,6 +37,9 @@ pub struct ModelPart {
     /// Of boosted trees, where the holder's features are split.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub splits: Vec<PartSplit>,
+    /// Of boosted trees, the levels of the holder's features that are no numbers: level i is the number i.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub levels: BTreeMap<String, Vec<String>>,
 }
 
 /// A split of a tree by one of the holder's features.
@@ -136,6 +140,7 @@ impl ModelPart {
             base_points: None,
             features: Vec::new(),
             splits: Vec::new(),
+            levels: BTreeMap::new(),
         }
     }
 

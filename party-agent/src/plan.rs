@@ -84,7 +84,7 @@ pub use steps::{Found, Fraction, Setting, Step, Which};
 pub use train::{
     ColumnRole, Kinds, SCORE_BITS, Term, Test, TrainCheck, TrainColumn, TrainCount, TrainPlan, asks,
 };
-pub use vertical::{CardPlan, VerticalPlan, VerticalTable};
+pub use vertical::{CardPlan, TreesPlan, VerticalPlan, VerticalTable};
 
 /// Version of the plan's own format; agents with different ones refuse each other by digest.
 pub const PLAN_FORMAT: u16 = 1;

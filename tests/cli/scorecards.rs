@@ -15,19 +15,19 @@ fn text(name: &str) -> String {
     fs::read_to_string(job(name)).expect("an example job")
 }
 
-type Tables = [(&'static str, &'static str, &'static str)];
+pub(crate) type Tables = [(&'static str, &'static str, &'static str)];
 
-const TAIWAN: &Tables = &[
+pub(crate) const TAIWAN: &Tables = &[
     ("bank_a", "loans", "bank_a.csv"),
     ("bank_b", "bills", "bank_b.csv"),
     ("bureau_c", "persons", "bureau_c.csv"),
 ];
-const GERMAN: &Tables = &[
+pub(crate) const GERMAN: &Tables = &[
     ("bank_a", "loans", "bank_a.csv"),
     ("partner_b", "persons", "partner_b.csv"),
 ];
 
-fn parts(shared: &Path, set: &str, tables: &Tables) -> Parts {
+pub(crate) fn parts(shared: &Path, set: &str, tables: &Tables) -> Parts {
     let files = tables.iter().map(|(party, table, file)| {
         let file = shared.join(set).join(file);
         ((*party).to_owned(), vec![(*table, file)])

@@ -24,6 +24,7 @@ use crate::local::{self, Layout, People};
 use crate::plan::VerticalPlan;
 use crate::result;
 use crate::source::SourceError;
+use crate::spec;
 
 /// The greatest square mean of a table's counts.
 const MOST_COUNT: f64 = 256.0;
@@ -285,7 +286,7 @@ fn columns(
             let wanted = card::Wanted { of, card, place };
             (made.narrow, made.cut) = card::columns(&wanted, (people, &is_used), told)?;
         }
-        (None, Some(trees)) => trees::columns(of, trees, place, people, &mut made),
+        (None, Some(trees)) => trees::columns(of, trees, place, people, &mut made)?,
         (None, None) => {
             let names = of.features.iter().filter(|(p, _)| *p == place);
             let names = names.zip(&people.numbers);
@@ -318,6 +319,20 @@ fn columns(
         columns.push(vec![1; n_rows]);
     }
     Ok(made)
+}
+
+/// A feature with levels has no others than those that the job lists.
+fn check_levels(
+    values: &[f64],
+    bins: &spec::Bins,
+    (table, name): (&str, &str),
+) -> Result<(), SourceError> {
+    if !values.contains(&-1.0) || !matches!(bins, spec::Bins::Levels(_)) {
+        return Ok(());
+    }
+    let what = "a value is none of the levels that the job lists";
+    let advice = "list all levels under compute.train.categorical";
+    Err(SourceError::column(table, name, what, advice))
 }
 
 /// Values less their mean, in units of their standard deviation.

@@ -33,6 +33,7 @@ use crate::source::quoted;
 use crate::spec::{self, CheckedSpec, Correlations, JoinLevel, Report, VerticalModel, rule_word};
 
 pub use card::CardPlan;
+pub use trees::TreesPlan;
 
 /// Fewest rows for each coefficient.
 const ROWS_A_COLUMN: u64 = 3;
@@ -66,9 +67,9 @@ pub struct VerticalPlan {
     pub l2: String,
     /// Bins and points, of a scorecard.
     pub card: Option<CardPlan>,
-    /// Of boosted trees how many, and how they grow.
+    /// Of boosted trees how many, how they grow, and their features' bins.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub trees: Option<spec::Trees>,
+    pub trees: Option<TreesPlan>,
     /// What runs and what it rests on, in words.
     pub words: Vec<String>,
 }
@@ -157,6 +158,15 @@ impl VerticalPlan {
     #[must_use]
     pub fn keeps_missing(&self) -> bool {
         self.card.is_some() || self.trees.is_some()
+    }
+
+    /// The bins of each feature, of models that have bins.
+    fn bins(&self) -> &[spec::Bins] {
+        match (&self.card, &self.trees) {
+            (Some(card), _) => &card.bins,
+            (None, Some(trees)) => &trees.bins,
+            (None, None) => &[],
+        }
     }
 
     /// Whether a seat learns where quantiles of the rows in common are.
@@ -428,10 +438,11 @@ fn vertical_plan(
         scores: scores.filter(|r| r.is_of_scores()).collect(),
         l2: job.l2.clone(),
         card: None,
-        trees: job.trees.clone(),
+        trees: None,
         words: Vec::new(),
     };
     of.card = card::plan(job, sides, &of.features, min_cell);
+    of.trees = trees::plan(job, sides, &of.features);
     of.words = words::of_run(&of);
     of
 }
@@ -444,10 +455,7 @@ fn locals(of: &VerticalPlan, sides: &[Side<'_>]) -> BTreeMap<PartyId, LocalPlan>
         let cast = |name: &str, kind| format!("CAST({} AS {kind})", quoted(name));
         let mut columns: Vec<(&str, Usage, String)> = Vec::new();
         for (feature, (_, name)) in of.features.iter().enumerate().filter(|(_, f)| f.0 == place) {
-            let value = match &of.card {
-                Some(card) => card.value(feature, name),
-                None => cast(name, "DOUBLE"),
-            };
+            let value = card::value(of.bins().get(feature), name);
             columns.push((name, Usage::Feature, value));
         }
         if of.label.0 == place {

@@ -52,6 +52,9 @@ pub struct Vertical {
     pub steps: u64,
     /// λ of the penalty λ/2·Σβ², a decimal number; the constant is free.
     pub l2: String,
+    /// Features whose bins the job lists, of models that have bins.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub listed: Vec<Listed>,
     /// Bins and points, of a scorecard.
     pub card: Option<Card>,
     /// Of boosted trees how many, and how they grow.
@@ -130,7 +133,7 @@ pub(super) fn read<'t>(
     let sample = sample.map(|s| read_sample(s, text, label.as_ref(), faults));
     let has_trees = model == Some(VerticalModel::Gbdt);
     let report = report(&mut fields, has_trees, faults);
-    let card = card_of(&mut fields, model, text, faults);
+    let (listed, card) = bins_of(&mut fields, model, text, faults);
     let (steps, l2, trees) = match has_trees {
         true => (None, Some("0".to_owned()), trees::read(&mut fields, faults)),
         false => {
@@ -174,6 +177,7 @@ pub(super) fn read<'t>(
         report,
         steps: steps.unwrap_or(STEPS),
         l2: l2?,
+        listed,
         card: match card {
             None => None,
             Some(read) => Some(read?),
@@ -182,23 +186,39 @@ pub(super) fn read<'t>(
     })
 }
 
-/// The outer `None` where the model has no bins.
-fn card_of<'t>(
+/// Features whose bins are listed, and the scorecard; its outer `None` where the model is none.
+fn bins_of<'t>(
     fields: &mut Fields<'_, 't>,
     model: Option<VerticalModel>,
     text: &'t str,
     faults: &mut Faults<'t>,
-) -> Option<Option<Card>> {
-    if model == Some(VerticalModel::Scorecard) {
-        return Some(card::read(fields, text, faults));
-    }
-    for field in ["scorecard", "categorical"] {
-        if fields.value(field).is_some() {
-            let what = "belongs to model = \"scorecard\", of joins";
+) -> (Vec<Listed>, Option<Option<Card>>) {
+    let (is_card, is_trees) = (
+        model == Some(VerticalModel::Scorecard),
+        model == Some(VerticalModel::Gbdt),
+    );
+    for (field, belongs, what) in [
+        (
+            "scorecard",
+            is_card,
+            "belongs to model = \"scorecard\", of joins",
+        ),
+        (
+            "categorical",
+            is_card || is_trees,
+            "belongs to models with bins, \"scorecard\" and \"gbdt\", of joins",
+        ),
+    ] {
+        if !belongs && fields.value(field).is_some() {
             fields.wrong(faults, field, what, "leave it out");
         }
     }
-    None
+    let mut listed = match is_card || is_trees {
+        true => card::categorical(fields, text, faults),
+        false => Vec::new(),
+    };
+    let card = is_card.then(|| card::read(fields, &mut listed, text, faults));
+    (listed, card)
 }
 
 /// Penalised coefficients have no standard errors that mean what people take them for.

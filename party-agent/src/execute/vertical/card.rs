@@ -9,7 +9,7 @@ use protocols::train::binned::{self, Binned, Counts, Model, Quantiles, Short};
 
 use super::super::train::scorecard::between;
 use super::super::{Broken, Failure, Task, internal, result_failure};
-use super::{Own, Ready, is_used};
+use super::{Own, Ready, check_levels, is_used};
 use crate::local::People;
 use crate::model::{ModelPart, PartBin, PartFeature};
 use crate::plan::{CardPlan, VerticalPlan};
@@ -353,16 +353,7 @@ pub(super) fn columns(
     let (mut columns, mut cut) = (Vec::new(), Vec::new());
     for ((feature, (_, name)), values) in names.zip(&people.numbers) {
         let bins = &card.bins[feature];
-        let wrong = |what: &str, advice: &'static str| {
-            SourceError::column(&of.tables[place].label, name, what, advice)
-        };
-        if values.contains(&-1.0) && matches!(bins, Bins::Levels(_)) {
-            let what = "a value is none of the levels that the job lists";
-            return Err(wrong(
-                what,
-                "list all levels under compute.train.categorical",
-            ));
-        }
+        check_levels(values, bins, (&of.tables[place].label, name))?;
         let seen = values
             .iter()
             .enumerate()

@@ -7,13 +7,14 @@ use protocols::session::Session;
 use protocols::train::trees::joined::{self, Released, Split, Table};
 
 use super::super::{Broken, Failure, Task, internal, result_failure};
-use super::{Columns, Own, Ready};
+use super::{Columns, Own, Ready, check_levels};
 use crate::local::People;
 use crate::local::bins::Bins;
 use crate::model::{ModelPart, PartSplit};
-use crate::plan::VerticalPlan;
+use crate::plan::{TreesPlan, VerticalPlan};
 use crate::result::{self, ResultTable};
-use crate::spec::Trees;
+use crate::source::SourceError;
+use crate::spec;
 
 impl Task<'_> {
     /// Joins, grows, evaluates and releases.
@@ -63,9 +64,15 @@ impl Task<'_> {
         let id = Digest::of(&id).to_string();
         let mut part = ModelPart::new(id, &self.plan.job, contract, party.as_str());
         let place = of.tables.iter().position(|t| t.seat == seat);
-        let own = of.features.iter().filter(|(p, _)| Some(*p) == place);
-        let names: Vec<&str> = own.map(|(_, name)| name.as_str()).collect();
-        let depth = of.trees.as_ref().map_or(1, |t| t.depth);
+        let of_bins = of.trees.iter().flat_map(|t| &t.bins);
+        let own = of.features.iter().zip(of_bins);
+        let own: Vec<_> = own.filter(|((p, _), _)| Some(*p) == place).collect();
+        for ((_, name), bins) in &own {
+            if let spec::Bins::Levels(levels) = bins {
+                part.levels.insert(name.clone(), levels.clone());
+            }
+        }
+        let depth = of.trees.as_ref().map_or(1, |t| t.grown.depth);
         let n_splits = (1usize << depth) - 1;
         let split = |(at, split): (usize, &Option<Split>)| {
             let Split { feature, bin } = (*split)?;
@@ -73,7 +80,7 @@ impl Task<'_> {
             Some(PartSplit {
                 tree: at / n_splits,
                 node: at % n_splits,
-                feature: (*names.get(feature)?).to_owned(),
+                feature: own.get(feature)?.0.1.clone(),
                 at_most: bins.upper(bin),
             })
         };
@@ -85,21 +92,25 @@ impl Task<'_> {
 /// The features of the table at a place: at the hub apart, since they stay there.
 pub(super) fn columns(
     of: &VerticalPlan,
-    trees: &Trees,
+    trees: &TreesPlan,
     place: usize,
     people: &People,
     made: &mut Columns,
-) {
-    let n_features = of.features.iter().filter(|(p, _)| *p == place).count();
-    let n_bins = usize::try_from(trees.bins).unwrap_or(usize::MAX);
-    let own = people.numbers.iter().take(n_features);
-    made.edges = own.clone().map(|values| Bins::of(values, n_bins)).collect();
-    let numbers = own.zip(&made.edges);
+) -> Result<(), SourceError> {
+    let own = of.features.iter().zip(&trees.bins);
+    let own: Vec<_> = own.filter(|((p, _), _)| *p == place).collect();
+    let n_bins = usize::try_from(trees.grown.bins).unwrap_or(usize::MAX);
+    for (((_, name), bins), values) in own.iter().zip(&people.numbers) {
+        check_levels(values, bins, (&of.tables[place].label, name))?;
+        made.edges.push(Bins::of(values, n_bins));
+    }
+    let numbers = people.numbers.iter().zip(&made.edges);
     let numbers = numbers.map(|(values, bins)| bins.numbers(values)).collect();
     match place {
         0 => made.bins = numbers,
         _ => made.narrow = numbers,
     }
+    Ok(())
 }
 
 /// Whether enough rows were fitted.

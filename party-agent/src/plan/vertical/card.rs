@@ -49,26 +49,26 @@ impl CardPlan {
     pub fn n_bins(&self) -> usize {
         self.bins.iter().map(Bins::n_bins).sum()
     }
+}
 
-    /// A feature as a double: its value, or the number of its level, −1 for one that is not listed.
-    pub(super) fn value(&self, feature: usize, name: &str) -> String {
-        let name = quoted(name);
-        let Bins::Levels(levels) = &self.bins[feature] else {
-            return format!("CAST({name} AS DOUBLE)");
-        };
-        let mut value = format!("CAST(CASE WHEN {name} IS NULL THEN NULL");
-        for (i, level) in levels.iter().enumerate() {
-            let level = level.replace('\'', "''");
-            write!(value, " WHEN CAST({name} AS VARCHAR) = '{level}' THEN {i}")
-                .expect("a String takes all");
-        }
-        value.push_str(" ELSE -1 END AS DOUBLE)");
-        value
+/// A feature as a double: its value, or the number of its level, −1 for one that is not listed.
+pub(super) fn value(bins: Option<&Bins>, name: &str) -> String {
+    let name = quoted(name);
+    let Some(Bins::Levels(levels)) = bins else {
+        return format!("CAST({name} AS DOUBLE)");
+    };
+    let mut value = format!("CAST(CASE WHEN {name} IS NULL THEN NULL");
+    for (i, level) in levels.iter().enumerate() {
+        let level = level.replace('\'', "''");
+        write!(value, " WHEN CAST({name} AS VARCHAR) = '{level}' THEN {i}")
+            .expect("a String takes all");
     }
+    value.push_str(" ELSE -1 END AS DOUBLE)");
+    value
 }
 
 fn listed<'a>(job: &'a spec::Vertical, feature: &KeyOf) -> Option<&'a Bins> {
-    let mut listed = job.card.as_ref()?.listed.iter();
+    let mut listed = job.listed.iter();
     let is = |l: &&spec::Listed| {
         let of = &l.feature;
         of.party == feature.party && of.table == feature.table && of.columns == feature.columns
@@ -112,9 +112,6 @@ pub(super) fn faults(
     sides: &[Side<'_>],
     features: &[(usize, String)],
 ) -> Vec<PlanFault> {
-    let Some(card) = &job.card else {
-        return Vec::new();
-    };
     let mut faults = Vec::new();
     let mut fault = |line: usize, what: String, fix: &str| {
         faults.push(PlanFault {
@@ -123,7 +120,7 @@ pub(super) fn faults(
             fix: fix.to_owned(),
         });
     };
-    for (i, listed) in card.listed.iter().enumerate() {
+    for (i, listed) in job.listed.iter().enumerate() {
         let of = &listed.feature;
         let name = of.columns.first().map_or("", String::as_str);
         let is_feature = features.iter().any(|(place, feature)| {
@@ -137,7 +134,7 @@ pub(super) fn faults(
             let fix = "name it among features, or leave its bins out";
             fault(of.line, format!("{full} is no feature"), fix);
         }
-        if card.listed[..i]
+        if job.listed[..i]
             .iter()
             .any(|l| l.feature.columns == of.columns && l.feature.party == of.party)
         {
@@ -145,7 +142,10 @@ pub(super) fn faults(
             fault(of.line, format!("{full} has bins twice"), fix);
         }
     }
-    let bins = bins(job, sides, features);
+    let Some(card) = &job.card else {
+        return faults;
+    };
+    let bins = bins(job, sides, features, card.points.bins);
     let n_bins: usize = bins.iter().map(Bins::n_bins).sum();
     if n_bins > binned::MAX_BINS {
         let what = format!("the features have {n_bins} bins");
@@ -162,19 +162,21 @@ pub(super) fn faults(
     faults
 }
 
-/// The bins of each feature.
-fn bins(job: &spec::Vertical, sides: &[Side<'_>], features: &[(usize, String)]) -> Vec<Bins> {
-    let Some(card) = &job.card else {
-        return Vec::new();
-    };
+/// The bins of each feature: where the job lists none, so many of a number.
+pub(super) fn bins(
+    job: &spec::Vertical,
+    sides: &[Side<'_>],
+    features: &[(usize, String)],
+    n_bins: u64,
+) -> Vec<Bins> {
     let of = |(place, name): &(usize, String)| {
         let side = &sides[*place];
-        let listed = card.listed.iter().find(|l| {
+        let listed = job.listed.iter().find(|l| {
             let spelled = l.feature.columns.first().map_or("", String::as_str);
             let found = column(&side.catalogue.tables[&side.table], spelled);
             l.feature.party == side.holder && found.is_ok_and(|c| c.name == *name)
         });
-        listed.map_or(Bins::Found(card.points.bins), |l| l.bins.clone())
+        listed.map_or(Bins::Found(n_bins), |l| l.bins.clone())
     };
     features.iter().map(of).collect()
 }
@@ -190,7 +192,7 @@ pub(super) fn plan(
     Some(CardPlan {
         points: card.points.clone(),
         method: card.method,
-        bins: bins(job, sides, features),
+        bins: bins(job, sides, features, card.points.bins),
         alone: card.alone,
         min_count: min_cell.at_least.max(1),
     })

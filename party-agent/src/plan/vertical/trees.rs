@@ -6,17 +6,40 @@ use protocols::party::Seat;
 use protocols::train::trees::joined::Shape;
 use protocols::train::trees::{self, MARGIN_BITS, PARAMETER_BITS};
 
-use super::VerticalPlan;
+use serde::Serialize;
+
+use super::super::intersect::keys::Side;
+use super::{VerticalPlan, card};
 use crate::plan::train::{asks, further};
 use crate::plan::words::listed;
 use crate::plan::{OutputColumn, ValueKind};
-use crate::spec::{self, Report};
+use crate::spec::{self, Bins, Report};
+
+/// Boosted trees over a join, as they are grown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TreesPlan {
+    /// How many, and how they grow.
+    pub grown: spec::Trees,
+    /// The bins of each feature: levels in their order, or so many of a number.
+    pub bins: Vec<Bins>,
+}
+
+/// The trees' part of a plan.
+pub(super) fn plan(
+    job: &spec::Vertical,
+    sides: &[Side<'_>],
+    features: &[(usize, String)],
+) -> Option<TreesPlan> {
+    let grown = job.trees.clone()?;
+    let bins = card::bins(job, sides, features, grown.bins);
+    Some(TreesPlan { grown, bins })
+}
 
 impl VerticalPlan {
     /// What the protocol takes, for these numbers of keys in the order of tables, if trees are grown.
     #[must_use]
     pub fn forest(&self, n_keys: &[usize], method: Method) -> Option<Shape> {
-        let of = self.trees.as_ref()?;
+        let of = &self.trees.as_ref()?.grown;
         let tables = self.tables.iter().zip(n_keys);
         let parameter = |text: &str| scaled(text, PARAMETER_BITS) as u32;
         let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
@@ -86,11 +109,18 @@ pub(super) fn own(of: &VerticalPlan, seat: usize) -> String {
     }
 }
 
-pub(super) fn notes() -> Vec<String> {
-    vec![
+pub(super) fn notes(of: &TreesPlan) -> Vec<String> {
+    let mut notes = vec![
         "trees are XGBoost's, with gain and leaves by sums of gradients and hessians; bins are equal in frequency over each holder's own table, a value with many rows taking one by itself, and missing values have the first bin: they go to the left".to_owned(),
         "numbers are fixed-point: of cuts that gain the same to about 1e-4 any may be chosen".to_owned(),
-    ]
+    ];
+    if of.bins.iter().any(|bins| matches!(bins, Bins::Levels(_))) {
+        notes.push(
+            "levels stand in the order in which the job lists them: a cut parts the first ones from the others"
+                .to_owned(),
+        );
+    }
+    notes
 }
 
 /// What runs, for approvers.

@@ -106,8 +106,8 @@ pub(super) fn warnings(of: &VerticalPlan) -> Vec<String> {
 }
 
 pub(super) fn notes(of: &VerticalPlan) -> Vec<String> {
-    let mut notes = match of.trees {
-        Some(_) => trees::notes(),
+    let mut notes = match &of.trees {
+        Some(trees) => trees::notes(trees),
         None => of_fit(of),
     };
     if !of.scores.is_empty() {
@@ -186,7 +186,7 @@ pub(super) fn of_run(of: &VerticalPlan) -> Vec<String> {
         ));
     }
     if let Some(trees) = &of.trees {
-        words.push(trees::of_run(of, trees));
+        words.push(trees::of_run(of, &trees.grown));
         return words;
     }
     let alone = match &of.card {

@@ -63,7 +63,7 @@ pub fn grown(plan: &Plan, of: &VerticalPlan, found: &Released) -> Result<ResultT
         "model": of.model.as_str(),
         "partition": "vertical",
         "n": found.n_used,
-        "trees": trees,
+        "trees": trees.grown,
     });
     let mut of_test = told.iter().filter(|(name, _)| *name == "test");
     if let Some((_, figures)) = of_test.next() {

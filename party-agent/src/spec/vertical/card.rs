@@ -21,8 +21,6 @@ pub struct Card {
     pub points: Scorecard,
     /// Where a number is cut, unless its cuts are listed.
     pub method: Cutting,
-    /// Features whose bins the job lists.
-    pub listed: Vec<Listed>,
     /// Whether the models of each holder's features alone are evaluated as well.
     pub alone: bool,
 }
@@ -78,17 +76,26 @@ const METHODS: &[(&str, Cutting)] = &[
     ("equal_width", Cutting::EqualWidth),
 ];
 
-/// Reads `[compute.train.scorecard]` and `[compute.train.categorical]`.
-pub(super) fn read<'t>(
+/// Reads `[compute.train.categorical]`: features that are no numbers, with their levels.
+pub(super) fn categorical<'t>(
     fields: &mut Fields<'_, 't>,
     text: &'t str,
     faults: &mut Faults<'t>,
-) -> Option<Card> {
+) -> Vec<Listed> {
     let mut listed = Vec::new();
-    let categorical = fields.table(faults, "categorical");
-    if let Some(table) = &categorical {
-        add_listed(&mut listed, table, (LEVELS, levels), text, faults);
+    if let Some(table) = fields.table(faults, "categorical") {
+        add_listed(&mut listed, &table, (LEVELS, levels), text, faults);
     }
+    listed
+}
+
+/// Reads `[compute.train.scorecard]`; features whose cuts it lists join the others that have bins.
+pub(super) fn read<'t>(
+    fields: &mut Fields<'_, 't>,
+    listed: &mut Vec<Listed>,
+    text: &'t str,
+    faults: &mut Faults<'t>,
+) -> Option<Card> {
     let empty = DeTable::new();
     let table = fields.table(faults, "scorecard");
     let mut table = table.unwrap_or_else(|| Fields::new(&empty, "compute.train.scorecard", 0..0));
@@ -100,13 +107,12 @@ pub(super) fn read<'t>(
     };
     let alone = table.boolean(faults, "alone").unwrap_or(false);
     if let Some(cuts) = table.table(faults, "cuts") {
-        add_listed(&mut listed, &cuts, (CUTS, self::cuts), text, faults);
+        add_listed(listed, &cuts, (CUTS, self::cuts), text, faults);
     }
     table.finish(faults);
     Some(Card {
         points: points?,
         method: method?,
-        listed,
         alone,
     })
 }
