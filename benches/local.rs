@@ -156,6 +156,7 @@ fn plan(kind: Kind) -> Plan {
     };
     let holder: protocols::party::PartyId = "holder".parse().expect("a valid name");
     let shape = Shape {
+        compared: 0,
         cells: N_GROUPS + 1,
         narrow: 1 + N_COLUMNS,
         wide: columns_a_measure * N_COLUMNS,
@@ -192,6 +193,7 @@ fn plan(kind: Kind) -> Plan {
             set_by: Vec::new(),
         },
         noise: None,
+        dominance: None,
         settlement: None,
         meter: None,
         max_wall_s: None,

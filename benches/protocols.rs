@@ -212,6 +212,7 @@ fn release_shape(cells: usize, mode: CellRule) -> ReleaseShape {
     ReleaseShape {
         cells,
         narrow: 4,
+        compared: 0,
         wide: 4,
         checks: if mode == CellRule::Compare {
             vec![check]

@@ -9,6 +9,7 @@ mod class;
 mod commitment;
 mod dcat;
 mod describe;
+mod dominance;
 mod find;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +25,8 @@ pub use class::Class;
 pub use commitment::Commitment;
 pub use dcat::dcat;
 pub use describe::{CategoryRule, ColumnRule, Publish, describe};
+pub(crate) use dominance::MAX_TOP;
+pub use dominance::{Dominance, TopShare};
 
 /// Longest catalogue document that is read, in bytes.
 pub const MAX_DOCUMENT_BYTES: usize = 16 << 20;
@@ -73,6 +76,9 @@ pub struct TableEntry {
     /// Whose rows are left out, in words, where persons have to consent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consent: Option<String>,
+    /// What sums over the table have to satisfy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dominance: Option<Dominance>,
     /// What the holder wants to say about the table.
     pub note: Option<String>,
     /// The row count rounded up to a power of two, at least [`MIN_ROWS_AT_MOST`].

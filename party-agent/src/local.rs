@@ -7,6 +7,7 @@
 mod cells;
 mod contribution;
 mod design;
+mod dominance;
 mod groups;
 mod joined;
 mod exact;
@@ -30,6 +31,7 @@ use crate::plan::{LocalPlan, Plan};
 use crate::source::{Source, SourceError};
 use cells::CellIndex;
 use contribution::Contributions;
+use dominance::Contributors;
 use groups::GroupIndex;
 use measure::MeasureTotals;
 use order::OrderTotals;
@@ -185,6 +187,8 @@ struct Totals<'a> {
     order: OrderTotals<'a>,
     /// Where contributions of persons are bounded.
     persons: Option<Contributions>,
+    /// Where they are held against rules.
+    contributors: Option<Contributors<'a>>,
     rows_read: u64,
     report: LocalReport,
 }
@@ -215,6 +219,7 @@ impl<'a> Totals<'a> {
                 .collect::<Result<_, _>>()?,
             order: OrderTotals::new(plan),
             persons: plan.noise.as_ref().map(Contributions::new),
+            contributors: Contributors::new(plan, me, local)?,
             rows_read: 0,
             report: LocalReport::default(),
         })
@@ -225,7 +230,8 @@ impl<'a> Totals<'a> {
         let keys = (0..self.plan.keys.len()).map(|i| format!("k{i}"));
         let args = (0..self.plan.measures.len()).map(|i| format!("a{i}"));
         let names = query.schema().fields().iter().map(|f| f.name().as_str());
-        let person = self.persons.iter().map(|_| "j0".to_owned());
+        let has_person = self.persons.is_some() || self.contributors.is_some();
+        let person = has_person.then(|| "j0".to_owned());
         if names.eq(keys.chain(args).chain(person)) {
             return Ok(());
         }
@@ -264,6 +270,9 @@ impl<'a> Totals<'a> {
             ordered.ok_or_else(|| measure.other_type())?;
         }
         let args = &batch.columns()[keys..];
+        if let (Some(contributors), Some(who)) = (&mut self.contributors, args.last()) {
+            contributors.add(cells, args, who)?;
+        }
         if let Err(measure) = self.order.add_pairs(cells, args) {
             return Err(self.measures[measure].other_type());
         }
@@ -279,6 +288,9 @@ impl<'a> Totals<'a> {
         if let Some(margins) = self.plan.margins() {
             totals.narrow.iter_mut().for_each(|c| margins.add_up(c));
             totals.wide.iter_mut().for_each(|c| margins.add_up(c));
+        }
+        if let Some(contributors) = self.contributors {
+            contributors.write_to(&mut totals);
         }
         let steps = self.order.finish();
         let groups = match self.cells {

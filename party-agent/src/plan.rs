@@ -32,6 +32,7 @@ pub(crate) mod steps;
 mod top;
 mod release;
 mod noise;
+mod dominance;
 mod meter;
 pub(crate) mod hidden;
 mod cost;
@@ -65,6 +66,7 @@ use crate::spec::{CheckedSpec, Compute, Correlations, Settlement, names};
 
 pub(crate) use columns::slots_of;
 pub use columns::{KeyColumn, Measure, MeasureKind, RangeOrigin, ValueKind, ValueRange};
+pub use dominance::{ComparedSum, Comparison, DominancePlan};
 pub use intersect::{IntersectPlan, KeyPlan, Protocol};
 pub(crate) use joint::counted_in;
 pub use joint::{
@@ -141,6 +143,9 @@ pub struct Plan {
     /// The noise of every column, where the job promises differential privacy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub noise: Option<NoisePlan>,
+    /// What sums are held against, where holders have rules about dominance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dominance: Option<DominancePlan>,
     /// What a run costs, and who gets it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub settlement: Option<Settlement>,
@@ -206,6 +211,10 @@ pub fn compile(
     let compiled = compiled.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     let metered = spec.settlement.as_ref().is_some_and(|s| s.is_metered());
     compiled
+        .and_then(|plan| match dominance::unchecked(&plan, catalogues) {
+            Some(fault) => Err(vec![fault]),
+            None => Ok(plan),
+        })
         .and_then(|plan| match metered && plan.meter.is_none() {
             true => Err(vec![meter::not_there_yet()]),
             false => Ok(plan),
@@ -249,6 +258,7 @@ impl Plan {
             measures: Vec::new(),
             shape: Shape::none(),
             noise: None,
+            dominance: None,
             settlement: spec.settlement.clone(),
             meter: None,
             steps: Vec::new(),

@@ -7,6 +7,7 @@
 mod glob;
 pub mod constraint;
 mod class;
+mod dominance;
 mod budget;
 pub mod negative;
 mod rules;
@@ -23,10 +24,10 @@ use std::path::{Path, PathBuf};
 use coordinator::contract::PartyName;
 use coordinator::tls::Fingerprint;
 
-use crate::catalogue::{Aggregate, CategoryRule, Class, ColumnRule, Publish};
+use crate::catalogue::{Aggregate, CategoryRule, Class, ColumnRule, Dominance, Publish};
 use crate::config::fields;
 use crate::ledger::{Charge, Reservation, RunCounts};
-use crate::plan::{ColumnUse, Usage};
+use crate::plan::{ColumnUse, DominancePlan, Usage};
 use crate::spec::Fault;
 pub use budget::{Budget, Loss};
 use constraint::{Action, Rule};
@@ -58,6 +59,8 @@ pub struct TablePolicy {
     pub lookup: Option<LookupRule>,
     /// What releases with noise may tell each recipient; none are allowed where it is not written.
     pub dp: Option<Budget>,
+    /// What sums over its columns have to satisfy.
+    pub dominance: Option<Dominance>,
     /// If written, every action of a job on the table has to be allowed by one of these besides.
     pub rules: Vec<Rule>,
 }
@@ -108,6 +111,8 @@ pub struct Request<'a> {
     pub min_cell: u64,
     /// Whether the plan opens group counts to the computing parties.
     pub opens_counts: bool,
+    /// The rules about dominance that the plan's sums keep to.
+    pub dominance: Option<&'a DominancePlan>,
     /// Questions that others ask of a table of this holder.
     pub lookup: Option<Questions<'a>>,
     /// What it loses of differential privacy, if it releases with noise.
@@ -520,6 +525,7 @@ fn check_table(name: &str, table: &TablePolicy, request: &Request<'_>, denials: 
             });
         }
     }
+    denials.extend(dominance::objection(name, table, request));
     let uses = request.uses.iter().filter(|u| u.table == name);
     denials.extend(uses.clone().filter_map(|used| check_use(table, used)));
     denials.extend(uses.filter_map(|used| check_class(table, used, request.min_cell)));
@@ -588,7 +594,8 @@ fn check_use(table: &TablePolicy, used: &ColumnUse) -> Option<Denial> {
             "compute within a query".to_owned(),
         ),
         Usage::Person => (
-            (table.dp.as_ref()).is_some_and(|budget| budget.person == used.column),
+            (table.dp.as_ref()).is_some_and(|budget| budget.person == used.column)
+                || (table.dominance.as_ref()).is_some_and(|rule| rule.contributor == used.column),
             "person",
             "tell persons apart".to_owned(),
         ),

@@ -5,6 +5,9 @@
 //! without showing any of them, decides for every cell whether it may be released, and opens the
 //! cells that may to the receivers.
 //!
+//! What decides about a cell need not be shown with it: columns that are compared alone
+//! ([`ReleaseShape::compared`]) are opened to nobody.
+//!
 //! With [`CellRule::Margins`] the table has totals beside their parts, and large cells too are held back where they
 //! would tell small ones.
 //!
@@ -95,9 +98,9 @@ async fn try_release(
             Decided::of(open_counts(session, &input, shape, &disclosure).await?)
         }
     };
-    let values = released_cells(&input, &decided.ok);
+    let values = released_cells(&input, shape, &decided.ok);
     drop(input);
-    let (n_narrow, n_wide) = (shape.cells * shape.narrow, shape.cells * shape.wide);
+    let (n_narrow, n_wide) = (shape.cells * shape.opened(), shape.cells * shape.wide);
     let terms = Terms::of_values(n_narrow, n_wide, &shape.receivers);
     let disclosure = disclosure.part(terms);
     let revealed = reveal(session, values, &shape.receivers, disclosure).await?;
@@ -228,9 +231,9 @@ fn checked_counts(input: &LocalTotals, shape: &ReleaseShape, n_lanes: usize) -> 
     Share::new(counts)
 }
 
-/// This seat's shares of all columns. Cells that are held back become shares of zero: left out,
+/// This seat's shares of all columns that are opened. Cells that are held back become shares of zero: left out,
 /// they would show in the length of a message to whoever watches the wire how many there are.
-fn released_cells(input: &LocalTotals, ok: &[bool]) -> Values {
+fn released_cells(input: &LocalTotals, shape: &ReleaseShape, ok: &[bool]) -> Values {
     fn cleared<R: Ring>(columns: &[Vec<R>], ok: &[bool]) -> Share<R> {
         // Of its final size from the start: a vector that grows leaves copies behind.
         let mut values = Vec::with_capacity(columns.len() * ok.len());
@@ -241,7 +244,7 @@ fn released_cells(input: &LocalTotals, ok: &[bool]) -> Values {
         Share::new(values)
     }
     Values {
-        narrow: cleared(&input.narrow, ok),
+        narrow: cleared(&input.narrow[..shape.opened()], ok),
         wide: cleared(&input.wide, ok),
     }
 }
@@ -286,7 +289,7 @@ pub fn cost(shape: &ReleaseShape, n_computing: usize, source: Option<&Source>) -
 
 /// What a release costs once its stock is there. `n_seats` counts a dealer too.
 pub fn online_cost(shape: &ReleaseShape, n_seats: usize, n_computing: usize) -> Cost {
-    let (narrow, wide) = (shape.cells * shape.narrow, shape.cells * shape.wide);
+    let (narrow, wide) = (shape.cells * shape.opened(), shape.cells * shape.wide);
     let reveal = disclose::cost(n_seats, n_computing, narrow, wide, &shape.receivers);
     decision_cost(shape, n_seats, n_computing).then(&reveal)
 }

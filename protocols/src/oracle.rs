@@ -34,7 +34,10 @@ pub fn release(inputs: &[LocalTotals], shape: &ReleaseShape) -> Released {
     }
     Released {
         states,
-        narrow: narrow.iter().map(|column| chosen(column, &ok)).collect(),
+        narrow: narrow[..shape.opened()]
+            .iter()
+            .map(|column| chosen(column, &ok))
+            .collect(),
         wide: wide.iter().map(|column| chosen(column, &ok)).collect(),
         ok,
     }

@@ -227,6 +227,8 @@ async fn published(
             .map_err(failed)?;
         let committed = commitment(source, table, secret).await.map_err(failed)?;
         entry.commitment = committed.map(|c| c.digest());
+        let rules = policy.tables().get(table);
+        entry.dominance = rules.and_then(|t| t.dominance.clone());
         tables.insert(table.clone(), entry);
     }
     let party: PartyId = name

@@ -86,6 +86,7 @@ fn catalogue(party: &Identity, tables: bool) -> Catalogue {
         ],
         commitment: None,
         consent: None,
+        dominance: None,
         note: None,
         rows_at_most: 1024,
     };

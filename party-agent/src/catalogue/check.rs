@@ -77,6 +77,12 @@ fn check_table(name: &str, table: &TableEntry) -> Result<(), CatalogueError> {
             "rows_at_most is not a power of two of at least 1024",
         ));
     }
+    if let Some(rule) = &table.dominance {
+        check_name(&rule.contributor, name)?;
+        if !rule.is_valid() {
+            return Err(invalid(name, "rules about dominance have other numbers"));
+        }
+    }
     let mut seen = BTreeSet::new();
     for column in &table.columns {
         let place = format!("{name}.{}", column.name);

@@ -114,6 +114,7 @@ pub async fn describe(
         columns: entries,
         commitment: None,
         consent: data.consent().map(str::to_owned),
+        dominance: None,
         note,
         rows_at_most,
     })

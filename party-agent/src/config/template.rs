@@ -215,6 +215,10 @@ open_counts = false        # true: the other computing parties may see group cou
 # [tables.visits.rules.weekly]  # optional: how often, until when, for whom; docs/policy.md has the vocabulary
 # actions = ["compute"]
 # constraints = [{ constraint = "count", operator = "lteq", value = 3 }]
+# [tables.visits.dominance]    # no sum that one patient is most of; needs patient_id = {} above, docs/policy.md
+# contributor = "patient_id"
+# elsewhere = true             # a patient can have rows at other holders too
+# p_percent = 10               # and, or instead: top = 2, top_percent = 85
 # [tables.visits.lookup]       # who may look keys up in it, and how often
 # askers = ["bank_a"]
 # per_job = 1000

@@ -146,18 +146,24 @@ impl<'a> MeasureTotals<'a> {
         )
     }
 
-    /// Writes the totals to their columns, in two's complement.
-    pub(super) fn write_to(self, totals: &mut LocalTotals) -> Result<(), SourceError> {
-        let overflow = self.refused(Refused::Overflow);
-        let (sums, squares) = match self.values {
+    /// The sums and the sums of squares, where they are wanted.
+    pub(super) fn into_sums(self) -> (Option<Vec<i128>>, Option<Vec<i128>>) {
+        match self.values {
             Values::Counted => (None, None),
             Values::Exact { totals, .. } => totals.into_totals(),
             Values::Float(totals) => totals.into_totals(),
-        };
-        if let Some(counts) = self.counts {
-            totals.narrow[self.measure.count] = counts;
         }
-        let columns = [(self.measure.sum, sums), (self.measure.sum_sq, squares)];
+    }
+
+    /// Writes the totals to their columns, in two's complement.
+    pub(super) fn write_to(mut self, totals: &mut LocalTotals) -> Result<(), SourceError> {
+        let overflow = self.refused(Refused::Overflow);
+        let measure = self.measure;
+        if let Some(counts) = self.counts.take() {
+            totals.narrow[measure.count] = counts;
+        }
+        let (sums, squares) = self.into_sums();
+        let columns = [(measure.sum, sums), (measure.sum_sq, squares)];
         for (slot, column) in columns {
             let (Some(slot), Some(column)) = (slot, column) else {
                 continue;

@@ -23,8 +23,8 @@ use super::sql::outer::{Arg, Outer, take_apart};
 use super::sql::{self, Site};
 use super::{
     KeyColumn, LocalPlan, MAX_ROWS, MeasureKind, MinCell, Plan, PlanFault, ReleaseRule, Setting,
-    Shape, Step, Usage, cost, flatten, hidden, joint, meter, noise, statistic, steps, top, types,
-    widen, words,
+    Shape, Step, Usage, cost, dominance, flatten, hidden, joint, meter, noise, statistic, steps,
+    top, types, widen, words,
 };
 use crate::spec::{CheckedSpec, Correlations, SqlCompute};
 
@@ -116,17 +116,7 @@ fn of_own_rows(
                 max_rows: sql.max_rows,
                 key: &person,
             };
-            let raw = parts(&whole, &parties.holders, &[])?;
-            none(noise::refused(spec, &outer, &raw))?;
-            match widen::widen(&whole, &raw)? {
-                None => assemble(spec, sql, &whole, &parties, &raw),
-                Some(wider) => {
-                    let outer = &wider;
-                    let whole = Whole { outer, ..whole };
-                    let raw = parts(&whole, &parties.holders, &[])?;
-                    assemble(spec, sql, &whole, &parties, &raw)
-                }
-            }
+            with_parts(spec, sql, whole, &parties)
         }
         Ok(_) => Err(faults),
         Err(more) => {
@@ -134,6 +124,30 @@ fn of_own_rows(
             Err(faults)
         }
     }
+}
+
+/// Plans the holders' parts, once more where what they turn out to be asks for other ones.
+fn with_parts(
+    spec: &CheckedSpec,
+    sql: &SqlCompute,
+    whole: Whole<'_>,
+    parties: &Parties,
+) -> Result<Plan, Vec<PlanFault>> {
+    let raw = parts(&whole, &parties.holders, &[])?;
+    none(noise::refused(spec, whole.outer, &raw))?;
+    let rules = dominance::rules(spec, whole.catalogues, whole.outer, &raw).map_err(one)?;
+    let contributor = rules.as_ref().map(dominance::Rules::key);
+    let wider = widen::widen(&whole, &raw)?;
+    if contributor.is_none() && wider.is_none() {
+        return assemble(spec, sql, &whole, parties, (&raw, None));
+    }
+    let whole = Whole {
+        outer: wider.as_ref().unwrap_or(whole.outer),
+        key: contributor.as_deref().unwrap_or(whole.key),
+        ..whole
+    };
+    let raw = parts(&whole, &parties.holders, &[])?;
+    assemble(spec, sql, &whole, parties, (&raw, rules))
 }
 
 pub(super) fn one(fault: PlanFault) -> Vec<PlanFault> {
@@ -231,6 +245,8 @@ struct Known<'a> {
     parties: &'a Parties,
     raw: &'a [Part],
     rows: u64,
+    /// About dominance.
+    has_rules: bool,
 }
 
 impl Known<'_> {
@@ -267,14 +283,15 @@ impl Known<'_> {
         let mut checks = checks::checks(outer, &counts, &min_cell, rows);
         let top = top::cells(outer, &columns.measures, fits, cells, rows)
             .filter(|_| spec.correlations.is_some() && outer.margins.is_none() && hidden.is_none())
-            // Of noisy totals the receivers find the first themselves.
-            .filter(|_| spec.dp.is_none());
+            // Of noisy totals, and of sums that are held against rules, the receivers find the first themselves.
+            .filter(|_| spec.dp.is_none() && !self.has_rules);
         checks.extend(top::nonempty(top.as_ref(), &checks, rows));
         let rule = checks::rule(spec, catalogues, parties, &checks).map_err(one)?;
         margins::check(outer, &steps, rule, &min_cell).map_err(one)?;
         let shape = Shape {
             cells,
             narrow: columns.narrow,
+            compared: 0,
             wide: columns.wide,
             checks,
             rule,
@@ -291,7 +308,7 @@ fn assemble(
     sql: &SqlCompute,
     whole: &Whole<'_>,
     parties: &Parties,
-    raw: &[Part],
+    (raw, rules): (&[Part], Option<dominance::Rules>),
 ) -> Result<Plan, Vec<PlanFault>> {
     let outer = whole.outer;
     let types = types::agree(outer, raw)?;
@@ -312,6 +329,7 @@ fn assemble(
         parties,
         raw,
         rows,
+        has_rules: rules.is_some(),
     };
     let (mut shape, steps, min_cell) = known.shaped(&mut keys, &mut columns, &fits)?;
     let noise = spec.dp.as_ref().map(|clause| {
@@ -319,6 +337,11 @@ fn assemble(
         noise::plan(clause, totals, &columns.measures, (&parties.holders, rows))
     });
     let noise = noise.transpose()?;
+    let dominance = rules.map(|rules| {
+        let bounds = (parties.holders.as_slice(), rows);
+        rules.plan(&mut shape, &columns.measures, bounds)
+    });
+    let dominance = dominance.transpose()?;
     let meter = meter::plan(spec, &shape, &min_cell, (&parties.holders, rows)).map_err(one)?;
     let released = finish::columns(outer, &keys, &sums(&fits, &types.measures));
     let (final_sql, outputs) = finish::query(outer, &released)?;
@@ -334,6 +357,7 @@ fn assemble(
         locals: locals(outer, raw, &finals, &keys, Usage::Person),
         shape,
         noise,
+        dominance,
         meter,
         steps,
         keys,

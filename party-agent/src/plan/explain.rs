@@ -136,7 +136,10 @@ impl Plan {
             "\n└─ on shares, all computing parties together: add the holders' totals"
         )?;
         self.write_totals(out)?;
-        let rules: Vec<&str> = shape.checks.iter().map(|c| c.rule.as_str()).collect();
+        // One rule about dominance can take several comparisons.
+        let mut checks: Vec<&CellCheck> = shape.checks.iter().collect();
+        checks.dedup_by(|a, b| a.rule == b.rule);
+        let rules: Vec<&str> = checks.iter().map(|c| c.rule.as_str()).collect();
         let rule = listed(&rules);
         match shape.rule {
             ReleaseRule::None => writeln!(out, "   no group is held back")?,
@@ -148,7 +151,7 @@ impl Plan {
                 writeln!(out, "   counts opened to the computing parties: {rule}")?
             }
         }
-        for check in &shape.checks {
+        for check in checks {
             writeln!(out, "   {}", self.because(check))?;
         }
         if let Some(top) = &shape.top {
@@ -199,6 +202,8 @@ impl Plan {
                 listed(&self.min_cell.set_by),
                 self.min_cell_counts()
             )
+        } else if check.reason == "dominance" {
+            "rules about dominance in the holders' policies".to_owned()
         } else {
             "HAVING".to_owned()
         };

@@ -494,6 +494,7 @@ impl Job<'_> {
         };
         compile::margins::check(self.outer, &steps, rule, &min_cell).map_err(one)?;
         let shape = Shape {
+            compared: 0,
             cells,
             narrow,
             wide,

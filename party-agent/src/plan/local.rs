@@ -40,6 +40,17 @@ pub struct ColumnUse {
     pub usage: Usage,
 }
 
+impl Usage {
+    /// Whether totals over a column's values are released.
+    #[must_use]
+    pub fn adds_up(self) -> bool {
+        matches!(
+            self,
+            Self::Aggregate(Aggregate::Sum | Aggregate::Avg | Aggregate::Var | Aggregate::Corr)
+        )
+    }
+}
+
 /// What a job does with a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -19,7 +19,7 @@ use super::sql::holders::Catalogues;
 use super::sql::outer::{Outer, cast};
 use super::sql::prune::prune;
 use super::sql::spell::spell;
-use super::trace::{Trace, trace, unsteady_function};
+use super::trace::{Cell, Trace, trace, unsteady_function};
 use super::{ColumnUse, PlanFault, TableColumn, Usage};
 use crate::catalogue::Catalogue;
 
@@ -274,10 +274,7 @@ impl Part {
                 }
             }
             for (cell, arg) in args.iter().zip(&outer.args) {
-                let (values, conditions) = match &cell.expr {
-                    Some(expr) => self.by_position(expr),
-                    None => (cell.bases.clone(), BTreeSet::new()),
-                };
+                let (values, conditions) = self.by_position(cell);
                 add(&conditions, Usage::Filter);
                 // Nothing is aggregated of it: it decides which rows count.
                 if arg.asked.is_empty() {
@@ -309,8 +306,23 @@ impl Part {
         uses.into_iter().collect()
     }
 
+    /// The base columns whose values make those of an output column.
+    pub(super) fn added_up(&self, column: usize) -> BTreeSet<TableColumn> {
+        let cells = self.trace.rows.iter().map(|row| &row[column]);
+        cells.flat_map(|cell| self.by_position(cell).0).collect()
+    }
+
+    /// Whether an output column is of this form in every alternative.
+    pub(super) fn has_form(&self, column: usize, form: fn(&EngineExpr) -> bool) -> bool {
+        let mut exprs = self.trace.rows.iter().map(|row| &row[column].expr);
+        exprs.all(|expr| expr.as_ref().is_some_and(form))
+    }
+
     /// The base columns of an argument that make its value, and those that only decide which value it is.
-    fn by_position(&self, expr: &EngineExpr) -> (BTreeSet<TableColumn>, BTreeSet<TableColumn>) {
+    fn by_position(&self, cell: &Cell) -> (BTreeSet<TableColumn>, BTreeSet<TableColumn>) {
+        let Some(expr) = &cell.expr else {
+            return (cell.bases.clone(), BTreeSet::new());
+        };
         let (mut values, mut conditions) = (BTreeSet::new(), BTreeSet::new());
         self.walk(expr, false, &mut values, &mut conditions);
         (values, conditions)

@@ -106,6 +106,7 @@ impl Plan {
             (_, rule) => self.of_cells(ReleaseShape {
                 cells: self.shape.cells,
                 narrow: self.shape.narrow,
+                compared: self.shape.compared,
                 wide: self.shape.wide,
                 checks,
                 receivers,

@@ -9,6 +9,9 @@ pub struct Shape {
     pub cells: usize,
     /// Columns over Z_2^64; column 0 is COUNT(*).
     pub narrow: usize,
+    /// How many of these, the last ones, are compared and opened to nobody.
+    #[serde(skip_serializing_if = "is_none")]
+    pub compared: usize,
     /// Columns over Z_2^128.
     pub wide: usize,
     /// What a cell must satisfy to be released; all of them.
@@ -21,6 +24,10 @@ pub struct Shape {
     pub margins: Option<Margins>,
     /// Where the groups are not public: what is known of them.
     pub hidden: Option<HiddenGroups>,
+}
+
+fn is_none(n: &usize) -> bool {
+    *n == 0
 }
 
 /// A column of totals.
@@ -50,6 +57,7 @@ impl Shape {
         Self {
             cells: 0,
             narrow: 0,
+            compared: 0,
             wide: 0,
             checks: Vec::new(),
             rule: ReleaseRule::None,
@@ -107,7 +115,7 @@ pub struct CellCheck {
     pub bound_bits: u32,
     /// The rule in words, for the result's list of suppressed groups: `COUNT(*) >= 11`.
     pub rule: String,
-    /// `min_cell`, `having`, or `min_cell and having`.
+    /// `min_cell`, `having`, `min_cell and having`, or `dominance`.
     pub reason: String,
 }
 

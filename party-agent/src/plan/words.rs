@@ -7,8 +7,8 @@ use protocols::party::PartyId;
 
 use super::compile::Decided;
 use super::{
-    Learns, Measure, MeasureKind, MeterPlan, Plan, Procedure, RangeOrigin, ReleaseRule, Released,
-    Slot, Step,
+    DominancePlan, Learns, Measure, MeasureKind, MeterPlan, Plan, Procedure, RangeOrigin,
+    ReleaseRule, Released, Slot, Step,
 };
 use crate::plan::ring::unscaled;
 use crate::spec::Correlations;
@@ -49,6 +49,9 @@ pub(crate) fn counted(n: u64, what: &str) -> String {
 fn learns(plan: &Plan) -> Vec<Learns> {
     let which = match plan.shape.rule {
         ReleaseRule::None => None,
+        ReleaseRule::Compare if plan.protects_margins() && plan.dominance.is_some() => Some(
+            "which groups and totals are too small or fail the rules about dominance, which have no rows, and which are held back beside those",
+        ),
         ReleaseRule::Compare if plan.protects_margins() => Some(
             "which groups and totals are too small, which have no rows, and which are held back beside the small ones",
         ),
@@ -56,6 +59,9 @@ fn learns(plan: &Plan) -> Vec<Learns> {
         ReleaseRule::Compare if plan.shape.hidden.is_some() => {
             Some("how many groups are large enough to be released, and nothing about the others")
         }
+        ReleaseRule::Compare if plan.dominance.is_some() => Some(
+            "which groups pass both the minimum cell and the rules about dominance, and not which of them a group fails",
+        ),
         ReleaseRule::Compare => Some(
             "which groups are large enough to be released, and nothing about the size of the others",
         ),
@@ -409,6 +415,7 @@ fn held_back(plan: &Plan, notes: &mut Vec<String>) {
             if plan.min_cell.set_by.len() == 1 { "demands" } else { "demand" },
         ));
     }
+    notes.extend(plan.dominance.as_ref().map(DominancePlan::in_words));
     if plan.protects_margins() {
         notes.push("totals stand beside their parts, so further groups and totals are suppressed as would tell a small one; groups without rows are left out, as in plain SQL".to_owned());
     }

@@ -9,7 +9,10 @@ use toml::de::DeValue;
 
 use super::constraint::{Action, Constraint, ConstraintFault, Operator, Rule, Subject, Written};
 use super::{Budget, ColumnPolicy, LookupRule, Policy, StandingRule, TablePolicy};
-use crate::catalogue::{Aggregate, CategoryRule, Class, ColumnRule, MAX_HIDDEN_BYTES, Uses};
+use crate::catalogue::{
+    Aggregate, CategoryRule, Class, ColumnRule, Dominance, MAX_HIDDEN_BYTES, MAX_TOP, TopShare,
+    Uses,
+};
 use crate::config::fields::{Faults, Fields, document, kind};
 use crate::config::range;
 use crate::privacy::{Guarantee, read_person};
@@ -57,6 +60,11 @@ fn read(top: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Policy> {
             })
             .collect(),
     };
+    // Of fewer contributors the rules never hold, so that totals beside such a group would have to hide it too.
+    if tables.values().any(|table| table.dominance.is_some()) && min_cell.is_some_and(|n| n < 3) {
+        let allowed = "3 or more, as a table has rules about dominance";
+        top.wrong(faults, "min_cell", "this is too small", allowed);
+    }
     Some(Policy {
         min_cell: min_cell?,
         open_counts: open_counts?,
@@ -155,6 +163,8 @@ fn table(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> TablePolicy {
     let lookup = lookup.and_then(|rule| lookup_rule(rule, faults));
     let dp = fields.table(faults, "dp");
     let dp = dp.and_then(|budget| read_budget(budget, faults));
+    let dominance = fields.table(faults, "dominance");
+    let dominance = dominance.and_then(|rule| read_dominance(rule, faults));
     let rules = match fields.table(faults, "rules") {
         None => Vec::new(),
         Some(rules) => rules
@@ -170,8 +180,38 @@ fn table(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> TablePolicy {
         receivers,
         lookup,
         dp,
+        dominance,
         rules,
     }
+}
+
+fn read_dominance(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Dominance> {
+    let contributor = fields.required_string(
+        faults,
+        "contributor",
+        "the column that tells apart who contributes, such as \"patient_id\"",
+    );
+    let elsewhere = fields.boolean(faults, "elsewhere");
+    let elsewhere = fields.required(
+        faults,
+        "elsewhere",
+        elsewhere,
+        "true if a contributor can have rows at other holders, or false",
+    );
+    let p_percent = fields.whole(faults, "p_percent", 1..=100);
+    let n = fields.whole(faults, "top", 1..=MAX_TOP);
+    let percent = fields.whole(faults, "top_percent", 1..=99);
+    let allowed = "p_percent, or top and top_percent together, or all three";
+    if n.is_some() != percent.is_some() || (n.is_none() && p_percent.is_none()) {
+        fields.wrong(faults, "top", "this is not a rule", allowed);
+    }
+    fields.finish(faults);
+    Some(Dominance {
+        contributor: contributor?.to_owned(),
+        elsewhere: elsewhere?,
+        p_percent,
+        top: n.zip(percent).map(|(n, percent)| TopShare { n, percent }),
+    })
 }
 
 fn read_budget(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Budget> {

@@ -43,7 +43,8 @@ impl<'a> Cells<'a> {
         let narrow = released.narrow.iter().all(|c| c.len() == n_released);
         let wide = released.wide.iter().all(|c| c.len() == n_released);
         let has_shape = released.ok.len() == n_cells
-            && (released.narrow.len(), released.wide.len()) == (shape.narrow, shape.wide);
+            && (released.narrow.len(), released.wide.len())
+                == (shape.narrow - shape.compared, shape.wide);
         if !(narrow && wide && has_shape) || shape.narrow == 0 {
             return Err(totals("another number of columns or groups"));
         }

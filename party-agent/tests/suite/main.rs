@@ -30,6 +30,7 @@ mod hold;
 mod policy_matrix;
 mod counters_crash;
 mod dp_ledger;
+mod sdc;
 mod halt;
 mod classification;
 mod persons;

@@ -1,6 +1,6 @@
 //! The planner: from a job and catalogues to a plan, and the plan run in the clear against plain SQL.
 
-mod fixture;
+pub(crate) mod fixture;
 mod main_job;
 mod accepted;
 mod refused;

@@ -128,6 +128,7 @@ pub(crate) fn plan(
     checks: Vec<CellCheck>,
 ) -> Plan {
     let mut shape = Shape {
+        compared: 0,
         cells: keys.iter().map(KeyColumn::n_slots).product(),
         narrow: 1,
         wide: 0,
@@ -198,6 +199,7 @@ pub(crate) fn plan(
         },
         max_wall_s: None,
         noise: None,
+        dominance: None,
         settlement: None,
         meter: None,
         locals: holders
@@ -426,6 +428,7 @@ pub(crate) fn release(plan: &Plan, inputs: &[LocalTotals]) -> Released {
     let shape = ReleaseShape {
         cells: plan.shape.cells,
         narrow: plan.shape.narrow,
+        compared: plan.shape.compared,
         wide: plan.shape.wide,
         checks: plan
             .shape

@@ -103,6 +103,26 @@ impl Margins {
         }
     }
 
+    /// For every cell the totals that it counts in, at whatever distance; what stands in a total itself is not looked at.
+    #[must_use]
+    pub fn totals_above(&self) -> Vec<Vec<usize>> {
+        let mut direct: Vec<Vec<usize>> = vec![Vec::new(); self.cells()];
+        for Line { parts, total, .. } in self.lines() {
+            parts.iter().for_each(|part| direct[*part].push(total));
+        }
+        let all_above = |cell: &Vec<usize>| {
+            let (mut found, mut next) = (Vec::new(), cell.clone());
+            while let Some(total) = next.pop() {
+                if !found.contains(&total) {
+                    found.push(total);
+                    next.extend(&direct[total]);
+                }
+            }
+            found
+        };
+        direct.iter().map(all_above).collect()
+    }
+
     /// Whether the cell is no total.
     #[must_use]
     pub fn is_innermost(&self, cell: usize) -> bool {

@@ -54,7 +54,7 @@ impl NoisyShape {
         if !matches!(of.mode, CellRule::None | CellRule::Compare) {
             return invalid("a release with noise has no checks, or compares on shares");
         }
-        if (self.narrow.len(), self.wide.len()) != (of.narrow, of.wide) {
+        if (self.narrow.len(), self.wide.len()) != (of.narrow, of.wide) || of.compared > 0 {
             return invalid("every column of a release with noise has its deviation");
         }
         let mut checked: Vec<usize> = of.checks.iter().map(|c| c.column).collect();

@@ -15,6 +15,8 @@ pub struct ReleaseShape {
     pub cells: usize,
     /// Number of columns over Z_2^64.
     pub narrow: usize,
+    /// How many of these, the last ones, are there to be compared alone: they are opened to nobody.
+    pub compared: usize,
     /// Number of columns over Z_2^128.
     pub wide: usize,
     /// A cell is released if all of these hold.
@@ -65,7 +67,7 @@ pub struct LocalTotals {
 pub struct Released {
     /// For each cell whether it was released.
     pub ok: Vec<bool>,
-    /// Columns over Z_2^64, released cells only, in the order of cells.
+    /// Columns over Z_2^64 but for those that were compared alone, released cells only, in the order of cells.
     pub narrow: Vec<Vec<u64>>,
     /// Columns over Z_2^128, released cells only, in the order of cells.
     pub wide: Vec<Vec<u128>>,
@@ -76,7 +78,8 @@ pub struct Released {
 impl ReleaseShape {
     /// What a holder approves with this shape: every size, check and receiver, and the rule.
     pub fn terms(&self) -> Terms {
-        let sizes = [self.cells, self.narrow, self.wide].map(|n| (n as u64).to_le_bytes());
+        let sizes = [self.cells, self.narrow, self.compared, self.wide];
+        let sizes = sizes.map(|n| (n as u64).to_le_bytes());
         let check = |c: &Check| [c.column as u64, c.at_least, u64::from(c.bound_bits)];
         let checks = self.checks.iter().flat_map(check);
         let checks: Vec<u8> = checks.flat_map(u64::to_le_bytes).collect();
@@ -107,6 +110,12 @@ impl ReleaseShape {
         }
         if self.checks.iter().any(|c| c.column >= self.narrow) {
             return invalid("a check names a narrow column");
+        }
+        let on_shares = matches!(self.mode, CellRule::Compare | CellRule::Margins(_));
+        if self.compared > self.narrow || self.compared > 0 && !on_shares {
+            return invalid(
+                "what is compared alone are narrow columns that are compared on shares",
+            );
         }
         if self
             .checks
@@ -159,6 +168,11 @@ impl ReleaseShape {
         Ok(())
     }
 
+    /// Narrow columns that receivers get.
+    pub(crate) fn opened(&self) -> usize {
+        self.narrow - self.compared
+    }
+
     /// The bound that holds for all checked counts.
     pub(super) fn bound_bits(&self) -> u32 {
         self.checks.iter().map(|c| c.bound_bits).max().unwrap_or(0)
@@ -181,7 +195,7 @@ impl Released {
         }
         let super::Decided { ok, states } = decided;
         Self {
-            narrow: columns(&revealed.narrow, shape.narrow, &ok),
+            narrow: columns(&revealed.narrow, shape.opened(), &ok),
             wide: columns(&revealed.wide, shape.wide, &ok),
             ok,
             states,

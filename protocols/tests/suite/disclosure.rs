@@ -36,8 +36,9 @@ fn bodies(transcript: &Transcript, direction: Direction, kind: Kind) -> Vec<Byte
 #[test]
 fn no_cell_below_the_threshold_is_ever_opened() {
     for n_computing in [2, 3, 5] {
-        for n_checks in [1, 2] {
-            let job = Job::new(n_computing, 100, n_checks, CellRule::Compare, 60);
+        for (n_checks, compared) in [(1, 0), (2, 0), (2, 1)] {
+            let mut job = Job::new(n_computing, 100, n_checks, CellRule::Compare, 60);
+            job.shape.compared = compared;
             let expected = oracle::release(&job.inputs(), &job.shape);
             let n_released = expected.ok.iter().filter(|ok| **ok).count();
             assert!(
@@ -48,7 +49,9 @@ fn no_cell_below_the_threshold_is_ever_opened() {
             let world = job.world().recorded();
             let logs = world.logs();
             all_ok(job.run(world, job.inputs()));
-            let cell_bytes = job.shape.narrow * 8 + job.shape.wide * 16;
+            let cell_bytes = (job.shape.narrow - compared) * 8 + job.shape.wide * 16;
+            // Of a column that is compared alone nothing may be opened.
+            let shown: Vec<bool> = expected.ok.iter().map(|ok| *ok && compared == 0).collect();
             for (seat, transcript) in transcripts(&logs).iter().enumerate() {
                 // An opening is as long whatever is released: its length shows nothing.
                 let openings = bodies(transcript, Direction::Received, Kind::Opening);
@@ -57,7 +60,7 @@ fn no_cell_below_the_threshold_is_ever_opened() {
                 for opening in openings {
                     assert_eq!(opening.len(), OPENING_OVERHEAD + 100 * cell_bytes);
                 }
-                assert_no_small_total(transcript, &job, &expected.ok, seat);
+                assert_no_hidden_total(transcript, &job, &shown, seat);
             }
         }
     }
@@ -65,9 +68,10 @@ fn no_cell_below_the_threshold_is_ever_opened() {
 
 /// No eight bytes that a seat received, added up over its peers, are the total of a cell that was
 /// held back. The totals are random 64-bit numbers, so they do not turn up by chance.
-fn assert_no_small_total(transcript: &Transcript, job: &Job, ok: &[bool], seat: usize) {
+fn assert_no_hidden_total(transcript: &Transcript, job: &Job, ok: &[bool], seat: usize) {
     let mut unchecked = job.shape.clone();
     unchecked.checks.clear();
+    unchecked.compared = 0;
     let totals = oracle::release(&job.inputs(), &unchecked);
     let values = totals.narrow.last().expect("a column of values");
     let held_back: Vec<u64> = values
@@ -212,6 +216,7 @@ fn a_reveal_of_more_or_to_others_than_approved_is_refused() {
         ReleaseShape {
             cells: 1,
             narrow: 3,
+            compared: 0,
             wide: 1,
             checks: Vec::new(),
             receivers: vec![Seat(0)],
@@ -243,7 +248,7 @@ fn a_reveal_of_more_or_to_others_than_approved_is_refused() {
 #[test]
 fn shapes_that_do_not_fit_are_refused_before_anything_is_sent() {
     let good = Job::new(2, 4, 1, CellRule::OpenCounts, 63).shape;
-    let edits: [fn(&mut ReleaseShape); 10] = [
+    let edits: [fn(&mut ReleaseShape); 12] = [
         |s| s.mode = CellRule::None,
         |s| s.checks.clear(),
         |s| s.checks[0].column = 2,
@@ -254,6 +259,8 @@ fn shapes_that_do_not_fit_are_refused_before_anything_is_sent() {
         |s| s.receivers = vec![Seat(0), Seat(0)],
         |s| s.cells = 5,
         |s| s.wide = 2,
+        |s| s.compared = 1,
+        |s| (s.mode, s.compared) = (CellRule::Compare, 3),
     ];
     for (i, edit) in edits.iter().enumerate() {
         let mut shape = good.clone();

@@ -25,6 +25,7 @@ fn job(n_computing: usize, form: Form, groups: &[usize], seed: u64) -> Job {
         shape: ReleaseShape {
             cells: margins.cells(),
             narrow: 2,
+            compared: 0,
             wide: 1,
             checks: vec![Check {
                 column: 0,

@@ -116,6 +116,9 @@ fn release_of_random_shapes() {
         );
         job.shape.narrow = usize::from(n_checks > 0) + prg.next_bounded(4) as usize;
         job.shape.wide = prg.next_bounded(3) as usize;
+        if mode == CellRule::Compare {
+            job.shape.compared = prg.next_bounded(job.shape.narrow as u64 + 1) as usize;
+        }
         for check in &mut job.shape.checks {
             *check = Check {
                 column: prg.next_bounded(job.shape.narrow as u64) as usize,

@@ -228,6 +228,7 @@ impl Job {
         let shape = ReleaseShape {
             cells,
             narrow: n_checks + 1,
+            compared: 0,
             wide: 1,
             checks: (0..n_checks).map(check).collect(),
             receivers: vec![Seat(0)],

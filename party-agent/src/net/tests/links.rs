@@ -360,6 +360,7 @@ async fn a_session_over_quic_says_what_it_says_in_memory() {
                     let shape = protocols::aggregate::ReleaseShape {
                         cells: 2000,
                         narrow: 1,
+                        compared: 0,
                         wide: 0,
                         checks: Vec::new(),
                         receivers: vec![Seat(0), Seat(2)],

@@ -173,6 +173,7 @@ impl Survival<'_> {
         ReleaseShape {
             cells: self.n_cells(),
             narrow: COMPARED + 1,
+            compared: 0,
             wide: self.n_wide(),
             mode: match checks.is_empty() {
                 true => CellRule::None,

@@ -79,6 +79,7 @@ pub(crate) fn table(columns: Vec<ColumnEntry>) -> TableEntry {
         columns,
         commitment: None,
         consent: None,
+        dominance: None,
         note: None,
         rows_at_most: 1 << 16,
     }

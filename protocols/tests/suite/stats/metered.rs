@@ -35,6 +35,7 @@ impl Meter {
             release: ReleaseShape {
                 cells: self.cells,
                 narrow: 2,
+                compared: 0,
                 wide: 1,
                 checks: self.checks.then_some(check).into_iter().collect(),
                 receivers: receivers(n_computing),

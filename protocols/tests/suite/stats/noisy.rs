@@ -42,6 +42,7 @@ impl Quiet {
             release: ReleaseShape {
                 cells: self.cells,
                 narrow,
+                compared: 0,
                 wide,
                 checks: (0..self.n_checks).map(check).collect(),
                 receivers: receivers(n_computing),
@@ -151,6 +152,7 @@ impl Counts {
             release: ReleaseShape {
                 cells: self.counts[0].len(),
                 narrow: 1,
+                compared: 0,
                 wide: 0,
                 checks: self.at_least.into_iter().map(check).collect(),
                 receivers: vec![Seat(0)],
