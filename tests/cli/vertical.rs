@@ -7,6 +7,9 @@ use crate::figures::{Parts, expected, shared};
 use crate::run::{entente, job, party};
 use crate::scorecards::{GERMAN, TAIWAN, parts};
 use crate::scores::check_figures;
+use datafusion::arrow::array::ArrayRef;
+use datafusion::arrow::util::display::array_value_to_string;
+use datafusion::prelude::{ParquetReadOptions, SessionContext};
 use engine::prg::{Prg, Seed};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -142,7 +145,28 @@ fn outcomes(follow_up: &str) -> String {
     text
 }
 
-/// Coefficients of the task are those of columns as they stand, ours of columns divided by their standard deviations.
+/// Checks coefficients and standard errors against a task whose columns stand as they are, ours being divided by their standard deviations. `columns`: the task's, after
+/// the constant.
+#[track_caller]
+fn check_in_deviations(found: &Value, task: &Value, columns: &[Vec<f64>]) {
+    assert_eq!(found["n_used"], task["n"]);
+    for (row, values) in columns.iter().enumerate() {
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let deviation = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
+        for (place, figure) in [(1, "coef"), (2, "se")] {
+            let expected = task[figure][1 + row].as_f64().expect("a figure") * deviation.sqrt();
+            let found = found["rows"][1 + row][place].as_f64().expect("a figure");
+            let off = (found - expected).abs();
+            assert!(
+                off <= 1e-4 || off <= 1e-3 * expected.abs(),
+                "{figure} of {}: {found} instead of {expected}",
+                task["terms"][1 + row]
+            );
+        }
+    }
+}
+
 #[test]
 fn a_model_of_two_registers_is_that_of_the_pooled_patients() {
     let Some(shared) = shared() else {
@@ -165,27 +189,79 @@ fn a_model_of_two_registers_is_that_of_the_pooled_patients() {
     ];
     let text = fs::read_to_string(job("train-recurrence.toml")).expect("an example job");
     let found = Parts::new(&parties).simulate(&text)["result"].clone();
-    assert_eq!(found["n_used"], task["n"]);
     let told: BTreeSet<&str> = cells(&outcomes).map(|row| row[0]).collect();
     let patients = fs::read_to_string(file("hospital.csv")).expect("a table");
     let common: Vec<Vec<&str>> = cells(&patients).filter(|r| told.contains(r[0])).collect();
-    for (row, column) in [2, 6, 7, 8].into_iter().enumerate() {
+    let columns = [2, 6, 7, 8].map(|column| {
         let values = common.iter().map(|r| r[column].parse().expect("a number"));
-        let values: Vec<f64> = values.collect();
-        let n = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / n;
-        let deviation = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
-        for (place, figure) in [(1, "coef"), (2, "se")] {
-            let expected = task[figure][1 + row].as_f64().expect("a figure") * deviation.sqrt();
-            let found = found["rows"][1 + row][place].as_f64().expect("a figure");
-            let off = (found - expected).abs();
-            assert!(
-                off <= 1e-4 || off <= 1e-3 * expected.abs(),
-                "{figure} of {}: {found} instead of {expected}",
-                task["terms"][1 + row]
-            );
+        values.collect()
+    });
+    check_in_deviations(&found, task, &columns);
+}
+
+/// Columns of numbers and texts that a query finds in Parquet files, named as tables, all as text.
+fn query(tables: &[(&str, PathBuf)], sql: &str) -> Vec<Vec<String>> {
+    let context = SessionContext::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let batches = runtime.expect("a runtime").block_on(async {
+        for (name, file) in tables {
+            let file = file.to_str().expect("a path");
+            let options = ParquetReadOptions::default();
+            let read = context.register_parquet(*name, file, options).await;
+            read.expect("a table");
         }
-    }
+        let found = context.sql(sql).await.expect("a query");
+        found.collect().await.expect("rows")
+    });
+    let text = |column: &ArrayRef, row| array_value_to_string(column, row).expect("a text");
+    let rows = batches.iter().flat_map(|batch| {
+        let row = |row| batch.columns().iter().map(|c| text(c, row)).collect();
+        (0..batch.num_rows()).map(row).collect::<Vec<_>>()
+    });
+    rows.collect()
+}
+
+/// All persons of the clinic are rows, whether the registry lists them or not.
+#[test]
+fn a_model_over_a_left_join_is_that_of_all_persons() {
+    let Some(shared) = shared() else {
+        return;
+    };
+    let task = &expected(&shared, "surv_nafld.json")["logit_death"];
+    let file = |name: &str| shared.join("surv_nafld").join(name);
+    let (persons, events) = (
+        file("clinic_person.parquet"),
+        file("registry_event.parquet"),
+    );
+    let tables = [("persons", persons.clone()), ("events", events)];
+    let listed = "SELECT DISTINCT patient_id FROM events WHERE event = 'nafld'";
+    let directory = tempfile::tempdir().expect("a directory");
+    let published = directory.path().join("nafld.csv");
+    let lines = query(&tables, listed).into_iter();
+    let lines = lines.map(|row| format!("{},1\n", row[0]));
+    let text: String = ["patient_id,listed\n".to_owned()]
+        .into_iter()
+        .chain(lines)
+        .collect();
+    fs::write(&published, text).expect("a file");
+    let parties = [
+        ("clinic".to_owned(), vec![("persons", persons)]),
+        ("registry".to_owned(), vec![("nafld", published)]),
+        ("notary".to_owned(), vec![]),
+    ];
+    let text = fs::read_to_string(job("train-death.toml")).expect("an example job");
+    let found = Parts::new(&parties).simulate(&text)["result"].clone();
+    let sql = format!(
+        "SELECT CAST(p.age AS DOUBLE), CAST(p.male AS DOUBLE), CASE WHEN e.patient_id IS NULL THEN 0.0 ELSE 1.0 END FROM persons p LEFT JOIN ({listed}) e ON p.patient_id = e.patient_id"
+    );
+    let rows = query(&tables, &sql);
+    let columns = [0, 1, 2].map(|column| {
+        let values = rows
+            .iter()
+            .map(|row| row[column].parse().expect("a number"));
+        values.collect()
+    });
+    check_in_deviations(&found, task, &columns);
 }
 
 /// A small town: a bank with labels, and a shop. Person 0 to 399; each leaves some out.

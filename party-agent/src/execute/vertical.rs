@@ -290,7 +290,11 @@ fn columns(
         (None, None) => {
             let names = of.features.iter().filter(|(p, _)| *p == place);
             let names = names.zip(&people.numbers);
-            let columns = names.map(|((_, name), values)| standardised(values, table, name));
+            let scaled = match of.is_filled(place) {
+                true => in_root_mean_squares,
+                false => standardised,
+            };
+            let columns = names.map(|((_, name), values)| scaled(values, table, name));
             made.narrow = columns.collect::<Result<_, _>>()?;
         }
     }
@@ -348,6 +352,18 @@ fn standardised(values: &[f64], table: &str, name: &str) -> Result<Vec<u64>, Sou
     }
     let scaled = values.iter().map(|v| (v - mean) / deviation);
     fixed(scaled, COLUMN_BITS, table, name)
+}
+
+/// Values in units of their root mean square: 0 stays 0, which also stands for people who are not there.
+fn in_root_mean_squares(values: &[f64], table: &str, name: &str) -> Result<Vec<u64>, SourceError> {
+    let squares = values.iter().map(|v| v * v).sum::<f64>();
+    let unit = (squares / values.len().max(1) as f64).sqrt();
+    if !unit.is_finite() || (unit == 0.0 && !values.is_empty()) {
+        let what = "all values are 0 or missing, or too large to be squared";
+        let advice = "leave the column out of the job's features";
+        return Err(SourceError::column(table, name, what, advice));
+    }
+    fixed(values.iter().map(|v| v / unit), COLUMN_BITS, table, name)
 }
 
 fn fixed(

@@ -13,7 +13,7 @@ use protocols::cost::Cost;
 use protocols::disclose::Terms;
 use protocols::party::{PartyId, Seat};
 use protocols::price::{Price, Seats};
-use protocols::psi;
+use protocols::psi::{self, circuit::Keep};
 use protocols::train::glm::{Family, MAX_LOG_ROWS};
 use protocols::train::trees::joined;
 use protocols::train::vertical::Shape;
@@ -53,6 +53,9 @@ pub struct VerticalPlan {
     pub sample: Option<spec::VerticalSample>,
     /// How the spelling of keys is evened out, by its word in a job file.
     pub normalise: String,
+    /// Whether all people of the first table are rows, and not only those in all tables.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_left: bool,
     /// How many steps are taken.
     pub steps: u32,
     /// No table has more than 2^this rows.
@@ -96,6 +99,10 @@ impl VerticalPlan {
             tables: tables
                 .map(|(table, n)| (Seat::from_index(table.seat), *n))
                 .collect(),
+            keep: match self.is_left {
+                true => Keep::Each,
+                false => Keep::All,
+            },
             features: self.features.iter().map(|(place, _)| *place).collect(),
             label: self.label.0,
             family: self.family(),
@@ -167,6 +174,12 @@ impl VerticalPlan {
             (None, Some(trees)) => &trees.bins,
             (None, None) => &[],
         }
+    }
+
+    /// Whether 0 stands for what the table at a place lacks.
+    #[must_use]
+    pub fn is_filled(&self, place: usize) -> bool {
+        self.is_left && place > 0
     }
 
     /// Whether a seat learns where quantiles of the rows in common are.
@@ -243,14 +256,16 @@ pub(super) fn compile(
     Ok(priced(plan))
 }
 
-/// The tables of the job, each of another holder, the smallest first: the hub.
+/// The tables of the job, each of another holder. The first is the hub: that of which all people are rows, or the smallest.
 fn sides<'a>(
     job: &spec::Vertical,
     catalogues: &'a Catalogues,
 ) -> Result<Vec<Side<'a>>, Vec<PlanFault>> {
     let named = [&job.label].into_iter().chain(&job.features);
+    let named = named.chain(&job.left);
     let mut sides = named_tables(named, &job.key, "compute.train", catalogues)?;
-    sides.sort_by(|a, b| (a.rows_at_most, &a.holder).cmp(&(b.rows_at_most, &b.holder)));
+    let is_spoke = |side: &Side<'_>| job.left.as_ref().is_some_and(|l| l.party != side.holder);
+    sides.sort_by_key(|s| (is_spoke(s), s.rows_at_most, s.holder.clone()));
     Ok(sides)
 }
 
@@ -431,6 +446,7 @@ fn vertical_plan(
         label: (label_at, label),
         sample,
         normalise: rule_word(job.normalise).to_owned(),
+        is_left: job.left.is_some(),
         steps: u32::try_from(job.steps).unwrap_or(u32::MAX),
         log_rows: most.max(2).next_power_of_two().ilog2(),
         at_least: min_cell.at_least.max(ROWS_A_COLUMN * n_columns),
@@ -448,18 +464,25 @@ fn vertical_plan(
 }
 
 /// What each holder runs: key columns, its features as doubles, and at the label's holder label and sample. Rows in
-/// which one of them is missing are left out, but where features have a bin for missing values.
+/// which one of them is missing are left out, but where features have a bin for missing values, or 0 stands for them.
 fn locals(of: &VerticalPlan, sides: &[Side<'_>]) -> BTreeMap<PartyId, LocalPlan> {
     let locals = sides.iter().enumerate().map(|(place, side)| {
         let mut local = side.local(false);
         let cast = |name: &str, kind| format!("CAST({} AS {kind})", quoted(name));
+        let double = |name: &str| match of.is_filled(place) {
+            true => format!("COALESCE({}, 0)", cast(name, "DOUBLE")),
+            false => cast(name, "DOUBLE"),
+        };
         let mut columns: Vec<(&str, Usage, String)> = Vec::new();
         for (feature, (_, name)) in of.features.iter().enumerate().filter(|(_, f)| f.0 == place) {
-            let value = card::value(of.bins().get(feature), name);
+            let value = match of.bins().get(feature) {
+                None => double(name),
+                bins => card::value(bins, name),
+            };
             columns.push((name, Usage::Feature, value));
         }
         if of.label.0 == place {
-            columns.push((&of.label.1, Usage::Label, cast(&of.label.1, "DOUBLE")));
+            columns.push((&of.label.1, Usage::Label, double(&of.label.1)));
             let sample = of.sample.iter().map(|s| s.column.as_str());
             columns.extend(sample.map(|s| (s, Usage::Filter, cast(s, "VARCHAR"))));
         }
@@ -467,7 +490,8 @@ fn locals(of: &VerticalPlan, sides: &[Side<'_>]) -> BTreeMap<PartyId, LocalPlan>
         let mut word = "\nWHERE";
         for (i, (name, usage, value)) in columns.iter().enumerate() {
             write!(head, ", {value} AS a{i}").expect("a String takes all");
-            if !of.keeps_missing() || *usage != Usage::Feature {
+            let is_kept = of.keeps_missing() && *usage == Usage::Feature;
+            if !is_kept && !of.is_filled(place) {
                 write!(tail, "{word} {} IS NOT NULL", quoted(name)).expect("a String takes all");
                 word = " AND";
             }

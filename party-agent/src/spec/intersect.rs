@@ -357,6 +357,26 @@ pub(super) fn named(name: &str, line: usize) -> Option<KeyOf> {
     })
 }
 
+/// A table that a field names, without columns: those of the key are named once for all tables. The inner `None` is a fault.
+pub(super) fn table(
+    fields: &mut Fields<'_, '_>,
+    field: &'static str,
+    (text, allowed): (&str, &str),
+    faults: &mut Faults<'_>,
+) -> Option<Option<KeyOf>> {
+    let line = line_of(text, fields.value(field)?.span().start);
+    let name = fields.string(faults, field)?;
+    // Any column will do to take the name apart.
+    let found = named(&format!("{name}.key"), line);
+    if found.is_none() {
+        fields.wrong(faults, field, "is not the name of a table", allowed);
+    }
+    Some(found.map(|found| KeyOf {
+        columns: Vec::new(),
+        ..found
+    }))
+}
+
 fn split(name: &str) -> Option<(PartyId, &str, &str)> {
     let (party, rest) = name.split_once('.')?;
     let (table, column) = rest.split_once('.')?;

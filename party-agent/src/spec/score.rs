@@ -46,15 +46,8 @@ pub(super) fn read<'t>(
     }
     let key = names_of(&mut fields, "key", KEY, intersect::MAX_KEY_COLUMNS, faults);
     let key = fields.required(faults, "key", key, KEY);
-    let line = fields
-        .value("rows")
-        .map(|at| intersect::line_of(text, at.span().start));
-    let table = fields.required_string(faults, "rows", TABLE);
-    // Any column will do: those of the key are named once for all tables.
-    let rows = table.and_then(|t| intersect::named(&format!("{t}.key"), line.unwrap_or(1)));
-    if table.is_some() && rows.is_none() {
-        fields.wrong(faults, "rows", "is not the name of a table", TABLE);
-    }
+    let rows = intersect::table(&mut fields, "rows", (text, TABLE), faults);
+    let rows = fields.required(faults, "rows", rows, TABLE).flatten();
     let features = vertical::features(&mut fields, text, (FEATURES, MAX_FEATURES), faults);
     let normalise = intersect::normalise(&mut fields, faults);
     fields.finish(faults);

@@ -28,6 +28,8 @@ const LABEL: &str = "\"party.table.column\"";
 const FEATURES: &str =
     "a list of \"party.table.column\", or \"party.table.*\" for all numbers of a table";
 const KEY: &str = "the name of the key's column in these tables, or a list of names";
+const LEFT: &str =
+    "\"party.table\": all people of this table are rows, and 0 stands for what others lack of them";
 const SAMPLE: &str = "column = \"party.table.column\" of the label's table";
 
 /// A model over a join.
@@ -44,6 +46,9 @@ pub struct Vertical {
     /// How the spelling of keys is evened out.
     #[serde(serialize_with = "rule_name")]
     pub normalise: Normalise,
+    /// The table of which all people are rows, as of a left join; else those that are in all tables are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left: Option<KeyOf>,
     /// Which rows are fitted.
     pub sample: Option<VerticalSample>,
     /// What is told beside the coefficients.
@@ -129,8 +134,13 @@ pub(super) fn read<'t>(
     let key = names_of(&mut fields, "key", KEY, intersect::MAX_KEY_COLUMNS, faults);
     let key = fields.required(faults, "key", key, KEY);
     let normalise = intersect::normalise(&mut fields, faults);
+    let left = intersect::table(&mut fields, "left", (text, LEFT), faults);
     let sample = fields.table(faults, "sample");
     let sample = sample.map(|s| read_sample(s, text, label.as_ref(), faults));
+    if let Some(Some(left)) = &left {
+        let of_sample = sample.as_ref().and(label.as_ref());
+        left_faults(&fields, (left, of_sample), model, faults);
+    }
     let has_trees = model == Some(VerticalModel::Gbdt);
     let report = report(&mut fields, has_trees, faults);
     let (listed, card) = bins_of(&mut fields, model, text, faults);
@@ -170,6 +180,10 @@ pub(super) fn read<'t>(
         features: features?,
         key: key?,
         normalise: normalise?,
+        left: match left {
+            None => None,
+            Some(read) => Some(read?),
+        },
         sample: match sample {
             None => None,
             Some(read) => Some(read?),
@@ -184,6 +198,24 @@ pub(super) fn read<'t>(
         },
         trees: if has_trees { Some(trees?) } else { None },
     })
+}
+
+/// What does not go with a left join.
+fn left_faults(
+    fields: &Fields<'_, '_>,
+    (left, of_sample): (&KeyOf, Option<&KeyOf>),
+    model: Option<VerticalModel>,
+    faults: &mut Faults<'_>,
+) {
+    if matches!(model, Some(VerticalModel::Scorecard | VerticalModel::Gbdt)) {
+        let what = "does not go with models of bins in this version, in which people in all tables are rows";
+        fields.wrong(faults, "left", what, "leave it out");
+    }
+    let is_left = |label: &KeyOf| label.party == left.party && label.table == left.table;
+    if of_sample.is_some_and(|label| !is_left(label)) {
+        let what = "is not the label's table, which alone knows of people in the sample";
+        fields.wrong(faults, "left", what, "the label's table, or no sample");
+    }
 }
 
 /// Features whose bins are listed, and the scorecard; its outer `None` where the model is none.

@@ -31,7 +31,7 @@ use crate::disclose::{self, Disclosure, Terms, Values, reveal};
 use crate::error::ProtocolError;
 use crate::party::Seat;
 use crate::price::{Price, Seats};
-use crate::psi::circuit;
+use crate::psi::circuit::{self, Keep};
 use crate::session::Session;
 use engine::bits;
 use engine::ring::{self, Ring};
@@ -187,6 +187,7 @@ impl Shape {
 
     fn check(&self, n_computing: usize) -> Result<(), ProtocolError> {
         let fits = self.of.family == Family::Logistic
+            && self.of.keep == Keep::All
             && self.bins.len() == self.of.features.len()
             && self.bins.iter().all(|n| *n > 0)
             && self.n_bins() <= MAX_BINS
@@ -197,7 +198,7 @@ impl Shape {
         match fits {
             true => self.of.check(n_computing),
             false => Err(ProtocolError::InvalidInput {
-                what: "a model of features in bins is logistic, and each feature has bins",
+                what: "a model of features in bins is logistic, of rows that all tables have, and each feature has bins",
             }),
         }
     }

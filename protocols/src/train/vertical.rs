@@ -12,6 +12,9 @@
 //! Columns over Z_2^64 of each holder, in this order: its features with [`COLUMN_BITS`]; at the label's
 //! holder 1 for rows that are fitted, and for these the label with [`Family::label_bits`]; if there is an
 //! evaluation, 1 for bad rows that are evaluated, and 1 for good ones; at the hub a 1.
+//!
+//! With [`Keep::Each`] the rows are all of the hub's, and what a spoke lacks is 0: a left join. If the label is a
+//! spoke's, all of them are fitted.
 
 use super::evaluate::{self, Asks};
 use super::glm::{self, COLUMN_BITS, Family, Fitted, Released, Rows};
@@ -34,6 +37,8 @@ use engine::share::Share;
 pub struct Shape {
     /// The hub first, then the others: seat and number of distinct keys.
     pub tables: Vec<(Seat, usize)>,
+    /// Whether rows are those that all tables have, or all of the hub's.
+    pub keep: Keep,
     /// For each feature in the order of the result whose it is, as a place in `tables`.
     pub features: Vec<usize>,
     /// Whose the label is, as a place in `tables`.
@@ -84,7 +89,7 @@ impl Shape {
         circuit::Shape::star(
             &self.tables,
             |place| self.n_columns_of(place, widths),
-            Keep::All,
+            self.keep,
         )
     }
 
@@ -140,18 +145,19 @@ impl Shape {
                 .all(|(seat, _)| seat.index() < n_computing)
             && self.label < n_tables
             && self.features.iter().all(|place| *place < n_tables)
+            && (self.label == 0 || self.keep == Keep::All || !self.evaluates)
             && self.log_rows <= glm::MAX_LOG_ROWS
             && most <= 1 << self.log_rows;
         match fits {
             true => self.model().check(),
             false => Err(ProtocolError::InvalidInput {
-                what: "a model over a join has features and a label of two tables or more",
+                what: "a model over a join has features and a label of two tables or more, and a left join evaluates rows of the hub's labels alone",
             }),
         }
     }
 }
 
-/// Fits a model to the rows that all tables have in common, and reveals it to the receivers.
+/// Fits a model to the rows of a join, and reveals it to the receivers.
 ///
 /// # Seats     the holders of the tables; all other computing seats call it too
 /// # Inputs    `rows`: at the holders, columns as the [module](self) says, with a mean square of at most 1
@@ -280,7 +286,7 @@ pub(super) struct Columns {
     pub(super) labels: Share<u64>,
     /// Bad and good rows that are evaluated.
     pub(super) marks: Option<[Share<u64>; 2]>,
-    /// 1 for rows that all tables have.
+    /// 1 for rows that exist.
     pub(super) members: Share<u64>,
 }
 
@@ -295,29 +301,33 @@ pub(super) fn columns(shape: &Shape, widths: &[usize], joined: Joined) -> Column
     let of_features = shape.features.iter().zip(widths);
     let places = of_features.flat_map(|(place, width)| std::iter::repeat_n(*place, *width));
     let features: Vec<Share<u64>> = places.map(&mut next).collect();
-    let (used, labels) = (next(shape.label), next(shape.label));
+    let (mut used, labels) = (next(shape.label), next(shape.label));
     let marks = shape
         .evaluates
         .then(|| [next(shape.label), next(shape.label)]);
+    let members = next(0);
+    if shape.keep == Keep::Each && shape.label != 0 {
+        used = copy(&members);
+    }
     Columns {
         features,
         used,
         labels,
         marks,
-        members: next(0),
+        members,
     }
 }
 
 /// A join's rows as a model takes them.
-struct Parts {
-    rows: Rows,
-    /// 1 for rows that all tables have.
-    members: Share<u64>,
+pub(super) struct Parts {
+    pub(super) rows: Rows,
+    /// 1 for rows that exist.
+    pub(super) members: Share<u64>,
     /// Bad and good rows that are evaluated.
     marks: Option<[Share<u64>; 2]>,
 }
 
-fn parts(columns: Columns) -> Parts {
+pub(super) fn parts(columns: Columns) -> Parts {
     let mut ones = copy(&columns.members);
     ones.scale_public(1 << COLUMN_BITS);
     let all: Vec<&Share<u64>> = [&ones].into_iter().chain(&columns.features).collect();

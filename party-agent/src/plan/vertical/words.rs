@@ -31,7 +31,7 @@ pub(super) fn learns(
     let result = match &of.trees {
         Some(_) => trees::result(of),
         None => format!(
-            "; whether at least {} common rows are fitted, and if so how many; whether a column is a combination of those before it, and which; if none is, {} coefficients and standard errors, and how far the last step still went{figures}",
+            "; whether at least {} rows are fitted, and if so how many; whether a column is a combination of those before it, and which; if none is, {} coefficients and standard errors, and how far the last step still went{figures}",
             of.at_least,
             of.features.len() + 1,
         ),
@@ -169,15 +169,22 @@ pub(super) fn of_run(of: &VerticalPlan) -> Vec<String> {
         },
     };
     let missing = match of.keeps_missing() {
+        false if of.is_left => {
+            "rows of the first in which a value is missing are left out by its holder, and 0 stands for what others lack of the rest, a value or a whole row"
+        }
         false => "rows in which a value is missing are left out by their holder",
         true => "missing values of features are a bin of their own",
+    };
+    let which = match of.is_left {
+        true => format!("rows of {}", keys.first().unwrap_or(&"the first table")),
+        false => "rows in common".to_owned(),
     };
     let mut words = vec![
         format!(
             "rows with equal {} meet in shares (circuit-PSI by VOLE); {missing}",
             listed(&keys)
         ),
-        format!("of the rows in common {rows}; nobody sees which rows these are"),
+        format!("of the {which} {rows}; nobody sees which of them are in which other table"),
     ];
     if let Some(card) = &of.card {
         words.push(format!(

@@ -76,6 +76,26 @@ fn a_model_names_its_columns_and_what_is_learnt() {
 }
 
 #[test]
+fn all_people_of_one_table_are_rows_of_a_left_join() {
+    let text = format!("{PLAIN}\nleft = \"bank.loans\"");
+    let plan = plan(&job(&text, "correlations = \"ot\""), &two());
+    let of = model(&plan);
+    assert!(of.is_left);
+    assert_eq!(of.tables[0].label, "bank.loans.id", "the larger one");
+    let sql = |name: &str| plan.locals[&party(name)].sql.as_str();
+    assert_eq!(
+        sql("shop"),
+        "SELECT CAST(\"id\" AS VARCHAR) AS k0, COALESCE(CAST(\"visits\" AS DOUBLE), 0) AS a0, COALESCE(CAST(\"basket\" AS DOUBLE), 0) AS a1\nFROM \"shop\".\"sales\""
+    );
+    assert!(sql("bank").contains("\"amount\" IS NOT NULL"));
+    assert!(
+        of.words[0].contains("0 stands for what others lack"),
+        "{:?}",
+        of.words
+    );
+}
+
+#[test]
 fn a_dealer_sees_no_table() {
     let plan = plan(&job(PLAIN, "correlations = \"dealer:arbiter\""), &two());
     assert_eq!(plan.dealer, Some(party("arbiter")));
@@ -85,6 +105,21 @@ fn a_dealer_sees_no_table() {
 #[test]
 fn what_a_job_file_cannot_say() {
     let cases = [
+        (
+            "key = \"id\"",
+            "key = \"id\"\nleft = \"shop.sales\"",
+            "is not the label's table",
+        ),
+        (
+            "key = \"id\"",
+            "key = \"id\"\nleft = \"shop\"",
+            "is not the name of a table",
+        ),
+        (
+            "model = \"logistic\"",
+            "left = \"bank.loans\"\nmodel = \"scorecard\"",
+            "does not go with models of bins",
+        ),
         (
             "model = \"logistic\"",
             "model = \"mlp\"",

@@ -11,7 +11,7 @@ use protocols::disclose::Disclosure;
 use protocols::error::ProtocolError;
 use protocols::party::Seat;
 use protocols::price::{Price, Seats};
-use protocols::psi::circuit::Rows;
+use protocols::psi::circuit::{Keep, Rows};
 use protocols::session::Session;
 use protocols::train::binned::{self, Binned, Counts, Model, Shape, Short};
 use protocols::train::evaluate::{Asks, Figures};
@@ -45,6 +45,7 @@ fn cards(n_computing: usize, n_people: usize) -> Cards {
             of: vertical::Shape {
                 features: vec![1, 0, tables.len() - 1],
                 tables,
+                keep: Keep::All,
                 label: 1,
                 family: Family::Logistic,
                 n_steps: 6,

@@ -10,7 +10,7 @@ use protocols::disclose::Disclosure;
 use protocols::error::ProtocolError;
 use protocols::party::Seat;
 use protocols::price::{Price, Seats};
-use protocols::psi::circuit::Rows;
+use protocols::psi::circuit::{Keep, Rows};
 use protocols::session::Session;
 use protocols::train::binned::{self, Quantiles, Shape};
 use protocols::train::evaluate::Asks;
@@ -36,6 +36,7 @@ fn values(n_computing: usize, n_people: usize) -> Values {
             of: vertical::Shape {
                 features: vec![1, 0, tables.len() - 1, 0],
                 tables,
+                keep: Keep::All,
                 label: 1,
                 family: Family::Logistic,
                 n_steps: 1,

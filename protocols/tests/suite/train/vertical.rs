@@ -12,7 +12,7 @@ use protocols::disclose::Disclosure;
 use protocols::error::ProtocolError;
 use protocols::party::Seat;
 use protocols::price::{Price, Seats};
-use protocols::psi::circuit::Rows;
+use protocols::psi::circuit::{Keep, Rows};
 use protocols::session::Session;
 use protocols::train::evaluate::{Asks, Figures};
 use protocols::train::glm::{COLUMN_BITS, Family, Released};
@@ -34,6 +34,7 @@ fn tables(n_computing: usize, n_people: usize) -> Tables {
         shape: Shape {
             features: vec![1, 0, tables.len() - 1],
             tables,
+            keep: Keep::All,
             label: 1,
             family: Family::Logistic,
             n_steps: 6,
@@ -54,6 +55,7 @@ fn tables(n_computing: usize, n_people: usize) -> Tables {
 }
 
 /// One person's features, label, and whether it is fitted.
+#[derive(Clone)]
 struct Person {
     features: [f64; 3],
     is_bad: bool,
@@ -114,13 +116,34 @@ impl Tables {
         })
     }
 
+    /// The rows of the join: those that all tables have, or all of the hub's with 0 for what others lack.
+    fn joined(&self, secrets: u64) -> Vec<Person> {
+        let shape = &self.shape;
+        let places = 0..shape.tables.len();
+        let is_in = |p: &usize| match shape.keep {
+            Keep::All => places.clone().all(|place| people::has(place, *p)),
+            Keep::Each => people::has(0, *p),
+        };
+        let all = self.people(secrets);
+        let rows = (0..self.n_people).filter(is_in).map(|p| {
+            let mut row = all[p].clone();
+            let of_features = shape.features.iter().zip(&mut row.features);
+            for (_, value) in of_features.filter(|(place, _)| !people::has(**place, p)) {
+                *value = 0.0;
+            }
+            if shape.keep == Keep::Each && shape.label != 0 {
+                row.is_bad &= row.is_fitted && people::has(shape.label, p);
+                row.is_fitted = true;
+            }
+            row
+        });
+        rows.collect()
+    }
+
     /// Coefficients and standard errors of standardised columns, AUC and KS.
     fn fitted(&self, secrets: u64) -> (Vec<f64>, Vec<f64>, f64, f64) {
-        let places = 0..self.shape.tables.len();
-        let common = |p: &usize| places.clone().all(|place| people::has(place, *p));
-        let all = self.people(secrets);
-        let common = (0..self.n_people).filter(common).map(|p| &all[p]);
-        let (train, test): (Vec<&Person>, Vec<&Person>) = common.partition(|p| p.is_fitted);
+        let rows = self.joined(secrets);
+        let (train, test): (Vec<&Person>, Vec<&Person>) = rows.iter().partition(|p| p.is_fitted);
         let n = train.len() as f64;
         let mean = |f: &dyn Fn(&Person) -> f64| train.iter().map(|p| f(p)).sum::<f64>() / n;
         let means = [0, 1, 2].map(|j| mean(&|p| p.features[j]));
@@ -179,6 +202,9 @@ impl Tables {
                 "{found:?} {errors:?}"
             );
         }
+        if !self.shape.evaluates {
+            return;
+        }
         let figures = Figures::of(&found.figures, self.shape.asks).expect("enough of both");
         assert!((figures.auc - auc).abs() < 1e-3 && (figures.ks - ks).abs() < 1e-9);
         let samples = figures.stability.expect("two samples");
@@ -224,6 +250,19 @@ fn models_over_joins_are_those_of_the_rows_in_common() {
     }
 }
 
+/// The label at the hub, of which some rows are fitted, and at a spoke, where a row that is not there has the label 0.
+#[test]
+fn models_over_left_joins_are_those_of_all_rows_of_the_hub() {
+    for (n_computing, label) in [(2, 0), (3, 1), (5, 0)] {
+        let mut case = tables(n_computing, 400);
+        case.shape.keep = Keep::Each;
+        case.shape.label = label;
+        case.shape.evaluates = label == 0;
+        demands::found(&case, n_computing, 3);
+        case.check(&case.taken(), 3);
+    }
+}
+
 #[test]
 fn models_over_joins_are_held_to_all_demands() {
     let mut case = tables(3, 20);
@@ -235,6 +274,9 @@ fn models_over_joins_are_held_to_all_demands() {
     two.shape.evaluates = false;
     demands::check_price(&two, 2);
     demands::check_empty_stock(&two);
+    two.shape.keep = Keep::Each;
+    demands::check_price(&two, 2);
+    demands::check_outline(&two, 2);
 }
 
 #[test]
