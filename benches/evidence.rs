@@ -59,6 +59,7 @@ impl Job {
             plan: Digest::of(PLAN.as_bytes()),
             created: NOW,
             not_after: NOW + 1,
+            supersedes: None,
         };
         let signed = Signed::sign(&contract, &parties[0]).expect("signed");
         let pages = BTreeMap::from([("en".to_owned(), "a page".to_owned())]);
@@ -71,6 +72,7 @@ impl Job {
                 nonce: Nonce([id; 32]),
                 approved_by: "person".to_owned(),
                 pages: page::digests(&pages),
+                signed_by: Vec::new(),
                 seen: Vec::new(),
                 at: NOW,
             };

@@ -181,6 +181,18 @@ def is_consistent(old, old_root, new, new_root, path):
     return sn == 0 and fr == old_root and sr == new_root
 
 
+def persons(name, acceptance):
+    """Those who have signed with keys of their own approve just this, in the order in which the acceptance names them."""
+    rest = acceptance["approved_by"]
+    for signed in acceptance.get("signed_by", []):
+        person = statement(signed, "approve/person", "approval", what=f"a person of {name}")
+        same = all(person[field] == acceptance[field] for field in ("job_id", "contract", "party", "pages"))
+        need(same, "approval", f"{name}: a person has approved something else")
+        label = f"{person['person']} ({fingerprint(bytes.fromhex(signed['public_key']))})"
+        need(label in rest, "approval", f"{name}: a person who has signed is not named")
+        rest = rest.split(label, 1)[1]
+
+
 def approvals(contract, evidence):
     """Each party with its key, its acceptance and that document's digest."""
     seats = {}
@@ -193,6 +205,7 @@ def approvals(contract, evidence):
         same = (acceptance["job_id"], acceptance["party"], acceptance["contract"], acceptance["plan"])
         wanted = (contract["job_id"], name, digest(evidence["contract"]), contract["plan"])
         need(same == wanted, "approval", f"{name}: for another contract or plan")
+        persons(name, acceptance)
         seats[name] = (bytes.fromhex(mine[0]["public_key"]), acceptance, digest(mine[0]))
     need(len(evidence["acceptances"]) == len(seats), "approvals", "an approval of a stranger")
     return seats

@@ -1,6 +1,7 @@
 //! The command line as typed: names, arguments and help. Nothing here touches a file or the network;
 //! each command module turns its arguments into checked values first.
 
+use chrono::NaiveDate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -149,6 +150,12 @@ pub(crate) struct SettleArgs {
     /// A list of trusted keys, as `entente keys trust` makes it: the parties' keys must be those
     #[arg(long, value_name = "FILE")]
     pub(crate) trust: Option<PathBuf>,
+    /// Leave out jobs that ended before this day (YYYY-MM-DD, UTC)
+    #[arg(long, value_name = "DAY")]
+    pub(crate) from: Option<NaiveDate>,
+    /// Leave out jobs that ended after this day
+    #[arg(long, value_name = "DAY")]
+    pub(crate) until: Option<NaiveDate>,
     /// Where the statement is written, as canonical JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
@@ -546,6 +553,9 @@ pub(crate) struct SubmitArgs {
     /// Follow the job until it ends
     #[arg(long)]
     pub(crate) watch: bool,
+    /// An earlier job of this party whose place this one takes: its id, or the first characters of it
+    #[arg(long, value_name = "ID")]
+    pub(crate) supersedes: Option<String>,
     /// Who submits, which is this party's approval; without it the user of this terminal
     #[arg(long = "as", value_name = "PERSON")]
     pub(crate) approver: Option<String>,

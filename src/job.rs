@@ -13,12 +13,12 @@ use crate::locate::{ConfigFile, read_text};
 use crate::outcome::{Exit, Failure, FileFault, Outcome, Output, Reply};
 use crate::table::grid;
 use chrono::DateTime;
-use coordinator::contract::{PartyRole, Signed};
+use coordinator::contract::PersonalApproval;
+use coordinator::contract::{JobId, PartyRole, Signed};
 use coordinator::tls::Identity;
 use party_agent::api::types::{
     ApproveRequest, ApprovedBy, Job, JobDetail, Planned, RejectRequest, SpecRequest, Submitted,
 };
-use party_agent::approve::PersonalApproval;
 use party_agent::spec::{self, CheckedSpec};
 use serde_json::json;
 use std::path::Path;
@@ -94,9 +94,7 @@ async fn check(arguments: &JobFileArgs) -> Outcome<Reply> {
 
 async fn plan_if_running(arguments: &JobFileArgs, spec: String) -> Outcome<Planned> {
     let client = ConfigFile::locate_agent(&arguments.config)?.client()?;
-    client
-        .post("/v1/jobs/plan", &SpecRequest { spec, by: None })
-        .await
+    client.post("/v1/jobs/plan", &SpecRequest::of(spec)).await
 }
 
 fn refused_by_own_policy(planned: &Planned) -> Outcome<()> {
@@ -121,9 +119,14 @@ fn refused_by_own_policy(planned: &Planned) -> Outcome<()> {
 async fn submit(arguments: &SubmitArgs, output: &Output) -> Outcome<Reply> {
     let (text, _) = read_spec(&arguments.job)?;
     let client = ConfigFile::locate_agent(&arguments.config)?.client()?;
+    let supersedes = match &arguments.supersedes {
+        None => None,
+        Some(id) => Some(find(&client, id).await?),
+    };
     let request = SpecRequest {
-        spec: text,
         by: person(arguments.approver.as_deref()),
+        supersedes,
+        ..SpecRequest::of(text)
     };
     let submitted: Submitted = client.post("/v1/jobs", &request).await?;
     let id = submitted.job_id.to_string();
@@ -313,23 +316,29 @@ fn decided(done: &Submitted, what: &str) -> Reply {
 /// The agent and the full id of the one job that the user means.
 pub(crate) async fn one(arguments: &JobIdArgs) -> Outcome<(Client, String)> {
     let client = ConfigFile::locate_agent(&arguments.config)?.client()?;
-    let wanted = arguments.id.to_ascii_lowercase();
+    let id = find(&client, &arguments.id).await?;
+    Ok((client, id.to_string()))
+}
+
+/// The one job whose id begins so.
+async fn find(client: &Client, beginning: &str) -> Outcome<JobId> {
+    let wanted = beginning.to_ascii_lowercase();
     let jobs: Vec<Job> = client.get("/v1/jobs").await?;
     let mut matching = jobs
         .iter()
-        .map(|job| job.job_id.to_string())
-        .filter(|id| id.starts_with(&wanted));
+        .map(|job| job.job_id)
+        .filter(|id| id.to_string().starts_with(&wanted));
     let hint = "`entente job list` shows the jobs";
     match (matching.next(), matching.next()) {
-        (Some(id), None) => Ok((client, id)),
+        (Some(id), None) => Ok(id),
         (None, _) => Err(Failure::usage(
             "unknown_job",
-            format!("no job's id begins with \"{}\"", arguments.id),
+            format!("no job's id begins with \"{beginning}\""),
         )
         .advice(hint)),
         (Some(_), Some(_)) => Err(Failure::usage(
             "ambiguous_job",
-            format!("several jobs' ids begin with \"{}\"", arguments.id),
+            format!("several jobs' ids begin with \"{beginning}\""),
         )
         .advice(hint)),
     }

@@ -6,7 +6,7 @@ use crate::init::write_new;
 use crate::outcome::{Failure, Outcome, Reply};
 use coordinator::contract::Digest;
 use party_agent::evidence::Evidence;
-use party_agent::settlement::{JobAccount, Statement};
+use party_agent::settlement::{JobAccount, Period, Statement};
 use serde_json::json;
 use std::fmt::Write as _;
 
@@ -21,7 +21,11 @@ pub(crate) fn run(arguments: &SettleArgs) -> Outcome<Reply> {
         })?;
         files.push(read);
     }
-    let statement = Statement::of(&files).map_err(|error| {
+    let period = Period {
+        from: arguments.from,
+        until: arguments.until,
+    };
+    let statement = Statement::of(&files, period).map_err(|error| {
         Failure::usage("settlement", error.to_string())
             .advice("give the evidence of each job once, of jobs whose files have [settlement]")
     })?;
@@ -31,14 +35,24 @@ pub(crate) fn run(arguments: &SettleArgs) -> Outcome<Reply> {
         write_new(path, &bytes, 0o600)?;
     }
     let document = json!({ "statement": statement, "sha256": digest });
-    Ok(Reply::new(&document, text(&statement, &digest)))
+    Ok(Reply::new(
+        &document,
+        text(&statement, files.len(), &digest),
+    ))
 }
 
-fn text(statement: &Statement, digest: &Digest) -> String {
+fn text(statement: &Statement, n_files: usize, digest: &Digest) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
     for job in &statement.jobs {
         let _ = write_job(&mut out, job);
+    }
+    let n_outside = n_files - statement.jobs.len();
+    if n_outside > 0 {
+        let _ = writeln!(
+            out,
+            "left out, because they ended on other days: {n_outside} of {n_files} jobs"
+        );
     }
     for (currency, balances) in &statement.balances {
         let _ = writeln!(out, "in all, {currency}");

@@ -5,6 +5,7 @@
 //! all of them itself: the coordinator only carries them.
 
 mod names;
+mod person;
 pub mod canonical;
 mod sign;
 
@@ -13,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub use names::{Digest, JobId, NameError, Nonce, PartyName, PublicKey, SignatureBytes};
+pub use person::{MAX_PERSONS, PersonalApproval, named};
 pub(crate) use sign::signed_bytes;
 pub use sign::{SignError, Signed, Statement, StatementError, verify};
 
@@ -81,6 +83,9 @@ pub struct Contract {
     pub created: u64,
     /// The job must have started by then, Unix seconds.
     pub not_after: u64,
+    /// The job of the same proposer whose place this one takes: whoever accepts this withdraws from that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supersedes: Option<JobId>,
 }
 
 impl Contract {
@@ -180,6 +185,10 @@ impl Statement for Contract {
         ensure(
             self.not_after <= canonical::MAX_INTEGER,
             "the time of expiry is out of range",
+        )?;
+        ensure(
+            self.supersedes != Some(self.job_id),
+            "a job cannot take its own place",
         )
     }
 }
@@ -202,6 +211,9 @@ pub struct Acceptance {
     pub approved_by: String,
     /// SHA-256 of the page that says in words what is agreed to, by language.
     pub pages: BTreeMap<String, Digest>,
+    /// The approvals of persons by keys of their own, where the party's policy lists such.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signed_by: Vec<Signed<PersonalApproval>>,
     /// What this party has last seen of the other parties' logs: signed checkpoints, as notes. Their owners prove with the
     /// receipt that their logs have only grown since.
     pub seen: Vec<String>,
@@ -211,7 +223,7 @@ pub struct Acceptance {
 
 impl Statement for Acceptance {
     const CONTEXT: &'static str = "entente/v1/contract/acceptance";
-    const MAX_BYTES: usize = 48 << 10;
+    const MAX_BYTES: usize = 64 << 10;
 
     fn check(&self) -> Result<(), StatementError> {
         ensure(
@@ -225,7 +237,8 @@ impl Statement for Acceptance {
         ensure(
             self.seen.len() <= MAX_SEEN,
             "an acceptance holds at most two checkpoints of each party",
-        )
+        )?;
+        person::check(self)
     }
 }
 

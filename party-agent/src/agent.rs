@@ -10,6 +10,7 @@ pub mod milestones;
 mod catalogues;
 mod find;
 mod proposals;
+mod amendments;
 mod runs;
 mod halt;
 mod evidence;

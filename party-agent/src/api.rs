@@ -25,9 +25,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::agent::Core;
-use crate::approve::PersonalApproval;
 use crate::ledger::JobState;
 use crate::spec;
+use coordinator::contract::PersonalApproval;
 use types::{
     ApproveRequest, ApprovedBy, Checked, DatasetRequest, HaltRequest, Halted, Job, JobDetail,
     Party, Ping, PingRequest, Planned, RejectRequest, SpecRequest, Status, Submitted,
@@ -209,7 +209,9 @@ async fn plan(State(core): Shared, Body(request): Body<SpecRequest>) -> Answer<P
 }
 
 async fn submit(State(core): Shared, Body(request): Body<SpecRequest>) -> Answer<Submitted> {
-    let job_id = core.submit(&request.spec, request.by.as_deref()).await?;
+    let job_id = core
+        .submit(&request.spec, request.by.as_deref(), request.supersedes)
+        .await?;
     Ok(Json(Submitted { job_id }))
 }
 

@@ -20,7 +20,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use coordinator::contract::{
-    Acceptance, Contract, Digest, JobId, Nonce, PartyName, SignError, Signed,
+    Acceptance, Contract, Digest, JobId, Nonce, PartyName, PersonalApproval, SignError, Signed,
 };
 use coordinator::log::SignedCheckpoint;
 use coordinator::tls::{Fingerprint, Identity, Pins};
@@ -28,6 +28,7 @@ use protocols::disclose::Disclosure;
 use protocols::party::{PartyId, Seat};
 
 use crate::catalogue::Catalogue;
+use crate::ledger::Person;
 use crate::manifest::Manifest;
 use crate::net::handshake::{Binding, Epoch};
 use crate::page;
@@ -35,7 +36,7 @@ use crate::plan::{self, Plan, Procedure, ReleaseRule};
 use crate::policy::{Denial, Facts, Loss, Permit, Policy, Questions, Request, StandingRule};
 use crate::spec;
 
-pub use person::{PersonFault, PersonalApproval};
+pub use person::PersonFault;
 pub use refusal::{AcceptanceFault, CatalogueFault, POLICY, Refusal};
 pub(crate) use write::party_name;
 pub use write::{CONTRACT_SECONDS, compile, contract};
@@ -74,10 +75,8 @@ pub struct Vetted {
 /// Who agreed on behalf of this party.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Approver {
-    /// A person, by the name that was given at the command line.
-    Person(String),
-    /// Several persons, where one is not enough.
-    Persons(Vec<String>),
+    /// A person, or several where one is not enough.
+    Persons(Vec<Person>),
     /// A standing rule of the policy.
     Rule(StandingRule),
     /// The person who rehearses all parties on local data.
@@ -89,10 +88,20 @@ impl Approver {
     #[must_use]
     pub fn label(&self) -> String {
         match self {
-            Self::Person(name) => format!("person {name}"),
-            Self::Persons(names) => format!("persons {}", names.join(" and ")),
+            Self::Persons(persons) => {
+                let names: Vec<&str> = persons.iter().map(|p| p.name.as_str()).collect();
+                let plural = if names.len() > 1 { "s" } else { "" };
+                format!("person{plural} {}", names.join(" and "))
+            }
             Self::Rule(rule) => format!("standing rule {}", rule.id()),
             Self::Rehearsal => "rehearsal".to_owned(),
+        }
+    }
+
+    fn signed_by(&self) -> Vec<Signed<PersonalApproval>> {
+        match self {
+            Self::Persons(persons) => persons.iter().filter_map(|p| p.signed.clone()).collect(),
+            Self::Rule(_) | Self::Rehearsal => Vec::new(),
         }
     }
 }
@@ -376,6 +385,7 @@ impl Vetted {
             plan: self.contract.plan,
             nonce,
             approved_by: approver.label(),
+            signed_by: approver.signed_by(),
             pages: page::digests(&self.pages()),
             seen,
             at: now,

@@ -17,6 +17,7 @@ mod runs;
 mod charges;
 mod witness;
 mod versions;
+mod approvals;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use tokio::sync::{Mutex, watch};
 
+pub use approvals::Person;
 pub use charges::Charge;
 pub use halt::Halt;
 pub use jobs::{Completion, REPORT};

@@ -99,7 +99,13 @@ impl Page<'_> {
             self.section(out, words.costs, &self.costs(rule))?;
         }
         let until = format!("{} {}", words.until_before, time(contract.not_after));
-        self.section(out, words.how_often, &[words.once.to_owned(), until])?;
+        let earlier = contract.supersedes.iter();
+        let earlier = earlier.map(|id| words.supersedes.replace("{id}", &id.to_string()));
+        let lines: Vec<String> = [words.once.to_owned(), until]
+            .into_iter()
+            .chain(earlier)
+            .collect();
+        self.section(out, words.how_often, &lines)?;
         self.section(out, words.protected, &self.protected())?;
         let learns = self.plan.learns.iter();
         let learns: Vec<String> = learns.map(|l| format!("{}: {}", l.party, l.what)).collect();

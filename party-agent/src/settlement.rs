@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, NaiveDate};
 use coordinator::contract::{Digest, JobId, PartyName, PartyRole, canonical};
 use coordinator::tls::Fingerprint;
 use serde::Serialize;
@@ -21,10 +22,46 @@ pub const STATEMENT_FORMAT: &str = "entente-statement/1";
 pub struct Statement {
     /// [`STATEMENT_FORMAT`].
     pub format: String,
+    /// Of which days it is.
+    #[serde(skip_serializing_if = "Period::is_open")]
+    pub period: Period,
     /// The jobs, by the time at which they ended.
     pub jobs: Vec<JobAccount>,
     /// For each currency and party what it gets less what it owes, in the currency's smallest unit. They add up to 0.
     pub balances: BTreeMap<String, BTreeMap<PartyName, i64>>,
+}
+
+/// The days, of UTC, on which jobs of a statement ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Period {
+    /// The first of them, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<NaiveDate>,
+    /// The last of them, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<NaiveDate>,
+}
+
+impl Period {
+    fn is_open(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Does a time belong to it, Unix seconds?
+    fn has(&self, at: u64) -> bool {
+        let at = i64::try_from(at)
+            .ok()
+            .and_then(|at| DateTime::from_timestamp(at, 0));
+        let day = at.map(|at| at.date_naive());
+        // A day that no calendar has is after all others.
+        let is_after = self
+            .from
+            .is_none_or(|from| day.is_none_or(|day| day >= from));
+        let is_before = self
+            .until
+            .is_none_or(|until| day.is_some_and(|day| day <= until));
+        is_after && is_before
+    }
 }
 
 /// What is owed for one job.
@@ -93,15 +130,17 @@ pub enum SettlementError {
 }
 
 impl Statement {
-    /// The statement over the evidence of some jobs, each of which was verified before, in any order.
+    /// The statement over the evidence of some jobs, each of which was verified before, in any order. Jobs that ended outside
+    /// `period` are left out.
     ///
     /// # Errors
     /// [`SettlementError`].
-    pub fn of(evidence: &[Evidence]) -> Result<Self, SettlementError> {
+    pub fn of(evidence: &[Evidence], period: Period) -> Result<Self, SettlementError> {
         let mut jobs = evidence
             .iter()
             .map(account)
             .collect::<Result<Vec<_>, _>>()?;
+        jobs.retain(|account| period.has(account.ended));
         jobs.sort_by_key(|account| (account.ended, account.job_id.0));
         let mut ids: Vec<JobId> = jobs.iter().map(|account| account.job_id).collect();
         ids.sort_by_key(|id| id.0);
@@ -120,6 +159,7 @@ impl Statement {
         }
         Ok(Self {
             format: STATEMENT_FORMAT.to_owned(),
+            period,
             jobs,
             balances,
         })

@@ -11,9 +11,7 @@ use std::fmt::Write as _;
 pub(crate) async fn run(arguments: &JobFileArgs) -> Outcome<Reply> {
     let (spec, _) = super::read_spec(&arguments.job)?;
     let client = ConfigFile::locate_agent(&arguments.config)?.client()?;
-    let planned: Planned = client
-        .post("/v1/jobs/plan", &SpecRequest { spec, by: None })
-        .await?;
+    let planned: Planned = client.post("/v1/jobs/plan", &SpecRequest::of(spec)).await?;
     let mut out = text(&planned.plan);
     for denial in &planned.denials {
         let _ = writeln!(out, "this party's own policy refuses: {denial}");

@@ -184,21 +184,15 @@ impl Agent {
     /// What this party's agent makes of the job.
     pub(crate) async fn plan(&self, spec: &str) -> Outcome<Planned> {
         self.client
-            .post(
-                "/v1/jobs/plan",
-                &SpecRequest {
-                    spec: spec.to_owned(),
-                    by: None,
-                },
-            )
+            .post("/v1/jobs/plan", &SpecRequest::of(spec.to_owned()))
             .await
     }
 
     /// Submits the job; its id.
     pub(crate) async fn submit(&self, spec: &str) -> Outcome<String> {
         let request = SpecRequest {
-            spec: spec.to_owned(),
             by: Some("rehearsal".to_owned()),
+            ..SpecRequest::of(spec.to_owned())
         };
         let submitted: Submitted = self.client.post("/v1/jobs", &request).await?;
         Ok(submitted.job_id.to_string())

@@ -51,7 +51,7 @@ fn exported() -> Exported {
     Exported { town, id, file }
 }
 
-fn verify(file: &Path, more: &[&str]) -> Ended {
+pub(crate) fn verify(file: &Path, more: &[&str]) -> Ended {
     let head = ["evidence", "verify", file.to_str().expect("UTF-8")];
     entente(head.iter().chain(more))
 }
@@ -172,7 +172,7 @@ const TAMPERINGS: [Tampering; 16] = [
 ];
 
 /// The second verifier, which shares no code with the first.
-fn in_python(file: &Path, more: &[&str]) -> Ended {
+pub(crate) fn in_python(file: &Path, more: &[&str]) -> Ended {
     let python = std::env::var("ENTENTE_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let mut command = Command::new(python);
     command

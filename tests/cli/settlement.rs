@@ -98,7 +98,48 @@ fn every_party_makes_the_same_statement_and_totals_are_conserved() {
         );
     }
     assert_eq!(sum(&statement["balances"]["CNY"]), 0, "{statement}");
+    let evidence = town
+        .directory
+        .path()
+        .join(format!("clinic_a.{}.json", ids[0]));
+    periods(&evidence, jobs[0]["ended"].as_i64());
     refusals(&town, &ids[0], &plain);
+}
+
+/// Days on which the job did not end leave it out; that day alone does not.
+fn periods(file: &Path, ended: Option<i64>) {
+    let at = chrono::DateTime::from_timestamp(ended.expect("a time"), 0).expect("a time");
+    let day = at.date_naive();
+    let (before, after) = (
+        day.pred_opt().expect("a day"),
+        day.succ_opt().expect("a day"),
+    );
+    for (from, until, n) in [
+        (day, day, 1),
+        (before, before, 0),
+        (after, after, 0),
+        (before, after, 1),
+    ] {
+        let (from, until) = (from.to_string(), until.to_string());
+        let settled = entente([
+            "settle",
+            text(file),
+            "--from",
+            &from,
+            "--until",
+            &until,
+            "--json",
+        ])
+        .expect(0);
+        let settled: Value = serde_json::from_str(&settled.stdout).expect("JSON");
+        let statement = &settled["statement"];
+        assert_eq!(
+            statement["jobs"].as_array().map(Vec::len),
+            Some(n),
+            "{statement}"
+        );
+        assert_eq!(statement["period"]["from"], Value::from(from));
+    }
 }
 
 /// What is no account: one job twice, receipts that were changed, a job without a rule.

@@ -1,9 +1,12 @@
 //! Contracts and what parties sign: a lying coordinator can drop a statement, and nothing else.
 
+use std::collections::BTreeMap;
+
 use coordinator::contract::{
-    Acceptance, CatalogueDoc, Contract, Digest, JobId, PartyRole, SignError, Signed, Statement,
-    StatementError, canonical,
+    Acceptance, CatalogueDoc, Contract, Digest, JobId, PartyRole, PersonalApproval, SignError,
+    Signed, Statement, StatementError, canonical, named,
 };
+use coordinator::tls::Identity;
 
 use crate::support::{accept, acceptance, contract, identity, name};
 
@@ -136,7 +139,7 @@ fn bytes_that_are_signed_but_not_canonical_are_refused() {
 fn contracts_that_break_a_rule_are_not_signed() {
     let (a, b, d) = (identity("a"), identity("b"), identity("d"));
     let good = contract(&[&a, &b, &d], 1);
-    let cases: [(&str, fn(&mut Contract)); 13] = [
+    let cases: [(&str, fn(&mut Contract)); 14] = [
         ("format", |c| c.format = 2),
         ("job name", |c| c.job = String::new()),
         ("2 to 32", |c| c.parties.truncate(1)),
@@ -158,6 +161,7 @@ fn contracts_that_break_a_rule_are_not_signed() {
         }),
         ("receiver is not a party", |c| c.receivers = vec![name("z")]),
         ("expires", |c| c.not_after = c.created),
+        ("own place", |c| c.supersedes = Some(c.job_id)),
     ];
     for (rule, break_it) in cases {
         let mut contract = good.clone();
@@ -175,6 +179,73 @@ fn contracts_that_break_a_rule_are_not_signed() {
         with_dealer.parties[2].computing,
     ) = (PartyRole::Dealer, false);
     assert!(Signed::sign(&with_dealer, &a).is_ok());
+}
+
+/// What persons have signed stands in an acceptance only if it is for just that, by those whom it names, each once.
+#[test]
+fn persons_in_an_acceptance_have_signed_it() {
+    let (a, b, jonas, maria) = (
+        identity("a"),
+        identity("b"),
+        identity("jonas"),
+        identity("maria"),
+    );
+    let contract = contract(&[&a, &b], 1);
+    let personal = |person: &Identity, change: &dyn Fn(&mut PersonalApproval)| {
+        let mut approval = PersonalApproval {
+            job_id: contract.job_id,
+            contract: contract.digest(),
+            pages: BTreeMap::new(),
+            party: a.name().clone(),
+            person: person.name().clone(),
+        };
+        change(&mut approval);
+        Signed::sign(&approval, person).unwrap()
+    };
+    let label = |person: &Identity| named(person.name(), &person.fingerprint());
+    let (by_jonas, by_maria) = (personal(&jonas, &|_| ()), personal(&maria, &|_| ()));
+    let both = format!("persons {} and {}", label(&jonas), label(&maria));
+    let sign = |approved_by: &str, signed_by: Vec<Signed<PersonalApproval>>| {
+        let mut acceptance = acceptance(&contract, &a);
+        acceptance.approved_by = approved_by.to_owned();
+        acceptance.signed_by = signed_by;
+        Signed::sign(&acceptance, &a)
+    };
+    let good = sign(&both, vec![by_jonas.clone(), by_maria.clone()]).unwrap();
+    assert!(good.verify(&a.fingerprint()).is_ok());
+    let forged = Signed::from_parts(
+        by_jonas.body().to_vec(),
+        maria.public_key(),
+        by_jonas.signature(),
+    );
+    for (rule, approved_by, signed_by) in [
+        ("not named", "person jonas", vec![by_jonas.clone()]),
+        ("not named", &both, vec![by_jonas.clone(), by_jonas.clone()]),
+        ("not validly signed", &both, vec![forged]),
+        (
+            "something else",
+            &both,
+            vec![personal(&jonas, &|p| p.job_id = JobId([9; 16]))],
+        ),
+        (
+            "something else",
+            &both,
+            vec![personal(&jonas, &|p| p.contract = Digest([9; 32]))],
+        ),
+        (
+            "something else",
+            &both,
+            vec![personal(&jonas, &|p| p.party = b.name().clone())],
+        ),
+        ("at most eight", &both, vec![by_jonas; 9]),
+    ] {
+        match sign(approved_by, signed_by) {
+            Err(SignError::Statement(StatementError(text))) => {
+                assert!(text.contains(rule), "{rule}: {text}")
+            }
+            other => panic!("{rule}: {other:?}"),
+        }
+    }
 }
 
 #[test]

@@ -85,6 +85,7 @@ pub(crate) fn contract(parties: &[&Arc<Identity>], job: u8) -> Contract {
         plan: Digest::of(b"plan"),
         created: now(),
         not_after: now() + 3600,
+        supersedes: None,
     }
 }
 
@@ -97,6 +98,7 @@ pub(crate) fn acceptance(contract: &Contract, party: &Identity) -> Acceptance {
         nonce: Nonce([7; 32]),
         approved_by: "a person".into(),
         pages: BTreeMap::new(),
+        signed_by: Vec::new(),
         seen: Vec::new(),
         at: contract.created,
     }

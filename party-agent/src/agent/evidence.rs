@@ -206,13 +206,24 @@ impl Core {
         Ok(kept.and_then(|mut pages| pages.remove(language.code())))
     }
 
-    /// What this party signed the last time that the same proposer came with a job of this name.
+    /// What this party signed for the job whose place this one takes, or else the last time that the same proposer came with
+    /// a job of this name.
     async fn previous_page(
         &self,
         job_id: JobId,
         language: Language,
     ) -> Result<Option<PreviousPage>, Problem> {
         let this = self.ledger.job(job_id).await?;
+        let signed = self.ledger.contract(job_id).await?;
+        let key = Fingerprint::of(&signed.public_key());
+        let contract = signed.verify(&key).ok();
+        if let Some(earlier) = contract.and_then(|contract| contract.supersedes) {
+            let page = self.kept_page(earlier, language).await?;
+            return Ok(page.map(|page| PreviousPage {
+                job_id: earlier,
+                page,
+            }));
+        }
         let mut jobs = self.ledger.jobs().await?.into_iter();
         // The newest first; what follows this job is older, but for those of the same second.
         jobs.find(|job| job.job_id == job_id);

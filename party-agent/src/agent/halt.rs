@@ -10,7 +10,7 @@ use super::{Core, STOP_PATIENCE};
 use crate::api::Problem;
 use crate::api::types::Halted;
 use crate::execute::Failure;
-use crate::ledger::{Halt, JobState};
+use crate::ledger::{Halt, JobState, LedgerError};
 
 /// The class of a job from which this party has withdrawn.
 const REVOKED: &str = "revoked";
@@ -58,22 +58,35 @@ impl Core {
 
     /// Withdraws this party's approval for good. It needs nobody else: the coordinator may be gone.
     pub(crate) async fn revoke(&self, job_id: JobId, reason: &str) -> Result<(), Problem> {
-        let mut ending = Failure::cancelled(self.name()).entry();
-        ending.class = REVOKED.to_owned();
-        ending.what = format!("{} has revoked its approval: {reason}", self.name());
-        let ended = self
-            .ledger
-            .end(job_id, JobState::Cancelled, &ending, self.now())
-            .await?;
-        if !ended {
+        let what = format!("{} has revoked its approval: {reason}", self.name());
+        if !self.withdraw(job_id, REVOKED, what).await? {
             let record = self.ledger.job(job_id).await?;
             let what = format!("job {job_id} is {} already", record.state.as_str());
             let advice = "what was released cannot be taken back; ask the receivers to delete it";
             return Err(Problem::conflict("ended", what).advice(advice));
         }
-        self.end_runs(&[job_id]).await;
-        info!(job = %safe(&job_id), "approval revoked");
         Ok(())
+    }
+
+    /// Ends a job here and stops its run, for good. False if it had ended before.
+    pub(super) async fn withdraw(
+        &self,
+        job_id: JobId,
+        class: &str,
+        what: String,
+    ) -> Result<bool, LedgerError> {
+        let mut ending = Failure::cancelled(self.name()).entry();
+        ending.class = class.to_owned();
+        ending.what = what;
+        let ended = self
+            .ledger
+            .end(job_id, JobState::Cancelled, &ending, self.now())
+            .await?;
+        if ended {
+            self.end_runs(&[job_id]).await;
+            info!(job = %safe(&job_id), class, "approval withdrawn");
+        }
+        Ok(ended)
     }
 
     /// Stops runs, waits until they have ended here, and tells the others as far as they can be reached.

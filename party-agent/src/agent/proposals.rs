@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use coordinator::client::ClientError;
-use coordinator::contract::{Contract, JobId, PartyName, Rejection, Signed};
+use coordinator::contract::{Contract, JobId, PartyName, PersonalApproval, Rejection, Signed};
 use coordinator::job::FailureClass;
 use coordinator::logsafe::safe;
 use coordinator::tls::{Fingerprint, Pins};
@@ -13,9 +13,9 @@ use tracing::{info, warn};
 use super::catalogues::{self, PeerCatalogueError};
 use super::{Core, Mode, random};
 use crate::api::Problem;
-use crate::approve::{self, Approver, Desk, PersonalApproval, Refusal, Verified, Vetted};
+use crate::approve::{self, Approver, Desk, Refusal, Verified, Vetted};
 use crate::execute::{Failure, exit};
-use crate::ledger::{self, JobState, LedgerError, RunCounts, Seen};
+use crate::ledger::{self, JobState, LedgerError, Person, RunCounts, Seen};
 use crate::plan::Plan;
 use crate::policy::negative::NegativeList;
 use crate::policy::{Facts, Policy, PolicyError};
@@ -138,6 +138,9 @@ impl Core {
         let known = (&runs, forbidden.as_ref());
         let contract = approve::open(signed, &self.desk(&pins, &policy, &nothing, known))?;
         self.check_alarms(&contract).await?;
+        if let Some(earlier) = contract.supersedes {
+            self.superseded(earlier, &contract.proposer).await?;
+        }
         let catalogues = self.verified(contract.catalogues.keys(), &pins).await?;
         let desk = self.desk(&pins, &policy, &catalogues, known);
         Ok(block_in_place(|| approve::vet(signed, &desk))?)
@@ -161,9 +164,18 @@ impl Core {
     }
 
     /// Proposes a job, which is this party's approval too.
-    pub(crate) async fn submit(&self, text: &str, by: Option<&str>) -> Result<JobId, Problem> {
+    pub(crate) async fn submit(
+        &self,
+        text: &str,
+        by: Option<&str>,
+        supersedes: Option<JobId>,
+    ) -> Result<JobId, Problem> {
         if let Some(halt) = self.ledger.halted().await? {
             return Err(Problem::halted(&halt));
+        }
+        if let Some(earlier) = supersedes {
+            let known = self.superseded(earlier, self.name()).await?;
+            known.ok_or(LedgerError::UnknownJob { job_id: earlier })?;
         }
         let (plan, catalogues) = self.compile(text).await?;
         let pins = self.pins_or_later()?;
@@ -176,7 +188,7 @@ impl Core {
             self.check_alarms_of(plan.parties().map(approve::party_name), &pins)
                 .await?;
             let desk = self.desk(&pins, &policy, &catalogues, known);
-            let contract = approve::contract(job_id, text, &plan, &desk)?;
+            let contract = approve::contract((job_id, supersedes), text, &plan, &desk)?;
             if !contract.parties.iter().any(|p| p.name == *self.name()) {
                 return Err(
                     Problem::usage("not_a_party", "this party has no part in the job")
@@ -189,9 +201,8 @@ impl Core {
         };
         // Where persons approve by their keys, whoever submits has not approved yet.
         let is_signed_for = self.mode == Mode::Production && !policy.persons().is_empty();
-        if !is_signed_for {
-            named(&vetted, by)?;
-        }
+        let person = unsigned(&vetted, by);
+        let person = (!is_signed_for).then_some(person).transpose()?;
         self.ledger
             .propose(vetted.contract(), &signed, self.now())
             .await?;
@@ -209,10 +220,10 @@ impl Core {
             return Err(error.into());
         }
         info!(job = %safe(&job_id), "job proposed");
-        if is_signed_for {
+        let Some(person) = person else {
             return Ok(job_id);
-        }
-        match self.agree(&vetted, by).await {
+        };
+        match self.agree(&vetted, person).await {
             // A standing rule, or the rehearsal, was faster.
             Ok(_) | Err(AcceptError::Ledger(LedgerError::WrongState { .. })) => Ok(job_id),
             Err(error) => Err(error.into()),
@@ -231,14 +242,14 @@ impl Core {
         if !persons.is_empty() {
             let person = vetted.approved_by(self.name(), &persons, signed);
             let person = person.map_err(|fault| Problem::usage("not_signed", fault.to_string()))?;
-            return Ok(self.agree(&vetted, Some(&person)).await?);
+            return Ok(self.agree(&vetted, person).await?);
         }
         if signed.is_some() {
             let what = "the policy lists no persons with keys, so a signature proves nothing here";
             return Err(Problem::usage("not_listed", what));
         }
-        named(&vetted, by)?;
-        Ok(self.agree(&vetted, by).await?)
+        let person = unsigned(&vetted, by)?;
+        Ok(self.agree(&vetted, person).await?)
     }
 
     /// What a person has to sign to approve a job that waits.
@@ -265,15 +276,17 @@ impl Core {
     }
 
     /// One person's approval. Accepts when enough have approved; returns how many more have to.
-    async fn agree(&self, vetted: &Vetted, by: Option<&str>) -> Result<usize, AcceptError> {
-        let person = by.unwrap_or(UNNAMED).to_owned();
+    async fn agree(&self, vetted: &Vetted, person: Person) -> Result<usize, AcceptError> {
         if vetted.persons() <= 1 {
-            self.accept(vetted, &Approver::Person(person)).await?;
+            self.accept(vetted, &Approver::Persons(vec![person]))
+                .await?;
             return Ok(0);
         }
         let job_id = vetted.contract().job_id;
         let noted = self.ledger.note_approval(job_id, &person, self.now());
-        let persons = noted.await?.ok_or(AcceptError::Again { person })?;
+        let persons = noted.await?;
+        let person = person.name;
+        let persons = persons.ok_or(AcceptError::Again { person })?;
         let missing = vetted.persons().saturating_sub(persons.len());
         if missing == 0 {
             self.accept(vetted, &Approver::Persons(persons)).await?;
@@ -394,9 +407,10 @@ impl Core {
         let desk = (&*self.identity, self.now());
         let (acceptance, signed) = vetted.accept(approver, random::nonce()?, seen, desk)?;
         self.keep_documents(vetted).await?;
+        self.supersede(vetted.contract()).await?;
         let rule = match approver {
             Approver::Rule(rule) => Some((rule.id(), rule.max_runs)),
-            Approver::Person(_) | Approver::Persons(_) | Approver::Rehearsal => None,
+            Approver::Persons(_) | Approver::Rehearsal => None,
         };
         let rule = rule.as_ref().map(|(id, max_runs)| (id.as_str(), *max_runs));
         self.ledger
@@ -494,13 +508,13 @@ fn log_failure(job_id: JobId, result: Result<(), LedgerError>) {
     }
 }
 
-/// Where several persons have to approve, they are told apart by their names.
-fn named(vetted: &Vetted, by: Option<&str>) -> Result<(), Problem> {
+/// Who approves by a name alone. Where several persons have to, they are told apart by their names.
+fn unsigned(vetted: &Vetted, by: Option<&str>) -> Result<Person, Problem> {
     if vetted.persons() > 1 && by.is_none() {
         let what = "two persons have to approve this job, so each has to be named";
         return Err(Problem::usage("not_named", what).advice("add --as PERSON"));
     }
-    Ok(())
+    Ok(Person::unsigned(by.unwrap_or(UNNAMED)))
 }
 
 /// Why an acceptance was not given.

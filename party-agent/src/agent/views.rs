@@ -277,13 +277,24 @@ impl Core {
         })
     }
 
-    /// The plan of a job that was proposed, compiled here.
+    /// The plan of a job that was proposed: the one that this party signed, or, before it has, as compiled now.
     pub(crate) async fn plan_of(&self, job_id: JobId) -> Result<Planned, Problem> {
-        let vetted = self.vet(&self.ledger.contract(job_id).await?).await?;
+        let corrupt = |e: serde_json::Error| Problem::runtime("plan", e.to_string());
+        let (digest, plan) = match self.ledger.kept(job_id, super::evidence::PLAN).await? {
+            // Runs and budgets may be used up since, by this very job.
+            Some(text) => {
+                let plan = serde_json::from_str(&text).map_err(corrupt)?;
+                (self.ledger.job(job_id).await?.plan, plan)
+            }
+            None => {
+                let vetted = self.vet(&self.ledger.contract(job_id).await?).await?;
+                let plan = serde_json::to_value(vetted.plan()).map_err(corrupt)?;
+                (vetted.contract().plan, plan)
+            }
+        };
         Ok(Planned {
-            digest: vetted.contract().plan,
-            plan: serde_json::to_value(vetted.plan())
-                .map_err(|e| Problem::runtime("plan", e.to_string()))?,
+            digest,
+            plan,
             denials: Vec::new(),
         })
     }

@@ -6,11 +6,11 @@ use coordinator::contract::{Digest, JobId, PartyName, PartyRole, Signed};
 use coordinator::tls::Fingerprint;
 use serde::{Deserialize, Serialize};
 
-use crate::approve::PersonalApproval;
 use crate::catalogue::TableEntry;
 use crate::evidence::OpenedValue;
 use crate::execute::Moment;
 use crate::ledger::{Ending, Halt, JobState};
+use coordinator::contract::PersonalApproval;
 
 /// `GET /v1/status`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -189,6 +189,21 @@ pub struct SpecRequest {
     /// Who submits, which is this party's approval; recorded in the acceptance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
+    /// The job of this party whose place this one takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supersedes: Option<JobId>,
+}
+
+impl SpecRequest {
+    /// A job file alone.
+    #[must_use]
+    pub fn of(spec: String) -> Self {
+        Self {
+            spec,
+            by: None,
+            supersedes: None,
+        }
+    }
 }
 
 /// The answer to a check.

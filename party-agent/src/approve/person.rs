@@ -1,39 +1,12 @@
-//! A person's approval, signed with a key of that person: the agent's account alone cannot give it.
+//! Who of a party approves, and whether that person may.
 
 use std::collections::BTreeMap;
 
-use coordinator::contract::{
-    Digest, JobId, PartyName, SignError, Signed, Statement, StatementError,
-};
+use coordinator::contract::{PartyName, PersonalApproval, SignError, Signed, named};
 use coordinator::tls::Fingerprint;
-use serde::{Deserialize, Serialize};
 
 use super::{Vetted, page};
-
-/// What a person signs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PersonalApproval {
-    /// The job.
-    pub job_id: JobId,
-    /// Digest of the contract.
-    pub contract: Digest,
-    /// SHA-256 of the page that the person was shown, by language.
-    pub pages: BTreeMap<String, Digest>,
-    /// For which party.
-    pub party: PartyName,
-    /// Who.
-    pub person: PartyName,
-}
-
-impl Statement for PersonalApproval {
-    const CONTEXT: &'static str = "entente/v1/approve/person";
-    const MAX_BYTES: usize = 4096;
-
-    fn check(&self) -> Result<(), StatementError> {
-        Ok(())
-    }
-}
+use crate::ledger::Person;
 
 /// Why an approval is not that of a person who may give it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,7 +43,7 @@ impl Vetted {
         }
     }
 
-    /// Who has approved this by a signature: the name with the key, of those that the policy lists.
+    /// Who has approved this by a signature, of those that the policy lists.
     ///
     /// # Errors
     /// [`PersonFault`].
@@ -79,7 +52,7 @@ impl Vetted {
         party: &PartyName,
         persons: &BTreeMap<PartyName, Fingerprint>,
         signed: Option<&Signed<PersonalApproval>>,
-    ) -> Result<String, PersonFault> {
+    ) -> Result<Person, PersonFault> {
         let signed = signed.ok_or(PersonFault::Unsigned)?;
         let claimed = signed.verify(&Fingerprint::of(&signed.public_key()));
         let person = claimed.map_err(PersonFault::Signature)?.person;
@@ -89,7 +62,10 @@ impl Vetted {
         })?;
         let read = signed.verify(key).map_err(PersonFault::Signature)?;
         match read == self.personal(party, person.clone()) {
-            true => Ok(format!("{person} ({key})")),
+            true => Ok(Person {
+                name: named(&person, key),
+                signed: Some(signed.clone()),
+            }),
             false => Err(PersonFault::Other),
         }
     }

@@ -1,6 +1,6 @@
 //! Why this agent does not agree to a job.
 
-use coordinator::contract::{PartyName, SignError};
+use coordinator::contract::{JobId, PartyName, SignError};
 use coordinator::tls::Fingerprint;
 
 use crate::plan::PlanFault;
@@ -101,6 +101,16 @@ pub enum Refusal {
     /// The policy refuses.
     #[error("refused by policy: {}", listed(.0))]
     Policy(Vec<Denial>),
+    /// It takes the place of a job that is not its proposer's.
+    #[error(
+        "the contract takes the place of job {earlier}, which {proposer} has proposed: nobody else can replace it"
+    )]
+    Supersedes {
+        /// That job.
+        earlier: JobId,
+        /// Whose it is.
+        proposer: PartyName,
+    },
     /// A log is not what it was.
     #[error("{}", log_alarm(party, kind, *is_own))]
     Log {
@@ -189,6 +199,7 @@ impl Refusal {
             Self::Catalogue { .. } => "catalogue",
             Self::Differs { .. } => "contract_differs",
             Self::Policy(_) => POLICY,
+            Self::Supersedes { .. } => "supersedes",
             Self::Log { .. } => "log_alarm",
             Self::Acceptance { .. } | Self::StrangeAcceptance => "acceptance",
         }

@@ -158,7 +158,7 @@ impl World {
     fn contract_of(&self, spec: &str) -> Contract {
         let checked = spec::check(spec).expect("a job file");
         let (plan, _) = compile(&checked, &self.catalogues).expect("a plan");
-        contract(JobId([7; 16]), spec, &plan, &self.desk(&self.a)).expect("a contract")
+        contract((JobId([7; 16]), None), spec, &plan, &self.desk(&self.a)).expect("a contract")
     }
 
     /// What `b` makes of a contract that `a` has changed before signing.
@@ -175,7 +175,7 @@ impl World {
     }
 
     fn acceptance(&self, by: &Identity, nonce: u8) -> Signed<Acceptance> {
-        let approver = Approver::Person("jonas".to_owned());
+        let approver = Approver::Persons(vec![Person::unsigned("jonas")]);
         let accepted = self
             .vetted(by)
             .accept(&approver, Nonce([nonce; 32]), Vec::new(), (by, NOW));

@@ -14,13 +14,13 @@ use crate::spec::CheckedSpec;
 /// How long the parties have to accept: three days, so that a weekend is no reason to submit again.
 pub const CONTRACT_SECONDS: u64 = 3 * 24 * 3600;
 
-/// Writes the contract of a job that this agent proposes.
+/// Writes the contract of a job that this agent proposes, and which may take the place of an earlier one.
 ///
 /// # Errors
 /// [`Refusal::UnknownParty`] for a party that is not pinned here, [`Refusal::Catalogue`] for a holder whose
 /// catalogue is missing.
 pub fn contract(
-    job_id: JobId,
+    (job_id, supersedes): (JobId, Option<JobId>),
     spec: &str,
     plan: &Plan,
     desk: &Desk<'_>,
@@ -38,12 +38,13 @@ pub fn contract(
         plan: Digest([0; 32]),
         created: desk.facts.now,
         not_after: desk.facts.now + CONTRACT_SECONDS,
+        supersedes,
     };
     rebuild(&frame, plan, desk)
 }
 
 /// The contract as this agent would write it: from `frame` what the proposer alone decides (job id, proposer,
-/// times, the job file), and everything else from the plan and this agent's own knowledge.
+/// times, the job file, the job whose place it takes), and everything else from the plan and this agent's own knowledge.
 pub(super) fn rebuild(frame: &Contract, plan: &Plan, desk: &Desk<'_>) -> Result<Contract, Refusal> {
     let mut catalogues = BTreeMap::new();
     for holder in plan.locals.keys() {
@@ -70,6 +71,7 @@ pub(super) fn rebuild(frame: &Contract, plan: &Plan, desk: &Desk<'_>) -> Result<
         plan: plan.digest(),
         created: frame.created,
         not_after: frame.not_after,
+        supersedes: frame.supersedes,
     })
 }
 
@@ -144,6 +146,7 @@ pub(super) fn first_difference(expected: &Contract, found: &Contract) -> Option<
         plan,
         created,
         not_after,
+        supersedes,
     } = expected;
     let fields = [
         ("format", *format == found.format),
@@ -158,6 +161,7 @@ pub(super) fn first_difference(expected: &Contract, found: &Contract) -> Option<
         ("plan", *plan == found.plan),
         ("created", *created == found.created),
         ("not_after", *not_after == found.not_after),
+        ("supersedes", *supersedes == found.supersedes),
     ];
     fields
         .into_iter()

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use coordinator::contract::JobId;
+use coordinator::contract::{Digest, JobId, canonical};
 use sqlx::{Row, Sqlite, SqliteExecutor, Transaction};
 
 use super::LedgerError;
@@ -75,4 +75,32 @@ pub(super) async fn reserve(
         .await?;
     }
     Ok(())
+}
+
+/// What the log says of a job's charges: nothing if there are none.
+pub(super) async fn digest_of(
+    database: impl SqliteExecutor<'_>,
+    job_id: JobId,
+) -> Result<Option<Digest>, LedgerError> {
+    let rows = sqlx::query(
+        "SELECT source, recipient, rho_pico FROM charges WHERE job_id = ? ORDER BY source, recipient",
+    )
+    .bind(&job_id.0[..])
+    .fetch_all(database)
+    .await?;
+    let mut charges: Vec<(String, String, u64)> = Vec::with_capacity(rows.len());
+    for row in rows {
+        let rho: i64 = row.try_get("rho_pico")?;
+        charges.push((
+            row.try_get("source")?,
+            row.try_get("recipient")?,
+            rho.unsigned_abs(),
+        ));
+    }
+    if charges.is_empty() {
+        return Ok(None);
+    }
+    let bytes = canonical::encode(&charges);
+    let bytes = bytes.map_err(|_| LedgerError::Corrupt { what: "charges" })?;
+    Ok(Some(Digest::of(&bytes)))
 }

@@ -40,7 +40,7 @@ impl Ledger {
         let rows = sqlx::query("SELECT job_id FROM jobs WHERE state = 'running'")
             .fetch_all(&mut *writing.tx)
             .await?;
-        writing.note(halt.since, Event::Halted).await?;
+        writing.note(halt.since, Event::Halted)?;
         let mut stopped = Vec::new();
         for row in rows {
             let job_id = JobId(fixed(&row, "job_id")?);
@@ -52,7 +52,7 @@ impl Ledger {
                 state: to,
                 class: ending.class.clone(),
             };
-            writing.note(halt.since, event).await?;
+            writing.note(halt.since, event)?;
             stopped.push(job_id);
         }
         writing.commit().await?;
@@ -72,7 +72,7 @@ impl Ledger {
         if deleted.rows_affected() == 0 {
             return Ok(false);
         }
-        writing.note(now, Event::Lifted).await?;
+        writing.note(now, Event::Lifted)?;
         writing.commit().await?;
         self.changed();
         Ok(true)

@@ -90,7 +90,7 @@ impl Ledger {
             contract: digest,
             plan: contract.plan,
         };
-        writing.note(now, event).await?;
+        writing.note(now, event)?;
         writing.commit().await?;
         self.changed();
         Ok(Seen::New)
@@ -143,7 +143,7 @@ impl Ledger {
             job_id: acceptance.job_id,
             acceptance: signed.digest(),
         };
-        writing.note(now, event).await?;
+        writing.note(now, event)?;
         writing.commit().await?;
         self.changed();
         Ok(())
@@ -167,7 +167,7 @@ impl Ledger {
         step(tx, job_id, JobState::Accepted, JobState::Running, None, now).await?;
         runs::reserve(tx, job_id, places, now).await?;
         charges::reserve(tx, job_id, charges).await?;
-        writing.note(now, Event::Started { job_id }).await?;
+        writing.note(now, Event::Started { job_id })?;
         writing.commit().await?;
         self.changed();
         Ok(())
@@ -209,7 +209,7 @@ impl Ledger {
             receipt: *done.receipt,
             kept: log::kept(done.file, done.result.map(|r| &r.digest.0[..])),
         };
-        writing.note(now, event).await?;
+        writing.note(now, event)?;
         let shown = writing.show(job_id, done.from, done.identity).await?;
         let report = (done.report)(shown);
         witness::keep(&mut writing.tx, job_id, &[(REPORT, &report)]).await?;
@@ -242,7 +242,7 @@ impl Ledger {
             state: state_after,
             class: ending.class.clone(),
         };
-        writing.note(now, event).await?;
+        writing.note(now, event)?;
         writing.commit().await?;
         self.changed();
         Ok(true)
@@ -282,7 +282,7 @@ impl Ledger {
                 state: JobState::Failed,
                 class: ending.class.clone(),
             };
-            writing.note(now, event).await?;
+            writing.note(now, event)?;
             jobs.push(job_id);
         }
         writing.commit().await?;

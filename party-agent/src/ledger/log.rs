@@ -17,7 +17,7 @@ use coordinator::log::SignedCheckpoint;
 use coordinator::log::merkle::{self, Tree};
 use coordinator::tls::Identity;
 use serde::{Deserialize, Serialize};
-use sqlx::{Row, Sqlite, SqlitePool, Transaction};
+use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool, Transaction};
 use tokio::sync::OwnedMutexGuard;
 
 use super::{JobState, Ledger, LedgerError};
@@ -71,6 +71,9 @@ pub enum Event {
         job_id: JobId,
         /// Under how many counters, that of all jobs included.
         counted: u64,
+        /// Digest of what it takes of budgets of noise; nothing where it takes none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        charges: Option<Digest>,
     },
     /// A person has stopped everything here.
     Halted,
@@ -209,15 +212,28 @@ impl Drop for Growing {
     }
 }
 
+/// An entry that is in the tree and not in the database yet.
+struct Unwritten {
+    place: i64,
+    bytes: Vec<u8>,
+    leaf: Digest,
+    job_id: Option<JobId>,
+}
+
+/// Entries in one statement: each binds three values, and SQLite takes 32,766 of them.
+const ROWS_OF_A_STATEMENT: usize = 4096;
+
 /// A transaction with what it adds to the log. The tree is locked until it ends, so that leaves come in the order of entries.
 pub(super) struct Writing {
     pub(super) tx: Transaction<'static, Sqlite>,
     growing: Growing,
+    /// Entries go to the database together: a statement each costs more than everything else about them.
+    unwritten: Vec<Unwritten>,
 }
 
 impl Writing {
     /// Adds an entry. Returns its place.
-    pub(super) async fn note(&mut self, at: u64, event: Event) -> Result<i64, LedgerError> {
+    pub(super) fn note(&mut self, at: u64, event: Event) -> Result<i64, LedgerError> {
         let seq = self.growing.tree.size();
         let place = i64::try_from(seq).unwrap_or(i64::MAX);
         let job_id = event.job_id();
@@ -225,21 +241,25 @@ impl Writing {
         let bytes = canonical::encode(&entry);
         let bytes = bytes.map_err(|_| LedgerError::Corrupt { what: "log entry" })?;
         let leaf = merkle::leaf(&bytes);
-        sqlx::query("INSERT INTO log (seq, entry, leaf) VALUES (?, ?, ?)")
-            .bind(place)
-            .bind(bytes)
-            .bind(&leaf.0[..])
-            .execute(&mut *self.tx)
-            .await?;
-        if let Some(job_id) = job_id {
-            sqlx::query("INSERT INTO log_of_jobs (job_id, seq) VALUES (?, ?)")
-                .bind(&job_id.0[..])
-                .bind(place)
-                .execute(&mut *self.tx)
-                .await?;
-        }
         self.growing.tree.push(leaf);
+        self.unwritten.push(Unwritten {
+            place,
+            bytes,
+            leaf,
+            job_id,
+        });
         Ok(place)
+    }
+
+    /// Puts what was noted into the transaction.
+    async fn write_entries(&mut self) -> Result<(), LedgerError> {
+        let unwritten = std::mem::take(&mut self.unwritten);
+        for entries in unwritten.chunks(ROWS_OF_A_STATEMENT) {
+            for mut insert in inserts(entries) {
+                insert.build().execute(&mut *self.tx).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Signs the log with what this transaction adds to it, and keeps what was signed.
@@ -259,8 +279,11 @@ impl Writing {
 
     /// Puts all of it on disk, or nothing. A caller who stops waiting does not part the tree from the disk: a run that is told
     /// to stop while it is being spent would otherwise leave a tree that lacks an entry, and no later one could be written.
-    pub(super) async fn commit(self) -> Result<(), LedgerError> {
-        let Self { tx, mut growing } = self;
+    pub(super) async fn commit(mut self) -> Result<(), LedgerError> {
+        self.write_entries().await?;
+        let Self {
+            tx, mut growing, ..
+        } = self;
         let committing = tokio::spawn(async move {
             tx.commit().await?;
             growing.is_on_disk();
@@ -269,6 +292,28 @@ impl Writing {
         let committed = committing.await;
         committed.unwrap_or_else(|_| Err(sqlx::Error::WorkerCrashed.into()))
     }
+}
+
+/// The statements that write entries.
+fn inserts(entries: &[Unwritten]) -> Vec<QueryBuilder<Sqlite>> {
+    let mut log = QueryBuilder::new("INSERT INTO log (seq, entry, leaf) ");
+    log.push_values(entries, |mut row, entry| {
+        row.push_bind(entry.place)
+            .push_bind(&entry.bytes)
+            .push_bind(&entry.leaf.0[..]);
+    });
+    let of_jobs = entries
+        .iter()
+        .filter_map(|e| Some((e.job_id.as_ref()?, e.place)));
+    let of_jobs: Vec<_> = of_jobs.collect();
+    if of_jobs.is_empty() {
+        return vec![log];
+    }
+    let mut index = QueryBuilder::new("INSERT INTO log_of_jobs (job_id, seq) ");
+    index.push_values(of_jobs, |mut row, (job_id, place)| {
+        row.push_bind(&job_id.0[..]).push_bind(place);
+    });
+    vec![log, index]
 }
 
 impl Ledger {
@@ -280,6 +325,7 @@ impl Ledger {
                 on_disk: tree.size(),
                 tree,
             },
+            unwritten: Vec::new(),
         })
     }
 

@@ -102,7 +102,12 @@ impl Ledger {
         if counted == 0 {
             return Err(LedgerError::NothingReserved { job_id });
         }
-        writing.note(now, Event::Spent { job_id, counted }).await?;
+        let event = Event::Spent {
+            job_id,
+            counted,
+            charges: charges::digest_of(&mut *writing.tx, job_id).await?,
+        };
+        writing.note(now, event)?;
         writing.commit().await
     }
 }

@@ -73,6 +73,7 @@ CREATE INDEX IF NOT EXISTS charges_by_recipient ON charges (source, recipient);
 CREATE TABLE IF NOT EXISTS approvals (
     job_id      BLOB NOT NULL REFERENCES jobs (job_id),
     person      TEXT NOT NULL,
+    signed      TEXT,
     at          INTEGER NOT NULL,
     UNIQUE (job_id, person)
 ) STRICT;

@@ -46,6 +46,7 @@ pub(super) fn job(id: u8) -> Job {
         plan: Digest([1; 32]),
         created: 100,
         not_after: 200,
+        supersedes: None,
     };
     let acceptance = Acceptance {
         job_id: contract.job_id,
@@ -55,6 +56,7 @@ pub(super) fn job(id: u8) -> Job {
         nonce: Nonce([id; 32]),
         approved_by: "person jonas".to_owned(),
         pages: BTreeMap::new(),
+        signed_by: Vec::new(),
         seen: Vec::new(),
         at: 101,
     };

@@ -1,7 +1,6 @@
 //! Numbered documents that may not go back: catalogues and negative lists.
 
 use coordinator::contract::{Digest, PartyName};
-use sqlx::Row;
 
 use super::jobs::{fixed, number, seconds};
 use super::log::Event;
@@ -94,42 +93,8 @@ impl Ledger {
         .bind(&digest.0[..])
         .execute(&mut *writing.tx)
         .await?;
-        writing.note(now, event).await?;
+        writing.note(now, event)?;
         writing.commit().await?;
         Ok(true)
-    }
-
-    /// Notes that a person approves a job of which more than one has to. Returns all who have, the first one first; `None` if
-    /// this one has before.
-    ///
-    /// # Errors
-    /// [`LedgerError::Database`].
-    pub async fn note_approval(
-        &self,
-        job_id: coordinator::contract::JobId,
-        person: &str,
-        now: u64,
-    ) -> Result<Option<Vec<String>>, LedgerError> {
-        let mut writing = self.write().await?;
-        let inserted = sqlx::query(
-            "INSERT INTO approvals (job_id, person, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-        )
-        .bind(&job_id.0[..])
-        .bind(person)
-        .bind(seconds(now))
-        .execute(&mut *writing.tx)
-        .await?;
-        if inserted.rows_affected() == 0 {
-            return Ok(None);
-        }
-        let rows = sqlx::query("SELECT person FROM approvals WHERE job_id = ? ORDER BY rowid")
-            .bind(&job_id.0[..])
-            .fetch_all(&mut *writing.tx)
-            .await?;
-        let persons = rows.iter().map(|row| row.try_get("person"));
-        let persons = persons.collect::<Result<_, _>>()?;
-        writing.note(now, Event::Approval { job_id }).await?;
-        writing.commit().await?;
-        Ok(Some(persons))
     }
 }

@@ -109,7 +109,7 @@ impl Ledger {
                 size,
                 root,
             };
-            writing.note(now, event).await?;
+            writing.note(now, event)?;
         }
         writing.commit().await
     }
@@ -154,7 +154,7 @@ impl Ledger {
             size: checkpoint.size,
             root: checkpoint.root,
         };
-        let seq = writing.note(now, event).await?;
+        let seq = writing.note(now, event)?;
         sqlx::query("INSERT INTO alarms (seq, party, key, kind, at) VALUES (?, ?, ?, ?, ?)")
             .bind(seq)
             .bind(party.as_str())

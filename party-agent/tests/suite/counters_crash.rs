@@ -26,7 +26,7 @@ fn policy(constraints: &str) -> String {
     POLICY.replace("[tables.visits.columns]", &rule)
 }
 
-fn at_most(n: u64) -> String {
+pub(crate) fn at_most(n: u64) -> String {
     policy(&format!(
         "{{ constraint = \"count\", operator = \"lteq\", value = {n} }}"
     ))
@@ -91,6 +91,9 @@ pub(crate) async fn eight_attempts(world: &World, spec: &str, rule: &str) -> Run
         n_results += u64::from(a.result(job_id).await.status == 200);
     }
     assert_eq!((n_completed, n_refused, n_results), (3, 5, 3));
+    // What was agreed on can be read when nothing more is allowed.
+    let plan = b.get(&format!("/v1/jobs/{}/plan", jobs[0])).await;
+    assert_eq!(plan.status, 200, "{}", plan.json());
     // The next one is refused before anybody starts.
     let ninth = a.submit(spec).await;
     let at_b = b.reaches(&ninth, &["rejected"]).await;

@@ -27,6 +27,7 @@ mod faults;
 mod people;
 mod local_api;
 mod hold;
+mod amendments;
 mod policy_matrix;
 mod counters_crash;
 mod dp_ledger;

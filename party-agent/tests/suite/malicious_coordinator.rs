@@ -182,6 +182,28 @@ async fn changed_and_forged_proposals_are_not_accepted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_takes_the_place_of_a_job_of_somebody_else() {
+    let scene = scene().await;
+    let of_b = scene.b.submit(&scene.contract().spec).await;
+    let earlier: JobId = of_b.parse().expect("an id");
+    let a = std::sync::Arc::clone(scene.world.identity("a"));
+    let event = scene.changed(&a, 1, |contract| contract.supersedes = Some(earlier));
+    scene.hub.tell("b", event);
+    scene
+        .hub
+        .hears("b's answer", |h| !h.rejected.is_empty())
+        .await;
+    let rejection = scene.hub.heard.lock().expect("no panic").rejected[0]
+        .1
+        .clone();
+    let rejection = rejection.verify(&scene.world.identity("b").fingerprint());
+    assert_eq!(rejection.expect("signed by b").code, "supersedes");
+    let still = scene.b.get(&format!("/v1/jobs/{of_b}")).await.json();
+    assert_eq!(still["state"], "accepted", "{still}");
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn claims_that_all_have_approved_start_nothing() {
     let scene = scene().await;
     let key = scene.world.identity("a").fingerprint();

@@ -1,8 +1,8 @@
 //! Persons who approve by keys of their own: nobody else does, not even with the agent's token.
 
+use coordinator::contract::PersonalApproval;
 use coordinator::contract::{Digest, JobId, Signed};
 use coordinator::tls::Identity;
-use party_agent::approve::PersonalApproval;
 use party_agent::policy::Policy;
 use serde_json::{Value, json};
 

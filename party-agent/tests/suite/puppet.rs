@@ -10,6 +10,7 @@ use coordinator::control::{Event, Start};
 use coordinator::tls::{Expect, Identity};
 use party_agent::approve::{Approver, Desk, Verified, vet};
 use party_agent::catalogue::{Catalogue, describe};
+use party_agent::ledger;
 use party_agent::ledger::RunCounts;
 use party_agent::policy::{Facts, Policy};
 use party_agent::source::Source;
@@ -117,7 +118,7 @@ impl Puppet {
             },
         };
         let vetted = vet(signed, &desk).expect("vetted");
-        let approver = Approver::Person("puppet".to_owned());
+        let approver = Approver::Persons(vec![ledger::Person::unsigned("puppet")]);
         let (_, acceptance) = vetted
             .accept(
                 &approver,

@@ -49,6 +49,7 @@ impl Writing {
         identity: &Identity,
     ) -> Result<LogShown, LedgerError> {
         let signed = self.checkpoint(identity).await?;
+        self.write_entries().await?;
         let rows = sqlx::query(
             "SELECT l.seq, l.entry FROM log l JOIN log_of_jobs j ON j.seq = l.seq WHERE j.job_id = ? ORDER BY l.seq",
         )

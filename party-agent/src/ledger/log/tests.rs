@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sqlx::sqlite::SqlitePoolOptions;
 
+use super::super::Charge;
 use super::super::tests::{Job, complete, ending, identity, job};
 use super::*;
 
@@ -159,6 +160,45 @@ async fn every_change_is_found() {
         written.change(change).await;
         let error = written.verify(&[]).await.expect_err(change).to_string();
         assert!(error.contains(expected), "{change}: {error}");
+    }
+}
+
+/// The log tells what a run took of a budget: another figure there, or none, is found.
+#[tokio::test]
+async fn what_was_charged_is_in_the_log() {
+    for (change, is_whole) in [
+        ("UPDATE charges SET rho_pico = rho_pico", true),
+        ("UPDATE charges SET rho_pico = 1", false),
+        ("UPDATE charges SET recipient = 'c'", false),
+        ("DELETE FROM charges", false),
+    ] {
+        let written = written().await;
+        let job = &written.jobs[2];
+        let ledger = Ledger::open(&written.path).await.expect("opened");
+        let accepted = ledger.accept(&job.acceptance, &job.accepted, None, 200);
+        accepted.await.expect("accepted");
+        let charge = Charge {
+            table: "visits".to_owned(),
+            recipient: "a".to_owned(),
+            rho_pico: 7,
+            at_most: 10,
+        };
+        let id = job.contract.job_id;
+        let started = ledger.start(id, (&[], &[charge]), 201).await;
+        started.expect("started");
+        ledger.spend(id, 202).await.expect("spent");
+        ledger.close().await;
+        written.change(change).await;
+        match written.verify(&[]).await {
+            Ok(_) => assert!(is_whole, "{change}"),
+            Err(error) => {
+                assert!(!is_whole, "{change}: {error}");
+                assert!(
+                    error.to_string().contains("loss by noise differs"),
+                    "{error}"
+                );
+            }
+        }
     }
 }
 

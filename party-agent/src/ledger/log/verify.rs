@@ -10,7 +10,7 @@ use serde::Serialize;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{Row, SqlitePool};
 
-use super::super::{JobState, Ledger, LedgerError};
+use super::super::{JobState, Ledger, LedgerError, charges};
 use super::{Entry, Event, MAX_ENTRY_BYTES};
 
 /// A log that was found whole.
@@ -225,6 +225,7 @@ struct Told {
     kept: Option<Digest>,
     state: Option<JobState>,
     spent: u64,
+    charges: Option<Digest>,
 }
 
 fn jobs_of<'a>(entries: impl Iterator<Item = &'a Entry>) -> BTreeMap<JobId, Told> {
@@ -254,8 +255,14 @@ fn jobs_of<'a>(entries: impl Iterator<Item = &'a Entry>) -> BTreeMap<JobId, Told
             Event::Ended { job_id, state, .. } => {
                 jobs.entry(*job_id).or_default().state = Some(*state);
             }
-            Event::Spent { job_id, counted } => {
-                jobs.entry(*job_id).or_default().spent = *counted;
+            Event::Spent {
+                job_id,
+                counted,
+                charges,
+            } => {
+                let told = jobs.entry(*job_id).or_default();
+                told.spent = *counted;
+                told.charges = *charges;
             }
             Event::Witnessed { .. }
             | Event::Alarm { .. }
@@ -315,6 +322,10 @@ async fn compare(pool: &SqlitePool, jobs: &BTreeMap<JobId, Told>) -> Result<(), 
         let receipt: Option<String> = row.try_get("receipt").map_err(LedgerError::from)?;
         let result: Option<Vec<u8>> = row.try_get("result").map_err(LedgerError::from)?;
         let spent: i64 = row.try_get("spent").map_err(LedgerError::from)?;
+        let charges = match spent {
+            0 => None,
+            _ => charges::digest_of(pool, job_id).await?,
+        };
         let kept = receipt.map(|file| super::kept(&file, result.as_deref()));
         let is_told = [
             ("contract", digest("body")? == told.contract),
@@ -322,6 +333,7 @@ async fn compare(pool: &SqlitePool, jobs: &BTreeMap<JobId, Told>) -> Result<(), 
             ("receipt or result", kept == told.kept),
             ("state", JobState::from_word(&state) == told.state),
             ("number of runs", spent.unsigned_abs() == told.spent),
+            ("loss by noise", charges == told.charges),
         ];
         if let Some((what, _)) = is_told.into_iter().find(|(_, same)| !same) {
             return Err(differs(what));
