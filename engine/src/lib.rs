@@ -21,6 +21,7 @@
 //! * [`okvs`]: values stored under keys so that the store hides the keys;
 //! * [`tags`]: comparing sets by short hashes;
 //! * [`glm`]: the sums over rows that regressions take;
+//! * [`trees`]: the sums over rows that boosted trees take;
 //! * [`noise`]: exact samples of discrete distributions, for differential privacy;
 //! * [`shapley`]: who contributes how much to what all achieve together;
 //! * [`params`]: every cryptographic parameter with its source.
@@ -56,5 +57,6 @@ pub mod vole;
 pub mod okvs;
 pub mod tags;
 pub mod glm;
+pub mod trees;
 pub mod noise;
 pub mod shapley;

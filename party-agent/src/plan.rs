@@ -84,7 +84,8 @@ pub(crate) use statistic::{COMPARED, FURTHER, SHOWN, Survival, TIMES_FROM};
 pub use statistic::{Statistic, StatisticKind, SurvivalPlan};
 pub use steps::{Found, Fraction, Setting, Step, Which};
 pub use train::{
-    ColumnRole, Kinds, SCORE_BITS, Term, Test, TrainCheck, TrainColumn, TrainCount, TrainPlan, asks,
+    ColumnRole, Kinds, PooledTrees, SCORE_BITS, Term, Test, TrainCheck, TrainColumn, TrainCount,
+    TrainPlan, asks,
 };
 pub use vertical::{CardPlan, TreesPlan, VerticalPlan, VerticalTable};
 

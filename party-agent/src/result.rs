@@ -14,6 +14,7 @@ mod lookup;
 mod scorecard;
 mod score;
 mod train;
+mod trees;
 mod vertical;
 pub mod tails;
 mod moments;
@@ -46,6 +47,7 @@ pub use lookup::{looked_up, looked_up_sums};
 pub use score::scored;
 pub use scorecard::{BinnedFeature, Points};
 pub use train::{Estimate, Scale, trained};
+pub use trees::{PooledTree, PooledTrees, pooled};
 pub use vertical::{carded, fitted, grown};
 
 /// Most suppressed groups that are listed one by one.

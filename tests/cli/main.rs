@@ -14,6 +14,7 @@ mod overlaps;
 mod statistics;
 mod tasks;
 mod train;
+mod trees;
 mod vertical;
 mod scorecards;
 mod scores;

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::PathBuf;
 
 /// Parties by name, each with its tables and their files in the shared data.
-type Tables<'a> = &'a [(&'a str, &'a [(&'a str, &'a str)])];
+pub(crate) type Tables<'a> = &'a [(&'a str, &'a [(&'a str, &'a str)])];
 
 const FUNDS: Tables<'_> = &[
     ("fund_1", &[("members", "claims_euhealth/fund_1.parquet")]),
@@ -38,7 +38,7 @@ const BANKS: Tables<'_> = &[
 ];
 
 /// The banks, and somebody without data who deals random numbers.
-const BANKS_AND_DEALER: Tables<'_> = &[BANKS[0], BANKS[1], BANKS[2], ("arbiter", &[])];
+pub(crate) const BANKS_AND_DEALER: Tables<'_> = &[BANKS[0], BANKS[1], BANKS[2], ("arbiter", &[])];
 
 macro_rules! hospital {
     ($name:literal, $file:literal) => {
@@ -66,7 +66,7 @@ const HOSPITALS: Tables<'_> = &[
 ];
 
 /// The result of an example, and the task of this name with what Python found.
-fn fitted(
+pub(crate) fn fitted(
     tables: Tables<'_>,
     example: &str,
     changes: &[(&str, &str)],

@@ -59,7 +59,7 @@ fn trees_of_texts_and_numbers_do_as_well_as_those_of_the_pooled_customers() {
 }
 
 /// How well trees do, beside those of XGBoost.
-fn check_trees(found: &Value, task: &Value, ks_bound: f64) {
+pub(crate) fn check_trees(found: &Value, task: &Value, ks_bound: f64) {
     assert_eq!(found["n_used"], task["n_train"]);
     assert_eq!(found["rows"][1][1], task["bad_test"]);
     for (row, sample) in [(0, "train"), (1, "test")] {
@@ -77,7 +77,7 @@ fn check_trees(found: &Value, task: &Value, ks_bound: f64) {
 }
 
 /// Other figures of the test sample, where they are told: how many are.
-fn check_losses(found: &Value, task: &Value) -> usize {
+pub(crate) fn check_losses(found: &Value, task: &Value) -> usize {
     let (fit, expected) = (&found["fit"], &task["xgboost"]["test"]);
     let mut n_told = 0;
     for (found, name, bound) in [

@@ -3,6 +3,7 @@
 mod estimate;
 mod figures;
 pub(super) mod scorecard;
+mod trees;
 
 use std::sync::Arc;
 
@@ -21,9 +22,10 @@ use protocols::sums::OpenSums;
 use super::{Broken, Computed, Failure, Output, Stage, Task, internal, result_failure};
 use crate::local::{self, Design};
 use crate::plan::{Kinds, TrainCount, TrainPlan};
-use crate::result::{self, Estimate, Scale};
+use crate::result::{self, Estimate, PooledTrees, Scale};
 use crate::spec::Model;
 use estimate::{Means, coordinates, null_intercept};
+use figures::Scored;
 
 /// Fractional bits of sums as they stand in the tables, of which sums up to 2^85 fit.
 const RAW_BITS: u32 = 40;
@@ -53,9 +55,12 @@ impl Task<'_> {
             session,
             sums,
         };
-        let found = fitting.run(design, &mut stock).await;
-        let estimate = match found {
-            Ok(estimate) => estimate,
+        let found = match &of.trees {
+            Some(_) => fitting.grow(design, &mut stock).await.map(Found::Trees),
+            None => fitting.run(design, &mut stock).await.map(Found::Fit),
+        };
+        let found = match found {
+            Ok(found) => found,
             Err(Stopped::Broken(broken)) => return Err(broken),
             Err(Stopped::Together(failure)) => {
                 // All parties find this out at the same moment. They meet once more, so that each says what it has found
@@ -64,7 +69,10 @@ impl Task<'_> {
                 return Err(Broken::Here(failure));
             }
         };
-        let table = is_receiver.then(|| result::trained(self.plan, &fitting.of, &estimate));
+        let table = is_receiver.then(|| match &found {
+            Found::Fit(estimate) => result::trained(self.plan, &fitting.of, estimate),
+            Found::Trees(trees) => result::pooled(self.plan, of, trees),
+        });
         let table = table.transpose().map_err(|e| result_failure(&e))?;
         Ok(Computed {
             output: table.map(Output::Table),
@@ -84,6 +92,12 @@ impl Task<'_> {
         let read = local::design(self.plan, of, me, self.source, &progress).await;
         read.map_err(|e| Failure::source(&e))
     }
+}
+
+/// What a run finds.
+enum Found {
+    Fit(Estimate),
+    Trees(PooledTrees),
 }
 
 /// Why a fit has no end.
@@ -122,15 +136,10 @@ struct Fitting<'a> {
 
 impl Fitting<'_> {
     async fn run(&mut self, design: Design, stock: &mut Stock) -> Result<Estimate, Stopped> {
+        let (design, mut means, tells_dropped) = self.begun(design, stock).await?;
         let Design {
-            mut rows,
-            mut test,
-            counts,
-            dropped,
+            mut rows, mut test, ..
         } = design;
-        let tells_dropped = self.enough(counts, stock).await?;
-        let dropped = if tells_dropped { dropped } else { 0 };
-        let mut means = self.means(&rows, dropped).await?;
         let (scale, binned);
         match self.of.scorecard {
             None => {
@@ -153,7 +162,8 @@ impl Fitting<'_> {
         let fit = self.fit(&rows, &means, &scale, &moments).await?;
         let last = self.last(&rows, &fit).await?;
         test.standardise(&scale.shifts, &scale.scales);
-        let figures = self.figures((&test, &rows), &fit.0, stock).await?;
+        let [test, train] = [&test, &*rows].map(|rows| Scored::by(&fit.0, rows));
+        let figures = self.figures(test, train, stock).await?;
         Ok(Estimate {
             figures,
             n_used: means.n_rows,
@@ -165,6 +175,19 @@ impl Fitting<'_> {
             scale,
             binned,
         })
+    }
+
+    /// Counts, and adds up what everything begins with; and whether the rows that are left out may be told.
+    async fn begun(
+        &mut self,
+        mut design: Design,
+        stock: &mut Stock,
+    ) -> Result<(Design, Means, bool), Stopped> {
+        let counts = std::mem::take(&mut design.counts);
+        let tells_dropped = self.enough(counts, stock).await?;
+        let dropped = if tells_dropped { design.dropped } else { 0 };
+        let means = self.means(&design.rows, dropped).await?;
+        Ok((design, means, tells_dropped))
     }
 
     /// Whether the rows that are left out may be told. Too few rows behind a coefficient end the job.
@@ -205,8 +228,9 @@ impl Fitting<'_> {
         mine.resize(kind.n_sums(self.whole), 0);
         let opened = self.sums.open(self.session, kind as usize, mine).await?;
         let bits = match kind {
-            Kinds::Means | Kinds::Spreads | Kinds::Bins | Kinds::Scores => RAW_BITS,
             Kinds::Moments | Kinds::Step | Kinds::Last => FINE_BITS,
+            // Of shares whole numbers are opened, see `open_shares`.
+            _ => RAW_BITS,
         };
         let point = fixed(bits)?;
         let opened = opened.into_iter();
@@ -243,7 +267,7 @@ impl Fitting<'_> {
         let (exposures, labels) = estimate::label_sums(self.of.model, rows);
         let mut sums = vec![rows.len() as f64, dropped as f64, exposures, labels];
         // Bins tell what a scorecard needs of its columns.
-        if self.of.scorecard.is_none() {
+        if self.of.n_parts().is_none() {
             sums.extend(columns.iter().skip(first));
         }
         sums.resize(4 + n_terms, 0.0);
@@ -298,7 +322,7 @@ impl Fitting<'_> {
                 let is_constant = deviation <= 1e-12 * label_centre.abs();
                 (label_centre, if is_constant { 1.0 } else { deviation })
             }
-            Model::Logistic | Model::Poisson | Model::Gamma | Model::Scorecard => (0.0, 1.0),
+            _ => (0.0, 1.0),
         };
         Ok(Scale {
             shifts: centres,
@@ -426,7 +450,7 @@ impl Fitting<'_> {
             match model {
                 Model::Linear => sums.extend(&fitted.outer),
                 Model::Gamma => sums.extend(own.cross_products()?),
-                Model::Logistic | Model::Poisson | Model::Scorecard => {}
+                _ => {}
             }
             Some(sums)
         };

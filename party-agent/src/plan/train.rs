@@ -1,13 +1,14 @@
 //! Plans of models: whose rows, which columns of a design, what is opened how often, and what that tells whom.
 
 mod scores;
+mod trees;
 mod words;
 
 use std::collections::BTreeMap;
 
 use arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::ast::{Query, Select, SelectItem};
-use engine::glm::triangle;
+use engine::glm::{Family, triangle};
 use protocols::arith::compare::Method;
 use protocols::correlate;
 use protocols::cost::Cost;
@@ -34,6 +35,8 @@ use crate::spec::{self, CheckedSpec, Correlations, Model, Offset, Report, Scorec
 
 pub(super) use scores::further;
 pub use scores::{SCORE_BITS, Test, asks};
+pub use trees::PooledTrees;
+pub(super) use trees::{outputs as trees_outputs, shape as trees_shape};
 
 /// Fewest residual degrees of freedom of a model that is released.
 const LEAST_RESIDUAL: u64 = 10;
@@ -63,6 +66,9 @@ pub struct TrainPlan {
     pub tolerance: String,
     /// How features are binned and points are scaled, of a scorecard.
     pub scorecard: Option<Scorecard>,
+    /// Of boosted trees how many, and how they grow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trees: Option<PooledTrees>,
     /// Fewest rows.
     pub least_rows: u64,
     /// Rows that are not fitted and evaluated.
@@ -155,12 +161,16 @@ pub enum Kinds {
     Last,
     /// Bads and goods by bin.
     Bins,
-    /// What is told of rows that are not fitted.
+    /// What is told of scores of a sample.
     Scores,
+    /// Where the nodes of a level are split.
+    Splits,
+    /// The leaves of a tree.
+    Leaves,
 }
 
 impl Kinds {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::Means,
         Self::Spreads,
         Self::Moments,
@@ -168,6 +178,8 @@ impl Kinds {
         Self::Last,
         Self::Bins,
         Self::Scores,
+        Self::Splits,
+        Self::Leaves,
     ];
 
     /// Numbers of one opening.
@@ -190,17 +202,22 @@ impl Kinds {
                 let scores = of.test.as_ref().map_or(&[][..], |test| &test.scores);
                 asks(scores).n_figures()
             }
+            Self::Splits => of.n_leaves() / 2,
+            Self::Leaves => of.n_leaves(),
         }
     }
 
     fn at_most(self, of: &TrainPlan) -> u32 {
         match self {
-            Self::Means | Self::Last => 1,
-            Self::Spreads => u32::from(of.scorecard.is_none()),
+            Self::Means => 1,
+            Self::Last => u32::from(of.trees.is_none()),
+            Self::Spreads => u32::from(of.n_parts().is_none()),
             Self::Bins => u32::from(of.scorecard.is_some()),
-            Self::Scores => u32::from(of.test.is_some()),
+            Self::Scores => of.test.as_ref().map_or(0, Test::n_samples),
             Self::Moments => u32::from(of.standardise),
             Self::Step => of.most_evaluations(),
+            Self::Splits => of.n_trees() * of.trees.as_ref().map_or(0, |t| t.grown.depth as u32),
+            Self::Leaves => of.n_trees(),
         }
     }
 }
@@ -223,7 +240,26 @@ impl TrainPlan {
     /// Most evaluations of the model.
     #[must_use]
     pub fn most_evaluations(&self) -> u32 {
-        2 * self.max_iterations + FURTHER_EVALUATIONS
+        match self.trees {
+            Some(_) => 0,
+            None => 2 * self.max_iterations + FURTHER_EVALUATIONS,
+        }
+    }
+
+    /// Into how many parts numbers are cut, of models that have bins.
+    #[must_use]
+    pub fn n_parts(&self) -> Option<u64> {
+        let of_trees = self.trees.as_ref().map(|t| t.grown.bins);
+        self.scorecard.as_ref().map(|s| s.bins).or(of_trees)
+    }
+
+    fn n_trees(&self) -> u32 {
+        self.trees.as_ref().map_or(0, |t| t.grown.n_trees as u32)
+    }
+
+    /// The leaves of a tree.
+    fn n_leaves(&self) -> usize {
+        self.trees.as_ref().map_or(0, |t| 1 << t.grown.depth)
     }
 
     /// Most bins of a term of a scorecard.
@@ -252,9 +288,9 @@ impl TrainPlan {
 
     /// Order statistics are found bit by bit; then every bin is checked once.
     fn probes(&self) -> Option<Probes> {
-        let scorecard = self.scorecard.as_ref()?;
+        let n_parts = self.n_parts()?;
         let n_numbers = self.terms.iter().filter(|t| self.is_quantiled(t)).count();
-        let n_cuts = usize::try_from(scorecard.bins).unwrap_or(usize::MAX) - 1;
+        let n_cuts = usize::try_from(n_parts).unwrap_or(usize::MAX) - 1;
         let checks = if self.checks.is_empty() {
             0
         } else {
@@ -271,10 +307,12 @@ impl TrainPlan {
     #[must_use]
     pub fn price(&self, receivers: Vec<Seat>, seats: Seats, method: Method) -> Price {
         let sums = self.sums(receivers).price(seats);
-        match &self.test {
-            Some(test) => sums.then(&evaluate::price(seats, &test.shape(method))),
-            None => sums,
-        }
+        let trees = self.trees.as_ref();
+        let trees = trees.map(|trees| trees.price(self.terms.len(), seats, method));
+        let samples = self.test.iter().flat_map(|test| test.shapes(method));
+        let samples = samples.map(|shape| evaluate::price(seats, &shape));
+        let all = trees.into_iter().chain(samples);
+        all.fold(sums, |sum, price| sum.then(&price))
     }
 
     /// What is opened, as the protocol takes it.
@@ -342,6 +380,10 @@ pub(super) fn compile(
     of.test = scores::test(job, (&parties.seats[..], &raw[..]), &min_cell)?;
     of.words = words::of_run(&of);
     let correlations = source(spec, &of, &min_cell)?;
+    let trees = of.trees.as_ref();
+    compile::none(trees.map_or_else(Vec::new, |t| {
+        t.faults(&of, correlations.as_ref(), &min_cell)
+    }))?;
     let plan = Plan::of_job(spec, parties.seats.clone(), correlations, min_cell);
     let plan = Plan {
         learns: words::learns(&of, &parties, &spec.receivers, plan.dealer.as_ref()),
@@ -482,6 +524,7 @@ fn train_plan(
     min_cell: &MinCell,
     n_rows: u64,
 ) -> TrainPlan {
+    let has_bins = job.scorecard.is_some() || job.trees.is_some();
     let terms = columns.iter().enumerate().flat_map(|(column, c)| {
         let term = |name: String, level| Term {
             name,
@@ -490,8 +533,8 @@ fn train_plan(
         };
         match &c.role {
             ColumnRole::Number => vec![term(c.name.clone(), None)],
-            // A scorecard makes one column of each feature.
-            ColumnRole::Levels(_) if job.scorecard.is_some() => vec![term(c.name.clone(), None)],
+            // What has bins makes one column of each feature.
+            ColumnRole::Levels(_) if has_bins => vec![term(c.name.clone(), None)],
             ColumnRole::Levels(levels) => {
                 let levels = levels.iter().enumerate().skip(1);
                 let levels = levels.map(|(i, level)| term(format!("{}={level}", c.name), Some(i)));
@@ -516,6 +559,7 @@ fn train_plan(
         max_iterations: u32::try_from(job.max_iterations).unwrap_or(u32::MAX),
         tolerance: job.tolerance.clone(),
         scorecard: job.scorecard.clone(),
+        trees: PooledTrees::of(job, n_rows),
         least_rows,
         test: None,
         bound_bits: 64 - n_rows.max(least_rows).leading_zeros(),
@@ -546,17 +590,19 @@ fn checks(
         let name = &column.name;
         let not = |value: u8| format!("rows in which {name} is not {value}");
         match &column.role {
-            // The bins of a scorecard are counted when they are known.
-            ColumnRole::Number if model == Model::Scorecard => {}
+            // The bins of a scorecard are counted when they are known; of trees the least weight of a child sees to it.
+            ColumnRole::Number if matches!(model, Model::Scorecard | Model::Gbdt) => {}
+            ColumnRole::Levels(_) if model == Model::Gbdt => {}
             ColumnRole::Number => {
                 add(TrainCount::NotZero(i), at_least, not(0));
                 add(TrainCount::NotOne(i), at_least, not(1));
             }
             ColumnRole::Label => {
-                if matches!(model, Model::Logistic | Model::Poisson | Model::Scorecard) {
+                let is_binary = model.family() == Family::Logistic;
+                if is_binary || model == Model::Poisson {
                     add(TrainCount::NotZero(i), at_least, not(0));
                 }
-                if matches!(model, Model::Logistic | Model::Scorecard) {
+                if is_binary {
                     add(TrainCount::NotOne(i), at_least, not(1));
                 }
             }
@@ -580,14 +626,14 @@ fn source(
     of: &TrainPlan,
     min_cell: &MinCell,
 ) -> Result<Option<Correlations>, Vec<PlanFault>> {
-    if min_cell.at_least <= 1 && of.scorecard.is_none() && of.test.is_none() {
+    if min_cell.at_least <= 1 && of.n_parts().is_none() && of.test.is_none() {
         return Ok(None);
     }
     match &spec.correlations {
         Some(found) => Ok(Some(found.clone())),
         None => Err(compile::one(PlanFault {
             place: "privacy.correlations".to_owned(),
-            what: "is missing: counts are compared on shares (the minimum behind every coefficient, the cuts of a scorecard), and scores sorted, which takes correlated random numbers".to_owned(),
+            what: "is missing: counts are compared on shares (the minimum behind every coefficient, the cuts of a scorecard, the splits of trees), and scores sorted, which takes correlated random numbers".to_owned(),
             fix: SOURCES.to_owned(),
         })),
     }
@@ -619,9 +665,12 @@ fn usage(column: &TrainColumn) -> Usage {
 }
 
 fn outputs(job: &spec::Train) -> Vec<OutputColumn> {
+    if job.trees.is_some() {
+        return trees_outputs(&job.report);
+    }
     let statistic = match job.model {
         Model::Linear => "t",
-        Model::Logistic | Model::Poisson | Model::Gamma | Model::Scorecard => "z",
+        Model::Logistic | Model::Poisson | Model::Gamma | Model::Scorecard | Model::Gbdt => "z",
     };
     let mut columns = vec![("term", ValueKind::Text), ("coef", ValueKind::Float)];
     for part in &job.report {

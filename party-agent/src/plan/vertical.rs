@@ -23,7 +23,7 @@ use serde::Serialize;
 use super::compile::{Parties, SOURCES};
 use super::intersect::keys::{Side, column, in_words, mismatches, named_column, named_tables};
 use super::sql::holders::Catalogues;
-use super::train::asks;
+use super::train::{asks, trees_outputs};
 use super::{
     ColumnUse, LocalPlan, MinCell, OutputColumn, Plan, PlanCost, PlanFault, Procedure, Usage,
     ValueKind, coefficients, cost,
@@ -513,7 +513,7 @@ fn locals(of: &VerticalPlan, sides: &[Side<'_>]) -> BTreeMap<PartyId, LocalPlan>
 
 fn outputs(job: &spec::Vertical) -> Vec<OutputColumn> {
     if job.trees.is_some() {
-        return trees::outputs(job);
+        return trees_outputs(&job.report);
     }
     let mut columns = vec![("term", ValueKind::Text), ("coef", ValueKind::Float)];
     for part in &job.report {

@@ -1,9 +1,13 @@
 //! What is told of the scores of rows that were not fitted.
 
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, Int64Array, StringViewArray};
 use protocols::train::evaluate::{Above, Calibration, Confusion, Figures, Stability};
 use serde_json::{Value, json};
 
 use super::tails;
+use crate::plan::Plan;
 use crate::spec::Report;
 
 /// A share of no rows is taken for this much in a population stability index.
@@ -68,6 +72,44 @@ pub(super) fn untold(
         )
     });
     said.collect()
+}
+
+/// The columns of a table with a row for each sample.
+pub(super) fn of_samples(plan: &Plan, told: &[(&str, Figures)]) -> Vec<ArrayRef> {
+    let counts = |f: &dyn Fn(&Figures) -> u64| -> ArrayRef {
+        let counts = told.iter().map(|(_, found)| f(found).cast_signed());
+        Arc::new(Int64Array::from_iter_values(counts))
+    };
+    let parts = |f: &dyn Fn(&Figures) -> f64| -> ArrayRef {
+        let parts = told.iter().map(|(_, found)| f(found));
+        Arc::new(Float64Array::from_iter_values(parts))
+    };
+    let values = plan.outputs.iter().map(|column| -> ArrayRef {
+        match column.name.as_str() {
+            "n_bad" => counts(&|f| f.n_bad),
+            "n_good" => counts(&|f| f.n_good),
+            "auc" => parts(&|f| f.auc),
+            "ks" => parts(&|f| f.ks),
+            _ => {
+                let names = told.iter().map(|(name, _)| *name);
+                Arc::new(StringViewArray::from_iter_values(names))
+            }
+        }
+    });
+    values.collect()
+}
+
+/// What is said of samples of which nothing is told.
+pub(super) fn untold_samples(
+    samples: &[(&str, Option<Figures>)],
+    at_least: u64,
+) -> impl Iterator<Item = String> {
+    let untold = samples.iter().filter(|(_, found)| found.is_none());
+    untold.map(move |(name, _)| {
+        format!(
+            "of the {name} sample fewer than {at_least} rows are bad, or good: nothing is told of their scores"
+        )
+    })
 }
 
 /// The tenth of the rows with the greatest scores.

@@ -44,8 +44,8 @@ pub struct Estimate {
     pub last: Vec<f64>,
     /// What it is measured in.
     pub scale: Scale,
-    /// What is told of rows that are not fitted, if enough of them are bad and good.
-    pub figures: Option<Figures>,
+    /// What is told of rows that are not fitted, and of those that are, if enough of them are bad and good.
+    pub figures: [Option<Figures>; 2],
     /// Of a scorecard all features in bins, those of the model first.
     pub binned: Vec<BinnedFeature>,
 }
@@ -85,7 +85,7 @@ pub fn trained(plan: &Plan, of: &TrainPlan, found: &Estimate) -> Result<ResultTa
     }
     let mut described = json!(model.described);
     if let Some(test) = &of.test {
-        let figures = found.figures.as_ref();
+        let figures = found.figures[0].as_ref();
         if let Some(figures) = figures {
             add_figures(&mut described, figures, &test.scores);
         }
@@ -135,7 +135,7 @@ impl Told {
                 let factor = Factor::new(&found.fit.sums.information, n_columns);
                 linear(of, found, &change, &factor.map_err(dependent)?)
             }
-            Model::Logistic | Model::Poisson | Model::Scorecard => {
+            Model::Logistic | Model::Poisson | Model::Scorecard | Model::Gbdt => {
                 let factor = Factor::new(&found.fit.sums.information, n_columns);
                 let inverse = factor.map_err(dependent)?.inverse();
                 (likelihood(of, found), inverse)
@@ -345,7 +345,7 @@ fn likelihood(of: &TrainPlan, found: &Estimate) -> Described {
         1.0
     };
     let log_likelihood = match of.model {
-        Model::Linear | Model::Logistic | Model::Scorecard => -0.5 * deviance,
+        Model::Linear | Model::Logistic | Model::Scorecard | Model::Gbdt => -0.5 * deviance,
         Model::Poisson => -0.5 * deviance - constant,
         Model::Gamma => {
             let nu = 1.0 / dispersion;

@@ -1,6 +1,7 @@
 //! `[compute.train]`: a model fitted to the rows of several holders.
 
 mod report;
+mod trees;
 
 use std::collections::BTreeSet;
 
@@ -15,7 +16,9 @@ use crate::config::fields::{Faults, Fields, kind};
 
 pub use report::Report;
 use report::evaluated;
-pub(super) use report::{is_of_scores, named_reports, penalised, report};
+pub(super) use report::{penalised, report, report_of_trees};
+pub use trees::Trees;
+pub(super) use trees::read as trees;
 
 /// Most features that are named, and most levels of one of them.
 const MAX_FEATURES: usize = 256;
@@ -25,9 +28,9 @@ const MAX_BINS: u64 = 50;
 /// Most columns of a design, levels counted one by one.
 pub const MAX_TERMS: usize = 512;
 
-const MODEL: &str = "\"linear\", \"logistic\", \"poisson\", \"gamma\" or \"scorecard\"";
-/// Models that this version does not have.
-const LATER_MODELS: [&str; 2] = ["gbdt", "mlp"];
+const MODEL: &str = "\"linear\", \"logistic\", \"poisson\", \"gamma\", \"scorecard\" or \"gbdt\"";
+/// A model that this version does not have.
+const LATER_MODEL: &str = "mlp";
 const PARTITION: &str = "\"horizontal\": the same columns of different people; \"vertical\": different columns of the same people";
 const LABEL: &str = "the name of a column of the rows";
 const FEATURES: &str = "a list of names of columns of the rows";
@@ -65,6 +68,9 @@ pub struct Train {
     pub tolerance: String,
     /// How features are binned and points are scaled, of a scorecard.
     pub scorecard: Option<Scorecard>,
+    /// Of boosted trees how many, and how they grow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trees: Option<Trees>,
     /// What is told of each coefficient beside itself.
     pub report: BTreeSet<Report>,
 }
@@ -83,6 +89,8 @@ pub enum Model {
     Gamma,
     /// Logistic, of features in bins that are replaced by their weights of evidence.
     Scorecard,
+    /// Gradient-boosted trees for labels 0 and 1.
+    Gbdt,
 }
 
 /// How features are binned and points are scaled. Numbers are decimal texts.
@@ -138,6 +146,7 @@ const MODELS: &[(&str, Model)] = &[
     ("poisson", Model::Poisson),
     ("gamma", Model::Gamma),
     ("scorecard", Model::Scorecard),
+    ("gbdt", Model::Gbdt),
 ];
 
 impl Model {
@@ -154,7 +163,7 @@ impl Model {
     pub fn family(self) -> Family {
         match self {
             Self::Linear => Family::Linear,
-            Self::Logistic | Self::Scorecard => Family::Logistic,
+            Self::Logistic | Self::Scorecard | Self::Gbdt => Family::Logistic,
             Self::Poisson => Family::Poisson,
             Self::Gamma => Family::Gamma,
         }
@@ -182,32 +191,26 @@ pub(super) fn read<'t>(
     let label = column(&mut fields, "label", LABEL, faults);
     let label = fields.required(faults, "label", label, LABEL);
     let features = features(&mut fields, faults);
-    let offset = offset(&mut fields, model, faults);
+    let has_trees = model == Some(Model::Gbdt);
+    let newton = match has_trees {
+        true => Newton::of_trees(),
+        false => newton(&mut fields, model, faults),
+    };
+    let trees = has_trees.then(|| trees::read(&mut fields, faults));
     let sample = fields.table(faults, "sample");
     let sample = sample.map(|s| read_sample(s, faults));
-    let intercept = fields.boolean(faults, "intercept").unwrap_or(true);
-    let standardise = fields.boolean(faults, "standardise").unwrap_or(false);
-    if standardise && !intercept {
-        let what = "takes means away, which only an intercept can make up for";
-        fields.wrong(faults, "standardise", what, "false, or intercept = true");
-    }
     let scorecard = scorecard(&mut fields, model, faults);
-    if model == Some(Model::Scorecard) && (standardise || !intercept) {
-        let what = "does not fit a scorecard, whose columns are weights of evidence";
-        let field = if standardise {
-            "standardise"
-        } else {
-            "intercept"
-        };
-        fields.wrong(faults, field, what, "leave it out");
-    }
-    let l2 = number(&mut fields, "l2", "0", 0.0..=1e12, faults);
-    let max_iterations = fields.whole(faults, "max_iterations", 1..=200);
-    let tolerance = number(&mut fields, "tolerance", "1e-9", 1e-12..=1e-2, faults);
     missing(&mut fields, faults);
-    let report = report(&mut fields, faults);
+    let report = match has_trees {
+        true => report_of_trees(&mut fields, faults),
+        false => report(&mut fields, faults),
+    };
+    if has_trees && report.is_empty() {
+        let what = "asks for nothing of trees";
+        fields.wrong(faults, "report", what, "\"auc\" or \"ks\"");
+    }
     evaluated(&fields, (model, sample.as_ref()), &report, faults);
-    let report = if l2.as_deref() == Some("0") {
+    let report = if newton.l2.as_deref() == Some("0") {
         report
     } else {
         penalised(&fields, report, faults)
@@ -215,7 +218,7 @@ pub(super) fn read<'t>(
     let columns = wanted(
         label.as_deref(),
         &features,
-        offset.as_ref(),
+        newton.offset.as_ref(),
         sample.as_ref(),
         &fields,
         faults,
@@ -229,22 +232,78 @@ pub(super) fn read<'t>(
         line,
         label: label?,
         features: features?,
-        offset,
+        offset: newton.offset,
         sample: sample.flatten(),
-        intercept,
-        standardise,
-        l2: l2?,
-        max_iterations: max_iterations.unwrap_or(50),
-        tolerance: tolerance?,
+        intercept: newton.intercept,
+        standardise: newton.standardise,
+        l2: newton.l2?,
+        max_iterations: newton.max_iterations,
+        tolerance: newton.tolerance?,
         scorecard: scorecard.flatten(),
+        trees: match trees {
+            None => None,
+            Some(read) => Some(read?),
+        },
         report,
     })
+}
+
+/// How a regression is fitted.
+struct Newton {
+    offset: Option<Offset>,
+    intercept: bool,
+    standardise: bool,
+    l2: Option<String>,
+    max_iterations: u64,
+    tolerance: Option<String>,
+}
+
+impl Newton {
+    /// Trees are not.
+    fn of_trees() -> Self {
+        Self {
+            offset: None,
+            intercept: true,
+            standardise: false,
+            l2: Some("0".to_owned()),
+            max_iterations: 0,
+            tolerance: Some("0".to_owned()),
+        }
+    }
+}
+
+fn newton(fields: &mut Fields<'_, '_>, model: Option<Model>, faults: &mut Faults<'_>) -> Newton {
+    let offset = offset(fields, model, faults);
+    let intercept = fields.boolean(faults, "intercept").unwrap_or(true);
+    let standardise = fields.boolean(faults, "standardise").unwrap_or(false);
+    if standardise && !intercept {
+        let what = "takes means away, which only an intercept can make up for";
+        fields.wrong(faults, "standardise", what, "false, or intercept = true");
+    }
+    if model == Some(Model::Scorecard) && (standardise || !intercept) {
+        let what = "does not fit a scorecard, whose columns are weights of evidence";
+        let field = if standardise {
+            "standardise"
+        } else {
+            "intercept"
+        };
+        fields.wrong(faults, field, what, "leave it out");
+    }
+    let max_iterations = fields.whole(faults, "max_iterations", 1..=200);
+    Newton {
+        offset,
+        intercept,
+        standardise,
+        l2: number(fields, "l2", "0", 0.0..=1e12, faults),
+        max_iterations: max_iterations.unwrap_or(50),
+        tolerance: number(fields, "tolerance", "1e-9", 1e-12..=1e-2, faults),
+    }
 }
 
 fn model(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Model> {
     let text = fields.string(faults, "model");
     let text = fields.required(faults, "model", text, MODEL)?;
-    if LATER_MODELS.contains(&text) {
+    if text == LATER_MODEL {
         let what = format!("\"{text}\" is not available in this version");
         fields.wrong(faults, "model", what, MODEL);
         return None;

@@ -2,7 +2,6 @@
 //! columns of its own.
 
 mod card;
-mod trees;
 
 use std::collections::BTreeSet;
 
@@ -12,11 +11,10 @@ use toml::de::DeValue;
 
 use super::intersect::{self, KeyOf, rule_name};
 use super::lookup::names_of;
-use super::train::{self, Report};
+use super::train::{self, Report, Trees};
 use crate::config::fields::{Faults, Fields, kind};
 
 pub use card::{Bins, Card, Cutting, Listed};
-pub use trees::Trees;
 
 /// Most features that are named.
 const MAX_FEATURES: usize = 127;
@@ -142,10 +140,17 @@ pub(super) fn read<'t>(
         left_faults(&fields, (left, of_sample), model, faults);
     }
     let has_trees = model == Some(VerticalModel::Gbdt);
-    let report = report(&mut fields, has_trees, faults);
+    let report = match has_trees {
+        true => train::report_of_trees(&mut fields, faults),
+        false => train::report(&mut fields, faults),
+    };
     let (listed, card) = bins_of(&mut fields, model, text, faults);
     let (steps, l2, trees) = match has_trees {
-        true => (None, Some("0".to_owned()), trees::read(&mut fields, faults)),
+        true => (
+            None,
+            Some("0".to_owned()),
+            train::trees(&mut fields, faults),
+        ),
         false => {
             let steps = fields.whole(faults, "steps", 1..=50);
             let l2 = train::number(&mut fields, "l2", "0", 0.0..=1e6, faults);
@@ -350,29 +355,4 @@ fn read_sample(
         train: train?.to_owned(),
         test: test.map(str::to_owned),
     })
-}
-
-fn report(
-    fields: &mut Fields<'_, '_>,
-    has_trees: bool,
-    faults: &mut Faults<'_>,
-) -> BTreeSet<Report> {
-    if !has_trees {
-        return train::report(fields, faults);
-    }
-    let Some(words) = fields.strings(faults, "report") else {
-        return BTreeSet::from([Report::Auc, Report::Ks]);
-    };
-    let of_scores = |word: &&str| train::is_of_scores(word) && *word != "psi";
-    if let Some(word) = words.iter().find(|word| !of_scores(word)) {
-        let what = format!("\"{word}\" cannot be reported of trees in this version");
-        fields.wrong(
-            faults,
-            "report",
-            what,
-            "figures of scores but \"psi\", such as \"auc\" and \"ks\"",
-        );
-    }
-    let words = words.into_iter().filter(|word| of_scores(word));
-    train::named_reports(fields, words, faults)
 }

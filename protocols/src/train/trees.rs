@@ -25,8 +25,10 @@ mod hot;
 mod split;
 mod route;
 pub mod joined;
+pub mod pooled;
 
 pub use hot::{hot, hot_price, place};
+pub use split::Split;
 
 use crate::arith::compare::Method;
 use crate::arith::matmul::{Cached, cache, cache_price, cached_cost};

@@ -55,7 +55,9 @@ pub(super) fn null_intercept(model: Model, means: &Means) -> f64 {
     let start = match model {
         // Labels are centred.
         Model::Linear => 0.0,
-        Model::Logistic | Model::Gamma | Model::Scorecard => model.family().link(means.label),
+        Model::Logistic | Model::Gamma | Model::Scorecard | Model::Gbdt => {
+            model.family().link(means.label)
+        }
         Model::Poisson => model.family().link(means.label / means.exposure),
     };
     // All labels alike: the fit will say so.

@@ -91,13 +91,13 @@ impl Fitting<'_> {
     }
 
     /// Of each term the cuts between its bins: type-7 quantiles at i/k, equal ones once.
-    async fn cuts(
+    pub(super) async fn cuts(
         &mut self,
         rows: &Rows,
         n_rows: u64,
         stock: &mut Stock,
     ) -> Result<Vec<Vec<f64>>, Stopped> {
-        let n_bins = self.of.scorecard.as_ref().map_or(2, |card| card.bins);
+        let n_bins = self.of.n_parts().unwrap_or(2);
         let at_least = self.task.plan.min_cell.at_least.max(1);
         if n_rows / n_bins < at_least {
             let what = format!("{n_rows} rows are too few for {n_bins} bins of {at_least} rows");

@@ -4,7 +4,8 @@ use coordinator::contract::Digest;
 use coordinator::job::FailureClass;
 use protocols::disclose::Disclosure;
 use protocols::session::Session;
-use protocols::train::trees::joined::{self, Released, Split, Table};
+use protocols::train::trees::Split;
+use protocols::train::trees::joined::{self, Released, Table};
 
 use super::super::{Broken, Failure, Task, internal, result_failure};
 use super::{Columns, Own, Ready, check_levels};

@@ -21,18 +21,29 @@ pub struct Test {
     pub at_least: u64,
     /// What is told.
     pub scores: Vec<Report>,
+    /// What is told of the rows that are fitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of_train: Option<Vec<Report>>,
 }
 
 impl Test {
-    /// What the protocol takes.
-    #[must_use]
-    pub fn shape(&self, method: Method) -> evaluate::Shape {
+    /// What the protocol takes: of the rows that are not fitted, and then of those that are, if these are evaluated.
+    pub fn shapes(&self, method: Method) -> impl Iterator<Item = evaluate::Shape> {
+        let samples = [&self.scores].into_iter().chain(&self.of_train);
+        samples.map(move |scores| self.shape(scores, method))
+    }
+
+    pub(super) fn n_samples(&self) -> u32 {
+        1 + u32::from(self.of_train.is_some())
+    }
+
+    fn shape(&self, scores: &[Report], method: Method) -> evaluate::Shape {
         let n_rows = self.at_most.iter().sum::<u64>().max(1);
         evaluate::Shape {
             n_rows: usize::try_from(n_rows).unwrap_or(usize::MAX),
             score_bits: SCORE_BITS,
             at_least: self.at_least,
-            asks: asks(&self.scores),
+            asks: asks(scores),
             // The same minimum as for all rows of a label.
             min_cell: self.at_least,
             method,
@@ -129,6 +140,7 @@ pub(super) fn test(
         value,
         at_most,
         at_least: min_cell.at_least.max(1),
+        of_train: job.trees.as_ref().map(|_| vec![Report::Auc, Report::Ks]),
         scores,
     }))
 }

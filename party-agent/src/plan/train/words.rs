@@ -2,7 +2,7 @@
 
 use protocols::party::PartyId;
 
-use super::{ColumnRole, Kinds, TrainPlan, further};
+use super::{ColumnRole, Kinds, TrainPlan, further, trees};
 use crate::plan::compile::Parties;
 use crate::plan::sql::holders::Catalogues;
 use crate::plan::words::{counted, listed, without_data};
@@ -19,6 +19,7 @@ pub(super) fn learns(
     for seat in &parties.seats {
         let result = match receivers.contains(seat) {
             true => "; of the fitted model everything that the result shows",
+            false if of.trees.is_some() => "",
             false => "; from them the coefficients and standard errors follow",
         };
         learns.push(Learns {
@@ -51,6 +52,9 @@ fn opened(of: &TrainPlan) -> String {
             test.at_least
         ),
     };
+    if let Some(trees) = &of.trees {
+        return format!("{checked}{}{scored}", trees::opened(of, &trees.grown));
+    }
     format!(
         "{checked}{binned}sums over all holders, never those of one: the number of rows used and dropped, mean and standard deviation of the label and of each column of the design, and at each of at most {} evaluations {} numbers: the cross-products of the design weighted by the model, the gradient and the deviance{scored}",
         of.most_evaluations(),
@@ -64,20 +68,25 @@ pub(super) fn warnings(
     catalogues: &Catalogues,
     min_cell: &MinCell,
 ) -> Vec<String> {
-    let compares =
-        |t: &spec::Train| t.scorecard.is_some() || t.report.iter().any(|r| r.is_of_scores());
+    let compares = |t: &spec::Train| {
+        t.scorecard.is_some() || t.trees.is_some() || t.report.iter().any(|r| r.is_of_scores())
+    };
     let compares = matches!(&spec.compute, Compute::Train(t) if compares(t));
-    let mut warnings = vec![
-        "every step's cross-products are opened to all computing parties: sums over all rows, from which coefficients and standard errors follow at each of them".to_owned(),
-    ];
-    if let [first, second] = parties.holders.as_slice() {
+    let trees = matches!(&spec.compute, Compute::Train(t) if t.trees.is_some());
+    let mut warnings = vec![match trees {
+        true => "the trees are opened to all computing parties, split by split and leaf by leaf: each takes part with the gradients of its own rows, which follow from them",
+        false => "every step's cross-products are opened to all computing parties: sums over all rows, from which coefficients and standard errors follow at each of them",
+    }.to_owned()];
+    if let ([first, second], false) = (parties.holders.as_slice(), trees) {
         warnings.push(format!(
             "{first} and {second} learn each other's sums of every step by subtracting their own"
         ));
     }
     if min_cell.at_least <= 1 {
-        warnings
-            .push("there is no minimum cell: a coefficient may rest on a single row".to_owned());
+        warnings.push(
+            "there is no minimum cell: a coefficient, or a leaf, may rest on a single row"
+                .to_owned(),
+        );
     }
     let rehearsing = parties.holders.iter();
     let rehearsing = rehearsing.filter(|h| catalogues.get(h).is_some_and(|c| c.rehearsal));
@@ -105,6 +114,7 @@ pub(super) fn notes(of: &TrainPlan) -> Vec<String> {
         Model::Logistic => "logistic regression: labels 0 and 1, logit link, maximum likelihood by Newton's method; Wald tests",
         Model::Poisson => "Poisson regression: log link, dispersion 1, maximum likelihood by Newton's method; Wald tests",
         Model::Gamma => "gamma regression: log link, dispersion = Pearson X²/(n − p), standard errors from the expected information; Wald tests",
+        Model::Gbdt => "boosted trees: XGBoost's gain and leaves, over bins (a, b] between type-7 quantiles of the pooled rows, equal ones once; levels stand in the order in which the job lists them",
         Model::Scorecard => "scorecard: logistic regression of weights of evidence ln((bads in bin/bads)/(goods in bin/goods)); bad is label 1; Wald tests",
     }.to_owned()];
     if let Some(card) = &of.scorecard {
@@ -113,7 +123,7 @@ pub(super) fn notes(of: &TrainPlan) -> Vec<String> {
     }
     for column in &of.columns {
         match &column.role {
-            ColumnRole::Levels(_) if of.scorecard.is_some() => {}
+            ColumnRole::Levels(_) if of.n_parts().is_some() => {}
             ColumnRole::Levels(levels) => {
                 let first = levels.first().map_or("", String::as_str);
                 notes.push(format!("{}: levels are compared with {first}", column.name));
@@ -154,13 +164,17 @@ pub(super) fn notes(of: &TrainPlan) -> Vec<String> {
 pub(super) fn of_run(of: &TrainPlan) -> Vec<String> {
     let label = of.columns.first().map_or("", |c| c.name.as_str());
     let terms: Vec<&str> = of.terms.iter().map(|t| t.name.as_str()).collect();
-    let mut words = vec![
-        format!("{} model of {label} by {}", of.model.as_str(), listed(&terms)),
-        format!(
+    let sums = match &of.trees {
+        Some(trees) => trees::of_run(of, &trees.grown),
+        None => format!(
             "each holder adds up its own rows in doubles and rounds once to a fixed point of 128 bits; sums are added on shares and opened to all computing parties: at most {} by {} numbers",
             counted(u64::from(of.most_evaluations()), "evaluation"),
             Kinds::Step.n_sums(of)
         ),
+    };
+    let mut words = vec![
+        format!("{} model of {label} by {}", of.model.as_str(), listed(&terms)),
+        sums,
         "protocol: additive shares, committed and then opened; semi-honest, all parties but one may collude".to_owned(),
     ];
     for check in &of.checks {

@@ -4,16 +4,14 @@ use protocols::arith::compare::Method;
 use protocols::correlate::Needs;
 use protocols::party::Seat;
 use protocols::train::trees::joined::Shape;
-use protocols::train::trees::{self, MARGIN_BITS, PARAMETER_BITS};
 
 use serde::Serialize;
 
 use super::super::intersect::keys::Side;
 use super::{VerticalPlan, card};
-use crate::plan::train::{asks, further};
+use crate::plan::train::{asks, further, trees_shape};
 use crate::plan::words::listed;
-use crate::plan::{OutputColumn, ValueKind};
-use crate::spec::{self, Bins, Report};
+use crate::spec::{self, Bins};
 
 /// Boosted trees over a join, as they are grown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -41,29 +39,13 @@ impl VerticalPlan {
     pub fn forest(&self, n_keys: &[usize], method: Method) -> Option<Shape> {
         let of = &self.trees.as_ref()?.grown;
         let tables = self.tables.iter().zip(n_keys);
-        let parameter = |text: &str| scaled(text, PARAMETER_BITS) as u32;
-        let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
-        let base: f64 = of.base_score.parse().unwrap_or(0.5);
-        let start = (base / (1.0 - base)).ln() * f64::from(1 << MARGIN_BITS);
         Some(Shape {
             tables: tables
                 .map(|(table, n)| (Seat::from_index(table.seat), *n))
                 .collect(),
             features: self.features.iter().map(|(place, _)| *place).collect(),
             label: self.label.0,
-            trees: trees::Shape {
-                n_rows: 0,
-                n_features: self.features.len(),
-                n_bins: usize::try_from(of.bins).unwrap_or(usize::MAX),
-                depth: small(of.depth),
-                n_trees: small(of.n_trees),
-                log_rows: self.log_rows,
-                rate: parameter(&of.learning_rate),
-                lambda: parameter(&of.lambda),
-                min_weight: parameter(&of.min_child_weight),
-                start: start.round() as i32,
-                method,
-            },
+            trees: trees_shape(of, (self.features.len(), self.log_rows), method),
             has_test: !self.scores.is_empty(),
             asks: asks(&self.scores),
             min_cell: self.min_cell,
@@ -137,31 +119,4 @@ pub(super) fn of_run(of: &VerticalPlan, trees: &spec::Trees) -> String {
         trees.min_child_weight,
         trees.base_score,
     )
-}
-
-/// Decimal text in fixed point.
-fn scaled(text: &str, bits: u32) -> u64 {
-    let number: f64 = text.parse().unwrap_or(0.0);
-    (number * 2f64.powi(bits.cast_signed())).round() as u64
-}
-
-/// A row for the rows that were fitted, and one for those kept for a test.
-pub(super) fn outputs(job: &spec::Vertical) -> Vec<OutputColumn> {
-    let mut columns = vec![
-        ("sample", ValueKind::Text),
-        ("n_bad", ValueKind::Int),
-        ("n_good", ValueKind::Int),
-    ];
-    for part in &job.report {
-        columns.extend(match part {
-            Report::Auc => Some(("auc", ValueKind::Float)),
-            Report::Ks => Some(("ks", ValueKind::Float)),
-            _ => None,
-        });
-    }
-    let columns = columns.into_iter().map(|(name, kind)| OutputColumn {
-        name: name.to_owned(),
-        kind,
-    });
-    columns.collect()
 }

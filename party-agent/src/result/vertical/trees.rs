@@ -1,14 +1,12 @@
 //! The result of boosted trees.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, Int64Array, StringViewArray};
 use protocols::train::evaluate::{Asks, Figures, N_FIGURES};
 use protocols::train::trees::joined::Released;
 use serde_json::json;
 
-use super::super::figures::{add_figures, untold};
+use super::super::figures::{add_figures, of_samples, untold, untold_samples};
 use super::super::{ResultError, ResultTable, totals};
 use crate::plan::{Plan, VerticalPlan, asks};
 
@@ -28,37 +26,11 @@ pub fn grown(plan: &Plan, of: &VerticalPlan, found: &Released) -> Result<ResultT
         ("test", Figures::of(test, asks(&of.scores))),
     ];
     let mut notes = plan.notes.clone();
-    for (name, _) in samples.iter().filter(|(_, found)| found.is_none()) {
-        notes.push(format!(
-            "of the {name} sample fewer than {} rows are bad, or good: nothing is told of their scores",
-            of.at_least
-        ));
-    }
+    notes.extend(untold_samples(&samples, of.at_least));
     let told: Vec<(&str, Figures)> = samples
         .iter()
         .filter_map(|(name, found)| Some((*name, found.clone()?)))
         .collect();
-    let counts = |f: &dyn Fn(&Figures) -> u64| -> ArrayRef {
-        let counts = told.iter().map(|(_, found)| f(found).cast_signed());
-        Arc::new(Int64Array::from_iter_values(counts))
-    };
-    let parts = |f: &dyn Fn(&Figures) -> f64| -> ArrayRef {
-        Arc::new(Float64Array::from_iter_values(
-            told.iter().map(|(_, found)| f(found)),
-        ))
-    };
-    let mut values: Vec<ArrayRef> = Vec::with_capacity(plan.outputs.len());
-    for column in &plan.outputs {
-        values.push(match column.name.as_str() {
-            "n_bad" => counts(&|f| f.n_bad),
-            "n_good" => counts(&|f| f.n_good),
-            "auc" => parts(&|f| f.auc),
-            "ks" => parts(&|f| f.ks),
-            _ => Arc::new(StringViewArray::from_iter_values(
-                told.iter().map(|(name, _)| *name),
-            )),
-        });
-    }
     let mut fit = json!({
         "model": of.model.as_str(),
         "partition": "vertical",
@@ -74,7 +46,7 @@ pub fn grown(plan: &Plan, of: &VerticalPlan, found: &Released) -> Result<ResultT
     Ok(ResultTable {
         columns: plan.outputs.clone(),
         n_rows: told.len(),
-        values,
+        values: of_samples(plan, &told),
         suppressed: Vec::new(),
         n_used: found.n_used,
         dropped: BTreeMap::new(),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use engine::glm::Family;
 use serde::Serialize;
 
 use super::super::near::did_you_mean;
@@ -65,7 +66,7 @@ const REPORTS: [(&str, Option<Report>); 13] = [
 ];
 
 /// Whether a word asks for a figure of scores.
-pub(in crate::spec) fn is_of_scores(word: &str) -> bool {
+fn is_of_scores(word: &str) -> bool {
     let mut reports = REPORTS.iter();
     reports.any(|(known, report)| *known == word && report.is_some_and(Report::is_of_scores))
 }
@@ -80,9 +81,9 @@ pub(super) fn evaluated(
     if !report.iter().any(|r| r.is_of_scores()) {
         return;
     }
-    if model.is_some_and(|m| !matches!(m, Model::Logistic | Model::Scorecard)) {
+    if model.is_some_and(|m| m.family() != Family::Logistic) {
         let what = "asks how well scores tell bad from good, of a model of something else";
-        let allowed = "model = \"logistic\" or \"scorecard\"";
+        let allowed = "model = \"logistic\", \"scorecard\" or \"gbdt\"";
         fields.wrong(faults, "report", what, allowed);
     }
     // A sample that cannot be read has its own fault.
@@ -108,7 +109,7 @@ pub(in crate::spec) fn report(
 }
 
 /// What these words ask for.
-pub(in crate::spec) fn named_reports<'w>(
+fn named_reports<'w>(
     fields: &Fields<'_, '_>,
     words: impl IntoIterator<Item = &'w str>,
     faults: &mut Faults<'_>,
@@ -146,4 +147,22 @@ pub(in crate::spec) fn penalised(
         );
     }
     scores
+}
+
+/// What is asked for of trees, which have no coefficients.
+pub(in crate::spec) fn report_of_trees(
+    fields: &mut Fields<'_, '_>,
+    faults: &mut Faults<'_>,
+) -> BTreeSet<Report> {
+    let Some(words) = fields.strings(faults, "report") else {
+        return BTreeSet::from([Report::Auc, Report::Ks]);
+    };
+    let of_scores = |word: &&str| is_of_scores(word) && *word != "psi";
+    if let Some(word) = words.iter().find(|word| !of_scores(word)) {
+        let what = format!("\"{word}\" cannot be reported of trees in this version");
+        let allowed = "figures of scores but \"psi\", such as \"auc\" and \"ks\"";
+        fields.wrong(faults, "report", what, allowed);
+    }
+    let words = words.into_iter().filter(|word| of_scores(word));
+    named_reports(fields, words, faults)
 }

@@ -13,7 +13,8 @@
 //! which knows where its rows are and keeps them as [`Table::bins`]; at the label's holder 1 for rows that are fitted,
 //! and 1 for those of these with label 1; if there is a test, 1 for bad rows that are kept for it, and 1 for good ones.
 
-use super::{Forest, MARGIN_BITS, Rows, grow, hot, hot_price, place};
+use super::split::codes;
+use super::{Forest, MARGIN_BITS, Rows, Split, grow, hot, hot_price, place};
 use crate::arith::compare::{self, Method};
 use crate::arith::{convert, copy, difference, mul};
 use crate::correlate::Stock;
@@ -86,15 +87,6 @@ pub struct Released {
     pub n_used: u64,
     /// [`evaluate::Figures`] of the rows that are fitted, and of those kept for a test.
     pub figures: Vec<u64>,
-}
-
-/// A split of one's own feature.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Split {
-    /// Which of this holder's features.
-    pub feature: usize,
-    /// The last bin that goes to the left.
-    pub bin: usize,
 }
 
 impl Shape {
@@ -455,7 +447,7 @@ async fn release(
             splits = Some(
                 own.narrow
                     .iter()
-                    .map(|code| split(*code, n_inner))
+                    .map(|code| Split::of(*code, n_inner))
                     .collect(),
             );
         }
@@ -480,30 +472,7 @@ fn values(narrow: Share<u64>) -> Values {
 
 /// For each split 0, or one more than the number of the cut among those of a holder's features.
 fn own_splits(splits: &Share<u64>, shape: &Shape, owner: usize) -> Share<u64> {
-    let forest = shape.forest();
-    let n_inner = forest.n_bins - 1;
-    let mut numbers = vec![0u64; forest.n_cuts()];
     let own = shape.features.iter().enumerate();
-    let own = own.filter(|(_, place)| **place == owner).enumerate();
-    for (at, (feature, _)) in own {
-        for bin in 0..n_inner {
-            numbers[1 + feature * n_inner + bin] = (1 + at * n_inner + bin) as u64;
-        }
-    }
-    let of_split = |bits: &[u64]| {
-        let terms = bits.iter().zip(&numbers);
-        terms.fold(0u64, |sum, (bit, number)| {
-            sum.wrapping_add(bit.wrapping_mul(*number))
-        })
-    };
-    let nodes = splits.as_slice().chunks_exact(forest.n_cuts());
-    Share::new(nodes.map(of_split).collect())
-}
-
-fn split(code: u64, n_inner: usize) -> Option<Split> {
-    let cut = usize::try_from(code).ok()?.checked_sub(1)?;
-    Some(Split {
-        feature: cut / n_inner,
-        bin: cut % n_inner,
-    })
+    let own: Vec<usize> = own.filter(|(_, p)| **p == owner).map(|(f, _)| f).collect();
+    codes(splits, &own, &shape.forest())
 }

@@ -18,6 +18,9 @@ use engine::share::boolean::BitShare;
 /// Bits of a score with [`Shape::sum_bits`] and those of a quotient.
 const SCORE_BITS: u32 = 62;
 
+/// More than any score, and than its rounding.
+const ABOVE_ALL: u64 = 1 << (SCORE_BITS - 3);
+
 /// What was chosen in all nodes of a level.
 pub(super) struct Chosen {
     n_nodes: usize,
@@ -25,6 +28,45 @@ pub(super) struct Chosen {
     pub(super) hot: Share<u64>,
     /// G and H on the left of each cut and node, and on the right.
     sides: [Sums; 2],
+}
+
+/// A split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// Which of the features of those to whom it is told.
+    pub feature: usize,
+    /// The last bin that goes to the left.
+    pub bin: usize,
+}
+
+impl Split {
+    /// The one with a number of [`codes`], if it is one.
+    pub(super) fn of(code: u64, n_inner: usize) -> Option<Self> {
+        let cut = usize::try_from(code).ok()?.checked_sub(1)?;
+        Some(Self {
+            feature: cut / n_inner,
+            bin: cut % n_inner,
+        })
+    }
+}
+
+/// For each split 0, or one more than the number of the cut among those of the features in `own`.
+pub(super) fn codes(splits: &Share<u64>, own: &[usize], shape: &Shape) -> Share<u64> {
+    let n_inner = shape.n_bins - 1;
+    let mut numbers = vec![0u64; shape.n_cuts()];
+    for (at, feature) in own.iter().enumerate() {
+        for bin in 0..n_inner {
+            numbers[1 + feature * n_inner + bin] = (1 + at * n_inner + bin) as u64;
+        }
+    }
+    let of_split = |bits: &[u64]| {
+        let terms = bits.iter().zip(&numbers);
+        terms.fold(0u64, |sum, (bit, number)| {
+            sum.wrapping_add(bit.wrapping_mul(*number))
+        })
+    };
+    let nodes = splits.as_slice().chunks_exact(shape.n_cuts());
+    Share::new(nodes.map(of_split).collect())
 }
 
 /// Sums of g and h.
@@ -80,6 +122,8 @@ pub(super) async fn choose(
     scores.add_assign(&of_right);
     if shape.min_weight > 0 {
         let may = heavy(session, &h, n_nodes, shape, stock).await?;
+        // Of those that are allowed, as rounding leaves them, none is below one that is not.
+        add_to_all(&mut scores, public(session, ABOVE_ALL));
         scores = mux::times(session, &may, &scores, stock).await?;
     }
     let hot = greatest(session, scores, n_nodes, shape, stock).await?;
@@ -307,6 +351,6 @@ pub(super) fn leaves_price(seats: Seats, shape: &Shape) -> Price {
 }
 
 const _: () = assert!(
-    super::SUM_ROOM + MARGIN_BITS < SCORE_BITS,
-    "scores fit what they are compared in"
+    super::SUM_ROOM + MARGIN_BITS + 1 < SCORE_BITS - 3,
+    "scores fit what they are compared in, and are less than what is added to them"
 );

@@ -1,6 +1,7 @@
 //! Boosted trees against the same trees in floats.
 
 mod joined;
+mod pooled;
 
 use crate::arith::{Clear, Shared};
 use crate::demands::{self, Case, below};
@@ -190,6 +191,16 @@ impl Trees {
     /// Holds trees that were found to those in floats: each split gains as much as the best, and with these splits
     /// margins and leaves are the same.
     fn check(&self, found: &Clear<u64>, secrets: u64) -> usize {
+        self.check_rows(found, secrets, |_| true)
+    }
+
+    /// The same where margins are those of some rows.
+    fn check_rows(
+        &self,
+        found: &Clear<u64>,
+        secrets: u64,
+        has_margin: impl Fn(&bool) -> bool,
+    ) -> usize {
         let plain = self.plain(secrets);
         let n_cuts = self.shape.n_cuts();
         let one_of = |bits: &[u64]| {
@@ -208,7 +219,10 @@ impl Trees {
             );
         }
         let real = |v: &u64| v.cast_signed() as f64 / f64::from(1 << MARGIN_BITS);
-        let pairs = [(0, &grown.margins), (2, &grown.leaves)];
+        let margins = grown.margins.iter().zip(&plain.used);
+        let margins = margins.filter(|(_, is_used)| has_margin(is_used));
+        let margins: Vec<f64> = margins.map(|(margin, _)| *margin).collect();
+        let pairs = [(0, &margins), (2, &grown.leaves)];
         for (column, expected) in pairs {
             assert_eq!(found.ring[column].len(), expected.len());
             for (found, expected) in found.ring[column].iter().zip(expected) {

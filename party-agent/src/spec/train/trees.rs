@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::super::train::number;
+use super::number;
 use crate::config::fields::{Faults, Fields};
 
 /// Most leaves of all trees: each row has a mask for each.
@@ -27,8 +27,17 @@ pub struct Trees {
     pub base_score: String,
 }
 
+impl Trees {
+    /// The margin of all rows before the first tree.
+    #[must_use]
+    pub fn start(&self) -> f64 {
+        let base: f64 = self.base_score.parse().unwrap_or(0.5);
+        (base / (1.0 - base)).ln()
+    }
+}
+
 /// Reads the fields of trees, with XGBoost's defaults but for bins and depth.
-pub(super) fn read(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Trees> {
+pub(in crate::spec) fn read(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Trees> {
     let n_trees = fields.whole(faults, "n_trees", 1..=200);
     let depth = fields.whole(faults, "depth", 1..=6);
     let bins = fields.whole(faults, "bins", 2..=64);

@@ -1,0 +1,104 @@
+//! Boosted trees of rows of several holders, as they were opened.
+
+use protocols::train::evaluate::Figures;
+use protocols::train::trees::Split;
+use serde_json::{Map, Value, json};
+
+use super::figures::{add_figures, of_samples, untold, untold_samples};
+use super::{ResultError, ResultTable, totals};
+use crate::plan::{ColumnRole, Plan, TrainPlan};
+
+/// Trees, and how well they do.
+#[derive(Clone, Debug)]
+pub struct PooledTrees {
+    /// Of the rows that are fitted, and of those kept for a test, if enough of them are bad and good.
+    pub figures: [Option<Figures>; 2],
+    /// Rows over all holders.
+    pub n_used: u64,
+    /// Rows that were left out, unless there are too few of them to be told.
+    pub dropped: Option<u64>,
+    /// Where each feature is cut: of levels by their numbers.
+    pub cuts: Vec<Vec<f64>>,
+    /// The trees.
+    pub trees: Vec<PooledTree>,
+}
+
+/// One tree.
+#[derive(Clone, Debug)]
+pub struct PooledTree {
+    /// Its splits, level by level from left to right.
+    pub splits: Vec<Option<Split>>,
+    /// Its leaves, from left to right.
+    pub leaves: Vec<f64>,
+}
+
+/// Builds the result of trees: a row for the rows that were fitted, and one for those kept for a test; and the trees.
+///
+/// # Errors
+/// [`ResultError::Totals`] if the plan has no such trees.
+pub fn pooled(
+    plan: &Plan,
+    of: &TrainPlan,
+    found: &PooledTrees,
+) -> Result<ResultTable, ResultError> {
+    let (Some(trees), Some(test)) = (&of.trees, &of.test) else {
+        return Err(totals("there are no trees"));
+    };
+    let [of_train, of_test] = &found.figures;
+    let samples = [("train", of_train.clone()), ("test", of_test.clone())];
+    let mut notes = plan.notes.clone();
+    notes.extend(untold_samples(&samples, test.at_least));
+    let told: Vec<(&str, Figures)> = samples
+        .into_iter()
+        .filter_map(|(name, found)| Some((name, found?)))
+        .collect();
+    let forest = found.trees.iter().map(|tree| of_tree(of, found, tree));
+    let cuts = of.terms.iter().zip(&found.cuts);
+    let cuts = cuts.filter(|(term, _)| of.is_quantiled(term));
+    let cuts = cuts.map(|(term, cuts)| (term.name.clone(), json!(cuts)));
+    let mut fit = json!({
+        "model": of.model.as_str(),
+        "partition": "horizontal",
+        "n": found.n_used,
+        "dropped": found.dropped,
+        "trees": trees.grown,
+        "cuts": cuts.collect::<Map<String, Value>>(),
+        "forest": forest.collect::<Vec<Value>>(),
+    });
+    if let Some(figures) = of_test {
+        add_figures(&mut fit, figures, &test.scores);
+        let limits = (test.at_least, test.at_least);
+        notes.extend(untold(Some(figures), &test.scores, limits));
+    }
+    Ok(ResultTable {
+        columns: plan.outputs.clone(),
+        n_rows: told.len(),
+        values: of_samples(plan, &told),
+        suppressed: Vec::new(),
+        n_used: found.n_used,
+        dropped: found
+            .dropped
+            .map(|n| ("rows".to_owned(), n))
+            .into_iter()
+            .collect(),
+        notes,
+        fit: Some(fit),
+        noise: None,
+        class: plan.class,
+    })
+}
+
+/// The nodes of a tree that are split, from 0 at its root and level by level from left to right, and its leaves.
+fn of_tree(of: &TrainPlan, found: &PooledTrees, tree: &PooledTree) -> Value {
+    let splits = tree.splits.iter().enumerate();
+    let splits = splits.filter_map(|(node, split)| {
+        let Split { feature, bin } = (*split)?;
+        let term = of.terms.get(feature)?;
+        let left = match &of.columns[term.column].role {
+            ColumnRole::Levels(levels) => json!({ "levels": levels.get(..=bin)? }),
+            _ => json!({ "at_most": found.cuts.get(feature)?.get(bin)? }),
+        };
+        Some(json!({ "node": node, "feature": term.name, "left": left }))
+    });
+    json!({ "splits": splits.collect::<Vec<Value>>(), "leaves": tree.leaves })
+}
