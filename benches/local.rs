@@ -193,6 +193,7 @@ fn plan(kind: Kind) -> Plan {
             set_by: Vec::new(),
         },
         noise: None,
+        cohorts: None,
         dominance: None,
         settlement: None,
         meter: None,

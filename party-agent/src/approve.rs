@@ -274,6 +274,7 @@ fn request<'a>(plan: &'a Plan, me: &PartyName, facts: Facts<'a>) -> Option<Reque
         uses: &local.uses,
         min_cell: plan.min_cell.at_least,
         opens_counts: plan.shape.rule == ReleaseRule::OpenCounts,
+        cohorts: plan.cohorts.as_ref(),
         dominance: plan.dominance.as_ref(),
         lookup: questions(plan, me),
         loss: loss(plan, me),

@@ -6,6 +6,7 @@
 
 mod check;
 mod class;
+mod cohorts;
 mod commitment;
 mod dcat;
 mod describe;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use check::CatalogueError;
 pub use class::Class;
+pub use cohorts::Cohorts;
 pub use commitment::Commitment;
 pub use dcat::dcat;
 pub use describe::{CategoryRule, ColumnRule, Publish, describe};
@@ -68,6 +70,9 @@ pub struct Catalogue {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TableEntry {
+    /// What tells persons and rows apart, where its holder keeps account of who was counted in released figures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cohorts: Option<Cohorts>,
     /// The published columns, in the table's own order.
     pub columns: Vec<ColumnEntry>,
     /// Commits its holder to the content, where that stands in files ([`Commitment`]).

@@ -42,7 +42,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use crate::approve::Approved;
-use crate::ledger::StoredResult;
+use crate::ledger::{Cohort, LedgerError, StoredResult};
 use crate::local::{self, KeyReport, LocalInputs};
 use crate::model::{self, ModelPart};
 use crate::net::close::Ending;
@@ -515,7 +515,35 @@ impl Task<'_> {
         let progress = |rows: u64| self.progress.within(rows as f64 / rows_at_most as f64);
         let read = local::totals(self.plan, me, self.source, &progress).await;
         let (inputs, report) = read.map_err(|e| Failure::source(&e))?;
+        if self.plan.cohorts.is_some() {
+            self.remember(me, &inputs.cohorts).await?;
+        }
         Ok((inputs, report.rows_used))
+    }
+
+    /// Remembers who is counted, or refuses: nothing has been sent yet.
+    async fn remember(&self, me: &PartyId, cohorts: &[Cohort]) -> Result<(), Failure> {
+        let Some(table) = self
+            .plan
+            .locals
+            .get(me)
+            .and_then(|local| local.tables.first())
+        else {
+            return Ok(());
+        };
+        let least = self.plan.min_cell.at_least;
+        let kept = self
+            .gate
+            .ledger
+            .remember_cohorts(self.contract.job_id, table, cohorts, least);
+        kept.await.map_err(|error| match error {
+            LedgerError::Cohorts { .. } => Failure::here(
+                FailureClass::Policy,
+                error.to_string(),
+                "ask for coarser groups, for the same ones as before, or for a release with noise",
+            ),
+            error => internal(&error.to_string()),
+        })
     }
 
     /// Builds the result and writes it where nobody looks for it yet.

@@ -15,6 +15,8 @@ pub mod log;
 mod questions;
 mod runs;
 mod charges;
+mod audit;
+mod cohorts;
 mod witness;
 mod versions;
 mod approvals;
@@ -34,6 +36,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use tokio::sync::{Mutex, watch};
 
 pub use approvals::Person;
+pub use audit::Cohort;
 pub use charges::Charge;
 pub use halt::Halt;
 pub use jobs::{Completion, REPORT};
@@ -236,6 +239,14 @@ pub enum LedgerError {
         /// Who would be told.
         recipient: String,
     },
+    /// With what was released before, the job would tell of few persons.
+    #[error("tables.{table}.cohorts of the policy: {what}")]
+    Cohorts {
+        /// The table.
+        table: String,
+        /// What is wrong.
+        what: &'static str,
+    },
     /// The job has no place that it could spend: it was ended here.
     #[error("job {job_id} was ended here, so it sends nothing")]
     NothingReserved {
@@ -261,6 +272,7 @@ impl LedgerError {
             Self::RuleExhausted { .. } => "rule_exhausted",
             Self::NoPlace { .. } => "no_run_left",
             Self::NoBudget { .. } => "no_budget_left",
+            Self::Cohorts { .. } => "cohorts",
             Self::NothingReserved { .. } => "ended_here",
             Self::Halted => "halted",
         }

@@ -5,6 +5,7 @@
 //! engine split the work. Memory is one batch and the totals.
 
 mod cells;
+mod cohorts;
 mod contribution;
 mod design;
 mod dominance;
@@ -27,9 +28,11 @@ use protocols::aggregate::LocalTotals;
 use protocols::party::PartyId;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use crate::ledger::Cohort;
 use crate::plan::{LocalPlan, Plan};
 use crate::source::{Source, SourceError};
 use cells::CellIndex;
+use cohorts::Counted;
 use contribution::Contributions;
 use dominance::Contributors;
 use groups::GroupIndex;
@@ -50,6 +53,8 @@ pub struct LocalInputs {
     pub steps: Vec<StepInput>,
     /// The keys of this holder's groups, where they are not public.
     pub groups: Option<GroupKeys>,
+    /// Who is counted in each cell, where that is kept account of.
+    pub cohorts: Vec<Cohort>,
 }
 
 /// The keys of a holder's own groups, one for each row of its totals.
@@ -104,6 +109,7 @@ pub async fn totals(
             totals: zeros(plan, zero_cells(plan)),
             steps: OrderTotals::new(plan).finish(),
             groups: plan.shape.hidden.as_ref().map(GroupKeys::none),
+            cohorts: Vec::new(),
         };
         return Ok((nothing, LocalReport::default()));
     };
@@ -189,6 +195,7 @@ struct Totals<'a> {
     persons: Option<Contributions>,
     /// Where they are held against rules.
     contributors: Option<Contributors<'a>>,
+    counted: Option<Counted<'a>>,
     rows_read: u64,
     report: LocalReport,
 }
@@ -220,6 +227,7 @@ impl<'a> Totals<'a> {
             order: OrderTotals::new(plan),
             persons: plan.noise.as_ref().map(Contributions::new),
             contributors: Contributors::new(plan, me, local)?,
+            counted: plan.cohorts.is_some().then(|| Counted::new(local)),
             rows_read: 0,
             report: LocalReport::default(),
         })
@@ -231,8 +239,12 @@ impl<'a> Totals<'a> {
         let args = (0..self.plan.measures.len()).map(|i| format!("a{i}"));
         let names = query.schema().fields().iter().map(|f| f.name().as_str());
         let has_person = self.persons.is_some() || self.contributors.is_some();
-        let person = has_person.then(|| "j0".to_owned());
-        if names.eq(keys.chain(args).chain(person)) {
+        let n_more = match self.counted {
+            Some(_) => 2,
+            None => usize::from(has_person),
+        };
+        let more = (0..n_more).map(|i| format!("j{i}"));
+        if names.eq(keys.chain(args).chain(more)) {
             return Ok(());
         }
         let what = "the plan's query does not have the columns that the plan says".to_owned();
@@ -270,8 +282,12 @@ impl<'a> Totals<'a> {
             ordered.ok_or_else(|| measure.other_type())?;
         }
         let args = &batch.columns()[keys..];
-        if let (Some(contributors), Some(who)) = (&mut self.contributors, args.last()) {
+        let more = &args[self.plan.measures.len().min(args.len())..];
+        if let (Some(contributors), Some(who)) = (&mut self.contributors, more.first()) {
             contributors.add(cells, args, who)?;
+        }
+        if let (Some(counted), [persons, rows]) = (&mut self.counted, more) {
+            counted.add(cells, (persons, rows))?;
         }
         if let Err(measure) = self.order.add_pairs(cells, args) {
             return Err(self.measures[measure].other_type());
@@ -292,6 +308,8 @@ impl<'a> Totals<'a> {
         if let Some(contributors) = self.contributors {
             contributors.write_to(&mut totals);
         }
+        let margins = self.plan.margins();
+        let cohorts = self.counted.map(|counted| counted.finish(margins.as_ref()));
         let steps = self.order.finish();
         let groups = match self.cells {
             Cells::Public(_) => None,
@@ -307,6 +325,7 @@ impl<'a> Totals<'a> {
             totals,
             steps,
             groups,
+            cohorts: cohorts.unwrap_or_default(),
         };
         Ok((inputs, self.report))
     }

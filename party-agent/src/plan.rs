@@ -33,6 +33,7 @@ mod top;
 mod release;
 mod noise;
 mod dominance;
+mod cohorts;
 mod meter;
 pub(crate) mod hidden;
 mod cost;
@@ -61,7 +62,7 @@ use protocols::disclose::Terms;
 use protocols::party::Seat;
 use protocols::price::Seats;
 
-use crate::catalogue::{Catalogue, Class};
+use crate::catalogue::{Catalogue, Class, Cohorts};
 use crate::spec::{CheckedSpec, Compute, Correlations, Settlement, names};
 
 pub(crate) use columns::slots_of;
@@ -144,6 +145,9 @@ pub struct Plan {
     /// The noise of every column, where the job promises differential privacy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub noise: Option<NoisePlan>,
+    /// The columns by which holders tell persons and rows apart, where one keeps account of who was counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cohorts: Option<Cohorts>,
     /// What sums are held against, where holders have rules about dominance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dominance: Option<DominancePlan>,
@@ -212,6 +216,10 @@ pub fn compile(
     let compiled = compiled.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     let metered = spec.settlement.as_ref().is_some_and(|s| s.is_metered());
     compiled
+        .and_then(|plan| match cohorts::not_kept(&plan, catalogues) {
+            Some(fault) => Err(vec![fault]),
+            None => Ok(plan),
+        })
         .and_then(|plan| match dominance::unchecked(&plan, catalogues) {
             Some(fault) => Err(vec![fault]),
             None => Ok(plan),
@@ -259,6 +267,7 @@ impl Plan {
             measures: Vec::new(),
             shape: Shape::none(),
             noise: None,
+            cohorts: None,
             dominance: None,
             settlement: spec.settlement.clone(),
             meter: None,

@@ -7,6 +7,7 @@
 mod glob;
 pub mod constraint;
 mod class;
+mod cohorts;
 mod dominance;
 mod budget;
 pub mod negative;
@@ -24,7 +25,7 @@ use std::path::{Path, PathBuf};
 use coordinator::contract::PartyName;
 use coordinator::tls::Fingerprint;
 
-use crate::catalogue::{Aggregate, CategoryRule, Class, ColumnRule, Dominance, Publish};
+use crate::catalogue::{Aggregate, CategoryRule, Class, Cohorts, ColumnRule, Dominance, Publish};
 use crate::config::fields;
 use crate::ledger::{Charge, Reservation, RunCounts};
 use crate::plan::{ColumnUse, DominancePlan, Usage};
@@ -59,6 +60,8 @@ pub struct TablePolicy {
     pub lookup: Option<LookupRule>,
     /// What releases with noise may tell each recipient; none are allowed where it is not written.
     pub dp: Option<Budget>,
+    /// Who was counted in released figures is remembered, by these columns.
+    pub cohorts: Option<Cohorts>,
     /// What sums over its columns have to satisfy.
     pub dominance: Option<Dominance>,
     /// If written, every action of a job on the table has to be allowed by one of these besides.
@@ -111,6 +114,8 @@ pub struct Request<'a> {
     pub min_cell: u64,
     /// Whether the plan opens group counts to the computing parties.
     pub opens_counts: bool,
+    /// The columns by which the plan has every holder tell persons and rows apart.
+    pub cohorts: Option<&'a Cohorts>,
     /// The rules about dominance that the plan's sums keep to.
     pub dominance: Option<&'a DominancePlan>,
     /// Questions that others ask of a table of this holder.
@@ -526,6 +531,7 @@ fn check_table(name: &str, table: &TablePolicy, request: &Request<'_>, denials: 
         }
     }
     denials.extend(dominance::objection(name, table, request));
+    denials.extend(cohorts::objection(name, table, request));
     let uses = request.uses.iter().filter(|u| u.table == name);
     denials.extend(uses.clone().filter_map(|used| check_use(table, used)));
     denials.extend(uses.filter_map(|used| check_class(table, used, request.min_cell)));
@@ -594,10 +600,14 @@ fn check_use(table: &TablePolicy, used: &ColumnUse) -> Option<Denial> {
             "compute within a query".to_owned(),
         ),
         Usage::Person => (
-            (table.dp.as_ref()).is_some_and(|budget| budget.person == used.column)
-                || (table.dominance.as_ref()).is_some_and(|rule| rule.contributor == used.column),
+            names_or_has_none(table, |name| *name == used.column),
             "person",
             "tell persons apart".to_owned(),
+        ),
+        Usage::Row => (
+            (table.cohorts.as_ref()).is_none_or(|cohorts| cohorts.row == used.column),
+            "row",
+            "tell rows apart".to_owned(),
         ),
         Usage::JoinKey => (
             column.rule.uses.join_key,
@@ -633,6 +643,16 @@ fn check_use(table: &TablePolicy, used: &ColumnUse) -> Option<Denial> {
         ),
         allowed: permitted_uses(column),
     })
+}
+
+/// Whether one of a table's rules about persons names them so. Where it has none, telling them apart serves another holder's rule,
+/// stays here, and makes a release stricter.
+fn names_or_has_none(table: &TablePolicy, is_named: impl Fn(&String) -> bool) -> bool {
+    let dp = table.dp.iter().map(|budget| &budget.person);
+    let dominance = table.dominance.iter().map(|rule| &rule.contributor);
+    let cohorts = table.cohorts.iter().map(|cohorts| &cohorts.person);
+    let mut named = dp.chain(dominance).chain(cohorts).peekable();
+    named.peek().is_none() || named.any(is_named)
 }
 
 fn permitted_uses(column: &ColumnPolicy) -> String {

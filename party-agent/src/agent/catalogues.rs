@@ -229,6 +229,7 @@ async fn published(
         entry.commitment = committed.map(|c| c.digest());
         let rules = policy.tables().get(table);
         entry.dominance = rules.and_then(|t| t.dominance.clone());
+        entry.cohorts = rules.and_then(|t| t.cohorts.clone());
         tables.insert(table.clone(), entry);
     }
     let party: PartyId = name

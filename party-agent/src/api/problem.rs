@@ -203,6 +203,7 @@ impl From<LedgerError> for Problem {
                 .advice("`entente halt --lift` lets jobs run again"),
             LedgerError::NoPlace { .. }
             | LedgerError::NoBudget { .. }
+            | LedgerError::Cohorts { .. }
             | LedgerError::NothingReserved { .. } => {
                 Self::new(exit::POLICY, StatusCode::CONFLICT, "no_run_left", what)
             }

@@ -87,6 +87,7 @@ fn catalogue(party: &Identity, tables: bool) -> Catalogue {
         commitment: None,
         consent: None,
         dominance: None,
+        cohorts: None,
         note: None,
         rows_at_most: 1024,
     };

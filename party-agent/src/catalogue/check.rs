@@ -77,6 +77,9 @@ fn check_table(name: &str, table: &TableEntry) -> Result<(), CatalogueError> {
             "rows_at_most is not a power of two of at least 1024",
         ));
     }
+    for name_of in table.cohorts.iter().flat_map(|c| [&c.person, &c.row]) {
+        check_name(name_of, name)?;
+    }
     if let Some(rule) = &table.dominance {
         check_name(&rule.contributor, name)?;
         if !rule.is_valid() {

@@ -111,6 +111,7 @@ pub async fn describe(
     }
     let rows_at_most = n_rows.max(MIN_ROWS_AT_MOST).next_power_of_two();
     Ok(TableEntry {
+        cohorts: None,
         columns: entries,
         commitment: None,
         consent: data.consent().map(str::to_owned),

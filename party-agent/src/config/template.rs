@@ -219,6 +219,9 @@ open_counts = false        # true: the other computing parties may see group cou
 # contributor = "patient_id"
 # elsewhere = true             # a patient can have rows at other holders too
 # p_percent = 10               # and, or instead: top = 2, top_percent = 85
+# [tables.visits.cohorts]      # no two releases that differ in few patients; needs both columns above, docs/policy.md
+# person = "patient_id"
+# row = "encounter_id"
 # [tables.visits.lookup]       # who may look keys up in it, and how often
 # askers = ["bank_a"]
 # per_job = 1000

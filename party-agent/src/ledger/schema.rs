@@ -70,6 +70,18 @@ CREATE TABLE IF NOT EXISTS charges (
     PRIMARY KEY (job_id, source, recipient)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS charges_by_recipient ON charges (source, recipient);
+CREATE TABLE IF NOT EXISTS cohorts (
+    job_id      BLOB NOT NULL,
+    source      TEXT NOT NULL,
+    cell        INTEGER NOT NULL,
+    members     BLOB NOT NULL,
+    PRIMARY KEY (job_id, source, cell)
+) STRICT;
+CREATE INDEX IF NOT EXISTS cohorts_by_source ON cohorts (source);
+CREATE TABLE IF NOT EXISTS cohort_key (
+    id          INTEGER PRIMARY KEY CHECK (id = 1),
+    key         BLOB NOT NULL
+) STRICT;
 CREATE TABLE IF NOT EXISTS approvals (
     job_id      BLOB NOT NULL REFERENCES jobs (job_id),
     person      TEXT NOT NULL,

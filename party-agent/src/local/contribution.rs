@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::DataType;
 use engine::hash::KeyedHash;
@@ -41,22 +41,27 @@ impl Contributions {
     }
 
     fn counts(&mut self, persons: &ArrayRef) -> Result<BooleanArray, SourceError> {
-        let texts = cast(persons, &DataType::Utf8View);
-        let texts = texts.map_err(|e| SourceError::from_engine(e.into()))?;
-        let texts = texts.as_string_view();
-        let counts = (0..texts.len()).map(|row| {
-            let n = match texts.is_null(row) {
-                true => &mut self.nobodys,
-                false => {
-                    let person = self.hash.hash(texts.value(row).as_bytes());
-                    self.seen.entry(person).or_default()
-                }
+        let counts = who(&self.hash, persons)?.into_iter().map(|person| {
+            let n = match person {
+                None => &mut self.nobodys,
+                Some(person) => self.seen.entry(person).or_default(),
             };
             *n += 1;
             *n <= self.most
         });
         Ok(counts.map(Some).collect())
     }
+}
+
+/// Hashes of a column that tells persons, or rows, apart; `None` where it tells nothing.
+pub(super) fn who(
+    hash: &KeyedHash,
+    column: &ArrayRef,
+) -> Result<Vec<Option<[u8; 16]>>, SourceError> {
+    let texts = cast(column, &DataType::Utf8View);
+    let texts = texts.map_err(|e| SourceError::from_engine(e.into()))?;
+    let hashed = |text: Option<&str>| text.map(|text| hash.hash(text.as_bytes()));
+    Ok(texts.as_string_view().iter().map(hashed).collect())
 }
 
 #[cfg(test)]

@@ -2,13 +2,12 @@
 
 use std::collections::HashMap;
 
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::compute::cast;
-use arrow::datatypes::DataType;
+use arrow::array::ArrayRef;
 use engine::hash::KeyedHash;
 use protocols::aggregate::{LocalTotals, Margins};
 use protocols::party::PartyId;
 
+use super::contribution::who;
 use super::measure::MeasureTotals;
 use crate::plan::{ComparedSum, Comparison, DominancePlan, LocalPlan, Plan};
 use crate::source::SourceError;
@@ -65,13 +64,8 @@ impl<'a> Contributors<'a> {
         args: &[ArrayRef],
         contributors: &ArrayRef,
     ) -> Result<(), SourceError> {
-        let texts = cast(contributors, &DataType::Utf8View);
-        let texts = texts.map_err(|e| SourceError::from_engine(e.into()))?;
-        let texts = texts.as_string_view();
         let mut rows = Vec::with_capacity(cells.len());
-        for (row, cell) in cells.iter().enumerate() {
-            let is_known = !texts.is_null(row);
-            let who = is_known.then(|| self.hash.hash(texts.value(row).as_bytes()));
+        for (cell, who) in cells.iter().zip(who(&self.hash, contributors)?) {
             let next = self.listed.len() as u32;
             let pair = *self.pairs.entry((*cell, who)).or_insert(next);
             if pair == next {

@@ -343,6 +343,7 @@ impl LocalInputs {
             steps: plan.steps.iter().map(input).collect(),
             totals,
             groups: None,
+            cohorts: Vec::new(),
         }
     }
 }

@@ -60,8 +60,12 @@ impl Words {
                 "在持有方自己的查询中参与计算",
             ),
             Usage::Person => (
-                "tells persons apart, so that what each contributes is bounded",
-                "用于区分个人,以限制每人的贡献",
+                "tells persons apart, so that what each contributes is bounded or accounted for",
+                "用于区分个人,以限制或核算每人的贡献",
+            ),
+            Usage::Row => (
+                "tells rows apart, so that its holder knows who is counted",
+                "用于区分各行,以便持有方知道计入了谁",
             ),
             Usage::JoinKey => (
                 "is compared with keys of other holders, without being shown",

@@ -23,9 +23,10 @@ use super::sql::outer::{Arg, Outer, take_apart};
 use super::sql::{self, Site};
 use super::{
     KeyColumn, LocalPlan, MAX_ROWS, MeasureKind, MinCell, Plan, PlanFault, ReleaseRule, Setting,
-    Shape, Step, Usage, cost, dominance, flatten, hidden, joint, meter, noise, statistic, steps,
-    top, types, widen, words,
+    Shape, Step, Usage, cohorts, cost, dominance, flatten, hidden, joint, meter, noise, statistic,
+    steps, top, types, widen, words,
 };
+use crate::catalogue::Cohorts;
 use crate::spec::{CheckedSpec, Correlations, SqlCompute};
 
 pub(super) use checks::SOURCES;
@@ -136,18 +137,20 @@ fn with_parts(
     let raw = parts(&whole, &parties.holders, &[])?;
     none(noise::refused(spec, whole.outer, &raw))?;
     let rules = dominance::rules(spec, whole.catalogues, whole.outer, &raw).map_err(one)?;
-    let contributor = rules.as_ref().map(dominance::Rules::key);
+    let kept = cohorts::kept(spec, whole.catalogues, whole.outer, &raw).map_err(one)?;
+    let contributor = rules.as_ref().map(dominance::Rules::contributor);
+    let who = cohorts::columns(contributor, kept.as_ref()).map_err(one)?;
     let wider = widen::widen(&whole, &raw)?;
-    if contributor.is_none() && wider.is_none() {
-        return assemble(spec, sql, &whole, parties, (&raw, None));
+    if who.is_empty() && wider.is_none() {
+        return assemble(spec, sql, &whole, parties, (&raw, None, None));
     }
     let whole = Whole {
         outer: wider.as_ref().unwrap_or(whole.outer),
-        key: contributor.as_deref().unwrap_or(whole.key),
+        key: if who.is_empty() { whole.key } else { &who },
         ..whole
     };
     let raw = parts(&whole, &parties.holders, &[])?;
-    assemble(spec, sql, &whole, parties, (&raw, rules))
+    assemble(spec, sql, &whole, parties, (&raw, rules, kept))
 }
 
 pub(super) fn one(fault: PlanFault) -> Vec<PlanFault> {
@@ -308,7 +311,7 @@ fn assemble(
     sql: &SqlCompute,
     whole: &Whole<'_>,
     parties: &Parties,
-    (raw, rules): (&[Part], Option<dominance::Rules>),
+    (raw, rules, cohorts): (&[Part], Option<dominance::Rules>, Option<Cohorts>),
 ) -> Result<Plan, Vec<PlanFault>> {
     let outer = whole.outer;
     let types = types::agree(outer, raw)?;
@@ -354,9 +357,10 @@ fn assemble(
     let correlations = source(spec, shape.rule, found).map_err(one)?;
     let plan = Plan::of_job(spec, parties.seats.clone(), correlations, min_cell);
     let plan = Plan {
-        locals: locals(outer, raw, &finals, &keys, Usage::Person),
+        locals: locals(outer, raw, &finals, &keys, &[Usage::Person, Usage::Row]),
         shape,
         noise,
+        cohorts,
         dominance,
         meter,
         steps,
@@ -457,7 +461,7 @@ pub(super) fn locals(
     raw: &[Part],
     finals: &[Part],
     keys: &[KeyColumn],
-    joined_as: Usage,
+    joined_as: &[Usage],
 ) -> BTreeMap<PartyId, LocalPlan> {
     let hidden: Vec<bool> = keys.iter().map(|k| k.hidden.is_some()).collect();
     let locals = raw.iter().zip(finals).map(|(raw, part)| {

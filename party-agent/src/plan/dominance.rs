@@ -12,11 +12,10 @@
 use std::collections::BTreeMap;
 
 use datafusion::logical_expr::{Expr as EngineExpr, Operator};
-use datafusion::sql::sqlparser::ast::{Expr, Ident};
 use protocols::party::PartyId;
 use serde::Serialize;
 
-use super::part::{Convert, JoinKey, Part};
+use super::part::Part;
 use super::sql::holders::Catalogues;
 use super::sql::outer::Outer;
 use super::words::listed;
@@ -212,7 +211,7 @@ fn possible(
 }
 
 /// Whether an expression is a column or a multiple of one, so that nothing evens contributions out.
-fn is_multiple(expr: &EngineExpr) -> bool {
+pub(super) fn is_multiple(expr: &EngineExpr) -> bool {
     let is_number = |expr: &EngineExpr| match expr {
         EngineExpr::Literal(..) => true,
         EngineExpr::Cast(cast) => matches!(*cast.expr, EngineExpr::Literal(..)),
@@ -232,12 +231,9 @@ fn is_multiple(expr: &EngineExpr) -> bool {
 }
 
 impl Rules {
-    /// The column that tells contributors apart, as a further column of the holders' queries.
-    pub(super) fn key(&self) -> Vec<JoinKey> {
-        vec![JoinKey {
-            expr: Expr::Identifier(Ident::with_quote('"', &self.contributor)),
-            convert: Convert::Text,
-        }]
+    /// The column that tells contributors apart.
+    pub(super) fn contributor(&self) -> &str {
+        &self.contributor
     }
 
     /// Gives every sum its columns, which are compared and opened to nobody, and the shape the checks on them.

@@ -68,6 +68,8 @@ pub enum Usage {
     Compute,
     /// It tells persons apart, so that what one contributes can be bounded.
     Person,
+    /// It tells rows apart, so that its holder knows who is counted.
+    Row,
     /// It is compared with keys of other holders.
     JoinKey,
     /// Receivers elsewhere learn which of their rows match it: row-level output.

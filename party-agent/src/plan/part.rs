@@ -251,8 +251,13 @@ pub(super) fn one() -> Expr {
 impl Part {
     /// The uses of the output, added to those below it: keys group, arguments are aggregated.
     ///
-    /// Columns after those are used as `joined_as`. `hidden` says for each key whether its values are shown although they are not published.
-    pub(super) fn uses(&self, outer: &Outer, hidden: &[bool], joined_as: Usage) -> Vec<ColumnUse> {
+    /// Columns after those are used as `joined_as` says. `hidden` says for each key whether its values are shown although they are not published.
+    pub(super) fn uses(
+        &self,
+        outer: &Outer,
+        hidden: &[bool],
+        joined_as: &[Usage],
+    ) -> Vec<ColumnUse> {
         let mut uses = self.trace.uses.clone();
         let mut add = |bases: &BTreeSet<TableColumn>, usage: Usage| {
             uses.extend(bases.iter().map(|base| ColumnUse {
@@ -264,8 +269,10 @@ impl Part {
         for row in &self.trace.rows {
             let (keys, rest) = row.split_at(outer.keys.len());
             let (args, joined) = rest.split_at(outer.args.len());
-            for cell in joined {
-                add(&cell.bases, joined_as);
+            // The last use is that of all further columns.
+            let last = joined_as.last().into_iter().cycle();
+            for (cell, usage) in joined.iter().zip(joined_as.iter().chain(last)) {
+                add(&cell.bases, *usage);
             }
             for (key, hidden) in keys.iter().zip(hidden) {
                 add(&key.bases, Usage::GroupBy);

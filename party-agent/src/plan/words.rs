@@ -415,6 +415,9 @@ fn held_back(plan: &Plan, notes: &mut Vec<String>) {
             if plan.min_cell.set_by.len() == 1 { "demands" } else { "demand" },
         ));
     }
+    if plan.cohorts.is_some() {
+        notes.push("the holders keep account of who is counted, and refuse when they run the job if a group, with what was released before, would tell of fewer persons than the minimum cell; that they refuse tells that there is such a difference".to_owned());
+    }
     notes.extend(plan.dominance.as_ref().map(DominancePlan::in_words));
     if plan.protects_margins() {
         notes.push("totals stand beside their parts, so further groups and totals are suppressed as would tell a small one; groups without rows are left out, as in plain SQL".to_owned());

@@ -27,6 +27,7 @@ fn shows(usage: Usage) -> Shows {
         Usage::Filter
         | Usage::Compute
         | Usage::Person
+        | Usage::Row
         | Usage::JoinKey
         | Usage::Feature
         | Usage::Aggregate(Aggregate::Count | Aggregate::CountDistinct) => Shows::Nothing,

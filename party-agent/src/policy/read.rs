@@ -10,8 +10,8 @@ use toml::de::DeValue;
 use super::constraint::{Action, Constraint, ConstraintFault, Operator, Rule, Subject, Written};
 use super::{Budget, ColumnPolicy, LookupRule, Policy, StandingRule, TablePolicy};
 use crate::catalogue::{
-    Aggregate, CategoryRule, Class, ColumnRule, Dominance, MAX_HIDDEN_BYTES, MAX_TOP, TopShare,
-    Uses,
+    Aggregate, CategoryRule, Class, Cohorts, ColumnRule, Dominance, MAX_HIDDEN_BYTES, MAX_TOP,
+    TopShare, Uses,
 };
 use crate::config::fields::{Faults, Fields, document, kind};
 use crate::config::range;
@@ -163,6 +163,8 @@ fn table(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> TablePolicy {
     let lookup = lookup.and_then(|rule| lookup_rule(rule, faults));
     let dp = fields.table(faults, "dp");
     let dp = dp.and_then(|budget| read_budget(budget, faults));
+    let cohorts = fields.table(faults, "cohorts");
+    let cohorts = cohorts.and_then(|kept| read_cohorts(kept, faults));
     let dominance = fields.table(faults, "dominance");
     let dominance = dominance.and_then(|rule| read_dominance(rule, faults));
     let rules = match fields.table(faults, "rules") {
@@ -180,9 +182,22 @@ fn table(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> TablePolicy {
         receivers,
         lookup,
         dp,
+        cohorts,
         dominance,
         rules,
     }
+}
+
+fn read_cohorts(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Cohorts> {
+    let person = "the column that tells persons apart, such as \"patient_id\"";
+    let person = fields.required_string(faults, "person", person);
+    let row = "the column that tells rows apart, such as \"encounter_id\"";
+    let row = fields.required_string(faults, "row", row);
+    fields.finish(faults);
+    Some(Cohorts {
+        person: person?.to_owned(),
+        row: row?.to_owned(),
+    })
 }
 
 fn read_dominance(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Dominance> {

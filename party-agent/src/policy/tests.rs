@@ -56,6 +56,7 @@ fn ask<'a>(purpose: &'a str, receivers: &[&'a str], uses: &'a [ColumnUse]) -> Re
         uses,
         min_cell: 11,
         opens_counts: false,
+        cohorts: None,
         dominance: None,
         lookup: None,
         loss: None,

@@ -32,6 +32,7 @@ mod policy_matrix;
 mod counters_crash;
 mod dp_ledger;
 mod sdc;
+mod tracker_attack;
 mod halt;
 mod classification;
 mod persons;

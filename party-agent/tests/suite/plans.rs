@@ -199,6 +199,7 @@ pub(crate) fn plan(
         },
         max_wall_s: None,
         noise: None,
+        cohorts: None,
         dominance: None,
         settlement: None,
         meter: None,

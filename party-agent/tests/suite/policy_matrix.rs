@@ -33,6 +33,7 @@ pub(crate) fn request<'a>(uses: &'a [ColumnUse], runs: &'a RunCounts) -> Request
         uses,
         min_cell: 11,
         opens_counts: false,
+        cohorts: None,
         dominance: None,
         lookup: None,
         loss: None,

@@ -79,7 +79,10 @@ fn top_share(n: u64, percent: u64) -> Dominance {
     }
 }
 
-fn catalogues(holders: &[&str], rules: &[Option<Dominance>]) -> BTreeMap<PartyId, Catalogue> {
+pub(crate) fn catalogues(
+    holders: &[&str],
+    rules: &[Option<Dominance>],
+) -> BTreeMap<PartyId, Catalogue> {
     let of = |(holder, rules): (&&str, &Option<Dominance>)| {
         let mut visits = table(vec![
             column("person", ColumnKind::Text),
@@ -101,7 +104,7 @@ fn catalogues(holders: &[&str], rules: &[Option<Dominance>]) -> BTreeMap<PartyId
     holders.iter().zip(rules).map(of).collect()
 }
 
-fn job(holders: &[&str], select: &str, rest: &str) -> String {
+pub(crate) fn job(holders: &[&str], select: &str, rest: &str) -> String {
     let union: Vec<String> = holders
         .iter()
         .map(|h| format!("SELECT * FROM {h}.visits"))
@@ -114,7 +117,10 @@ fn job(holders: &[&str], select: &str, rest: &str) -> String {
     )
 }
 
-fn compiled(text: &str, catalogues: &BTreeMap<PartyId, Catalogue>) -> Result<Plan, String> {
+pub(crate) fn compiled(
+    text: &str,
+    catalogues: &BTreeMap<PartyId, Catalogue>,
+) -> Result<Plan, String> {
     let spec = check(text).expect("a job");
     compile(&spec, catalogues).map_err(|faults| {
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();

@@ -534,8 +534,16 @@ impl Compiled {
     /// What every holder runs.
     pub(super) fn locals(&self) -> BTreeMap<PartyId, LocalPlan> {
         let all = self.all.iter();
-        all.flat_map(|one| locals(&one.outer, &one.raw, &one.finals, &one.keys, Usage::JoinKey))
-            .collect()
+        all.flat_map(|one| {
+            locals(
+                &one.outer,
+                &one.raw,
+                &one.finals,
+                &one.keys,
+                &[Usage::JoinKey],
+            )
+        })
+        .collect()
     }
 
     /// The group keys of the query in their order.

@@ -80,6 +80,7 @@ pub(crate) fn table(columns: Vec<ColumnEntry>) -> TableEntry {
         commitment: None,
         consent: None,
         dominance: None,
+        cohorts: None,
         note: None,
         rows_at_most: 1 << 16,
     }
