@@ -28,7 +28,9 @@ pub use score::Score;
 pub(crate) use settlement::WHOLE_PPM;
 pub use settlement::{Basis, Part, Settlement, Stage};
 pub use train::{Feature, MAX_TERMS, Model, Offset, Report, Sample, Scorecard, Train, Trees};
-pub use vertical::{Bins, Card, Cutting, Listed, Vertical, VerticalModel, VerticalSample};
+pub use vertical::{
+    Bins, Card, Cutting, Hazards, Listed, Ties, Vertical, VerticalModel, VerticalSample,
+};
 
 /// Longest job file that is read, in bytes.
 pub const MAX_SPEC_BYTES: usize = 1 << 20;

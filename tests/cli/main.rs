@@ -16,6 +16,7 @@ mod tasks;
 mod train;
 mod trees;
 mod vertical;
+mod hazards;
 mod scorecards;
 mod scores;
 mod evidence_roundtrip;

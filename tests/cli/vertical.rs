@@ -128,7 +128,7 @@ fn a_joint_model_is_that_of_the_pooled_customers() {
 }
 
 /// Lines of a table without its header, as cells.
-fn cells(text: &str) -> impl Iterator<Item = Vec<&str>> {
+pub(crate) fn cells(text: &str) -> impl Iterator<Item = Vec<&str>> {
     text.lines().skip(1).map(|line| line.split(',').collect())
 }
 
@@ -146,22 +146,24 @@ fn outcomes(follow_up: &str) -> String {
 }
 
 /// Checks coefficients and standard errors against a task whose columns stand as they are, ours being divided by their standard deviations. `columns`: the task's, after
-/// the constant.
+/// its `first` coefficients, such as a constant.
 #[track_caller]
-fn check_in_deviations(found: &Value, task: &Value, columns: &[Vec<f64>]) {
+pub(crate) fn check_in_deviations(found: &Value, first: usize, task: &Value, columns: &[Vec<f64>]) {
     assert_eq!(found["n_used"], task["n"]);
     for (row, values) in columns.iter().enumerate() {
         let n = values.len() as f64;
         let mean = values.iter().sum::<f64>() / n;
         let deviation = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
         for (place, figure) in [(1, "coef"), (2, "se")] {
-            let expected = task[figure][1 + row].as_f64().expect("a figure") * deviation.sqrt();
-            let found = found["rows"][1 + row][place].as_f64().expect("a figure");
+            let expected = task[figure][first + row].as_f64().expect("a figure") * deviation.sqrt();
+            let found = found["rows"][first + row][place]
+                .as_f64()
+                .expect("a figure");
             let off = (found - expected).abs();
             assert!(
                 off <= 1e-4 || off <= 1e-3 * expected.abs(),
                 "{figure} of {}: {found} instead of {expected}",
-                task["terms"][1 + row]
+                task["terms"][first + row]
             );
         }
     }
@@ -196,7 +198,7 @@ fn a_model_of_two_registers_is_that_of_the_pooled_patients() {
         let values = common.iter().map(|r| r[column].parse().expect("a number"));
         values.collect()
     });
-    check_in_deviations(&found, task, &columns);
+    check_in_deviations(&found, 1, task, &columns);
 }
 
 /// Columns of numbers and texts that a query finds in Parquet files, named as tables, all as text.
@@ -261,7 +263,61 @@ fn a_model_over_a_left_join_is_that_of_all_persons() {
             .map(|row| row[column].parse().expect("a number"));
         values.collect()
     });
-    check_in_deviations(&found, task, &columns);
+    check_in_deviations(&found, 1, task, &columns);
+}
+
+/// Amounts at an insurer, by what a registry knows of members: as they stand, and their logarithms by least squares.
+#[test]
+fn models_of_amounts_are_those_of_the_pooled_members() {
+    let Some(shared) = shared() else {
+        return;
+    };
+    let tasks = expected(&shared, "claims_euhealth.json");
+    let tables = [("members", shared.join("claims_euhealth/insurer_c.parquet"))];
+    let directory = tempfile::tempdir().expect("a directory");
+    let publish = |name: &str, header: &str, sql: &str| {
+        let file = directory.path().join(format!("{name}.csv"));
+        let rows = query(&tables, sql);
+        let lines: Vec<String> = rows.iter().map(|row| row.join(",")).collect();
+        fs::write(&file, format!("{header}\n{}\n", lines.join("\n"))).expect("a file");
+        (file, rows)
+    };
+    let sql = "SELECT member_id, CAST(amt_total AS DOUBLE), LN(CAST(amt_total AS DOUBLE)) FROM members WHERE amt_total > 0";
+    let (claims, _) = publish("claims", "member_id,amount,log_amount", sql);
+    let sql = "SELECT member_id, age_at_inception, CASE WHEN gender = 'M' THEN 1 ELSE 0 END, \
+        CASE WHEN relation = 'partner' THEN 1 ELSE 0 END, CASE WHEN relation = 'son' THEN 1 ELSE 0 END, \
+        CASE WHEN amt_total > 0 THEN 1 ELSE 0 END FROM members WHERE amt_total > 0 OR age_at_inception > 60";
+    let (members, rows) = publish("members", "member_id,age,male,partner,son,served", sql);
+    let parties = [
+        ("insurer".to_owned(), vec![("claims", claims)]),
+        ("registry".to_owned(), vec![("members", members)]),
+        ("arbiter".to_owned(), vec![]),
+    ];
+    let served: Vec<&Vec<String>> = rows.iter().filter(|row| row[5] == "1").collect();
+    let columns = [1, 2, 3, 4].map(|column| {
+        let values = served
+            .iter()
+            .map(|row| row[column].parse().expect("a number"));
+        values.collect()
+    });
+    let parts = Parts::new(&parties);
+    let gamma = fs::read_to_string(job("train-joint-amount.toml")).expect("an example job");
+    let linear = gamma.replace("\"gamma\"", "\"linear\"");
+    let linear = linear.replace("claims.amount", "claims.log_amount");
+    let linear = linear.replace("label_unit = 1000", "label_unit = 10");
+    for (text, name, dispersion) in [
+        (&gamma, "gamma_amount", "dispersion"),
+        (&linear, "ols_log_amount", "sigma2"),
+    ] {
+        let found = parts.simulate(text)["result"].clone();
+        check_in_deviations(&found, 1, &tasks[name], &columns);
+        let told = found["fit"]["dispersion"].as_f64().expect("a figure");
+        let expected = tasks[name][dispersion].as_f64().expect("a figure");
+        assert!(
+            (told / expected - 1.0).abs() < 2e-3,
+            "{name}: {told}, {expected}"
+        );
+    }
 }
 
 /// A small town: a bank with labels, and a shop. Person 0 to 399; each leaves some out.

@@ -1,6 +1,7 @@
 //! A plan's model over a join on one session: this holder's rows as numbers in fixed point, and the protocol.
 
 mod card;
+mod hazards;
 mod trees;
 
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use protocols::psi::{self, Item};
 use protocols::session::Session;
 use protocols::train::binned::Quantiles;
 use protocols::train::glm::{COLUMN_BITS, Family, Released};
-use protocols::train::vertical;
+use protocols::train::{hazards as cox, vertical};
 
 use super::{Broken, Computed, Failure, Output, Stage, Task, internal, result_failure};
 use crate::local::bins::Bins;
@@ -28,6 +29,10 @@ use crate::spec;
 
 /// The greatest square mean of a table's counts.
 const MOST_COUNT: f64 = 256.0;
+
+/// The least and the greatest square mean of a table's amounts in their unit.
+const LEAST_AMOUNT: f64 = 1.0 / 256.0;
+const MOST_AMOUNT: f64 = 16.0;
 
 /// A last step that lowers the deviance by more is none at an end.
 const MOST_DECREMENT: f64 = 1e-3;
@@ -55,7 +60,10 @@ impl Task<'_> {
                 let shape = of.shape(&ready.sizes, method);
                 let rows = own.map(|own| own.rows);
                 let stock = &mut ready.stock;
-                let found = vertical::train(session, rows, &shape, stock, disclosure).await?;
+                let found = match of.timed(&ready.sizes, method) {
+                    Some(timed) => cox::train(session, rows, &timed, stock, disclosure).await?,
+                    None => vertical::train(session, rows, &shape, stock, disclosure).await?,
+                };
                 let table = match found {
                     None => None,
                     Some(found) => {
@@ -123,7 +131,7 @@ impl Task<'_> {
         let n_features = of.features.iter().filter(|(p, _)| *p == place).count();
         let layout = Layout {
             n_keys: of.tables[place].n_keys,
-            n_numbers: n_features + usize::from(has_label),
+            n_numbers: n_features + usize::from(has_label) * (1 + of.hazards.iter().len()),
             has_text: has_label && of.sample.is_some(),
             keeps_missing: of.keeps_missing(),
         };
@@ -158,13 +166,16 @@ impl Task<'_> {
     /// Whether what was released is a model.
     fn judge(&self, of: &VerticalPlan, found: &Released) -> Result<(), Failure> {
         let data = |what: String, advice| Failure::here(FailureClass::Data, what, advice);
+        if let Some(fault) = hazards::fault(of, found) {
+            return Err(fault);
+        }
         if !found.is_enough {
             return Err(data(
                 format!("fewer than {} rows in common are fitted", of.at_least),
                 "leave features out, or bring more rows",
             ));
         }
-        let n_columns = of.features.len() as u64 + 1;
+        let n_columns = of.n_columns() as u64;
         if let Some(sound) = found.n_sound.iter().find(|n| **n < n_columns) {
             let column = of.term(usize::try_from(*sound).unwrap_or(0));
             let is_first = found.n_sound[0] < n_columns;
@@ -300,9 +311,13 @@ fn columns(
     }
     let columns = &mut made.narrow;
     let n_rows = people.items.len();
-    if of.label.0 == place {
+    if of.label.0 == place && of.hazards.is_some() {
+        columns.push((0..n_rows).map(|row| u64::from(is_used(row))).collect());
+        columns.push(hazards::places(of, table, people, &is_used)?);
+    } else if of.label.0 == place {
         let labels = people.numbers.last().map_or(&[][..], Vec::as_slice);
-        check_labels(of, table, labels)?;
+        let labels: Vec<f64> = labels.iter().map(|v| v / of.label_unit()).collect();
+        check_labels(of, table, &labels)?;
         let test = of.sample.as_ref().and_then(|s| s.test.as_ref());
         let is_kept = |row: usize| test.is_some() && is(row, test);
         let column = |f: &dyn Fn(usize) -> u64| (0..n_rows).map(f).collect::<Vec<u64>>();
@@ -388,19 +403,33 @@ fn check_labels(of: &VerticalPlan, table: &str, labels: &[f64]) -> Result<(), So
     let is_wrong = |v: &f64| match of.family() {
         Family::Logistic => *v != 0.0 && *v != 1.0,
         Family::Poisson => *v < 0.0 || v.fract() != 0.0,
-        Family::Linear | Family::Gamma => false,
+        Family::Gamma => *v <= 0.0,
+        Family::Linear => false,
     };
     let squares: f64 = labels.iter().map(|v| v * v).sum();
-    let what = if labels.iter().any(is_wrong) {
-        match of.family() {
-            Family::Logistic => "a label is neither 0 nor 1",
-            _ => "a label is no count",
-        }
-    } else if squares > MOST_COUNT * MOST_COUNT * labels.len() as f64 {
-        "counts are larger than 256 in square mean"
-    } else {
-        return Ok(());
+    let size = (squares / labels.len().max(1) as f64).sqrt();
+    let sizes = match of.family() {
+        Family::Logistic | Family::Poisson => 0.0..=MOST_COUNT,
+        Family::Linear => LEAST_AMOUNT..=1.0,
+        Family::Gamma => LEAST_AMOUNT..=MOST_AMOUNT,
     };
-    let advice = "publish the label as the model takes it";
+    let (what, advice) = if labels.iter().any(is_wrong) {
+        let what = match of.family() {
+            Family::Logistic => "a label is neither 0 nor 1",
+            Family::Gamma => "a label is not positive",
+            _ => "a label is no count",
+        };
+        (what, "publish the label as the model takes it")
+    } else if sizes.contains(&size) || labels.is_empty() {
+        return Ok(());
+    } else if of.family() == Family::Poisson {
+        let what = "counts are larger than 256 in square mean";
+        (what, "publish the label as the model takes it")
+    } else {
+        (
+            "in label_unit, labels are more than 1 in square mean (16 of a gamma model), or less than 1/256",
+            "write a label_unit in which they are somewhat less than 1",
+        )
+    };
     Err(SourceError::column(table, &of.label.1, what, advice))
 }

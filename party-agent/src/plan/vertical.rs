@@ -1,6 +1,7 @@
 //! Plans of models over joins: whose columns, which rows count, and what that tells whom.
 
 mod card;
+mod hazards;
 mod trees;
 mod words;
 
@@ -17,7 +18,7 @@ use protocols::psi::{self, circuit::Keep};
 use protocols::train::glm::{Family, MAX_LOG_ROWS};
 use protocols::train::trees::joined;
 use protocols::train::vertical::Shape;
-use protocols::train::{binned, vertical};
+use protocols::train::{binned, hazards as cox, vertical};
 use serde::Serialize;
 
 use super::compile::{Parties, SOURCES};
@@ -47,8 +48,13 @@ pub struct VerticalPlan {
     pub tables: Vec<VerticalTable>,
     /// The features in the order of the result: a place in `tables`, and a name.
     pub features: Vec<(usize, String)>,
-    /// The label, likewise.
+    /// The label, likewise; of hazards the column of events.
     pub label: (usize, String),
+    /// In which unit labels that are amounts are about 1, a decimal number.
+    pub unit: String,
+    /// Times and ties, of hazards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hazards: Option<spec::Hazards>,
     /// Which rows are fitted, and which are evaluated.
     pub sample: Option<spec::VerticalSample>,
     /// How the spelling of keys is evened out, by its word in a job file.
@@ -130,6 +136,9 @@ impl VerticalPlan {
         if let Some(shape) = self.forest(&self.bounds(), method) {
             return shape.terms(receivers);
         }
+        if let Some(shape) = self.timed(&self.bounds(), method) {
+            return shape.terms(receivers);
+        }
         match self.binned(&self.bounds(), method) {
             Some(shape) => shape.terms(receivers),
             None => self.shape(&self.bounds(), method).terms(receivers),
@@ -142,6 +151,9 @@ impl VerticalPlan {
         if let Some(shape) = self.forest(n_keys, method) {
             return joined::price(seats, &shape);
         }
+        if let Some(shape) = self.timed(n_keys, method) {
+            return cox::price(seats, &shape);
+        }
         match self.binned(n_keys, method) {
             Some(shape) => binned::price(seats, &shape),
             None => vertical::price(seats, &self.shape(n_keys, method)),
@@ -151,6 +163,9 @@ impl VerticalPlan {
     fn release_cost(&self, seats: Seats, method: Method, receivers: &[Seat]) -> Cost {
         if let Some(shape) = self.forest(&self.bounds(), method) {
             return joined::release_cost(seats, &shape, receivers);
+        }
+        if let Some(shape) = self.timed(&self.bounds(), method) {
+            return cox::release_cost(seats, &shape, receivers);
         }
         match self.binned(&self.bounds(), method) {
             Some(shape) => binned::release_cost(seats, &shape, receivers),
@@ -198,7 +213,9 @@ impl VerticalPlan {
             VerticalModel::Logistic | VerticalModel::Scorecard | VerticalModel::Gbdt => {
                 Family::Logistic
             }
-            VerticalModel::Poisson => Family::Poisson,
+            VerticalModel::Poisson | VerticalModel::Cox => Family::Poisson,
+            VerticalModel::Linear => Family::Linear,
+            VerticalModel::Gamma => Family::Gamma,
         }
     }
 
@@ -209,10 +226,26 @@ impl VerticalPlan {
         bounds.map(|n| n.unwrap_or(usize::MAX)).collect()
     }
 
-    /// The name of a coefficient: 0 is the constant.
+    /// In which unit labels are about 1.
+    #[must_use]
+    pub fn label_unit(&self) -> f64 {
+        self.unit.parse().unwrap_or(1.0)
+    }
+
+    /// How many coefficients there are.
+    #[must_use]
+    pub fn n_columns(&self) -> usize {
+        self.features.len() + usize::from(self.hazards.is_none())
+    }
+
+    /// The name of a coefficient: the first one is the constant, but of hazards, which have none.
     #[must_use]
     pub fn term(&self, column: usize) -> &str {
-        let feature = column.checked_sub(1).and_then(|c| self.features.get(c));
+        let feature = match self.hazards {
+            Some(_) => Some(column),
+            None => column.checked_sub(1),
+        };
+        let feature = feature.and_then(|c| self.features.get(c));
         feature.map_or("intercept", |(_, name)| name)
     }
 }
@@ -306,6 +339,8 @@ fn features(job: &spec::Vertical, sides: &[Side<'_>]) -> (Vec<(usize, String)>, 
     let label = job.label.columns.first().map_or("", String::as_str);
     if let Some(side) = sides.iter().find(|s| s.holder == job.label.party) {
         faults.extend(numeric(side, label, job.label.line).err());
+        let time = job.hazards.as_ref().map(|h| h.time.as_str());
+        faults.extend(time.and_then(|time| numeric(side, time, job.label.line).err()));
         if let Some(sample) = &job.sample
             && let Err((hint, fix)) = column(&side.catalogue.tables[&side.table], &sample.column)
         {
@@ -343,7 +378,8 @@ fn features(job: &spec::Vertical, sides: &[Side<'_>]) -> (Vec<(usize, String)>, 
 
 /// Whether a column is the label, or says which rows are fitted.
 fn is_of_label(job: &spec::Vertical, side: &Side<'_>, name: &str) -> bool {
-    let is_label = job.label.columns.iter().any(|c| c == name);
+    let is_time = job.hazards.as_ref().is_some_and(|h| h.time == name);
+    let is_label = is_time || job.label.columns.iter().any(|c| c == name);
     let is_sample = job.sample.as_ref().is_some_and(|s| s.column == name);
     side.holder == job.label.party && (is_label || is_sample)
 }
@@ -436,6 +472,10 @@ fn vertical_plan(
         column: spelled(&s.column),
         ..s.clone()
     });
+    let hazards = job.hazards.as_ref().map(|h| spec::Hazards {
+        time: spelled(&h.time),
+        ..h.clone()
+    });
     let most = sides.iter().map(|s| s.rows_at_most).max().unwrap_or(1);
     let n_columns = features.len() as u64 + 1;
     let scores = job.report.iter().copied();
@@ -444,6 +484,8 @@ fn vertical_plan(
         tables: tables.collect(),
         features,
         label: (label_at, label),
+        unit: job.unit.clone(),
+        hazards,
         sample,
         normalise: rule_word(job.normalise).to_owned(),
         is_left: job.left.is_some(),
@@ -463,7 +505,7 @@ fn vertical_plan(
     of
 }
 
-/// What each holder runs: key columns, its features as doubles, and at the label's holder label and sample. Rows in
+/// What each holder runs: key columns, its features as doubles, and at the label's holder label, time and sample. Rows in
 /// which one of them is missing are left out, but where features have a bin for missing values, or 0 stands for them.
 fn locals(of: &VerticalPlan, sides: &[Side<'_>]) -> BTreeMap<PartyId, LocalPlan> {
     let locals = sides.iter().enumerate().map(|(place, side)| {
@@ -483,6 +525,8 @@ fn locals(of: &VerticalPlan, sides: &[Side<'_>]) -> BTreeMap<PartyId, LocalPlan>
         }
         if of.label.0 == place {
             columns.push((&of.label.1, Usage::Label, double(&of.label.1)));
+            let time = of.hazards.iter().map(|h| h.time.as_str());
+            columns.extend(time.map(|t| (t, Usage::Label, cast(t, "DOUBLE"))));
             let sample = of.sample.iter().map(|s| s.column.as_str());
             columns.extend(sample.map(|s| (s, Usage::Filter, cast(s, "VARCHAR"))));
         }
@@ -519,6 +563,7 @@ fn outputs(job: &spec::Vertical) -> Vec<OutputColumn> {
     for part in &job.report {
         let names: &[&str] = match part {
             Report::Se => &["se"],
+            Report::P if job.model == VerticalModel::Linear => &["t", "p"],
             Report::P => &["z", "p"],
             Report::Ci95 => &["ci95_low", "ci95_high"],
             _ => &[],

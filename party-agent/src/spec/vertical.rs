@@ -2,6 +2,7 @@
 //! columns of its own.
 
 mod card;
+mod hazards;
 
 use std::collections::BTreeSet;
 
@@ -15,13 +16,13 @@ use super::train::{self, Report, Trees};
 use crate::config::fields::{Faults, Fields, kind};
 
 pub use card::{Bins, Card, Cutting, Listed};
+pub use hazards::{Hazards, Ties};
 
 /// Most features that are named.
 const MAX_FEATURES: usize = 127;
-/// Steps of Newton's method, unless a job says otherwise.
-const STEPS: u64 = 7;
 
-const MODEL: &str = "\"logistic\", \"poisson\", \"scorecard\" or \"gbdt\"";
+const MODEL: &str =
+    "\"linear\", \"logistic\", \"poisson\", \"gamma\", \"cox\", \"scorecard\" or \"gbdt\"";
 const LABEL: &str = "\"party.table.column\"";
 const FEATURES: &str =
     "a list of \"party.table.column\", or \"party.table.*\" for all numbers of a table";
@@ -35,8 +36,13 @@ const SAMPLE: &str = "column = \"party.table.column\" of the label's table";
 pub struct Vertical {
     /// Which model.
     pub model: VerticalModel,
-    /// What is explained: one column.
+    /// What is explained: one column; of hazards that of events.
     pub label: KeyOf,
+    /// In which unit labels that are amounts are about 1, a decimal number.
+    pub unit: String,
+    /// Times and ties, of hazards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hazards: Option<Hazards>,
     /// What explains it, in the order of the result: one column each, or `*`.
     pub features: Vec<KeyOf>,
     /// The columns of the key, in every table.
@@ -69,10 +75,16 @@ pub struct Vertical {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum VerticalModel {
+    /// Least squares.
+    Linear,
     /// Labels 0 and 1, logit link.
     Logistic,
     /// Counts, log link.
     Poisson,
+    /// Positive labels, log link.
+    Gamma,
+    /// When events befall people: proportional hazards.
+    Cox,
     /// Logistic, of features in bins that are replaced by their weights of evidence.
     Scorecard,
     /// Gradient-boosted trees for labels 0 and 1.
@@ -91,8 +103,11 @@ pub struct VerticalSample {
 }
 
 const MODELS: &[(&str, VerticalModel)] = &[
+    ("linear", VerticalModel::Linear),
     ("logistic", VerticalModel::Logistic),
     ("poisson", VerticalModel::Poisson),
+    ("gamma", VerticalModel::Gamma),
+    ("cox", VerticalModel::Cox),
     ("scorecard", VerticalModel::Scorecard),
     ("gbdt", VerticalModel::Gbdt),
 ];
@@ -101,12 +116,28 @@ impl VerticalModel {
     /// Its word in a job file.
     #[must_use]
     pub fn as_str(self) -> &'static str {
+        let mut named = MODELS.iter();
+        let found = named.find(|(_, model)| *model == self);
+        found.expect("every model has a word").0
+    }
+
+    /// Steps of Newton's method, unless a job says otherwise. Of gamma models information is expected, so they take more.
+    fn steps(self) -> u64 {
         match self {
-            Self::Logistic => "logistic",
-            Self::Poisson => "poisson",
-            Self::Scorecard => "scorecard",
-            Self::Gbdt => "gbdt",
+            Self::Linear => 2,
+            Self::Gamma => 12,
+            Self::Logistic | Self::Poisson | Self::Cox | Self::Scorecard | Self::Gbdt => 7,
         }
+    }
+
+    /// Whether labels are amounts, which have a unit.
+    fn has_unit(self) -> bool {
+        matches!(self, Self::Linear | Self::Gamma)
+    }
+
+    /// Whether there are bad rows and good ones.
+    fn has_scores(self) -> bool {
+        matches!(self, Self::Logistic | Self::Scorecard | Self::Gbdt)
     }
 }
 
@@ -124,10 +155,10 @@ pub(super) fn read<'t>(
 ) -> Option<Vertical> {
     let _ = fields.string(faults, "partition");
     let model = model(&mut fields, faults);
-    let at = fields.value("label");
-    let at = fields.required(faults, "label", at, LABEL);
-    let path = fields.name("label");
-    let label = at.and_then(|at| intersect::key(&path, at, text, faults));
+    let (label, hazards) = match model {
+        Some(VerticalModel::Cox) => hazards::read(&mut fields, text, faults).unzip(),
+        _ => (label(&mut fields, text, faults), None),
+    };
     let features = features(&mut fields, text, (FEATURES, MAX_FEATURES), faults);
     let key = names_of(&mut fields, "key", KEY, intersect::MAX_KEY_COLUMNS, faults);
     let key = fields.required(faults, "key", key, KEY);
@@ -136,9 +167,12 @@ pub(super) fn read<'t>(
     let sample = fields.table(faults, "sample");
     let sample = sample.map(|s| read_sample(s, text, label.as_ref(), faults));
     if let Some(Some(left)) = &left {
-        let of_sample = sample.as_ref().and(label.as_ref());
-        left_faults(&fields, (left, of_sample), model, faults);
+        // A person without a label of a positive amount has none.
+        let is_first = sample.is_some() || hazards.is_some() || model == Some(VerticalModel::Gamma);
+        let first = label.as_ref().filter(|_| is_first);
+        left_faults(&fields, (left, first), model, faults);
     }
+    let unit = unit(&mut fields, model, faults);
     let has_trees = model == Some(VerticalModel::Gbdt);
     let report = match has_trees {
         true => train::report_of_trees(&mut fields, faults),
@@ -169,7 +203,7 @@ pub(super) fn read<'t>(
         let what = "asks for nothing of trees";
         fields.wrong(faults, "report", what, "\"auc\" or \"ks\"");
     }
-    if is_evaluated && model == Some(VerticalModel::Poisson) {
+    if is_evaluated && model.is_some_and(|m| !m.has_scores()) {
         let what = "asks how well scores tell bad from good, of a model of something else";
         fields.wrong(
             faults,
@@ -182,6 +216,8 @@ pub(super) fn read<'t>(
     Some(Vertical {
         model: model?,
         label: label?,
+        unit: unit?,
+        hazards,
         features: features?,
         key: key?,
         normalise: normalise?,
@@ -194,7 +230,7 @@ pub(super) fn read<'t>(
             Some(read) => Some(read?),
         },
         report,
-        steps: steps.unwrap_or(STEPS),
+        steps: steps.unwrap_or_else(|| model.map_or(1, VerticalModel::steps)),
         l2: l2?,
         listed,
         card: match card {
@@ -205,10 +241,28 @@ pub(super) fn read<'t>(
     })
 }
 
+fn label<'t>(fields: &mut Fields<'_, 't>, text: &'t str, faults: &mut Faults<'t>) -> Option<KeyOf> {
+    let at = fields.value("label");
+    let at = fields.required(faults, "label", at, LABEL)?;
+    intersect::key(&fields.name("label"), at, text, faults)
+}
+
+fn unit(
+    fields: &mut Fields<'_, '_>,
+    model: Option<VerticalModel>,
+    faults: &mut Faults<'_>,
+) -> Option<String> {
+    if model.is_some_and(|m| !m.has_unit()) && fields.value("label_unit").is_some() {
+        let what = "belongs to labels that are amounts, of linear and gamma models";
+        fields.wrong(faults, "label_unit", what, "leave it out");
+    }
+    train::number(fields, "label_unit", "1", 1e-9..=1e12, faults)
+}
+
 /// What does not go with a left join.
 fn left_faults(
     fields: &Fields<'_, '_>,
-    (left, of_sample): (&KeyOf, Option<&KeyOf>),
+    (left, first): (&KeyOf, Option<&KeyOf>),
     model: Option<VerticalModel>,
     faults: &mut Faults<'_>,
 ) {
@@ -217,9 +271,9 @@ fn left_faults(
         fields.wrong(faults, "left", what, "leave it out");
     }
     let is_left = |label: &KeyOf| label.party == left.party && label.table == left.table;
-    if of_sample.is_some_and(|label| !is_left(label)) {
-        let what = "is not the label's table, which alone knows of people in the sample";
-        fields.wrong(faults, "left", what, "the label's table, or no sample");
+    if first.is_some_and(|label| !is_left(label)) {
+        let what = "is not the label's table, which alone knows times and positive labels, and people in the sample";
+        fields.wrong(faults, "left", what, "the table of labels, or of events");
     }
 }
 
@@ -268,8 +322,8 @@ fn penalised(
     if l2.is_none_or(|l2| l2 == "0") {
         return report;
     }
-    if model == Some(VerticalModel::Scorecard) {
-        let what = "does not belong to a scorecard over a join";
+    if let Some(VerticalModel::Scorecard | VerticalModel::Cox) = model {
+        let what = "does not belong to scorecards and hazards over a join";
         fields.wrong(faults, "l2", what, "leave it out");
     }
     train::penalised(fields, report, faults)
@@ -278,8 +332,8 @@ fn penalised(
 fn model(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<VerticalModel> {
     let text = fields.string(faults, "model");
     let text = fields.required(faults, "model", text, MODEL)?;
-    if ["linear", "gamma", "mlp"].contains(&text) {
-        let what = format!("\"{text}\" is not available over a join in this version");
+    if text == "mlp" {
+        let what = "\"mlp\" is not available over a join in this version";
         fields.wrong(faults, "model", what, MODEL);
         return None;
     }

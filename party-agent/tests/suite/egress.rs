@@ -75,8 +75,8 @@ ward = { group_by = true, categories = "hidden", longest = 16 }
 paid = { aggregate = ["count", "sum", "avg", "var", "corr", "min", "max", "median", "quantile"], range = [0, 65536], feature = true, row_level = true, filter = true }
 age = { aggregate = ["count", "sum", "avg", "var", "corr", "min", "max", "median", "quantile"], range = [0, 120], feature = true }
 late = { label = true, range = [0, 1] }
-days = { group_by = true, aggregate = ["count", "sum", "avg", "var", "corr", "min", "max", "median", "quantile"], filter = true, range = [0, 365] }
-event = { group_by = true, aggregate = ["count", "sum", "avg", "var", "corr", "min", "max", "median", "quantile"], filter = true, range = [0, 1] }
+days = { label = true, group_by = true, aggregate = ["count", "sum", "avg", "var", "corr", "min", "max", "median", "quantile"], filter = true, range = [0, 365] }
+event = { label = true, group_by = true, aggregate = ["count", "sum", "avg", "var", "corr", "min", "max", "median", "quantile"], filter = true, range = [0, 1] }
 [tables.people.lookup]
 askers = ["clinic"]
 per_job = 2000
@@ -122,7 +122,7 @@ const COMMON: [(&str, &str); 5] = [
 const BOTH: &[&str] = &["clinic", "fund"];
 
 /// A job of each kind. The last one takes the model of the one before it.
-const CASES: [Case; 17] = [
+const CASES: [Case; 18] = [
     Case {
         name: "totals",
         compute: r#"[compute]
@@ -223,6 +223,20 @@ iv_least = 0"#,
     Case {
         name: "joint regression",
         compute: r#"{vertical}model = "logistic"
+steps = 3
+report = ["coef", "se"]"#,
+        correlations: "dealer:notary",
+        shown: &["clinic"],
+    },
+    Case {
+        name: "joint hazards",
+        compute: r#"[compute.train]
+partition = "vertical"
+model = "cox"
+time = "clinic.people.days"
+event = "clinic.people.event"
+features = ["clinic.people.age", "fund.people.paid"]
+key = "id"
 steps = 3
 report = ["coef", "se"]"#,
         correlations: "dealer:notary",

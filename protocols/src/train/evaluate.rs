@@ -348,7 +348,7 @@ async fn sorted(
 }
 
 /// The sum up to each row.
-fn running(column: &Share<u64>) -> Share<u64> {
+pub(super) fn running(column: &Share<u64>) -> Share<u64> {
     let sums = column.as_slice().iter().scan(0u64, |sum, value| {
         *sum = sum.wrapping_add(*value);
         Some(*sum)

@@ -17,13 +17,15 @@
 //! of themselves where 100 rows count, better for more.
 
 mod family;
+mod newton;
 mod release;
 
 pub use family::Family;
-pub(super) use release::masked;
+pub(super) use newton::{Newton, ended_price, step_price, symmetric, symmetric_price};
 pub use release::{Released, release, release_cost, release_price, release_terms};
+pub(super) use release::{low, masked};
 
-use super::solve::{self, Factors, System};
+use super::solve::{self, System};
 use crate::arith::compare::Method;
 use crate::arith::matmul::{self as products, matmul};
 use crate::arith::{convert, copy, mul};
@@ -137,7 +139,7 @@ impl Shape {
     }
 
     /// Fractional bits of weights.
-    fn weight_bits(&self) -> u32 {
+    pub(super) fn weight_bits(&self) -> u32 {
         let room = 62 - 2 * COLUMN_BITS - self.log_rows;
         room.saturating_sub(self.family.log_weight()).min(16)
     }
@@ -233,63 +235,38 @@ pub async fn fit(
     session.ended_by(shape.check().and_then(|()| rows.check(shape)))?;
     let seats = Seats::of(session);
     session.ended_by(stock.check(&fit_price(seats, shape).needs))?;
+    let start = family::start(session, rows, shape, stock).await?;
     let mut run = Run {
         rows,
         shape,
         turned: transposed(&rows.columns, shape.n_rows, shape.n_columns),
-        beta: family::start(session, rows, shape, stock).await?,
-        factors: None,
-        first_sound: None,
+        newton: Newton::from(start),
     };
-    let mut last = None;
+    let mut residuals = Share::zero(0);
     for step in 0..shape.n_steps {
-        last = Some(run.step(session, step, stock).await?);
+        residuals = run.step(session, step, stock).await?;
     }
-    let last = last.expect("there is a step");
-    let Run {
-        beta,
-        factors,
-        first_sound,
-        ..
-    } = run;
-    let factors = factors.expect("the first step factors");
-    let errors = solve::standard_errors(session, &factors, stock).await?;
-    let decrement = products::dot(session, &last.gradient, &last.change, stock).await?;
-    let decrement = shift(session, decrement, decrement_shift(shape), stock).await?;
-    let squares = match shape.family.has_dispersion() {
-        true => Some(squares(session, last.residuals, shape, stock).await?),
-        false => None,
-    };
-    let first_sound = first_sound.expect("the first step factors");
+    let n_used = Share::new(vec![ring::sum(rows.used.as_slice())]);
+    let fitted = run.newton.ended(session, n_used, shape, stock).await?;
     Ok(Fitted {
-        coefficients: beta,
-        errors,
-        decrement,
-        squares,
-        sound: [first_sound, factors.sound],
-        n_used: Share::new(vec![ring::sum(rows.used.as_slice())]),
+        squares: match shape.family.has_dispersion() {
+            true => Some(squares(session, residuals, shape, stock).await?),
+            false => None,
+        },
+        ..fitted
     })
 }
 
 /// The declared price of [`fit`].
 pub fn fit_price(seats: Seats, shape: &Shape) -> Price {
-    let steps = (0..shape.n_steps).map(|step| step_price(seats, shape, step));
+    let steps = (0..shape.n_steps).map(|step| run_price(seats, shape, step));
     let mut price = family::start_price(seats, shape)
         .then(&Price::sequence(seats, steps))
-        .then(&solve::standard_errors_price(seats, &shape.system()))
-        .then(&products::price::<u128>(
-            seats,
-            products::dot_shape(shape.n_columns),
-        ))
-        .then(&shift_price::<u128>(seats, 1, decrement_shift(shape)));
+        .then(&ended_price(seats, shape));
     if shape.family.has_dispersion() {
         price = price.then(&squares_price(seats, shape));
     }
     price
-}
-
-fn decrement_shift(shape: &Shape) -> i32 {
-    (COLUMN_BITS + shape.family.label_bits()).cast_signed()
 }
 
 impl Rows {
@@ -316,27 +293,19 @@ struct Run<'a> {
     shape: &'a Shape,
     /// The columns, column by column.
     turned: Share<u64>,
-    beta: Share<u128>,
-    factors: Option<Factors>,
-    first_sound: Option<Share<u128>>,
-}
-
-/// What the last step's figures are made of.
-struct Step {
-    gradient: Share<u128>,
-    change: Share<u128>,
-    residuals: Share<u64>,
+    newton: Newton,
 }
 
 impl Run<'_> {
+    /// One step, which gives the residuals before it.
     async fn step(
         &mut self,
         session: &mut Session,
         step: u32,
         stock: &mut Stock,
-    ) -> Result<Step, ProtocolError> {
+    ) -> Result<Share<u64>, ProtocolError> {
         let (rows, shape) = (self.rows, self.shape);
-        let eta = predictor(session, rows, shape, &self.beta, stock).await?;
+        let eta = predictor(session, rows, shape, &self.newton.beta, stock).await?;
         let mean = family::mean(session, rows, eta, shape, stock).await?;
         let (residuals, weights) = (mean.residuals, mean.weights);
         let row = &rows.columns;
@@ -344,24 +313,16 @@ impl Run<'_> {
         let mut gradient = convert::widen(session, &gradient, shape.method, stock).await?;
         if let Some(penalties) = &rows.penalties {
             let n_bits = shape.penalty_shift();
-            let own = mul_shift(session, penalties, &self.beta, n_bits, stock).await?;
+            let own = mul_shift(session, penalties, &self.newton.beta, n_bits, stock).await?;
             gradient.sub_assign(&own);
         }
-        if shape.is_factored(step) {
-            let matrix = self.hessian(session, &weights, stock).await?;
-            let system = shape.system();
-            let factors = solve::factor(session, &matrix, &system, stock).await?;
-            self.first_sound.get_or_insert_with(|| copy(&factors.sound));
-            self.factors = Some(factors);
-        }
-        let factors = self.factors.as_ref().expect("the first step factors");
-        let change = solve::solve(session, factors, &gradient, stock).await?;
-        self.beta.add_assign(&change);
-        Ok(Step {
-            gradient,
-            change,
-            residuals,
-        })
+        let matrix = match shape.is_factored(step) {
+            true => Some(self.hessian(session, &weights, stock).await?),
+            false => None,
+        };
+        let equations = (gradient, matrix);
+        self.newton.step(session, equations, shape, stock).await?;
+        Ok(residuals)
     }
 
     /// X'·W·X over Z_2^128, both halves.
@@ -377,17 +338,9 @@ impl Run<'_> {
         let of_rows = Share::new(of_rows.collect());
         let weighted = mul::mul(session, &of_rows, &self.rows.columns, stock).await?;
         let all = matmul(session, &self.turned, &weighted, shape.hessian(), stock).await?;
-        let half = half(d).map(|(i, j)| all.as_slice()[i * d + j]);
-        let half_of = Share::new(half.collect());
-        let wide = convert::widen(session, &half_of, shape.method, stock).await?;
-        let mut both = Share::zero(d * d);
-        let out = both.as_mut_slice();
-        for ((i, j), value) in self::half(d).zip(wide.as_slice()) {
-            out[i * d + j] = *value;
-            out[j * d + i] = *value;
-        }
+        let mut both = symmetric(session, &all, shape, stock).await?;
         if let Some(penalties) = &self.rows.penalties {
-            let diagonal = out.iter_mut().step_by(d + 1);
+            let diagonal = both.as_mut_slice().iter_mut().step_by(d + 1);
             for (out, penalty) in diagonal.zip(penalties.as_slice()) {
                 *out = out.wrapping_add(*penalty);
             }
@@ -396,13 +349,8 @@ impl Run<'_> {
     }
 }
 
-/// The cells of the lower half of a square matrix, the diagonal included.
-fn half(d: usize) -> impl Iterator<Item = (usize, usize)> {
-    (0..d).flat_map(|i| (0..=i).map(move |j| (i, j)))
-}
-
-fn step_price(seats: Seats, shape: &Shape, step: u32) -> Price {
-    let (d, system) = (shape.n_columns, shape.system());
+fn run_price(seats: Seats, shape: &Shape, step: u32) -> Price {
+    let d = shape.n_columns;
     let mut price = predictor_price(seats, shape)
         .then(&family::mean_price(seats, shape))
         .then(&products::price::<u64>(seats, shape.gradient()))
@@ -411,14 +359,14 @@ fn step_price(seats: Seats, shape: &Shape, step: u32) -> Price {
         let n_bits = shape.penalty_shift();
         price = price.then(&mul_shift_price::<u128>(seats, d, n_bits));
     }
-    if shape.is_factored(step) {
+    let is_factored = shape.is_factored(step);
+    if is_factored {
         price = price
             .then(&mul::price::<u64>(seats, shape.n_cells()))
             .then(&products::price::<u64>(seats, shape.hessian()))
-            .then(&convert::widen_price(seats, d * (d + 1) / 2, shape.method))
-            .then(&solve::factor_price(seats, &system));
+            .then(&symmetric_price(seats, shape));
     }
-    price.then(&solve::solve_price(seats, &system))
+    price.then(&step_price(seats, shape, is_factored))
 }
 
 /// X·β + offset of every row that exists, with [`Family::label_bits`].
@@ -487,7 +435,7 @@ fn squares_price(seats: Seats, shape: &Shape) -> Price {
         .then(&convert::widen_price(seats, 1, shape.method))
 }
 
-fn transposed(rows: &Share<u64>, n_rows: usize, n_columns: usize) -> Share<u64> {
+pub(super) fn transposed(rows: &Share<u64>, n_rows: usize, n_columns: usize) -> Share<u64> {
     let values = rows.as_slice();
     let columns = (0..n_columns).flat_map(|j| (0..n_rows).map(move |i| values[i * n_columns + j]));
     Share::new(columns.collect())

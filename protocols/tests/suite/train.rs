@@ -5,6 +5,7 @@ mod solve;
 mod glm;
 mod evaluate;
 mod vertical;
+mod hazards;
 mod binned;
 mod quantiles;
 mod score;

@@ -2,7 +2,7 @@
 
 use protocols::party::PartyId;
 
-use super::{CardPlan, VerticalPlan, trees};
+use super::{CardPlan, VerticalPlan, hazards, trees};
 use crate::plan::Learns;
 use crate::plan::train::further;
 use crate::plan::words::{listed, without_data};
@@ -31,9 +31,13 @@ pub(super) fn learns(
     let result = match &of.trees {
         Some(_) => trees::result(of),
         None => format!(
-            "; whether at least {} rows are fitted, and if so how many; whether a column is a combination of those before it, and which; if none is, {} coefficients and standard errors, and how far the last step still went{figures}",
-            of.at_least,
-            of.features.len() + 1,
+            "; whether {}, and if so how many; whether a column is a combination of those before it, and which; if none is, {} coefficients and standard errors{}, and how far the last step still went{figures}",
+            enough(of),
+            of.n_columns(),
+            match of.family().has_dispersion() {
+                true => ", the mean square of residuals",
+                false => "",
+            }
         ),
     };
     let mut learns: Vec<Learns> = seats
@@ -52,6 +56,17 @@ pub(super) fn learns(
         .collect();
     learns.extend(without_data(dealer));
     learns
+}
+
+/// What has to be so that anything is told.
+fn enough(of: &VerticalPlan) -> String {
+    match of.hazards {
+        Some(_) => format!(
+            "at least {} events befell the people who are fitted (and how many these are, and the partial likelihood, if there is a model)",
+            of.at_least
+        ),
+        None => format!("at least {} rows are fitted", of.at_least),
+    }
 }
 
 /// What a holder learns of bins.
@@ -134,6 +149,13 @@ fn of_fit(of: &VerticalPlan) -> Vec<String> {
     if let Some(card) = &of.card {
         notes.push(cutting(card));
     }
+    notes.extend(of.hazards.iter().map(hazards::note));
+    if of.unit != "1" {
+        notes.push(format!(
+            "labels are divided by {} on the way, and results are told in the labels' own unit",
+            of.unit
+        ));
+    }
     if of.l2 != "0" {
         notes.push(format!("{}/2 times the sum of squared coefficients is added to the negative log-likelihood, but for the constant", of.l2));
     }
@@ -194,6 +216,10 @@ pub(super) fn of_run(of: &VerticalPlan) -> Vec<String> {
     }
     if let Some(trees) = &of.trees {
         words.push(trees::of_run(of, &trees.grown));
+        return words;
+    }
+    if let Some(timed) = &of.hazards {
+        words.push(hazards::of_run(of, timed));
         return words;
     }
     let alone = match &of.card {

@@ -75,7 +75,7 @@ pub fn carded(
     Ok(ResultTable {
         columns: plan.outputs.clone(),
         n_rows: terms.len(),
-        values: values(plan, &terms),
+        values: values(plan, &terms, None),
         suppressed: Vec::new(),
         n_used: found.n_used,
         dropped: BTreeMap::new(),

@@ -4,7 +4,7 @@ use coordinator::contract::PartyName;
 use party_agent::catalogue::{ColumnKind, TableEntry};
 use party_agent::plan::{Plan, Procedure, VerticalPlan};
 use party_agent::policy::Policy;
-use party_agent::spec::check;
+use party_agent::spec::{Ties, check};
 
 use super::fixture::{Catalogues, catalogue, column, denials, faults, int, party, plan, table};
 
@@ -95,11 +95,90 @@ fn all_people_of_one_table_are_rows_of_a_left_join() {
     );
 }
 
+const TIMED: &str = r#"model = "cox"
+partition = "vertical"
+time = "bank.loans.amount"
+event = "bank.loans.bad"
+features = ["shop.sales.visits", "shop.sales.basket"]
+key = "id""#;
+
+#[test]
+fn hazards_have_times_and_no_constant() {
+    let plan = plan(&job(TIMED, "correlations = \"ot\""), &two());
+    let of = model(&plan);
+    assert_eq!((of.n_columns(), of.term(0)), (2, "visits"));
+    let hazards = of.hazards.as_ref().expect("hazards");
+    assert_eq!(
+        (hazards.time.as_str(), hazards.ties),
+        ("amount", Ties::Efron)
+    );
+    let bank = &plan.locals[&party("bank")].sql;
+    assert!(
+        bank.contains("CAST(\"bad\" AS DOUBLE) AS a0, CAST(\"amount\" AS DOUBLE) AS a1"),
+        "{bank}"
+    );
+    assert!(of.words[2].contains("ties by efron"), "{:?}", of.words);
+}
+
+#[test]
+fn what_hazards_cannot_be() {
+    let cases = [
+        (
+            "bank.loans.amount",
+            "shop.sales.visits",
+            "is no column of the events' table",
+        ),
+        (
+            "key =",
+            "ties = \"exact\"\nkey =",
+            "\"exact\" is not known here",
+        ),
+        (
+            "key =",
+            "l2 = 1\nkey =",
+            "does not belong to scorecards and hazards",
+        ),
+        (
+            "key =",
+            "report = [\"auc\"]\nkey =",
+            "of a model of something else",
+        ),
+        (
+            "key =",
+            "left = \"shop.sales\"\nkey =",
+            "is not the label's table",
+        ),
+        (
+            "key =",
+            "label_unit = 5\nkey =",
+            "belongs to labels that are amounts",
+        ),
+    ];
+    refused(TIMED, &cases);
+}
+
 #[test]
 fn a_dealer_sees_no_table() {
     let plan = plan(&job(PLAIN, "correlations = \"dealer:arbiter\""), &two());
     assert_eq!(plan.dealer, Some(party("arbiter")));
     assert!(!plan.needs().is_nothing());
+}
+
+/// What is said of a job in which the first text of each case is replaced by the second.
+fn refused(train: &str, cases: &[(&str, &str, &str)]) {
+    for (old, new, expected) in cases {
+        assert!(train.contains(old), "{old}");
+        let text = job(&train.replace(old, new), "correlations = \"ot\"");
+        let found: Vec<String> = check(&text)
+            .expect_err(new)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert!(
+            found.iter().any(|f| f.contains(expected)),
+            "{new}: {found:?}"
+        );
+    }
 }
 
 #[test]
@@ -153,19 +232,7 @@ fn what_a_job_file_cannot_say() {
         ),
         ("\"auc\"", "\"acu\"", "did you mean auc?"),
     ];
-    for (old, new, expected) in cases {
-        assert!(PLAIN.contains(old), "{old}");
-        let text = job(&PLAIN.replace(old, new), "correlations = \"ot\"");
-        let found: Vec<String> = check(&text)
-            .expect_err(new)
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        assert!(
-            found.iter().any(|f| f.contains(expected)),
-            "{new}: {found:?}"
-        );
-    }
+    refused(PLAIN, &cases);
 }
 
 #[test]

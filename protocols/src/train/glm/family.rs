@@ -60,7 +60,7 @@ impl Family {
 
 impl Shape {
     /// How η goes into a function: below 2^12 for the logistic function, 2^10 for exponentials.
-    fn predictor_format(&self) -> Format {
+    pub(in crate::train) fn predictor_format(&self) -> Format {
         let whole = if self.family.has_log_link() { 10 } else { 12 };
         Format {
             frac_bits: self.family.label_bits(),

@@ -141,7 +141,7 @@ impl Masked {
 }
 
 /// Numbers over Z_2^128 that fit Z_2^64: shares of the same there.
-fn low(x: &Share<u128>) -> Share<u64> {
+pub(in crate::train) fn low(x: &Share<u128>) -> Share<u64> {
     Share::new(x.as_slice().iter().map(|v| *v as u64).collect())
 }
 
