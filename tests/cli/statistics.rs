@@ -224,8 +224,36 @@ fn columns_inflate_each_others_variance_as_in_pooled_rows() {
         ("bank_b", "bills", "credit_taiwan/bank_b.csv"),
         ("bureau_c", "persons", "credit_taiwan/bureau_c.csv"),
     ];
-    let task = &expected(&shared, "credit_taiwan.json")["vertical"];
-    inflation(&run(&parts(&shared, &common), "inflation-of-loans"), task);
+    let tasks = expected(&shared, "credit_taiwan.json");
+    let found = run(&parts(&shared, &common), "inflation-of-loans");
+    inflation(&found, &tasks["vertical"]);
+    let banks = [
+        ("hbank_1", "loans", "credit_taiwan/hbank_1.csv"),
+        ("hbank_2", "loans", "credit_taiwan/hbank_2.csv"),
+        ("hbank_3", "loans", "credit_taiwan/hbank_3.csv"),
+    ];
+    let (parts, task) = (parts(&shared, &banks), &tasks["horizontal"]["pooled"]);
+    inflation(&run(&parts, "inflation-of-pooled-loans"), task);
+    let moments = &task["standardise"];
+    let means = moments["mean"].as_object().expect("means");
+    let asked = means
+        .keys()
+        .map(|name| format!("AVG({name}), STDDEV_POP({name})"));
+    let union = ["hbank_1", "hbank_2", "hbank_3"].map(|bank| format!("SELECT * FROM {bank}.loans"));
+    let sql = format!(
+        "SELECT {} FROM ({}) l WHERE sample = 'train'",
+        asked.collect::<Vec<_>>().join(", "),
+        union.join(" UNION ALL ")
+    );
+    let found = parts.run("hbank_1", 11, &sql);
+    for (i, (name, mean)) in means.iter().enumerate() {
+        same(name, &rows(&found)[0][2 * i], mean);
+        same(
+            name,
+            &rows(&found)[0][2 * i + 1],
+            &moments["sd_ddof0"][name],
+        );
+    }
 }
 
 fn inflation(result: &Value, task: &Value) {
