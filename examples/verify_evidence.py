@@ -79,7 +79,7 @@ def statement(signed, context, check, key=None, what=""):
         raise Fault("form", "a signed document lacks a part") from None
     need(key is None or fingerprint(public) == key, check, f"{what}: signed with another key")
     context = f"entente/v1/{context}".encode()
-    message = b"entente/v1/signed\0" + bytes([len(context)]) + context + body
+    message = b"DSSEv1 %d %s %d %s" % (len(context), context, len(body), body)
     need(is_signed(public, message, signature), check, f"{what}: the signature is not valid")
     return strict(body, check)
 

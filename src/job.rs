@@ -232,6 +232,11 @@ async fn show(arguments: &JobIdArgs) -> Outcome<Reply> {
     if let Ok(planned) = client.get::<Planned>(&format!("/v1/jobs/{id}/plan")).await {
         text += "\n";
         text += &plan::body(&planned.plan);
+        let receipt = client.get(&format!("/v1/jobs/{id}/receipt")).await;
+        if let Ok(receipt) = receipt {
+            text += "\n";
+            text += &plan::measured(&planned.plan, &receipt);
+        }
     }
     Ok(Reply::new(&detail, text))
 }

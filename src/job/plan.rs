@@ -3,8 +3,9 @@
 use crate::cli::JobFileArgs;
 use crate::locate::ConfigFile;
 use crate::outcome::{Outcome, Reply};
-use crate::table::{bytes, wrapped};
+use crate::table::{bytes, grid, wrapped};
 use party_agent::api::types::{Planned, SpecRequest};
+use party_agent::receipt::ReceiptFile;
 use serde_json::Value;
 use std::fmt::Write as _;
 
@@ -136,6 +137,54 @@ fn cost(plan: &Value) -> String {
         );
     }
     out
+}
+
+/// What a plan has predicted for a party, beside what its receipt tells. Links are this run's own, so each of the predicted
+/// ones is named.
+pub(crate) fn measured(plan: &Value, file: &ReceiptFile) -> String {
+    let (receipt, local) = (&file.signed.receipt, &file.local);
+    let cost = &plan["cost"];
+    let seats = plan["seats"].as_array().into_iter().flatten();
+    let mut parties = seats.chain(std::iter::once(&plan["dealer"]));
+    let seat = parties.position(|party| *party == receipt.party.as_str());
+    let predicted = seat.and_then(|seat| cost["bytes_sent"][seat].as_u64());
+    let memory = cost["memory_bytes"].as_u64();
+    let work_us = cost["work_us"].as_f64().unwrap_or(0.0);
+    let seconds = |us: &Value| format!("{:.2} s", (us.as_f64().unwrap_or(0.0) + work_us) / 1e6);
+    let links = cost["network_us"].as_object().into_iter().flatten();
+    let links: Vec<String> = links
+        .map(|(name, us)| format!("{} ({name})", seconds(us)))
+        .collect();
+    let amount = |of: Option<u64>| of.map_or_else(|| "-".to_owned(), bytes);
+    let row = |what: &str, predicted: String, measured: String| {
+        vec![what.to_owned(), predicted, measured]
+    };
+    let header = ["", "predicted", "measured here"]
+        .map(str::to_owned)
+        .to_vec();
+    let rows = vec![
+        row(
+            "rounds",
+            cost["rounds"].to_string(),
+            receipt.rounds.to_string(),
+        ),
+        row(
+            "sent",
+            amount(predicted),
+            bytes(receipt.bytes_sent.values().sum()),
+        ),
+        row(
+            "memory",
+            amount(memory),
+            format!("{} (whole agent, at most)", bytes(local.peak_rss_bytes)),
+        ),
+        row(
+            "seconds",
+            links.join(", "),
+            format!("{:.2} s", local.wall_s),
+        ),
+    ];
+    grid(header, rows)
 }
 
 fn randomness(plan: &Value) -> String {

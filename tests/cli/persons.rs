@@ -35,6 +35,7 @@ fn a_person_approves_with_a_key_where_the_policy_lists_one() {
     let shown = b.run(&["job", "show", &id]).expect(0).stdout;
     let person = format!("jonas ({})", made["fingerprint"].as_str().expect("a key"));
     assert!(shown.contains(&person), "{shown}");
+    assert_predicted_and_measured(&shown);
     let file = town.directory.path().join("evidence.json");
     export(a, &id, &file).expect(0);
     assert!(verify(&file, &[]).expect(0).stdout.contains(&person));
@@ -48,6 +49,24 @@ fn a_person_approves_with_a_key_where_the_policy_lists_one() {
             assert_eq!(ended.code, 24, "{what}: {}{}", ended.stdout, ended.stderr);
         }
     }
+}
+
+/// As many rounds as the plan has predicted, and no more bytes.
+fn assert_predicted_and_measured(shown: &str) {
+    let row = |name: &str| -> Vec<&str> {
+        let lines = shown.lines().map(str::trim);
+        let line = lines.filter(|line| line.starts_with(name)).last();
+        let line = line.unwrap_or_else(|| panic!("no {name}: {shown}"));
+        line.split_whitespace().skip(1).collect()
+    };
+    let rounds = row("rounds");
+    assert_eq!(rounds[0], rounds[1], "{shown}");
+    let sent = row("sent");
+    let bytes = |at: usize| {
+        let unit = if sent[at + 1] == "kB" { 1e3 } else { 1.0 };
+        unit * sent[at].parse::<f64>().expect("a number")
+    };
+    assert!(bytes(2) <= bytes(0) && bytes(2) > 0.0, "{shown}");
 }
 
 /// What a party could put under its own signature in a person's name.

@@ -13,19 +13,11 @@ use super::canonical::{self, CanonicalError};
 use super::names::{Digest, PublicKey, SignatureBytes};
 use crate::tls::{Fingerprint, Identity};
 
-/// First bytes of everything that is signed with a party's key in this system, TLS aside (TLS signs under prefixes of its own).
-const PREFIX: &[u8] = b"entente/v1/signed\0";
-
-/// The bytes that are signed: prefix, length and text of the context, body.
+/// The bytes that are signed: the pre-authentication encoding of DSSE 1.0 with the context as payload type, so that any
+/// verifier of DSSE envelopes can check a statement. Neither what TLS signs nor a log's checkpoint begins so.
 pub(crate) fn signed_bytes(context: &str, body: &[u8]) -> Vec<u8> {
-    let n_context =
-        u8::try_from(context.len()).expect("contexts are constants of a few dozen bytes");
-    let mut message = Vec::with_capacity(PREFIX.len() + 1 + context.len() + body.len());
-    message.extend_from_slice(PREFIX);
-    message.push(n_context);
-    message.extend_from_slice(context.as_bytes());
-    message.extend_from_slice(body);
-    message
+    let head = format!("DSSEv1 {} {context} {} ", context.len(), body.len());
+    [head.as_bytes(), body].concat()
 }
 
 /// Verifies a signature made by [`Identity::sign`] with the same `context`.
@@ -235,5 +227,42 @@ mod body_bytes {
         } else {
             deserializer.deserialize_bytes(Body)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::{Signer, SigningKey};
+
+    use super::*;
+
+    /// The encoding of a contract's bytes, and a signature under it, as computed with another program.
+    #[test]
+    fn signed_bytes_are_those_of_dsse() {
+        let body = concat!(
+            r#"{"alg":{"id":"tds:secure-group-sum","manifest":"sha-256:0000000000000000000000000000000000000000000000000000000000000000","ver":"1.0.0"},"#,
+            r#""cols":{"hospA":["dx","cost"],"insB":["paid"]},"dp":{"delta_log2":-40,"eps_micro":500000},"exp":1775001600,"id":"ctr-0001","#,
+            r#""max_runs":3,"min_cell":11,"nbf":1767225600,"purpose":["duo:DUO_0000042","dpv:ServiceOptimisation"],"recipients":["insB"],"v":1}"#,
+        );
+        assert_eq!(body.len(), 388);
+        assert_eq!(
+            Digest::of(body.as_bytes()).to_string(),
+            "90f7750657f7b4c8b7f91b9df295dd89d5b71c946ef07c2879005146f21ee074"
+        );
+        let context = "application/vnd.tds.contract.v1+json";
+        let signed = signed_bytes(context, body.as_bytes());
+        assert_eq!(
+            Digest::of(&signed).to_string(),
+            "79dd536ebf0c36fdc48869902f3ccf15d3d48f62acaf8ad8d272597fed6006f3"
+        );
+        let seed: [u8; 32] = std::array::from_fn(|i| i as u8);
+        let key = SigningKey::from_bytes(&seed);
+        let signature = SignatureBytes(key.sign(&signed).to_bytes());
+        assert_eq!(
+            signature.to_string(),
+            "fa75e609de948c5567b6080f75a330bb1133bc5a3a158257f956309cf7282a8eabade22769144a8b511c3ca0a7df359c938e9ed96b55a8ef175976d1c544f908"
+        );
+        let public = PublicKey(key.verifying_key().to_bytes());
+        assert!(verify(&public, context, body.as_bytes(), &signature).is_ok());
     }
 }

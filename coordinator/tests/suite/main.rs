@@ -2,7 +2,7 @@
 
 mod support;
 mod canonical;
-mod statements;
+mod contract_approval;
 mod codec;
 mod state;
 mod journal;
