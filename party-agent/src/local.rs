@@ -79,6 +79,8 @@ pub enum StepInput {
     Values(Vec<(u32, u64)>),
     /// Group and both values of every row.
     Pairs(Vec<(u32, u64, u64)>),
+    /// A join's rows in order, which are brought beside these inputs.
+    Ranked,
 }
 
 /// What a holder may know about its own part. Counts only, and for this holder alone.

@@ -52,7 +52,7 @@ pub struct Parameter {
 }
 
 /// Every kind of message by the name that manifests use.
-const KINDS: [Kind; 17] = [
+const KINDS: [Kind; 18] = [
     Kind::Masked,
     Kind::MaskedBits,
     Kind::Commitments,
@@ -70,6 +70,7 @@ const KINDS: [Kind; 17] = [
     Kind::Evaluations,
     Kind::Hints,
     Kind::Known,
+    Kind::Order,
 ];
 
 const FILES: [&str; 7] = [

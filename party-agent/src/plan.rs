@@ -71,7 +71,8 @@ pub use dominance::{ComparedSum, Comparison, DominancePlan};
 pub use intersect::{IntersectPlan, KeyPlan, Protocol};
 pub(crate) use joint::counted_in;
 pub use joint::{
-    JoinFactor, JoinPlan, JoinSizes, JoinTerm, OwnColumn, OwnTerm, RelationPlan, Told, ValueColumns,
+    JoinFactor, JoinPlan, JoinSizes, JoinTerm, OwnColumn, OwnTerm, RankedPlan, RelationPlan, Told,
+    ValueColumns,
 };
 pub use local::{ColumnUse, LocalPlan, TableColumn, Usage};
 pub use lookup::{AskedTable, LookupPlan, MAX_VALUE_BYTES};

@@ -26,6 +26,7 @@ mod shape;
 mod plan;
 mod columns;
 mod products;
+pub mod weights;
 
 pub use crate::psi::circuit::Rows;
 pub use inputs::Inputs;

@@ -10,7 +10,9 @@
 //! alone even if somebody dealt ρ. Everybody permutes its share of ρ(A) by τ to one of π(A), and o adds
 //! π(x − A).
 
-use crate::correlate::{Needs, PermutationNeed, RowShares, SecretPermutation, Stock};
+use crate::correlate::{
+    Needs, PermutationNeed, PermutationShare, RowShares, SecretPermutation, Stock,
+};
 use crate::cost::{Cost, Stream};
 use crate::error::ProtocolError;
 use crate::party::Seat;
@@ -29,6 +31,9 @@ use std::sync::Mutex;
 const CHUNK_BYTES: usize = 1 << 20;
 
 const COIN_BYTES: usize = 32;
+
+/// Bytes of a place in an order.
+const OFFSET_BYTES: usize = 4;
 
 /// Public randomness of one seat, which all seats expand to that seat's public permutations.
 struct Coin {
@@ -54,6 +59,45 @@ impl Wire for Coin {
         Ok(Self { bytes: *bytes })
     }
 }
+
+/// From a random permutation that its sender alone knows to the one that it applies, which the first one hides.
+struct Offset {
+    sources: Vec<u32>,
+}
+
+impl Wire for Offset {
+    const KIND: Kind = Kind::Order;
+    type Shape = usize;
+
+    fn wire_len(n_rows: usize) -> usize {
+        OFFSET_BYTES * n_rows
+    }
+
+    fn encode(self) -> Bytes {
+        let bytes = self.sources.iter().flat_map(|source| source.to_le_bytes());
+        bytes.collect::<Vec<u8>>().into()
+    }
+
+    fn decode(n_rows: usize, body: Bytes) -> Result<Self, WireError> {
+        let (sources, rest) = body.as_chunks::<OFFSET_BYTES>();
+        let sources: Vec<u32> = sources.iter().map(|s| u32::from_le_bytes(*s)).collect();
+        let mut is_there = vec![false; n_rows];
+        for source in &sources {
+            match is_there.get_mut(*source as usize) {
+                Some(there) if !*there => *there = true,
+                _ => return Err(NO_ORDER),
+            }
+        }
+        match sources.len() == n_rows && rest.is_empty() {
+            true => Ok(Self { sources }),
+            false => Err(NO_ORDER),
+        }
+    }
+}
+
+const NO_ORDER: WireError = WireError::Content {
+    what: "an order has every row once",
+};
 
 /// What shuffles need besides correlations: a coin from every seat, exchanged once.
 pub struct Shuffler {
@@ -135,6 +179,74 @@ pub fn price(shape: TableShape, seats: Seats) -> Price {
     Price::sequence(seats, steps)
 }
 
+/// Brings the rows of a table into an order that one seat chooses and nobody else learns.
+///
+/// # Seats     symmetric, any number ≥ 2; `owner` chooses
+/// # Inputs    `table`: shares of n rows; `order`: at the owner, where each row comes from; takes one permutation of
+///   that shape, of the owner
+/// # Output    fresh shares of the rows in that order
+/// # Cost      [`arrange_price`]: 2 rounds; 4·n bytes from the owner to each other seat, and all rows from all seats to the owner
+/// # Security  semi-honest, all but one seat may be corrupt: what the owner tells is uniform to the others, because the
+///   permutation of the stock is. Whoever deals it must not learn what is told, and is sent nothing; reveals the shape
+/// # Errors    [`ProtocolError::InvalidInput`] if the order is none, [`ProtocolError::OutOfCorrelations`],
+///   [`ProtocolError::Link`], [`ProtocolError::PeerMisbehaved`] (length, no order)
+/// # Source    as [`Shuffler::shuffle`], one owner's step, with the offset sent
+pub async fn arrange(
+    session: &mut Session,
+    owner: Seat,
+    table: Table,
+    order: Option<SecretPermutation>,
+    stock: &mut Stock,
+) -> Result<Table, ProtocolError> {
+    let n_rows = table.n_rows();
+    let need = table.shape().permutation(owner);
+    let correlation = session.ended_by(stock.take_permutation(need))?;
+    let mine = order.zip(correlation.permutation.as_ref());
+    let mine = mine.map(|(order, rho)| offset(rho, &order)).transpose();
+    let mine = session.ended_by(mine)?;
+    let told = mine.clone().map(|sources| Offset { sources });
+    let theirs = session.broadcast(owner, told, n_rows).await?;
+    let offset = mine.or(theirs.map(|told| told.sources)).unwrap_or_default();
+    moved(session, owner, table, (&offset, correlation)).await
+}
+
+/// τ with π = ρ∘τ: row i comes from the place at which ρ has what π wants there.
+fn offset(rho: &SecretPermutation, order: &SecretPermutation) -> Result<Vec<u32>, ProtocolError> {
+    let mut places = vec![0u32; rho.sources().len()];
+    for (place, source) in (0u32..).zip(rho.sources()) {
+        places[*source as usize] = place;
+    }
+    let invalid = ProtocolError::InvalidInput {
+        what: "an order has every row once",
+    };
+    let mut is_there = vec![false; places.len()];
+    for source in order.sources() {
+        match is_there.get_mut(*source as usize) {
+            Some(there) if !*there => *there = true,
+            _ => return Err(invalid),
+        }
+    }
+    match order.sources().len() == places.len() {
+        true => Ok(order
+            .sources()
+            .iter()
+            .map(|s| places[*s as usize])
+            .collect()),
+        false => Err(invalid),
+    }
+}
+
+/// The declared price of [`arrange`].
+pub fn arrange_price(shape: TableShape, seats: Seats, owner: Seat) -> Price {
+    let others = Seat::first(seats.n_computing).filter(|seat| *seat != owner);
+    let told = Stream {
+        n_bytes: (OFFSET_BYTES * shape.n_rows) as u64,
+        n_messages: 1,
+    };
+    let told = others.map(|to| (owner, to, told));
+    Price::of_cost(Cost::round(seats.n_seats, told)).then(&step_price(shape, seats, owner))
+}
+
 fn step_price(shape: TableShape, seats: Seats, owner: Seat) -> Price {
     let need = shape.permutation(owner);
     let others = Seat::first(seats.n_computing).filter(|seat| *seat != owner);
@@ -189,8 +301,19 @@ async fn step(
     offset: &[u32],
     stock: &mut Stock,
 ) -> Result<Table, ProtocolError> {
+    let need = table.shape().permutation(owner);
+    let correlation = session.ended_by(stock.take_permutation(need))?;
+    moved(session, owner, table, (offset, correlation)).await
+}
+
+/// The rows of a table by a permutation of the stock and a public one.
+async fn moved(
+    session: &mut Session,
+    owner: Seat,
+    table: Table,
+    (offset, correlation): (&[u32], PermutationShare),
+) -> Result<Table, ProtocolError> {
     let shape = table.shape();
-    let correlation = session.ended_by(stock.take_permutation(shape.permutation(owner)))?;
     let mut differences = table.into_rows();
     if let Some(before) = &correlation.before {
         subtract(&mut differences, before);

@@ -9,6 +9,7 @@
 //! * [`extreme`]: MIN and MAX of each group, from every holder's own;
 //! * [`quantile`]: quantiles over a small public domain, from every holder's counts;
 //! * [`select`]: quantiles over any domain, from every holder's rows;
+//! * [`weighted`]: quantiles over any domain, from rows that each count as often as a shared number says;
 //! * [`distinct`]: how many different keys the holders have together, of each group;
 //! * [`top`]: the first cells in the order of a hidden total;
 //! * [`group`]: totals of groups whose keys are not public;
@@ -18,6 +19,7 @@
 pub mod extreme;
 pub mod quantile;
 pub mod select;
+pub mod weighted;
 pub mod distinct;
 pub mod top;
 pub mod group;

@@ -55,6 +55,8 @@ pub enum Kind {
     Hints = 24,
     /// The digest of the encrypted table that its sender has.
     Known = 25,
+    /// An order that hides another one.
+    Order = 26,
 }
 
 /// Declares a message that is nothing but bytes: its name, its kind, and the length of its body in bytes, a function of its shape.

@@ -524,8 +524,9 @@ fn tables_over_both_insurers() {
     }
 }
 
+/// The cells of a table with two keys.
 #[track_caller]
-fn crosstab(result: &Value, expected: &Value) {
+pub(crate) fn crosstab(result: &Value, expected: &Value) {
     let names = |field: &str| {
         expected[field]
             .as_array()

@@ -1,7 +1,8 @@
 //! Joins between holders by real processes: the figures that plain Python computed on the pooled data.
 
-use crate::figures::{Parts, equal, expected, row, rows, same, shared};
+use crate::figures::{Parts, crosstab, equal, expected, row, rows, same, shared};
 use crate::run::{entente, party, root};
+use crate::statistics::run;
 use serde_json::Value;
 use std::path::PathBuf;
 
@@ -127,27 +128,19 @@ fn check_groups(result: &Value, task: &Value, keys: [&str; 2], figures: &[&str])
     }
 }
 
-/// Readmissions by insurer.
+/// Readmissions by insurer, and those within 30 days by sex.
 #[test]
-fn readmissions_by_insurer() {
+fn readmissions_by_insurer_and_by_sex() {
     let Some(shared) = shared() else { return };
     let (parts, tasks) = (
         claims(&shared),
         expected(&shared, "claims_diabetes130.json"),
     );
-    let sql = format!(
-        "SELECT h.readmitted, m.insurer, COUNT(*) FROM {HOSPITALS} JOIN {INSURERS} ON h.patient_id = m.patient_id \
-         GROUP BY h.readmitted, m.insurer"
-    );
-    let result = parts.run_with("dealer:notary", "hospital_1", 11, &sql);
-    let task = &tasks["crosstab_readmit_insurer"];
-    let list = |of: &str| task[of].as_array().expect("a list").clone();
-    for (readmitted, counts) in list("rows").iter().zip(list("counts")) {
-        for (insurer, count) in list("cols").iter().zip(counts.as_array().expect("counts")) {
-            let text = |v: &Value| v.as_str().expect("text").to_owned();
-            let got = row(&result, &[&text(readmitted), &text(insurer)]);
-            equal("encounters", &got[2], count);
-        }
+    for (job, task) in [
+        ("readmission-by-insurance", "crosstab_readmit_insurer"),
+        ("readmission-by-sex", "crosstab_sex_r30"),
+    ] {
+        crosstab(&run(&parts, job), &tasks[task]);
     }
 }
 

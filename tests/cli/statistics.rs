@@ -25,6 +25,13 @@ pub(crate) fn run(parts: &Parts, name: &str) -> Value {
     parts.simulate(&text)["result"].clone()
 }
 
+/// The same of Student's test instead of Welch's.
+fn run_student(parts: &Parts, name: &str) -> Value {
+    let text = fs::read_to_string(job(&format!("{name}.toml"))).expect("a job file");
+    assert!(text.contains("T_TEST("), "{name} is a test");
+    parts.simulate(&text.replace("T_TEST(", "T_TEST_STUDENT("))["result"].clone()
+}
+
 /// Equal but for the error of divisions on shares.
 #[track_caller]
 fn close(what: &str, got: &Value, expected: &Value) {
@@ -306,14 +313,17 @@ fn amounts_of_all_members() {
     );
     let tasks = expected(&shared, "claims_euhealth.json");
     let task = &tasks["ttest_amount_sex"];
-    let result = run(&parts, "ttest-amount-by-sex");
     let of = |i: usize| (&task["n"][i], &task["mean"][i], &task["var"][i]);
     let expected = [("M", 0), ("F", 1)].map(|(name, i)| {
         let (n, mean, var) = of(i);
         (name, n, mean, var)
     });
-    let whole = ["t", "df", "p"].map(|c| (c, &task["welch"][c]));
-    groups(&result, &expected, &whole);
+    let welch = run(&parts, "ttest-amount-by-sex");
+    let student = run_student(&parts, "ttest-amount-by-sex");
+    for (result, form) in [(welch, "welch"), (student, "student")] {
+        let whole = ["t", "df", "p"].map(|c| (c, &task[form][c]));
+        groups(&result, &expected, &whole);
+    }
     let result = run(&parts, "anova-amount-by-relation");
     anova(&result, &tasks["anova_amount_relation"], |name| {
         vec![name.to_owned()]
@@ -447,16 +457,23 @@ fn outcomes_of_fatty_liver_disease() {
         name.chars().map(|c| c.to_string()).collect()
     });
     let task = &tasks["last_hdl_before_index_by_diabetes"]["ttest"];
-    let result = run(&parts, "ttest-hdl-by-diabetes");
-    for (i, arm) in [1, 0].into_iter().enumerate() {
-        let found = rows(&result).iter().find(|row| row[0] == arm);
-        let got = found.expect("a group");
-        equal("n", field(&result, got, "n"), &task["n"][i]);
-        same("mean", field(&result, got, "mean"), &task["mean"][i]);
-        let t = field(&result, got, "t").as_f64().expect("a number");
-        // The group without comes first.
-        same("t", &(-t).into(), &task["welch"]["t"]);
-        same("df", field(&result, got, "df"), &task["welch"]["df"]);
+    let welch = run(&parts, "ttest-hdl-by-diabetes");
+    let student = run_student(&parts, "ttest-hdl-by-diabetes");
+    for (result, form) in [(welch, "welch"), (student, "student")] {
+        for (i, arm) in [1, 0].into_iter().enumerate() {
+            let found = rows(&result).iter().find(|row| row[0] == arm);
+            let got = found.expect("a group");
+            equal("n", field(&result, got, "n"), &task["n"][i]);
+            same("mean", field(&result, got, "mean"), &task["mean"][i]);
+            let sd = field(&result, got, "sd").as_f64().expect("a number");
+            same("var", &(sd * sd).into(), &task["var"][i]);
+            let t = field(&result, got, "t").as_f64().expect("a number");
+            // The group without comes first.
+            same("t", &(-t).into(), &task[form]["t"]);
+            for figure in ["df", "p"] {
+                same(figure, field(&result, got, figure), &task[form][figure]);
+            }
+        }
     }
 }
 

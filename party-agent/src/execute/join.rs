@@ -11,6 +11,7 @@ use protocols::psi::keys::{KeyHash, Normalise};
 use protocols::psi::{self, Item};
 use protocols::session::Session;
 
+use super::ranked::Ranked;
 use super::{Broken, Computed, Failure, Output, Stage, Task, internal, steps};
 use crate::local::{self, Joined, LocalInputs};
 use crate::plan::{JoinPlan, JoinSizes, RelationPlan, Told};
@@ -64,9 +65,19 @@ impl Task<'_> {
             }
         }
         let report = mine.as_ref().map(|(_, joined)| joined.report());
+        let mut ranked = Vec::with_capacity(of.ranked.len());
+        for plan in &of.ranked {
+            let ranks = Ranked::new(self.plan, (of, plan), &sizes);
+            ranked.push(ranks.runs(session, mine.as_ref(), &mut stock).await?);
+        }
         drop(mine);
         let mut inputs = LocalInputs::of_join(self.plan, of, totals);
         steps::on_shares(session, self.plan, &mut inputs, &mut stock).await?;
+        for (plan, runs) in of.ranked.iter().zip(ranked) {
+            let ranks = Ranked::new(self.plan, (of, plan), &sizes);
+            let totals = &mut inputs.totals;
+            ranks.find(session, runs, totals, &mut stock).await?;
+        }
         let told = steps::release(session, self.plan, inputs, stock, disclosure).await?;
         Ok(Computed {
             output: told.result.map(Output::Totals),
@@ -164,14 +175,14 @@ fn moved(place: usize, hub: usize) -> usize {
 }
 
 /// Which holder of its relation this seat is.
-fn holder(of: &JoinPlan, place: usize, session: &Session) -> Option<usize> {
+pub(super) fn holder(of: &JoinPlan, place: usize, session: &Session) -> Option<usize> {
     let me = session.seat().index();
     let mut holders = of.relations[place].holders.iter();
     holders.position(|(seat, _)| *seat == me)
 }
 
 /// Keys that nobody has.
-fn padding(session: &mut Session, n: usize) -> Vec<Item> {
+pub(super) fn padding(session: &mut Session, n: usize) -> Vec<Item> {
     let seed: Seed = session.own_seed("keys that fill a table up");
     let mut words = vec![0u128; n];
     Prg::new(&seed, 0).fill_ring(&mut words);

@@ -141,6 +141,8 @@ async fn one(
                 }
             }
         }
+        // Of a join, see `ranked`.
+        StepInput::Ranked => {}
         StepInput::Keys(keys) => {
             let shape = step.distinct_shape(&setting).ok_or(MISFIT);
             let shape = session.ended_by(shape)?;
@@ -169,21 +171,24 @@ async fn quantiles(
     let found = quantile::quantiles::<u64>(session, counts, &shape, stock).await?;
     for (found, mut values) in step.finds().iter().zip(found) {
         if found.what == Which::Greatest {
-            // From the other end of the range.
-            let span = shape.domain.len() as u64 - 1;
-            values.negate();
-            values.add_public(session.seat().index(), &vec![span; setting.cells]);
+            from_other_end(session, &mut values, shape.domain.len() as u64 - 1);
         }
         put(&mut totals.narrow[found.slot.index], values);
     }
     Ok(())
 }
 
-const MISFIT: ProtocolError = ProtocolError::InvalidInput {
+/// Distances from the other end of a range.
+pub(super) fn from_other_end(session: &Session, values: &mut Share<u64>, span: u64) {
+    values.negate();
+    values.add_public(session.seat().index(), &vec![span; values.len()]);
+}
+
+pub(super) const MISFIT: ProtocolError = ProtocolError::InvalidInput {
     what: "the inputs of a step are those of its kind",
 };
 
-fn put<R: Ring>(column: &mut Vec<R>, values: Share<R>) {
+pub(super) fn put<R: Ring>(column: &mut Vec<R>, values: Share<R>) {
     column.zeroize();
     *column = values.into_vec();
 }

@@ -10,7 +10,7 @@ use protocols::join::{Inputs, Rows};
 use protocols::party::PartyId;
 use protocols::psi::Item;
 use protocols::psi::keys::KeyHash;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::cells::CellIndex;
 use super::keys::{KeyReport, hash_rows, texts};
@@ -31,7 +31,26 @@ pub struct Joined {
     /// Of which key and which group the latter are.
     places: Vec<Place>,
     cells: usize,
+    /// Of each measure whose rows are ordered, these.
+    ranked: Vec<(usize, Zeroizing<Vec<OrderedRow>>)>,
     report: KeyReport,
+}
+
+/// A row of a measure whose rows are put in the order of groups and values; the latter as distances from the low end of
+/// the range.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct OrderedRow {
+    group: u32,
+    value: u64,
+    key: Option<u32>,
+}
+
+impl Zeroize for OrderedRow {
+    fn zeroize(&mut self) {
+        self.group.zeroize();
+        self.value.zeroize();
+        self.key.zeroize();
+    }
 }
 
 /// A key, by number, and a group in which it has rows.
@@ -109,6 +128,8 @@ struct Sums<'a> {
     measures: Vec<MeasureTotals<'a>>,
     /// For each argument whose values are counted one by one, the rows with each.
     values: Vec<Vec<Vec<u64>>>,
+    /// For each argument whose rows are ordered, these.
+    ranked: Vec<(usize, Zeroizing<Vec<OrderedRow>>)>,
     n_rows: u64,
     n_keyless: u64,
 }
@@ -143,6 +164,9 @@ impl<'a> Sums<'a> {
                 .iter()
                 .map(|v| vec![vec![0; n_cells]; v.n_values])
                 .collect(),
+            ranked: (relation.ranked.iter())
+                .map(|measure| (*measure, Zeroizing::default()))
+                .collect(),
             n_rows: 0,
             n_keyless: 0,
         })
@@ -175,6 +199,7 @@ impl<'a> Sums<'a> {
         let keys: Vec<Option<u32>> = items.into_iter().map(|i| Some(self.key(i?))).collect();
         self.n_keyless += keys.iter().filter(|key| key.is_none()).count() as u64;
         self.add_at(&keys, &groups, args)?;
+        self.add_ordered(&keys, &groups, args)?;
         let n_levels = self.totals.first().map_or(0, Vec::len);
         for level in 0..n_levels {
             let totals = groups
@@ -221,6 +246,25 @@ impl<'a> Sums<'a> {
         Ok(())
     }
 
+    /// Keeps the rows of measures whose rows are ordered.
+    fn add_ordered(
+        &mut self,
+        keys: &[Option<u32>],
+        groups: &[u32],
+        args: &[ArrayRef],
+    ) -> Result<(), SourceError> {
+        for (measure, rows) in &mut self.ranked {
+            let codes = Codes::of(&self.relation.measures[*measure], &args[*measure]);
+            let codes = codes.ok_or_else(|| self.measures[*measure].other_type())?;
+            rows.extend(codes.rows.iter().map(|(row, value)| OrderedRow {
+                group: groups[*row],
+                value: *value,
+                key: keys[*row],
+            }));
+        }
+        Ok(())
+    }
+
     /// The number of a key, a new one if it has none yet.
     fn key(&mut self, item: Item) -> u32 {
         let next = self.items.len() as u32;
@@ -245,7 +289,9 @@ impl<'a> Sums<'a> {
         total
     }
 
-    fn finish(self) -> Result<Joined, SourceError> {
+    fn finish(mut self) -> Result<Joined, SourceError> {
+        let mut ranked = std::mem::take(&mut self.ranked);
+        ranked.iter_mut().for_each(|(_, rows)| rows.sort_unstable());
         if self.relation.denied && (self.n_keyless > 0 || self.n_rows == 0) {
             let what = "NOT IN takes a subquery that has rows, and no NULL among them";
             let advice =
@@ -289,6 +335,7 @@ impl<'a> Sums<'a> {
             totals,
             places: self.places,
             cells: self.n_cells,
+            ranked,
             report: KeyReport {
                 rows: self.n_rows,
                 distinct,
@@ -332,6 +379,7 @@ impl LocalInputs {
         totals.narrow.resize(plan.shape.narrow, vec![0; cells]);
         let input = |step: &Step| {
             let counted = match step {
+                Step::Ranked { .. } => return StepInput::Ranked,
                 Step::Quantiles { measure, .. } => of.values.iter().find(|v| v.measure == *measure),
                 _ => None,
             };
@@ -378,6 +426,22 @@ impl Joined {
         }
     }
 
+    /// Of a measure whose rows are ordered, group and value of each, and the number of its key.
+    #[must_use]
+    pub fn ordered(&self, measure: usize) -> (Zeroizing<Vec<(u32, u64)>>, Vec<Option<u32>>) {
+        let rows = self.ranked.iter().find(|(of, _)| *of == measure);
+        let rows = rows.map_or(&[][..], |(_, rows)| rows.as_slice());
+        let mut values = Zeroizing::new(Vec::with_capacity(rows.len()));
+        values.extend(rows.iter().map(|row| (row.group, row.value)));
+        (values, rows.iter().map(|row| row.key).collect())
+    }
+
+    /// The keys, and behind them those of `padding`.
+    #[must_use]
+    pub fn keys(&self, padding: &[Item]) -> Vec<Item> {
+        self.items.iter().chain(padding).copied().collect()
+    }
+
     /// What only this holder learns.
     #[must_use]
     pub fn report(&self) -> KeyReport {
@@ -418,7 +482,7 @@ impl Joined {
         });
         Inputs {
             rows: Rows {
-                keys: self.items.iter().chain(padding).copied().collect(),
+                keys: self.keys(padding),
                 narrow: narrow.collect(),
                 wide: wide.collect(),
             },

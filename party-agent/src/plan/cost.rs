@@ -27,10 +27,7 @@ pub(super) fn complete(mut plan: Plan, rows: u64) -> Plan {
         n_computing,
     };
     let joined = match &plan.procedure {
-        Procedure::Join(of) => {
-            of.price(seats, &of.foretold(&plan.keys), &of.groups(&plan.keys))
-                .cost
-        }
+        Procedure::Join(of) => of.price(seats, &of.foretold(&plan.keys), &plan.keys).cost,
         _ => Cost::none(n_seats),
     };
     let cost = prepared

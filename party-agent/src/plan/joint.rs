@@ -13,6 +13,7 @@ mod separate;
 mod below;
 mod draft;
 mod taken;
+mod ranked;
 mod relation;
 mod column;
 mod terms;
@@ -47,6 +48,7 @@ use separate::{Literals, Separate, Sum};
 
 pub(super) use from::names_of;
 pub(super) use member::{Member, members};
+pub use ranked::RankedPlan;
 pub(super) use separate::without_row;
 use terms::Terms;
 pub(crate) use totals::counted_in;
@@ -71,6 +73,8 @@ pub struct JoinPlan {
     pub values: Vec<ValueColumns>,
     /// Sums of the relations' columns that are compared with 0, key by key.
     pub compared: Vec<JoinCompared>,
+    /// Arguments of the query whose rows are ordered by value at their holders.
+    pub ranked: Vec<RankedPlan>,
     /// Which totals stand beside the groups, if any.
     #[serde(skip)]
     pub margins: Option<Margins>,
@@ -144,6 +148,8 @@ pub struct RelationPlan {
     pub totals_wide: usize,
     /// Columns of these totals over Z_2^64 that count the rows with each value of a measure.
     pub values: Vec<ValueColumns>,
+    /// Measures whose rows are kept one by one, to be ordered by value.
+    pub ranked: Vec<usize>,
     /// Columns over Z_2^64 that go into the join as 1 where they are not 0.
     pub flags: Vec<usize>,
     /// Columns over Z_2^64 that go into the join.
@@ -484,7 +490,7 @@ impl Job<'_> {
         checks::no_ends(self.outer, &min_cell).map_err(one)?;
         let mut checks = checks::checks(self.outer, &terms.counts(), &min_cell, rows);
         let cells = keys.iter().map(KeyColumn::n_slots).product();
-        let (steps, narrow, wide) = self.steps(&terms, cells, rows)?;
+        let (steps, narrow, wide) = self.steps((&terms, &compiled), cells, rows)?;
         let top = top::cells(self.outer, &terms.measures, &terms.fits, cells, rows)
             .filter(|_| self.outer.margins.is_none());
         checks.extend(top::nonempty(top.as_ref(), &checks, rows));
@@ -537,7 +543,7 @@ impl Job<'_> {
     /// What is found in the rows of each value, and how many columns there are with it.
     fn steps(
         &self,
-        terms: &Terms,
+        (terms, compiled): (&Terms, &Compiled),
         cells: usize,
         rows_at_most: u64,
     ) -> Result<(Vec<Step>, usize, usize), Vec<PlanFault>> {
@@ -551,7 +557,9 @@ impl Job<'_> {
             narrow: &mut narrow,
             wide: &mut wide,
         };
-        let steps = steps::of_counts(self.outer, &terms.measures, &setting, free)?;
+        let ranked = terms.ranked_rows(compiled, cells);
+        let measures = (terms.measures.as_slice(), &ranked);
+        let steps = steps::of_counts(self.outer, measures, &setting, free)?;
         if !steps.is_empty() && rows_at_most > cost::MAX_WRITTEN {
             let what = "MIN, MAX and quantiles of a join that could have more than 2^53 rows, by the published sizes of its tables";
             return Err(one(self.site.fault(

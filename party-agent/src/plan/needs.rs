@@ -70,7 +70,7 @@ impl Plan {
         let (seats, source) = (self.n_seats(), self.source());
         let bytes = |hub: usize| {
             let (of, sizes) = (of.with_hub(hub, &self.keys), sizes.with_hub(hub));
-            let price = of.price(seats, &sizes, &of.groups(&self.keys));
+            let price = of.price(seats, &sizes, &self.keys);
             let prepared = source.as_ref();
             let prepared = prepared.map(|s| correlate::cost(s, seats.n_computing, &price.needs));
             let all = prepared.iter().chain([&price.cost]);
@@ -86,7 +86,7 @@ impl Plan {
         let seats = self.n_seats();
         let released = self.price_of_release(seats).needs;
         let steps = steps::price(&self.steps, &self.setting(), seats).needs;
-        of.price(seats, sizes, &of.groups(&self.keys)).needs + steps + released
+        of.price(seats, sizes, &self.keys).needs + steps + released
     }
 
     /// The correlated randomness of a model over a join of this shape.

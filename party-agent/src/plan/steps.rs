@@ -11,12 +11,13 @@ use protocols::stats::extreme::{self, Extreme, ExtremeShape};
 use protocols::stats::quantile::{self, Definition, QuantileShape};
 use protocols::stats::rank::{self, RankShape};
 use protocols::stats::select::{self, Place, SelectShape};
+use protocols::stats::weighted::{self, WeightedShape};
 use serde::Serialize;
 
 use super::words::{counted, listed};
 use super::{Measure, MeasureKind, Released, ReleasedColumn, RingWidth, Slot};
 
-pub(super) use build::{Columns, RowBounds, build, of_counts};
+pub(super) use build::{Columns, RankedRows, RowBounds, build, of_counts};
 
 /// One step of work on shares.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -48,6 +49,17 @@ pub enum Step {
         bits: u32,
         /// For each seat how many rows it may have in a group; what it has less is filled up.
         rows: Vec<u64>,
+        /// What is found.
+        finds: Vec<Found>,
+    },
+    /// Searches the rows of a join's relation, which its holders have put in order, by how often each counts.
+    Ranked {
+        /// The measure.
+        measure: usize,
+        /// Bits of a value's distance from the low end of the range.
+        bits: u32,
+        /// The rows that there are, and their groups.
+        of: RankedRows,
         /// What is found.
         finds: Vec<Found>,
     },
@@ -233,6 +245,14 @@ impl Which {
     }
 }
 
+impl Which {
+    /// The row that it is, the least and the greatest one included.
+    fn place_or_end(self) -> Option<Place> {
+        let end = || Some(Place::Discrete(self.level()?.level()));
+        self.place().or_else(end)
+    }
+}
+
 impl Setting {
     /// The rows of a group are below 2 to this power.
     fn rows_bits(&self) -> u32 {
@@ -247,7 +267,8 @@ impl Step {
         match self {
             Self::Extremes { finds, .. }
             | Self::Quantiles { finds, .. }
-            | Self::Sorted { finds, .. } => finds,
+            | Self::Sorted { finds, .. }
+            | Self::Ranked { finds, .. } => finds,
             Self::Distinct { .. } | Self::RankCorrelation { .. } => &[],
         }
     }
@@ -309,6 +330,26 @@ impl Step {
         })
     }
 
+    /// The shape of a search among ordered rows of a join, as the protocol takes it.
+    #[must_use]
+    pub fn weighted_shape(&self, setting: &Setting) -> Option<WeightedShape> {
+        let Self::Ranked {
+            bits, of, finds, ..
+        } = self
+        else {
+            return None;
+        };
+        Some(WeightedShape {
+            rows: build::sizes(&of.rows),
+            groups: of.groups,
+            others: of.others,
+            bits: *bits as usize,
+            places: finds.iter().filter_map(|f| f.what.place_or_end()).collect(),
+            rows_bits: setting.rows_bits(),
+            method: setting.method,
+        })
+    }
+
     /// Whether what a selection finds needs the wide ring.
     #[must_use]
     pub fn is_wide(&self) -> bool {
@@ -355,9 +396,12 @@ impl Step {
             true => select::price::<u128>(&shape, seats),
             false => select::price::<u64>(&shape, seats),
         });
+        let weighted = self.weighted_shape(setting);
+        let weighted = weighted.map(|shape| weighted::price(&shape, seats));
         let ranked = self.rank_shape(setting);
         let ranked = ranked.map(|shape| rank::price(&shape, seats));
-        let price = extremes.or(quantiles).or(selected).or(ranked).or(distinct);
+        let price = extremes.or(quantiles).or(selected).or(weighted);
+        let price = price.or(ranked).or(distinct);
         price.unwrap_or_else(|| Price::nothing(seats))
     }
 
@@ -377,6 +421,10 @@ impl Step {
             Self::Sorted { bits, rows, .. } => format!(
                 "{finds}: the holders' values of {bits} bits, each in order and filled up to {} a group, are merged on shares",
                 counted(rows.iter().sum(), "row")
+            ),
+            Self::Ranked { bits, of, .. } => format!(
+                "{finds}: {} of {bits} bits, which their holders have in order, are searched on shares by how often each counts",
+                counted(of.rows.iter().sum(), "value")
             ),
             Self::RankCorrelation { y, x, rows, .. } => format!(
                 "the ranks of {} and of {}: the holders' rows, filled up to {} a group, are sorted by each on shares",
@@ -425,16 +473,21 @@ impl Measure {
         u64::try_from(distance).ok()?.checked_add(1)
     }
 
-    /// Bits of the distance of a value from an end of the range, at least 1.
-    fn code_bits(&self) -> u32 {
-        let span = match self.kind {
+    /// The distance of the ends of the range.
+    #[must_use]
+    pub fn span(&self) -> u64 {
+        match self.kind {
             MeasureKind::Float => {
                 let end = |text: &String| text.parse().map_or(0, order_of);
                 end(&self.range.high).saturating_sub(end(&self.range.low))
             }
             _ => self.n_values().map_or(u64::MAX, |n| n - 1),
-        };
-        (64 - span.leading_zeros()).max(1)
+        }
+    }
+
+    /// Bits of the distance of a value from an end of the range, at least 1.
+    fn code_bits(&self) -> u32 {
+        (64 - self.span().leading_zeros()).max(1)
     }
 }
 

@@ -331,6 +331,8 @@ pub(crate) fn with_steps(plan: &Plan, mut inputs: Vec<LocalInputs>) -> Vec<Local
                 let of_cell = |cell| all.iter().filter(|(c, _)| *c as usize == cell).count() as u64;
                 narrow.push((*column, (0..cells).map(of_cell).collect()));
             }
+            // Found by whoever has the join's rows.
+            Step::Ranked { .. } => {}
             Step::RankCorrelation { column, .. } => {
                 let shape = step.rank_shape(&setting).expect("a ranking");
                 let rows = parts.iter().map(|part| match part {

@@ -55,7 +55,7 @@ pub struct SelectInput {
 }
 
 impl Place {
-    fn level(self) -> Fraction {
+    pub(super) fn level(self) -> Fraction {
         match self {
             Self::Discrete(p) | Self::Below(p) | Self::Above(p) | Self::Linear(p) => p,
         }
@@ -78,6 +78,22 @@ impl Place {
     fn rest(self, n: usize) -> u64 {
         let p = self.level();
         (n as u64 - 1) * u64::from(p.numerator) % u64::from(p.denominator)
+    }
+
+    /// What it is among values in order, in the clear; 0 if there are none.
+    pub(super) fn of<T: Copy + Into<u128>>(self, values: &[T]) -> u128 {
+        let Some(last) = values.len().checked_sub(1) else {
+            return 0;
+        };
+        let index = self.index(values.len());
+        let at = |index: usize| values[index.min(last)].into();
+        match self {
+            Self::Linear(p) => {
+                let rest = u128::from(self.rest(values.len()));
+                u128::from(p.denominator) * at(index) + rest * (at(index + 1) - at(index))
+            }
+            _ => at(index),
+        }
     }
 
     /// Bits of [`rest`](Self::rest), if it is wanted.
@@ -364,21 +380,7 @@ pub fn oracle(inputs: &[SelectInput], shape: &SelectShape) -> Vec<Vec<u128>> {
         values.sort_unstable();
         values
     };
-    let of_place = |place: &Place, values: &[u128]| {
-        if values.is_empty() {
-            return 0;
-        }
-        let index = place.index(values.len());
-        let b = u128::from(place.level().denominator);
-        match place {
-            Place::Linear(_) => {
-                let next = values[(index + 1).min(values.len() - 1)];
-                b * values[index] + u128::from(place.rest(values.len())) * (next - values[index])
-            }
-            _ => values[index],
-        }
-    };
     let cells: Vec<Vec<u128>> = (0..shape.cells).map(rows_of).collect();
-    let of_cells = |place: &Place| cells.iter().map(|c| of_place(place, c)).collect();
+    let of_cells = |place: &Place| cells.iter().map(|c| place.of(c)).collect();
     shape.places.iter().map(of_cells).collect()
 }

@@ -1,5 +1,7 @@
 //! Aggregates over joins: against sums over all keys in the clear, and held to every demand.
 
+mod weights;
+
 use crate::arith::{Clear, Shared};
 use crate::chi_square;
 use crate::demands::{self, Case, below};

@@ -3,6 +3,7 @@
 mod extreme;
 mod quantile;
 mod select;
+mod weighted;
 mod distinct;
 mod group;
 mod top;

@@ -2,9 +2,11 @@
 
 use crate::arith::{Clear, Shared};
 use crate::demands::{self, Case, below};
-use protocols::correlate::Stock;
+use crate::world::prg;
+use protocols::correlate::{SecretPermutation, Stock};
 use protocols::error::ProtocolError;
 use protocols::net::record::{Direction, Transcript};
+use protocols::party::Seat;
 use protocols::price::{Price, Seats};
 use protocols::scan::{self, Fold};
 use protocols::session::Session;
@@ -368,6 +370,77 @@ fn opened_places(transcript: &Transcript) -> Vec<[u64; 3]> {
         sorted == [0, 1, 2]
     })
     .collect()
+}
+
+/// Rows in an order that the last seat chooses.
+#[derive(Debug)]
+struct Arrange(usize);
+
+impl Arrange {
+    fn order(&self, secrets: u64) -> SecretPermutation {
+        SecretPermutation::random(self.0, &mut prg(secrets))
+    }
+}
+
+impl Case for Arrange {
+    type R = u64;
+
+    fn inputs(&self, secrets: u64) -> Clear<u64> {
+        Shuffle(self.0).inputs(secrets)
+    }
+
+    fn expected(&self, _: usize, secrets: u64) -> Clear<u64> {
+        let rows = rows(secrets, self.0, 1 << KEY_BITS);
+        clear(&self.order(secrets).apply(&rows))
+    }
+
+    fn price(&self, seats: Seats) -> Price {
+        shuffle::arrange_price(
+            shape(self.0),
+            seats,
+            Seat::from_index(seats.n_computing - 1),
+        )
+    }
+
+    async fn call(
+        &self,
+        session: &mut Session,
+        secrets: u64,
+        inputs: Shared<u64>,
+        stock: &mut Stock,
+    ) -> Result<Shared<u64>, ProtocolError> {
+        let owner = Seat::from_index(session.n_computing() - 1);
+        let order = (session.seat() == owner).then(|| self.order(secrets));
+        let table = shuffle::arrange(session, owner, table(inputs), order, stock).await?;
+        Ok(shared(table))
+    }
+}
+
+#[test]
+fn one_seat_arranges_rows() {
+    for n_rows in [0, 1, 2, 65] {
+        demands::check_result(&Arrange(n_rows), 2, 3);
+    }
+    demands::check_all(&Arrange(9));
+    demands::check_sources(&Arrange(12));
+    demands::check_uniform_but(&Arrange(64), 30, &[Kind::Order]);
+}
+
+/// What the owner tells is every order equally often, whatever order it wants: χ² over 6 orders has 5 degrees of freedom;
+/// 50 leaves a chance under 10⁻⁸.
+#[test]
+fn what_an_owner_tells_says_nothing_of_its_order() {
+    for secrets in [1, 2] {
+        let mut counts = BTreeMap::<[u64; 3], u32>::new();
+        for session in 0..900 {
+            let log = &demands::recorded(&Arrange(3), 2, (session, secrets))[0];
+            let told = log.iter().find(|e| e.frame.kind == Kind::Order as u16);
+            let told = &told.expect("the order is told").frame.body;
+            let place = |i: usize| u64::from(told[4 * i]);
+            *counts.entry([0, 1, 2].map(place)).or_default() += 1;
+        }
+        assert_even(&counts, 900);
+    }
 }
 
 /// Where a row goes is uniform: χ² of the places of the first row of four, over many sessions, has 3

@@ -1,6 +1,7 @@
 //! The plan of a join: which relation is the hub's, what each one brings, and rows without a match written out.
 
 use super::draft::Take;
+use super::ranked::{Ranked, RankedPlan};
 use super::relation::{Compiled, One};
 use super::taken::Taken;
 use super::terms::{Term, Terms};
@@ -45,10 +46,14 @@ impl Terms {
         let sums = taken.below.iter();
         let compared = sums.map(|sum| sum.placed(job, compiled, &mut column));
         let compared = compared.collect::<Result<Vec<_>, _>>()?;
-        let relations: Vec<RelationPlan> = order
-            .iter()
-            .map(|at| relation_plan(job, compiled, *at, &payloads[*at]))
-            .collect();
+        let relations = order.iter();
+        let relations = relations.map(|at| RelationPlan {
+            ranked: self.ranked_of(*at),
+            ..relation_plan(job, compiled, *at, &payloads[*at])
+        });
+        let relations: Vec<RelationPlan> = relations.collect();
+        let ranked = self.ranked.iter();
+        let ranked = ranked.map(|of| ranked_plan(job, compiled, of, keys));
         let labels: Vec<String> = relations_label(job, &order);
         let mut plan = JoinPlan {
             normalise: job.normalise().to_owned(),
@@ -59,6 +64,7 @@ impl Terms {
             own,
             values: self.values,
             compared,
+            ranked: ranked.collect::<Result<_, _>>()?,
             margins: job.outer.margins,
             cells: Vec::new(),
         };
@@ -76,6 +82,49 @@ impl Terms {
         plan.cells = plan.cells_of(keys);
         plan.with_totals(keys).ok_or_else(too_large_beside_totals)
     }
+}
+
+/// A join of its own for an argument whose rows are ordered, with the relation that has its values as the hub's.
+fn ranked_plan(
+    job: &Job<'_>,
+    compiled: &Compiled,
+    of: &Ranked,
+    keys: &[KeyColumn],
+) -> Result<RankedPlan, PlanFault> {
+    let mut order = vec![of.relation];
+    order.extend((0..compiled.all.len()).filter(|at| *at != of.relation));
+    let mut payloads: Vec<Payload> = compiled.all.iter().map(|_| Payload::default()).collect();
+    let (mut expanded, mut own) = (Vec::new(), Vec::new());
+    for term in &of.terms {
+        let place = Place {
+            compiled,
+            order: &order,
+            ring: RingWidth::Narrow,
+            total: 0,
+        };
+        place.expand(term, &mut payloads, &mut expanded, &mut own)?;
+    }
+    let relations = order.iter();
+    let relations = relations.map(|at| relation_plan(job, compiled, *at, &payloads[*at]));
+    let mut join = JoinPlan {
+        normalise: job.normalise().to_owned(),
+        label: String::new(),
+        relations: relations.collect(),
+        narrow: vec![merged(expanded)?],
+        wide: Vec::new(),
+        own,
+        values: Vec::new(),
+        compared: Vec::new(),
+        ranked: Vec::new(),
+        margins: None,
+        cells: Vec::new(),
+    };
+    join.cells = join.cells_of(keys);
+    Ok(RankedPlan {
+        measure: of.measure,
+        arg: of.arg,
+        join,
+    })
 }
 
 /// Terms of the same factors as one.
@@ -154,6 +203,7 @@ fn relation_plan(job: &Job<'_>, compiled: &Compiled, at: usize, payload: &Payloa
         totals_narrow: one.columns.narrow,
         totals_wide: one.columns.wide,
         values: one.values.clone(),
+        ranked: Vec::new(),
         flags: payload.flags.clone(),
         narrow: payload.narrow.clone(),
         wide: payload.wide.clone(),

@@ -47,6 +47,8 @@ pub(super) struct One {
     pub(super) columns: measures::Columns,
     /// The columns of arguments whose values are counted one by one.
     pub(super) values: Vec<ValueColumns>,
+    /// Arguments that have too many values for that, and why. Their rows may be ordered instead.
+    pub(super) wide: BTreeMap<usize, PlanFault>,
     /// What a row without a match has here, where the relation is optional.
     pub(super) without: Option<Without>,
 }
@@ -289,7 +291,7 @@ fn finished(
         }));
     }
     let mut columns = measures::columns(&outer, &types, &raw, &fits);
-    let values = value_columns(job, (&outer, &raw), &keys, &mut columns).map_err(one)?;
+    let (values, wide) = value_columns(job, (&outer, &raw), &keys, &mut columns);
     let without = match optional {
         true => Some(Without {
             cell: cell(&keys, &without_groups),
@@ -313,6 +315,7 @@ fn finished(
         fits,
         columns,
         values,
+        wide,
         without,
     })
 }
@@ -339,14 +342,14 @@ fn of_one_row(fit: Fit, own_rows: u64) -> Fit {
     }
 }
 
-/// Gives a column to each value of every argument whose values are compared.
+/// Gives a column to each value of every argument whose values are compared, as far as these are few.
 fn value_columns(
     job: &Job<'_>,
     (outer, parts): (&Outer, &[Part]),
     keys: &[KeyColumn],
     columns: &mut measures::Columns,
-) -> Result<Vec<ValueColumns>, PlanFault> {
-    let mut all = Vec::new();
+) -> (Vec<ValueColumns>, BTreeMap<usize, PlanFault>) {
+    let (mut all, mut wide) = (Vec::new(), BTreeMap::new());
     let cells: u64 = keys.iter().map(|key| key.n_groups() as u64).product();
     let rows = parts.iter().map(|part| part.rows_at_most);
     let rows = rows.fold(0, u64::saturating_add);
@@ -358,21 +361,22 @@ fn value_columns(
         }
         let Some(n_values) = measure.n_values() else {
             let what = format!(
-                "MIN, MAX and quantiles over a join between holders count the rows of each value, and {} is no whole number, decimal or day of 64 bits",
+                "MIN, MAX and quantiles over a join between holders count the rows of each value here, and {} is no whole number, decimal or day of 64 bits",
                 arg.label
             );
-            let fix =
-                "CAST it to a whole number, or to a DECIMAL with few decimals, in a declared range";
-            return Err(job.site.fault(&arg.expr, what, fix));
+            let fix = "take them of a column of one table alone, without ROLLUP, CUBE and comparisons between holders beside; or CAST it to a DECIMAL with few decimals, in a declared range";
+            wide.insert(measure.arg, job.site.fault(&arg.expr, what, fix));
+            continue;
         };
         if n_values > left {
             let what = format!(
-                "MIN, MAX and quantiles over a join between holders count the rows of each value, and {} can have {n_values} by its range: with {} of its table and {rows} rows there can be {most} of all such arguments",
+                "MIN, MAX and quantiles over a join between holders count the rows of each value here, and {} can have {n_values} by its range: with {} of its table and {rows} rows there can be {most} of all such arguments",
                 arg.label,
                 counted(cells, "group")
             );
-            let fix = "declare a shorter range of its columns in the policies, write CASE WHEN x BETWEEN 0 AND 100 THEN x END, CAST it to fewer decimals, group by fewer keys, write max_rows, or take it at its holder in a subquery";
-            return Err(job.site.fault(&arg.expr, what, fix));
+            let fix = "take them of a column of one table alone, without ROLLUP, CUBE and comparisons between holders beside; or declare a shorter range of its columns in the policies, write CASE WHEN x BETWEEN 0 AND 100 THEN x END, CAST it to fewer decimals, group by fewer keys, write max_rows, or take it at its holder in a subquery";
+            wide.insert(measure.arg, job.site.fault(&arg.expr, what, fix));
+            continue;
         }
         left -= n_values;
         let n_values = usize::try_from(n_values).expect("at most MAX_VALUES");
@@ -383,7 +387,7 @@ fn value_columns(
         });
         columns.narrow += n_values;
     }
-    Ok(all)
+    (all, wide)
 }
 
 /// The group of a row without a match, key by key, as text.

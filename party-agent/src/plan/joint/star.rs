@@ -178,17 +178,22 @@ impl JoinPlan {
         }
     }
 
-    /// What all stars take and send.
+    /// What all stars take and send, and those of arguments whose rows are ordered.
     pub(in crate::plan) fn price(
         &self,
         seats: Seats,
         sizes: &JoinSizes,
-        groups: &[usize],
+        keys: &[KeyColumn],
     ) -> Price {
         let is_dealt = seats.n_seats > seats.n_computing;
+        let groups = self.groups(keys);
         let stars = (0..self.n_stars())
-            .map(|hub| join::price(seats, &self.star(hub, sizes, groups, is_dealt)));
-        stars.fold(Price::nothing(seats), |sum, star| sum.then(&star))
+            .map(|hub| join::price(seats, &self.star(hub, sizes, &groups, is_dealt)));
+        let ranked = self.ranked.iter();
+        let ranked = ranked.map(|ranked| ranked.price((self, sizes), keys, seats));
+        stars
+            .chain(ranked)
+            .fold(Price::nothing(seats), |sum, star| sum.then(&star))
     }
 
     /// The groups of each relation on its own, totals among them.

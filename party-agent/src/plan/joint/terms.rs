@@ -2,6 +2,7 @@
 
 use super::column::{Column, column};
 use super::draft::Take;
+use super::ranked::Ranked;
 use super::relation::Compiled;
 use super::taken::{Argument, Product, Taken};
 use super::{Job, ValueColumns};
@@ -28,6 +29,8 @@ pub(super) struct Terms {
     pub(super) sums: Vec<SumOf>,
     /// Columns of `narrow` after all others: the rows with each value of a measure.
     pub(super) values: Vec<ValueColumns>,
+    /// Arguments whose rows are ordered.
+    pub(super) ranked: Vec<Ranked>,
     pub(super) person: Option<usize>,
     label: String,
     distinct: Vec<Option<usize>>,
@@ -57,6 +60,7 @@ impl Terms {
             fits: Vec::new(),
             sums: Vec::new(),
             values: Vec::new(),
+            ranked: Vec::new(),
             person: None,
             label: key_label(job),
             distinct: Vec::new(),
@@ -79,7 +83,10 @@ impl Terms {
                 each: Some(each), ..
             } = argument
             {
-                all.values(job, compiled, (i, arg), each).map_err(one)?;
+                match Ranked::of(job, compiled, i, each).map_err(one)? {
+                    Some(ranked) => all.rank(compiled, ranked),
+                    None => all.values(job, compiled, (i, arg), each).map_err(one)?,
+                }
             }
         }
         Ok(all)
@@ -140,6 +147,22 @@ impl Terms {
         self.sums[i].kind = *kind;
         self.sums[i].is_narrow = i64::try_from(low).is_ok() && i64::try_from(high).is_ok();
         Ok(())
+    }
+
+    /// An argument of one relation keeps that one's type and range.
+    fn rank(&mut self, compiled: &Compiled, ranked: Ranked) {
+        let of = &compiled.all[ranked.relation].columns.measures[ranked.arg];
+        let (measure, sum) = (
+            &mut self.measures[ranked.measure],
+            &mut self.sums[ranked.measure],
+        );
+        measure.kind = of.kind;
+        measure.range = of.range.clone();
+        sum.kind = of.kind;
+        sum.is_narrow = [&of.range.low, &of.range.high]
+            .iter()
+            .all(|end| end.parse::<i64>().is_ok());
+        self.ranked.push(ranked);
     }
 
     fn flags_column(&mut self, takes: &[Take]) -> usize {
@@ -317,7 +340,7 @@ fn key_label(job: &Job<'_>) -> String {
     format!("COUNT(DISTINCT {})", columns.join(", "))
 }
 
-fn terms_of(products: &[Product]) -> Vec<Term> {
+pub(super) fn terms_of(products: &[Product]) -> Vec<Term> {
     let terms = products.iter().map(|p| Term {
         coefficient: p.coefficient,
         takes: p.takes.clone(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use protocols::party::PartyId;
+use serde::Serialize;
 
 use super::{Found, Fraction, RANK_COLUMNS, Setting, Step, Which};
 use crate::plan::part::Part;
@@ -14,6 +15,8 @@ use crate::plan::{Measure, MeasureKind, PlanFault, Released, RingWidth, Slot};
 const MAX_VALUES: u64 = 1 << 16;
 /// Most comparisons of one step.
 const MAX_COMPARISONS: u64 = 1 << 22;
+/// Most rows over all holders that are in order and searched.
+const MAX_RANKED_ROWS: u64 = 1 << 22;
 /// Most rows over all holders, filled up, that are merged or sorted; where groups are filled up too, times their number.
 const MAX_SORTED_ROWS: u64 = 1 << 20;
 
@@ -32,6 +35,17 @@ impl RowBounds {
     fn total(&self) -> u64 {
         self.0.iter().fold(0, |n, r| n.saturating_add(*r))
     }
+}
+
+/// The rows of a join's relation that are put in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RankedRows {
+    /// Of each holder how many there may be; what it has less is filled up.
+    pub rows: Vec<u64>,
+    /// Groups of their own.
+    pub groups: usize,
+    /// Groups of the other relations.
+    pub others: usize,
 }
 
 /// Numbers of rows, as the protocols take them.
@@ -170,13 +184,14 @@ pub(in crate::plan) fn build(
     }
 }
 
-/// The steps for what the outputs use where the rows of each value are counted on shares already: by a join.
+/// The steps for what the outputs use where the rows of each value are counted on shares already, by a join, or the rows
+/// of a measure are put in order.
 ///
 /// # Errors
 /// Too many values and groups for a search.
 pub(in crate::plan) fn of_counts(
     outer: &Outer,
-    measures: &[Measure],
+    (measures, ranked): (&[Measure], &BTreeMap<usize, RankedRows>),
     setting: &Setting,
     mut columns: Columns<'_>,
 ) -> Result<Vec<Step>, Vec<PlanFault>> {
@@ -187,24 +202,12 @@ pub(in crate::plan) fn of_counts(
     }
     let (mut steps, mut faults) = (Vec::new(), Vec::new());
     for (measure, levels) in wanted.quantiles {
-        let measure = &measures[measure];
-        let n_levels = levels.extremes.len() + levels.discrete.len() + 2 * levels.linear.len();
-        let n_values = measure.n_values().unwrap_or(u64::MAX);
-        let n_compared = n_values.saturating_mul((setting.cells * n_levels) as u64);
-        if n_compared > MAX_COMPARISONS {
-            faults.push(PlanFault {
-                place: "compute.sql".to_owned(),
-                what: format!(
-                    "MIN, MAX or quantiles of {} would be found among {} in each of {}",
-                    measure.label,
-                    counted(n_values, "value"),
-                    counted(setting.cells as u64, "group")
-                ),
-                fix: "group by fewer keys, or declare a shorter range in the policy".to_owned(),
-            });
-            continue;
-        }
-        match histogram_steps(measure, n_values, &levels, setting, &mut columns) {
+        let found = match ranked.get(&measure) {
+            Some(rows) => ranked_step(&measures[measure], &levels, (rows, setting), &mut columns)
+                .map(|step| vec![step]),
+            None => counted_steps(&measures[measure], &levels, setting, &mut columns),
+        };
+        match found {
             Ok(found) => steps.extend(found),
             Err(fault) => faults.push(fault),
         }
@@ -212,6 +215,77 @@ pub(in crate::plan) fn of_counts(
     match faults.is_empty() {
         true => Ok(steps),
         false => Err(faults),
+    }
+}
+
+fn counted_steps(
+    measure: &Measure,
+    levels: &Levels,
+    setting: &Setting,
+    columns: &mut Columns<'_>,
+) -> Result<Vec<Step>, PlanFault> {
+    let n_levels = levels.extremes.len() + levels.discrete.len() + 2 * levels.linear.len();
+    let n_values = measure.n_values().unwrap_or(u64::MAX);
+    let n_compared = n_values.saturating_mul((setting.cells * n_levels) as u64);
+    if n_compared > MAX_COMPARISONS {
+        return Err(PlanFault {
+            place: "compute.sql".to_owned(),
+            what: format!(
+                "MIN, MAX or quantiles of {} would be found among {} in each of {}",
+                measure.label,
+                counted(n_values, "value"),
+                counted(setting.cells as u64, "group")
+            ),
+            fix: "group by fewer keys, or declare a shorter range in the policy".to_owned(),
+        });
+    }
+    histogram_steps(measure, n_values, levels, setting, columns)
+}
+
+/// One step for all levels of a measure whose rows are in order.
+fn ranked_step(
+    measure: &Measure,
+    levels: &Levels,
+    (rows, setting): (&RankedRows, &Setting),
+    columns: &mut Columns<'_>,
+) -> Result<Step, PlanFault> {
+    let total = rows.rows.iter().fold(0u64, |n, r| n.saturating_add(*r));
+    let n_levels = levels.extremes.len() + levels.discrete.len() + 2 * levels.linear.len();
+    let n_searches = (n_levels * setting.cells) as u64;
+    let n_compared = 2 * n_searches * total.isqrt().max(1);
+    if total > MAX_RANKED_ROWS || n_compared > MAX_COMPARISONS {
+        let what = format!("MIN, MAX or quantiles of {}", measure.label);
+        let mut fault = too_many_rows(&what, total, setting.cells);
+        fault.what = format!(
+            "{what} would be found among {total} rows, by the published sizes of the tables, by {n_searches} searches: at most {MAX_RANKED_ROWS} can be, with {MAX_COMPARISONS} comparisons"
+        );
+        return Err(fault);
+    }
+    let extremes = levels.extremes.iter().copied();
+    let step = Step::Ranked {
+        measure: measure.arg,
+        bits: measure.code_bits(),
+        of: rows.clone(),
+        finds: extremes
+            .chain(in_order(measure, levels))
+            .map(|what| Found {
+                measure: measure.arg,
+                what,
+                slot: columns.slot(RingWidth::Narrow),
+            })
+            .collect(),
+    };
+    let shape = step.weighted_shape(setting);
+    match shape.map(|shape| shape.check()) {
+        Some(Ok(())) => Ok(step),
+        _ => Err(PlanFault {
+            place: "compute.sql".to_owned(),
+            what: format!(
+                "quantiles of {} between two rows do not fit 64 bits, by its range",
+                measure.label
+            ),
+            fix: "write CASE WHEN x BETWEEN 0 AND 1000000 THEN x END, declare a range in the policy, or take PERCENTILE_DISC".to_owned(),
+        }),
     }
 }
 
@@ -294,7 +368,7 @@ fn histogram_steps(
     Ok(steps)
 }
 
-/// One step for all levels. Doubles are not as far apart as their codes, so for them both neighbours are found.
+/// One step for all levels.
 fn sorted_step(
     measure: &Measure,
     levels: &Levels,
@@ -302,18 +376,7 @@ fn sorted_step(
     columns: &mut Columns<'_>,
 ) -> Step {
     let bits = measure.code_bits();
-    let mut wanted: Vec<Which> = levels
-        .discrete
-        .iter()
-        .map(|p| Which::Discrete(*p))
-        .collect();
     let is_float = measure.kind == MeasureKind::Float;
-    for p in &levels.linear {
-        match is_float {
-            true => wanted.extend([Which::Below(*p), Which::Above(*p)]),
-            false => wanted.push(Which::Linear(*p)),
-        }
-    }
     // A multiple of a value by the denominator.
     let scale = levels
         .linear
@@ -332,8 +395,19 @@ fn sorted_step(
         measure: measure.arg,
         bits,
         rows: bounds.0.clone(),
-        finds: wanted.into_iter().map(find).collect(),
+        finds: in_order(measure, levels).map(find).collect(),
     }
+}
+
+/// What is found among rows in order. Doubles are not as far apart as their codes, so for them both neighbours are.
+fn in_order(measure: &Measure, levels: &Levels) -> impl Iterator<Item = Which> {
+    let is_float = measure.kind == MeasureKind::Float;
+    let discrete = levels.discrete.iter().map(|p| Which::Discrete(*p));
+    let linear = levels.linear.iter().flat_map(move |p| match is_float {
+        true => vec![Which::Below(*p), Which::Above(*p)],
+        false => vec![Which::Linear(*p)],
+    });
+    discrete.chain(linear)
 }
 
 fn too_fine(measure: &Measure, rows: u64) -> PlanFault {

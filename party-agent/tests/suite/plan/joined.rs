@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use party_agent::local::{Joined, LocalInputs, joined};
-use party_agent::plan::{JoinSizes, Plan, Procedure};
+use party_agent::plan::{JoinPlan, JoinSizes, Plan, Procedure, RankedPlan, Step, Which};
 use party_agent::source::SourceError;
 use protocols::aggregate::LocalTotals;
-use protocols::join::{Factor, Inputs, Shape};
+use protocols::join::{Factor, Inputs, Rows, Shape};
 use protocols::psi::Item;
 use protocols::psi::keys::{KeyHash, Normalise};
+use protocols::stats::weighted;
 
 use super::super::plans;
 use super::fixture::party;
@@ -165,7 +166,75 @@ pub(crate) async fn in_the_clear(world: &World, plan: &Plan) -> Result<LocalTota
         }
     }
     let found = plans::with_steps(plan, vec![LocalInputs::of_join(plan, of, all)]);
-    Ok(found.into_iter().next().expect("one holder's totals"))
+    let mut found = found.into_iter().next().expect("one holder's totals");
+    for ranked in &of.ranked {
+        let rows = ranked_rows(plan, (of, ranked), &sizes, &parts);
+        find_among(plan, ranked, &rows, &mut found);
+    }
+    Ok(found)
+}
+
+/// Group and value of each row of a ranked argument, and how often it counts in each group of the others: one row after
+/// the other joined as if it were alone.
+fn ranked_rows(
+    plan: &Plan,
+    (of, ranked): (&JoinPlan, &RankedPlan),
+    sizes: &JoinSizes,
+    parts: &[Vec<Joined>],
+) -> Vec<(u32, u64, Vec<u64>)> {
+    let (places, sizes) = (ranked.places(of), ranked.sizes(of, sizes));
+    let own = ranked.own(&plan.keys);
+    let mut rows = Vec::new();
+    for (star, hub) in parts[places[0]].iter().enumerate() {
+        let shape = ranked.weights(star, &sizes, (&plan.keys, false)).join;
+        let (values, keys) = hub.ordered(ranked.arg);
+        for ((group, value), key) in values.iter().zip(keys) {
+            let alone = |key: u32| {
+                let keys = vec![hub.keys(&[])[key as usize]];
+                let mut inputs = vec![vec![Inputs::from(Rows::of_keys(keys))]];
+                for (place, at) in places.iter().enumerate().skip(1) {
+                    let holders = parts[*at].iter().enumerate();
+                    let brought = holders.map(|(holder, joined)| {
+                        let brought = ranked.join.brings(place, holder, star);
+                        joined.inputs(&brought.expect("a spoke"), &[], false)
+                    });
+                    inputs.push(brought.collect());
+                }
+                totals(&shape, &inputs).0.swap_remove(0)
+            };
+            let matched = key.map_or_else(|| vec![0; own.len()], alone);
+            let without = own.iter().map(|[keyed, keyless]| match key {
+                Some(_) => *keyed,
+                None => *keyless,
+            });
+            let both = matched.iter().zip(without);
+            let weights = both.map(|(matched, without)| matched.wrapping_add(without));
+            rows.push((*group, *value, weights.collect()));
+        }
+    }
+    rows
+}
+
+fn find_among(
+    plan: &Plan,
+    ranked: &RankedPlan,
+    rows: &[(u32, u64, Vec<u64>)],
+    totals: &mut LocalTotals,
+) {
+    let is_its =
+        |step: &&Step| matches!(step, Step::Ranked { measure, .. } if *measure == ranked.measure);
+    let step = plan.steps.iter().find(is_its).expect("a step");
+    let shape = step.weighted_shape(&plan.setting()).expect("a search");
+    let found = weighted::oracle(rows, &shape);
+    let span = plan.measures[ranked.measure].span();
+    for (find, values) in step.finds().iter().zip(found) {
+        let of_cell = |at: &usize| match find.what {
+            Which::Greatest => span - values[*at],
+            _ => values[*at],
+        };
+        let cells = ranked.join.cells.iter().flatten();
+        totals.narrow[find.slot.index] = cells.map(of_cell).collect();
+    }
 }
 
 /// The result of a plan with a join.

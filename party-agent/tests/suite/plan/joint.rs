@@ -183,10 +183,14 @@ fn number(random: &mut Random, names: &[&str]) -> String {
     }
 }
 
-/// MIN, MAX and quantiles, of what has few values.
+/// MIN, MAX and quantiles, of what has few values and of what has many.
 fn ordered(random: &mut Random, names: &[&str]) -> (String, String) {
     let (r, s) = (random.pick(names), random.pick(names));
-    let value = match random.below(6) {
+    let value = match random.below(10) {
+        6 => format!("{r}.big"),
+        7 => format!("{r}.money"),
+        8 => format!("CASE WHEN {} THEN {r}.big END", conditions(random, &[s], 1)),
+        9 => format!("{r}.x"),
         0 => format!("COALESCE({r}.small, {s}.small)"),
         1 => format!(
             "CASE WHEN {} THEN {r}.small END",

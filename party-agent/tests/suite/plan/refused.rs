@@ -321,12 +321,12 @@ const REFUSED: &[(&str, &str)] = &[
         "compute.sql: a quantile at 0 or 1 is the value of one row, and one at p takes 11 rows on either side (min_cell = 11); write a level between",
     ),
     (
-        "SELECT MEDIAN(a.bmi) FROM hospital_1.encounters a JOIN hospital_2.encounters b ON a.patient_id = b.patient_id",
-        "compute.sql, line 6: MIN, MAX and quantiles over a join between holders count the rows of each value, and a.bmi is no whole number, decimal or day of 64 bits; CAST it to a whole number",
+        "SELECT MEDIAN(CASE WHEN a.bmi > 20 THEN a.bmi ELSE b.time_in_hospital END) FROM hospital_1.encounters a JOIN hospital_2.encounters b ON a.patient_id = b.patient_id",
+        "compute.sql, line 6: MIN, MAX and quantiles over a join between holders count the rows of each value here, and CASE WHEN a.bmi > 20 THEN a.bmi END is no whole number, decimal or day of 64 bits; take them of a column of one table alone",
     ),
     (
-        "SELECT MAX(CAST(a.time_in_hospital AS DECIMAL(9, 4))) FROM hospital_1.encounters a JOIN hospital_2.encounters b ON a.patient_id = b.patient_id",
-        "compute.sql, line 6: MIN, MAX and quantiles over a join between holders count the rows of each value, and CAST(a.time_in_hospital AS DECIMAL(9,4)) can have 130001 by its range",
+        "SELECT a.gender, MAX(CAST(a.time_in_hospital AS DECIMAL(9, 4))) FROM hospital_1.encounters a JOIN hospital_2.encounters b ON a.patient_id = b.patient_id GROUP BY ROLLUP(a.gender)",
+        "compute.sql, line 6: MIN, MAX and quantiles over a join between holders count the rows of each value here, and CAST(a.time_in_hospital AS DECIMAL(9,4)) can have 130001 by its range",
     ),
     (
         "SELECT MIN(a.time_in_hospital + b.time_in_hospital) FROM hospital_1.encounters a JOIN hospital_2.encounters b ON a.patient_id = b.patient_id",
