@@ -192,26 +192,11 @@ pub(super) fn read<'t>(
         }
     };
     let report = penalised(&fields, (model, l2.as_deref()), report, faults);
-    let is_evaluated = report.iter().any(|r| r.is_of_scores());
-    let has_test = matches!(&sample, Some(Some(s)) if s.test.is_some());
-    if is_evaluated && sample.as_ref().is_none_or(Option::is_some) && !has_test {
-        let what = "asks how well scores do, and no rows are kept for a test";
-        let allowed = "sample = { column = …, train = …, test = … }";
-        fields.wrong(faults, "report", what, allowed);
-    }
-    if has_trees && !is_evaluated {
-        let what = "asks for nothing of trees";
-        fields.wrong(faults, "report", what, "\"auc\" or \"ks\"");
-    }
-    if is_evaluated && model.is_some_and(|m| !m.has_scores()) {
-        let what = "asks how well scores tell bad from good, of a model of something else";
-        fields.wrong(
-            faults,
-            "report",
-            what,
-            "model = \"logistic\", \"scorecard\" or \"gbdt\"",
-        );
-    }
+    // A sample that cannot be read has its own fault.
+    let has_test = sample
+        .as_ref()
+        .is_some_and(|s| s.as_ref().is_none_or(|s| s.test.is_some()));
+    report_faults(&fields, (model, &report), has_test, faults);
     fields.finish(faults);
     Some(Vertical {
         model: model?,
@@ -221,24 +206,47 @@ pub(super) fn read<'t>(
         features: features?,
         key: key?,
         normalise: normalise?,
-        left: match left {
-            None => None,
-            Some(read) => Some(read?),
-        },
-        sample: match sample {
-            None => None,
-            Some(read) => Some(read?),
-        },
+        left: whole(left)?,
+        sample: whole(sample)?,
         report,
         steps: steps.unwrap_or_else(|| model.map_or(1, VerticalModel::steps)),
         l2: l2?,
         listed,
-        card: match card {
-            None => None,
-            Some(read) => Some(read?),
-        },
+        card: whole(card)?,
         trees: if has_trees { Some(trees?) } else { None },
     })
+}
+
+/// What a job may have or not: nothing at all where it has it and it cannot be read.
+fn whole<T>(read: Option<Option<T>>) -> Option<Option<T>> {
+    match read {
+        Some(None) => None,
+        read => Some(read.flatten()),
+    }
+}
+
+/// What a model cannot be asked.
+fn report_faults(
+    fields: &Fields<'_, '_>,
+    (model, report): (Option<VerticalModel>, &BTreeSet<Report>),
+    has_test: bool,
+    faults: &mut Faults<'_>,
+) {
+    let is_evaluated = report.iter().any(|r| r.is_of_scores());
+    if is_evaluated && !has_test {
+        let what = "asks how well scores do, and no rows are kept for a test";
+        let allowed = "sample = { column = …, train = …, test = … }";
+        fields.wrong(faults, "report", what, allowed);
+    }
+    if model == Some(VerticalModel::Gbdt) && !is_evaluated {
+        let what = "asks for nothing of trees";
+        fields.wrong(faults, "report", what, "\"auc\" or \"ks\"");
+    }
+    if is_evaluated && model.is_some_and(|m| !m.has_scores()) {
+        let what = "asks how well scores tell bad from good, of a model of something else";
+        let allowed = "model = \"logistic\", \"scorecard\" or \"gbdt\"";
+        fields.wrong(faults, "report", what, allowed);
+    }
 }
 
 fn label<'t>(fields: &mut Fields<'_, 't>, text: &'t str, faults: &mut Faults<'t>) -> Option<KeyOf> {

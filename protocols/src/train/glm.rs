@@ -97,7 +97,7 @@ pub struct Fitted {
     pub decrement: Share<u128>,
     /// Σ r² of the last residuals, with [`Shape::square_bits`]; of a family with a dispersion.
     pub squares: Option<Share<u128>>,
-    /// How many columns were sound in the first and in the last system, see [`Factors::sound`].
+    /// How many columns were sound in the first and in the last system, see [`sound`](solve::Factors::sound).
     pub sound: [Share<u128>; 2],
     /// How many rows counted.
     pub n_used: Share<u64>,
