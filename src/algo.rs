@@ -1,9 +1,12 @@
 //! `entente algo`: the procedures of this program, for those who vet them.
 
-use crate::cli::{AlgoCommand, AlgoDescribeArgs};
+use crate::cli::{AlgoCommand, AlgoDescribeArgs, AlgoReviewArgs};
 use crate::outcome::{Failure, FileFault, Outcome, Reply};
 use crate::table::grid;
+use coordinator::contract::Signed;
+use coordinator::tls::Identity;
 use party_agent::manifest::Manifest;
+use party_agent::policy::Review;
 use serde_json::json;
 
 pub(crate) fn run(what: AlgoCommand) -> Outcome<Reply> {
@@ -11,6 +14,7 @@ pub(crate) fn run(what: AlgoCommand) -> Outcome<Reply> {
         AlgoCommand::List => Ok(list()),
         AlgoCommand::Describe(arguments) => describe(&arguments),
         AlgoCommand::Lint => lint(),
+        AlgoCommand::Review(arguments) => review(&arguments),
     }
 }
 
@@ -28,14 +32,44 @@ fn list() -> Reply {
     Reply::new(&json!({ "procedures": document }), text)
 }
 
-fn describe(arguments: &AlgoDescribeArgs) -> Outcome<Reply> {
+fn named(id: &str) -> Outcome<&'static Manifest> {
     let found = Manifest::all()
         .iter()
-        .find(|m| m.id == arguments.id || m.name() == arguments.id);
-    let manifest = found.ok_or_else(|| {
-        let what = format!("there is no procedure {}", arguments.id);
+        .find(|m| m.id == id || m.name() == id);
+    found.ok_or_else(|| {
+        let what = format!("there is no procedure {id}");
         Failure::usage("unknown_procedure", what).advice("`entente algo list` shows all")
+    })
+}
+
+fn review(arguments: &AlgoReviewArgs) -> Outcome<Reply> {
+    let manifest = named(&arguments.id)?;
+    let identity = Identity::load(&arguments.key).map_err(|error| {
+        Failure::usage("identity", error.to_string()).at(arguments.key.display().to_string())
     })?;
+    let review = Review {
+        manifest: manifest.digest(),
+        procedure: manifest.id.clone(),
+        reviewer: identity.name().clone(),
+    };
+    let signed = Signed::sign(&review, &identity)
+        .map_err(|error| Failure::runtime("sign", error.to_string()))?;
+    let text = serde_json::to_string(&signed).expect("a signed statement is JSON");
+    std::fs::write(&arguments.out, text).map_err(|error| {
+        Failure::runtime("io", error.to_string()).at(arguments.out.display().to_string())
+    })?;
+    let said = format!(
+        "{} signed as {} with {}; holders who list that key put {} beside their policy in reviews/\n",
+        manifest.id,
+        identity.name(),
+        identity.fingerprint(),
+        arguments.out.display()
+    );
+    Ok(Reply::new(&review, said))
+}
+
+fn describe(arguments: &AlgoDescribeArgs) -> Outcome<Reply> {
+    let manifest = named(&arguments.id)?;
     let lines = |title: &str, of: &[String]| {
         of.iter().fold(format!("{title}\n"), |text, line| {
             text + &format!("  {line}\n")

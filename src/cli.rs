@@ -608,6 +608,24 @@ pub(crate) enum AlgoCommand {
     /// Check that every manifest says all that it has to
     #[command(after_help = "Example:\n  entente algo lint")]
     Lint,
+    /// Sign a procedure's manifest as a reviewer whom holders list
+    #[command(
+        after_help = "Example:\n  entente algo review entente:totals --key lin.key --out totals.lin.json"
+    )]
+    Review(AlgoReviewArgs),
+}
+
+/// `entente algo review`.
+#[derive(Debug, Args)]
+pub(crate) struct AlgoReviewArgs {
+    /// Its id, or its digest
+    pub(crate) id: String,
+    /// The reviewer's own directory, as `entente keys person` made it
+    #[arg(long, value_name = "DIR")]
+    pub(crate) key: PathBuf,
+    /// Write the signed review to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
 }
 
 /// `entente algo describe`.

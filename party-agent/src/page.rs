@@ -3,6 +3,7 @@
 //! It is made from the contract and the plan alone, so that every agent makes the same text, and its digest is in every
 //! acceptance. Nobody can say later that the page said something else.
 
+mod learns;
 mod words;
 
 use std::collections::BTreeMap;
@@ -107,9 +108,8 @@ impl Page<'_> {
             .collect();
         self.section(out, words.how_often, &lines)?;
         self.section(out, words.protected, &self.protected())?;
-        let learns = self.plan.learns.iter();
-        let learns: Vec<String> = learns.map(|l| format!("{}: {}", l.party, l.what)).collect();
-        self.section(out, words.learns, &learns)?;
+        let (title, learns) = self.learns();
+        self.section(out, &title, &learns)?;
         let warnings = self.plan.warnings.iter().cloned();
         let risks = words.risks_always.iter().map(|risk| (*risk).to_owned());
         let risks: Vec<String> = risks.chain(warnings).collect();
@@ -120,6 +120,19 @@ impl Page<'_> {
         writeln!(out, "{} {id}", words.job)?;
         writeln!(out, "{} {}", words.contract, contract.digest())?;
         writeln!(out, "{} {}", words.plan, contract.plan)
+    }
+
+    /// What each party learns, with the title of the section, which says if it is in another language.
+    fn learns(&self) -> (String, Vec<String>) {
+        let words = self.words;
+        let translated = words.in_english.and_then(|_| learns::in_chinese(self.plan));
+        if let Some(lines) = translated {
+            return (words.learns.to_owned(), lines);
+        }
+        let lines = self.plan.learns.iter();
+        let lines = lines.map(|l| format!("{}: {}", l.party, l.what)).collect();
+        let title = format!("{}{}", words.learns, words.in_english.unwrap_or_default());
+        (title, lines)
     }
 
     fn section(&self, out: &mut String, title: &str, lines: &[String]) -> fmt::Result {

@@ -11,6 +11,7 @@ mod cohorts;
 mod dominance;
 mod budget;
 pub mod negative;
+mod review;
 mod rules;
 mod read;
 #[cfg(test)]
@@ -33,6 +34,8 @@ use crate::spec::Fault;
 pub use budget::{Budget, Loss};
 use constraint::{Action, Rule};
 use negative::NegativeList;
+pub use review::Review;
+use review::Reviews;
 
 /// What one holder allows. There is no default: every field was written by a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +44,9 @@ pub struct Policy {
     open_counts: bool,
     standing: Vec<StandingRule>,
     persons: BTreeMap<PartyName, Fingerprint>,
+    /// Where somebody is listed, procedures take part that enough of these have vetted.
+    reviewers: BTreeMap<PartyName, Fingerprint>,
+    reviews: Reviews,
     tables: BTreeMap<String, TablePolicy>,
     rehearsal: bool,
 }
@@ -216,6 +222,14 @@ pub enum PolicyError {
         /// What is wrong with it.
         what: String,
     },
+    /// A review is not signed by somebody whom the policy lists: nothing is allowed.
+    #[error("the review {path} cannot be used: {what}")]
+    Review {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// A result that is a table here does not tell its class: nothing is allowed.
     #[error("the class of the result {path} cannot be read")]
     Inherited {
@@ -251,7 +265,7 @@ impl Policy {
         read::policy(text)
     }
 
-    /// Reads a policy file.
+    /// Reads a policy file, and the reviews beside it where it lists reviewers.
     ///
     /// # Errors
     /// [`PolicyError`]: a policy that cannot be read allows nothing.
@@ -260,10 +274,12 @@ impl Policy {
             path: path.to_owned(),
             source,
         })?;
-        Self::parse(&text).map_err(|faults| PolicyError::Faulty {
+        let mut policy = Self::parse(&text).map_err(|faults| PolicyError::Faulty {
             path: path.to_owned(),
             faults,
-        })
+        })?;
+        policy.reviews = Reviews::beside(path, &policy.reviewers)?;
+        Ok(policy)
     }
 
     /// A policy that allows whatever a job asks for. Only a rehearsal on local data may use it, and its
@@ -275,6 +291,8 @@ impl Policy {
             open_counts: true,
             standing: Vec::new(),
             persons: BTreeMap::new(),
+            reviewers: BTreeMap::new(),
+            reviews: Reviews::default(),
             tables: BTreeMap::new(),
             rehearsal: true,
         }
@@ -344,6 +362,9 @@ impl Policy {
             };
         }
         self.check_release(request, &mut denials);
+        if !self.reviewers.is_empty() {
+            denials.extend(self.reviews.objection(&request.work.algorithm));
+        }
         if let Some(questions) = &request.lookup {
             denials.extend(self.check_questions(questions));
         }

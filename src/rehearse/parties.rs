@@ -45,9 +45,9 @@ fn check_policy(path: &Path) -> Outcome<()> {
             PolicyError::Faulty { faults, .. } => {
                 failure.faults(faults.iter().map(FileFault::of).collect())
             }
-            error @ (PolicyError::NegativeList { .. } | PolicyError::Inherited { .. }) => {
-                failure.advice(error.to_string())
-            }
+            error @ (PolicyError::NegativeList { .. }
+            | PolicyError::Review { .. }
+            | PolicyError::Inherited { .. }) => failure.advice(error.to_string()),
         }
     })
 }

@@ -47,6 +47,7 @@ const COMMANDS: &[&str] = &[
     "algo list",
     "algo describe",
     "algo lint",
+    "algo review",
     "bench",
     "doctor",
 ];

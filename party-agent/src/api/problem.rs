@@ -260,6 +260,7 @@ impl From<PolicyError> for Problem {
         match error {
             PolicyError::Unreadable { .. }
             | PolicyError::NegativeList { .. }
+            | PolicyError::Review { .. }
             | PolicyError::Inherited { .. } => problem,
             PolicyError::Faulty { faults, .. } => {
                 problem.with_faults(faults.iter().map(FaultLine::of))

@@ -8,6 +8,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::constraint::{Action, Constraint, ConstraintFault, Operator, Rule, Subject, Written};
+use super::review::{LEAST as LEAST_REVIEWS, Reviews};
 use super::{Budget, ColumnPolicy, LookupRule, Policy, StandingRule, TablePolicy};
 use crate::catalogue::{
     Aggregate, CategoryRule, Class, Cohorts, ColumnRule, Dominance, MAX_HIDDEN_BYTES, MAX_TOP,
@@ -49,7 +50,12 @@ fn read(top: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Policy> {
         .into_iter()
         .filter_map(|rule| standing_rule(rule, faults))
         .collect();
-    let persons = persons(top, faults);
+    let persons = keyed(top, "persons", faults);
+    let reviewers = keyed(top, "reviewers", faults);
+    if (1..LEAST_REVIEWS).contains(&reviewers.len()) {
+        let what = "a procedure has to be vetted by two reviewers, and here is one";
+        top.wrong(faults, "reviewers", what, "two reviewers or more, or none");
+    }
     let tables = match top.table(faults, "tables") {
         None => BTreeMap::new(),
         Some(tables) => tables
@@ -70,15 +76,21 @@ fn read(top: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Policy> {
         open_counts: open_counts?,
         standing,
         persons,
+        reviewers,
+        reviews: Reviews::default(),
         tables,
         rehearsal: false,
     })
 }
 
-/// Who approves by which key. One key is one person.
-fn persons(top: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> BTreeMap<PartyName, Fingerprint> {
+/// Who signs with which key. One key is one person.
+fn keyed(
+    top: &mut Fields<'_, '_>,
+    field: &'static str,
+    faults: &mut Faults<'_>,
+) -> BTreeMap<PartyName, Fingerprint> {
     let mut persons = BTreeMap::new();
-    let Some(listed) = top.table(faults, "persons") else {
+    let Some(listed) = top.table(faults, field) else {
         return persons;
     };
     for (name, value) in listed.entries() {
