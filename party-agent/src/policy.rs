@@ -620,16 +620,7 @@ fn check_use(table: &TablePolicy, used: &ColumnUse) -> Option<Denial> {
             "compute",
             "compute within a query".to_owned(),
         ),
-        Usage::Person => (
-            names_or_has_none(table, |name| *name == used.column),
-            "person",
-            "tell persons apart".to_owned(),
-        ),
-        Usage::Row => (
-            (table.cohorts.as_ref()).is_none_or(|cohorts| cohorts.row == used.column),
-            "row",
-            "tell rows apart".to_owned(),
-        ),
+        Usage::Person | Usage::Row => tells_apart(table, used),
         Usage::JoinKey => (
             column.rule.uses.join_key,
             "join_key",
@@ -664,6 +655,17 @@ fn check_use(table: &TablePolicy, used: &ColumnUse) -> Option<Denial> {
         ),
         allowed: permitted_uses(column),
     })
+}
+
+/// Whether a column may tell persons or rows apart, the field of the policy that says so, and what it is about.
+fn tells_apart(table: &TablePolicy, used: &ColumnUse) -> (bool, &'static str, String) {
+    if used.usage == Usage::Row {
+        let row = table.cohorts.as_ref().map(|cohorts| &cohorts.row);
+        let permitted = row.is_none_or(|row| *row == used.column);
+        return (permitted, "row", "tell rows apart".to_owned());
+    }
+    let permitted = names_or_has_none(table, |name| *name == used.column);
+    (permitted, "person", "tell persons apart".to_owned())
 }
 
 /// Whether one of a table's rules about persons names them so. Where it has none, telling them apart serves another holder's rule,
