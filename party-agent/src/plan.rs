@@ -400,7 +400,7 @@ pub enum Procedure {
     /// Keys are looked up.
     Lookup(LookupPlan),
     /// A model is fitted.
-    Train(TrainPlan),
+    Train(Box<TrainPlan>),
     /// A model is fitted over a join.
     Vertical(Box<VerticalPlan>),
     /// Points of rows by the parts of a model.

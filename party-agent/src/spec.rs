@@ -27,6 +27,7 @@ pub use lookup::{Combine, Lookup, MAX_QUESTIONS};
 pub use score::Score;
 pub(crate) use settlement::WHOLE_PPM;
 pub use settlement::{Basis, Part, Settlement, Stage};
+pub(crate) use train::of_train;
 pub use train::{Feature, MAX_TERMS, Model, Offset, Report, Sample, Scorecard, Train, Trees};
 pub use vertical::{
     Bins, Card, Cutting, Hazards, Listed, Ties, Vertical, VerticalModel, VerticalSample,

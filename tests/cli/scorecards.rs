@@ -4,7 +4,7 @@
 
 use crate::figures::{Parts, expected, shared};
 use crate::run::{entente, job, party, root};
-use crate::scores::{check_figures, check_stability};
+use crate::scores::{check_figures, check_stability, check_train, with_train};
 use crate::vertical::numbers;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -91,6 +91,7 @@ fn check_card(found: &Value, task: &Value) {
         (0.01, 0.0),
     );
     check_figures(found, &model["test"]);
+    check_train(found, &model["train"]);
     check_stability(found, &model["score_psi_train_test"]);
 }
 
@@ -99,6 +100,7 @@ fn a_joint_scorecard_is_that_of_the_pooled_customers() {
     let Some(shared) = shared() else { return };
     let task = &expected(&shared, "credit_taiwan.json")["vertical"];
     let text = text("train-joint-scorecard.toml").replace("alone  = true", "alone  = false");
+    let text = with_train(&text);
     let found = parts(&shared, "credit_taiwan", TAIWAN).simulate(&text);
     check_card(&found["result"], task);
     check_report(&found);
@@ -150,7 +152,8 @@ fn information_values_are_those_of_all_customers() {
     let Some(shared) = shared() else { return };
     let tasks = expected(&shared, "credit_german.json");
     let text = text("train-risk-scorecard.toml");
-    let is_kept = |line: &&str| !line.starts_with("sample") && !line.starts_with("report");
+    let of_scores = ["sample", "evaluate", "report"];
+    let is_kept = |line: &&str| !of_scores.iter().any(|field| line.starts_with(field));
     let text: Vec<&str> = text.lines().filter(is_kept).collect();
     let found = parts(&shared, "credit_german", GERMAN).simulate(&text.join("\n"));
     let features = found["result"]["fit"]["features"].as_array();

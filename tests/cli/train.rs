@@ -5,7 +5,7 @@
 
 use crate::figures::{Parts, expected, rows, shared};
 use crate::run::{entente, hospitals, job};
-use crate::scores::{check_figures, check_stability};
+use crate::scores::{check_figures, check_stability, check_train};
 use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
@@ -304,7 +304,7 @@ fn scores_tell_as_much_of_the_test_rows_as_over_pooled_ones() {
     let changes = [
         (
             "train = \"train\" }",
-            "train = \"train\", test = \"test\" }\nreport = [\"coef\", \"auc\", \"gini\", \"ks\", \"logloss\", \"brier\", \"lift\", \"calibration\", \"confusion\", \"psi\"]",
+            "train = \"train\", test = \"test\" }\nevaluate = [\"test\", \"train\"]\nreport = [\"coef\", \"auc\", \"gini\", \"ks\", \"logloss\", \"brier\", \"lift\", \"calibration\", \"confusion\", \"psi\"]",
         ),
         ("correlations = \"ot\"", "correlations = \"dealer:arbiter\""),
     ];
@@ -320,6 +320,7 @@ fn scores_tell_as_much_of_the_test_rows_as_over_pooled_ones() {
         if psi.is_object() {
             check_stability(&result, psi);
         }
+        check_train(&result, &task["train"]);
         let task = &task["test"];
         assert_eq!(check_figures(&result, task), 3, "{fit}");
         let n = fit["n_bad"].as_u64().zip(fit["n_good"].as_u64());

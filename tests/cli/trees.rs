@@ -17,7 +17,9 @@ fn trees_of_three_banks_do_as_well_as_those_of_the_pooled_customers() {
         return;
     };
     check_trees(&found, &task, 0.02);
-    assert_eq!(check_losses(&found, &task), 3);
+    assert_eq!(check_losses(&found, &task), 4);
+    let psi = found["fit"]["psi"]["psi"].as_f64().expect("psi");
+    assert!(psi > 0.0 && psi < 0.01, "{}", found["fit"]["psi"]);
 }
 
 const TOWN: &str = r#"
@@ -31,7 +33,8 @@ tables    = ["north.loans", "south.loans"]
 label     = "bad"
 features  = ["income", "age", "kind"]
 sample    = { column = "part", train = "train", test = "test" }
-report    = ["auc", "ks", "confusion"]
+evaluate  = ["train", "test"]
+report    = ["auc", "ks", "logloss", "confusion", "psi"]
 n_trees   = 3
 depth     = 3
 bins      = 6
@@ -199,6 +202,13 @@ fn check_forest(fit: &Value, customers: &[Customer]) -> usize {
             here.iter().for_each(|row| margins[*row] += found);
         }
     }
+    let losses = margins.iter().zip(&fitted).map(|(margin, row)| {
+        let sign = if row.is_bad { -1.0 } else { 1.0 };
+        f64::ln_1p(f64::exp(sign * margin))
+    });
+    let expected = losses.sum::<f64>() / fitted.len() as f64;
+    let found = fit["train"]["logloss"].as_f64().expect("a figure");
+    assert!((found - expected).abs() < 1e-3, "{found}, {expected}");
     n_splits
 }
 
@@ -209,6 +219,12 @@ fn trees_of_two_banks_are_those_of_all_their_rows() {
     let found = parts.simulate(TOWN)["result"].clone();
     let n_splits = check_forest(&found["fit"], &customers);
     assert!(n_splits > 8, "{n_splits}: trees of nothing show nothing");
+    // Tenths of so few rows are smaller than the minimum.
+    assert!(found["fit"]["psi"].is_null(), "{found}");
+    assert!(
+        found["notes"].to_string().contains("psi is not told"),
+        "{found}"
+    );
     let n_fitted = customers.iter().filter(|c| c.is_fitted).count();
     assert_eq!(found["n_used"], n_fitted);
     let n_bad = customers
@@ -233,6 +249,11 @@ fn trees_that_would_tell_of_few_rows_are_refused() {
         ("dealer:arbiter", "ot", "trees without a dealer"),
         ("bins      = 6", "bins      = 2", "kind has 3 levels"),
         ("\"confusion\"", "\"coef\"", "cannot be reported of trees"),
+        (
+            "[\"train\", \"test\"]",
+            "[\"train\"]",
+            "names other samples",
+        ),
         ("lambda  ", "l2 = 1\nlambda  ", "l2"),
     ] {
         assert!(TOWN.contains(old), "no {old}");

@@ -6,7 +6,7 @@
 use crate::figures::{Parts, expected, shared};
 use crate::run::{entente, job, party};
 use crate::scorecards::{GERMAN, TAIWAN, parts};
-use crate::scores::check_figures;
+use crate::scores::{check_figures, check_train, with_train};
 use datafusion::arrow::array::ArrayRef;
 use datafusion::arrow::util::display::array_value_to_string;
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
@@ -25,7 +25,7 @@ pub(crate) fn numbers(value: &Value) -> Vec<f64> {
 /// What an example job finds of the customers in common, and what plain Python does.
 fn joint(shared: &Path, name: &str) -> (Value, Value) {
     let tasks = expected(shared, "credit_taiwan.json");
-    let text = fs::read_to_string(job(name)).expect("an example job");
+    let text = with_train(&fs::read_to_string(job(name)).expect("an example job"));
     let found = parts(shared, "credit_taiwan", TAIWAN).simulate(&text)["result"].clone();
     (found, tasks["vertical"].clone())
 }
@@ -37,7 +37,7 @@ fn joint_trees_do_as_well_as_those_of_the_pooled_customers() {
     };
     let (found, task) = joint(&shared, "train-joint-trees.toml");
     check_trees(&found, &task, 0.02);
-    assert_eq!(check_losses(&found, &task), 3);
+    assert_eq!(check_losses(&found, &task), 4);
 }
 
 /// Bins of 1,000 customers are small, so KS is further off.
@@ -45,11 +45,12 @@ fn joint_trees_do_as_well_as_those_of_the_pooled_customers() {
 fn trees_of_texts_and_numbers_do_as_well_as_those_of_the_pooled_customers() {
     let Some(shared) = shared() else { return };
     let task = &expected(&shared, "credit_german.json")["vertical"];
-    let text = fs::read_to_string(job("train-risk-trees.toml")).expect("an example job");
+    let text =
+        with_train(&fs::read_to_string(job("train-risk-trees.toml")).expect("an example job"));
     let parts = parts(&shared, "credit_german", GERMAN);
     let found = parts.simulate(&text)["result"].clone();
     check_trees(&found, task, 0.04);
-    assert_eq!(check_losses(&found, task), 2);
+    assert_eq!(check_losses(&found, task), 3);
     let ended = parts.ended(&text.replace("\"for free\", ", ""));
     let said = ended.expect(1).stderr;
     assert!(
@@ -76,23 +77,24 @@ pub(crate) fn check_trees(found: &Value, task: &Value, ks_bound: f64) {
     }
 }
 
-/// Other figures of the test sample, where they are told: how many are.
+/// Other figures, where they are told: how many are.
 pub(crate) fn check_losses(found: &Value, task: &Value) -> usize {
-    let (fit, expected) = (&found["fit"], &task["xgboost"]["test"]);
+    let (fit, expected) = (&found["fit"], &task["xgboost"]);
     let mut n_told = 0;
-    for (found, name, bound) in [
-        (&fit["logloss"], "logloss", 0.005),
-        (&fit["brier"], "brier", 0.003),
-        (&fit["lift"]["lift"], "lift_top10pct", 0.1),
+    for (found, sample, name, bound) in [
+        (&fit["logloss"], "test", "logloss", 0.005),
+        (&fit["brier"], "test", "brier", 0.003),
+        (&fit["lift"]["lift"], "test", "lift_top10pct", 0.1),
+        (&fit["train"]["logloss"], "train", "logloss", 0.01),
     ] {
         let Some(found) = found.as_f64() else {
             continue;
         };
-        let expected = expected[name].as_f64().expect("a figure");
-        println!("{name}: {found}, {expected}");
+        let expected = expected[sample][name].as_f64().expect("a figure");
+        println!("{sample} {name}: {found}, {expected}");
         assert!(
             (found - expected).abs() <= bound,
-            "{name}: {found}, {expected}"
+            "{sample} {name}: {found}, {expected}"
         );
         n_told += 1;
     }
@@ -123,6 +125,7 @@ fn a_joint_model_is_that_of_the_pooled_customers() {
         }
     }
     assert_eq!(check_figures(&found, &model["test"]), 3, "{}", found["fit"]);
+    check_train(&found, &model["train"]);
     assert!(found["fit"]["psi"]["psi"].as_f64().expect("psi") < 0.01);
     assert_eq!(found["fit"]["n_bad"], task["bad_test"]);
 }
@@ -437,7 +440,7 @@ fn trees(correlations: &str) -> String {
     let text = TOWN.replace("\"logistic\"", "\"gbdt\"\nn_trees = 3\ndepth = 2\nbins = 8");
     let report = "report    = [\"coef\", \"se\", \"p\", \"auc\", \"ks\"]";
     assert!(text.contains(report));
-    text.replace(report, "report = [\"auc\"]")
+    text.replace(report, "report = [\"auc\", \"psi\"]")
         .replace("\"ot\"", correlations)
 }
 
@@ -459,6 +462,8 @@ fn small_trees_have_a_place_for_missing_values() {
     let n_test = (0..400).filter(|p| person(p) && p % 4 == 0).count();
     assert_eq!(of(1, 1) + of(1, 2), n_test as f64);
     assert!(of(0, 3) > 0.7 && of(1, 3) > 0.5, "{found}");
+    let psi = found["fit"]["psi"]["psi"].as_f64().expect("psi");
+    assert!(psi > 0.0 && psi < 1.0, "{found}");
     // Each holder keeps the splits of its own columns.
     let models = directory.path().join("out/models");
     let mut nodes = Vec::new();

@@ -332,6 +332,9 @@ fn columns(
             let is_bad = |row: usize| labels[row] == 1.0;
             columns.push(column(&|row| u64::from(is_kept(row) && is_bad(row))));
             columns.push(column(&|row| u64::from(is_kept(row) && !is_bad(row))));
+            if of.of_train.is_some() && of.trees.is_none() {
+                columns.push(column(&|row| u64::from(is_used(row) && is_bad(row))));
+            }
         }
     }
     if place == 0 && of.trees.is_none() {

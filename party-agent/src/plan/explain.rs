@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use super::words::{correlations, counted, listed, range_of};
 use super::{
     CellCheck, IntersectPlan, KeyColumn, LookupPlan, Measure, MeasureKind, Plan, Procedure,
-    RangeOrigin, ReleaseRule, RingWidth, ScorePlan, Slot, TrainPlan,
+    RangeOrigin, ReleaseRule, RingWidth, ScorePlan, Slot,
 };
 
 /// Groups of a key that are shown by name.
@@ -46,8 +46,8 @@ impl Plan {
             }
             Procedure::Intersect(IntersectPlan { words, .. })
             | Procedure::Lookup(LookupPlan { words, .. })
-            | Procedure::Train(TrainPlan { words, .. })
             | Procedure::Score(ScorePlan { words, .. }) => self.write_run(out, words)?,
+            Procedure::Train(of) => self.write_run(out, &of.words)?,
             Procedure::Vertical(of) => self.write_run(out, &of.words)?,
         }
         self.write_holders(out)?;

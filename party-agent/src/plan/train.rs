@@ -33,8 +33,8 @@ use super::{
 };
 use crate::spec::{self, CheckedSpec, Correlations, Model, Offset, Report, Scorecard};
 
-pub(super) use scores::further;
 pub use scores::{SCORE_BITS, Test, asks};
+pub(super) use scores::{further, of_train};
 pub use trees::PooledTrees;
 pub(super) use trees::{outputs as trees_outputs, shape as trees_shape};
 
@@ -391,7 +391,7 @@ pub(super) fn compile(
         notes: words::notes(&of),
         locals: locals(&of, &raw, &finals),
         outputs: outputs(job),
-        procedure: Procedure::Train(of),
+        procedure: Procedure::Train(Box::new(of)),
         ..plan
     };
     Ok(priced(plan, n_rows))

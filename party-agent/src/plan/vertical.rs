@@ -72,6 +72,9 @@ pub struct VerticalPlan {
     pub min_cell: u64,
     /// What is told of scores.
     pub scores: Vec<Report>,
+    /// What is told of those of rows that are fitted, if these are evaluated as the others are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of_train: Option<Vec<Report>>,
     /// λ of the penalty λ/2·Σβ², a decimal number.
     pub l2: String,
     /// Bins and points, of a scorecard.
@@ -117,6 +120,7 @@ impl VerticalPlan {
             evaluates: !self.scores.is_empty(),
             at_least: self.at_least,
             asks: asks(&self.scores),
+            of_train: self.of_train.as_deref().map(asks),
             min_cell: self.min_cell,
             l2: vertical::penalty(self.l2.parse().unwrap_or(0.0)),
             method,
@@ -479,6 +483,7 @@ fn vertical_plan(
     let most = sides.iter().map(|s| s.rows_at_most).max().unwrap_or(1);
     let n_columns = features.len() as u64 + 1;
     let scores = job.report.iter().copied();
+    let scores: Vec<Report> = scores.filter(|r| r.is_of_scores()).collect();
     let mut of = VerticalPlan {
         model: job.model,
         tables: tables.collect(),
@@ -493,7 +498,8 @@ fn vertical_plan(
         log_rows: most.max(2).next_power_of_two().ilog2(),
         at_least: min_cell.at_least.max(ROWS_A_COLUMN * n_columns),
         min_cell: min_cell.at_least.max(1),
-        scores: scores.filter(|r| r.is_of_scores()).collect(),
+        of_train: job.evaluates_train.then(|| spec::of_train(&scores)),
+        scores,
         l2: job.l2.clone(),
         card: None,
         trees: None,

@@ -45,6 +45,30 @@ pub(super) fn add_figures(described: &mut Value, figures: &Figures, asked: &[Rep
     }
 }
 
+/// Adds what a job asks for of the rows that are fitted; and what is said where that is not told.
+pub(super) fn add_train(
+    described: &mut Value,
+    figures: Option<&Figures>,
+    asked: &[Report],
+    (at_least, min_cell): (u64, u64),
+) -> Vec<String> {
+    let mut of_train = json!({});
+    let notes = match figures {
+        Some(figures) => {
+            add_figures(&mut of_train, figures, asked);
+            let notes = withheld(figures, asked, min_cell);
+            notes
+                .map(|note| format!("of rows that are fitted {note}"))
+                .collect()
+        }
+        None => vec![format!(
+            "fewer than {at_least} bad or good rows are fitted: nothing is told of their scores"
+        )],
+    };
+    described["train"] = of_train;
+    notes
+}
+
 /// What is said where a job asks for figures that are not told.
 pub(super) fn untold(
     figures: Option<&Figures>,
@@ -59,6 +83,11 @@ pub(super) fn untold(
             )],
         };
     };
+    withheld(figures, asked, min_cell).collect()
+}
+
+/// What is said where counts are withheld.
+fn withheld(figures: &Figures, asked: &[Report], min_cell: u64) -> impl Iterator<Item = String> {
     let withheld = asked.iter().filter_map(|report| match report {
         Report::Lift if figures.lift.is_none() => Some("lift"),
         Report::Calibration if figures.calibration.is_none() => Some("calibration"),
@@ -66,12 +95,11 @@ pub(super) fn untold(
         Report::Psi if figures.stability.is_none() => Some("psi"),
         _ => None,
     });
-    let said = withheld.map(|word| {
+    withheld.map(move |word| {
         format!(
             "{word} is not told: between two of the scores at which rows are counted there would be fewer than {min_cell}, of bad or good ones where these are told apart"
         )
-    });
-    said.collect()
+    })
 }
 
 /// The columns of a table with a row for each sample.

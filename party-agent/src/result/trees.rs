@@ -4,7 +4,7 @@ use protocols::train::evaluate::Figures;
 use protocols::train::trees::Split;
 use serde_json::{Map, Value, json};
 
-use super::figures::{add_figures, of_samples, untold, untold_samples};
+use super::figures::{add_figures, add_train, of_samples, untold, untold_samples};
 use super::{ResultError, ResultTable, totals};
 use crate::plan::{ColumnRole, Plan, TrainPlan};
 
@@ -65,9 +65,13 @@ pub fn pooled(
         "cuts": cuts.collect::<Map<String, Value>>(),
         "forest": forest.collect::<Vec<Value>>(),
     });
+    let limits = (test.at_least, test.at_least);
+    if let Some(asked) = &test.of_train {
+        let of_train = of_train.as_ref();
+        notes.extend(add_train(&mut fit, of_train, asked, limits));
+    }
     if let Some(figures) = of_test {
         add_figures(&mut fit, figures, &test.scores);
-        let limits = (test.at_least, test.at_least);
         notes.extend(untold(Some(figures), &test.scores, limits));
     }
     Ok(ResultTable {

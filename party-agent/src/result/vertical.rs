@@ -12,7 +12,7 @@ use protocols::train::evaluate::Figures;
 use protocols::train::glm::{Family, Released};
 use serde_json::{Value, json};
 
-use super::figures::{self, add_figures};
+use super::figures::{self, add_figures, add_train};
 use super::{ResultError, ResultTable, tails, totals};
 use crate::plan::{OutputColumn, Plan, VerticalPlan, asks};
 
@@ -47,9 +47,9 @@ pub fn fitted(
     let (n_used, fit) = match &of.hazards {
         Some(hazards) => hazards::described(of, hazards, found)?,
         None => {
-            let figures = Figures::of(&found.figures, asks(&of.scores));
-            notes.extend(untold(of, figures.as_ref()));
-            let mut fit = described(of, found, figures);
+            let (figures, _) = samples(of, &found.figures)?;
+            let (mut fit, untold) = described(of, found, &figures);
+            notes.extend(untold);
             if let Some((dispersion, freedom)) = estimates.dispersion {
                 fit["dispersion"] = json!(dispersion);
                 fit["df_resid"] = json!(freedom);
@@ -71,8 +71,12 @@ pub fn fitted(
     })
 }
 
-/// The numbers that describe a fit, by their names in the result.
-fn described(of: &VerticalPlan, found: &Released, figures: Option<Figures>) -> Value {
+/// The numbers that describe a fit, by their names in the result; and what is said where figures of scores are not told.
+fn described(
+    of: &VerticalPlan,
+    found: &Released,
+    [of_test, of_train]: &[Option<Figures>; 2],
+) -> (Value, Vec<String>) {
     let mut described = json!({
         "model": of.model.as_str(),
         "partition": "vertical",
@@ -80,10 +84,34 @@ fn described(of: &VerticalPlan, found: &Released, figures: Option<Figures>) -> V
         "steps": of.steps,
         "decrement": found.decrement,
     });
-    if let Some(figures) = figures {
-        add_figures(&mut described, &figures, &of.scores);
+    if let Some(figures) = of_test {
+        add_figures(&mut described, figures, &of.scores);
     }
-    described
+    let mut notes = untold(of, of_test.as_ref());
+    if let Some(asked) = &of.of_train {
+        let (of_train, limits) = (of_train.as_ref(), (of.at_least, of.min_cell));
+        notes.extend(add_train(&mut described, of_train, asked, limits));
+    }
+    (described, notes)
+}
+
+/// Figures of rows that are not fitted and of those that are, as far as they are evaluated; and what comes after them.
+fn samples<'f>(
+    of: &VerticalPlan,
+    found: &'f [u64],
+) -> Result<([Option<Figures>; 2], &'f [u64]), ResultError> {
+    let test = (!of.scores.is_empty()).then(|| asks(&of.scores));
+    let asked = [test, of.of_train.as_deref().map(asks)];
+    let mut rest = found;
+    let mut figures = [None, None];
+    for (figures, asks) in figures.iter_mut().zip(asked) {
+        let Some(asks) = asks else { continue };
+        let (of_sample, after) = rest
+            .split_at_checked(asks.n_figures())
+            .ok_or_else(|| totals("a figure is missing"))?;
+        (*figures, rest) = (Figures::of(of_sample, asks), after);
+    }
+    Ok((figures, rest))
 }
 
 /// Coefficients and standard errors in the labels' unit.

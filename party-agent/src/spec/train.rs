@@ -16,7 +16,8 @@ use crate::config::fields::{Faults, Fields, kind};
 
 pub use report::Report;
 use report::evaluated;
-pub(super) use report::{penalised, report, report_of_trees};
+pub(crate) use report::of_train;
+pub(super) use report::{evaluates_train, penalised, report, report_of_trees};
 pub use trees::Trees;
 pub(super) use trees::read as trees;
 
@@ -73,6 +74,9 @@ pub struct Train {
     pub trees: Option<Trees>,
     /// What is told of each coefficient beside itself.
     pub report: BTreeSet<Report>,
+    /// Whether rows that are fitted are evaluated as well.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub evaluates_train: bool,
 }
 
 /// A model.
@@ -215,6 +219,7 @@ pub(super) fn read<'t>(
     } else {
         penalised(&fields, report, faults)
     };
+    let evaluates_train = evaluates_train(&mut fields, &report, faults);
     let columns = wanted(
         label.as_deref(),
         &features,
@@ -245,6 +250,7 @@ pub(super) fn read<'t>(
             Some(read) => Some(read?),
         },
         report,
+        evaluates_train,
     })
 }
 

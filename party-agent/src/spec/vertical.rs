@@ -57,6 +57,9 @@ pub struct Vertical {
     pub sample: Option<VerticalSample>,
     /// What is told beside the coefficients.
     pub report: BTreeSet<Report>,
+    /// Whether rows that are fitted are evaluated as well.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub evaluates_train: bool,
     /// How many steps are taken, whatever they find.
     pub steps: u64,
     /// λ of the penalty λ/2·Σβ², a decimal number; the constant is free.
@@ -192,6 +195,7 @@ pub(super) fn read<'t>(
         }
     };
     let report = penalised(&fields, (model, l2.as_deref()), report, faults);
+    let evaluates_train = train::evaluates_train(&mut fields, &report, faults);
     // A sample that cannot be read has its own fault.
     let has_test = sample
         .as_ref()
@@ -209,6 +213,7 @@ pub(super) fn read<'t>(
         left: whole(left)?,
         sample: whole(sample)?,
         report,
+        evaluates_train,
         steps: steps.unwrap_or_else(|| model.map_or(1, VerticalModel::steps)),
         l2: l2?,
         listed,

@@ -122,7 +122,7 @@ const COMMON: [(&str, &str); 5] = [
 const BOTH: &[&str] = &["clinic", "fund"];
 
 /// A job of each kind. The last one takes the model of the one before it.
-const CASES: [Case; 18] = [
+const CASES: [Case; 19] = [
     Case {
         name: "totals",
         compute: r#"[compute]
@@ -217,6 +217,17 @@ at_most = 100"#,
 [compute.train.scorecard]
 bins = 2
 iv_least = 0"#,
+        correlations: "dealer:notary",
+        shown: BOTH,
+    },
+    Case {
+        name: "trees",
+        compute: r#"{horizontal}model = "gbdt"
+n_trees = 2
+depth = 2
+bins = 2
+sample = { column = "kind", train = "x", test = "y" }
+report = ["auc"]"#,
         correlations: "dealer:notary",
         shown: BOTH,
     },

@@ -83,10 +83,12 @@ impl Shape {
         }
     }
 
-    /// The evaluation of a model: what is asked for is so of the one of all tables, the first.
-    fn evaluation(&self, number: usize) -> evaluate::Shape {
-        let of = self.of.evaluation();
-        evaluate::Shape {
+    /// The evaluations of a model: what is asked for is so of the one of all tables, the first; of the others nothing is
+    /// but how they do on rows that are not fitted.
+    fn evaluations(&self, number: usize) -> impl Iterator<Item = evaluate::Shape> {
+        let n_samples = if number == 0 { usize::MAX } else { 1 };
+        let of = self.of.evaluations().take(n_samples);
+        of.map(move |of| evaluate::Shape {
             n_rows: self.join().n_bins(),
             asks: if number == 0 {
                 of.asks
@@ -94,7 +96,7 @@ impl Shape {
                 Asks::default()
             },
             ..of
-        }
+        })
     }
 
     /// The model, and those of each table's features alone.
@@ -103,8 +105,8 @@ impl Shape {
     }
 
     fn n_figures(&self) -> usize {
-        let models = 0..usize::from(self.of.evaluates) * self.n_models();
-        models.map(|n| self.evaluation(n).asks.n_figures()).sum()
+        let evaluations = (0..self.n_models()).flat_map(|n| self.evaluations(n));
+        evaluations.map(|shape| shape.asks.n_figures()).sum()
     }
 
     /// Counts that are compared: two of each bin, and all rows.
@@ -483,21 +485,11 @@ impl Counted {
             };
             let rows = self.rows(session, &weighed, shape, has_part);
             let found = glm::fit(session, &rows, &model, stock).await?;
-            if let Some([bad, good]) = &self.columns.marks {
-                let beta = &found.coefficients;
-                let scores = glm::predictor(session, &rows, &model, beta, stock).await?;
-                let evaluation = shape.evaluation(number);
-                let base = evaluation.asks.stability.then(|| copy(&rows.used));
-                let rows = evaluate::Rows {
-                    scores,
-                    bad: copy(bad),
-                    good: copy(good),
-                    base,
-                };
-                let mut of_this = evaluate::evaluate(session, rows, &evaluation, stock).await?;
-                of_this.append(figures);
-                figures = of_this;
-            }
+            let fit = (&rows, &found.coefficients);
+            let samples: Vec<_> = shape.evaluations(number).zip(&self.columns.marks).collect();
+            let mut of_this = vertical::figures(session, fit, (&model, &samples), stock).await?;
+            of_this.append(figures);
+            figures = of_this;
             fitted = Some(found);
         }
         let fitted = fitted.expect("there is a model");
@@ -600,12 +592,8 @@ fn model_price(seats: Seats, shape: &Shape) -> Price {
         .then(&opened)
         .then(&products::price::<u64>(seats, shape.weighing()));
     for number in (0..shape.n_models()).rev() {
-        price = price.then(&glm::fit_price(seats, &model));
-        if shape.of.evaluates {
-            price = price
-                .then(&glm::predictor_price(seats, &model))
-                .then(&evaluate::price(seats, &shape.evaluation(number)));
-        }
+        let evaluated = vertical::figures_price(seats, &model, shape.evaluations(number));
+        price = price.then(&glm::fit_price(seats, &model)).then(&evaluated);
     }
     price.then(&glm::release_price(seats, &model, shape.n_figures()))
 }

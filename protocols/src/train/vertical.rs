@@ -11,7 +11,8 @@
 //!
 //! Columns over Z_2^64 of each holder, in this order: its features with [`COLUMN_BITS`]; at the label's
 //! holder 1 for rows that are fitted, and for these the label with [`Family::label_bits`]; if there is an
-//! evaluation, 1 for bad rows that are evaluated, and 1 for good ones; at the hub a 1.
+//! evaluation, 1 for bad rows that are evaluated, and 1 for good ones; if fitted rows are evaluated as well, 1 for bad
+//! ones of these; at the hub a 1.
 //!
 //! With [`Keep::Each`] the rows are all of the hub's, and what a spoke lacks is 0: a left join. If the label is a
 //! spoke's, all of them are fitted.
@@ -20,7 +21,7 @@ use super::evaluate::{self, Asks};
 use super::glm::{self, COLUMN_BITS, Family, Fitted, Released, Rows};
 use super::standard;
 use crate::arith::compare::Method;
-use crate::arith::copy;
+use crate::arith::{copy, difference};
 use crate::correlate::Stock;
 use crate::cost::Cost;
 use crate::disclose::{Disclosure, Terms};
@@ -53,6 +54,8 @@ pub struct Shape {
     pub evaluates: bool,
     /// What is asked for of them beside area and distance, compared with rows that are fitted.
     pub asks: Asks,
+    /// What is asked for of rows that are fitted, if these are evaluated as well: all but a comparison.
+    pub of_train: Option<Asks>,
     /// Fewest bad and fewest good ones that are counted between two scores; at 1 or less any number is told.
     pub min_cell: u64,
     /// Fewest rows that are fitted; and fewest bad and good ones that are evaluated.
@@ -71,7 +74,7 @@ impl Shape {
         let own = features.filter(|(f, _)| **f == place);
         let n_features: usize = own.map(|(_, width)| *width).sum();
         let of_label = if place == self.label {
-            2 + 2 * usize::from(self.evaluates)
+            2 + 2 * usize::from(self.evaluates) + usize::from(self.of_train.is_some())
         } else {
             0
         };
@@ -108,15 +111,18 @@ impl Shape {
         }
     }
 
-    pub(super) fn evaluation(&self) -> evaluate::Shape {
-        evaluate::Shape {
+    /// The evaluations of rows that are not fitted, and of those that are.
+    pub(super) fn evaluations(&self) -> impl Iterator<Item = evaluate::Shape> {
+        let test = self.evaluates.then_some(self.asks);
+        let shape = |asks| evaluate::Shape {
             n_rows: self.join().n_bins(),
             score_bits: self.family.label_bits(),
             at_least: self.at_least,
-            asks: self.asks,
+            asks,
             min_cell: self.min_cell,
             method: self.method,
-        }
+        };
+        test.into_iter().chain(self.of_train).map(shape)
     }
 
     /// How far λ times a variance is shifted.
@@ -126,7 +132,7 @@ impl Shape {
     }
 
     fn n_figures(&self) -> usize {
-        usize::from(self.evaluates) * self.asks.n_figures()
+        self.evaluations().map(|shape| shape.asks.n_figures()).sum()
     }
 
     /// The terms of the disclosure that [`train`] takes.
@@ -145,6 +151,9 @@ impl Shape {
                 .all(|(seat, _)| seat.index() < n_computing)
             && self.label < n_tables
             && self.features.iter().all(|place| *place < n_tables)
+            && self
+                .of_train
+                .is_none_or(|asks| self.evaluates && !asks.stability)
             && (self.label == 0 || self.keep == Keep::All || !self.evaluates)
             && self.log_rows <= glm::MAX_LOG_ROWS
             && most <= 1 << self.log_rows;
@@ -183,7 +192,7 @@ pub async fn train(
     let seats = Seats::of(session);
     session.ended_by(stock.check(&price(seats, shape).needs))?;
     let joined = circuit::join(session, &shape.join(), rows, stock).await?;
-    let (model, evaluation) = (shape.model(), shape.evaluation());
+    let model = shape.model();
     let columns = columns(shape, &vec![1; shape.features.len()], joined);
     let Parts {
         mut rows,
@@ -195,20 +204,9 @@ pub async fn train(
         rows.penalties = Some(penalties(session, &deviations, shape, stock).await?);
     }
     let fitted = glm::fit(session, &rows, &model, stock).await?;
-    let figures = match marks {
-        Some([bad, good]) => {
-            let beta = &fitted.coefficients;
-            let scores = glm::predictor(session, &rows, &model, beta, stock).await?;
-            let rows = evaluate::Rows {
-                scores,
-                bad,
-                good,
-                base: shape.asks.stability.then(|| copy(&rows.used)),
-            };
-            evaluate::evaluate(session, rows, &evaluation, stock).await?
-        }
-        None => Share::zero(0),
-    };
+    let fit = (&rows, &fitted.coefficients);
+    let samples: Vec<_> = shape.evaluations().zip(&marks).collect();
+    let figures = figures(session, fit, (&model, &samples), stock).await?;
     let coefficients =
         standard::in_deviations(session, &fitted.coefficients, &deviations, stock).await?;
     let errors = standard::in_deviations(session, &fitted.errors, &deviations, stock).await?;
@@ -219,6 +217,43 @@ pub async fn train(
     };
     let released = (fitted, figures);
     glm::release(session, released, &model, shape.at_least, stock, disclosure).await
+}
+
+/// Scores rows by a fitted model, and evaluates samples of them by which rows are bad and which are good.
+pub(super) async fn figures(
+    session: &mut Session,
+    (rows, coefficients): (&Rows, &Share<u128>),
+    (model, samples): (&glm::Shape, &[(evaluate::Shape, &[Share<u64>; 2])]),
+    stock: &mut Stock,
+) -> Result<Share<u64>, ProtocolError> {
+    let mut figures = Share::zero(0);
+    if samples.is_empty() {
+        return Ok(figures);
+    }
+    let scores = glm::predictor(session, rows, model, coefficients, stock).await?;
+    for (shape, [bad, good]) in samples {
+        let rows = evaluate::Rows {
+            scores: copy(&scores),
+            bad: copy(bad),
+            good: copy(good),
+            base: shape.asks.stability.then(|| copy(&rows.used)),
+        };
+        figures.append(evaluate::evaluate(session, rows, shape, stock).await?);
+    }
+    Ok(figures)
+}
+
+/// The declared price of [`figures`].
+pub(super) fn figures_price(
+    seats: Seats,
+    model: &glm::Shape,
+    samples: impl Iterator<Item = evaluate::Shape>,
+) -> Price {
+    let evaluated: Vec<Price> = samples.map(|s| evaluate::price(seats, &s)).collect();
+    match evaluated.is_empty() {
+        true => Price::nothing(seats),
+        false => glm::predictor_price(seats, model).then(&Price::sequence(seats, evaluated)),
+    }
 }
 
 /// λ as a shape has it.
@@ -247,12 +282,7 @@ async fn penalties(
 pub fn price(seats: Seats, shape: &Shape) -> Price {
     let model = shape.model();
     let scaled = standard::in_deviations_price(seats, model.n_columns);
-    let evaluated = match shape.evaluates {
-        true => {
-            glm::predictor_price(seats, &model).then(&evaluate::price(seats, &shape.evaluation()))
-        }
-        false => Price::nothing(seats),
-    };
+    let evaluated = figures_price(seats, &model, shape.evaluations());
     let penalised = match shape.l2 > 0 {
         true => {
             let n_bits = shape.penalty_shift();
@@ -284,8 +314,8 @@ pub(super) struct Columns {
     /// 1 for rows that are fitted, and their labels.
     pub(super) used: Share<u64>,
     pub(super) labels: Share<u64>,
-    /// Bad and good rows that are evaluated.
-    pub(super) marks: Option<[Share<u64>; 2]>,
+    /// Bad and good rows of each sample that is evaluated.
+    pub(super) marks: Vec<[Share<u64>; 2]>,
     /// 1 for rows that exist.
     pub(super) members: Share<u64>,
 }
@@ -305,6 +335,11 @@ pub(super) fn columns(shape: &Shape, widths: &[usize], joined: Joined) -> Column
     let marks = shape
         .evaluates
         .then(|| [next(shape.label), next(shape.label)]);
+    let of_train = shape.of_train.map(|_| {
+        let bad = next(shape.label);
+        let good = difference(&used, &bad);
+        [bad, good]
+    });
     let members = next(0);
     if shape.keep == Keep::Each && shape.label != 0 {
         used = copy(&members);
@@ -313,7 +348,7 @@ pub(super) fn columns(shape: &Shape, widths: &[usize], joined: Joined) -> Column
         features,
         used,
         labels,
-        marks,
+        marks: marks.into_iter().chain(of_train).collect(),
         members,
     }
 }
@@ -323,8 +358,8 @@ pub(super) struct Parts {
     pub(super) rows: Rows,
     /// 1 for rows that exist.
     pub(super) members: Share<u64>,
-    /// Bad and good rows that are evaluated.
-    marks: Option<[Share<u64>; 2]>,
+    /// Bad and good rows of each sample that is evaluated.
+    marks: Vec<[Share<u64>; 2]>,
 }
 
 pub(super) fn parts(columns: Columns) -> Parts {

@@ -102,6 +102,16 @@ pub(in crate::plan) fn further(scores: &[Report], min_cell: u64) -> String {
     words.collect()
 }
 
+/// What is told of rows that are fitted, in words.
+pub(in crate::plan) fn of_train(scores: Option<&[Report]>, min_cell: u64) -> String {
+    scores.map_or_else(String::new, |scores| {
+        format!(
+            "; of the rows that are fitted likewise how many are bad and how many good, area and distance{}",
+            further(scores, min_cell)
+        )
+    })
+}
+
 /// Fractional bits of scores that are evaluated.
 pub const SCORE_BITS: u32 = 24;
 
@@ -140,7 +150,11 @@ pub(super) fn test(
         value,
         at_most,
         at_least: min_cell.at_least.max(1),
-        of_train: job.trees.as_ref().map(|_| vec![Report::Auc, Report::Ks]),
+        of_train: match (job.evaluates_train, &job.trees) {
+            (true, _) => Some(spec::of_train(&scores)),
+            (false, Some(_)) => Some(vec![Report::Auc, Report::Ks]),
+            (false, None) => None,
+        },
         scores,
     }))
 }

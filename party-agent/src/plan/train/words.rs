@@ -2,7 +2,7 @@
 
 use protocols::party::PartyId;
 
-use super::{ColumnRole, Kinds, TrainPlan, further, trees};
+use super::{ColumnRole, Kinds, TrainPlan, further, of_train, trees};
 use crate::plan::compile::Parties;
 use crate::plan::sql::holders::Catalogues;
 use crate::plan::words::{counted, listed, without_data};
@@ -46,11 +46,13 @@ fn opened(of: &TrainPlan) -> String {
     };
     let scored = match &of.test {
         None => String::new(),
-        Some(test) => format!(
-            "; of the rows kept for a test how many are bad and how many good, the area under the curve and the Kolmogorov–Smirnov distance{}, if there are at least {} of both",
-            further(&test.scores, test.at_least),
-            test.at_least
-        ),
+        Some(test) => {
+            format!(
+                "; of the rows kept for a test how many are bad and how many good, the area under the curve and the Kolmogorov–Smirnov distance{}, if there are at least {} of both",
+                further(&test.scores, test.at_least),
+                test.at_least
+            ) + &of_train(test.of_train.as_deref(), test.at_least)
+        }
     };
     if let Some(trees) = &of.trees {
         return format!("{checked}{}{scored}", trees::opened(of, &trees.grown));

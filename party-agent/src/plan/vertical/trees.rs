@@ -3,13 +3,14 @@
 use protocols::arith::compare::Method;
 use protocols::correlate::Needs;
 use protocols::party::Seat;
+use protocols::train::evaluate::Asks;
 use protocols::train::trees::joined::Shape;
 
 use serde::Serialize;
 
 use super::super::intersect::keys::Side;
 use super::{VerticalPlan, card};
-use crate::plan::train::{asks, further, trees_shape};
+use crate::plan::train::{asks, further, of_train, trees_shape};
 use crate::plan::words::listed;
 use crate::spec::{self, Bins};
 
@@ -48,6 +49,7 @@ impl VerticalPlan {
             trees: trees_shape(of, (self.features.len(), self.log_rows), method),
             has_test: !self.scores.is_empty(),
             asks: asks(&self.scores),
+            of_train: self.of_train.as_deref().map_or_else(Asks::default, asks),
             min_cell: self.min_cell,
             at_least: self.at_least,
         })
@@ -78,7 +80,7 @@ pub(super) fn result(of: &VerticalPlan) -> String {
             of_test if of_test.is_empty() => of_test,
             of_test => format!(", of the latter also{}", of_test.trim_start_matches(',')),
         }
-    )
+    ) + &of_train(of.of_train.as_deref(), of.min_cell)
 }
 
 /// What a holder of features learns besides.

@@ -4,7 +4,7 @@ use protocols::party::PartyId;
 
 use super::{CardPlan, VerticalPlan, hazards, trees};
 use crate::plan::Learns;
-use crate::plan::train::further;
+use crate::plan::train::{further, of_train};
 use crate::plan::words::{listed, without_data};
 use crate::spec::Cutting;
 
@@ -22,11 +22,13 @@ pub(super) fn learns(
     };
     let figures = match of.scores.is_empty() {
         true => String::new(),
-        false => format!(
-            "; of the rows kept for a test the number of bad and of good ones, the area under the curve and the Kolmogorov–Smirnov distance{alone}{}, if there are at least {} of both",
-            further(&of.scores, of.min_cell),
-            of.at_least
-        ),
+        false => {
+            format!(
+                "; of the rows kept for a test the number of bad and of good ones, the area under the curve and the Kolmogorov–Smirnov distance{alone}{}, if there are at least {} of both",
+                further(&of.scores, of.min_cell),
+                of.at_least
+            ) + &of_train(of.of_train.as_deref(), of.min_cell)
+        }
     };
     let result = match &of.trees {
         Some(_) => trees::result(of),

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::super::figures::add_figures;
 use super::super::scorecard::{BinnedFeature, points};
 use super::super::{ResultError, ResultTable, totals};
-use super::{described, untold, values};
-use crate::plan::{CardPlan, Plan, VerticalPlan, asks};
+use super::{described, samples, values};
+use crate::plan::{CardPlan, Plan, VerticalPlan};
 use crate::spec::Report;
 
 /// Builds the result of a scorecard: the features of the model by falling information value.
@@ -45,15 +45,10 @@ pub fn carded(
     let coefficients: Vec<f64> = terms.iter().map(|(_, b, _)| *b).collect();
     let sorted: Vec<BinnedFeature> = order.iter().map(|f| features[*f].clone()).collect();
     let (bins, scale) = points(&card.points, &sorted, &coefficients);
-    let asks = asks(&of.scores);
-    let (joint, alone) = found
-        .figures
-        .split_at_checked(asks.n_figures() * usize::from(!of.scores.is_empty()))
-        .ok_or_else(|| totals("a figure is missing"))?;
-    let joint = Figures::of(joint, asks);
+    let (joint, alone) = samples(of, &found.figures)?;
     let mut notes = plan.notes.clone();
-    notes.extend(untold(of, joint.as_ref()));
-    let mut described = described(of, found, joint);
+    let (mut described, untold) = described(of, found, &joint);
+    notes.extend(untold);
     described["features"] = bins;
     described["scorecard"] = scale;
     if card.alone {

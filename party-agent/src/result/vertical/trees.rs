@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use protocols::train::evaluate::{Asks, Figures, N_FIGURES};
+use protocols::train::evaluate::{Asks, Figures};
 use protocols::train::trees::joined::Released;
 use serde_json::json;
 
-use super::super::figures::{add_figures, of_samples, untold, untold_samples};
+use super::super::figures::{add_figures, add_train, of_samples, untold, untold_samples};
 use super::super::{ResultError, ResultTable, totals};
 use crate::plan::{Plan, VerticalPlan, asks};
 
@@ -17,12 +17,13 @@ use crate::plan::{Plan, VerticalPlan, asks};
 pub fn grown(plan: &Plan, of: &VerticalPlan, found: &Released) -> Result<ResultTable, ResultError> {
     let trees = of.trees.as_ref();
     let trees = trees.ok_or_else(|| totals("there are no trees"))?;
+    let of_train = of.of_train.as_deref().map_or_else(Asks::default, asks);
     let (train, test) = found
         .figures
-        .split_at_checked(N_FIGURES)
+        .split_at_checked(of_train.n_figures())
         .ok_or_else(|| totals("a figure is missing"))?;
     let samples = [
-        ("train", Figures::of(train, Asks::default())),
+        ("train", Figures::of(train, of_train)),
         ("test", Figures::of(test, asks(&of.scores))),
     ];
     let mut notes = plan.notes.clone();
@@ -37,6 +38,11 @@ pub fn grown(plan: &Plan, of: &VerticalPlan, found: &Released) -> Result<ResultT
         "n": found.n_used,
         "trees": trees.grown,
     });
+    if let Some(asked) = &of.of_train {
+        let limits = (of.at_least, of.min_cell);
+        let of_train = samples[0].1.as_ref();
+        notes.extend(add_train(&mut fit, of_train, asked, limits));
+    }
     let mut of_test = told.iter().filter(|(name, _)| *name == "test");
     if let Some((_, figures)) = of_test.next() {
         add_figures(&mut fit, figures, &of.scores);

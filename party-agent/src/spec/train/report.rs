@@ -157,12 +157,45 @@ pub(in crate::spec) fn report_of_trees(
     let Some(words) = fields.strings(faults, "report") else {
         return BTreeSet::from([Report::Auc, Report::Ks]);
     };
-    let of_scores = |word: &&str| is_of_scores(word) && *word != "psi";
+    let of_scores = |word: &&str| is_of_scores(word);
     if let Some(word) = words.iter().find(|word| !of_scores(word)) {
         let what = format!("\"{word}\" cannot be reported of trees in this version");
-        let allowed = "figures of scores but \"psi\", such as \"auc\" and \"ks\"";
+        let allowed = "figures of scores, such as \"auc\" and \"ks\"";
         fields.wrong(faults, "report", what, allowed);
     }
     let words = words.into_iter().filter(|word| of_scores(word));
     named_reports(fields, words, faults)
+}
+
+/// Whether rows that are fitted are evaluated as those that are kept for a test are.
+pub(in crate::spec) fn evaluates_train(
+    fields: &mut Fields<'_, '_>,
+    report: &BTreeSet<Report>,
+    faults: &mut Faults<'_>,
+) -> bool {
+    let Some(words) = fields.strings(faults, "evaluate") else {
+        return false;
+    };
+    let known = words.iter().all(|word| ["train", "test"].contains(word));
+    if !known || !words.contains(&"test") {
+        let what = "names other samples, or not that which is kept for a test";
+        fields.wrong(
+            faults,
+            "evaluate",
+            what,
+            "[\"test\"] or [\"train\", \"test\"]",
+        );
+    }
+    if !report.iter().any(|r| r.is_of_scores()) {
+        let what = "names samples, and report asks for no figures of scores";
+        fields.wrong(faults, "evaluate", what, "report = [\"auc\", \"ks\"]");
+    }
+    words.contains(&"train")
+}
+
+/// What is told of rows that are fitted: they are not compared with themselves.
+#[must_use]
+pub(crate) fn of_train(scores: &[Report]) -> Vec<Report> {
+    let scores = scores.iter().copied();
+    scores.filter(|report| *report != Report::Psi).collect()
 }

@@ -45,7 +45,7 @@ fn logistic(features: &str, more: &str) -> String {
 
 fn fitted(text: &str) -> TrainPlan {
     match plan(text, &banks()).procedure {
-        Procedure::Train(of) => of,
+        Procedure::Train(of) => *of,
         other => panic!("a model: {other:?}"),
     }
 }

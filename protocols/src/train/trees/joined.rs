@@ -45,8 +45,10 @@ pub struct Shape {
     pub trees: super::Shape,
     /// Whether rows are kept for a test.
     pub has_test: bool,
-    /// What is asked for of these beside area and distance, but stability.
+    /// What is asked for of these beside area and distance, compared with rows that are fitted.
     pub asks: Asks,
+    /// What is asked for of rows that are fitted: all but a comparison.
+    pub of_train: Asks,
     /// Fewest bad and fewest good ones that are counted between two scores; at 1 or less any number is told.
     pub min_cell: u64,
     /// Fewest rows that are fitted; and fewest bad and good ones that are evaluated.
@@ -128,13 +130,13 @@ impl Shape {
         self.trees.method
     }
 
-    /// The evaluation of rows that are fitted, and of those kept for a test: of these alone more is asked for.
+    /// The evaluation of rows that are fitted, or of those kept for a test.
     fn evaluation(&self, is_test: bool) -> evaluate::Shape {
         evaluate::Shape {
             n_rows: self.join().n_bins(),
             score_bits: MARGIN_BITS,
             at_least: self.at_least,
-            asks: if is_test { self.asks } else { Asks::default() },
+            asks: if is_test { self.asks } else { self.of_train },
             min_cell: self.min_cell,
             method: self.method(),
         }
@@ -203,7 +205,7 @@ impl Shape {
         let fits = n_tables >= 2
             && seats.all(|seat| seat < n_computing)
             && self.label < n_tables
-            && !self.asks.stability
+            && !self.of_train.stability
             && self.features.iter().all(|place| *place < n_tables)
             && self.trees.log_rows <= super::MAX_LOG_ROWS
             && most <= 1 << self.trees.log_rows;
@@ -271,7 +273,8 @@ pub async fn train(
     let good = difference(&rows.used, &rows.labels);
     let mut marks = vec![[copy(&rows.labels), good]];
     marks.extend(test);
-    let n_used = ring::sum(rows.used.as_slice());
+    let used = copy(&rows.used);
+    let n_used = ring::sum(used.as_slice());
     let forest = grow(session, rows, &shape.forest(), stock).await?;
     let mut figures = Share::zero(0);
     for ([bad, good], evaluation) in marks.into_iter().zip(shape.evaluations()) {
@@ -279,7 +282,7 @@ pub async fn train(
             scores: copy(&forest.margins),
             bad,
             good,
-            base: None,
+            base: evaluation.asks.stability.then(|| copy(&used)),
         };
         let found = evaluate::evaluate(session, rows, &evaluation, stock).await?;
         figures.append(found);

@@ -55,6 +55,7 @@ fn cards(n_computing: usize, n_people: usize) -> Cards {
                     lift: true,
                     ..Asks::default()
                 },
+                of_train: Some(Asks::default()),
                 min_cell: 0,
                 at_least: 3,
                 l2: 0,
@@ -125,6 +126,7 @@ impl Cards {
             narrow.push(labels.map(|y| y << Family::Logistic.label_bits()).collect());
             narrow.push(column(&|p| !p.is_fitted && p.is_bad));
             narrow.push(column(&|p| !p.is_fitted && !p.is_bad));
+            narrow.push(column(&|p| p.is_fitted && p.is_bad));
         }
         if place == 0 {
             narrow.push(column(&|_| true));
@@ -253,6 +255,16 @@ impl Cards {
             let (_, auc) = self.fitted(secrets, has_part);
             let figures = Figures::of(figures, asks).expect("enough of both");
             assert_eq!(figures.lift.is_some(), model == 0);
+            if model == 0 {
+                let (figures, after) = rest.split_at(Asks::default().n_figures());
+                rest = after;
+                let of_train = Figures::of(figures, Asks::default()).expect("enough of both");
+                let n_bad = train.iter().filter(|p| p.is_bad).count() as u64;
+                assert_eq!(
+                    [of_train.n_bad, of_train.n_bad + of_train.n_good],
+                    [n_bad, train.len() as u64]
+                );
+            }
             assert!(
                 (figures.auc - auc).abs() < 1e-9,
                 "{model}: {figures:?}, {auc}"

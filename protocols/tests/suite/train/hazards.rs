@@ -44,6 +44,7 @@ fn tables(n_computing: usize, n_people: usize, ties: Ties) -> Tables {
                 n_steps: 6,
                 log_rows: 10,
                 evaluates: false,
+                of_train: None,
                 asks: Asks::default(),
                 min_cell: 0,
                 at_least: 1,

@@ -42,6 +42,7 @@ fn values(n_computing: usize, n_people: usize) -> Values {
                 n_steps: 1,
                 log_rows: 9,
                 evaluates: false,
+                of_train: None,
                 asks: Asks::default(),
                 min_cell: 0,
                 at_least: 3,

@@ -44,6 +44,10 @@ fn tables(n_computing: usize, n_people: usize) -> Tables {
                 stability: true,
                 ..Asks::default()
             },
+            of_train: Some(Asks {
+                losses: true,
+                ..Asks::default()
+            }),
             min_cell: 0,
             at_least: 3,
             l2: 0,
@@ -60,6 +64,21 @@ struct Person {
     features: [f64; 3],
     is_bad: bool,
     is_fitted: bool,
+}
+
+/// AUC and KS of scores.
+fn told(bad: &[f64], good: &[f64]) -> (f64, f64) {
+    let n_pairs = (bad.len() * good.len()) as f64;
+    let wins = bad.iter().map(|b| good.iter().filter(|g| b > g).count());
+    let auc = wins.sum::<usize>() as f64 / n_pairs;
+    let part = |scores: &[f64], at: f64| {
+        scores.iter().filter(|s| **s <= at).count() as f64 / scores.len() as f64
+    };
+    let distances = bad
+        .iter()
+        .chain(good)
+        .map(|at| (part(bad, *at) - part(good, *at)).abs());
+    (auc, distances.fold(0.0, f64::max))
 }
 
 impl Tables {
@@ -105,6 +124,9 @@ impl Tables {
                 narrow.push(column(&|p| u64::from(!p.is_fitted && p.is_bad)));
                 narrow.push(column(&|p| u64::from(!p.is_fitted && !p.is_bad)));
             }
+            if shape.of_train.is_some() {
+                narrow.push(column(&|p| u64::from(p.is_fitted && p.is_bad)));
+            }
         }
         if place == 0 {
             narrow.push(column(&|_| 1));
@@ -140,8 +162,9 @@ impl Tables {
         rows.collect()
     }
 
-    /// Coefficients and standard errors of standardised columns, AUC and KS.
-    fn fitted(&self, secrets: u64) -> (Vec<f64>, Vec<f64>, f64, f64) {
+    /// Coefficients and standard errors of standardised columns, and AUC and KS of rows that are not fitted and of those
+    /// that are.
+    fn fitted(&self, secrets: u64) -> (Vec<f64>, Vec<f64>, [(f64, f64); 2]) {
         let rows = self.joined(secrets);
         let (train, test): (Vec<&Person>, Vec<&Person>) = rows.iter().partition(|p| p.is_fitted);
         let n = train.len() as f64;
@@ -171,26 +194,17 @@ impl Tables {
             }
             errors = (0..4).map(|j| inverse[j * 5].sqrt()).collect();
         }
-        let scores = |bad: bool| -> Vec<f64> {
-            let of = test.iter().filter(|p| p.is_bad == bad);
+        let scores = |sample: &[&Person], bad: bool| -> Vec<f64> {
+            let of = sample.iter().filter(|p| p.is_bad == bad);
             of.map(|p| eta(p, &beta)).collect()
         };
-        let (bad, good) = (scores(true), scores(false));
-        let n_pairs = (bad.len() * good.len()) as f64;
-        let wins = bad.iter().map(|b| good.iter().filter(|g| b > g).count());
-        let auc = wins.sum::<usize>() as f64 / n_pairs;
-        let part = |scores: &[f64], at: f64| {
-            scores.iter().filter(|s| **s <= at).count() as f64 / scores.len() as f64
-        };
-        let distances = bad
-            .iter()
-            .chain(&good)
-            .map(|at| (part(&bad, *at) - part(&good, *at)).abs());
-        (beta, errors, auc, distances.fold(0.0, f64::max))
+        let figures =
+            [&test, &train].map(|sample| told(&scores(sample, true), &scores(sample, false)));
+        (beta, errors, figures)
     }
 
     fn check(&self, found: &Released, secrets: u64) {
-        let (beta, errors, auc, ks) = self.fitted(secrets);
+        let (beta, errors, told) = self.fitted(secrets);
         assert!(found.is_enough && found.n_sound == [4, 4], "{found:?}");
         for j in 0..4 {
             assert!(
@@ -205,10 +219,24 @@ impl Tables {
         if !self.shape.evaluates {
             return;
         }
-        let figures = Figures::of(&found.figures, self.shape.asks).expect("enough of both");
-        assert!((figures.auc - auc).abs() < 1e-3 && (figures.ks - ks).abs() < 1e-9);
-        let samples = figures.stability.expect("two samples");
-        assert_eq!(samples.base.iter().sum::<u64>(), found.n_used);
+        let samples = [Some(self.shape.asks), self.shape.of_train]
+            .into_iter()
+            .flatten();
+        let mut rest = &found.figures[..];
+        for (asks, (auc, ks)) in samples.zip(told) {
+            let (figures, after) = rest.split_at(asks.n_figures());
+            rest = after;
+            let figures = Figures::of(figures, asks).expect("enough of both");
+            assert!((figures.auc - auc).abs() < 1e-3 && (figures.ks - ks).abs() < 1e-9);
+            assert_eq!(figures.losses.is_some(), asks.losses);
+            if asks.stability {
+                let samples = figures.stability.expect("two samples");
+                assert_eq!(samples.base.iter().sum::<u64>(), found.n_used);
+            } else {
+                assert_eq!(figures.n_bad + figures.n_good, found.n_used);
+            }
+        }
+        assert!(rest.is_empty());
     }
 
     fn taken(&self) -> Released {
@@ -258,6 +286,7 @@ fn models_over_left_joins_are_those_of_all_rows_of_the_hub() {
         case.shape.keep = Keep::Each;
         case.shape.label = label;
         case.shape.evaluates = label == 0;
+        case.shape.of_train = case.shape.of_train.filter(|_| label == 0);
         demands::found(&case, n_computing, 3);
         case.check(&case.taken(), 3);
     }
@@ -272,6 +301,7 @@ fn models_over_joins_are_held_to_all_demands() {
     let mut two = tables(2, 20);
     two.shape.n_steps = 2;
     two.shape.evaluates = false;
+    two.shape.of_train = None;
     demands::check_price(&two, 2);
     demands::check_empty_stock(&two);
     two.shape.keep = Keep::Each;
@@ -294,6 +324,7 @@ fn models_over_joins_send_what_looks_uniform() {
     let mut case = tables(3, 1500);
     case.shape.n_steps = 1;
     case.shape.evaluates = false;
+    case.shape.of_train = None;
     case.shape.log_rows = 11;
     let transcripts = demands::recorded(&case, 3, (31, 31));
     // What the model itself opens is held to this in the tests of its parts.
@@ -307,5 +338,6 @@ fn models_over_joins_end_with_any_seat() {
     let mut case = tables(2, 6);
     case.shape.n_steps = 1;
     case.shape.evaluates = false;
+    case.shape.of_train = None;
     demands::check_cuts(&case);
 }

@@ -38,6 +38,11 @@ fn tables(n_computing: usize, n_people: usize, trees: TreesShape) -> Joined {
             has_test: true,
             asks: Asks {
                 losses: true,
+                stability: true,
+                ..Asks::default()
+            },
+            of_train: Asks {
+                losses: true,
                 ..Asks::default()
             },
             min_cell: 0,
@@ -151,8 +156,10 @@ impl Joined {
             let best = scores.iter().copied().fold(0.0, f64::max);
             assert!(scores[*cut] >= best - 1e-3 * (1.0 + best));
         }
-        let (of_fitted, of_test) = released[0].figures.split_at(Asks::default().n_figures());
-        let asks = [Asks::default(), self.shape.asks];
+        let (of_fitted, of_test) = released[0]
+            .figures
+            .split_at(self.shape.of_train.n_figures());
+        let asks = [self.shape.of_train, self.shape.asks];
         for ((figures, is_fitted), asks) in
             [(of_fitted, true), (of_test, false)].into_iter().zip(asks)
         {
@@ -178,16 +185,18 @@ impl Joined {
                 (bad.len() as u64, good.len() as u64)
             );
             assert!((found.auc - auc).abs() < 1e-2, "{found:?} {auc}");
-            assert_eq!(found.losses.is_some(), !is_fitted);
+            if let Some(samples) = &found.stability {
+                assert_eq!(samples.base.iter().sum::<u64>(), n_used);
+            }
+            assert_eq!(found.stability.is_none(), is_fitted);
             let squares = |scores: &[f64], is_bad: f64| -> f64 {
                 let risks = scores.iter().map(|s| 1.0 / (1.0 + (-s).exp()));
                 risks.map(|p| (is_bad - p).powi(2)).sum()
             };
             let brier =
                 (squares(&bad, 1.0) + squares(&good, 0.0)) / (bad.len() + good.len()) as f64;
-            if let Some(losses) = found.losses {
-                assert!((losses.brier - brier).abs() < 1e-2, "{losses:?} {brier}");
-            }
+            let losses = found.losses.expect("asked for");
+            assert!((losses.brier - brier).abs() < 1e-2, "{losses:?} {brier}");
         }
     }
 }
@@ -233,7 +242,7 @@ fn too_few_rows_show_nothing_else() {
     for (_, grown) in case.grown.take() {
         if let Some(released) = grown.released {
             assert!(!released.is_enough && released.n_used == 0);
-            assert_eq!(released.figures, [0; 10]);
+            assert!(released.figures.iter().all(|figure| *figure == 0));
         }
         if let Some(splits) = grown.splits {
             assert_eq!(splits, [None; 6]);
@@ -248,6 +257,7 @@ fn trees_over_joins_are_held_to_all_demands() {
     demands::check_outline(&case, 3);
     let mut two = tables(2, 20, SMALL.shape);
     two.shape.has_test = false;
+    two.shape.of_train = Asks::default();
     demands::check_price_within(&two, 2, 2);
     demands::check_empty_stock(&two);
 }
