@@ -156,7 +156,7 @@ fn ward(died: impl Fn(u32) -> bool, other: impl Fn(u32, bool) -> f64) -> Ended {
 
 #[test]
 fn hazards_without_a_third_party_and_what_is_none() {
-    let third = |person: u32| person % 3 == 0;
+    let third = |person: u32| person.is_multiple_of(3);
     let noise = |person: u32, _: bool| f64::from(person * 13 % 17);
     let found = ward(third, noise).expect(0).json()["result"].clone();
     assert_eq!(found["fit"]["events"], 20);

@@ -54,8 +54,8 @@ fn a_person_approves_with_a_key_where_the_policy_lists_one() {
 /// As many rounds as the plan has predicted, and no more bytes.
 fn assert_predicted_and_measured(shown: &str) {
     let row = |name: &str| -> Vec<&str> {
-        let lines = shown.lines().map(str::trim);
-        let line = lines.filter(|line| line.starts_with(name)).last();
+        let mut lines = shown.lines().map(str::trim).rev();
+        let line = lines.find(|line| line.starts_with(name));
         let line = line.unwrap_or_else(|| panic!("no {name}: {shown}"));
         line.split_whitespace().skip(1).collect()
     };

@@ -73,7 +73,7 @@ fn customers() -> Vec<Customer> {
         Customer {
             values: [(income * 100.0).round() / 100.0, age.round(), kind],
             is_bad: unit() < risk,
-            is_fitted: at % 4 != 0,
+            is_fitted: !at.is_multiple_of(4),
         }
     };
     (0..500).map(customer).collect()

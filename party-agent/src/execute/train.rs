@@ -56,8 +56,14 @@ impl Task<'_> {
             sums,
         };
         let found = match &of.trees {
-            Some(_) => fitting.grow(design, &mut stock).await.map(Found::Trees),
-            None => fitting.run(design, &mut stock).await.map(Found::Fit),
+            Some(_) => {
+                let grown = fitting.grow(design, &mut stock).await;
+                grown.map(|trees| Found::Trees(Box::new(trees)))
+            }
+            None => {
+                let fitted = fitting.run(design, &mut stock).await;
+                fitted.map(|estimate| Found::Fit(Box::new(estimate)))
+            }
         };
         let found = match found {
             Ok(found) => found,
@@ -96,8 +102,8 @@ impl Task<'_> {
 
 /// What a run finds.
 enum Found {
-    Fit(Estimate),
-    Trees(PooledTrees),
+    Fit(Box<Estimate>),
+    Trees(Box<PooledTrees>),
 }
 
 /// Why a fit has no end.
