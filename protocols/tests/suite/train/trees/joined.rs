@@ -257,8 +257,8 @@ fn trees_over_joins_are_held_to_all_demands() {
     demands::check_outline(&case, 3);
     let mut two = tables(2, 20, SMALL.shape);
     two.shape.has_test = false;
-    two.shape.of_train = Asks::default();
-    demands::check_price_within(&two, 2, 2);
+    // At the telling of each level, and once more in the losses of rows that are fitted.
+    demands::check_price_within(&two, 2, 3);
     demands::check_empty_stock(&two);
 }
 
