@@ -9,9 +9,9 @@ pub(crate) fn forms(value: &str) -> Vec<Vec<u8>> {
     forms.push(hex.into_bytes());
     for shift in 0..3 {
         let padded = [&vec![b' '; shift][..], value.as_bytes()].concat();
-        let whole = base64(&padded);
-        // Without the characters that depend on what stands before and after.
-        forms.push(whole.as_bytes()[4 * usize::from(shift > 0)..whole.len() - 4].to_vec());
+        // All characters but those that depend on what stands before and after: fewer would be met by chance.
+        let own = (8 * shift).div_ceil(6)..8 * padded.len() / 6;
+        forms.push(base64(&padded).as_bytes()[own].to_vec());
     }
     let (Ok(number), Ok(hundredths)) = (value.parse::<f64>(), value.replace('.', "").parse())
     else {
@@ -71,5 +71,12 @@ fn canaries_are_found_where_they_are() {
         assert!(looked.is_err(), "{form:02x?}");
     }
     nothing_of(&[value], b"73400 25", "a text");
+    // Whatever stands around it.
+    for (before, after) in [("", "!"), ("a", "bc"), ("ab", ""), ("abc", "d")] {
+        let encoded = base64(format!("{before}{value}{after}").as_bytes());
+        let looked =
+            std::panic::catch_unwind(|| nothing_of(&[value], encoded.as_bytes(), "a text"));
+        assert!(looked.is_err(), "{encoded}");
+    }
     assert_eq!(base64(b"canary"), "Y2FuYXJ5");
 }
