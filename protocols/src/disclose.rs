@@ -6,6 +6,7 @@
 //! its share stays where it is.
 
 use crate::arith::release;
+use crate::correlate::{Needs, Stock};
 use crate::cost::Cost;
 use crate::error::ProtocolError;
 use crate::party::Seat;
@@ -98,6 +99,17 @@ impl Disclosure {
         }
         Ok(())
     }
+}
+
+/// What stands before the first message of a protocol that reveals: ends the session unless exactly `terms` were
+/// approved and the stock has what the protocol needs.
+pub(crate) fn admit(
+    session: &mut Session,
+    (disclosure, terms): (&Disclosure, &Terms),
+    (stock, needs): (&Stock, &Needs),
+) -> Result<(), ProtocolError> {
+    session.ended_by(disclosure.check(terms, session))?;
+    session.ended_by(stock.check(needs))
 }
 
 /// Vectors over both rings that are revealed together.

@@ -69,6 +69,19 @@ pub(super) fn add_train(
     notes
 }
 
+/// Adds what a job asks for of rows kept for a test; and what is said where that is not told.
+pub(super) fn add_test(
+    described: &mut Value,
+    figures: Option<&Figures>,
+    asked: &[Report],
+    limits: (u64, u64),
+) -> Vec<String> {
+    if let Some(figures) = figures {
+        add_figures(described, figures, asked);
+    }
+    untold(figures, asked, limits)
+}
+
 /// What is said where a job asks for figures that are not told.
 pub(super) fn untold(
     figures: Option<&Figures>,

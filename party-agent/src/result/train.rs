@@ -10,7 +10,7 @@ use engine::glm::{ln_gamma, triangle};
 use protocols::train::evaluate::Figures;
 use serde_json::{Value, json};
 
-use super::figures::{add_figures, add_train, untold};
+use super::figures::{add_test, add_train};
 use super::scorecard::{BinnedFeature, points};
 use super::{ResultError, ResultTable, tails, totals};
 use crate::plan::{Plan, TrainPlan};
@@ -85,20 +85,12 @@ pub fn trained(plan: &Plan, of: &TrainPlan, found: &Estimate) -> Result<ResultTa
     }
     let mut described = json!(model.described);
     if let Some(test) = &of.test {
-        let figures = found.figures[0].as_ref();
-        if let Some(figures) = figures {
-            add_figures(&mut described, figures, &test.scores);
-        }
+        let limits = (test.at_least, test.at_least);
+        let [of_test, of_train] = found.figures.each_ref().map(Option::as_ref);
         if let Some(asked) = &test.of_train {
-            let limits = (test.at_least, test.at_least);
-            let of_train = found.figures[1].as_ref();
             notes.extend(add_train(&mut described, of_train, asked, limits));
         }
-        notes.extend(untold(
-            figures,
-            &test.scores,
-            (test.at_least, test.at_least),
-        ));
+        notes.extend(add_test(&mut described, of_test, &test.scores, limits));
     }
     Ok(ResultTable {
         columns: plan.outputs.clone(),

@@ -4,7 +4,7 @@ use protocols::train::evaluate::Figures;
 use protocols::train::trees::Split;
 use serde_json::{Map, Value, json};
 
-use super::figures::{add_figures, add_train, of_samples, untold, untold_samples};
+use super::figures::{add_test, add_train, of_samples, untold_samples};
 use super::{ResultError, ResultTable, totals};
 use crate::plan::{ColumnRole, Plan, TrainPlan};
 
@@ -67,12 +67,10 @@ pub fn pooled(
     });
     let limits = (test.at_least, test.at_least);
     if let Some(asked) = &test.of_train {
-        let of_train = of_train.as_ref();
-        notes.extend(add_train(&mut fit, of_train, asked, limits));
+        notes.extend(add_train(&mut fit, of_train.as_ref(), asked, limits));
     }
-    if let Some(figures) = of_test {
-        add_figures(&mut fit, figures, &test.scores);
-        notes.extend(untold(Some(figures), &test.scores, limits));
+    if of_test.is_some() {
+        notes.extend(add_test(&mut fit, of_test.as_ref(), &test.scores, limits));
     }
     Ok(ResultTable {
         columns: plan.outputs.clone(),

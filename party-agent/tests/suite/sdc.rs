@@ -172,6 +172,11 @@ fn contributions<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<u64> {
     by_person.into_values().map(i64::unsigned_abs).collect()
 }
 
+fn of_group<'a>(holders: &'a [(&str, Vec<Row>)], group: usize) -> impl Iterator<Item = &'a Row> {
+    let rows = holders.iter().flat_map(|(_, rows)| rows);
+    rows.filter(move |row| row.group == group)
+}
+
 fn random_rows(prg: &mut Prg, holder: u64) -> Vec<Row> {
     let n = 3 + prg.next_bounded(18);
     let row = |_| {
@@ -221,12 +226,7 @@ async fn groups_are_released_exactly_where_the_rules_hold_over_all_holders() {
             .collect();
         let found = released(&plan, &holders).await;
         for group in 0..GROUPS.len() {
-            let rows = || {
-                holders
-                    .iter()
-                    .flat_map(|(_, rows)| rows)
-                    .filter(move |r| r.group == group)
-            };
+            let rows = || of_group(&holders, group);
             let expected = rows().count() >= 3 && holds(&rules, &contributions(rows()));
             assert_eq!(
                 found.contains(&(Some(group), None)),
@@ -274,12 +274,7 @@ async fn contributors_who_can_be_elsewhere_are_bounded_from_above() {
         let found = run([rules, apart.clone()]).await;
         let careless = run([apart.clone(), apart.clone()]).await;
         for group in 0..GROUPS.len() {
-            let rows = || {
-                holders
-                    .iter()
-                    .flat_map(|(_, rows)| rows)
-                    .filter(move |r| r.group == group)
-            };
+            let rows = || of_group(&holders, group);
             let holds = holds(&apart, &contributions(rows()));
             let place = (Some(group), None);
             assert!(holds || !found.contains(&place), "{holders:?}");

@@ -272,9 +272,9 @@ pub async fn count(
 ) -> Result<Counted, ProtocolError> {
     session.ended_by(shape.check(session.n_computing()))?;
     let terms = shape.terms(disclosure.receivers());
-    session.ended_by(disclosure.check(&terms, session))?;
     let seats = Seats::of(session);
-    session.ended_by(stock.check(&model_price(seats, shape).needs))?;
+    let needs = model_price(seats, shape).needs;
+    disclose::admit(session, (&disclosure, &terms), (stock, &needs))?;
     let (rows, has_rows) = own.map(|own| (own.rows, own.has_rows)).unzip();
     let joined = circuit::join(session, &shape.join(), rows, stock).await?;
     let columns = vertical::columns(&shape.of, &shape.bins, joined);

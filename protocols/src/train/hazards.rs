@@ -29,7 +29,7 @@ use crate::arith::matmul::{self as products, matmul};
 use crate::arith::{convert, copy, mul};
 use crate::correlate::{MatrixShape, Stock};
 use crate::cost::Cost;
-use crate::disclose::{Disclosure, Terms};
+use crate::disclose::{self, Disclosure, Terms};
 use crate::error::ProtocolError;
 use crate::function::fixed::{mul_shift, mul_shift_price};
 use crate::function::{self, Format};
@@ -160,9 +160,9 @@ pub async fn train(
 ) -> Result<Option<Released>, ProtocolError> {
     session.ended_by(shape.check(session.n_computing()))?;
     let terms = shape.terms(disclosure.receivers());
-    session.ended_by(disclosure.check(&terms, session))?;
     let seats = Seats::of(session);
-    session.ended_by(stock.check(&price(seats, shape).needs))?;
+    let needs = price(seats, shape).needs;
+    disclose::admit(session, (&disclosure, &terms), (stock, &needs))?;
     let of = &shape.of;
     let joined = circuit::join(session, &of.join(), rows, stock).await?;
     let columns = vertical::columns(of, &vec![1; of.features.len()], joined);

@@ -57,9 +57,9 @@ pub async fn score(
             what: "a scoring has a hub and other holders",
         }));
     }
-    session.ended_by(disclosure.check(&shape.terms(), session))?;
     let seats = Seats::of(session);
-    session.ended_by(stock.check(&price(seats, shape).needs))?;
+    let needs = price(seats, shape).needs;
+    disclose::admit(session, (&disclosure, &shape.terms()), (stock, &needs))?;
     let joined = circuit::join(session, &shape.join(), rows, stock).await?;
     let parts = joined.spokes.iter().map(|spoke| &spoke.narrow[0]);
     let sums = parts.fold(Share::zero(shape.join().n_bins()), |mut sums, part| {

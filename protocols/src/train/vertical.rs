@@ -24,7 +24,7 @@ use crate::arith::compare::Method;
 use crate::arith::{copy, difference};
 use crate::correlate::Stock;
 use crate::cost::Cost;
-use crate::disclose::{Disclosure, Terms};
+use crate::disclose::{self, Disclosure, Terms};
 use crate::error::ProtocolError;
 use crate::function::fixed::{shift, shift_price};
 use crate::party::Seat;
@@ -188,9 +188,9 @@ pub async fn train(
 ) -> Result<Option<Released>, ProtocolError> {
     session.ended_by(shape.check(session.n_computing()))?;
     let terms = shape.terms(disclosure.receivers());
-    session.ended_by(disclosure.check(&terms, session))?;
     let seats = Seats::of(session);
-    session.ended_by(stock.check(&price(seats, shape).needs))?;
+    let needs = price(seats, shape).needs;
+    disclose::admit(session, (&disclosure, &terms), (stock, &needs))?;
     let joined = circuit::join(session, &shape.join(), rows, stock).await?;
     let model = shape.model();
     let columns = columns(shape, &vec![1; shape.features.len()], joined);

@@ -18,6 +18,7 @@ use protocols::net::sim::{self, Cut, LinkModel};
 use protocols::party::Seat;
 use protocols::price::{Price, Seats};
 use protocols::session::Session;
+use std::cell::RefCell;
 use std::fmt::Debug;
 use std::sync::Mutex;
 
@@ -172,6 +173,15 @@ fn check_traffic<C: Case>(case: &C, n_computing: usize) -> (u32, u32) {
     }
     let rounds = ended.iter().map(|e| e.traffic.rounds).max();
     (rounds.unwrap_or(0), declared.rounds)
+}
+
+/// What the one receiver of a case has learnt, where every seat notes what it was told.
+#[track_caller]
+pub(crate) fn received<T>(told: &RefCell<Vec<Option<T>>>) -> T {
+    let mut told = told.take().into_iter().flatten();
+    let first = told.next().expect("a receiver");
+    assert_eq!(told.count(), 0, "the receiver alone");
+    first
 }
 
 /// Measured rounds and bytes are at most the declared ones.

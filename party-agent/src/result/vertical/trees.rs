@@ -6,7 +6,7 @@ use protocols::train::evaluate::{Asks, Figures};
 use protocols::train::trees::joined::Released;
 use serde_json::json;
 
-use super::super::figures::{add_figures, add_train, of_samples, untold, untold_samples};
+use super::super::figures::{add_test, add_train, of_samples, untold_samples};
 use super::super::{ResultError, ResultTable, totals};
 use crate::plan::{Plan, VerticalPlan, asks};
 
@@ -45,9 +45,8 @@ pub fn grown(plan: &Plan, of: &VerticalPlan, found: &Released) -> Result<ResultT
     }
     let mut of_test = told.iter().filter(|(name, _)| *name == "test");
     if let Some((_, figures)) = of_test.next() {
-        add_figures(&mut fit, figures, &of.scores);
         let limits = (of.at_least, of.min_cell);
-        notes.extend(untold(Some(figures), &of.scores, limits));
+        notes.extend(add_test(&mut fit, Some(figures), &of.scores, limits));
     }
     Ok(ResultTable {
         columns: plan.outputs.clone(),

@@ -134,9 +134,9 @@ pub async fn quantiles(
 ) -> Result<Vec<Quantiles>, ProtocolError> {
     session.ended_by(shape.check(session.n_computing()))?;
     let terms = shape.terms(disclosure.receivers());
-    session.ended_by(disclosure.check(&terms, session))?;
     let seats = Seats::of(session);
-    session.ended_by(stock.check(&quantiles_price(seats, shape).needs))?;
+    let needs = quantiles_price(seats, shape).needs;
+    disclose::admit(session, (disclosure, &terms), (stock, &needs))?;
     let joined = circuit::join(session, &shape.coded(), rows, stock).await?;
     let mut tables: Vec<Vec<Share<u64>>> = [joined.hub]
         .into_iter()

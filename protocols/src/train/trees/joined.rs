@@ -260,10 +260,10 @@ pub async fn train(
 ) -> Result<Grown, ProtocolError> {
     session.ended_by(shape.check(session.n_computing()))?;
     let terms = shape.terms(disclosure.receivers());
-    session.ended_by(disclosure.check(&terms, session))?;
     session.ended_by(shape.hub_bins(table.as_ref(), session.seat()))?;
     let seats = Seats::of(session);
-    session.ended_by(stock.check(&price(seats, shape).needs))?;
+    let needs = price(seats, shape).needs;
+    disclose::admit(session, (&disclosure, &terms), (stock, &needs))?;
     let (rows, own) = match table {
         Some(mut table) => (Some(take_rows(&mut table)), std::mem::take(&mut table.bins)),
         None => (None, Vec::new()),

@@ -208,9 +208,7 @@ impl Tables {
     }
 
     fn taken(&self) -> Released {
-        let released = self.released.take();
-        assert_eq!(released.iter().flatten().count(), 1, "the receiver alone");
-        released.into_iter().flatten().next().expect("released")
+        demands::received(&self.released)
     }
 }
 
