@@ -1,9 +1,15 @@
 //! The command line as typed: names, arguments and help. Nothing here touches a file or the network;
 //! each command module turns its arguments into checked values first.
 
+mod keys;
+
 use chrono::NaiveDate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+
+pub(crate) use keys::{
+    InviteArgs, KeysCommand, PersonArgs, RotateArgs, TakeArgs, TrustArgs, VouchedArgs,
+};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -275,97 +281,6 @@ pub(crate) struct InitAgentArgs {
     /// What the others are told to dial, where that is not the address of --listen
     #[arg(long, value_name = "HOST:PORT", requires = "listen")]
     pub(crate) advertise: Option<String>,
-}
-
-/// `entente keys`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum KeysCommand {
-    /// Print this party's name and fingerprint, to be read to the others over the phone
-    #[command(after_help = "Example:\n  entente keys show --config agent.toml")]
-    Show(ConfigArg),
-    /// Trust a party by the fingerprint that it read to you (not one that came by mail or by the network)
-    #[command(
-        after_help = "Example:\n  entente keys trust clinic_b SHA256:mJ3u… --config agent.toml"
-    )]
-    Trust(TrustArgs),
-    /// Make a key for a person who approves jobs; its fingerprint goes into the policy
-    #[command(after_help = "Example:\n  entente keys person jonas --dir jonas.key")]
-    Person(PersonArgs),
-    /// Invite a party to prove its key: once, and for some days. Hand it the file
-    #[command(after_help = "Example:\n  entente keys invite clinic_c --out invite.json")]
-    Invite(InviteArgs),
-    /// Answer an invite of a party that is trusted here, by a signature with this party's key
-    #[command(after_help = "Example:\n  entente keys apply invite.json --out application.json")]
-    Apply(TakeArgs),
-    /// Take in the answer to an invite of this party: its key is trusted from now on, and a signed word for it is written for the others
-    #[command(after_help = "Example:\n  entente keys admit application.json --out membership.json")]
-    Admit(TakeArgs),
-    /// Trust a party on the word of another one that is trusted here
-    #[command(after_help = "Example:\n  entente keys accept membership.json")]
-    Accept(VouchedArgs),
-}
-
-/// `entente keys person`.
-#[derive(Debug, Args)]
-pub(crate) struct PersonArgs {
-    /// The person's name, as approvals show it: a-z, 0-9 and _
-    pub(crate) name: String,
-    /// Where to put the key (must not be there yet); for this person's eyes only, not the agent's
-    #[arg(long, value_name = "DIR")]
-    pub(crate) dir: PathBuf,
-}
-
-/// `entente keys invite`.
-#[derive(Debug, Args)]
-pub(crate) struct InviteArgs {
-    /// The party's name
-    pub(crate) name: String,
-    /// For how many days; at most 30
-    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=30))]
-    pub(crate) days: u32,
-    /// Write the invite to this file (mode 0600, must not exist)
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: PathBuf,
-    #[command(flatten)]
-    pub(crate) config: ConfigArg,
-}
-
-/// `entente keys apply` and `admit`.
-#[derive(Debug, Args)]
-pub(crate) struct TakeArgs {
-    /// What the other party has sent
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
-    /// Write the answer to this file (mode 0600, must not exist)
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: PathBuf,
-    #[command(flatten)]
-    pub(crate) config: ConfigArg,
-}
-
-/// `entente keys accept`.
-#[derive(Debug, Args)]
-pub(crate) struct VouchedArgs {
-    /// What the sponsor has written
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
-    #[command(flatten)]
-    pub(crate) config: ConfigArg,
-}
-
-/// `entente keys trust`.
-#[derive(Debug, Args)]
-pub(crate) struct TrustArgs {
-    /// The party's name
-    pub(crate) name: String,
-    /// Its fingerprint: SHA256: and 43 characters
-    #[arg(value_name = "SHA256:…")]
-    pub(crate) fingerprint: String,
-    /// Who confirmed it, and how; kept beside the fingerprint
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) note: Option<String>,
-    #[command(flatten)]
-    pub(crate) config: ConfigArg,
 }
 
 /// Which configuration file to use.

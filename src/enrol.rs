@@ -1,14 +1,15 @@
-//! `entente keys invite`, `apply`, `admit` and `accept`: how a party becomes known by way of one that is known, in files that people hand on.
+//! `entente keys invite`, `apply`, `admit` and `accept`: how a party becomes known by way of one that is known, in files that
+//! people hand on; and `entente keys rotate`, by which it changes over to another key.
 
-use crate::cli::{InviteArgs, TakeArgs, VouchedArgs};
-use crate::init::{party_name, write_new};
+use crate::cli::{InviteArgs, RotateArgs, TakeArgs, VouchedArgs};
+use crate::init::{CERTIFICATE_DAYS, party_name, write_new};
 use crate::keys::{Keys, load_pins};
 use crate::locate::{ConfigFile, read_text};
 use crate::outcome::{Failure, Outcome, Reply};
 use coordinator::clock::{Clock as _, SystemClock};
 use coordinator::contract::Signed;
-use coordinator::enrol::{self, Application, EnrolError, Invite, Invites, Membership};
-use coordinator::tls::{Identity, Pin, Pins};
+use coordinator::enrol::{self, Application, EnrolError, Handover, Invite, Invites, Membership};
+use coordinator::tls::{Identity, IdentityError, Pin, Pins};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -130,6 +131,9 @@ pub(crate) fn admit(arguments: &TakeArgs) -> Outcome<Reply> {
 
 pub(crate) fn accept(arguments: &VouchedArgs) -> Outcome<Reply> {
     let mut desk = Desk::open(&ConfigFile::locate(&arguments.config)?)?;
+    if let Ok(handover) = serde_json::from_str(&read_text(&arguments.file)?) {
+        return take_over(desk, &handover);
+    }
     let membership: Signed<Membership> = read(&arguments.file)?;
     let known = enrol::trust(&membership, &mut desk.pins).map_err(failed)?;
     desk.save()?;
@@ -138,6 +142,72 @@ pub(crate) fn accept(arguments: &VouchedArgs) -> Outcome<Reply> {
         known.party, known.fingerprint, known.sponsor
     );
     Ok(Reply::new(&known, text))
+}
+
+/// Takes in that a trusted party has a new key.
+fn take_over(mut desk: Desk, handover: &Handover) -> Outcome<Reply> {
+    let now = SystemClock.now_unix_s();
+    let said = handover.accept(&mut desk.pins, now).map_err(failed)?;
+    desk.save()?;
+    let text = format!(
+        "{} is trusted with {}, and until {} with {} too\n",
+        said.party,
+        said.to,
+        date(said.until),
+        said.from
+    );
+    Ok(Reply::new(&said, text))
+}
+
+pub(crate) fn rotate(arguments: &RotateArgs) -> Outcome<Reply> {
+    let config = ConfigFile::locate(&arguments.config)?;
+    let directory = Keys::read(&config)?.identity;
+    let identity_failed = |error: IdentityError| {
+        Failure::usage("identity", error.to_string()).at(directory.display().to_string())
+    };
+    let Some(out) = &arguments.out else {
+        let changed = Identity::change_over(&directory).map_err(identity_failed)?;
+        let key = changed.fingerprint();
+        let text = format!(
+            "the key is {key} from now on; start the process again that uses it\nthe former one stays in {}, for evidence of earlier jobs\n",
+            directory.join("former").display()
+        );
+        let document = json!({ "name": changed.name(), "fingerprint": key });
+        return Ok(Reply::new(&document, text));
+    };
+    let present = Identity::load(&directory).map_err(identity_failed)?;
+    let next = present.prepare_next(&directory, CERTIFICATE_DAYS);
+    let next = next.map_err(|error| match error {
+        IdentityError::Exists { .. } => Failure::usage("identity", "a next key is there already")
+            .at(directory.join("next").display().to_string())
+            .advice("finish with: entente keys rotate --finish; or, if nobody has taken it in, remove that directory"),
+        other => identity_failed(other),
+    })?;
+    let (now, seconds) = (SystemClock.now_unix_s(), u64::from(arguments.days) * 86_400);
+    let handover = Handover::sign(&present, &next, now, seconds).map_err(failed)?;
+    write(out, &handover)?;
+    let text = format!(
+        "the next key is {}\nhand {} to the coordinator and to every partner, who take it in with: entente keys accept {}\nwhen all have, before {}: entente keys rotate --finish\n",
+        next.fingerprint(),
+        out.display(),
+        out.display(),
+        date(now + seconds)
+    );
+    let document = json!({
+        "name": present.name(), "fingerprint": present.fingerprint(), "next": next.fingerprint(), "until_unix_s": now + seconds, "file": out,
+    });
+    Ok(Reply::new(&document, text))
+}
+
+/// A day, as people write it.
+fn date(unix_s: u64) -> String {
+    let at = i64::try_from(unix_s)
+        .ok()
+        .and_then(|s| chrono::DateTime::from_timestamp(s, 0));
+    at.map_or_else(
+        || unix_s.to_string(),
+        |at| at.format("%Y-%m-%d").to_string(),
+    )
 }
 
 fn read<T>(path: &Path) -> Outcome<Signed<T>>

@@ -21,6 +21,7 @@ pub(crate) fn run(what: KeysCommand) -> Outcome<Reply> {
         KeysCommand::Apply(arguments) => enrol::apply(&arguments),
         KeysCommand::Admit(arguments) => enrol::admit(&arguments),
         KeysCommand::Accept(arguments) => enrol::accept(&arguments),
+        KeysCommand::Rotate(arguments) => enrol::rotate(&arguments),
     }
 }
 
@@ -68,12 +69,7 @@ impl Keys {
     /// The coordinator's key, if it is known.
     pub(crate) fn coordinator_pin(&self) -> Option<Pin> {
         let CoordinatorKey { name, fingerprint } = self.coordinator.as_ref()?;
-        let (name, note) = (name.clone(), None);
-        fingerprint.map(|fingerprint| Pin {
-            name,
-            fingerprint,
-            note,
-        })
+        fingerprint.map(|fingerprint| Pin::new(name.clone(), fingerprint))
     }
 }
 
@@ -122,9 +118,8 @@ fn trust(arguments: &TrustArgs) -> Outcome<Reply> {
         _ => trust_party(
             &keys,
             Pin {
-                name: name.clone(),
-                fingerprint: key,
                 note: arguments.note.clone(),
+                ..Pin::new(name.clone(), key)
             },
         )?,
     };

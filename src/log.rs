@@ -33,7 +33,7 @@ async fn verify(arguments: &LogVerifyArgs) -> Outcome<Reply> {
             .at(ledger.display().to_string())
             .advice("start the agent once: entente agent"));
     }
-    let report = log::verify(&ledger, &identity.public_key(), &known)
+    let report = log::verify(&ledger, &identity.public_keys(), &known)
         .await
         .map_err(|error| {
             let (code, advice) = match &error {

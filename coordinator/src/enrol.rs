@@ -4,6 +4,10 @@
 //! Nobody is trusted by it who did not decide so: each of these documents is a file that a person hands on and another takes in.
 //! The sponsor's book of invites stands beside its list of trusted keys, and an invite in it is used once.
 
+mod rotation;
+
+pub use rotation::{Handover, MAX_OVERLAP_SECONDS, Rotation};
+
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -149,6 +153,12 @@ pub enum EnrolError {
         /// Unix seconds.
         not_after: u64,
     },
+    /// A change of keys that does not follow from what is known.
+    #[error("this change of keys is not taken in: {what}")]
+    Rotation {
+        /// Why not, and what to do.
+        what: &'static str,
+    },
     /// The operating system gives no randomness.
     #[error("the operating system gives no randomness")]
     Randomness,
@@ -272,9 +282,8 @@ impl Invites {
             return Err(EnrolError::Expired { not_after });
         }
         pins.add(Pin {
-            name: read.party.clone(),
-            fingerprint,
             note: Some(format!("by invite {}", read.invite)),
+            ..Pin::new(read.party.clone(), fingerprint)
         })?;
         made.used_by = Some(fingerprint);
         self.save()?;
@@ -322,7 +331,7 @@ pub fn apply(
     identity: &Identity,
     now: u64,
 ) -> Result<Signed<Application>, EnrolError> {
-    let read = invite.verify(&sponsor.fingerprint);
+    let read = sponsor.verify(invite);
     let read = read.map_err(signature("invite"))?;
     if read.sponsor != sponsor.name {
         return Err(EnrolError::UnknownSponsor {
@@ -358,12 +367,11 @@ pub fn trust(membership: &Signed<Membership>, pins: &mut Pins) -> Result<Members
     let sponsor = sponsor.ok_or_else(|| EnrolError::UnknownSponsor {
         sponsor: read.sponsor.clone(),
     })?;
-    let read = membership.verify(&sponsor.fingerprint);
+    let read = sponsor.verify(membership);
     let read = read.map_err(signature("membership"))?;
     pins.add(Pin {
-        name: read.party.clone(),
-        fingerprint: read.fingerprint,
         note: Some(format!("sponsored by {}", read.sponsor)),
+        ..Pin::new(read.party.clone(), read.fingerprint)
     })?;
     Ok(read)
 }

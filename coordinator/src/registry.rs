@@ -11,7 +11,7 @@ use crate::contract::PartyName;
 use crate::control::codec;
 use crate::control::{Answer, CallError, CloseCode, Event, FromCoordinator};
 use crate::logsafe::safe;
-use crate::tls::{Admit, Fingerprint, Pins, Refusal};
+use crate::tls::{Admit, Fingerprint, Pin, Pins, Refusal};
 
 /// How many frames may wait for an agent that does not read. More, and its connection is closed: it is told the present
 /// state when it comes back.
@@ -23,6 +23,8 @@ pub(crate) struct Session {
     pub(crate) id: u64,
     /// Frames to be written to its control stream.
     pub(crate) queue: mpsc::Sender<Bytes>,
+    /// The key that the agent has proved to hold.
+    pub(crate) key: Fingerprint,
     /// Its connection.
     pub(crate) connection: quinn::Connection,
     /// Where it says that others may reach it.
@@ -30,8 +32,16 @@ pub(crate) struct Session {
 }
 
 struct Member {
-    fingerprint: Fingerprint,
+    pin: Pin,
     session: Option<Session>,
+}
+
+impl Member {
+    /// The key that it uses, or else its newest.
+    fn key(&self) -> Fingerprint {
+        let used = self.session.as_ref().map(|session| session.key);
+        used.unwrap_or(self.pin.fingerprint)
+    }
 }
 
 /// The members and their connections.
@@ -66,31 +76,38 @@ impl Registry {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes over a changed list. Connections of members that are gone, or that have another key now, are closed.
+    /// Takes over a changed list. Connections of members that are gone, or whose key counts no longer, are closed.
     pub(crate) fn replace_members(&self, pins: &Pins) {
         let mut members = self.lock();
-        members.retain(|name, member| {
-            let stays = pins
-                .find(name)
-                .is_some_and(|pin| pin.fingerprint == member.fingerprint);
-            if let (false, Some(session)) = (stays, &member.session) {
+        let mut before = std::mem::take(&mut *members);
+        for pin in pins.iter() {
+            let session = before.get_mut(&pin.name).and_then(|m| m.session.take());
+            let pin = pin.clone();
+            members.insert(pin.name.clone(), Member { pin, session });
+        }
+        for session in before.into_values().filter_map(|member| member.session) {
+            CloseCode::Removed.close(&session.connection);
+        }
+        drop(members);
+        self.end_former();
+    }
+
+    /// Closes the connections whose key counts no longer.
+    pub(crate) fn end_former(&self) {
+        for member in self.lock().values_mut() {
+            let pin = &member.pin;
+            let ended = member.session.take_if(|session| !pin.holds(&session.key));
+            if let Some(session) = ended {
                 CloseCode::Removed.close(&session.connection);
             }
-            stays
-        });
-        for pin in pins.iter() {
-            let member = Member {
-                fingerprint: pin.fingerprint,
-                session: None,
-            };
-            members.entry(pin.name.clone()).or_insert(member);
         }
     }
 
     /// Notes a connection, and closes the party's earlier one. Says whether the party is still a member.
     pub(crate) fn join(&self, name: &PartyName, session: Session) -> bool {
         let mut members = self.lock();
-        let Some(member) = members.get_mut(name) else {
+        let member = members.get_mut(name);
+        let Some(member) = member.filter(|member| member.pin.holds(&session.key)) else {
             return false;
         };
         if let Some(earlier) = member.session.replace(session) {
@@ -129,9 +146,15 @@ impl Registry {
             .is_some_and(|member| member.session.is_some())
     }
 
-    /// The key of a member.
+    /// The key of a member: the one that it uses, or else its newest.
     pub(crate) fn fingerprint(&self, name: &PartyName) -> Option<Fingerprint> {
-        self.lock().get(name).map(|member| member.fingerprint)
+        self.lock().get(name).map(Member::key)
+    }
+
+    /// Whether a key is a member's now.
+    pub(crate) fn holds(&self, name: &PartyName, key: &Fingerprint) -> bool {
+        let members = self.lock();
+        members.get(name).is_some_and(|m| m.pin.holds(key))
     }
 
     /// Where a party can be reached directly, if it is connected and says so.
@@ -148,7 +171,7 @@ impl Registry {
     pub(crate) fn list(&self) -> Vec<Listed> {
         let listed = |(name, member): (&PartyName, &Member)| Listed {
             name: name.clone(),
-            fingerprint: member.fingerprint,
+            fingerprint: member.key(),
             online: member.session.is_some(),
             reachable_at: member
                 .session
@@ -222,10 +245,7 @@ fn frame(event: &Event) -> Bytes {
 impl Admit for Registry {
     fn admit(&self, key: &Fingerprint, claimed: Option<&PartyName>) -> Result<PartyName, Refusal> {
         let members = self.lock();
-        match members
-            .iter()
-            .find(|(_, member)| member.fingerprint == *key)
-        {
+        match members.iter().find(|(_, member)| member.pin.holds(key)) {
             Some((name, _)) => Ok(name.clone()),
             None => Err(Refusal::Unpinned {
                 got: *key,

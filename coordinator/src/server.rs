@@ -216,7 +216,7 @@ impl Server {
     }
 }
 
-/// Follows changes of the members' file.
+/// Follows changes of the members' file, and the end of keys that have a successor.
 async fn watch_members(members: Members, registry: Arc<Registry>) {
     let Some(path) = members.file.clone() else {
         return;
@@ -229,6 +229,7 @@ async fn watch_members(members: Members, registry: Arc<Registry>) {
     let mut seen = modified(&path);
     loop {
         tokio::time::sleep(MEMBERS_POLL).await;
+        registry.end_former();
         let now = modified(&path);
         if now == seen {
             continue;
@@ -264,7 +265,7 @@ fn accept(incoming: quinn::Incoming, shared: &Arc<Shared>, tasks: &mut JoinSet<(
 /// Serves one connection, from its handshake to its end.
 async fn serve(incoming: quinn::Incoming, shared: Arc<Shared>) {
     let from = incoming.remote_address();
-    let Some((connection, name)) = handshake(incoming, &shared).await else {
+    let Some((connection, name, key)) = handshake(incoming, &shared).await else {
         return;
     };
     let Some(_counted) = Counted::new(&shared, &name) else {
@@ -293,6 +294,7 @@ async fn serve(incoming: quinn::Incoming, shared: Arc<Shared>) {
     let session = Session {
         id,
         queue,
+        key,
         connection: connection.clone(),
         reachable_at: hello.reachable_at,
     };
@@ -344,7 +346,7 @@ async fn leave(shared: &Shared, name: &PartyName, id: u64, trouble: Option<Troub
 async fn handshake(
     incoming: quinn::Incoming,
     shared: &Shared,
-) -> Option<(quinn::Connection, PartyName)> {
+) -> Option<(quinn::Connection, PartyName, Fingerprint)> {
     let from = incoming.remote_address();
     let _permit = shared.handshakes.try_acquire().ok()?;
     let connected = timeout(shared.limits.handshake, async { incoming.accept()?.await }).await;
@@ -366,7 +368,7 @@ async fn handshake(
     // The list may have changed since TLS asked.
     let key = tls::peer_fingerprint(&connection)?;
     match shared.registry.admit(&key, None) {
-        Ok(name) => Some((connection, name)),
+        Ok(name) => Some((connection, name, key)),
         Err(_) => {
             CloseCode::Removed.close(&connection);
             None

@@ -152,8 +152,9 @@ impl Agent {
         make_dir(&config.tables_dir())?;
         execute::clean(&config.results_dir()).map_err(at(&config.results_dir()))?;
         let ledger = Ledger::open(&config.ledger_file()).await?;
-        ledger.verify(&identity.public_key()).await?;
+        ledger.verify(&identity.public_keys()).await?;
         let catalogues = Catalogues::open(&config, mode, &ledger, &identity).await?;
+        ledger.note_key(&identity, SystemClock.now_unix_s()).await?;
         ledger.checkpoint(&identity).await?;
         let listener = listen(&config, &identity)?;
         let advertised = advertised(&config, listener.as_ref()).map_err(at(&config.state))?;

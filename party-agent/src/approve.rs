@@ -202,20 +202,15 @@ fn epoch(contract: &Contract, desk: &Desk<'_>) -> Result<Option<Epoch>, Refusal>
 /// Every party of the contract is known here, by the key that the contract gives it.
 fn check_keys(contract: &Contract, desk: &Desk<'_>) -> Result<(), Refusal> {
     for party in &contract.parties {
-        match pinned(&party.name, desk) {
-            None => {
-                return Err(Refusal::UnknownParty {
-                    party: party.name.clone(),
-                });
-            }
-            Some(known) if known != party.fingerprint => {
-                return Err(Refusal::OtherKey {
-                    party: party.name.clone(),
-                    known,
-                    claimed: party.fingerprint,
-                });
-            }
-            Some(_) => {}
+        let known = pinned(&party.name, desk).ok_or_else(|| Refusal::UnknownParty {
+            party: party.name.clone(),
+        })?;
+        if known_as(&party.fingerprint, desk).as_ref() != Some(&party.name) {
+            return Err(Refusal::OtherKey {
+                party: party.name.clone(),
+                known,
+                claimed: party.fingerprint,
+            });
         }
     }
     Ok(())

@@ -278,12 +278,8 @@ impl Files {
             .iter()
             .filter(|(name, _)| Some(*name) != own)
         {
-            pins.add(Pin {
-                name: name.clone(),
-                fingerprint: *fingerprint,
-                note: None,
-            })
-            .map_err(failed)?;
+            pins.add(Pin::new(name.clone(), *fingerprint))
+                .map_err(failed)?;
         }
         pins.save(&home.join("trusted.toml")).map_err(failed)
     }

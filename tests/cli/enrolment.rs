@@ -1,7 +1,8 @@
 //! A newcomer becomes known by an invite, and is let in by those who take its sponsor's word.
 
-use crate::evidence_roundtrip::clinics;
+use crate::evidence_roundtrip::{clinics, export, run, verify};
 use crate::run::root;
+use std::fs;
 use std::path::Path;
 
 #[test]
@@ -47,4 +48,68 @@ fn a_newcomer_is_let_in_on_its_sponsors_word_and_by_nobody_elses() {
     // Waits until the newcomer, too, is online with its catalogue.
     let agents = town.start();
     agents.into_iter().for_each(crate::run::Serving::stop);
+}
+
+/// Two clinics compute before, between and after; what was exported before and what is exported afterwards both hold.
+#[test]
+fn a_party_changes_its_key_while_jobs_go_on() {
+    let town = clinics();
+    let (a, b) = (&town.sides[0], &town.sides[1]);
+    let file = |name: &str| town.directory.path().join(name);
+    let word = file("rotation.json").display().to_string();
+    let before = a.fingerprint();
+    let stop =
+        |agents: Vec<crate::run::Serving>| agents.into_iter().for_each(crate::run::Serving::stop);
+    a.run(&["keys", "rotate", "--out", &word]).expect(0);
+    let said = a.run(&[
+        "keys",
+        "rotate",
+        "--out",
+        &file("again").display().to_string(),
+    ]);
+    assert!(
+        said.expect(2)
+            .stderr
+            .contains("a next key is there already")
+    );
+    for side in [b, &town.hub] {
+        side.run(&["keys", "accept", &word]).expect(0);
+    }
+    // Everybody has taken the new key in, and clinic_a still uses the old one.
+    let agents = town.start();
+    let first = run(&town);
+    stop(agents);
+    let said = a.run(&["keys", "rotate", "--finish"]).expect(0).stdout;
+    let after = a.fingerprint();
+    assert!(before != after && said.contains(&after), "{said}");
+    let agents = town.start();
+    let second = run(&town);
+    let key_of = |id: &str| {
+        let job = a.json(&["job", "show", id], 0);
+        let parties = job["parties"].as_array().expect("parties").clone();
+        let own = parties.iter().find(|p| p["name"] == "clinic_a");
+        own.expect("a party")["fingerprint"]
+            .as_str()
+            .expect("a key")
+            .to_owned()
+    };
+    assert_eq!(
+        (key_of(&first), key_of(&second)),
+        (before.clone(), after.clone())
+    );
+    // Evidence names the key of its time, and a list that has both says so.
+    let trust = file("trust.toml");
+    let list = fs::read_to_string(b.config.with_file_name("trusted.toml")).expect("a list");
+    let own = b.fingerprint();
+    let list = list + &format!("\n[[party]]\nname = \"clinic_b\"\nfingerprint = \"{own}\"\n");
+    fs::write(&trust, list).expect("written");
+    for (side, id) in [(a, &first), (a, &second), (b, &first), (b, &second)] {
+        let exported = file(&format!("{}-{id}.json", side.name));
+        export(side, id, &exported).expect(0);
+        let trust = ["--trust", trust.to_str().expect("UTF-8")];
+        verify(&exported, &trust).expect(0);
+    }
+    stop(agents);
+    let log = a.run(&["log", "verify"]).expect(0).stdout;
+    assert!(log.contains("the log is whole"), "{log}");
 }

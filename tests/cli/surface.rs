@@ -17,6 +17,7 @@ const COMMANDS: &[&str] = &[
     "keys apply",
     "keys admit",
     "keys accept",
+    "keys rotate",
     "party list",
     "party ping",
     "dataset add",

@@ -25,6 +25,10 @@ use crate::contract::{NameError, PartyName, PublicKey, SignatureBytes};
 const KEY_FILE: &str = "key.pem";
 /// File that holds the certificate.
 const CERTIFICATE_FILE: &str = "certificate.pem";
+/// Directory of the key that comes next, while both count.
+const NEXT: &str = "next";
+/// Directory of those that came before.
+const FORMER: &str = "former";
 
 /// A name, the Ed25519 key that stands for it, and a self-signed certificate over both.
 ///
@@ -33,6 +37,7 @@ pub struct Identity {
     name: PartyName,
     key: Arc<SecretKey>,
     certificate: CertificateDer<'static>,
+    former: Vec<Identity>,
 }
 
 /// Why an identity cannot be made, saved or loaded.
@@ -84,6 +89,12 @@ pub enum IdentityError {
         /// The key file.
         path: PathBuf,
     },
+    /// There is no key to change over to.
+    #[error("there is no next key in {path}; make one with: entente keys rotate --out FILE")]
+    NoNext {
+        /// Where it would be.
+        path: PathBuf,
+    },
     /// The certificate bears no valid party name.
     #[error("the certificate's name is not a party name: {0}")]
     Name(#[from] NameError),
@@ -118,6 +129,7 @@ impl Identity {
             name,
             key,
             certificate,
+            former: Vec::new(),
         })
     }
 
@@ -132,6 +144,7 @@ impl Identity {
             name: self.name.clone(),
             key: Arc::clone(&self.key),
             certificate,
+            former: Vec::new(),
         })
     }
 
@@ -148,6 +161,18 @@ impl Identity {
     /// The public key.
     pub fn public_key(&self) -> PublicKey {
         PublicKey(self.key.public)
+    }
+
+    /// This key and those that the party had before.
+    pub fn public_keys(&self) -> Vec<PublicKey> {
+        let former = self.former.iter().map(Self::public_key);
+        std::iter::once(self.public_key()).chain(former).collect()
+    }
+
+    /// The identity by which this party was known at some time: present, or former.
+    pub fn known_by(&self, key: &Fingerprint) -> Option<&Self> {
+        let mut all = std::iter::once(self).chain(&self.former);
+        all.find(|identity| identity.fingerprint() == *key)
     }
 
     /// Signs `body` for one purpose, named by `context`: verify with [`crate::contract::verify`] and the same context.
@@ -221,8 +246,66 @@ impl Identity {
         write().map_err(at(&path))
     }
 
-    /// Reads what [`Identity::save`] wrote. Refuses a key file that others can read.
+    /// Makes the key that comes after the one in `dir`, beside it. It is not used before [`Identity::change_over`].
+    ///
+    /// # Errors
+    /// [`IdentityError::Exists`] if there is one already.
+    pub fn prepare_next(&self, dir: &Path, days: u32) -> Result<Self, IdentityError> {
+        let next = Self::generate(self.name.clone(), days)?;
+        next.save(&dir.join(NEXT))?;
+        Ok(next)
+    }
+
+    /// Makes the next key the one of `dir`, and keeps the present one among the former. Whoever is killed on the way calls it again.
+    ///
+    /// # Errors
+    /// [`IdentityError::NoNext`]; otherwise as of [`Identity::load`] and [`Identity::save`].
+    pub fn change_over(dir: &Path) -> Result<Self, IdentityError> {
+        let path = dir.join(NEXT);
+        if !path.join(KEY_FILE).exists() {
+            return Err(IdentityError::NoNext { path });
+        }
+        let next = Self::load(&path)?;
+        // A key without its own certificate is one that was killed below: it stands among the former already.
+        if let Ok(present) = Self::load(dir)
+            && present.key.public != next.key.public
+        {
+            let place = dir
+                .join(FORMER)
+                .join(crate::contract::Digest(present.key.public).to_string());
+            match present.save(&place) {
+                Ok(()) | Err(IdentityError::Exists { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let temporary = dir.join("key.pem.new");
+        if temporary.exists() {
+            fs::remove_file(&temporary).map_err(at(&temporary))?;
+        }
+        next.save_key(&temporary)?;
+        fs::rename(&temporary, dir.join(KEY_FILE)).map_err(at(dir))?;
+        next.save_certificate(dir)?;
+        fs::remove_dir_all(&path).map_err(at(&path))?;
+        Self::load(dir)
+    }
+
+    /// Reads what [`Identity::save`] wrote, with the keys that came before. Refuses a key file that others can read.
     pub fn load(dir: &Path) -> Result<Self, IdentityError> {
+        let mut identity = Self::load_alone(dir)?;
+        let former = dir.join(FORMER);
+        if former.is_dir() {
+            for entry in fs::read_dir(&former).map_err(at(&former))? {
+                let place = entry.map_err(at(&former))?.path();
+                // Where one is being saved there is another directory for a moment.
+                if place.join(CERTIFICATE_FILE).exists() && place.extension().is_none() {
+                    identity.former.push(Self::load_alone(&place)?);
+                }
+            }
+        }
+        Ok(identity)
+    }
+
+    fn load_alone(dir: &Path) -> Result<Self, IdentityError> {
         let path = dir.join(KEY_FILE);
         let mode = fs::metadata(&path).map_err(at(&path))?.permissions().mode() & 0o7777;
         if mode & 0o077 != 0 {
@@ -258,6 +341,7 @@ impl Identity {
             name,
             key,
             certificate,
+            former: Vec::new(),
         })
     }
 

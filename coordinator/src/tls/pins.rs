@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Fingerprint;
+use crate::clock::{Clock as _, SystemClock};
 use crate::config::{TomlError, read_toml};
-use crate::contract::PartyName;
+use crate::contract::{PartyName, SignError, Signed, Statement};
 use crate::logsafe::LogSafe;
 
 const HEADER: &str = "# Keys that this party trusts. Compare a fingerprint with its owner by a second channel before it goes in here.\n";
@@ -24,6 +25,62 @@ pub struct Pin {
     /// How the fingerprint was checked, and by whom.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// Keys that it had before, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<Former>,
+}
+
+/// A key that has a successor. Both count for a while, so that nothing has to stop when a party changes over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Former {
+    /// The key.
+    pub fingerprint: Fingerprint,
+    /// The last moment at which it counts, Unix seconds. What it signed until then stays signed.
+    pub until: u64,
+}
+
+impl Pin {
+    /// A party that has had one key.
+    pub fn new(name: PartyName, fingerprint: Fingerprint) -> Self {
+        Self {
+            name,
+            fingerprint,
+            note: None,
+            former: Vec::new(),
+        }
+    }
+
+    /// Whether a key is the party's at a time in Unix seconds.
+    pub fn holds_at(&self, key: &Fingerprint, at: u64) -> bool {
+        let mut former = self.former.iter();
+        self.fingerprint == *key || former.any(|f| f.fingerprint == *key && at <= f.until)
+    }
+
+    /// Whether a key is the party's now.
+    pub fn holds(&self, key: &Fingerprint) -> bool {
+        self.holds_at(key, SystemClock.now_unix_s())
+    }
+
+    /// All keys that the party ever had here, the newest first.
+    pub fn keys(&self) -> impl Iterator<Item = &Fingerprint> {
+        let former = self.former.iter().rev().map(|f| &f.fingerprint);
+        std::iter::once(&self.fingerprint).chain(former)
+    }
+
+    /// What the party has signed with a key that is its own now.
+    ///
+    /// # Errors
+    /// Those of [`Signed::verify`].
+    pub fn verify<T: Statement>(&self, signed: &Signed<T>) -> Result<T, SignError> {
+        let key = Fingerprint::of(&signed.public_key());
+        let expected = if self.holds(&key) {
+            key
+        } else {
+            self.fingerprint
+        };
+        signed.verify(&expected)
+    }
 }
 
 /// Trusted keys. No name and no key appears twice.
@@ -55,6 +112,12 @@ pub enum PinsError {
         name: PartyName,
         /// The key that it stands for.
         pinned: Fingerprint,
+    },
+    /// Nobody of this name is trusted.
+    #[error("{name} is not trusted here")]
+    Unknown {
+        /// The name.
+        name: PartyName,
     },
     /// The key belongs to another name already.
     #[error("the key {fingerprint} is trusted already, as {name}")]
@@ -128,14 +191,50 @@ impl Pins {
                 name: pin.name,
             });
         }
-        if let Some(name) = self.name_of(&pin.fingerprint) {
-            return Err(PinsError::KeyTaken {
-                fingerprint: pin.fingerprint,
-                name: name.clone(),
-            });
-        }
+        self.check_free(&pin.fingerprint)?;
         self.pins.push(pin);
         Ok(())
+    }
+
+    /// No key has two names, be it a former one.
+    fn check_free(&self, key: &Fingerprint) -> Result<(), PinsError> {
+        let mut pins = self.pins.iter();
+        match pins.find(|pin| pin.keys().any(|held| held == key)) {
+            None => Ok(()),
+            Some(pin) => Err(PinsError::KeyTaken {
+                fingerprint: *key,
+                name: pin.name.clone(),
+            }),
+        }
+    }
+
+    /// Gives a party a new key. The one that it has counts beside it until a time in Unix seconds.
+    ///
+    /// # Errors
+    /// [`PinsError::Unknown`], [`PinsError::KeyTaken`].
+    pub fn succeed(
+        &mut self,
+        name: &PartyName,
+        key: Fingerprint,
+        until: u64,
+    ) -> Result<(), PinsError> {
+        self.check_free(&key)?;
+        let pin = self.pins.iter_mut().find(|pin| pin.name == *name);
+        let pin = pin.ok_or_else(|| PinsError::Unknown { name: name.clone() })?;
+        let fingerprint = std::mem::replace(&mut pin.fingerprint, key);
+        pin.former.push(Former { fingerprint, until });
+        Ok(())
+    }
+
+    /// The same list, in which a party that changes over stands with the key that it is known to use, if that is its own now.
+    #[must_use]
+    pub fn as_used(mut self, used: impl Fn(&PartyName) -> Option<Fingerprint>) -> Self {
+        for pin in self.pins.iter_mut().filter(|pin| !pin.former.is_empty()) {
+            if let Some(key) = used(&pin.name).filter(|key| pin.holds(key)) {
+                pin.fingerprint = key;
+            }
+        }
+        self
     }
 
     /// Takes a name off the list. Says whether it was there.
@@ -150,12 +249,12 @@ impl Pins {
         self.pins.iter().find(|p| p.name == *name)
     }
 
-    /// The name of a key.
+    /// The name of a key that counts now.
     pub fn name_of(&self, fingerprint: &Fingerprint) -> Option<&PartyName> {
-        self.pins
-            .iter()
-            .find(|p| p.fingerprint == *fingerprint)
-            .map(|p| &p.name)
+        let now = SystemClock.now_unix_s();
+        let mut pins = self.pins.iter();
+        let pin = pins.find(|pin| pin.holds_at(fingerprint, now));
+        pin.map(|pin| &pin.name)
     }
 
     /// All entries, in the order of the file.
@@ -179,11 +278,7 @@ mod tests {
     use super::*;
 
     fn pin(name: &str, key: u8) -> Pin {
-        Pin {
-            name: PartyName::new(name).unwrap(),
-            fingerprint: Fingerprint([key; 32]),
-            note: None,
-        }
+        Pin::new(PartyName::new(name).unwrap(), Fingerprint([key; 32]))
     }
 
     #[test]
@@ -228,6 +323,41 @@ mod tests {
         .unwrap();
         pins.save(&path).unwrap();
         assert_eq!(Pins::load(&path).unwrap(), pins);
+    }
+
+    #[test]
+    fn a_former_key_counts_for_its_time_and_is_never_anothers() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("trusted.toml");
+        let (a, now) = (PartyName::new("a").unwrap(), SystemClock.now_unix_s());
+        let [first, second, third] = [1, 2, 3].map(|key| Fingerprint([key; 32]));
+        let mut pins = Pins::new();
+        pins.add(pin("a", 1)).unwrap();
+        pins.add(pin("b", 9)).unwrap();
+        pins.succeed(&a, second, now - 1).unwrap();
+        pins.succeed(&a, third, now + 3600).unwrap();
+        pins.save(&path).unwrap();
+        assert_eq!(Pins::load(&path).unwrap(), pins);
+        let known = [first, second, third].map(|key| pins.name_of(&key).is_some());
+        assert_eq!(known, [false, true, true]);
+        let pin_of_a = pins.find(&a).unwrap();
+        assert!(pin_of_a.holds_at(&first, now - 1) && !pin_of_a.holds_at(&first, now));
+        for taken in [first, second, third, Fingerprint([9; 32])] {
+            let again = pins.clone().succeed(&a, taken, now + 3600);
+            assert!(matches!(again, Err(PinsError::KeyTaken { .. })));
+        }
+        assert!(matches!(
+            pins.add(pin("c", 1)),
+            Err(PinsError::KeyTaken { .. })
+        ));
+        let nobody = PartyName::new("x").unwrap();
+        let unknown = pins.succeed(&nobody, Fingerprint([4; 32]), now);
+        assert!(matches!(unknown, Err(PinsError::Unknown { .. })));
+        // Who uses which is looked up; a key that no longer counts is not taken.
+        for (used, expected) in [(second, second), (third, third), (first, third)] {
+            let seen = pins.clone().as_used(|_| Some(used));
+            assert_eq!(seen.find(&a).unwrap().fingerprint, expected);
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod journal;
 mod identity;
 mod tls;
 mod zero_trust;
+mod rotation;
 mod config;
 mod jobs;
 mod parties;

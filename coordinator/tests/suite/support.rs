@@ -43,12 +43,8 @@ pub(crate) fn identity(text: &str) -> Arc<Identity> {
 pub(crate) fn pins<'a>(identities: impl IntoIterator<Item = &'a Arc<Identity>>) -> Pins {
     let mut pins = Pins::new();
     for identity in identities {
-        pins.add(Pin {
-            name: identity.name().clone(),
-            fingerprint: identity.fingerprint(),
-            note: None,
-        })
-        .unwrap();
+        pins.add(Pin::new(identity.name().clone(), identity.fingerprint()))
+            .unwrap();
     }
     pins
 }

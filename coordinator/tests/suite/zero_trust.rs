@@ -17,11 +17,7 @@ const NOW: u64 = 1_800_000_000;
 const WEEK: u64 = 7 * 86_400;
 
 fn pin(identity: &Identity) -> Pin {
-    Pin {
-        name: identity.name().clone(),
-        fingerprint: identity.fingerprint(),
-        note: None,
-    }
+    Pin::new(identity.name().clone(), identity.fingerprint())
 }
 
 fn pins(of: &[&Identity]) -> Pins {

@@ -327,8 +327,8 @@ pub(crate) async fn of_peer(
         .catalogue(party)
         .await?
         .ok_or_else(|| fault(CatalogueFault::Missing))?;
-    let doc: CatalogueDoc = signed
-        .verify(&pin.fingerprint)
+    let doc: CatalogueDoc = pin
+        .verify(&signed)
         .map_err(|e: SignError| fault(CatalogueFault::Signature(e)))?;
     let catalogue = Catalogue::from_json(&doc.body)
         .map_err(|e| fault(CatalogueFault::Unreadable(e.to_string())))?;

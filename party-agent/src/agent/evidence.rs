@@ -8,7 +8,7 @@ use coordinator::control::Start;
 use coordinator::job::{FailureClass, JobView, Outcome as Report};
 use coordinator::log::{Checkpoint, SignedCheckpoint};
 use coordinator::logsafe::safe;
-use coordinator::tls::{Fingerprint, Pins};
+use coordinator::tls::{Fingerprint, Pin, Pins};
 use tokio::time::timeout;
 use tracing::error;
 
@@ -123,11 +123,14 @@ pub(super) fn sizes_shown(start: &Start, party: &PartyName) -> Vec<u64> {
 impl Core {
     /// Refuses a contract with a party whose log was found wrong, and any contract if it was this agent's own.
     pub(super) async fn check_alarms(&self, contract: &Contract) -> Result<(), VetError> {
-        let parties = contract.parties.iter();
-        for (name, key) in parties.map(|p| (&p.name, p.fingerprint)) {
-            self.check_alarm(name, &key).await?;
+        let parties = contract.parties.iter().map(|p| (&p.name, &p.fingerprint));
+        for (name, key) in parties.clone() {
+            self.check_alarm(name, key).await?;
         }
-        Ok(())
+        // A new key does not make an old alarm go away.
+        let pins = self.pins().map_err(|e| VetError::Later(e.to_string()))?;
+        let names = parties.map(|(name, _)| name.clone());
+        self.check_alarms_of(names, &pins).await
     }
 
     /// The same before there is a contract.
@@ -136,11 +139,13 @@ impl Core {
         parties: impl Iterator<Item = PartyName>,
         pins: &Pins,
     ) -> Result<(), VetError> {
-        self.check_alarm(self.name(), &self.identity.fingerprint())
-            .await?;
+        for key in self.identity.public_keys() {
+            self.check_alarm(self.name(), &Fingerprint::of(&key))
+                .await?;
+        }
         for party in parties {
-            if let Some(pin) = pins.find(&party) {
-                self.check_alarm(&party, &pin.fingerprint).await?;
+            for key in pins.find(&party).into_iter().flat_map(Pin::keys) {
+                self.check_alarm(&party, key).await?;
             }
         }
         Ok(())
@@ -442,7 +447,13 @@ impl Core {
             contract: signed,
         };
         let broken = |fault: Fault| Problem::runtime(fault.check.name(), fault.to_string());
-        let bytes = evidence::export(&dossier, exported, &self.identity).map_err(broken)?;
+        // Evidence is sealed with the key that the contract knows, which may be a former one.
+        let own = contract.party(self.name()).map(|own| own.fingerprint);
+        let identity = own.and_then(|key| self.identity.known_by(&key));
+        let identity = identity.ok_or(GatherError::Kept {
+            what: "key by which the contract knows this party",
+        })?;
+        let bytes = evidence::export(&dossier, exported, identity).map_err(broken)?;
         // Nobody is handed a file that does not hold.
         evidence::verify(&bytes, None).map_err(broken)?;
         Ok(bytes)

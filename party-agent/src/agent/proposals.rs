@@ -141,6 +141,8 @@ impl Core {
         if let Some(earlier) = contract.supersedes {
             self.superseded(earlier, &contract.proposer).await?;
         }
+        // A party that changes over takes part with the key that its proposer has seen in use.
+        let pins = pins.as_used(|name| contract.party(name).map(|party| party.fingerprint));
         let catalogues = self.verified(contract.catalogues.keys(), &pins).await?;
         let desk = self.desk(&pins, &policy, &catalogues, known);
         Ok(block_in_place(|| approve::vet(signed, &desk))?)
@@ -178,7 +180,10 @@ impl Core {
             known.ok_or(LedgerError::UnknownJob { job_id: earlier })?;
         }
         let (plan, catalogues) = self.compile(text).await?;
-        let pins = self.pins_or_later()?;
+        let present = self.client.directory().await?;
+        let used = |name: &PartyName| present.iter().find(|p| p.name == *name);
+        let used = |name: &PartyName| used(name).map(|present| present.fingerprint);
+        let pins = self.pins_or_later()?.as_used(used);
         let policy = self.policy()?;
         let runs = self.ledger.run_counts().await?;
         let forbidden = self.negative_list().await?;

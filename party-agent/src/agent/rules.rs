@@ -77,7 +77,7 @@ impl Core {
         let bytes = std::fs::read(&of.file).map_err(|e| unusable(&e.to_string()))?;
         let signed: Signed<NegativeList> =
             serde_json::from_slice(&bytes).map_err(|_| unusable("it is not a signed list"))?;
-        let list = signed.verify(&pin.fingerprint);
+        let list = pin.verify(&signed);
         let list = list.map_err(|e| unusable(&e.to_string()))?;
         if list.issuer != of.issuer {
             return Err(unusable("it is that of another issuer"));

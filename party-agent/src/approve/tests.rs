@@ -118,11 +118,7 @@ fn world() -> World {
     let (a, b, d) = (identity("a"), identity("b"), identity("d"));
     let mut pins = Pins::new();
     for id in [&a, &b, &d] {
-        let pin = Pin {
-            name: id.name().clone(),
-            fingerprint: id.fingerprint(),
-            note: None,
-        };
+        let pin = Pin::new(id.name().clone(), id.fingerprint());
         pins.add(pin).expect("distinct");
     }
     let catalogues = [
@@ -350,11 +346,7 @@ fn a_proposal_by_a_stranger_or_in_anothers_name_is_refused() {
 fn a_party_that_has_no_part_refuses() {
     let mut world = world();
     let c = identity("c");
-    let pin = Pin {
-        name: c.name().clone(),
-        fingerprint: c.fingerprint(),
-        note: None,
-    };
+    let pin = Pin::new(c.name().clone(), c.fingerprint());
     world.pins.add(pin).expect("one more");
     let signed = Signed::sign(&world.contract(), &world.a).expect("signed");
     let refusal = vet(&signed, &world.desk(&c)).expect_err("refused");

@@ -124,6 +124,6 @@ async fn what_was_seen_and_every_alarm_stay_on_disk_and_in_the_log() {
     assert!(!ledger.was(1, &Digest([0; 32])).await);
     ledger.close().await;
     // Only the entries count: there is no job of this id in the ledger.
-    let report = verify(&path, &owner.public_key(), &[]).await;
+    let report = verify(&path, &owner.public_keys(), &[]).await;
     assert_eq!(report.expect("whole").n_entries, 3);
 }

@@ -80,7 +80,7 @@ pub fn verify(bytes: &[u8], trust: Option<&Pins>) -> Result<Verified, Fault> {
 fn trusted(contract: &Contract, pins: &Pins) -> Result<(), Fault> {
     for party in &contract.parties {
         let what = match pins.find(&party.name) {
-            Some(pin) if pin.fingerprint == party.fingerprint => continue,
+            Some(pin) if pin.holds_at(&party.fingerprint, contract.created) => continue,
             Some(pin) => format!("{} is trusted by key {}", party.name, pin.fingerprint),
             None => format!("{} is not in the list", party.name),
         };

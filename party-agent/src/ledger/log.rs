@@ -15,7 +15,7 @@ use std::sync::Arc;
 use coordinator::contract::{Digest, JobId, PartyName, canonical};
 use coordinator::log::SignedCheckpoint;
 use coordinator::log::merkle::{self, Tree};
-use coordinator::tls::Identity;
+use coordinator::tls::{Fingerprint, Identity};
 use serde::{Deserialize, Serialize};
 use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool, Transaction};
 use tokio::sync::OwnedMutexGuard;
@@ -109,6 +109,11 @@ pub enum Event {
         /// The root over it.
         root: Digest,
     },
+    /// This party signs its log with another key from here on.
+    Key {
+        /// The new one.
+        key: Fingerprint,
+    },
     /// A log is not what it was before: jobs with this party are refused from here on.
     Alarm {
         /// The job that showed it.
@@ -182,9 +187,11 @@ impl Event {
             | Self::Witnessed { job_id, .. }
             | Self::Approval { job_id }
             | Self::Alarm { job_id, .. } => Some(*job_id),
-            Self::Halted | Self::Lifted | Self::NegativeList { .. } | Self::Catalogue { .. } => {
-                None
-            }
+            Self::Halted
+            | Self::Lifted
+            | Self::Key { .. }
+            | Self::NegativeList { .. }
+            | Self::Catalogue { .. } => None,
         }
     }
 }
@@ -327,6 +334,27 @@ impl Ledger {
             },
             unwritten: Vec::new(),
         })
+    }
+
+    /// Writes down that the log is signed with another key from here on, if it is.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`], [`LedgerError::Corrupt`].
+    pub async fn note_key(&self, identity: &Identity, now: u64) -> Result<(), LedgerError> {
+        let mut writing = self.write().await?;
+        let last = sqlx::query("SELECT note FROM checkpoints ORDER BY size DESC LIMIT 1")
+            .fetch_optional(&mut *writing.tx)
+            .await?;
+        if let Some(last) = last {
+            let note: String = last.try_get("note")?;
+            let corrupt = |_| LedgerError::Corrupt { what: "checkpoint" };
+            let last = SignedCheckpoint::parse(&note).map_err(corrupt)?;
+            if last.verify(&identity.public_key()).is_err() {
+                let key = identity.fingerprint();
+                writing.note(now, Event::Key { key })?;
+            }
+        }
+        writing.commit().await
     }
 
     /// Signs the log as it is now, and keeps what was signed.

@@ -402,7 +402,7 @@ async fn a_write_that_nobody_waits_for_leaves_the_log_whole() {
     // What is signed comes from memory, what it is compared with from disk.
     let identity = identity("a");
     ledger.checkpoint(&identity).await.expect("signed");
-    let report = ledger.verify(&identity.public_key()).await;
+    let report = ledger.verify(&identity.public_keys()).await;
     report.expect("the log is whole");
 }
 

@@ -73,12 +73,8 @@ impl World {
             .collect();
         let mut pins = Pins::new();
         for identity in &identities {
-            pins.add(Pin {
-                name: identity.name().clone(),
-                fingerprint: identity.fingerprint(),
-                note: None,
-            })
-            .expect("distinct names and keys");
+            pins.add(Pin::new(identity.name().clone(), identity.fingerprint()))
+                .expect("distinct names and keys");
         }
         let mut world = Self {
             dir,

@@ -151,11 +151,7 @@ impl Mesh {
         let ids: Vec<Identity> = names.map(identity).collect::<Result<_, _>>()?;
         let mut pins = Pins::new();
         for id in &ids {
-            pins.add(Pin {
-                name: id.name().clone(),
-                fingerprint: id.fingerprint(),
-                note: None,
-            })?;
+            pins.add(Pin::new(id.name().clone(), id.fingerprint()))?;
         }
         let pins = Arc::new(pins);
         // Of two seats the lower one dials.

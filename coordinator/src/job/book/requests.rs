@@ -90,8 +90,12 @@ impl Book {
             version: catalogue.version,
             digest: signed.digest(),
         };
-        match self.catalogues.get(party) {
-            Some(present) if *present == id => return Ok(Answer::Done),
+        match self.catalogues.get(party).copied() {
+            // The same words under a new key are published anew: the old one ends.
+            Some(present) if present == id && self.is_signed_so(party, &signed).await? => {
+                return Ok(Answer::Done);
+            }
+            Some(present) if present == id => {}
             Some(present) if present.version >= id.version => {
                 return Err(CallError::StaleCatalogue {
                     published: present.version,
@@ -105,6 +109,16 @@ impl Book {
             .map_err(storage)?;
         self.catalogues.insert(party.clone(), id);
         Ok(Answer::Done)
+    }
+
+    /// Whether the catalogue that is kept is signed with the same key.
+    async fn is_signed_so(
+        &mut self,
+        party: &PartyName,
+        signed: &Signed<CatalogueDoc>,
+    ) -> Result<bool, CallError> {
+        let kept = self.journal.catalogue(party).await.map_err(storage)?;
+        Ok(kept.is_some_and(|kept| kept.public_key() == signed.public_key()))
     }
 
     async fn propose(
@@ -135,7 +149,7 @@ impl Book {
             return Err(CallError::OutOfTime);
         }
         for p in &contract.parties {
-            if self.registry.fingerprint(&p.name) != Some(p.fingerprint) {
+            if !self.registry.holds(&p.name, &p.fingerprint) {
                 return Err(CallError::NotAMember {
                     party: p.name.clone(),
                 });

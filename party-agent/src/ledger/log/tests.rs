@@ -55,7 +55,7 @@ async fn written() -> Written {
 
 impl Written {
     async fn verify(&self, known: &[SignedCheckpoint]) -> Result<LogReport, LogError> {
-        verify(&self.path, &self.identity.public_key(), known).await
+        verify(&self.path, &self.identity.public_keys(), known).await
     }
 
     /// Somebody with the file and without the key.

@@ -90,14 +90,14 @@ pub enum LogError {
     },
 }
 
-/// Verifies the log in a ledger's file, every checkpoint beside it, and those that partners have kept (`known`); and that
+/// Verifies the log in a ledger's file, every checkpoint beside it, and those that partners have kept (`known`), under the `keys` that the agent has and had; and that
 /// the ledger's jobs are what the log tells of them. Changes nothing, and the agent may run meanwhile.
 ///
 /// # Errors
 /// [`LogError`], the first thing that is wrong.
 pub async fn verify(
     path: &Path,
-    key: &PublicKey,
+    keys: &[PublicKey],
     known: &[SignedCheckpoint],
 ) -> Result<LogReport, LogError> {
     let options = SqliteConnectOptions::new().filename(path).read_only(true);
@@ -106,7 +106,7 @@ pub async fn verify(
         .connect_with(options)
         .await
         .map_err(LedgerError::from)?;
-    let report = verify_in(&pool, key, known).await?;
+    let report = verify_in(&pool, keys, known).await?;
     pool.close().await;
     Ok(report)
 }
@@ -116,18 +116,18 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LogError`], the first thing that is wrong.
-    pub async fn verify(&self, key: &PublicKey) -> Result<LogReport, LogError> {
-        verify_in(&self.pool, key, &[]).await
+    pub async fn verify(&self, keys: &[PublicKey]) -> Result<LogReport, LogError> {
+        verify_in(&self.pool, keys, &[]).await
     }
 }
 
 async fn verify_in(
     pool: &SqlitePool,
-    key: &PublicKey,
+    keys: &[PublicKey],
     known: &[SignedCheckpoint],
 ) -> Result<LogReport, LogError> {
     let entries = entries(pool).await?;
-    let (checkpoints, last) = checkpoints(pool, key, known).await?;
+    let (checkpoints, last) = checkpoints(pool, keys, known).await?;
     let (mut tree, mut n_signed) = (Tree::default(), 0);
     let mut due = checkpoints.iter().peekable();
     for at in 0..=entries.len() as u64 {
@@ -183,10 +183,15 @@ async fn entries(pool: &SqlitePool) -> Result<Vec<(Entry, Digest)>, LogError> {
     Ok(entries)
 }
 
+/// A checkpoint, if the agent has signed it with the key that it has or had.
+fn signed_by<'a>(signed: &'a SignedCheckpoint, keys: &[PublicKey]) -> Option<&'a Checkpoint> {
+    keys.iter().find_map(|key| signed.verify(key).ok())
+}
+
 /// What was signed, by size, and the last note of the agent's own.
 async fn checkpoints(
     pool: &SqlitePool,
-    key: &PublicKey,
+    keys: &[PublicKey],
     known: &[SignedCheckpoint],
 ) -> Result<(Vec<Checkpoint>, Option<String>), LogError> {
     let rows = sqlx::query("SELECT size, note FROM checkpoints ORDER BY size")
@@ -199,9 +204,7 @@ async fn checkpoints(
         let note: String = row.try_get("note").map_err(LedgerError::from)?;
         let size = size.unsigned_abs();
         let signed = SignedCheckpoint::parse(&note).map_err(|_| LogError::Signature { size })?;
-        let checkpoint = signed
-            .verify(key)
-            .map_err(|_| LogError::Signature { size })?;
+        let checkpoint = signed_by(&signed, keys).ok_or(LogError::Signature { size })?;
         if checkpoint.size != size {
             return Err(LogError::Signature { size });
         }
@@ -209,8 +212,7 @@ async fn checkpoints(
         last = Some(note);
     }
     for signed in known {
-        let checkpoint = signed.verify(key);
-        let checkpoint = checkpoint.map_err(|_| LogError::Signature { size: 0 })?;
+        let checkpoint = signed_by(signed, keys).ok_or(LogError::Signature { size: 0 })?;
         checkpoints.push(checkpoint.clone());
     }
     checkpoints.sort_by_key(|checkpoint| checkpoint.size);
@@ -267,6 +269,7 @@ fn jobs_of<'a>(entries: impl Iterator<Item = &'a Entry>) -> BTreeMap<JobId, Told
             Event::Witnessed { .. }
             | Event::Alarm { .. }
             | Event::Catalogue { .. }
+            | Event::Key { .. }
             | Event::NegativeList { .. }
             | Event::Approval { .. }
             | Event::Halted

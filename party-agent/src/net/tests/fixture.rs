@@ -71,11 +71,7 @@ impl World {
             .collect();
         let mut pins = Pins::new();
         for identity in &identities {
-            let pin = Pin {
-                name: identity.name().clone(),
-                fingerprint: identity.fingerprint(),
-                note: None,
-            };
+            let pin = Pin::new(identity.name().clone(), identity.fingerprint());
             pins.add(pin).expect("distinct names and keys");
         }
         let pins = Arc::new(pins);

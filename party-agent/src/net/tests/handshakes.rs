@@ -456,11 +456,7 @@ async fn a_certificate_that_nobody_pinned_or_that_is_out_of_date_is_refused_at_b
             let caller = made.expect("an identity");
             let mut pins = Pins::new();
             if pinned {
-                let pin = coordinator::tls::Pin {
-                    name: name(0),
-                    fingerprint: caller.fingerprint(),
-                    note: None,
-                };
+                let pin = coordinator::tls::Pin::new(name(0), caller.fingerprint());
                 pins.add(pin).expect("one pin");
             }
             let any = "127.0.0.1:0".parse().expect("an address");

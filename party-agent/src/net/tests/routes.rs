@@ -216,11 +216,7 @@ fn crowd(places: Places) -> (World, Listener, Fingerprint) {
     let world = World::new(&[false; 4]);
     let mut pins = Pins::new();
     for party in &world.parties {
-        let pin = Pin {
-            name: party.identity.name().clone(),
-            fingerprint: party.identity.fingerprint(),
-            note: None,
-        };
+        let pin = Pin::new(party.identity.name().clone(), party.identity.fingerprint());
         pins.add(pin).expect("distinct names and keys");
     }
     let any = "127.0.0.1:0".parse().expect("an address");
