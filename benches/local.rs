@@ -139,11 +139,13 @@ fn plan(kind: Kind) -> Plan {
             ring: RingWidth::Wide,
             index: columns_a_measure * i,
             frac_bits: 40,
+            scale: 0,
         }),
         sum_sq: squares.then_some(Slot {
             ring: RingWidth::Wide,
             index: columns_a_measure * i + 1,
             frac_bits: 40,
+            scale: 0,
         }),
     };
     let select: Vec<_> = (0..N_COLUMNS).map(|i| format!("c{i} AS a{i}")).collect();

@@ -4,7 +4,9 @@ use crate::figures::{Parts, crosstab, equal, expected, row, rows, same, shared};
 use crate::run::{entente, party, root};
 use crate::statistics::run;
 use serde_json::Value;
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// The hospitals, an insurer, and a dealer without tables.
 fn claims(shared: &std::path::Path) -> Parts {
@@ -235,4 +237,56 @@ fn the_example_counts_every_stay_of_a_member() {
     equal("stays of MC", &row(result, &["MC"])[1], &33_806.into());
     equal("stays of MD", &row(result, &["MD"])[1], &3_710.into());
     equal("bed days of MC", &row(result, &["MC"])[2], &151_326.into());
+}
+
+/// The cells of a table by its first column.
+fn cells(file: &Path) -> BTreeMap<String, Vec<f64>> {
+    let text = fs::read_to_string(file).expect("a table");
+    let lines = text.lines().skip(1).map(|line| {
+        let mut cells = line.split(',');
+        let key = cells.next().expect("a key").to_owned();
+        (key, cells.map_while(|cell| cell.parse().ok()).collect())
+    });
+    lines.collect()
+}
+
+/// A quotient of columns of two banks, by what a bureau knows: as divided in the clear, and the result says how close.
+#[test]
+fn bills_over_limits_of_another_bank() {
+    let data = root().join("examples/data/credit_taiwan");
+    let tables = [
+        ("bank_a", "loans"),
+        ("bank_b", "bills"),
+        ("bureau_c", "persons"),
+    ];
+    let file = |(party, table): (&str, &str)| data.join(party).join(format!("{table}.csv"));
+    let parties = tables.map(|of| (of.0.to_owned(), vec![(of.1, file(of))]));
+    let notary = [("notary".to_owned(), Vec::new())];
+    let parts = Parts::new(&[&parties[..], &notary].concat());
+    let job = root().join("examples/jobs/use-of-limits.toml");
+    let job = fs::read_to_string(job).expect("a job");
+    let result = parts.simulate(&job)["result"].clone();
+    let [loans, bills, persons] = tables.map(|of| cells(&file(of)));
+    for (row, sex) in rows(&result).iter().zip([1.0, 2.0]) {
+        let of_sex = persons.iter().filter(|(_, person)| person[0] == sex);
+        let uses = of_sex.filter_map(|(id, person)| {
+            let (loan, bill) = (loans.get(id)?, bills.get(id)?);
+            Some((bill[0] / loan[0], person[1]))
+        });
+        let uses: Vec<(f64, f64)> = uses.collect();
+        let mean = |uses: &[f64]| uses.iter().sum::<f64>() / uses.len() as f64;
+        let all: Vec<f64> = uses.iter().map(|(used, _)| *used).collect();
+        let young = uses.iter().filter(|(_, age)| *age < 30.0);
+        let young: Vec<f64> = young.map(|(used, _)| *used).collect();
+        equal("sex", &row[0], &sex.into());
+        equal("customers", &row[1], &all.len().into());
+        same("mean use", &row[2], &mean(&all).into());
+        same("mean use of the young", &row[3], &mean(&young).into());
+    }
+    let notes = result["notes"].as_array().expect("notes");
+    let says = |note: &Value| {
+        note.as_str()
+            .is_some_and(|n| n.contains("is a product with a reciprocal in fixed point"))
+    };
+    assert!(notes.iter().any(says), "{notes:?}");
 }

@@ -19,6 +19,8 @@ pub(super) enum Refused {
     OutOfRange,
     /// NaN or infinite.
     NotFinite,
+    /// A quotient's factor is nearer to 0 than its digits allow.
+    NearZero,
     /// The total would not fit: the plan's row bound or range is wrong.
     Overflow,
 }

@@ -12,6 +12,8 @@ use super::exact::Refused;
 pub(super) struct FloatTotals {
     low: f64,
     high: f64,
+    /// No value but 0 is nearer to 0.
+    least: f64,
     sums: Option<FixedColumn>,
     squares: Option<FixedColumn>,
 }
@@ -47,9 +49,15 @@ impl FloatTotals {
         Self {
             low,
             high,
+            least: 0.0,
             sums: column(sum),
             squares: column(squares),
         }
+    }
+
+    /// The same for values that are 0 or no nearer to it than `least`.
+    pub(super) fn at_least(self, least: f64) -> Self {
+        Self { least, ..self }
     }
 
     /// Makes room for more cells.
@@ -85,6 +93,9 @@ impl FloatTotals {
             } else {
                 Refused::NotFinite
             });
+        }
+        if self.least > 0.0 && !rows().all(|(_, v)| v == 0.0 || v.abs() >= self.least) {
+            return Err(Refused::NearZero);
         }
         let mut is_exact = true;
         if let Some(FixedColumn { frac_bits, cells }) = &mut self.sums {

@@ -157,8 +157,15 @@ impl<'a> Sums<'a> {
             places: Vec::new(),
             rows: vec![0; n_cells],
             measures: measures
-                .map(|m| MeasureTotals::new(m, local, n_cells))
-                .collect::<Result<_, _>>()?,
+                .map(|m| {
+                    let totals = MeasureTotals::new(m, local, n_cells)?;
+                    let divides = relation.quotients.iter().find(|(arg, _)| *arg == m.arg);
+                    Ok(match divides {
+                        Some((_, most)) => totals.dividing(*most),
+                        None => totals,
+                    })
+                })
+                .collect::<Result<_, SourceError>>()?,
             values: relation
                 .values
                 .iter()

@@ -72,6 +72,14 @@ impl<'a> MeasureTotals<'a> {
         Ok(this)
     }
 
+    /// The same for a factor of quotients: no divisor is above 2 to this power.
+    pub(super) fn dividing(mut self, most: i32) -> Self {
+        if let Values::Float(totals) = self.values {
+            self.values = Values::Float(totals.at_least(2f64.powi(-most)));
+        }
+        self
+    }
+
     fn range<T: std::str::FromStr>(&self) -> Result<(T, T), SourceError> {
         let range = &self.measure.range;
         match (range.low.parse(), range.high.parse()) {
@@ -194,7 +202,11 @@ impl<'a> MeasureTotals<'a> {
             ),
             Refused::NotFinite => self.fault(
                 "a value is NaN or infinite",
-                "correct the table, or leave such rows out with WHERE",
+                "correct the table, leave such rows out with WHERE, or divide by NULLIF(…, 0)",
+            ),
+            Refused::NearZero => self.fault(
+                "other holders' numbers are divided by a number that is too large for the digits that the plan keeps of quotients",
+                "declare narrower ranges of the columns in the policies, or divide by thousands or millions",
             ),
             Refused::Overflow => self.fault(
                 "a total does not fit the ring that the plan chose",

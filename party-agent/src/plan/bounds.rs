@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{BinaryExpr, Case, Expr, ExprSchemable, Operator};
 use datafusion::scalar::ScalarValue;
 
@@ -65,6 +66,38 @@ pub(super) fn known(trace: &Trace, column: usize, kind: &DataType, catalogue: &C
         declared: false,
         wraps: None,
     })
+}
+
+/// The largest magnitude of what an output column of a holder's query divides by, in floating-point numbers; `None` where
+/// nothing bounds it.
+pub(super) fn divisor(trace: &Trace, column: usize, catalogue: &Catalogue) -> Option<f64> {
+    let mut largest = 0f64;
+    for row in &trace.rows {
+        let expr = row[column].expr.as_ref()?;
+        let mut analysis = Analysis {
+            scanned: &trace.scanned,
+            catalogue,
+            schema: trace.schema_of(expr).ok()?,
+            declared: true,
+            wraps: None,
+        };
+        let mut divisors = Vec::new();
+        let _ = expr.apply(|e| {
+            if let Expr::BinaryExpr(binary) = e
+                && binary.op == Operator::Divide
+            {
+                divisors.push(binary.right.clone());
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+        for divisor in divisors {
+            match analysis.of(&divisor)?.magnitude()? {
+                Interval::Float { high, .. } => largest = largest.max(high),
+                Interval::Exact { .. } => {}
+            }
+        }
+    }
+    Some(largest)
 }
 
 fn of_cell(trace: &Trace, cell: &Cell, kind: &DataType, catalogue: &Catalogue) -> Known {
@@ -245,12 +278,27 @@ impl Analysis<'_> {
             Operator::Plus => left.add(&right)?,
             Operator::Minus => left.add(&right.negate()?)?,
             Operator::Multiply => left.multiply(&right)?,
-            Operator::Divide => return left.divide(&right),
+            Operator::Divide => {
+                let found = left.divide(&right);
+                return found.or_else(|| left.over_units(self.decimals(&binary.right)?));
+            }
             Operator::Modulo => return left.modulo(&right),
             _ => return None,
         };
         self.check_wrap(&result, kind, whole);
         Some(result)
+    }
+
+    /// Of a whole number or decimal that was cast to a float, its digits after the point: other values than 0 are as large
+    /// as a unit of the last one.
+    fn decimals(&self, expr: &Expr) -> Option<u32> {
+        let Expr::Cast(cast) = expr else {
+            return None;
+        };
+        match type_interval(&cast.expr.get_type(&self.schema).ok()?)? {
+            Interval::Exact { scale, .. } => u32::try_from(scale).ok(),
+            Interval::Float { .. } => None,
+        }
     }
 
     fn function(&mut self, name: &str, args: &[&Expr]) -> Option<Interval> {
@@ -276,7 +324,7 @@ impl Analysis<'_> {
 /// An expression as a person would write it, without the names of scans.
 fn written(expr: &Expr) -> String {
     use datafusion::common::Column;
-    use datafusion::common::tree_node::{Transformed, TreeNode};
+    use datafusion::common::tree_node::Transformed;
     let bare = expr.clone().transform_up(|e| match e {
         Expr::Column(column) => Ok(Transformed::yes(Expr::Column(Column::new_unqualified(
             column.name,

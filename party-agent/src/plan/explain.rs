@@ -299,9 +299,12 @@ fn total(measure: &Measure) -> String {
                 RingWidth::Narrow => "Z_2^64",
                 RingWidth::Wide => "Z_2^128",
             };
-            match s.frac_bits {
-                0 => format!("{what} in {ring}"),
-                bits => format!("{what} in {ring} with {bits} fractional bits"),
+            match (s.frac_bits, s.scale) {
+                (0, 0) => format!("{what} in {ring}"),
+                (bits, 0) => format!("{what} in {ring} with {bits} fractional bits"),
+                (bits, scale) => {
+                    format!("{what} in {ring} with {bits} fractional bits of 10^-{scale}")
+                }
             }
         })
     };

@@ -10,12 +10,14 @@ mod member;
 mod from;
 mod columns;
 mod separate;
+mod quotient;
 mod below;
 mod draft;
 mod taken;
 mod ranked;
 mod relation;
 mod column;
+mod precision;
 mod terms;
 mod place;
 mod totals;
@@ -23,7 +25,7 @@ mod star;
 mod words;
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::sql::sqlparser::ast::{Expr, GroupByExpr, OrderByKind, Query, Select};
 use serde::{Serialize, Serializer};
@@ -75,6 +77,8 @@ pub struct JoinPlan {
     pub compared: Vec<JoinCompared>,
     /// Arguments of the query whose rows are ordered by value at their holders.
     pub ranked: Vec<RankedPlan>,
+    /// How measures of the query are rounded that multiply floating-point numbers with those of other holders.
+    pub roundings: BTreeMap<usize, String>,
     /// Which totals stand beside the groups, if any.
     #[serde(skip)]
     pub margins: Option<Margins>,
@@ -150,6 +154,8 @@ pub struct RelationPlan {
     pub values: Vec<ValueColumns>,
     /// Measures whose rows are kept one by one, to be ordered by value.
     pub ranked: Vec<usize>,
+    /// Measures that divide other holders' numbers, and the power of two above which they cannot be divided by.
+    pub quotients: Vec<(usize, i32)>,
     /// Columns over Z_2^64 that go into the join as 1 where they are not 0.
     pub flags: Vec<usize>,
     /// Columns over Z_2^64 that go into the join.
@@ -437,6 +443,8 @@ impl Job<'_> {
             n_relations: self.relations.all.len(),
             site: self.site,
             below: &self.below,
+            schemas: self.schemas,
+            relations: &self.relations.all,
         }
     }
 

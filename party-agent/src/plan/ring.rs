@@ -266,7 +266,7 @@ pub(super) fn float(known: &Known, rows: u64, squares: bool) -> Result<Fit, TooW
 }
 
 /// The least b with |x| <= 2^b, for any finite x.
-fn bits_of(magnitude: f64) -> i32 {
+pub(super) fn bits_of(magnitude: f64) -> i32 {
     if magnitude == 0.0 {
         return -64;
     }

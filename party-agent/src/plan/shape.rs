@@ -26,8 +26,8 @@ pub struct Shape {
     pub hidden: Option<HiddenGroups>,
 }
 
-fn is_none(n: &usize) -> bool {
-    *n == 0
+fn is_none<T: Default + PartialEq>(n: &T) -> bool {
+    *n == T::default()
 }
 
 /// A column of totals.
@@ -39,6 +39,9 @@ pub struct Slot {
     pub index: usize,
     /// Fractional bits of a float's fixed-point total; 0 for exact ones.
     pub frac_bits: u32,
+    /// Decimals of that total beside them, where floats are multiplied by decimals.
+    #[serde(skip_serializing_if = "is_none")]
+    pub scale: u32,
 }
 
 /// The ring of a column of totals; values are in two's complement.

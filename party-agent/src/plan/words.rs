@@ -335,7 +335,15 @@ fn exactness(plan: &Plan, notes: &mut Vec<String>) {
         notes.push("counts are exact".to_owned());
     }
     let n = plan.roundings();
+    let of_products = match &plan.procedure {
+        Procedure::Join(join) => Some(&join.roundings),
+        _ => None,
+    };
     for measure in floats {
+        if let Some(note) = of_products.and_then(|notes| notes.get(&measure.arg)) {
+            notes.push(note.clone());
+            continue;
+        }
         let bits = |slot: Option<Slot>| slot.map_or(0, |s| s.frac_bits);
         let mut note = format!(
             "floating-point {}: the sum of a group is within {n}·2^-{} of the exact sum of its values",

@@ -20,10 +20,11 @@ pub(super) struct Moments {
 pub(super) enum Unit {
     /// Sum in 10^-scale, squares in 10^-2·scale: exact.
     Decimal { scale: u32 },
-    /// Sum in 2^-sum, squares in 2^-squares, each rounded once by every holder.
+    /// Sum in 10^-scale · 2^-sum, squares in 10^-2·scale · 2^-squares, each rounded once by every holder.
     Binary {
         sum: u32,
         squares: u32,
+        scale: u32,
         holders: u32,
     },
 }
@@ -33,7 +34,7 @@ impl Moments {
     pub(super) fn mean(&self) -> Option<f64> {
         let unit = match self.unit {
             Unit::Decimal { scale } => Nat::power_of_ten(scale),
-            Unit::Binary { sum, .. } => Nat::from(1).shifted_left(sum),
+            Unit::Binary { sum, scale, .. } => Nat::power_of_ten(scale).shifted_left(sum),
         };
         let divisor = Nat::from(u128::from(self.n)).times(&unit);
         let magnitude = (self.n > 0).then(|| Nat::from(self.sum.unsigned_abs()).ratio(&divisor))?;
@@ -43,10 +44,11 @@ impl Moments {
 
     /// SUM of doubles; `None` (NULL) without values.
     pub(super) fn float_sum(&self) -> Option<f64> {
-        let Unit::Binary { sum, .. } = self.unit else {
+        let Unit::Binary { sum, scale, .. } = self.unit else {
             return None;
         };
-        (self.n > 0).then(|| self.sum as f64 * 2f64.powi(-(sum as i32)))
+        let unit = 2f64.powi(-(sum as i32));
+        (self.n > 0).then(|| self.sum as f64 * unit / 10f64.powi(scale as i32))
     }
 
     /// VAR_*; `None` (NULL) where it is not defined.
@@ -79,7 +81,14 @@ impl Moments {
         let numerator = spread.unwrap_or_else(|| Nat::from(0));
         let divisor = match self.unit {
             Unit::Decimal { scale } => divisor.times(&Nat::power_of_ten(2 * scale)),
-            Unit::Binary { sum, squares, .. } => divisor.shifted_left((2 * sum).max(squares)),
+            Unit::Binary {
+                sum,
+                squares,
+                scale,
+                ..
+            } => divisor
+                .times(&Nat::power_of_ten(2 * scale))
+                .shifted_left((2 * sum).max(squares)),
         };
         Some((numerator, divisor))
     }
@@ -108,6 +117,7 @@ impl Moments {
             sum,
             squares: bits,
             holders,
+            ..
         } = self.unit
         else {
             return Nat::from(0);
@@ -179,6 +189,7 @@ mod tests {
             unit: Unit::Binary {
                 sum,
                 squares,
+                scale: 0,
                 holders: 2,
             },
         };

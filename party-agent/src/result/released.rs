@@ -357,7 +357,7 @@ impl<'a> Cells<'a> {
                 MeasureKind::Float
                 | MeasureKind::Counted
                 | MeasureKind::Distinct
-                | MeasureKind::Day => (0, slot.map_or(0, |s| s.frac_bits)),
+                | MeasureKind::Day => slot.map_or((0, 0), |s| (s.scale, s.frac_bits)),
             };
             let off_by = if two > 0 { self.holders().into() } else { 0 };
             Total::new(self.total(slot, place), ten, two).within(off_by)
@@ -389,6 +389,7 @@ impl<'a> Cells<'a> {
             | MeasureKind::Day => Unit::Binary {
                 sum: frac_bits(measure.sum),
                 squares: frac_bits(measure.sum_sq),
+                scale: measure.sum.map_or(0, |s| s.scale),
                 holders: self.holders(),
             },
         };

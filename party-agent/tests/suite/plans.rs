@@ -239,6 +239,7 @@ fn measure(index: usize, arg: Arg, shape: &mut Shape) -> Measure {
             ring: arg.ring,
             index: *columns - 1,
             frac_bits,
+            scale: 0,
         }
     };
     let sum = (arg.kind != MeasureKind::Counted).then(|| slot(arg.frac_bits.0));

@@ -411,6 +411,15 @@ impl Interval {
         }
     }
 
+    /// A float divided by another that is no nearer to 0 than 10^-`decimals`; division by zero gives no number.
+    pub(super) fn over_units(&self, decimals: u32) -> Option<Self> {
+        let Self::Float { low, high } = self else {
+            return None;
+        };
+        let most = low.abs().max(high.abs()) * 10f64.powi(decimals.cast_signed());
+        Self::float(-most, most)?.widened()
+    }
+
     /// The remainder has the sign of the dividend and is no larger than it.
     pub(super) fn modulo(&self, other: &Self) -> Option<Self> {
         match (self, other) {

@@ -151,6 +151,7 @@ pub(in crate::plan) fn columns(
             ring,
             index: *next - 1,
             frac_bits,
+            scale: 0,
         }
     };
     let mut measures = Vec::new();

@@ -63,6 +63,8 @@ pub(super) enum Power {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Draft {
     pub(super) args: Vec<Arg>,
+    /// Of these, factors of quotients.
+    pub(super) quotients: BTreeSet<usize>,
     texts: Vec<String>,
     /// Whether it is a subquery of IN or EXISTS.
     is_member: bool,
@@ -110,6 +112,9 @@ impl Draft {
             });
             self.args.len() - 1
         });
+        if factor.divides {
+            self.quotients.insert(index);
+        }
         let arg = &mut self.args[index];
         arg.asked.extend(asked.iter().copied());
         match (power, factor.value.is_some()) {

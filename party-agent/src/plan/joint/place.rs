@@ -1,5 +1,8 @@
 //! The plan of a join: which relation is the hub's, what each one brings, and rows without a match written out.
 
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
 use super::draft::Take;
 use super::ranked::{Ranked, RankedPlan};
 use super::relation::{Compiled, One};
@@ -65,6 +68,7 @@ impl Terms {
             values: self.values,
             compared,
             ranked: ranked.collect::<Result<_, _>>()?,
+            roundings: self.roundings,
             margins: job.outer.margins,
             cells: Vec::new(),
         };
@@ -116,6 +120,7 @@ fn ranked_plan(
         values: Vec::new(),
         compared: Vec::new(),
         ranked: Vec::new(),
+        roundings: BTreeMap::new(),
         margins: None,
         cells: Vec::new(),
     };
@@ -204,6 +209,11 @@ fn relation_plan(job: &Job<'_>, compiled: &Compiled, at: usize, payload: &Payloa
         totals_wide: one.columns.wide,
         values: one.values.clone(),
         ranked: Vec::new(),
+        quotients: one
+            .quotients
+            .iter()
+            .map(|(arg, of)| (*arg, of.limit))
+            .collect(),
         flags: payload.flags.clone(),
         narrow: payload.narrow.clone(),
         wide: payload.wide.clone(),
@@ -355,7 +365,15 @@ impl Place<'_> {
             Take::Sum(arg) => without.values[arg].unwrap_or(0),
             Take::Squares(arg) => {
                 let value = without.values[arg].unwrap_or(0);
-                value.checked_mul(value).unwrap_or(i128::MAX)
+                let square = value.checked_mul(value).unwrap_or(i128::MAX);
+                let measure = &self.compiled.all[at].columns.measures[arg];
+                let bits = |slot: Option<Slot>| slot.map_or(0, |s| s.frac_bits);
+                // The square of a float has twice its fractional bits, which are not those of the column.
+                match (2 * bits(measure.sum)).cmp(&bits(measure.sum_sq)) {
+                    _ if value == 0 => 0,
+                    Ordering::Equal => square,
+                    _ => i128::MAX,
+                }
             }
             Take::Value(arg, place) => {
                 let low = self.compiled.all[at].low(arg);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use datafusion::scalar::ScalarValue;
 use protocols::party::PartyId;
 
+use super::precision::{self, Divisor};
 use super::separate::without_row;
 use super::taken::Taken;
 use super::{Job, ValueColumns};
@@ -49,6 +50,8 @@ pub(super) struct One {
     pub(super) values: Vec<ValueColumns>,
     /// Arguments that have too many values for that, and why. Their rows may be ordered instead.
     pub(super) wide: BTreeMap<usize, PlanFault>,
+    /// Arguments that are factors of quotients.
+    pub(super) quotients: BTreeMap<usize, Divisor>,
     /// What a row without a match has here, where the relation is optional.
     pub(super) without: Option<Without>,
 }
@@ -88,10 +91,23 @@ pub(super) fn compile(job: &Job<'_>, taken: &Taken) -> Result<Compiled, Vec<Plan
             Err(more) => faults.extend(more),
         }
     }
-    match faults.is_empty() {
-        true => Ok(Compiled { all, rows }),
-        false => Err(faults),
+    if !faults.is_empty() {
+        return Err(faults);
     }
+    for (one, draft) in all.iter_mut().zip(&taken.drafts) {
+        one.quotients = precision::divisors(job, one, &draft.quotients);
+    }
+    let mut compiled = Compiled { all, rows };
+    precision::share_out(job, taken, &mut compiled)?;
+    for one in &mut compiled.all {
+        if one.without.is_some() {
+            let values = values_without(job, &one.outer, &one.columns)?;
+            one.without
+                .iter_mut()
+                .for_each(|w| w.values.clone_from(&values));
+        }
+    }
+    Ok(compiled)
 }
 
 /// The group keys and arguments of one relation, as an outermost SELECT of its own.
@@ -293,9 +309,10 @@ fn finished(
     let mut columns = measures::columns(&outer, &types, &raw, &fits);
     let (values, wide) = value_columns(job, (&outer, &raw), &keys, &mut columns);
     let without = match optional {
+        // Values are told when it is known how many digits numbers have.
         true => Some(Without {
             cell: cell(&keys, &without_groups),
-            values: values_without(job, &outer, &types, &columns)?,
+            values: Vec::new(),
         }),
         false => None,
     };
@@ -316,6 +333,7 @@ fn finished(
         columns,
         values,
         wide,
+        quotients: BTreeMap::new(),
         without,
     })
 }
@@ -435,16 +453,10 @@ fn cell(keys: &[KeyColumn], groups: &[Option<Option<String>>]) -> usize {
 fn values_without(
     job: &Job<'_>,
     outer: &Outer,
-    types: &Types,
     columns: &measures::Columns,
 ) -> Result<Vec<Option<i128>>, Vec<PlanFault>> {
     let mut values = Vec::new();
-    for ((arg, kind), measure) in outer
-        .args
-        .iter()
-        .zip(&types.measures)
-        .zip(&columns.measures)
-    {
+    for (arg, measure) in outer.args.iter().zip(&columns.measures) {
         let fault = |e: String| {
             let what = format!(
                 "{} cannot be told for a row without a match: {e}",
@@ -455,7 +467,7 @@ fn values_without(
                 .fault(&arg.expr, what, "COALESCE the columns first"))
         };
         let expr = without_row(&arg.expr);
-        let value = match kind {
+        let value = match &measure.kind {
             MeasureKind::Day => {
                 let value = job
                     .schemas

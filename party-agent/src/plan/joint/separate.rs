@@ -13,8 +13,10 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::below::Below;
 use super::columns::{Scope, stripped};
+use super::from::Relation;
 use super::member::truth;
 use crate::plan::PlanFault;
+use crate::plan::schema::Schemas;
 use crate::plan::sql::Site;
 use crate::plan::sql::functions::{name_of, plain_args};
 use crate::plan::sql::having::conjunction;
@@ -29,6 +31,8 @@ pub(super) struct Factor {
     pub(super) value: Option<Expr>,
     pub(super) known: Vec<Expr>,
     pub(super) conditions: Vec<Expr>,
+    /// Whether the value divides others' by a column of this relation.
+    pub(super) divides: bool,
 }
 
 /// A product of one factor of each relation.
@@ -89,6 +93,7 @@ impl Factor {
             (Some(a), Some(b)) => Some(product(a, b)),
             (a, b) => a.clone().or_else(|| b.clone()),
         };
+        both.divides |= other.divides;
         for known in &other.known {
             if !both.known.contains(known) {
                 both.known.push(known.clone());
@@ -207,6 +212,8 @@ pub(super) struct Separate<'a> {
     pub(super) site: Site,
     /// The sums that are compared with 0.
     pub(super) below: &'a RefCell<Vec<Below>>,
+    pub(super) schemas: &'a Schemas,
+    pub(super) relations: &'a [Relation],
 }
 
 impl Separate<'_> {
@@ -216,7 +223,7 @@ impl Separate<'_> {
         self.site.fault(expr, what, fix)
     }
 
-    fn limited(&self, expr: &Expr, sum: Option<Sum>) -> Result<Sum, PlanFault> {
+    pub(super) fn limited(&self, expr: &Expr, sum: Option<Sum>) -> Result<Sum, PlanFault> {
         sum.ok_or_else(|| self.fault(expr, "it has too many products between holders' columns"))
     }
 
@@ -236,13 +243,13 @@ impl Separate<'_> {
         !self.scope.is_member(at) || truth(expr, true).is_some()
     }
 
-    fn leaf(&self, at: usize, factor: Factor) -> Sum {
+    pub(super) fn leaf(&self, at: usize, factor: Factor) -> Sum {
         let mut sum = one(self.n_relations);
         sum[0].factors[at] = factor;
         sum
     }
 
-    fn known_leaf(&self, at: usize, expr: &Expr) -> Sum {
+    pub(super) fn known_leaf(&self, at: usize, expr: &Expr) -> Sum {
         self.leaf(
             at,
             Factor {
@@ -400,11 +407,7 @@ impl Separate<'_> {
             BinaryOperator::Plus => Some(1),
             BinaryOperator::Minus => Some(-1),
             BinaryOperator::Multiply => None,
-            BinaryOperator::Divide => {
-                let what = format!("{expr}: this divides by a column of another holder");
-                let fix = "multiply by the reciprocal, which its holder computes in a subquery: CAST(1.0 / y AS DECIMAL(18, 12)) AS r";
-                return Err(self.site.fault(expr, what, fix));
-            }
+            BinaryOperator::Divide => return self.quotient(expr, left, right),
             _ => return Err(self.fault(expr, "this operator takes columns of different holders")),
         };
         let (a, b) = (self.value(left)?, self.value(right)?);

@@ -1,5 +1,7 @@
 //! Each total as a sum of products of the relations' numbers.
 
+use std::collections::BTreeMap;
+
 use super::column::{Column, column};
 use super::draft::Take;
 use super::ranked::Ranked;
@@ -31,6 +33,8 @@ pub(super) struct Terms {
     pub(super) values: Vec<ValueColumns>,
     /// Arguments whose rows are ordered.
     pub(super) ranked: Vec<Ranked>,
+    /// How measures of products with floating-point numbers are rounded.
+    pub(super) roundings: BTreeMap<usize, String>,
     pub(super) person: Option<usize>,
     label: String,
     distinct: Vec<Option<usize>>,
@@ -61,6 +65,7 @@ impl Terms {
             sums: Vec::new(),
             values: Vec::new(),
             ranked: Vec::new(),
+            roundings: BTreeMap::new(),
             person: None,
             label: key_label(job),
             distinct: Vec::new(),
@@ -220,6 +225,9 @@ impl Terms {
                     largest = column.largest;
                     is_narrow = column.ring == RingWidth::Narrow;
                     (measure.range, fit) = range_and_fit(compiled, sum, &column);
+                    if let Some(rounding) = &column.rounding {
+                        self.roundings.insert(i, rounding.clone());
+                    }
                     measure.sum = Some(self.put(column));
                 }
                 if let Some(squares) = squares {
@@ -258,6 +266,7 @@ impl Terms {
             ring: column.ring,
             index: columns.len() - 1,
             frac_bits: column.frac_bits,
+            scale: column.scale,
         }
     }
 

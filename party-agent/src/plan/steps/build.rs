@@ -71,6 +71,7 @@ impl Columns<'_> {
             ring,
             index: *next - 1,
             frac_bits: 0,
+            scale: 0,
         }
     }
 }

@@ -221,9 +221,57 @@ fn ordered(random: &mut Random, names: &[&str]) -> (String, String) {
     }
 }
 
+/// A sum or mean of quotients of columns of two tables, in plain SQL of floating-point numbers.
+fn quotient(random: &mut Random, names: &[&str]) -> (String, String) {
+    let r = random.below(names.len());
+    let (r, s) = (
+        names[r],
+        names[(r + 1 + random.below(names.len() - 1)) % names.len()],
+    );
+    let dividend = match random.below(6) {
+        0 | 1 => format!("{r}.money"),
+        2 => format!("{r}.x"),
+        3 => format!("({r}.money + {s}.small)"),
+        4 => format!("({r}.small * {s}.money)"),
+        _ => format!("COALESCE({r}.money, 12.5)"),
+    };
+    let divisor = match random.below(7) {
+        0 => format!("NULLIF({s}.small, 0)"),
+        1 => format!("(ABS({s}.small) + 1)"),
+        2 => format!("NULLIF({s}.money, 0)"),
+        3 => format!("CASE WHEN {s}.x > 0.5 THEN {s}.x END"),
+        4 => "7.5".to_owned(),
+        5 => format!("NULLIF({s}.big, 0)"),
+        // 0 in some rows, for which plain SQL has no number.
+        _ => format!("{s}.small"),
+    };
+    let around = random.below(8);
+    let of = random.pick(names);
+    let condition = condition(random, of);
+    let text = |dividend: &str| {
+        let quotient = format!("{dividend} / {divisor}");
+        match around {
+            0 => format!("CASE WHEN {condition} THEN {quotient} END"),
+            1 => format!("CASE WHEN {condition} THEN {quotient} ELSE 0 END"),
+            2 => format!("COALESCE({quotient}, 0)"),
+            3 => format!("-({quotient})"),
+            4 => format!("{quotient} * {r}.small"),
+            _ => quotient,
+        }
+    };
+    let name = random.pick(&["SUM", "SUM", "AVG"]);
+    (
+        format!("{name}({})", text(&dividend)),
+        format!("{name}({})", text(&format!("CAST({dividend} AS DOUBLE)"))),
+    )
+}
+
 fn aggregate(random: &mut Random, names: &[&str]) -> (String, String) {
     if random.one_in(6) {
         return ordered(random, names);
+    }
+    if random.one_in(6) {
+        return quotient(random, names);
     }
     let value = number(random, names);
     let filter = match random.one_in(5) {

@@ -345,6 +345,18 @@ const REFUSED: &[(&str, &str)] = &[
         "compute.sql, line 6: a.time_in_hospital / b.time_in_hospital: this divides by a column of another holder; multiply by the reciprocal",
     ),
     (
+        "SELECT SUM(a.bmi / (a.time_in_hospital + b.time_in_hospital)) FROM hospital_1.encounters a JOIN hospital_2.encounters b ON a.patient_id = b.patient_id",
+        "compute.sql, line 6: a.bmi / (a.time_in_hospital + b.time_in_hospital): this divides by an expression over columns of several holders; divide by a column of one holder",
+    ),
+    (
+        "SELECT SUM(a.bmi / b.gender) FROM hospital_1.encounters a JOIN hospital_2.encounters b ON a.patient_id = b.patient_id",
+        "compute.sql, line 6: a.bmi / b.gender: this divides by something that is no number",
+    ),
+    (
+        "SELECT VAR_SAMP(a.bmi / b.time_in_hospital) FROM hospital_1.encounters a JOIN hospital_2.encounters b ON a.patient_id = b.patient_id",
+        "compute.sql, line 6: a.bmi / b.time_in_hospital: variances, correlations and what follows from them of a quotient of columns of different holders; take SUM, AVG or COUNT of it",
+    ),
+    (
         "SELECT SUM(a.bmi * b.bmi) FROM hospital_1.encounters a JOIN hospital_2.encounters b ON a.patient_id = b.patient_id",
         "compute.sql, line 6: a.bmi * b.bmi: floating-point numbers of one holder are multiplied by fractions of another",
     ),
