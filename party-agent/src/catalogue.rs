@@ -166,6 +166,9 @@ pub struct Uses {
     pub group_by: bool,
     /// Whether it may be compared with keys of other holders: receivers learn how many are common.
     pub join_key: bool,
+    /// Whether receivers of a query that joins tables of several holders on it may learn how many keys are common.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub join_size: bool,
     /// Whether receivers elsewhere may learn which of their rows match it: row-level output.
     pub row_level: bool,
     /// Whether a model may explain it.
@@ -209,6 +212,7 @@ impl Uses {
             filter: true,
             group_by: true,
             join_key: true,
+            join_size: true,
             row_level: true,
             label: true,
             feature: true,

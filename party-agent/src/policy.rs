@@ -626,6 +626,11 @@ fn check_use(table: &TablePolicy, used: &ColumnUse) -> Option<Denial> {
             "join_key",
             "compare keys with other holders".to_owned(),
         ),
+        Usage::JoinSize => (
+            column.rule.uses.join_key && column.rule.uses.join_size,
+            "join_size",
+            "tell receivers of a joint query how many keys are common".to_owned(),
+        ),
         Usage::RowLevel => (
             column.rule.uses.row_level,
             "row_level",
@@ -695,6 +700,9 @@ fn permitted_uses(column: &ColumnPolicy) -> String {
     }
     if uses.join_key {
         words.push("join_key".to_owned());
+    }
+    if uses.join_size {
+        words.push("join_size".to_owned());
     }
     if uses.row_level {
         words.push("row_level".to_owned());

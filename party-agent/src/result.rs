@@ -35,7 +35,9 @@ use protocols::stats::group::Groups;
 
 use crate::catalogue::Class;
 use crate::plan::words::counted;
-use crate::plan::{CellCheck, KeyColumn, NoisePlan, OutputColumn, Plan, Survival, ValueKind};
+use crate::plan::{
+    CellCheck, KeyColumn, NoisePlan, OutputColumn, Plan, Procedure, Survival, ValueKind,
+};
 use crate::source::{EngineConfig, SourceError, make_context};
 use groups::Keys;
 use released::Cells;
@@ -73,6 +75,8 @@ pub struct ResultTable {
     pub fit: Option<serde_json::Value>,
     /// What is promised of differential privacy, and the noise behind it.
     pub noise: Option<NoisePlan>,
+    /// How many different keys all tables of a join have, where the job says so and a group was released.
+    pub matched: Option<u64>,
     /// The class that it inherits from the columns that were used.
     pub class: Option<Class>,
 }
@@ -194,6 +198,7 @@ fn survival(
         notes: plan.notes.clone(),
         fit: None,
         noise: None,
+        matched: None,
         class: plan.class,
     })
 }
@@ -248,8 +253,18 @@ async fn built(
         notes,
         fit: None,
         noise: plan.noise.clone(),
+        matched: matched(plan, cells),
         class: plan.class,
     })
+}
+
+/// How many keys match, which is the same in every group.
+fn matched(plan: &Plan, cells: &Cells<'_>) -> Option<u64> {
+    let Procedure::Join(join) = &plan.procedure else {
+        return None;
+    };
+    let place = cells.places().next()?;
+    join.matched.map(|column| cells.narrow(column, place))
 }
 
 /// Runs the plan's last query over the table `released`.

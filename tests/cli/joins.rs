@@ -250,9 +250,8 @@ fn cells(file: &Path) -> BTreeMap<String, Vec<f64>> {
     lines.collect()
 }
 
-/// A quotient of columns of two banks, by what a bureau knows: as divided in the clear, and the result says how close.
-#[test]
-fn bills_over_limits_of_another_bank() {
+/// The banks and the bureau of the examples without their policies, and a dealer; and their tables.
+fn credit() -> (Parts, [BTreeMap<String, Vec<f64>>; 3]) {
     let data = root().join("examples/data/credit_taiwan");
     let tables = [
         ("bank_a", "loans"),
@@ -263,10 +262,39 @@ fn bills_over_limits_of_another_bank() {
     let parties = tables.map(|of| (of.0.to_owned(), vec![(of.1, file(of))]));
     let notary = [("notary".to_owned(), Vec::new())];
     let parts = Parts::new(&[&parties[..], &notary].concat());
+    (parts, tables.map(|of| cells(&file(of))))
+}
+
+/// How many customers all three have, where the job says that it is told.
+#[test]
+fn the_number_of_keys_in_common_is_told_on_demand() {
+    let (parts, [loans, bills, persons]) = credit();
+    let text = |join: &str| {
+        format!(
+            "job = \"size\"\npurpose = \"test\"\nreceivers = [\"bank_a\"]\n[compute]\nsql = \"SELECT COUNT(*) AS n FROM bank_a.loans a \
+             JOIN bank_b.bills b ON a.id_no = b.id_no JOIN bureau_c.persons c ON a.id_no = c.id_no WHERE c.age < 30 AND a.limit_bal > b.bill_amt1\"\n\
+             [privacy]\ncorrelations = \"dealer:notary\"\nmin_cell = 11\njoin = \"{join}\"\n"
+        )
+    };
+    let young = persons.iter().filter(|(_, person)| person[1] < 30.0);
+    let matched = young.filter(|(id, _)| loans.contains_key(*id) && bills.contains_key(*id));
+    let matched: Vec<&String> = matched.map(|(id, _)| id).collect();
+    let within = matched.iter().filter(|id| loans[**id][0] > bills[**id][0]);
+    let result = parts.simulate(&text("size"))["result"].clone();
+    equal("matches", &result["matched"], &matched.len().into());
+    equal("rows", &rows(&result)[0][0], &within.count().into());
+    let hidden = parts.simulate(&text("hidden"))["result"].clone();
+    assert_eq!(hidden["matched"], Value::Null);
+    assert_eq!(hidden["rows"], result["rows"]);
+}
+
+/// A quotient of columns of two banks, by what a bureau knows: as divided in the clear, and the result says how close.
+#[test]
+fn bills_over_limits_of_another_bank() {
+    let (parts, [loans, bills, persons]) = credit();
     let job = root().join("examples/jobs/use-of-limits.toml");
     let job = fs::read_to_string(job).expect("a job");
     let result = parts.simulate(&job)["result"].clone();
-    let [loans, bills, persons] = tables.map(|of| cells(&file(of)));
     for (row, sex) in rows(&result).iter().zip([1.0, 2.0]) {
         let of_sex = persons.iter().filter(|(_, person)| person[0] == sex);
         let uses = of_sex.filter_map(|(id, person)| {

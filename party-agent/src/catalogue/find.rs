@@ -29,6 +29,7 @@ impl ColumnEntry {
             ("filter", uses.filter),
             ("group_by", uses.group_by),
             ("join_key", uses.join_key),
+            ("join_size", uses.join_size),
             ("row_level", uses.row_level),
             ("label", uses.label),
             ("feature", uses.feature),

@@ -209,7 +209,8 @@ open_counts = false        # true: the other computing parties may see group cou
 #                              # large enough groups are shown to the receivers
 # patient_id = {}              # nothing
 # national_id = { join_key = true }   # may be compared with other holders' keys: how many are common is told;
-#                                     # row_level = true as well: receivers learn which of theirs are
+#                                     # row_level = true as well: receivers learn which of theirs are;
+#                                     # join_size = true as well: queries may tell how many keys their tables have in common
 # stay = { label = true }      # a model may explain it
 # weight = { feature = true }  # a model may explain labels by it
 # [tables.visits.rules.weekly]  # optional: how often, until when, for whom; docs/policy.md has the vocabulary

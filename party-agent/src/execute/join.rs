@@ -64,6 +64,7 @@ impl Task<'_> {
                 of.add_own(&mut totals, term, (&own, &groups));
             }
         }
+        of.spread_matched(&mut totals);
         let report = mine.as_ref().map(|(_, joined)| joined.report());
         let mut ranked = Vec::with_capacity(of.ranked.len());
         for plan in &of.ranked {

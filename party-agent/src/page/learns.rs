@@ -60,7 +60,7 @@ fn computes(plan: &Plan, party: &str) -> String {
             meter.at_least
         )
     }));
-    what.extend(of_join(plan));
+    what.extend(of_join(plan, party));
     match what.is_empty() {
         true => "除本计划外一无所知".to_owned(),
         false => what.join(";"),
@@ -93,7 +93,7 @@ fn which_groups(plan: &Plan) -> Option<&'static str> {
 }
 
 /// What a join tells besides.
-fn of_join(plan: &Plan) -> Vec<String> {
+fn of_join(plan: &Plan, party: &str) -> Vec<String> {
     let Procedure::Join(join) = &plan.procedure else {
         return Vec::new();
     };
@@ -111,6 +111,9 @@ fn of_join(plan: &Plan) -> Vec<String> {
         what.push(format!(
             "{whose}的一个键最多出现在多少个分组中,向上取整到 2 的幂"
         ));
+    }
+    if join.matched.is_some() && plan.receivers.iter().any(|r| r.as_str() == party) {
+        what.push("若有分组放行:参与联接的各表共有多少个不同的键,而不知是哪些".to_owned());
     }
     what
 }

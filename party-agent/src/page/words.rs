@@ -73,6 +73,10 @@ impl Words {
                 "is compared with keys of other holders, without being shown",
                 "与其他持有方的键比对,不出示",
             ),
+            Usage::JoinSize => (
+                "is compared with keys of other holders, without being shown; receivers learn how many all tables of the join have",
+                "与其他持有方的键比对,不出示;接收方得知参与联接的各表共有多少个键",
+            ),
             Usage::RowLevel => (
                 "receivers learn which of their rows match it (row-level output)",
                 "接收方得知自己的哪些行与之匹配(行级输出)",

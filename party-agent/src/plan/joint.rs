@@ -22,6 +22,7 @@ mod terms;
 mod place;
 mod totals;
 mod star;
+mod matched;
 mod words;
 
 use std::cell::RefCell;
@@ -77,6 +78,8 @@ pub struct JoinPlan {
     pub compared: Vec<JoinCompared>,
     /// Arguments of the query whose rows are ordered by value at their holders.
     pub ranked: Vec<RankedPlan>,
+    /// The total over Z_2^64 that is how many keys all relations have, in every group; `None` where that is told to nobody.
+    pub matched: Option<usize>,
     /// How measures of the query are rounded that multiply floating-point numbers with those of other holders.
     pub roundings: BTreeMap<usize, String>,
     /// Which totals stand beside the groups, if any.
@@ -324,11 +327,11 @@ pub(super) fn compile(
 
 /// What a join between holders cannot do yet, or not without.
 fn allowed(spec: &CheckedSpec) -> Result<(), PlanFault> {
-    if matches!(spec.join, Some(JoinLevel::Size | JoinLevel::Keys)) {
+    if spec.join == Some(JoinLevel::Keys) {
         return Err(PlanFault {
             place: "privacy.join".to_owned(),
-            what: "a query that joins tables of several holders always hides who matched, and how many".to_owned(),
-            fix: "write join = \"hidden\"; [compute.intersect] tells sizes and keys".to_owned(),
+            what: "a query that joins tables of several holders always hides who matched".to_owned(),
+            fix: "write join = \"hidden\", or \"size\" to be told how many; [compute.intersect] with reveal = \"rows\" tells keys".to_owned(),
         });
     }
     if spec.correlations.is_none() {
@@ -488,6 +491,7 @@ impl Job<'_> {
         let condition = self.condition(conditions).map_err(one)?;
         let taken = taken::taken(self, &condition)?;
         self.one_row_a_key().map_err(one)?;
+        self.size_is_told().map_err(one)?;
         let compiled = relation::compile(self, &taken)?;
         let mut keys = self.keys(&compiled)?;
         compile::margins::with_totals(self.outer, &mut keys).map_err(one)?;
@@ -527,7 +531,7 @@ impl Job<'_> {
         let (seats, correlations) = (self.parties.seats.clone(), self.spec.correlations.clone());
         let plan = Plan::of_job(self.spec, seats, correlations, min_cell);
         let plan = Plan {
-            locals: compiled.locals(),
+            locals: compiled.locals(self.tells_size()),
             procedure: Procedure::Join(join),
             shape,
             steps,

@@ -72,6 +72,8 @@ pub enum Usage {
     Row,
     /// It is compared with keys of other holders.
     JoinKey,
+    /// It is compared with keys of other holders, and receivers learn how many keys all tables of the join have.
+    JoinSize,
     /// Receivers elsewhere learn which of their rows match it: row-level output.
     RowLevel,
     /// A model explains it, or values computed from it.

@@ -12,7 +12,7 @@ use super::sql::Site;
 use super::sql::functions::{name_of, plain_args};
 use super::sql::outer::{call, is_always_known, where_known};
 use super::words::counted;
-use super::{OutputColumn, Plan, PlanFault, cost};
+use super::{OutputColumn, Plan, PlanFault, Procedure, cost};
 
 mod named;
 mod survival;
@@ -299,6 +299,13 @@ impl Asked {
                 place: self.place,
                 what: format!("two columns of {} are the same", self.kind.as_sql()),
                 fix: "name each column once".to_owned(),
+            }]);
+        }
+        if matches!(&plan.procedure, Procedure::Join(join) if join.matched.is_some()) {
+            return Err(vec![PlanFault {
+                place: "privacy.join".to_owned(),
+                what: format!("{} does not tell how many keys match", self.kind.as_sql()),
+                fix: "write join = \"hidden\"".to_owned(),
             }]);
         }
         let inputs = std::mem::take(&mut plan.outputs);

@@ -29,6 +29,7 @@ fn shows(usage: Usage) -> Shows {
         | Usage::Person
         | Usage::Row
         | Usage::JoinKey
+        | Usage::JoinSize
         | Usage::Feature
         | Usage::Aggregate(Aggregate::Count | Aggregate::CountDistinct) => Shows::Nothing,
         Usage::Label

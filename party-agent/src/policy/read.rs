@@ -389,6 +389,7 @@ fn column(
         filter: fields.boolean(faults, "filter").unwrap_or(false),
         group_by: fields.boolean(faults, "group_by").unwrap_or(false),
         join_key: fields.boolean(faults, "join_key").unwrap_or(false),
+        join_size: fields.boolean(faults, "join_size").unwrap_or(false),
         row_level: fields.boolean(faults, "row_level").unwrap_or(false),
         label: fields.boolean(faults, "label").unwrap_or(false),
         feature: fields.boolean(faults, "feature").unwrap_or(false),

@@ -31,6 +31,8 @@ struct Document<'a> {
     dropped: &'a std::collections::BTreeMap<String, u64>,
     notes: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    matched: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     fit: Option<&'a serde_json::Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     privacy: Option<&'a NoisePlan>,
@@ -72,6 +74,7 @@ impl ResultTable {
             n_used: self.n_used,
             dropped: &self.dropped,
             notes: self.all_notes(&cells),
+            matched: self.matched,
             fit: self.fit.as_ref(),
             privacy: self.noise.as_ref(),
             class: self.class,

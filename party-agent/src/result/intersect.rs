@@ -35,6 +35,7 @@ pub fn common_count(plan: &Plan, n_common: u64, sizes: &[u64]) -> ResultTable {
         notes: with_sizes(plan, sizes),
         fit: None,
         noise: None,
+        matched: None,
         class: plan.class,
     }
 }
@@ -78,6 +79,7 @@ pub fn common_totals(plan: &Plan, released: &Released, sizes: &[u64]) -> ResultT
         notes: with_sizes(plan, sizes),
         fit: None,
         noise: None,
+        matched: None,
         class: plan.class,
     }
 }
@@ -122,6 +124,7 @@ pub fn common_keys(
         notes: plan.notes.clone(),
         fit: None,
         noise: None,
+        matched: None,
         class: plan.class,
     })
 }

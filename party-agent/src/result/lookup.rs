@@ -123,6 +123,7 @@ fn table(plan: &Plan, values: Vec<ArrayRef>, n_rows: usize) -> ResultTable {
         notes: plan.notes.clone(),
         fit: None,
         noise: None,
+        matched: None,
         class: plan.class,
     }
 }

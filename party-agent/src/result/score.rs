@@ -40,6 +40,7 @@ pub fn scored(
         notes: plan.notes.clone(),
         fit: None,
         noise: None,
+        matched: None,
         class: plan.class,
     })
 }

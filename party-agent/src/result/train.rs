@@ -106,6 +106,7 @@ pub fn trained(plan: &Plan, of: &TrainPlan, found: &Estimate) -> Result<ResultTa
         notes,
         fit: Some(described),
         noise: None,
+        matched: None,
         class: plan.class,
     })
 }

@@ -86,6 +86,7 @@ pub fn pooled(
         notes,
         fit: Some(fit),
         noise: None,
+        matched: None,
         class: plan.class,
     })
 }

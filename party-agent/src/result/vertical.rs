@@ -67,6 +67,7 @@ pub fn fitted(
         notes,
         fit: Some(fit),
         noise: None,
+        matched: None,
         class: plan.class,
     })
 }

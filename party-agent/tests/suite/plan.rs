@@ -13,6 +13,7 @@ mod oracle;
 mod random;
 mod joined;
 mod joint;
+mod matched;
 mod totals;
 mod forms;
 mod intersect;

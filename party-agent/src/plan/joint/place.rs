@@ -68,6 +68,7 @@ impl Terms {
             values: self.values,
             compared,
             ranked: ranked.collect::<Result<_, _>>()?,
+            matched: self.matched,
             roundings: self.roundings,
             margins: job.outer.margins,
             cells: Vec::new(),
@@ -84,7 +85,8 @@ impl Terms {
             }
         }
         plan.cells = plan.cells_of(keys);
-        plan.with_totals(keys).ok_or_else(too_large_beside_totals)
+        let plan = plan.with_totals(keys).ok_or_else(too_large_beside_totals)?;
+        Ok(plan.with_matched())
     }
 }
 
@@ -120,6 +122,7 @@ fn ranked_plan(
         values: Vec::new(),
         compared: Vec::new(),
         ranked: Vec::new(),
+        matched: None,
         roundings: BTreeMap::new(),
         margins: None,
         cells: Vec::new(),
@@ -264,6 +267,7 @@ fn order(job: &Job<'_>, compiled: &Compiled, terms: &Terms) -> Result<Vec<usize>
     let n = all.len();
     let optional: Vec<bool> = all.iter().map(|r| r.optional).collect();
     let single = |at: usize| all[at].holders.len() == 1;
+    let tells_size = job.tells_size();
     let counts_keys = terms.narrow.iter().flatten().any(|t| t.flags);
     let rows = |at: usize| {
         compiled.all[at]
@@ -276,6 +280,8 @@ fn order(job: &Job<'_>, compiled: &Compiled, terms: &Terms) -> Result<Vec<usize>
     let one_star = |hub: usize| all[hub].member.is_none() || single(hub);
     let may = |hub: usize| match n {
         _ if !one_star(hub) => false,
+        // Holders of the hub's table can share keys.
+        _ if tells_size && !single(hub) => false,
         // Rows without a match are compared in the hub's bins alone.
         _ if compares && optional[hub] => false,
         2 => {
@@ -300,6 +306,10 @@ fn order(job: &Job<'_>, compiled: &Compiled, terms: &Terms) -> Result<Vec<usize>
         .min_by_key(|hub| (!single(*hub), price(*hub)));
     let Some(hub) = hub else {
         let (what, fix) = match counts_keys {
+            _ if tells_size => (
+                "privacy.join = \"size\" over tables that all have several holders, who can share keys",
+                "write join = \"hidden\"",
+            ),
             true => (
                 "different keys, or the persons of a minimum cell, are counted over a FULL JOIN of a table that has several holders",
                 "write LEFT JOIN or JOIN, or leave the count of keys and the minimum cell out",

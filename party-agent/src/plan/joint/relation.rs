@@ -548,18 +548,14 @@ impl One {
 
 impl Compiled {
     /// What every holder runs.
-    pub(super) fn locals(&self) -> BTreeMap<PartyId, LocalPlan> {
+    pub(super) fn locals(&self, tells_size: bool) -> BTreeMap<PartyId, LocalPlan> {
         let all = self.all.iter();
-        all.flat_map(|one| {
-            locals(
-                &one.outer,
-                &one.raw,
-                &one.finals,
-                &one.keys,
-                &[Usage::JoinKey],
-            )
-        })
-        .collect()
+        let as_key: &[Usage] = match tells_size {
+            true => &[Usage::JoinSize],
+            false => &[Usage::JoinKey],
+        };
+        all.flat_map(|one| locals(&one.outer, &one.raw, &one.finals, &one.keys, as_key))
+            .collect()
     }
 
     /// The group keys of the query in their order.

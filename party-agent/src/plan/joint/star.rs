@@ -65,7 +65,10 @@ impl JoinPlan {
             return 1;
         }
         let single = self.relations.iter().all(|r| r.holders.len() == 1);
-        let mut factors = self.narrow.iter().chain(&self.wide).flatten();
+        // How many keys match is the same from any hub.
+        let narrow = self.narrow.iter().enumerate();
+        let narrow = narrow.filter(|(at, _)| self.matched != Some(*at));
+        let mut factors = narrow.map(|(_, terms)| terms).chain(&self.wide).flatten();
         let outer = |f: &JoinFactor| matches!(f, JoinFactor::Matched(_) | JoinFactor::One(_));
         let inner = self.own.is_empty() && !factors.any(|t| t.factors.iter().any(outer));
         match single && inner {

@@ -36,6 +36,8 @@ pub(super) struct Terms {
     /// How measures of products with floating-point numbers are rounded.
     pub(super) roundings: BTreeMap<usize, String>,
     pub(super) person: Option<usize>,
+    /// Where it is told how many keys match, the column for that; its terms are those of the join.
+    pub(super) matched: Option<usize>,
     label: String,
     distinct: Vec<Option<usize>>,
 }
@@ -67,6 +69,7 @@ impl Terms {
             ranked: Vec::new(),
             roundings: BTreeMap::new(),
             person: None,
+            matched: None,
             label: key_label(job),
             distinct: Vec::new(),
         };
@@ -82,6 +85,10 @@ impl Terms {
         let one_row = !taken.below.is_empty();
         if all.person.is_none() && one_row && min_cell.at_least > 1 {
             all.person = Some(0);
+        }
+        if job.tells_size() {
+            all.matched = Some(all.narrow.len());
+            all.narrow.push(Vec::new());
         }
         for (i, (arg, argument)) in job.outer.args.iter().zip(&taken.args).enumerate() {
             if let Argument::Plain {

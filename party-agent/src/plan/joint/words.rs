@@ -14,11 +14,15 @@ impl JoinPlan {
             listed(&names)
         };
         let mut words = vec![format!(
-            "joined on {}, spellings: {}; nobody learns who matches, nor how many",
+            "joined on {}, spellings: {}; nobody learns who matches, {}",
             self.label,
             match self.normalise.as_str() {
                 "exact" => "as they stand",
                 rule => rule,
+            },
+            match self.matched {
+                Some(_) => "receivers learn how many",
+                None => "nor how many",
             }
         )];
         for (at, relation) in self.relations.iter().enumerate() {
@@ -76,6 +80,19 @@ pub(super) fn complete(mut plan: Plan, job: &Job<'_>) -> Plan {
         for what in told.iter().filter(|_| computes) {
             add(learns, what);
         }
+    }
+    if join.matched.is_some() {
+        for learns in &mut plan.learns {
+            if plan.receivers.iter().any(|r| r.as_str() == learns.party) {
+                add(
+                    learns,
+                    "if any group is released, how many different keys all tables of the join have, not which",
+                );
+            }
+        }
+        plan.warnings.push(
+            "receivers learn exactly how many keys match: with the released groups that can tell the size of one that is held back, and with a table of somebody's choice whether another one has a certain key".to_owned(),
+        );
     }
     if join.fans_out() {
         plan.warnings.push(

@@ -77,6 +77,7 @@ pub fn carded(
         notes,
         fit: Some(described),
         noise: None,
+        matched: None,
         class: plan.class,
     })
 }

@@ -58,6 +58,7 @@ pub fn grown(plan: &Plan, of: &VerticalPlan, found: &Released) -> Result<ResultT
         notes,
         fit: Some(fit),
         noise: None,
+        matched: None,
         class: plan.class,
     })
 }

@@ -165,6 +165,7 @@ pub(crate) async fn in_the_clear(world: &World, plan: &Plan) -> Result<LocalTota
             of.add_own(&mut all, term, (&own, &groups));
         }
     }
+    of.spread_matched(&mut all);
     let found = plans::with_steps(plan, vec![LocalInputs::of_join(plan, of, all)]);
     let mut found = found.into_iter().next().expect("one holder's totals");
     for ranked in &of.ranked {
