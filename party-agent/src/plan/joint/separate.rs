@@ -146,7 +146,7 @@ pub(super) fn times(a: &Sum, b: &Sum) -> Option<Sum> {
     (all.len() <= MAX_PRODUCTS).then_some(all)
 }
 
-fn plus(a: &Sum, b: &Sum, sign: i64) -> Option<Sum> {
+pub(super) fn plus(a: &Sum, b: &Sum, sign: i64) -> Option<Sum> {
     let mut all = a.clone();
     for next in b {
         let coefficient = next.coefficient.checked_mul(sign)?;

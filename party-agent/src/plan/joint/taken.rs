@@ -8,7 +8,7 @@ use super::Job;
 use super::below;
 use super::columns::{same, stripped};
 use super::draft::{Draft, Power, Take};
-use super::separate::{Factor, Sum, times};
+use super::separate::{Factor, Sum, plus, times};
 use crate::catalogue::Aggregate;
 use crate::plan::sql::functions::{name_of, plain_args};
 use crate::plan::sql::outer::Arg;
@@ -112,6 +112,23 @@ fn products(
         .collect()
 }
 
+/// The square of a sum: of each product its square, and twice every two of them.
+fn squares(drafts: &mut [Draft], value: &Sum, asked: &BTreeSet<Aggregate>) -> Option<Vec<Product>> {
+    let mut twice = Sum::new();
+    for (at, one) in value.iter().enumerate() {
+        for other in &value[at + 1..] {
+            let both = times(&vec![one.clone()], &vec![other.clone()])?;
+            twice = plus(&twice, &both, 2)?;
+        }
+    }
+    let mut all = products(drafts, value, Power::Second, asked);
+    for product in &mut all {
+        product.coefficient = product.coefficient.checked_mul(product.coefficient)?;
+    }
+    all.extend(products(drafts, &twice, Power::First, asked));
+    Some(all)
+}
+
 /// The keys with a row that counts, if that is a condition of each relation alone.
 fn flags(drafts: &mut [Draft], sum: &Sum, asked: &BTreeSet<Aggregate>) -> Option<Vec<Take>> {
     let [product] = sum.as_slice() else {
@@ -153,22 +170,16 @@ fn argument(
         return keys(job, drafts, (condition, &known), arg);
     }
     let value = within(&separated.value)?;
-    let squares = match (arg.sum_sq, value.as_slice()) {
-        (false, _) => None,
-        (true, []) => Some(Vec::new()),
-        (true, [product]) if product.coefficient.abs() == 1 => {
-            let mut squares = products(drafts, &value, Power::Second, &arg.asked);
-            squares.iter_mut().for_each(|p| p.coefficient = 1);
-            Some(squares)
-        }
-        _ => {
+    let squares = match arg.sum_sq {
+        true => Some(squares(drafts, &value, &arg.asked).ok_or_else(|| {
             let what = format!(
-                "the variance of {}, a sum over columns of different holders",
+                "the square of {} has too many products between holders' columns",
                 arg.label
             );
             let fix = "take variances and covariances of its parts, and combine them";
-            return refused(what, fix);
-        }
+            job.site.fault(&arg.expr, what, fix)
+        })?),
+        false => None,
     };
     Ok(Argument::Plain {
         count: products(drafts, &known, Power::Count, &arg.asked),
