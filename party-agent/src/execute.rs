@@ -11,6 +11,7 @@ mod intersect;
 mod join;
 mod lookup;
 mod progress;
+mod computed;
 mod ranked;
 mod steps;
 mod survival;

@@ -71,8 +71,8 @@ pub use dominance::{ComparedSum, Comparison, DominancePlan};
 pub use intersect::{IntersectPlan, KeyPlan, Protocol};
 pub(crate) use joint::counted_in;
 pub use joint::{
-    JoinFactor, JoinPlan, JoinSizes, JoinTerm, OwnColumn, OwnTerm, RankedPlan, RelationPlan, Told,
-    ValueColumns,
+    ComputedPlan, ComputedValue, JoinFactor, JoinPlan, JoinSizes, JoinTerm, OwnColumn, OwnTerm,
+    RankedPlan, RelationPlan, Told, ValueColumns,
 };
 pub use local::{ColumnUse, LocalPlan, TableColumn, Usage};
 pub use lookup::{AskedTable, LookupPlan, MAX_VALUE_BYTES};
@@ -84,7 +84,7 @@ pub use score::{ScorePlan, ScoredTable};
 pub use shape::{CellCheck, HiddenGroups, Margins, ReleaseRule, RingWidth, Shape, Slot, TopCells};
 pub(crate) use statistic::{COMPARED, FURTHER, SHOWN, Survival, TIMES_FROM};
 pub use statistic::{Statistic, StatisticKind, SurvivalPlan};
-pub use steps::{Found, Fraction, Setting, Step, Which};
+pub use steps::{Found, Fraction, JointItem, JointPair, Setting, Step, Which};
 pub use train::{
     ColumnRole, Kinds, PooledTrees, SCORE_BITS, Term, Test, TrainCheck, TrainColumn, TrainCount,
     TrainPlan, asks,

@@ -20,12 +20,16 @@
 //! hub        its columns times those, added up over all bins for each of its cells: it knows its columns and
 //!            which cells of a key are not 0, and what all know of them makes it cheap ([`Bounds`])
 //! ```
+//!
+//! Where every key has one row, products can stay in their bins as numbers of rows ([`bins`]); in how many rows each of
+//! the hub's own stands is found by [`weights`].
 
 mod inputs;
 mod shape;
 mod plan;
 mod columns;
 mod products;
+pub mod bins;
 pub mod weights;
 
 pub use crate::psi::circuit::Rows;
@@ -103,16 +107,7 @@ async fn try_totals(
     };
     let products = Products::new(seats, shape, &plan, join.n_bins());
     products.check(&plan)?;
-    let (rows, own) = match inputs {
-        Some(mut rows) if session.seat() == join.hub.seat => {
-            let keys = Rows::of_keys(std::mem::take(&mut rows.rows.keys));
-            (Some(keys), Some(rows))
-        }
-        inputs => {
-            let inputs = inputs.filter(|_| join.has(session.seat()));
-            (inputs.map(|inputs| inputs.rows), None)
-        }
-    };
+    let (rows, own) = brought(session, join, inputs);
     let mut joined = circuit::join(session, join, rows, stock).await?;
     let places = joined.places.clone();
     let hub = own.as_ref().zip(places.as_deref());
@@ -129,6 +124,24 @@ async fn try_totals(
     put_products(&plan.narrow, &made.narrow, &mut totals.narrow);
     put_products(&plan.wide, &made.wide, &mut totals.wide);
     Ok(totals)
+}
+
+/// What this seat brings to the join, and at the hub its rows, which stay there.
+fn brought(
+    session: &Session,
+    join: &circuit::Shape,
+    inputs: Option<Inputs>,
+) -> (Option<Rows>, Option<Inputs>) {
+    match inputs {
+        Some(mut rows) if session.seat() == join.hub.seat => {
+            let keys = Rows::of_keys(std::mem::take(&mut rows.rows.keys));
+            (Some(keys), Some(rows))
+        }
+        inputs => {
+            let inputs = inputs.filter(|_| join.has(session.seat()));
+            (inputs.map(|inputs| inputs.rows), None)
+        }
+    }
 }
 
 /// At the hub its rows, and the bin of each.

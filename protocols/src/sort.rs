@@ -14,6 +14,7 @@ mod quick;
 pub use merge::{merge, merge_runs, price as merge_price};
 pub use quick::{price as quick_price, quick};
 pub use radix::{price as radix_price, radix};
+pub(crate) use radix::{to_places, to_places_price};
 
 use crate::correlate::Stock;
 use crate::error::ProtocolError;

@@ -9,11 +9,12 @@
 //! * [`extreme`]: MIN and MAX of each group, from every holder's own;
 //! * [`quantile`]: quantiles over a small public domain, from every holder's counts;
 //! * [`select`]: quantiles over any domain, from every holder's rows;
-//! * [`weighted`]: quantiles over any domain, from rows that each count as often as a shared number says;
+//! * [`weighted`]: quantiles over any domain, from rows that each count as often as a shared number says, and from values
+//!   that are shares as well;
 //! * [`distinct`]: how many different keys the holders have together, of each group;
 //! * [`top`]: the first cells in the order of a hidden total;
 //! * [`group`]: totals of groups whose keys are not public;
-//! * [`rank`]: sums for the rank correlation of two columns, of each group;
+//! * [`rank`]: sums for the rank correlation of two columns, of each group, from every holder's rows or from shared ones;
 //! * [`survival`]: curves of survival and the sums of a log-rank test, from counts by arm and time.
 
 pub mod extreme;

@@ -67,6 +67,8 @@ enum Figures {
     DescribedGroups(&'static str, &'static str),
     /// The pairs of a matrix.
     Pairs,
+    /// The pairs of rank correlations of these columns of the task.
+    Ranks(&'static [usize]),
     /// A table with totals, of which no small cell can be derived.
     Margins,
 }
@@ -126,6 +128,16 @@ fn named(result: &Value, object: &Value, cells: Pairs) {
     }
 }
 
+fn ranks(result: &Value, task: &Value, columns: &[usize]) {
+    let n = columns.len();
+    let pairs = (0..n).flat_map(|i| (i + 1..n).map(move |j| (columns[i], columns[j])));
+    for (row, (i, j)) in rows(result).iter().zip(pairs) {
+        let got = field(result, row, "spearman");
+        same("spearman", got, &task["spearman"][i][j]);
+    }
+    assert_eq!(rows(result).len(), n * (n - 1) / 2);
+}
+
 /// The figures of a description by the names that the jobs give them.
 const DESCRIBED: &[(&str, &str)] = &[
     ("n", "/n_valid"),
@@ -180,6 +192,7 @@ impl Case {
         println!("{}", self.job);
         match &self.figures {
             Figures::Pairs => correlations(result, task),
+            Figures::Ranks(columns) => ranks(result, task, columns),
             Figures::Margins => no_small_cell_is_told(result, task),
             Figures::Named { object, cells } => {
                 named(result, task.pointer(object).expect("an object"), cells);
@@ -217,7 +230,7 @@ const DOMINANCE: Pairs = &[
     ("is_remainder_under_10", "p_sensitive"),
 ];
 
-const CASES: [Case; 28] = [
+const CASES: [Case; 30] = [
     Case {
         job: "frequent-diagnoses-of-members",
         tables: &HOSPITALS_AND_INSURERS,
@@ -281,6 +294,12 @@ const CASES: [Case; 28] = [
         tables: &EUHEALTH,
         task: ("claims_euhealth.json", "corr"),
         figures: Figures::Pairs,
+    },
+    Case {
+        job: "rank-correlations-of-visits",
+        tables: &EUHEALTH,
+        task: ("claims_euhealth.json", "corr"),
+        figures: Figures::Ranks(&[0, 1, 4]),
     },
     Case {
         job: "measurements-of-persons",
@@ -347,13 +366,20 @@ const CASES: [Case; 28] = [
             ("four", "/distribution/4"),
             ("five", "/distribution/5"),
             ("more", "/6_or_more"),
+            ("most", "/max"),
         ]),
     },
     Case {
         job: "first-stay-of-members",
         tables: &HOSPITALS_AND_INSURERS,
         task: ("claims_diabetes130.json", "dedupe_first_encounter_public"),
-        figures: Figures::Row(&[("n", "/n"), ("days", "/los/sum")]),
+        figures: Figures::Row(&[("n", "/n"), ("days_sum", "/los/sum")]),
+    },
+    Case {
+        job: "first-stay-of-members",
+        tables: &HOSPITALS_AND_INSURERS,
+        task: ("claims_diabetes130.json", "dedupe_first_encounter_public"),
+        figures: Figures::Described(&[("days", "/los")]),
     },
     Case {
         job: "amounts-of-patients",

@@ -11,6 +11,7 @@ use protocols::psi::keys::{KeyHash, Normalise};
 use protocols::psi::{self, Item};
 use protocols::session::Session;
 
+use super::computed::Rows;
 use super::ranked::Ranked;
 use super::{Broken, Computed, Failure, Output, Stage, Task, internal, steps};
 use crate::local::{self, Joined, LocalInputs};
@@ -71,6 +72,14 @@ impl Task<'_> {
             let ranks = Ranked::new(self.plan, (of, plan), &sizes);
             ranked.push(ranks.runs(session, mine.as_ref(), &mut stock).await?);
         }
+        let computed = match &of.computed {
+            Some(plan) => {
+                let rows = Rows::new(self.plan, plan, &sizes);
+                let mine = mine.as_ref();
+                Some((rows.numbers(session, mine, &mut stock).await?, rows))
+            }
+            None => None,
+        };
         drop(mine);
         let mut inputs = LocalInputs::of_join(self.plan, of, totals);
         steps::on_shares(session, self.plan, &mut inputs, &mut stock).await?;
@@ -78,6 +87,10 @@ impl Task<'_> {
             let ranks = Ranked::new(self.plan, (of, plan), &sizes);
             let totals = &mut inputs.totals;
             ranks.find(session, runs, totals, &mut stock).await?;
+        }
+        if let Some((numbers, rows)) = computed {
+            let totals = &mut inputs.totals;
+            rows.find(session, &numbers, totals, &mut stock).await?;
         }
         let told = steps::release(session, self.plan, inputs, stock, disclosure).await?;
         Ok(Computed {
@@ -158,8 +171,8 @@ async fn announced(
             }
         }
     }
-    // What is compared is compared in bins, of which there are none without keys.
-    if !of.compared.is_empty() {
+    // What is compared, or computed row by row, is in bins, of which there are none without keys.
+    if !of.compared.is_empty() || of.computed.is_some() {
         let keys = sizes.keys.iter_mut().flatten();
         keys.for_each(|n| *n = (*n).max(1));
     }

@@ -7,12 +7,12 @@ use protocols::correlate::{Source, Stock};
 use protocols::error::ProtocolError;
 use protocols::join::weights::{self, HubRows, WeightInputs};
 use protocols::session::Session;
-use protocols::stats::weighted::{self, Run};
+use protocols::stats::weighted::{self, Run, WeightedShape};
 
 use super::join::{holder, padding};
 use super::steps::{MISFIT, from_other_end, put};
 use crate::local::Joined;
-use crate::plan::{JoinPlan, JoinSizes, Plan, RankedPlan, Step, Which};
+use crate::plan::{JoinPlan, JoinSizes, Measure, Plan, RankedPlan, Step, Which};
 
 /// One argument whose rows are in order.
 pub(super) struct Ranked<'a> {
@@ -110,30 +110,63 @@ impl<'a> Ranked<'a> {
         totals: &mut LocalTotals,
         stock: &mut Stock,
     ) -> Result<(), ProtocolError> {
-        let is_its =
-            |s: &&Step| matches!(s, Step::Ranked { measure, .. } if *measure == self.of.measure);
-        let step = self.plan.steps.iter().find(is_its).ok_or(MISFIT);
-        let step = session.ended_by(step)?;
-        let shape = step.weighted_shape(&self.plan.setting()).ok_or(MISFIT);
-        let shape = session.ended_by(shape)?;
-        let measure = &self.plan.measures[self.of.measure];
-        let counted = &totals.narrow[measure.count];
+        let search = Search::of(self.plan, (self.of.measure, &self.of.join));
+        let search = session.ended_by(search)?;
+        let counts = search.counts(totals);
+        let found = weighted::quantiles(session, runs, &counts, &search.shape, stock).await?;
+        search.put(session, found, totals);
+        Ok(())
+    }
+}
+
+/// The step that searches the values of a measure.
+pub(super) struct Search<'a> {
+    step: &'a Step,
+    measure: &'a Measure,
+    join: &'a JoinPlan,
+    pub(super) shape: WeightedShape,
+}
+
+impl<'a> Search<'a> {
+    /// # Errors
+    /// A plan without such a step.
+    pub(super) fn of(
+        plan: &'a Plan,
+        (measure, join): (usize, &'a JoinPlan),
+    ) -> Result<Self, ProtocolError> {
+        let is_its = |s: &&Step| matches!(s, Step::Ranked { measure: of, .. } if *of == measure);
+        let step = plan.steps.iter().find(is_its).ok_or(MISFIT)?;
+        Ok(Self {
+            step,
+            measure: &plan.measures[measure],
+            join,
+            shape: step.weighted_shape(&plan.setting()).ok_or(MISFIT)?,
+        })
+    }
+
+    /// Of each group of others, the rows with a value in each group.
+    pub(super) fn counts(&self, totals: &LocalTotals) -> Vec<Share<u64>> {
+        let counted = &totals.narrow[self.measure.count];
+        let shape = &self.shape;
         let mut counts: Vec<Share<u64>> = (0..shape.others)
             .map(|_| Share::zero(shape.groups))
             .collect();
-        let cells = &self.of.join.cells;
-        for (count, at) in counted.iter().zip(cells.iter().flatten()) {
+        for (count, at) in counted.iter().zip(self.join.cells.iter().flatten()) {
             counts[at % shape.others].as_mut_slice()[at / shape.others] = *count;
         }
-        let found = weighted::quantiles(session, runs, &counts, &shape, stock).await?;
-        for (found, values) in step.finds().iter().zip(found) {
+        counts
+    }
+
+    /// Fills the columns of what was found.
+    pub(super) fn put(&self, session: &Session, found: Vec<Share<u64>>, totals: &mut LocalTotals) {
+        for (found, values) in self.step.finds().iter().zip(found) {
             let of_cell = |at: &usize| values.as_slice()[*at];
-            let mut values = Share::new(cells.iter().flatten().map(of_cell).collect());
+            let cells = self.join.cells.iter().flatten();
+            let mut values = Share::new(cells.map(of_cell).collect());
             if found.what == Which::Greatest {
-                from_other_end(session, &mut values, measure.span());
+                from_other_end(session, &mut values, self.measure.span());
             }
             put(&mut totals.narrow[found.slot.index], values);
         }
-        Ok(())
     }
 }

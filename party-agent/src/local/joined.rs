@@ -386,7 +386,7 @@ impl LocalInputs {
         totals.narrow.resize(plan.shape.narrow, vec![0; cells]);
         let input = |step: &Step| {
             let counted = match step {
-                Step::Ranked { .. } => return StepInput::Ranked,
+                Step::Ranked { .. } | Step::JointRanks { .. } => return StepInput::Ranked,
                 Step::Quantiles { measure, .. } => of.values.iter().find(|v| v.measure == *measure),
                 _ => None,
             };

@@ -27,7 +27,7 @@ impl<'a> OrderTotals<'a> {
             Step::Distinct { .. } => StepInput::Keys(Vec::new()),
             Step::Sorted { .. } => StepInput::Values(Vec::new()),
             Step::RankCorrelation { .. } => StepInput::Pairs(Vec::new()),
-            Step::Ranked { .. } => StepInput::Ranked,
+            Step::Ranked { .. } | Step::JointRanks { .. } => StepInput::Ranked,
         });
         Self {
             plan,

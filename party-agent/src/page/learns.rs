@@ -157,6 +157,10 @@ fn totals(plan: &Plan) -> String {
                     label(*x)
                 ));
             }
+            Step::JointRanks { pairs, .. } => totals.extend(pairs.iter().map(|pair| {
+                let (y, x) = (label(pair.y), label(pair.x));
+                format!("{y} 与 {x} 的秩的平方和与乘积和")
+            })),
             Step::Extremes { .. }
             | Step::Quantiles { .. }
             | Step::Sorted { .. }

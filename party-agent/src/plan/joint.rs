@@ -15,6 +15,7 @@ mod below;
 mod draft;
 mod taken;
 mod ranked;
+mod computed;
 mod relation;
 mod column;
 mod precision;
@@ -49,6 +50,7 @@ use from::Relations;
 use relation::Compiled;
 use separate::{Literals, Separate, Sum};
 
+pub use computed::{ComputedPlan, ComputedValue};
 pub(super) use from::names_of;
 pub(super) use member::{Member, members};
 pub use ranked::RankedPlan;
@@ -82,6 +84,8 @@ pub struct JoinPlan {
     pub matched: Option<usize>,
     /// How measures of the query are rounded that multiply floating-point numbers with those of other holders.
     pub roundings: BTreeMap<usize, String>,
+    /// Arguments of the query that are computed row by row.
+    pub computed: Option<ComputedPlan>,
     /// Which totals stand beside the groups, if any.
     #[serde(skip)]
     pub margins: Option<Margins>,
@@ -303,7 +307,7 @@ pub(super) fn compile(
     let parties = Parties::of(spec, catalogues, &holders)?;
     let schemas = Schemas::of(catalogues);
     let conditions = settle(&mut relations, &schemas, site).map_err(one)?;
-    let job = Job {
+    let mut job = Job {
         spec,
         sql,
         catalogues,
@@ -315,8 +319,10 @@ pub(super) fn compile(
         literals: Literals::Exact,
         site,
         below: RefCell::default(),
+        by_row: None,
     };
     job.row_wise()?;
+    job.by_row = job.first_by_row().map_err(one)?;
     job.plan(&conditions).or_else(|faults| {
         job.below.take();
         let literals = Literals::Doubles;
@@ -436,6 +442,8 @@ struct Job<'a> {
     site: Site,
     /// The sums that are compared with 0, as expressions are taken apart.
     below: RefCell<Vec<below::Below>>,
+    /// What is computed row by row, first of all.
+    by_row: Option<Expr>,
 }
 
 impl Job<'_> {
@@ -448,6 +456,7 @@ impl Job<'_> {
             below: &self.below,
             schemas: self.schemas,
             relations: &self.relations.all,
+            keeps_zeros: false,
         }
     }
 
@@ -565,13 +574,17 @@ impl Job<'_> {
             rows_at_most,
             method: super::needs::method(self.spec.correlations.as_ref()),
         };
+        let ranks = terms.ranks_step(self, compiled, (cells, &mut narrow));
+        let ranks = ranks.map_err(one)?;
         let free = steps::Columns {
             narrow: &mut narrow,
             wide: &mut wide,
         };
-        let ranked = terms.ranked_rows(compiled, cells);
+        let mut ranked = terms.ranked_rows(compiled, cells);
+        ranked.extend(terms.computed_rows(self, compiled, cells).map_err(one)?);
         let measures = (terms.measures.as_slice(), &ranked);
-        let steps = steps::of_counts(self.outer, measures, &setting, free)?;
+        let mut steps = steps::of_counts(self.outer, measures, &setting, free)?;
+        steps.extend(ranks);
         if !steps.is_empty() && rows_at_most > cost::MAX_WRITTEN {
             let what = "MIN, MAX and quantiles of a join that could have more than 2^53 rows, by the published sizes of its tables";
             return Err(one(self.site.fault(

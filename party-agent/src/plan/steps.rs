@@ -3,6 +3,7 @@
 //! Each step fills further columns of the shape, and these are released or held back with the totals of their group.
 
 mod build;
+mod ranks;
 
 use protocols::arith::compare::Method;
 use protocols::price::{Price, Seats};
@@ -16,6 +17,8 @@ use serde::Serialize;
 
 use super::words::{counted, listed};
 use super::{Measure, MeasureKind, Released, ReleasedColumn, RingWidth, Slot};
+
+pub use ranks::{JointItem, JointPair};
 
 pub(super) use build::{Columns, RankedRows, RowBounds, build, of_counts};
 
@@ -75,6 +78,17 @@ pub enum Step {
         rows: Vec<u64>,
         /// The first of four narrow columns: rows, squares of the first and of the second ranks, products.
         column: usize,
+    },
+    /// Ranks numbers that are computed row by row over a join, and adds up squares and products of the ranks.
+    JointRanks {
+        /// What is ranked.
+        items: Vec<JointItem>,
+        /// What is correlated.
+        pairs: Vec<JointPair>,
+        /// Rows, those that do not count included.
+        rows: u64,
+        /// Groups.
+        others: usize,
     },
     /// Merges the holders' different values, hashed, and counts those that are not the same as the one before.
     Distinct {
@@ -269,7 +283,7 @@ impl Step {
             | Self::Quantiles { finds, .. }
             | Self::Sorted { finds, .. }
             | Self::Ranked { finds, .. } => finds,
-            Self::Distinct { .. } | Self::RankCorrelation { .. } => &[],
+            Self::Distinct { .. } | Self::RankCorrelation { .. } | Self::JointRanks { .. } => &[],
         }
     }
 
@@ -350,6 +364,11 @@ impl Step {
         })
     }
 
+    /// Whether values are shares themselves, which are sorted first.
+    fn is_of_shares(&self) -> bool {
+        matches!(self, Self::Ranked { of, .. } if of.shared)
+    }
+
     /// Whether what a selection finds needs the wide ring.
     #[must_use]
     pub fn is_wide(&self) -> bool {
@@ -397,11 +416,16 @@ impl Step {
             false => select::price::<u64>(&shape, seats),
         });
         let weighted = self.weighted_shape(setting);
-        let weighted = weighted.map(|shape| weighted::price(&shape, seats));
+        let weighted = weighted.map(|shape| match self.is_of_shares() {
+            true => weighted::shared_price(&shape, seats),
+            false => weighted::price(&shape, seats),
+        });
         let ranked = self.rank_shape(setting);
         let ranked = ranked.map(|shape| rank::price(&shape, seats));
+        let joint = self.joint_rank_shape(setting);
+        let joint = joint.map(|shape| rank::shared_price(&shape, seats));
         let price = extremes.or(quantiles).or(selected).or(weighted);
-        let price = price.or(ranked).or(distinct);
+        let price = price.or(ranked).or(joint).or(distinct);
         price.unwrap_or_else(|| Price::nothing(seats))
     }
 
@@ -422,6 +446,10 @@ impl Step {
                 "{finds}: the holders' values of {bits} bits, each in order and filled up to {} a group, are merged on shares",
                 counted(rows.iter().sum(), "row")
             ),
+            Self::Ranked { bits, of, .. } if of.shared => format!(
+                "{finds}: {} of {bits} bits, which are computed row by row, are sorted and searched on shares",
+                counted(of.rows.iter().sum(), "value")
+            ),
             Self::Ranked { bits, of, .. } => format!(
                 "{finds}: {} of {bits} bits, which their holders have in order, are searched on shares by how often each counts",
                 counted(of.rows.iter().sum(), "value")
@@ -432,6 +460,14 @@ impl Step {
                 measures[*x].label,
                 counted(rows.iter().sum(), "row")
             ),
+            Self::JointRanks { items, rows, .. } => {
+                let labels = items.iter().map(|i| measures[i.measure].label.clone());
+                format!(
+                    "the ranks of {}: {}, which are computed row by row, are sorted by each on shares",
+                    listed(&labels.collect::<Vec<_>>()),
+                    counted(*rows, "row")
+                )
+            }
             Self::Quantiles { n_values, .. } => format!(
                 "{finds}: running counts over {} are compared with the rank on shares",
                 counted(*n_values, "value")

@@ -121,6 +121,11 @@ impl Cells<'_> {
             {
                 Some(*column)
             }
+            Step::JointRanks { pairs, .. } => {
+                let mut pairs = pairs.iter();
+                let found = pairs.find(|pair| (pair.y, pair.x) == (of_y, of_x));
+                found.map(|pair| pair.column)
+            }
             _ => None,
         });
         let first = first.ok_or_else(|| totals("a correlation that no step finds"))?;

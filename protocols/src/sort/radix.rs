@@ -39,14 +39,48 @@ pub async fn radix(
     for bit in 0..table.shape().key_bits {
         let digit = table.planes(bit..bit + 1).swap_remove(0);
         let destinations = destinations(session, &digit, stock).await?;
-        let numbered = with_column(table, destinations);
-        let mut shuffled = shuffler.shuffle(session, numbered, stock).await?;
-        let column = shuffled.pop_ring64();
-        let opened = arith::open(session, column).await?;
-        let sources = session.ended_by(inverse(&opened))?;
-        table = shuffled.reordered(&sources);
+        table = to_places(session, table, destinations, &mut shuffler, stock).await?;
     }
     Ok(table)
+}
+
+/// Brings each row to a place that nobody knows: rows are shuffled with their places, which are opened then.
+///
+/// # Seats     symmetric, any number ≥ 2
+/// # Inputs    `table`: shares of n rows; `places`: shares of 0 … n − 1, each once; takes [`to_places_price`]
+/// # Output    shares of the rows in the order of their places
+/// # Cost      [`to_places_price`]: a shuffle and an opening, N + 1 rounds
+/// # Security  semi-honest, all but one seat may be corrupt; reveals the shape. What is opened is a uniformly random
+///   permutation
+/// # Errors    [`ProtocolError::CheckFailed`] if what is opened is no permutation,
+///   [`ProtocolError::OutOfCorrelations`], [`ProtocolError::Link`], [`ProtocolError::PeerMisbehaved`] (length)
+/// # Source    as [`radix`], one pass
+pub(crate) async fn to_places(
+    session: &mut Session,
+    table: Table,
+    places: Share<u64>,
+    shuffler: &mut Shuffler,
+    stock: &mut Stock,
+) -> Result<Table, ProtocolError> {
+    let numbered = with_column(table, places);
+    let mut shuffled = shuffler.shuffle(session, numbered, stock).await?;
+    let column = shuffled.pop_ring64();
+    let opened = arith::open(session, column).await?;
+    let sources = session.ended_by(inverse(&opened))?;
+    Ok(shuffled.reordered(&sources))
+}
+
+/// The declared price of [`to_places`].
+pub(crate) fn to_places_price(shape: TableShape, seats: Seats) -> Price {
+    let numbered = TableShape {
+        ring64: shape.ring64 + 1,
+        ..shape
+    };
+    let opened = Price {
+        needs: crate::correlate::Needs::default(),
+        cost: arith::open_cost::<u64>(seats.n_seats, seats.n_computing, shape.n_rows),
+    };
+    shuffle::price(numbered, seats).then(&opened)
 }
 
 /// Where each row goes: those with a 0 to the places from 0 on, in order, those with a 1 after them.
@@ -118,18 +152,9 @@ fn inverse(destinations: &[u64]) -> Result<Vec<u32>, ProtocolError> {
 /// The declared price of [`radix`].
 pub fn price(shape: TableShape, seats: Seats) -> Price {
     let n_rows = shape.n_rows;
-    let numbered = TableShape {
-        ring64: shape.ring64 + 1,
-        ..shape
-    };
-    let opened = Price {
-        needs: crate::correlate::Needs::default(),
-        cost: arith::open_cost::<u64>(seats.n_seats, seats.n_computing, n_rows),
-    };
     let pass = convert::planes_price::<u64>(seats, n_rows, 1)
         .then(&mux::price::<u64>(seats, n_rows))
-        .then(&shuffle::price(numbered, seats))
-        .then(&opened);
+        .then(&to_places_price(shape, seats));
     let passes = std::iter::repeat_n(pass, shape.key_bits);
     let mut price = Shuffler::price(seats).then(&Price::sequence(seats, passes));
     if seats.n_computing == 2 {

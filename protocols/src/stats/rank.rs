@@ -1,5 +1,9 @@
 //! Rank correlation of two columns over all holders' rows (Spearman).
 
+mod shared;
+
+pub use shared::{RankedItem, SharedColumns, SharedRankShape, shared_price, shared_rank_sums};
+
 use super::{bits_for, end_to_end, input, ones, planes_of};
 use crate::arith::{mul, mux};
 use crate::correlate::Stock;

@@ -7,6 +7,8 @@
 //! search     the ends of blocks are compared with T, the block is taken by products with bits, then its rows likewise
 //! ```
 
+mod sorted;
+
 use super::quantile::Fraction;
 pub use super::select::Place;
 use super::{bits_for, planes_of};
@@ -23,6 +25,7 @@ use crate::sort;
 use crate::table::{Table, TableShape};
 use engine::share::Share;
 use engine::share::boolean::BitShare;
+pub use sorted::{SharedRows, quantiles_of_shares, shared_price};
 use zeroize::Zeroizing;
 
 /// Most rows over all owners.
@@ -274,7 +277,19 @@ async fn try_quantiles(
         });
     }
     stock.check(&price(shape, Seats::of(session)).needs)?;
-    let (running, values) = in_order(session, runs, shape, stock).await?;
+    let table = in_order(session, runs, shape, stock).await?;
+    found_in(session, table, counts, shape, stock).await
+}
+
+/// What is wanted, in rows that are in order.
+async fn found_in(
+    session: &mut Session,
+    table: Table,
+    counts: &[Share<u64>],
+    shape: &WeightedShape,
+    stock: &mut Stock,
+) -> Result<Vec<Share<u64>>, ProtocolError> {
+    let (running, values) = running(table, shape);
     let targets = shape.targets();
     let thresholds = thresholds(session, counts, &targets);
     let found = search(
@@ -289,13 +304,13 @@ async fn try_quantiles(
     of_counted(session, found, counts, shape, stock).await
 }
 
-/// Running counts for each group of others, and values, in the order of groups and values and filled up to whole blocks.
+/// All rows in the order of groups and values: columns of weights, and one of values.
 async fn in_order(
     session: &mut Session,
     mut runs: Vec<Run>,
     shape: &WeightedShape,
     stock: &mut Stock,
-) -> Result<(Vec<Share<u64>>, Share<u64>), ProtocolError> {
+) -> Result<Table, ProtocolError> {
     let is_alone = runs.len() == 1;
     let mut tables = Vec::with_capacity(runs.len());
     for (run, n_rows) in runs.iter_mut().zip(&shape.rows) {
@@ -311,10 +326,14 @@ async fn in_order(
         let planes = boolean::input(session, run.owner, planes, vec![*n_rows; n_planes]).await?;
         tables.push(Table::new(*n_rows, &planes, &[], columns, vec![]));
     }
-    let table = match is_alone {
-        true => tables.swap_remove(0),
-        false => sort::merge(session, tables, stock).await?,
-    };
+    match is_alone {
+        true => Ok(tables.swap_remove(0)),
+        false => sort::merge(session, tables, stock).await,
+    }
+}
+
+/// Running counts for each group of others, and values, filled up to whole blocks.
+fn running(table: Table, shape: &WeightedShape) -> (Vec<Share<u64>>, Share<u64>) {
     let (mut columns, _) = table.into_ring_columns();
     let (size, n_blocks) = shape.blocks();
     let more = size * n_blocks - shape.n_rows();
@@ -329,7 +348,7 @@ async fn in_order(
             *weight = sum;
         }
     }
-    Ok((columns, values))
+    (columns, values)
 }
 
 /// T for each search, counted from the first row of all groups on.
@@ -531,14 +550,19 @@ async fn of_counted(
 
 /// The declared price of [`quantiles`].
 pub fn price(shape: &WeightedShape, seats: Seats) -> Price {
+    let merged = match shape.rows.len() {
+        1 => Price::nothing(seats),
+        _ => sort::merge_price(&shape.rows, shape.table(shape.n_rows()), seats),
+    };
+    merged.then(&found_price(shape, seats))
+}
+
+/// The price of [`found_in`].
+fn found_price(shape: &WeightedShape, seats: Seats) -> Price {
     let (size, n_blocks) = shape.blocks();
     let (n_targets, n_cells) = (shape.n_targets(), shape.groups * shape.others);
     let compared = |n_items: usize, bound_bits: u32| {
         compare::less_than_zero_price::<u64>(seats, n_items, bound_bits, shape.method)
-    };
-    let merged = match shape.rows.len() {
-        1 => Price::nothing(seats),
-        _ => sort::merge_price(&shape.rows, shape.table(shape.n_rows()), seats),
     };
     let product = shape.taken_blocks();
     let taken = match shape.method {
@@ -549,8 +573,7 @@ pub fn price(shape: &WeightedShape, seats: Seats) -> Price {
             Price::sequence(seats, vec![one; product.m])
         }
     };
-    merged
-        .then(&compared(n_targets * (n_blocks - 1), shape.most_bits()))
+    compared(n_targets * (n_blocks - 1), shape.most_bits())
         .then(&Price::sequence(seats, vec![taken; shape.others]))
         .then(&compared(n_targets * (size - 1), shape.most_bits()))
         .then(&mux::price::<u64>(seats, 2 * n_targets * size))

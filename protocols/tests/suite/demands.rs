@@ -288,6 +288,14 @@ pub(crate) fn check_all<C: Case>(case: &C) {
     check_empty_stock(case);
 }
 
+/// What [`check_all`] asks beside results and prices, and results from real sources.
+pub(crate) fn check_course<C: Case>(case: &C) {
+    check_outline(case, 3);
+    check_cuts(case);
+    check_empty_stock(case);
+    check_sources(case);
+}
+
 /// A number of a test below a bound.
 pub(crate) fn below(secrets: u64, stream: u64, bound: u64, n_items: usize) -> Vec<u64> {
     let mut prg = prg(secrets.wrapping_mul(1_000_003).wrapping_add(stream));

@@ -1,5 +1,6 @@
 //! Aggregates over joins: against sums over all keys in the clear, and held to every demand.
 
+mod bins;
 mod weights;
 
 use crate::arith::{Clear, Shared};

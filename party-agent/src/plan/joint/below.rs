@@ -308,28 +308,28 @@ impl Taken {
 }
 
 impl Job<'_> {
-    /// A query that compares numbers of different holders has one row a key, so every table has one holder.
+    /// A query that compares numbers of different holders, or puts them together row by row, has one row a key, so every table has one holder.
     pub(super) fn one_row_a_key(&self) -> Result<(), PlanFault> {
         let all = self.below.borrow();
-        let Some(first) = all.first() else {
+        let compared = all.first().map(|first| (&first.expr, "are compared"));
+        let by_row = self.by_row.as_ref();
+        let by_row = by_row.map(|first| (first, "are put together row by row"));
+        let Some((expr, how)) = compared.or(by_row) else {
             return Ok(());
         };
         let own = || self.relations.all.iter().filter(|r| r.member.is_none());
         let refused = |what: &str, fix: &str| {
-            let what = format!("{}: {what}", first.expr);
-            Err(self.site.fault(&first.expr, what, fix))
+            let what = format!("{expr}: columns of different holders {how}{what}");
+            Err(self.site.fault(expr, what, fix))
         };
         if own().any(|r| r.holders.len() > 1) {
             return refused(
-                "columns of different holders are compared, and a table has several holders, who can share keys",
+                ", and a table has several holders, who can share keys",
                 "run a job for each holder of the table, or join the holders' tables by LEFT JOIN, one after the other",
             );
         }
         if own().all(|r| r.optional) {
-            return refused(
-                "columns of different holders are compared over a FULL JOIN",
-                "write LEFT JOIN or JOIN",
-            );
+            return refused(" over a FULL JOIN", "write LEFT JOIN or JOIN");
         }
         Ok(())
     }

@@ -53,6 +53,8 @@ pub(super) enum Power {
     First,
     /// Its values, which are compared with another relation's.
     Compared,
+    /// Its values, each in the one row of its key.
+    Row,
     /// The squares of its values.
     Second,
     /// The rows with each of its values.
@@ -95,6 +97,8 @@ impl Draft {
         // A day is a number in a comparison and in no sum of the result.
         let text = match power {
             Power::Compared => format!("compared: {expr}"),
+            // The range of one row's value is cut, and that of a sum is not.
+            Power::Row => format!("row by row: {expr}"),
             _ => expr.to_string(),
         };
         let known = self.texts.iter().position(|t| *t == text);
@@ -118,7 +122,7 @@ impl Draft {
         let arg = &mut self.args[index];
         arg.asked.extend(asked.iter().copied());
         match (power, factor.value.is_some()) {
-            (Power::First, true) => {
+            (Power::First | Power::Row, true) => {
                 arg.sum = true;
                 Take::Sum(index)
             }

@@ -3,12 +3,13 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
+use super::computed::{Computed, ComputedPlan, ComputedValue};
 use super::draft::Take;
 use super::ranked::{Ranked, RankedPlan};
 use super::relation::{Compiled, One};
 use super::taken::Taken;
 use super::terms::{Term, Terms};
-use super::{Job, JoinFactor, JoinPlan, JoinTerm, OwnColumn, OwnTerm, RelationPlan};
+use super::{Job, JoinCompared, JoinFactor, JoinPlan, JoinTerm, OwnColumn, OwnTerm, RelationPlan};
 use crate::plan::{KeyColumn, Margins, PlanFault, RingWidth, Slot, slots_of};
 
 impl Terms {
@@ -34,6 +35,7 @@ impl Terms {
                             order: &order,
                             ring: rings,
                             total,
+                            in_bins: false,
                         };
                         place.expand(term, &mut payloads, &mut expanded, &mut own)?;
                     }
@@ -43,12 +45,7 @@ impl Terms {
             };
         let narrow = expand(RingWidth::Narrow, &self.narrow)?;
         let wide = expand(RingWidth::Wide, &self.wide)?;
-        let place_of = |at: usize| order.iter().position(|o| *o == at).unwrap_or(0);
-        let mut column =
-            |at: usize, index: usize| (place_of(at), placed(&mut payloads[at].narrow, index));
-        let sums = taken.below.iter();
-        let compared = sums.map(|sum| sum.placed(job, compiled, &mut column));
-        let compared = compared.collect::<Result<Vec<_>, _>>()?;
+        let compared = compared(job, (taken, compiled), (&order, &mut payloads))?;
         let relations = order.iter();
         let relations = relations.map(|at| RelationPlan {
             ranked: self.ranked_of(*at),
@@ -70,11 +67,12 @@ impl Terms {
             ranked: ranked.collect::<Result<_, _>>()?,
             matched: self.matched,
             roundings: self.roundings,
+            computed: computed_plan(job, (taken, compiled), (&self.computed, &order), keys)?,
             margins: job.outer.margins,
             cells: Vec::new(),
         };
         // A row without a key is in no bin, where it could be compared.
-        if plan.n_compared() > 0 && job.relations.all.iter().any(|r| r.optional) {
+        if plan.is_row_by_row() && job.relations.all.iter().any(|r| r.optional) {
             plan.relations[0].all_keyed = true;
         }
         // A group of nobody but rows without a key would count as empty, which is shown beside totals.
@@ -107,6 +105,7 @@ fn ranked_plan(
             order: &order,
             ring: RingWidth::Narrow,
             total: 0,
+            in_bins: false,
         };
         place.expand(term, &mut payloads, &mut expanded, &mut own)?;
     }
@@ -124,6 +123,7 @@ fn ranked_plan(
         ranked: Vec::new(),
         matched: None,
         roundings: BTreeMap::new(),
+        computed: None,
         margins: None,
         cells: Vec::new(),
     };
@@ -133,6 +133,82 @@ fn ranked_plan(
         arg: of.arg,
         join,
     })
+}
+
+/// The sums that are compared, with their columns among those of the payloads.
+fn compared(
+    job: &Job<'_>,
+    (taken, compiled): (&Taken, &Compiled),
+    (order, payloads): (&[usize], &mut [Payload]),
+) -> Result<Vec<JoinCompared>, PlanFault> {
+    let place_of = |at: usize| order.iter().position(|o| *o == at).unwrap_or(0);
+    let mut column =
+        |at: usize, index: usize| (place_of(at), placed(&mut payloads[at].narrow, index));
+    let sums = taken.below.iter();
+    let all = sums.map(|sum| sum.placed(job, compiled, &mut column));
+    all.collect()
+}
+
+/// The values that are computed row by row: terms whose products stay in the bins of the hub's table.
+fn computed_plan(
+    job: &Job<'_>,
+    (taken, compiled): (&Taken, &Compiled),
+    (all, order): (&[Computed], &[usize]),
+    keys: &[KeyColumn],
+) -> Result<Option<ComputedPlan>, PlanFault> {
+    if all.is_empty() {
+        return Ok(None);
+    }
+    let mut totals: Vec<Vec<Term>> = Vec::new();
+    let mut values = Vec::new();
+    for of in all {
+        values.push(ComputedValue {
+            measure: of.measure,
+            count: placed(&mut totals, of.count.clone()),
+            value: placed(&mut totals, of.value.clone()),
+            low: of.low,
+            squares: of.squares,
+            ordered: of.ordered,
+        });
+    }
+    let mut payloads: Vec<Payload> = compiled.all.iter().map(|_| Payload::default()).collect();
+    let mut narrow = Vec::new();
+    for (total, terms) in totals.iter().enumerate() {
+        let (mut expanded, mut own) = (Vec::new(), Vec::new());
+        let place = Place {
+            compiled,
+            order,
+            ring: RingWidth::Narrow,
+            total,
+            in_bins: true,
+        };
+        for term in terms {
+            place.expand(term, &mut payloads, &mut expanded, &mut own)?;
+        }
+        narrow.push(merged(expanded)?);
+    }
+    let compared = compared(job, (taken, compiled), (order, &mut payloads))?;
+    let relations = order.iter();
+    let relations = relations.map(|at| relation_plan(job, compiled, *at, &payloads[*at]));
+    let mut join = JoinPlan {
+        normalise: job.normalise().to_owned(),
+        label: String::new(),
+        relations: relations.collect(),
+        narrow,
+        wide: Vec::new(),
+        own: Vec::new(),
+        values: Vec::new(),
+        compared,
+        ranked: Vec::new(),
+        matched: None,
+        roundings: BTreeMap::new(),
+        computed: None,
+        margins: None,
+        cells: Vec::new(),
+    };
+    join.cells = join.cells_of(keys);
+    let join = Box::new(join);
+    Ok(Some(ComputedPlan { join, values }))
 }
 
 /// Terms of the same factors as one.
@@ -200,7 +276,7 @@ fn relation_plan(job: &Job<'_>, compiled: &Compiled, at: usize, payload: &Payloa
         holders: holders.collect(),
         rows_at_most: one.raw.iter().map(|part| part.rows_at_most).collect(),
         key_columns: job.relations.all[at].key.len(),
-        one_row_a_key: job.relations.all[at].member.is_none() && !job.below.borrow().is_empty(),
+        one_row_a_key: job.relations.all[at].member.is_none() && job.has_one_row_a_key(),
         all_keyed: false,
         denied: job.relations.all[at]
             .member
@@ -262,7 +338,11 @@ fn slot(one: &One, take: Take) -> (RingWidth, usize) {
 ///
 /// # Errors
 /// Outer joins and counts of persons for which no order will do.
-fn order(job: &Job<'_>, compiled: &Compiled, terms: &Terms) -> Result<Vec<usize>, PlanFault> {
+pub(super) fn order(
+    job: &Job<'_>,
+    compiled: &Compiled,
+    terms: &Terms,
+) -> Result<Vec<usize>, PlanFault> {
     let all = &job.relations.all;
     let n = all.len();
     let optional: Vec<bool> = all.iter().map(|r| r.optional).collect();
@@ -276,7 +356,7 @@ fn order(job: &Job<'_>, compiled: &Compiled, terms: &Terms) -> Result<Vec<usize>
             .map(|p| p.rows_at_most)
             .fold(0, u64::saturating_add)
     };
-    let compares = !job.below.borrow().is_empty();
+    let compares = job.has_one_row_a_key();
     let one_star = |hub: usize| all[hub].member.is_none() || single(hub);
     let may = |hub: usize| match n {
         _ if !one_star(hub) => false,
@@ -347,6 +427,8 @@ struct Place<'a> {
     order: &'a [usize],
     ring: RingWidth,
     total: usize,
+    /// Whether rows without a match count in their bins, and not in totals of their holders.
+    in_bins: bool,
 }
 
 impl Place<'_> {
@@ -446,7 +528,7 @@ impl Place<'_> {
         if coefficient == 0 {
             return Ok(());
         }
-        if place == 0 && (term.flags || !term.below.is_empty()) {
+        if place == 0 && self.counts_in_bins(term) {
             // Holders of the hub's table share keys, and count them in turn; and what is compared is in bins.
             out.push(JoinTerm {
                 coefficient,
@@ -479,6 +561,10 @@ impl Place<'_> {
             below: term.below.clone(),
         });
         Ok(())
+    }
+
+    fn counts_in_bins(&self, term: &Term) -> bool {
+        self.in_bins || term.flags || !term.below.is_empty()
     }
 
     fn own_column(&self, at: usize, term: &Term) -> OwnColumn {
@@ -536,8 +622,8 @@ impl Place<'_> {
             factors,
             below: term.below.clone(),
         }));
-        let in_bins = term.flags || !term.below.is_empty();
-        if let Some(coefficient) = all_optional.filter(|c| *c != 0 && !in_bins) {
+        let is_own = |c: &i64| *c != 0 && !self.counts_in_bins(term);
+        if let Some(coefficient) = all_optional.filter(is_own) {
             own.push(OwnTerm {
                 relation: 0,
                 total: (self.ring, self.total),

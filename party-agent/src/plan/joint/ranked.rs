@@ -103,6 +103,7 @@ impl Terms {
                 rows: one.raw.iter().map(|part| part.rows_at_most).collect(),
                 groups,
                 others: cells / groups.max(1),
+                shared: false,
             };
             (ranked.measure, rows)
         };

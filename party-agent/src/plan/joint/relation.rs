@@ -85,7 +85,8 @@ pub(super) fn compile(job: &Job<'_>, taken: &Taken) -> Result<Compiled, Vec<Plan
     let converts = key_types(job, &read)?;
     let mut all = Vec::new();
     for (at, (outer, raw)) in read.into_iter().enumerate() {
-        let compared: BTreeSet<usize> = taken.below.iter().flat_map(|b| b.args_of(at)).collect();
+        let compared = taken.below.iter().flat_map(|b| b.args_of(at));
+        let compared: BTreeSet<usize> = compared.chain(taken.row_args_of(at)).collect();
         match finished(job, (at, outer, raw), (rows, &compared), &converts) {
             Ok(relation) => all.push(relation),
             Err(more) => faults.extend(more),
@@ -199,9 +200,9 @@ fn joined_rows(job: &Job<'_>, read: &[(Outer, Vec<Part>)]) -> Result<u64, PlanFa
         rows.saturating_add(u64::from(any_optional))
     });
     // One row a key meets one row of each other table.
-    let rows = match job.below.borrow().is_empty() {
-        true => rows.fold(1u64, u64::saturating_mul),
-        false => rows.fold(0, u64::saturating_add),
+    let rows = match job.has_one_row_a_key() {
+        false => rows.fold(1u64, u64::saturating_mul),
+        true => rows.fold(0, u64::saturating_add),
     };
     if rows <= MAX_JOINED {
         return Ok(rows);

@@ -59,6 +59,15 @@ pub(super) struct Separated {
     pub(super) known: Sum,
 }
 
+impl Separated {
+    fn null() -> Self {
+        Self {
+            value: Sum::new(),
+            known: Sum::new(),
+        }
+    }
+}
+
 impl Factor {
     /// Whether every row counts 1.
     pub(super) fn is_one(&self) -> bool {
@@ -214,6 +223,8 @@ pub(super) struct Separate<'a> {
     pub(super) below: &'a RefCell<Vec<Below>>,
     pub(super) schemas: &'a Schemas,
     pub(super) relations: &'a [Relation],
+    /// Whether a row with a 0 counts as such, as where the rows of each value are counted; else it adds nothing.
+    pub(super) keeps_zeros: bool,
 }
 
 impl Separate<'_> {
@@ -270,7 +281,10 @@ impl Separate<'_> {
                     ..Factor::default()
                 },
             );
-            let known = self.known_leaf(at, expr);
+            let known = match is_always_known(expr) {
+                true => one(self.n_relations),
+                false => self.known_leaf(at, expr),
+            };
             return Ok(Separated { value, known });
         }
         match expr {
@@ -291,27 +305,31 @@ impl Separate<'_> {
             } => {
                 // From the last branch upwards: each applies where its condition is true, what follows where not.
                 let mut rest = match else_result {
-                    Some(otherwise) => self.value(otherwise)?,
-                    None => Separated {
-                        value: Sum::new(),
-                        known: Sum::new(),
-                    },
+                    Some(otherwise) => self.branch(otherwise)?,
+                    None => Separated::null(),
                 };
                 for when in conditions.iter().rev() {
                     let is = self.condition(&when.condition)?;
-                    let then = match is_null(&when.result) {
-                        true => Separated {
-                            value: Sum::new(),
-                            known: Sum::new(),
-                        },
-                        false => self.value(&when.result)?,
-                    };
+                    let then = self.branch(&when.result)?;
                     rest = self.chosen(expr, &is, then, rest)?;
                 }
                 Ok(rest)
             }
             Expr::Function(function) => self.function(expr, function),
             _ => Err(self.fault(expr, "this mixes columns of different holders")),
+        }
+    }
+
+    /// What is chosen in some rows: NULL adds nothing, and 0 neither, so that they make no products.
+    fn branch(&self, expr: &Expr) -> Result<Separated, PlanFault> {
+        let is_zero = |v: &Value| matches!(v, Value::Number(digits, false) if digits == "0");
+        match stripped(expr) {
+            expr if is_null(expr) => Ok(Separated::null()),
+            Expr::Value(value) if !self.keeps_zeros && is_zero(&value.value) => Ok(Separated {
+                value: Sum::new(),
+                known: one(self.n_relations),
+            }),
+            expr => self.value(expr),
         }
     }
 
@@ -352,20 +370,12 @@ impl Separate<'_> {
         match (name_of(function).as_str(), plain_args(function)) {
             ("nvl2", Some(args)) if args.len() == 3 => {
                 let is = self.value(args[0])?.known;
-                let nothing = || Separated {
-                    value: Sum::new(),
-                    known: Sum::new(),
-                };
-                let part = |e: &Expr| match is_null(e) {
-                    true => Ok(nothing()),
-                    false => self.value(e),
-                };
-                let (then, otherwise) = (part(args[1])?, part(args[2])?);
+                let (then, otherwise) = (self.branch(args[1])?, self.branch(args[2])?);
                 self.chosen(expr, &is, then, otherwise)
             }
             ("coalesce" | "ifnull" | "nvl", Some(args)) if !args.is_empty() => {
                 let (last, first) = args.split_last().expect("there is one");
-                let mut rest = self.value(last)?;
+                let mut rest = self.branch(last)?;
                 for arg in first.iter().rev() {
                     let this = self.value(arg)?;
                     let is = this.known.clone();

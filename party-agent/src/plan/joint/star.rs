@@ -61,7 +61,7 @@ impl JoinPlan {
     /// and each has one holder.
     #[must_use]
     pub fn n_hubs(&self) -> usize {
-        if self.n_compared() > 0 {
+        if self.is_row_by_row() {
             return 1;
         }
         let single = self.relations.iter().all(|r| r.holders.len() == 1);
@@ -194,8 +194,11 @@ impl JoinPlan {
             .map(|hub| join::price(seats, &self.star(hub, sizes, &groups, is_dealt)));
         let ranked = self.ranked.iter();
         let ranked = ranked.map(|ranked| ranked.price((self, sizes), keys, seats));
+        let computed = self.computed.iter();
+        let computed = computed.map(|of| of.price(sizes, (keys, is_dealt), seats));
         stars
             .chain(ranked)
+            .chain(computed)
             .fold(Price::nothing(seats), |sum, star| sum.then(&star))
     }
 

@@ -8,11 +8,11 @@ use super::Job;
 use super::below;
 use super::columns::{same, stripped};
 use super::draft::{Draft, Power, Take};
-use super::separate::{Factor, Sum, plus, times};
+use super::separate::{Factor, Separate, Sum, plus, times};
 use crate::catalogue::Aggregate;
+use crate::plan::PlanFault;
 use crate::plan::sql::functions::{name_of, plain_args};
 use crate::plan::sql::outer::Arg;
-use crate::plan::{PlanFault, Released};
 
 /// A product of numbers of the relations, in the order of FROM.
 #[derive(Clone, Debug)]
@@ -39,6 +39,8 @@ pub(super) enum Argument {
         squares: Option<Vec<Product>>,
         /// The rows with one value, each relation that has values by its first.
         each: Option<Vec<Product>>,
+        /// Its values where they are computed row by row.
+        row: Option<Vec<Product>>,
     },
     /// Different keys are counted: those for which no factor is 0.
     Keys(Vec<Take>),
@@ -65,15 +67,7 @@ pub(super) fn taken(job: &Job<'_>, condition: &Sum) -> Result<Taken, Vec<PlanFau
     let persons = flags(&mut drafts, condition, &nobody);
     let (mut args, mut faults) = (Vec::new(), Vec::new());
     for (i, arg) in job.outer.args.iter().enumerate() {
-        let is_ranked =
-            |r: &Released| matches!(r, Released::Spearman { y, x } if *y == i || *x == i);
-        if job.outer.released.values().any(is_ranked) {
-            let what = format!("the ranks of {} over a join between holders", arg.label);
-            let fix = "take CORR; or rank the rows of one holder in a subquery";
-            faults.push(job.site.fault(&arg.expr, what, fix));
-            continue;
-        }
-        match argument(job, &mut drafts, condition, arg) {
+        match argument(job, &mut drafts, condition, (i, arg)) {
             Ok(argument) => args.push(argument),
             Err(fault) => faults.push(fault),
         }
@@ -88,6 +82,21 @@ pub(super) fn taken(job: &Job<'_>, condition: &Sum) -> Result<Taken, Vec<PlanFau
             below,
         }),
         false => Err(faults),
+    }
+}
+
+impl Taken {
+    /// The arguments of a relation that go into values which are computed row by row.
+    pub(super) fn row_args_of(&self, relation: usize) -> impl Iterator<Item = usize> {
+        let rows = self.args.iter().filter_map(|argument| match argument {
+            Argument::Plain { row, .. } => row.as_ref(),
+            _ => None,
+        });
+        let takes = rows.flatten().map(move |product| product.takes[relation]);
+        takes.filter_map(|take| match take {
+            Take::Sum(arg) => Some(arg),
+            _ => None,
+        })
     }
 }
 
@@ -145,20 +154,26 @@ fn argument(
     job: &Job<'_>,
     drafts: &mut [Draft],
     condition: &Sum,
-    arg: &Arg,
+    (i, arg): (usize, &Arg),
 ) -> Result<Argument, PlanFault> {
     let refused = |what: String, fix: &str| Err(job.site.fault(&arg.expr, what, fix));
-    if arg.ordered && !job.separate().chooses(&arg.expr)? {
+    let by_row = job.is_row_by_row(i, arg)?;
+    if by_row && job.outer.margins.is_some() {
         let what = format!(
-            "MIN, MAX and quantiles of {}, which is computed from columns of different holders",
+            "{} of {}, which is computed from columns of different holders, beside ROLLUP or CUBE",
+            match job.is_rank_correlated(i) {
+                true => "ranks",
+                false => "MIN, MAX and quantiles",
+            },
             arg.label
         );
-        return refused(
-            what,
-            "take them of a column of one holder, or of CASE and COALESCE that choose between such columns",
-        );
+        return refused(what, "run a job for each grouping");
     }
-    let separated = job.separate().value(&arg.expr)?;
+    let separate = Separate {
+        keeps_zeros: arg.ordered && !by_row,
+        ..job.separate()
+    };
+    let separated = separate.value(&arg.expr)?;
     let within = |sum: &Sum| {
         times(condition, sum).ok_or_else(|| {
             let what = "this has too many products between holders' columns";
@@ -171,14 +186,18 @@ fn argument(
     }
     let value = within(&separated.value)?;
     let squares = match arg.sum_sq {
-        true => Some(squares(drafts, &value, &arg.asked).ok_or_else(|| {
-            let what = format!(
-                "the square of {} has too many products between holders' columns",
-                arg.label
-            );
-            let fix = "take variances and covariances of its parts, and combine them";
-            job.site.fault(&arg.expr, what, fix)
-        })?),
+        true => match squares(drafts, &value, &arg.asked) {
+            // The squares of rows are added up where they are made.
+            None if by_row => Some(Vec::new()),
+            found => Some(found.ok_or_else(|| {
+                let what = format!(
+                    "the square of {} has too many products between holders' columns",
+                    arg.label
+                );
+                let fix = "take variances and covariances of its parts, and combine them";
+                job.site.fault(&arg.expr, what, fix)
+            })?),
+        },
         false => None,
     };
     Ok(Argument::Plain {
@@ -187,9 +206,8 @@ fn argument(
             .sum
             .then(|| products(drafts, &value, Power::First, &arg.asked)),
         squares,
-        each: arg
-            .ordered
-            .then(|| products(drafts, &value, Power::Each, &arg.asked)),
+        each: (arg.ordered && !by_row).then(|| products(drafts, &value, Power::Each, &arg.asked)),
+        row: by_row.then(|| products(drafts, &value, Power::Row, &arg.asked)),
     })
 }
 
@@ -217,7 +235,7 @@ fn keys(
     });
     match flags(drafts, known, &arg.asked) {
         Some(takes) if is_key => Ok(Argument::Keys(takes)),
-        None if is_key && !job.below.borrow().is_empty() => Ok(Argument::OneRow(products(
+        None if is_key && job.has_one_row_a_key() => Ok(Argument::OneRow(products(
             drafts,
             known,
             Power::Count,

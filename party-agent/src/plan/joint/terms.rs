@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::column::{Column, column};
+use super::computed::Computed;
 use super::draft::Take;
 use super::ranked::Ranked;
 use super::relation::Compiled;
@@ -35,6 +36,8 @@ pub(super) struct Terms {
     pub(super) ranked: Vec<Ranked>,
     /// How measures of products with floating-point numbers are rounded.
     pub(super) roundings: BTreeMap<usize, String>,
+    /// Arguments that are computed row by row.
+    pub(super) computed: Vec<Computed>,
     pub(super) person: Option<usize>,
     /// Where it is told how many keys match, the column for that; its terms are those of the join.
     pub(super) matched: Option<usize>,
@@ -68,6 +71,7 @@ impl Terms {
             values: Vec::new(),
             ranked: Vec::new(),
             roundings: BTreeMap::new(),
+            computed: Vec::new(),
             person: None,
             matched: None,
             label: key_label(job),
@@ -81,8 +85,7 @@ impl Terms {
         if let Some(takes) = persons.filter(|_| min_cell.at_least > 1) {
             all.person = Some(all.flags_column(takes));
         }
-        // Every key has one row where holders' columns are compared.
-        let one_row = !taken.below.is_empty();
+        let one_row = job.has_one_row_a_key();
         if all.person.is_none() && one_row && min_cell.at_least > 1 {
             all.person = Some(0);
         }
@@ -99,6 +102,20 @@ impl Terms {
                     Some(ranked) => all.rank(compiled, ranked),
                     None => all.values(job, compiled, (i, arg), each).map_err(one)?,
                 }
+            }
+            if let Argument::Plain {
+                count,
+                squares,
+                row: Some(row),
+                ..
+            } = argument
+            {
+                let measure = &all.measures[i];
+                // Squares that are no products of relations' numbers have no terms.
+                let is_empty = squares.as_ref().is_some_and(Vec::is_empty);
+                let squares = measure.sum_sq.filter(|_| is_empty);
+                let computed = Computed::of(job, compiled, (measure, arg), (count, row), squares);
+                all.compute(computed.map_err(one)?);
             }
         }
         Ok(all)
@@ -175,6 +192,19 @@ impl Terms {
             .iter()
             .all(|end| end.parse::<i64>().is_ok());
         self.ranked.push(ranked);
+    }
+
+    /// An argument that no relation has alone.
+    fn compute(&mut self, computed: Computed) {
+        let (measure, sum) = (
+            &mut self.measures[computed.measure],
+            &mut self.sums[computed.measure],
+        );
+        measure.kind = computed.kind;
+        measure.range = computed.range();
+        sum.kind = computed.kind;
+        sum.is_narrow = true;
+        self.computed.push(computed);
     }
 
     fn flags_column(&mut self, takes: &[Take]) -> usize {

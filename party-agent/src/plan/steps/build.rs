@@ -46,6 +46,8 @@ pub struct RankedRows {
     pub groups: usize,
     /// Groups of the other relations.
     pub others: usize,
+    /// Whether their values are shares, in any order.
+    pub shared: bool,
 }
 
 /// Numbers of rows, as the protocols take them.

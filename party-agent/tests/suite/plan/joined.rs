@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 
 use party_agent::local::{Joined, LocalInputs, joined};
-use party_agent::plan::{JoinPlan, JoinSizes, Plan, Procedure, RankedPlan, Step, Which};
+use party_agent::plan::{
+    ComputedPlan, ComputedValue, JoinPlan, JoinSizes, Plan, Procedure, RankedPlan, Step, Which,
+};
 use party_agent::source::SourceError;
 use protocols::aggregate::LocalTotals;
 use protocols::join::{Factor, Inputs, Rows, Shape};
 use protocols::psi::Item;
 use protocols::psi::keys::{KeyHash, Normalise};
+use protocols::stats::rank::{self, RankInput, RankShape};
 use protocols::stats::weighted;
 
 use super::super::plans;
@@ -170,7 +173,20 @@ pub(crate) async fn in_the_clear(world: &World, plan: &Plan) -> Result<LocalTota
     let mut found = found.into_iter().next().expect("one holder's totals");
     for ranked in &of.ranked {
         let rows = ranked_rows(plan, (of, ranked), &sizes, &parts);
-        find_among(plan, ranked, &rows, &mut found);
+        find_among(plan, (ranked.measure, &ranked.join), &rows, &mut found);
+    }
+    if let Some(computed) = &of.computed {
+        rank_among(plan, computed, (&sizes, &parts), &mut found);
+        for value in &computed.values {
+            let (rows, squares) = computed_rows(plan, (computed, value), &sizes, &parts);
+            if value.ordered {
+                find_among(plan, (value.measure, &computed.join), &rows, &mut found);
+            }
+            if let Some(column) = value.squares {
+                let cells = computed.join.cells.iter().flatten();
+                found.narrow[column] = cells.map(|at| squares[*at]).collect();
+            }
+        }
     }
     Ok(found)
 }
@@ -192,15 +208,8 @@ fn ranked_rows(
         for ((group, value), key) in values.iter().zip(keys) {
             let alone = |key: u32| {
                 let keys = vec![hub.keys(&[])[key as usize]];
-                let mut inputs = vec![vec![Inputs::from(Rows::of_keys(keys))]];
-                for (place, at) in places.iter().enumerate().skip(1) {
-                    let holders = parts[*at].iter().enumerate();
-                    let brought = holders.map(|(holder, joined)| {
-                        let brought = ranked.join.brings(place, holder, star);
-                        joined.inputs(&brought.expect("a spoke"), &[], false)
-                    });
-                    inputs.push(brought.collect());
-                }
+                let own = Inputs::from(Rows::of_keys(keys));
+                let inputs = with_spokes(own, (&ranked.join, star), (&places, parts));
                 totals(&shape, &inputs).0.swap_remove(0)
             };
             let matched = key.map_or_else(|| vec![0; own.len()], alone);
@@ -216,24 +225,122 @@ fn ranked_rows(
     rows
 }
 
+/// One row of the hub, and all that the others bring to its star.
+fn with_spokes(
+    own: Inputs,
+    (join, star): (&JoinPlan, usize),
+    (places, parts): (&[usize], &[Vec<Joined>]),
+) -> Vec<Vec<Inputs>> {
+    let mut inputs = vec![vec![own]];
+    for (place, at) in places.iter().enumerate().skip(1) {
+        let holders = parts[*at].iter().enumerate();
+        let brought = holders.map(|(holder, joined)| {
+            let brought = join.brings(place, holder, star);
+            joined.inputs(&brought.expect("a spoke"), &[], false)
+        });
+        inputs.push(brought.collect());
+    }
+    inputs
+}
+
+/// Ranks of numbers that are computed row by row.
+fn rank_among(
+    plan: &Plan,
+    of: &ComputedPlan,
+    (sizes, parts): (&JoinSizes, &[Vec<Joined>]),
+    totals: &mut LocalTotals,
+) {
+    let rows_of = |measure: usize| {
+        let value = of.values.iter().find(|v| v.measure == measure);
+        computed_rows(plan, (of, value.expect("a value")), sizes, parts).0
+    };
+    for step in &plan.steps {
+        let Step::JointRanks { items, pairs, .. } = step else {
+            continue;
+        };
+        for pair in pairs {
+            let [y, x] = pair.items.map(|item| rows_of(items[item].measure));
+            let counts = rows_of(items[pair.items[0]].count);
+            let n_cells = counts.first().map_or(1, |row| row.2.len());
+            let mut rows = Vec::new();
+            for ((y, x), count) in y.iter().zip(&x).zip(&counts) {
+                for (group, n) in count.2.iter().enumerate() {
+                    let row = (group as u32, y.1, x.1);
+                    rows.extend(std::iter::repeat_n(row, *n as usize));
+                }
+            }
+            let shape = RankShape {
+                rows: vec![rows.len()],
+                cells: n_cells,
+                x_bits: 64,
+                y_bits: 64,
+            };
+            let sums = rank::oracle(&[RankInput { rows }], &shape);
+            for (place, sums) in sums.iter().enumerate() {
+                let cells = of.join.cells.iter().flatten();
+                totals.narrow[pair.column + place] = cells.map(|at| sums[*at]).collect();
+            }
+        }
+    }
+}
+
+/// The value of each row of an argument that is computed row by row, and how often it counts in each group: one row of the
+/// hub after the other joined as if it were alone. And the sum of the values' squares in each group.
+fn computed_rows(
+    plan: &Plan,
+    (of, value): (&ComputedPlan, &ComputedValue),
+    sizes: &JoinSizes,
+    parts: &[Vec<Joined>],
+) -> (Vec<(u32, u64, Vec<u64>)>, Vec<u64>) {
+    let shape = of.shape(sizes, &plan.keys, false);
+    let places: Vec<usize> = (0..parts.len()).collect();
+    let brought = of.join.brings(0, 0, 0).expect("the hub");
+    let all = parts[0][0].inputs(&brought, &[], true);
+    let mut squares = vec![0u64; shape.n_cells()];
+    let mut of_row = |row: usize| {
+        let only = |columns: &[Vec<u64>]| columns.iter().map(|c| vec![c[row]]).collect();
+        let slots = all.slots.as_ref();
+        let slots = slots.map(|slots| slots.iter().map(|s| vec![s[row]]).collect::<Vec<_>>());
+        let own = Inputs {
+            rows: Rows {
+                keys: vec![all.rows.keys[row]],
+                narrow: only(&all.rows.narrow),
+                wide: Vec::new(),
+            },
+            slots: slots.map(Into::into),
+        };
+        let inputs = with_spokes(own, (&of.join, 0), (&places, parts));
+        let found = totals(&shape, &inputs).0;
+        for (sum, v) in squares.iter_mut().zip(&found[value.value]) {
+            *sum = sum.wrapping_add(v.wrapping_mul(*v));
+        }
+        let sum = found[value.value]
+            .iter()
+            .fold(0u64, |s, v| s.wrapping_add(*v));
+        let distance = sum.wrapping_sub(value.low.cast_unsigned());
+        (0, distance, found[value.count].clone())
+    };
+    let rows = (0..all.rows.keys.len()).map(&mut of_row).collect();
+    (rows, squares)
+}
+
 fn find_among(
     plan: &Plan,
-    ranked: &RankedPlan,
+    (measure, join): (usize, &JoinPlan),
     rows: &[(u32, u64, Vec<u64>)],
     totals: &mut LocalTotals,
 ) {
-    let is_its =
-        |step: &&Step| matches!(step, Step::Ranked { measure, .. } if *measure == ranked.measure);
+    let is_its = |step: &&Step| matches!(step, Step::Ranked { measure: of, .. } if *of == measure);
     let step = plan.steps.iter().find(is_its).expect("a step");
     let shape = step.weighted_shape(&plan.setting()).expect("a search");
     let found = weighted::oracle(rows, &shape);
-    let span = plan.measures[ranked.measure].span();
+    let span = plan.measures[measure].span();
     for (find, values) in step.finds().iter().zip(found) {
         let of_cell = |at: &usize| match find.what {
             Which::Greatest => span - values[*at],
             _ => values[*at],
         };
-        let cells = ranked.join.cells.iter().flatten();
+        let cells = join.cells.iter().flatten();
         totals.narrow[find.slot.index] = cells.map(of_cell).collect();
     }
 }

@@ -391,6 +391,30 @@ fn compared(random: &mut Random) -> String {
     }
 }
 
+/// An order or a variance of what is computed from columns of two holders, row by row.
+fn computed(random: &mut Random) -> (String, String) {
+    let of_them = compared(random);
+    let value = match random.below(6) {
+        0 => "h.small + i.small".to_owned(),
+        1 => "h.money * 2 - i.small".to_owned(),
+        2 => "COALESCE(h.small, 0) * COALESCE(i.small, 1) + i.part".to_owned(),
+        3 => format!("CASE WHEN {of_them} THEN h.money ELSE i.money END - h.part"),
+        4 => format!("CASE WHEN {of_them} THEN h.small + i.big END"),
+        _ => "COALESCE(h.part, 7) - COALESCE(i.part, 3)".to_owned(),
+    };
+    let double = format!("CAST({value} AS DOUBLE)");
+    match random.below(5) {
+        0 => (format!("MIN({value})"), format!("MIN({value})")),
+        1 => (format!("MAX({value})"), format!("MAX({value})")),
+        2 => (format!("MEDIAN({value})"), format!("MEDIAN({double})")),
+        3 => (format!("VAR_SAMP({value})"), format!("VAR_SAMP({double})")),
+        _ => {
+            let of = |v: &str| format!("PERCENTILE_CONT(0.25) WITHIN GROUP (ORDER BY {v})");
+            (of(&value), of(&double))
+        }
+    }
+}
+
 fn query(random: &mut Random) -> Query {
     let compares = random.one_in(4);
     let left: &[&str] = if random.one_in(2) && !compares {
@@ -457,6 +481,9 @@ fn query(random: &mut Random) -> Query {
         );
         let sum = format!("SUM(CASE WHEN {of_them} THEN {value} END)");
         outputs.push((sum.clone(), sum));
+        if random.one_in(2) {
+            outputs.push(computed(random));
+        }
     }
     let mut tail = String::new();
     let mut wanted = Vec::new();

@@ -329,12 +329,16 @@ const REFUSED: &[(&str, &str)] = &[
         "compute.sql, line 6: MIN, MAX and quantiles over a join between holders count the rows of each value here, and CAST(a.time_in_hospital AS DECIMAL(9,4)) can have 130001 by its range",
     ),
     (
-        "SELECT MIN(a.time_in_hospital + b.time_in_hospital) FROM hospital_1.encounters a JOIN hospital_2.encounters b ON a.patient_id = b.patient_id",
-        "compute.sql, line 6: MIN, MAX and quantiles of a.time_in_hospital + b.time_in_hospital, which is computed from columns of different holders; take them of a column of one holder",
+        "SELECT a.gender, MEDIAN(a.time_in_hospital + b.time_in_hospital) FROM hospital_1.encounters a JOIN hospital_2.encounters b ON a.patient_id = b.patient_id GROUP BY ROLLUP(a.gender)",
+        "compute.sql, line 6: MIN, MAX and quantiles of a.time_in_hospital + b.time_in_hospital, which is computed from columns of different holders, beside ROLLUP or CUBE; run a job for each grouping",
     ),
     (
-        "SELECT SPEARMAN(a.time_in_hospital, b.time_in_hospital) FROM hospital_1.encounters a JOIN hospital_2.encounters b ON a.patient_id = b.patient_id",
-        "compute.sql, line 6: the ranks of a.time_in_hospital",
+        "SELECT MEDIAN(a.weight + b.time_in_hospital) FROM hospital_1.encounters a JOIN hospital_2.encounters b ON a.patient_id = b.patient_id",
+        "compute.sql, line 6: a.weight + b.time_in_hospital: floating-point numbers of one holder are multiplied by fractions of another, or added to numbers of another type",
+    ),
+    (
+        "SELECT a.gender, SPEARMAN(a.time_in_hospital, b.time_in_hospital) FROM hospital_1.encounters a JOIN hospital_2.encounters b ON a.patient_id = b.patient_id GROUP BY ROLLUP(a.gender)",
+        "compute.sql, line 6: ranks of a.time_in_hospital",
     ),
     (
         "SELECT COUNT(DISTINCT a.gender) FROM hospital_1.encounters a JOIN hospital_2.encounters b ON a.patient_id = b.patient_id",

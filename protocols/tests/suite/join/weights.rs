@@ -145,10 +145,7 @@ fn weights_meet_every_demand() {
         demands::check_one_sided_price(&Weights(of_two(6, 5, 9)), n_computing);
     }
     let case = Weights(of_two(4, 3, 6));
-    demands::check_outline(&case, 3);
-    demands::check_cuts(&case);
-    demands::check_empty_stock(&case);
-    demands::check_sources(&case);
+    demands::check_course(&case);
 }
 
 #[test]

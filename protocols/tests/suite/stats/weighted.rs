@@ -11,7 +11,7 @@ use protocols::party::Seat;
 use protocols::price::{Price, Seats};
 use protocols::session::Session;
 use protocols::stats::quantile::Fraction;
-use protocols::stats::weighted::{self, Place, Run, WeightedShape};
+use protocols::stats::weighted::{self, Place, Run, SharedRows, WeightedShape};
 use zeroize::Zeroizing;
 
 #[derive(Clone, Debug)]
@@ -250,5 +250,99 @@ fn what_does_not_fit_is_refused_before_anything_is_sent() {
         let refused = matches!(ended[0].outcome, Err(ProtocolError::InvalidInput { .. }));
         assert!(refused, "{rows:?}");
         assert_eq!(ring::sum(&ended[0].traffic.bytes_sent), 0);
+    }
+}
+
+/// The same rows, of which nobody knows the values, in another order.
+#[derive(Debug)]
+struct OfShares(Weighted);
+
+impl Case for OfShares {
+    type R = u64;
+
+    /// Values, weights, and then the count of each group of others. Values of rows that do not count may have more bits.
+    fn inputs(&self, secrets: u64) -> Clear<u64> {
+        let mut rows = self.0.runs(secrets).swap_remove(0);
+        rows.resize(self.0.rows[0], (0, u64::MAX - 4, vec![0; self.0.others]));
+        rows.reverse();
+        let counts = |other: usize| rows.iter().map(|row| row.2[other]).sum();
+        let counts = (0..self.0.others).map(|other| vec![counts(other)]);
+        let weights = (0..self.0.others).map(|h| rows.iter().map(|row| row.2[h]).collect());
+        let values = rows.iter().map(|row| row.1).collect();
+        let columns: Vec<Vec<u64>> = std::iter::once(values).chain(weights).collect();
+        Clear::of_ring(columns.into_iter().chain(counts).collect())
+    }
+
+    fn expected(&self, n_computing: usize, secrets: u64) -> Clear<u64> {
+        self.0.expected(n_computing, secrets)
+    }
+
+    fn price(&self, seats: Seats) -> Price {
+        weighted::shared_price(&self.0.shape(), seats)
+    }
+
+    async fn call(
+        &self,
+        session: &mut Session,
+        _: u64,
+        inputs: Shared<u64>,
+        stock: &mut Stock,
+    ) -> Result<Shared<u64>, ProtocolError> {
+        let mut columns = inputs.ring.into_iter();
+        let rows = SharedRows {
+            values: columns.next().expect("a column of values"),
+            weights: columns.by_ref().take(self.0.others).collect(),
+        };
+        let counts: Vec<Share<u64>> = columns.collect();
+        let shape = self.0.shape();
+        let ring = weighted::quantiles_of_shares(session, rows, &counts, &shape, stock).await?;
+        if shape.bits > 24 {
+            // Sorting by wide keys prepares for more than it takes.
+            *stock = Stock::empty();
+        }
+        Ok(Shared { ring, bits: vec![] })
+    }
+}
+
+#[test]
+fn quantiles_of_rows_of_nobody_meet_every_demand() {
+    for method in [Method::Masked, Method::Summed] {
+        demands::check_all(&OfShares(Weighted {
+            places: vec![Place::Linear(level(1, 2)), Place::Discrete(level(1, 1))],
+            method,
+            ..case(&[6], (1, 2), 5)
+        }));
+    }
+}
+
+#[test]
+fn values_that_nobody_knows_are_sorted_whatever_their_bits() {
+    for (rows, others, bits) in [(1, 1, 1), (2, 2, 7), (64, 1, 24), (70, 3, 40)] {
+        for secrets in 0..3 {
+            demands::check_result(&OfShares(case(&[rows], (1, others), bits)), 3, secrets);
+        }
+    }
+}
+
+#[test]
+fn rows_of_shares_are_of_one_group_and_one_number() {
+    for (rows, groups) in [(&[2][..], 2), (&[1, 1], 1), (&[3], 1)] {
+        let shape = case(rows, (groups, 1), 8).shape();
+        let ended = crate::world::World::new(2, 1).run(async |session| {
+            let mut stock = crate::ideal::stocks(2, &Default::default(), 1).swap_remove(0);
+            let rows = SharedRows {
+                values: Share::zero(2),
+                weights: vec![Share::zero(2)],
+            };
+            let counts = [Share::zero(groups)];
+            let found =
+                weighted::quantiles_of_shares(session, rows, &counts, &shape, &mut stock).await;
+            found.map(|_| ())
+        });
+        for ended in ended {
+            let refused = matches!(ended.outcome, Err(ProtocolError::InvalidInput { .. }));
+            assert!(refused, "{shape:?}");
+            assert_eq!(ring::sum(&ended.traffic.bytes_sent), 0);
+        }
     }
 }
