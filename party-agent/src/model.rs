@@ -3,6 +3,8 @@
 //! A part is a file of the holder's state, `models/ID.json`. All parts of one model have the same id, which is a digest of
 //! the contract under which it was made and of that run; a digest of its own tells whether a part was changed since.
 
+mod forest;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,6 +14,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::result::{ResultError, write_private};
+use crate::spec::Reference;
+
+pub use forest::{PartForest, PartSplit};
 
 /// Version of the format.
 const FORMAT: u16 = 1;
@@ -40,20 +45,9 @@ pub struct ModelPart {
     /// Of boosted trees, the levels of the holder's features that are no numbers: level i is the number i.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub levels: BTreeMap<String, Vec<String>>,
-}
-
-/// A split of a tree by one of the holder's features.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PartSplit {
-    /// Which tree, from 0.
-    pub tree: usize,
-    /// Which of its nodes: 0 at the root, then level by level from left to right.
-    pub node: usize,
-    /// The column.
-    pub feature: String,
-    /// Rows with no more go to the left, as do those whose value is missing; `null` if only these do.
-    pub at_most: Option<f64>,
+    /// Of boosted trees, how many there are, and this party's shares of their leaves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forest: Option<PartForest>,
 }
 
 /// A feature in bins.
@@ -125,6 +119,26 @@ impl PartFeature {
         };
         Some(self.bins.get(bin)?.points)
     }
+
+    /// The points from which it is counted what a value costs.
+    #[must_use]
+    pub fn reference(&self, reference: Reference) -> f64 {
+        let had_rows = self.bins.iter().filter(|bin| bin.bad + bin.good > 0);
+        match reference {
+            Reference::Neutral => 0.0,
+            Reference::Best => {
+                let points = had_rows.map(|bin| bin.points);
+                points.reduce(f64::max).unwrap_or(0.0)
+            }
+            Reference::Mean => {
+                let of_bins = had_rows.map(|bin| ((bin.bad + bin.good) as f64, bin.points));
+                let (n, sum) = of_bins.fold((0.0, 0.0), |(n, sum), (rows, points)| {
+                    (n + rows, sum + rows * points)
+                });
+                if n > 0.0 { sum / n } else { 0.0 }
+            }
+        }
+    }
 }
 
 impl ModelPart {
@@ -141,6 +155,7 @@ impl ModelPart {
             features: Vec::new(),
             splits: Vec::new(),
             levels: BTreeMap::new(),
+            forest: None,
         }
     }
 
@@ -286,6 +301,19 @@ mod tests {
         assert_eq!(numbers.map(|v| points(0, v)), expected);
         let texts = [Some("y"), None, Some("z")];
         assert_eq!(texts.map(|v| points(1, v)), [Some(-2.5), Some(0.25), None]);
+    }
+
+    #[test]
+    fn what_points_cost_is_counted_from_a_stated_reference() {
+        let feature = &mut part().features[0];
+        (feature.bins[1].bad, feature.bins[1].good) = (100, 200);
+        (feature.bins[2].bad, feature.bins[2].good) = (0, 0);
+        feature.bins[2].points = 9.0;
+        let of = |reference| feature.reference(reference);
+        // The bin of 9 points had no rows.
+        assert_eq!(of(Reference::Best), 1.5);
+        assert_eq!(of(Reference::Mean), (100.0 * 1.5 - 300.0 * 2.5) / 400.0);
+        assert_eq!(of(Reference::Neutral), 0.0);
     }
 
     #[test]

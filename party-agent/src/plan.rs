@@ -86,8 +86,8 @@ pub(crate) use statistic::{COMPARED, FURTHER, SHOWN, Survival, TIMES_FROM};
 pub use statistic::{Statistic, StatisticKind, SurvivalPlan};
 pub use steps::{Found, Fraction, JointItem, JointPair, Setting, Step, Which};
 pub use train::{
-    ColumnRole, Kinds, PooledTrees, SCORE_BITS, Term, Test, TrainCheck, TrainColumn, TrainCount,
-    TrainPlan, asks,
+    ColumnRole, Kinds, PooledTrees, SCORE_BITS, Stepping, Term, Test, TrainCheck, TrainColumn,
+    TrainCount, TrainPlan, asks,
 };
 pub use vertical::{CardPlan, TreesPlan, VerticalPlan, VerticalTable};
 
@@ -341,7 +341,7 @@ impl Plan {
             Procedure::Lookup(of) => of.terms(&receivers),
             Procedure::Train(of) => of.sums(receivers).terms(),
             Procedure::Vertical(of) => of.terms(self.setting().method, &receivers),
-            Procedure::Score(of) => of.shape(&of.bounds()).terms(),
+            Procedure::Score(of) => of.terms(self.setting().method),
             Procedure::Totals | Procedure::Join(_) | Procedure::Intersect(_) => {
                 self.release().to(receivers).terms()
             }

@@ -37,6 +37,7 @@ pub fn page(result: &Value) -> Result<String, ReportError> {
     let figures = figures.map(|(name, value)| vec![name.clone(), text(value)]);
     page.table(&["figure", "value"], figures);
     coefficients(&mut page, result)?;
+    losses(&mut page, &result["fit"]["loss"])?;
     calibration(&mut page, &result["fit"])?;
     confusion(&mut page, &result["fit"]["confusion"]);
     stability(&mut page, &result["fit"]["psi"])?;
@@ -143,6 +144,22 @@ fn coefficients(page: &mut Page, result: &Value) -> Result<(), ReportError> {
     page.chart(charts::forest(
         "coefficients with intervals of 95 percent",
         &bars,
+    ))
+}
+
+/// How the loss went down.
+fn losses(page: &mut Page, loss: &Value) -> Result<(), ReportError> {
+    let losses: Vec<f64> = list(loss).filter_map(Value::as_f64).collect();
+    if losses.is_empty() {
+        return Ok(());
+    }
+    page.title(2, "Loss step by step");
+    let rows = losses.iter().enumerate();
+    let rows = rows.map(|(step, loss)| vec![step.to_string(), format!("{loss:.6}")]);
+    page.table(&["step", "mean log loss"], rows);
+    page.chart(charts::curves(
+        "mean log loss of the rows that are fitted, by step",
+        &[("loss", losses)],
     ))
 }
 

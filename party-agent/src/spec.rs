@@ -24,11 +24,14 @@ use crate::config::fields::Faults;
 pub use dp::DpClause;
 pub use intersect::{HOLDERS, Intersect, KeyJoin, KeyOf, ProtocolChoice, Reveal, rule_word};
 pub use lookup::{Combine, Lookup, MAX_QUESTIONS};
-pub use score::Score;
+pub use score::{Forest, Reasons, Reference, Score};
 pub(crate) use settlement::WHOLE_PPM;
 pub use settlement::{Basis, Part, Settlement, Stage};
 pub(crate) use train::of_train;
-pub use train::{Feature, MAX_TERMS, Model, Offset, Report, Sample, Scorecard, Train, Trees};
+pub use train::{
+    Direction, Feature, MAX_TERMS, Merge, Model, Offset, Report, Sample, Scorecard, Stepwise,
+    Train, Trees,
+};
 pub use vertical::{
     Bins, Card, Cutting, Hazards, Listed, Ties, Vertical, VerticalModel, VerticalSample,
 };

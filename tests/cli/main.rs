@@ -18,6 +18,7 @@ mod trees;
 mod vertical;
 mod hazards;
 mod scorecards;
+mod parts;
 mod scores;
 mod evidence_roundtrip;
 mod rollback_detect;

@@ -3,11 +3,11 @@
 //! The data are not in this repository. Where they are absent the tests print `skipped: no shared data`.
 
 use crate::figures::{Parts, expected, shared};
-use crate::run::{entente, job, party, root};
+use crate::parts::{bundled, run};
+use crate::run::{entente, job};
 use crate::scores::{check_figures, check_stability, check_train, with_train};
 use crate::vertical::numbers;
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -216,138 +216,110 @@ fn a_model_is_validated_on_the_pooled_customers() {
     }
 }
 
-/// The bundled customers, whose directories may hold parts of a model; without policies, so that all is allowed.
-fn bundled(directory: &Path) -> Vec<String> {
-    let parties = [
-        ("bank_a", "loans.csv"),
-        ("bank_b", "bills.csv"),
-        ("bureau_c", "persons.csv"),
-    ];
-    let mut words = Vec::new();
-    for (name, file) in parties {
-        let home = directory.join(name);
-        fs::create_dir_all(&home).expect("a directory");
-        let from = root().join("examples/data/credit_taiwan").join(name);
-        fs::copy(from.join(file), home.join(file)).expect("a table");
-        words.extend(["--party".to_owned(), party(name, &home)]);
-    }
-    let arbiter = directory.join("arbiter");
-    fs::create_dir_all(&arbiter).expect("a directory");
-    words.extend(["--party".to_owned(), party("arbiter", &arbiter)]);
-    words
-}
+/// What a plain computation finds of a feature: cuts, bads and goods by bin, and the information value.
+type Binned<'a> = (&'a str, &'a [f64], &'a [(f64, f64)], f64);
 
-/// A party's part, and its file.
-fn part(directory: &Path, name: &str) -> (PathBuf, Value) {
-    let mut files = fs::read_dir(directory.join(name).join("models")).expect("parts");
-    let file = files.next().expect("a part").expect("an entry").path();
-    let text = fs::read_to_string(&file).expect("a part");
-    let part: Value = serde_json::from_str(&text).expect("JSON");
-    (file, part["part"].clone())
-}
-
-/// The points that a row of a table gets by a part.
-fn points_of(part: &Value, header: &str, row: &str) -> f64 {
-    let cells: Vec<&str> = row.split(',').collect();
-    let features = part["features"].as_array().expect("features").iter();
-    let points = features.map(|feature| {
-        let column = header
-            .split(',')
-            .position(|name| feature["feature"] == name);
-        let value = cells[column.expect("a column")];
-        let levels = feature["levels"].as_array().expect("levels");
-        let bin = match levels.is_empty() {
-            true => {
-                let value: f64 = value.parse().expect("a number");
-                let cuts = numbers(&feature["cuts"]);
-                cuts.iter().filter(|cut| **cut < value).count()
+/// Cuts, counts, weights and information values of features by falling information value, and coefficients with errors.
+pub(crate) fn check_bins(found: &Value, features: &[Binned<'_>], model: &[(f64, f64)]) {
+    let fit = &found["fit"];
+    let described = fit["features"].as_array().expect("features");
+    assert_eq!(described.len(), features.len());
+    for (found, (name, cuts, counts, iv)) in described.iter().zip(features) {
+        assert_eq!(found["feature"], *name);
+        near(name, &found["iv"], &(*iv).into(), (1e-9, 0.0));
+        let told = numbers(&found["cuts"]);
+        // A receiver does not know where another holder's bins end.
+        if !told.is_empty() {
+            assert_eq!(told.len(), cuts.len(), "{name}: {told:?}");
+            for (told, cut) in told.iter().zip(*cuts) {
+                near(name, &(*told).into(), &(*cut).into(), (0.0, 1e-12));
             }
-            false => levels.iter().position(|l| l == value).expect("a level"),
-        };
-        feature["bins"][bin]["points"].as_f64().expect("points")
-    });
-    points.sum()
-}
-
-/// One small model over the bundled customers, scored with: every score is that of the parts, and a part that was changed is refused.
-#[test]
-fn scores_are_those_of_the_parts() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let home = directory.path();
-    let parties = bundled(home);
-    let run = |text: &str, more: &[&str]| {
-        let file = home.join("job.toml");
-        fs::write(&file, text).expect("a file");
-        let words = ["simulate".to_owned(), file.display().to_string()];
-        let more = more.iter().map(|word| (*word).to_owned());
-        entente(words.into_iter().chain(parties.iter().cloned()).chain(more))
-    };
-    let features = [
-        "\"bank_a.loans.pay_1\"",
-        "\"bank_b.bills.pay_amt1\", \"bank_b.bills.pay_amt2\"",
-    ];
-    let train = format!(
-        "job = \"small\"\npurpose = \"test\"\nreceivers = [\"bank_a\"]\n[compute.train]\nmodel = \"scorecard\"\npartition = \"vertical\"\n\
-         label = \"bank_a.loans.default_next_month\"\nfeatures = [{}, {}]\nkey = \"id_no\"\nsteps = 5\nreport = [\"coef\"]\n\
-         [privacy]\ncorrelations = \"dealer:arbiter\"\nmin_cell = 11\n",
-        features[0], features[1]
-    );
-    let out = home.join("out");
-    run(&train, &["--out", out.to_str().expect("UTF-8")]).expect(0);
-    for name in ["bank_a", "bank_b"] {
-        let from = out.join("models").join(name);
-        fs::rename(from, home.join(name).join("models")).expect("parts");
-    }
-    let (_, mine) = part(home, "bank_a");
-    let (file, theirs) = part(home, "bank_b");
-    assert_eq!(mine["model"], theirs["model"]);
-    let score = format!(
-        "job = \"scores\"\npurpose = \"test\"\nreceivers = [\"bank_a\"]\n[compute.score]\nmodel = {}\nrows = \"bank_a.loans\"\nfeatures = [{}, {}]\n\
-         key = \"id_no\"\n[privacy]\ncorrelations = \"dealer:arbiter\"\n",
-        mine["model"], features[0], features[1]
-    );
-    let found = run(&score, &["--json"]).expect(0).json()["result"].clone();
-    check_scores_of_parts(home, &found, (&mine, &theirs));
-    let text = fs::read_to_string(&file).expect("a part");
-    fs::write(&file, text.replacen("\"bad\": ", "\"bad\": 1", 1)).expect("written");
-    let said = run(&score, &[]).expect(1).stderr;
-    assert!(
-        said.contains("bank_b: its part of the model was changed"),
-        "{said}"
-    );
-    let other = score.replace(mine["model"].as_str().expect("an id"), &"ab".repeat(32));
-    let said = run(&other, &[]).expect(1).stderr;
-    assert!(
-        said.contains("this party has no part of the model"),
-        "{said}"
-    );
-}
-
-/// Every row's score is that of both parts, of which the second counts where that holder has the key.
-fn check_scores_of_parts(home: &Path, found: &Value, (mine, theirs): (&Value, &Value)) {
-    let table =
-        |name: &str, file: &str| fs::read_to_string(home.join(name).join(file)).expect("a table");
-    let (loans, bills) = (table("bank_a", "loans.csv"), table("bank_b", "bills.csv"));
-    let header = |text: &str| text.lines().next().expect("a header").to_owned();
-    let (of_loans, of_bills) = (header(&loans), header(&bills));
-    let key = |line: &str| line.split(',').next().expect("a key").to_owned();
-    let bills: BTreeMap<String, &str> = bills
-        .lines()
-        .skip(1)
-        .map(|line| (key(line), line))
-        .collect();
-    let rows = found["rows"].as_array().expect("rows");
-    assert_eq!(rows.len(), loans.lines().count() - 1);
-    let base = mine["base_points"].as_f64().expect("points");
-    let mut n_common = 0;
-    for (row, line) in rows.iter().zip(loans.lines().skip(1)) {
-        assert_eq!(row[0], key(line).as_str());
-        let mut expected = base + points_of(mine, &of_loans, line);
-        if let Some(bill) = bills.get(&key(line)) {
-            expected += points_of(theirs, &of_bills, bill);
-            n_common += 1;
         }
-        near("a score", &row[1], &expected.into(), (1e-4, 0.0));
+        let bins = found["bins"].as_array().expect("bins");
+        assert_eq!(bins.len(), counts.len(), "{name}: {found}");
+        let sum = |of: fn(&(f64, f64)) -> f64| counts.iter().map(of).sum::<f64>();
+        let (bads, goods) = (sum(|c| c.0), sum(|c| c.1));
+        for (bin, (bad, good)) in bins.iter().zip(*counts) {
+            near(name, &bin["bad"], &(*bad).into(), (0.0, 0.0));
+            near(name, &bin["good"], &(*good).into(), (0.0, 0.0));
+            let woe = (bad / bads / (good / goods)).ln();
+            near(name, &bin["woe"], &woe.into(), (1e-9, 0.0));
+        }
     }
-    assert!(n_common > 1000);
+    let rows = found["rows"].as_array().expect("rows");
+    assert_eq!(rows.len(), model.len());
+    for (row, (coefficient, error)) in rows.iter().zip(model) {
+        near("a coefficient", &row[1], &(*coefficient).into(), CLOSE);
+        near("an error", &row[2], &(*error).into(), CLOSE);
+    }
+}
+
+/// The figures are those of plain Python: bins between type-7 quantiles of each holder's own rows (of bank_a's those that
+/// are fitted), of the neighbours that with the least χ² of its 2×2 table merged until there are at most 4 and every χ² is above
+/// χ²(0.95; 1) = 3.8415 (Kerber, AAAI-92); weights of evidence and logistic regression as everywhere.
+#[test]
+fn bins_are_merged_by_chi2_over_a_join() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let parties = bundled(directory.path());
+    let text = text("train-joint-chimerge.toml");
+    let out = directory.path().join("out");
+    let more = ["--json", "--out", out.to_str().expect("UTF-8")];
+    let found = run((directory.path(), &parties), &text, &more)
+        .expect(0)
+        .json()["result"]
+        .clone();
+    assert_eq!(found["n_used"], 2003);
+    let amounts = [(134.0, 212.0), (209.0, 847.0), (88.0, 513.0)];
+    let bills = [(77.0, 214.0), (81.0, 434.0), (239.0, 762.0), (34.0, 162.0)];
+    check_bins(
+        &found,
+        &[
+            (
+                "pay_1",
+                &[-1.0, 0.0, 1.0],
+                &[(90.0, 488.0), (106.0, 862.0), (94.0, 158.0), (141.0, 64.0)],
+                0.9707539666017256,
+            ),
+            ("pay_amt1", &[0.0, 4391.0], &amounts, 0.210005135832058),
+            (
+                "limit_bal",
+                &[70000.0, 280000.0],
+                &[(197.0, 423.0), (194.0, 815.0), (40.0, 334.0)],
+                0.20837215542011292,
+            ),
+            (
+                "bill_amt6",
+                &[0.0, 9159.8, 112904.4],
+                &bills,
+                0.06130588711453744,
+            ),
+            (
+                "age",
+                &[25.0, 40.0],
+                &[(74.0, 190.0), (219.0, 961.0), (138.0, 421.0)],
+                0.04628041425608985,
+            ),
+        ],
+        &[
+            (-1.2911844099521776, 0.06219185609336506),
+            (0.9167635957658531, 0.06057816945331147),
+            (0.3544183193230476, 0.13410649258704635),
+            (0.6530695219151786, 0.140193814514422),
+            (0.5137191611561477, 0.2536494958311831),
+            (0.7063632425000688, 0.28776728277972213),
+        ],
+    );
+    // A bin of another holder is told by the fine bins of which it is made; its holder's part has its ends.
+    let names = found["fit"]["features"][1]["bins"].to_string();
+    assert!(
+        names.contains("bins ") && !names.contains("4391"),
+        "{names}"
+    );
+    let (_, theirs) = crate::parts::part(&out.join("models"), "bank_b", "");
+    let cuts = numbers(&theirs["features"][0]["cuts"]);
+    assert_eq!(
+        (theirs["features"][0]["feature"].as_str(), cuts.len()),
+        (Some("pay_amt1"), 2)
+    );
+    assert!(cuts[0] == 0.0 && (cuts[1] - 4391.0).abs() < 1e-9);
 }

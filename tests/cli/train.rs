@@ -5,6 +5,7 @@
 
 use crate::figures::{Parts, expected, rows, shared};
 use crate::run::{entente, hospitals, job};
+use crate::scorecards::check_bins;
 use crate::scores::{check_figures, check_stability, check_train};
 use serde_json::Value;
 use std::fs;
@@ -380,6 +381,233 @@ fn a_scorecard_has_the_bins_weights_and_points_of_the_pooled_rows() {
         let number = |v: &Value| v[field].as_f64().expect("a number");
         close(field, number(got), number(expected), 1e-9);
     }
+}
+
+/// Steps, coefficients and errors of a selection.
+fn check_steps(result: &Value, steps: &[(&str, &str, f64)], model: &[(&str, f64, f64)]) {
+    let found = result["fit"]["stepwise"].as_array().expect("steps");
+    assert_eq!(found.len(), steps.len(), "{found:?}");
+    for (found, (step, term, chi2)) in found.iter().zip(steps) {
+        assert_eq!(
+            (&found["step"], &found["term"]),
+            (&(*step).into(), &(*term).into())
+        );
+        close(term, found["chi2"].as_f64().expect("a number"), *chi2, 1e-6);
+    }
+    let (coefficients, errors) = (column(result, "coef"), column(result, "se"));
+    let rows = result["rows"].as_array().expect("rows");
+    assert_eq!(rows.len(), model.len());
+    for (i, (term, coefficient, error)) in model.iter().enumerate() {
+        assert_eq!(rows[i][0], *term);
+        close(term, coefficients[i], *coefficient, 1e-8);
+        close(term, errors[i], *error, 1e-8);
+    }
+}
+
+/// The figures are those of plain Python on the pooled rows that are fitted, by the definition of SAS's PROC LOGISTIC,
+/// SELECTION=STEPWISE and BACKWARD: a column enters by the score test, U²/(I_jj − I_jS·I_SS⁻¹·I_Sj) at the fit of the others,
+/// and leaves by Wald's, (β/se)².
+#[test]
+fn columns_are_chosen_as_on_the_pooled_rows() {
+    let task = "credit_taiwan:/horizontal/pooled";
+    let Some((both, _)) = fitted(BANKS, "train-stepwise.toml", &[], task) else {
+        return;
+    };
+    check_steps(
+        &both,
+        &[
+            ("enters", "pay_1", 2132.450595896457),
+            ("enters", "limit_bal", 139.29096587661815),
+            ("enters", "pay_3", 65.97011537090162),
+            ("enters", "bill_amt1", 57.451766483960924),
+            ("enters", "age", 37.641673324277214),
+            ("enters", "pay_amt1", 32.40348665095564),
+            ("enters", "pay_2", 11.430932672180173),
+            ("enters", "pay_amt6", 5.7642627699939695),
+        ],
+        &[
+            ("intercept", -1.4479189384533475, 0.019349740036412138),
+            ("limit_bal", -0.10492390314950534, 0.02258222009912315),
+            ("age", 0.10430399546699107, 0.01741722433063325),
+            ("pay_1", 0.6533018167249887, 0.023274189154795483),
+            ("pay_2", 0.09698660818994517, 0.028103690502147265),
+            ("pay_3", 0.1541468289546325, 0.025919906968123893),
+            ("bill_amt1", -0.15606638487677446, 0.023045415172338313),
+            ("pay_amt1", -0.21241059002151222, 0.04121457504030489),
+            ("pay_amt6", -0.06812530469976522, 0.02845160570204451),
+        ],
+    );
+    // The loss goes down, and ends at that of the model: half the deviance a row.
+    let fit = &both["fit"];
+    let number = |value: &Value| value.as_f64().expect("a number");
+    let losses: Vec<f64> = fit["loss"]
+        .as_array()
+        .expect("losses")
+        .iter()
+        .map(number)
+        .collect();
+    assert!(losses.len() > 3 && losses.windows(2).all(|pair| pair[1] <= pair[0] + 1e-12));
+    let end = -number(&fit["loglik"]) / number(&fit["n"]);
+    close("loss", losses[losses.len() - 1], end, 1e-9);
+    let changes = [
+        ("direction = \"both\"", "direction = \"backward\""),
+        ("stay      = 0.05", "stay      = 0.01"),
+    ];
+    let found = fitted(BANKS, "train-stepwise.toml", &changes, task);
+    let (backward, _) = found.expect("shared data");
+    check_steps(
+        &backward,
+        &[
+            ("leaves", "pay_6", 1.1218952278155088),
+            ("leaves", "bill_amt6", 3.559456675030948),
+            ("leaves", "pay_amt6", 5.733282646896744),
+        ],
+        &[
+            ("intercept", -1.4462032335415549, 0.0193106160439351),
+            ("limit_bal", -0.11270394733827047, 0.022374184585811092),
+            ("age", 0.10504973440936764, 0.017412708184420575),
+            ("pay_1", 0.6553238551462202, 0.02327053128691863),
+            ("pay_2", 0.09496028591243444, 0.028098064041979932),
+            ("pay_3", 0.15577116541572114, 0.02592171314769966),
+            ("bill_amt1", -0.1628991692596804, 0.022879721990228443),
+            ("pay_amt1", -0.22288958620542837, 0.041420352167869004),
+        ],
+    );
+}
+
+/// A scorecard keeps the features that stay, and all of them in bins.
+#[test]
+fn a_scorecard_chooses_features_stepwise() {
+    let task = "credit_taiwan:/horizontal/pooled";
+    let stepwise = "[compute.train.stepwise]\nenter = 0.0001\nstay = 0.0001\n[privacy]";
+    let changes = [("[privacy]", stepwise)];
+    let Some((result, _)) = fitted(BANKS, "train-chimerge.toml", &changes, task) else {
+        return;
+    };
+    let names = |value: &Value, field: &str| -> Vec<String> {
+        let features = value.as_array().expect("features").iter();
+        let names = features.map(|f| f[field].as_str().expect("a name").to_owned());
+        names.collect()
+    };
+    let rows = result["rows"].as_array().expect("rows");
+    let terms: Vec<&str> = rows
+        .iter()
+        .skip(1)
+        .filter_map(|row| row[0].as_str())
+        .collect();
+    // In the model of all five age has a Wald statistic of 11.2, less than the χ² of 15.1, and the others 45 or more.
+    assert_eq!(terms, ["pay_1", "pay_amt1", "limit_bal", "pay_amt6"]);
+    let mut entered = names(&result["fit"]["stepwise"], "term");
+    assert_eq!(entered[0], "pay_1", "it tells most");
+    let features = &result["fit"]["features"];
+    assert_eq!(features.as_array().map(Vec::len), Some(6));
+    assert_eq!(names(features, "feature")[..terms.len()], terms);
+    entered.sort();
+    let mut sorted = terms.clone();
+    sorted.sort_unstable();
+    assert_eq!(entered, sorted);
+    for (i, feature) in features.as_array().expect("features").iter().enumerate() {
+        assert_eq!(feature["in_model"], i < terms.len());
+    }
+}
+
+/// The figures are those of plain Python on the pooled rows that are fitted: 20 bins between type-7 quantiles, of the
+/// neighbours that with the least χ² of its 2×2 table merged until there are at most 6 and every χ² is above χ²(0.95; 1) =
+/// 3.8415 (Kerber, AAAI-92); age is cut where the job says.
+#[test]
+fn bins_are_merged_by_chi2_over_the_pooled_rows() {
+    let task = "credit_taiwan:/horizontal/pooled";
+    let Some((result, _)) = fitted(BANKS, "train-chimerge.toml", &[], task) else {
+        return;
+    };
+    let pay = [
+        (270.0, 1655.0),
+        (658.0, 3347.0),
+        (1335.0, 8999.0),
+        (868.0, 1713.0),
+        (1491.0, 636.0),
+    ];
+    let paid = [
+        (1325.0, 2364.0),
+        (2208.0, 7750.0),
+        (374.0, 1708.0),
+        (610.0, 3584.0),
+        (105.0, 944.0),
+    ];
+    let limits = [
+        (1035.0, 1832.0),
+        (978.0, 2606.0),
+        (974.0, 3257.0),
+        (942.0, 4391.0),
+        (495.0, 2726.0),
+        (198.0, 1538.0),
+    ];
+    let last = [
+        (1453.0, 3527.0),
+        (1365.0, 4364.0),
+        (1037.0, 4019.0),
+        (513.0, 2596.0),
+        (254.0, 1844.0),
+    ];
+    let ages = [
+        (712.0, 1998.0),
+        (983.0, 4000.0),
+        (783.0, 3274.0),
+        (1305.0, 4615.0),
+        (839.0, 2463.0),
+    ];
+    let bills = [
+        (781.0, 2367.0),
+        (1090.0, 4151.0),
+        (294.0, 754.0),
+        (752.0, 2394.0),
+        (903.0, 3291.0),
+        (802.0, 3393.0),
+    ];
+    check_bins(
+        &result,
+        &[
+            ("pay_1", &[-2.0, -1.0, 0.0, 1.0], &pay, 0.863397450907188),
+            (
+                "pay_amt1",
+                &[0.0, 3600.0, 5015.25, 18403.15],
+                &paid,
+                0.18021690721161215,
+            ),
+            (
+                "limit_bal",
+                &[30000.0, 70000.0, 140000.0, 240000.0, 360000.0],
+                &limits,
+                0.17746206764244493,
+            ),
+            (
+                "pay_amt6",
+                &[0.0, 1500.0, 4000.0, 9524.9],
+                &last,
+                0.10066776953608073,
+            ),
+            (
+                "age",
+                &[25.0, 30.0, 35.0, 45.0],
+                &ages,
+                0.022767046701998403,
+            ),
+            (
+                "bill_amt1",
+                &[784.0, 13342.8, 17584.95, 36297.6, 83439.8],
+                &bills,
+                0.018677118277763777,
+            ),
+        ],
+        &[
+            (-1.2640887466557802, 0.0186843865999638),
+            (0.9181716015524711, 0.019434493583139426),
+            (0.3167743151747112, 0.04720797771408933),
+            (0.5378282583833092, 0.04722163073426446),
+            (0.36033082586551063, 0.06594010749704737),
+            (0.41930445648496606, 0.12510508536617151),
+        ],
+    );
 }
 
 /// What ends a job over the bundled hospitals, with something in the example changed.

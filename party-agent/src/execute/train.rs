@@ -3,6 +3,7 @@
 mod estimate;
 mod figures;
 pub(super) mod scorecard;
+mod stepwise;
 mod trees;
 
 use std::sync::Arc;
@@ -146,7 +147,7 @@ impl Fitting<'_> {
         let Design {
             mut rows, mut test, ..
         } = design;
-        let (scale, binned);
+        let (mut scale, mut binned);
         match self.of.scorecard {
             None => {
                 scale = self.scale(&rows, &means).await?;
@@ -163,9 +164,15 @@ impl Fitting<'_> {
             rows.standardise_labels(measure.label.0, measure.label.1);
             rows
         };
-        let rows = Arc::new(self.session.compute().run(kernel).await);
+        let mut rows = Arc::new(self.session.compute().run(kernel).await);
+        let mut selected = Vec::new();
+        if let Some(rule) = self.whole.stepwise.as_ref() {
+            let measured = (&mut means, &mut scale);
+            let found = self.selected(rule, (rows, test), measured, &mut binned);
+            ((rows, test), selected) = found.await?;
+        }
         let moments = self.moments(&rows, &means).await?;
-        let fit = self.fit(&rows, &means, &scale, &moments).await?;
+        let (fit, losses) = self.fit(&rows, &means, &scale, &moments).await?;
         let last = self.last(&rows, &fit).await?;
         test.standardise(&scale.shifts, &scale.scales);
         let [test, train] = [&test, &*rows].map(|rows| Scored::by(&fit.0, rows));
@@ -180,6 +187,8 @@ impl Fitting<'_> {
             last,
             scale,
             binned,
+            selected,
+            losses,
         })
     }
 
@@ -370,14 +379,15 @@ impl Fitting<'_> {
         Ok(moments.collect())
     }
 
-    /// Newton's method; the fit, and the deviance without features where there is an intercept.
+    /// Newton's method; the fit, and the deviance without features where there is an intercept; and the mean loss at each
+    /// evaluation, if it is told.
     async fn fit(
         &mut self,
         rows: &Arc<Rows>,
         means: &Means,
         scale: &Scale,
         moments: &[Option<(f64, f64)>],
-    ) -> Result<(Fit, Option<f64>), Stopped> {
+    ) -> Result<((Fit, Option<f64>), Vec<f64>), Stopped> {
         let mut at = vec![0.0; self.of.n_columns()];
         if self.of.intercept {
             at[0] = null_intercept(self.of.model, means);
@@ -389,18 +399,22 @@ impl Fitting<'_> {
             max_iterations: self.of.max_iterations,
         };
         let mut newton = Newton::new(setting, at.clone());
-        let mut null_deviance = None;
-        for evaluation in 0..self.of.most_evaluations() {
+        let (mut null_deviance, mut losses) = (None, Vec::new());
+        for evaluation in 0..self.of.last_evaluations() {
             let sums = self.step(rows, at).await?;
             if evaluation == 0 {
                 null_deviance = sums.as_ref().map(|s| s.deviance);
             }
             let done = f64::from(evaluation) / f64::from(self.of.max_iterations);
             self.task.progress.within(done.min(0.9));
+            if let Some(sums) = sums.as_ref().filter(|_| self.of.tells_loss) {
+                losses.push(sums.deviance / (2.0 * means.n_rows as f64));
+            }
             match newton.next(sums).map_err(|t| self.trouble(t))? {
                 Next::Evaluate(next) => at = next,
                 Next::Done(fit) => {
-                    return Ok((fit, null_deviance.filter(|_| self.of.intercept)));
+                    let null_deviance = null_deviance.filter(|_| self.of.intercept);
+                    return Ok(((fit, null_deviance), losses));
                 }
             }
         }

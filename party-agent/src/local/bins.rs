@@ -44,6 +44,12 @@ impl Bins {
         self.edges.get(bin).copied()
     }
 
+    /// Whether no value is in a bin beyond this one.
+    #[must_use]
+    pub fn is_last(&self, bin: usize) -> bool {
+        bin >= self.edges.len() + usize::from(self.has_missing)
+    }
+
     /// The number of the bin of each value.
     #[must_use]
     pub fn numbers(&self, column: &[f64]) -> Vec<u64> {
@@ -79,6 +85,7 @@ mod tests {
             [0, 1, 2].map(|bin| bins.upper(bin)),
             [None, Some(6.0), None]
         );
+        assert_eq!([0, 1, 2].map(|bin| bins.is_last(bin)), [false, false, true]);
         assert_eq!(Bins::of(&[f64::NAN], 2).numbers(&[f64::NAN]), [0]);
         assert_eq!(Bins::of(&[], 2).edges, [0.0; 0]);
     }

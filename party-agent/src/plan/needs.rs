@@ -38,7 +38,9 @@ impl Plan {
             Procedure::Train(of) => {
                 return of.price(Vec::new(), seats, self.setting().method).needs;
             }
-            Procedure::Score(of) => return of.price(seats, &of.bounds()).needs,
+            Procedure::Score(of) => {
+                return of.price(seats, &of.bounds(), self.setting().method).needs;
+            }
             Procedure::Vertical(of) => return self.needs_of_model(of, &of.bounds()),
         }
         let steps = steps::price(&self.steps, &self.setting(), seats);

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use protocols::arith::compare::Method;
 use protocols::correlate;
+use protocols::cost::Cost;
+use protocols::disclose::Terms;
 use protocols::party::{PartyId, Seat};
 use protocols::price::{Price, Seats};
 use protocols::psi;
-use protocols::train::score::{self, Shape};
+use protocols::train::score::{self, Shape, forest, reasons};
 use serde::Serialize;
 
 use super::compile::{Parties, SOURCES};
@@ -19,7 +22,7 @@ use super::{
     Usage, ValueKind, coefficients, cost,
 };
 use crate::source::quoted;
-use crate::spec::{self, CheckedSpec, rule_word};
+use crate::spec::{self, CheckedSpec, Reference, rule_word};
 
 /// A scoring, as it runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -30,6 +33,12 @@ pub struct ScorePlan {
     pub tables: Vec<ScoredTable>,
     /// How the spelling of keys is evened out, by its word in a job file.
     pub normalise: String,
+    /// Of boosted trees, how many there are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trees: Option<spec::Forest>,
+    /// Which features are told as reasons.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasons: Option<spec::Reasons>,
     /// What runs and what it rests on, in words.
     pub words: Vec<String>,
 }
@@ -50,14 +59,43 @@ pub struct ScoredTable {
 }
 
 impl ScorePlan {
-    /// What the protocol takes, for these numbers of keys in the order of tables.
+    /// What the protocol of points takes, for these numbers of keys in the order of tables.
     #[must_use]
-    pub fn shape(&self, n_keys: &[usize]) -> Shape {
-        let tables = self.tables.iter().zip(n_keys);
+    pub fn shape(&self, n_keys: &[usize], method: Method) -> Shape {
+        let reasons = self.reasons.as_ref().map(|reasons| reasons::Reasons {
+            features: self.tables.iter().map(|t| t.features.len()).collect(),
+            n_reasons: usize::try_from(reasons.n).unwrap_or(usize::MAX),
+            method,
+        });
         Shape {
-            tables: tables
-                .map(|(table, n)| (Seat::from_index(table.seat), *n))
-                .collect(),
+            tables: self.seats(n_keys),
+            reasons,
+        }
+    }
+
+    /// What the protocol of boosted trees takes, if the model is one of these.
+    #[must_use]
+    pub fn forest(&self, n_keys: &[usize]) -> Option<forest::Shape> {
+        let trees = self.trees.as_ref()?;
+        Some(forest::Shape {
+            tables: self.seats(n_keys),
+            n_trees: usize::try_from(trees.n_trees).unwrap_or(usize::MAX),
+            depth: u32::try_from(trees.depth).unwrap_or(u32::MAX),
+        })
+    }
+
+    fn seats(&self, n_keys: &[usize]) -> Vec<(Seat, usize)> {
+        let tables = self.tables.iter().zip(n_keys);
+        let tables = tables.map(|(table, n)| (Seat::from_index(table.seat), *n));
+        tables.collect()
+    }
+
+    /// The terms of the disclosure that the run takes.
+    #[must_use]
+    pub fn terms(&self, method: Method) -> Terms {
+        match self.forest(&self.bounds()) {
+            Some(shape) => shape.terms(),
+            None => self.shape(&self.bounds(), method).terms(),
         }
     }
 
@@ -70,8 +108,32 @@ impl ScorePlan {
 
     /// What a run with so many keys takes and sends but for what it reveals.
     #[must_use]
-    pub fn price(&self, seats: Seats, n_keys: &[usize]) -> Price {
-        score::price(seats, &self.shape(n_keys))
+    pub fn price(&self, seats: Seats, n_keys: &[usize], method: Method) -> Price {
+        match self.forest(n_keys) {
+            Some(shape) => forest::price(seats, &shape),
+            None => score::price(seats, &self.shape(n_keys, method)),
+        }
+    }
+
+    fn release_cost(&self, seats: Seats, method: Method) -> Cost {
+        match self.forest(&self.bounds()) {
+            Some(shape) => forest::release_cost(seats, &shape),
+            None => score::release_cost(seats, &self.shape(&self.bounds(), method)),
+        }
+    }
+
+    /// The features that reasons name, in the order of their numbers.
+    #[must_use]
+    pub fn features(&self) -> Vec<String> {
+        let of = |table: &ScoredTable| -> Vec<String> {
+            let key = table.label.rsplit_once('.');
+            let head = key
+                .map_or(table.label.as_str(), |(head, _)| head)
+                .to_owned();
+            let names = table.features.iter();
+            names.map(|name| format!("{head}.{name}")).collect()
+        };
+        self.tables.iter().flat_map(of).collect()
     }
 }
 
@@ -103,12 +165,7 @@ pub(super) fn compile(
     let plan = Plan::of_job(spec, parties.seats, correlations, min_cell);
     let plan = Plan {
         learns: learns(&of, &plan.seats, plan.dealer.as_ref()),
-        notes: vec![
-            "score = base points + the points of each feature's bin, to 2^-20; more is better"
-                .to_owned(),
-            "a row whose key a holder does not have gets no points of that holder's features"
-                .to_owned(),
-        ],
+        notes: notes(&of),
         locals: locals(&of, &sides),
         outputs: outputs(&of),
         procedure: Procedure::Score(of),
@@ -185,30 +242,88 @@ fn score_plan(
         });
     let tables: Vec<ScoredTable> = tables.collect();
     let keys: Vec<&str> = tables.iter().map(|t| t.label.as_str()).collect();
-    let words = vec![
-        format!(
-            "each holder adds up the points of its own features by its own part of model {}",
-            job.model
-        ),
-        format!(
-            "the rows of {} meet those of the others with equal {} in shares (circuit-PSI by VOLE); sums of points are opened to {} alone",
-            keys[0],
-            listed(&keys),
-            sides[0].holder
-        ),
-    ];
+    let points = || {
+        vec![
+            format!(
+                "each holder adds up the points of its own features by its own part of model {}",
+                job.model
+            ),
+            format!(
+                "the rows of {} meet those of the others with equal {} in shares (circuit-PSI by VOLE); sums of points are opened to {} alone{}",
+                keys[0],
+                listed(&keys),
+                sides[0].holder,
+                match job.reasons {
+                    Some(_) =>
+                        ", and so are the features that cost a row most, which are found on shares",
+                    None => "",
+                }
+            ),
+        ]
+    };
+    let words = match job.trees {
+        Some(_) => words_of_trees(job, &sides[0].holder, &keys),
+        None => points(),
+    };
     ScorePlan {
         model: job.model.clone(),
         tables,
         normalise: rule_word(job.normalise).to_owned(),
+        trees: job.trees,
+        reasons: job.reasons,
         words,
     }
+}
+
+/// What a scoring by trees runs.
+fn words_of_trees(job: &spec::Score, holder: &PartyId, keys: &[&str]) -> Vec<String> {
+    vec![
+        format!(
+            "each holder finds, by its own part of model {}, where its rows go at the nodes that are split by a feature of its own",
+            job.model
+        ),
+        format!(
+            "the rows of {} meet those of the others with equal {} in shares (circuit-PSI by VOLE); every row is walked through all trees on shares, whose leaves nobody knows; margins are opened to {holder} alone",
+            keys[0],
+            listed(keys),
+        ),
+    ]
+}
+
+/// What stands beside scores.
+fn notes(of: &ScorePlan) -> Vec<String> {
+    if of.trees.is_some() {
+        return vec![
+            "margin = the logarithm of the odds of label 1, by 2^-24; risk = 1/(1 + e^-margin); less is better".to_owned(),
+            "what a holder does not have of a row, be it a value or its key, goes to the left at each of its nodes".to_owned(),
+        ];
+    }
+    let mut notes = vec![
+        "score = base points + the points of each feature's bin, to 2^-20; more is better"
+            .to_owned(),
+        "a row whose key a holder does not have gets no points of that holder's features"
+            .to_owned(),
+    ];
+    if let Some(reasons) = &of.reasons {
+        let reference = match reasons.reference {
+            Reference::Best => "those of its best bin that had rows",
+            Reference::Mean => "the mean of its points over the rows that were fitted",
+            Reference::Neutral => "0, which a weight of evidence of 0 gives",
+        };
+        notes.push(format!(
+            "reasons are the features that cost a row most: how far its points lie below {reference}; no reason where a feature costs nothing, or its holder does not have the key; of equal ones the first by the order of tables"
+        ));
+    }
+    notes
 }
 
 fn learns(of: &ScorePlan, seats: &[PartyId], dealer: Option<&PartyId>) -> Vec<Learns> {
     let sizes =
         "how many different complete keys the other holders bring, unless there is a dealer";
     let scores = match of.tables.len() {
+        _ if of.trees.is_some() => {
+            "of each of its own rows the margin that the trees give it, and no single leaf or split of another holder"
+        }
         2 => {
             "of each of its own rows the points that the other holder's features give, so also which bins they may be in, and whether that holder has the key"
         }
@@ -216,13 +331,20 @@ fn learns(of: &ScorePlan, seats: &[PartyId], dealer: Option<&PartyId>) -> Vec<Le
             "of each of its own rows the sum of the points that the other holders' features give; that this is 0 tells that none of them has the key"
         }
     };
+    let reasons = match &of.reasons {
+        None => String::new(),
+        Some(reasons) => format!(
+            "; and which of all holders' features, up to {}, cost the row most, in their order",
+            reasons.n
+        ),
+    };
     let mut learns: Vec<Learns> = seats
         .iter()
         .enumerate()
         .map(|(seat, party)| Learns {
             party: party.to_string(),
             what: match of.tables[0].seat == seat {
-                true => format!("{sizes}; {scores}"),
+                true => format!("{sizes}; {scores}{reasons}"),
                 false => sizes.to_owned(),
             },
         })
@@ -268,16 +390,23 @@ fn locals(of: &ScorePlan, sides: &[Side<'_>]) -> BTreeMap<PartyId, LocalPlan> {
     locals.collect()
 }
 
-fn outputs(of: &ScorePlan) -> Vec<OutputColumn> {
-    let keys = of.tables[0].keys.iter().map(|name| OutputColumn {
+fn outputs(plan: &ScorePlan) -> Vec<OutputColumn> {
+    let (of_trees, reasons) = (plan.trees.is_some(), plan.reasons.as_ref());
+    let keys = plan.tables[0].keys.iter().map(|name| OutputColumn {
         name: name.clone(),
         kind: ValueKind::Text,
     });
-    let score = OutputColumn {
-        name: "score".to_owned(),
-        kind: ValueKind::Float,
+    let of = |name: &str, kind| OutputColumn {
+        name: name.to_owned(),
+        kind,
     };
-    keys.chain([score]).collect()
+    let scores = match of_trees {
+        true => vec![of("margin", ValueKind::Float), of("risk", ValueKind::Float)],
+        false => vec![of("score", ValueKind::Float)],
+    };
+    let n_reasons = reasons.map_or(0, |reasons| reasons.n);
+    let reasons = (1..=n_reasons).map(|k| of(&format!("reason_{k}"), ValueKind::Text));
+    keys.chain(scores).chain(reasons).collect()
 }
 
 /// Fills in costs, at the published sizes.
@@ -290,9 +419,9 @@ fn priced(mut plan: Plan) -> Plan {
         n_seats,
         n_computing,
     };
-    let shape = of.shape(&of.bounds());
-    let price = score::price(seats, &shape);
-    let mut total = price.cost.then(&score::release_cost(seats, &shape));
+    let method = plan.setting().method;
+    let price = of.price(seats, &of.bounds(), method);
+    let mut total = price.cost.then(&of.release_cost(seats, method));
     if plan.dealer.is_none() {
         for a in Seat::first(n_computing) {
             for b in Seat::first(n_computing).filter(|b| a < *b) {
@@ -306,10 +435,14 @@ fn priced(mut plan: Plan) -> Plan {
         work_us = work_us.saturating_add(coefficients::correlations_us(&source, &price.needs));
     }
     let rows: u64 = plan.locals.values().map(|l| l.rows_at_most).sum();
+    // Columns of the join, as shares, masks and what is on its way.
+    let n_columns = of.forest(&of.bounds()).map_or(0, |shape| shape.n_nodes());
+    let n_costs = of.reasons.map_or(0, |_| of.features().len());
+    let n_columns = (n_columns + n_costs) as u64;
     plan.cost = PlanCost {
         rounds: u64::from(total.rounds),
         bytes_sent: Seat::first(n_seats).map(|s| total.bytes_sent(s)).collect(),
-        memory_bytes: rows.saturating_mul(512),
+        memory_bytes: rows.saturating_mul(512 + 64 * n_columns),
         rows_at_most: rows,
         network_us: cost::network_us(&total),
         work_us: work_us.min(1 << 45),

@@ -1,6 +1,9 @@
 //! Plans of models: whose rows, which columns of a design, what is opened how often, and what that tells whom.
 
+mod checks;
+mod kinds;
 mod scores;
+mod stepwise;
 mod trees;
 mod words;
 
@@ -8,7 +11,6 @@ use std::collections::BTreeMap;
 
 use arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::ast::{Query, Select, SelectItem};
-use engine::glm::{Family, triangle};
 use protocols::arith::compare::Method;
 use protocols::correlate;
 use protocols::cost::Cost;
@@ -33,10 +35,14 @@ use super::{
 };
 use crate::spec::{self, CheckedSpec, Correlations, Model, Offset, Report, Scorecard};
 
+pub use checks::{TrainCheck, TrainCount};
+pub use kinds::Kinds;
 pub use scores::{SCORE_BITS, Test, asks};
 pub(super) use scores::{further, of_train};
+pub use stepwise::Stepping;
 pub use trees::PooledTrees;
 pub(super) use trees::{outputs as trees_outputs, shape as trees_shape};
+pub(super) use words::merged;
 
 /// Fewest residual degrees of freedom of a model that is released.
 const LEAST_RESIDUAL: u64 = 10;
@@ -69,6 +75,12 @@ pub struct TrainPlan {
     /// Of boosted trees how many, and how they grow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trees: Option<PooledTrees>,
+    /// Whether the loss is told step by step.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tells_loss: bool,
+    /// Which columns are in the model, if they are chosen one by one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stepwise: Option<Stepping>,
     /// Fewest rows.
     pub least_rows: u64,
     /// Rows that are not fitted and evaluated.
@@ -98,6 +110,8 @@ pub enum ColumnRole {
     Label,
     /// It explains, as a number.
     Number,
+    /// It explains, as a number whose bins lie between these decimal numbers.
+    Cuts(Vec<String>),
     /// It explains, by these levels, of which the first is the reference.
     Levels(Vec<String>),
     /// It is added to the linear predictor.
@@ -119,109 +133,6 @@ pub struct Term {
     pub level: Option<usize>,
 }
 
-/// A count that must be large enough, or of which it is told whether it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct TrainCheck {
-    /// What is counted.
-    pub count: TrainCount,
-    /// How many there must be.
-    pub at_least: u64,
-    /// It in words: `rows in which male is 1`.
-    pub label: String,
-}
-
-/// What is counted among the rows that are used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TrainCount {
-    /// All of them.
-    Rows,
-    /// Those in which this column is not 0.
-    NotZero(usize),
-    /// Those in which this column is not 1.
-    NotOne(usize),
-    /// Those in which this column has this level.
-    Level(usize, usize),
-    /// Those that are left out because a value is missing; only told.
-    Dropped,
-}
-
-/// The openings of a fit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kinds {
-    /// Rows, dropped rows, the sums of labels and of columns.
-    Means,
-    /// The sums of squared distances from the means.
-    Spreads,
-    /// The first two moments of standardised columns, precisely.
-    Moments,
-    /// Cross-products, gradient and deviance at some coefficients.
-    Step,
-    /// What a report wants of the fitted model.
-    Last,
-    /// Bads and goods by bin.
-    Bins,
-    /// What is told of scores of a sample.
-    Scores,
-    /// Where the nodes of a level are split.
-    Splits,
-    /// The leaves of a tree.
-    Leaves,
-}
-
-impl Kinds {
-    const ALL: [Self; 9] = [
-        Self::Means,
-        Self::Spreads,
-        Self::Moments,
-        Self::Step,
-        Self::Last,
-        Self::Bins,
-        Self::Scores,
-        Self::Splits,
-        Self::Leaves,
-    ];
-
-    /// Numbers of one opening.
-    #[must_use]
-    pub fn n_sums(self, of: &TrainPlan) -> usize {
-        let (n_terms, n_columns) = (of.terms.len(), of.n_columns());
-        match self {
-            // Rows, dropped rows, exposures, labels; then the columns.
-            Self::Means => 4 + n_terms,
-            Self::Spreads => 1 + n_terms,
-            Self::Moments => 2 * n_terms,
-            // A flag for sums that are no numbers goes along.
-            Self::Step => triangle(n_columns) + n_columns + 2,
-            Self::Last => {
-                let has_more = matches!(of.model, Model::Linear | Model::Gamma);
-                3 + usize::from(has_more) * triangle(n_columns)
-            }
-            Self::Bins => 2 * of.n_bins(),
-            Self::Scores => {
-                let scores = of.test.as_ref().map_or(&[][..], |test| &test.scores);
-                asks(scores).n_figures()
-            }
-            Self::Splits => of.n_leaves() / 2,
-            Self::Leaves => of.n_leaves(),
-        }
-    }
-
-    fn at_most(self, of: &TrainPlan) -> u32 {
-        match self {
-            Self::Means => 1,
-            Self::Last => u32::from(of.trees.is_none()),
-            Self::Spreads => u32::from(of.n_parts().is_none()),
-            Self::Bins => u32::from(of.scorecard.is_some()),
-            Self::Scores => of.test.as_ref().map_or(0, Test::n_samples),
-            Self::Moments => u32::from(of.standardise),
-            Self::Step => of.most_evaluations(),
-            Self::Splits => of.n_trees() * of.trees.as_ref().map_or(0, |t| t.grown.depth as u32),
-            Self::Leaves => of.n_trees(),
-        }
-    }
-}
-
 impl TrainPlan {
     /// Columns of the design, the intercept among them.
     #[must_use]
@@ -240,6 +151,13 @@ impl TrainPlan {
     /// Most evaluations of the model.
     #[must_use]
     pub fn most_evaluations(&self) -> u32 {
+        let of_steps = self.stepwise.as_ref().map_or(0, |rule| rule.evaluations);
+        self.last_evaluations() + of_steps
+    }
+
+    /// Most evaluations of the last fit, which is the only one unless columns are chosen.
+    #[must_use]
+    pub fn last_evaluations(&self) -> u32 {
         match self.trees {
             Some(_) => 0,
             None => 2 * self.max_iterations + FURTHER_EVALUATIONS,
@@ -250,7 +168,10 @@ impl TrainPlan {
     #[must_use]
     pub fn n_parts(&self) -> Option<u64> {
         let of_trees = self.trees.as_ref().map(|t| t.grown.bins);
-        self.scorecard.as_ref().map(|s| s.bins).or(of_trees)
+        self.scorecard
+            .as_ref()
+            .map(spec::Scorecard::n_parts)
+            .or(of_trees)
     }
 
     fn n_trees(&self) -> u32 {
@@ -265,9 +186,10 @@ impl TrainPlan {
     /// Most bins of a term of a scorecard.
     #[must_use]
     pub fn bins_of(&self, term: &Term) -> usize {
-        let bins = self.scorecard.as_ref().map_or(0, |s| s.bins);
+        let bins = self.scorecard.as_ref().map_or(0, spec::Scorecard::n_parts);
         match &self.columns[term.column].role {
             ColumnRole::Levels(levels) => levels.len(),
+            ColumnRole::Cuts(cuts) => cuts.len() + 1,
             _ => usize::try_from(bins).unwrap_or(usize::MAX),
         }
     }
@@ -284,6 +206,13 @@ impl TrainPlan {
     #[must_use]
     pub fn is_quantiled(&self, term: &Term) -> bool {
         matches!(self.columns[term.column].role, ColumnRole::Number)
+    }
+
+    /// Whether a term is a number that is cut, by quantiles or by the job.
+    #[must_use]
+    pub fn has_cuts(&self, term: &Term) -> bool {
+        let role = &self.columns[term.column].role;
+        matches!(role, ColumnRole::Number | ColumnRole::Cuts(_))
     }
 
     /// Order statistics are found bit by bit; then every bin is checked once.
@@ -379,6 +308,9 @@ pub(super) fn compile(
     let mut of = train_plan(job, columns, &min_cell, n_rows);
     of.test = scores::test(job, (&parties.seats[..], &raw[..]), &min_cell)?;
     of.words = words::of_run(&of);
+    let chosen = job.stepwise.as_ref();
+    of.words
+        .extend(chosen.and_then(|s| stepwise::words(&of, s)));
     let correlations = source(spec, &of, &min_cell)?;
     let trees = of.trees.as_ref();
     compile::none(trees.map_or_else(Vec::new, |t| {
@@ -388,7 +320,7 @@ pub(super) fn compile(
     let plan = Plan {
         learns: words::learns(&of, &parties, &spec.receivers, plan.dealer.as_ref()),
         warnings: words::warnings(spec, &parties, catalogues, &plan.min_cell),
-        notes: words::notes(&of),
+        notes: words::notes(&of, job),
         locals: locals(&of, &raw, &finals),
         outputs: outputs(job),
         procedure: Procedure::Train(Box::new(of)),
@@ -406,6 +338,7 @@ fn columns(job: &spec::Train) -> Vec<TrainColumn> {
     let label = column(&job.label, ColumnRole::Label);
     let features = job.features.iter().map(|feature| {
         let role = match feature.levels.as_slice() {
+            [] if !feature.cuts.is_empty() => ColumnRole::Cuts(feature.cuts.clone()),
             [] => ColumnRole::Number,
             levels => ColumnRole::Levels(levels.to_vec()),
         };
@@ -532,7 +465,7 @@ fn train_plan(
             level,
         };
         match &c.role {
-            ColumnRole::Number => vec![term(c.name.clone(), None)],
+            ColumnRole::Number | ColumnRole::Cuts(_) => vec![term(c.name.clone(), None)],
             // What has bins makes one column of each feature.
             ColumnRole::Levels(_) if has_bins => vec![term(c.name.clone(), None)],
             ColumnRole::Levels(levels) => {
@@ -548,9 +481,12 @@ fn train_plan(
     let least_rows = (n_columns + LEAST_RESIDUAL)
         .max((n_columns * 100).div_ceil(MOST_PARAMETERS_PERCENT))
         .max(min_cell.at_least);
+    let stepwise = job.stepwise.as_ref();
     TrainPlan {
         model: job.model,
-        checks: checks(job.model, &columns, min_cell.at_least, least_rows),
+        stepwise: stepwise.map(|s| Stepping::of(s, terms.len())),
+        tells_loss: job.report.contains(&Report::Loss),
+        checks: checks::checks(job.model, &columns, min_cell.at_least, least_rows),
         columns,
         terms,
         intercept: job.intercept,
@@ -565,59 +501,6 @@ fn train_plan(
         bound_bits: 64 - n_rows.max(least_rows).leading_zeros(),
         words: Vec::new(),
     }
-}
-
-/// What is counted before anything is opened: no coefficient rests on fewer rows than the minimum.
-fn checks(
-    model: Model,
-    columns: &[TrainColumn],
-    at_least: u64,
-    least_rows: u64,
-) -> Vec<TrainCheck> {
-    let mut checks = Vec::new();
-    if at_least <= 1 {
-        return checks;
-    }
-    let mut add = |count, at_least, label: String| {
-        checks.push(TrainCheck {
-            count,
-            at_least,
-            label,
-        });
-    };
-    add(TrainCount::Rows, least_rows, "rows".to_owned());
-    for (i, column) in columns.iter().enumerate() {
-        let name = &column.name;
-        let not = |value: u8| format!("rows in which {name} is not {value}");
-        match &column.role {
-            // The bins of a scorecard are counted when they are known; of trees the least weight of a child sees to it.
-            ColumnRole::Number if matches!(model, Model::Scorecard | Model::Gbdt) => {}
-            ColumnRole::Levels(_) if model == Model::Gbdt => {}
-            ColumnRole::Number => {
-                add(TrainCount::NotZero(i), at_least, not(0));
-                add(TrainCount::NotOne(i), at_least, not(1));
-            }
-            ColumnRole::Label => {
-                let is_binary = model.family() == Family::Logistic;
-                if is_binary || model == Model::Poisson {
-                    add(TrainCount::NotZero(i), at_least, not(0));
-                }
-                if is_binary {
-                    add(TrainCount::NotOne(i), at_least, not(1));
-                }
-            }
-            ColumnRole::Levels(levels) => {
-                for (k, level) in levels.iter().enumerate() {
-                    let label = format!("rows in which {name} is {level}");
-                    add(TrainCount::Level(i, k), at_least, label);
-                }
-            }
-            ColumnRole::Offset | ColumnRole::Exposure | ColumnRole::Sample(_) => {}
-        }
-    }
-    let dropped = "rows that are left out because a value is missing";
-    add(TrainCount::Dropped, at_least, dropped.to_owned());
-    checks
 }
 
 /// Counts are compared on shares wherever there is a minimum.
@@ -657,9 +540,11 @@ fn locals(of: &TrainPlan, raw: &[Part], finals: &[Part]) -> BTreeMap<PartyId, Lo
 fn usage(column: &TrainColumn) -> Usage {
     match column.role {
         ColumnRole::Label => Usage::Label,
-        ColumnRole::Number | ColumnRole::Levels(_) | ColumnRole::Offset | ColumnRole::Exposure => {
-            Usage::Feature
-        }
+        ColumnRole::Number
+        | ColumnRole::Cuts(_)
+        | ColumnRole::Levels(_)
+        | ColumnRole::Offset
+        | ColumnRole::Exposure => Usage::Feature,
         ColumnRole::Sample(_) => Usage::Filter,
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn add_figures(described: &mut Value, figures: &Figures, asked: &[Rep
                 described["confusion"] = json!(figures.confusion.map(|of| confusion(of, totals)));
             }
             Report::Psi => described["psi"] = json!(figures.stability.as_ref().map(stability)),
-            Report::Se | Report::P | Report::Ci95 => {}
+            Report::Se | Report::P | Report::Ci95 | Report::Loss => {}
         }
     }
 }

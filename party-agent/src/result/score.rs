@@ -3,10 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, StringViewArray};
+use arrow::array::{Array, ArrayRef, Float64Array, StringViewArray};
 
 use super::{ResultError, ResultTable, totals};
 use crate::plan::{Plan, ScorePlan};
+
+/// What was found of each row.
+#[derive(Clone, Debug)]
+pub struct Scores {
+    /// Columns of numbers: the scores, or of trees margins and risks.
+    pub numbers: Vec<Vec<f64>>,
+    /// Columns of features that cost the most.
+    pub reasons: Vec<Vec<Option<String>>>,
+}
 
 /// Builds the result: keys as they stand in the table, and scores. `texts` begins with the key's columns.
 ///
@@ -16,20 +25,28 @@ pub fn scored(
     plan: &Plan,
     of: &ScorePlan,
     texts: &[Vec<Option<String>>],
-    scores: Vec<f64>,
+    scores: &Scores,
 ) -> Result<ResultTable, ResultError> {
     let n_keys = of.tables[0].keys.len();
-    let n_rows = scores.len();
+    let n_rows = scores.numbers.first().map_or(0, Vec::len);
     let keys = texts.get(..n_keys).unwrap_or_default();
-    if keys.len() != n_keys || keys.iter().any(|key| key.len() != n_rows) {
+    let of_texts = |column: &Vec<Option<String>>| {
+        let values = column.iter().map(Option::as_deref);
+        Arc::new(values.collect::<StringViewArray>()) as ArrayRef
+    };
+    let numbers = scores.numbers.iter();
+    let numbers = numbers.map(|n| Arc::new(Float64Array::from(n.clone())) as ArrayRef);
+    let reasons = scores.reasons.iter().map(of_texts);
+    let values: Vec<ArrayRef> = keys
+        .iter()
+        .map(of_texts)
+        .chain(numbers)
+        .chain(reasons)
+        .collect();
+    let is_whole = values.iter().all(|column| column.len() == n_rows);
+    if values.len() != plan.outputs.len() || !is_whole {
         return Err(totals("a row has no score"));
     }
-    let keys = keys.iter().map(|key| {
-        let values = key.iter().map(Option::as_deref);
-        Arc::new(values.collect::<StringViewArray>()) as ArrayRef
-    });
-    let mut values: Vec<ArrayRef> = keys.collect();
-    values.push(Arc::new(Float64Array::from(scores)));
     Ok(ResultTable {
         columns: plan.outputs.clone(),
         n_rows,

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::merging;
 use crate::spec::Scorecard;
 
 /// A feature in bins, with what was counted in them.
@@ -19,6 +20,8 @@ pub struct BinnedFeature {
     pub woe: Vec<f64>,
     /// What each bin adds to the information value.
     pub iv: Vec<f64>,
+    /// Where bins were merged, the bin of each of those that were counted; else nothing.
+    pub merged: Vec<usize>,
 }
 
 impl BinnedFeature {
@@ -49,6 +52,39 @@ impl BinnedFeature {
             counts,
             woe,
             iv,
+            merged: Vec::new(),
+        }
+    }
+
+    /// The same with neighbouring bins merged, but for the last `n_kept` ones; bins have texts if they have any before.
+    #[must_use]
+    pub fn with_merged(self, limits: (usize, f64), n_kept: usize, zero: f64) -> Self {
+        let n_merged = self.counts.len() - n_kept.min(self.counts.len());
+        let mut groups = merging::merged(&self.counts[..n_merged], limits);
+        groups.extend((n_merged..self.counts.len()).map(|bin| bin..bin + 1));
+        let counts = groups.iter().map(|group| {
+            let counts = self.counts[group.clone()].iter();
+            counts.fold((0.0, 0.0), |sum, (bad, good)| (sum.0 + bad, sum.1 + good))
+        });
+        let counts: Vec<(f64, f64)> = counts.collect();
+        let bins = groups.iter().enumerate();
+        let merged = bins.flat_map(|(bin, group)| group.clone().map(move |_| bin));
+        let merged: Vec<usize> = merged.collect();
+        let inner = groups.iter().take_while(|group| group.end < n_merged);
+        let cuts = inner.filter_map(|group| self.cuts.get(group.end - 1).copied());
+        let cuts: Vec<f64> = cuts.collect();
+        Self {
+            merged,
+            ..Self::new(&self.name, (cuts, Vec::new()), counts, zero)
+        }
+    }
+
+    /// The weight of each bin that was counted.
+    #[must_use]
+    pub fn counted_woe(&self) -> Vec<f64> {
+        match self.merged.is_empty() {
+            true => self.woe.clone(),
+            false => self.merged.iter().map(|bin| self.woe[*bin]).collect(),
         }
     }
 

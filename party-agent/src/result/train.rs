@@ -48,6 +48,32 @@ pub struct Estimate {
     pub figures: [Option<Figures>; 2],
     /// Of a scorecard all features in bins, those of the model first.
     pub binned: Vec<BinnedFeature>,
+    /// How columns were chosen, step by step.
+    pub selected: Vec<Selected>,
+    /// The mean log loss at each evaluation of the last fit, if it is told.
+    pub losses: Vec<f64>,
+}
+
+/// A step of stepwise selection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Selected {
+    /// The column.
+    pub term: String,
+    /// Whether it enters, by the score test; or leaves, by Wald's.
+    pub enters: bool,
+    /// χ² with one degree of freedom.
+    pub chi2: f64,
+}
+
+impl Selected {
+    fn told(&self) -> Value {
+        json!({
+            "term": self.term,
+            "step": if self.enters { "enters" } else { "leaves" },
+            "chi2": self.chi2,
+            "p": tails::chi_squared_upper(self.chi2, 1.0),
+        })
+    }
 }
 
 /// The numbers that describe a fit, by their names in the result.
@@ -155,6 +181,13 @@ impl Told {
             let (features, scale) = points(card, &found.binned, &coefficients);
             described.insert("features", features);
             described.insert("scorecard", scale);
+        }
+        if of.tells_loss {
+            described.insert("loss", json!(found.losses));
+        }
+        if of.stepwise.is_some() {
+            let steps = found.selected.iter().map(Selected::told);
+            described.insert("stepwise", Value::Array(steps.collect()));
         }
         let df = residual_df(of, found);
         let statistics: Vec<f64> = coefficients

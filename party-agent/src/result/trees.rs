@@ -54,7 +54,7 @@ pub fn pooled(
         .collect();
     let forest = found.trees.iter().map(|tree| of_tree(of, found, tree));
     let cuts = of.terms.iter().zip(&found.cuts);
-    let cuts = cuts.filter(|(term, _)| of.is_quantiled(term));
+    let cuts = cuts.filter(|(term, _)| of.has_cuts(term));
     let cuts = cuts.map(|(term, cuts)| (term.name.clone(), json!(cuts)));
     let mut fit = json!({
         "model": of.model.as_str(),

@@ -3,9 +3,9 @@
 use protocols::psi::keys::Normalise;
 use serde::Serialize;
 
-use super::intersect::{self, KeyOf, rule_name};
+use super::intersect::{self, KeyOf, rule_name, word};
 use super::lookup::names_of;
-use super::vertical;
+use super::{train, vertical};
 use crate::config::fields::{Faults, Fields};
 
 /// Most features that are named.
@@ -16,6 +16,45 @@ const MODEL: &str =
 const TABLE: &str = "\"party.table\" of the party that gets the scores";
 const FEATURES: &str = "a list of \"party.table.column\": the features of the model";
 const KEY: &str = "the name of the key's column in these tables, or a list of names";
+
+const TREES: &str = "n_trees and depth, as the model was trained";
+const REASONS: &str = "0 to 8";
+const REFERENCE: &str = "\"best\", \"mean\" or \"neutral\"";
+const REFERENCES: &[(&str, Reference)] = &[
+    ("best", Reference::Best),
+    ("mean", Reference::Mean),
+    ("neutral", Reference::Neutral),
+];
+
+/// What a feature's points are compared with when it is asked what it costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reference {
+    /// The points of the feature's best bin, of those that had rows.
+    Best,
+    /// The mean of its points over the rows that were fitted.
+    Mean,
+    /// No points: a weight of evidence of 0.
+    Neutral,
+}
+
+/// Which features are told as reasons for a score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Reasons {
+    /// How many at the most.
+    pub n: u64,
+    /// With what points are compared.
+    pub reference: Reference,
+}
+
+/// The public size of a model of boosted trees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Forest {
+    /// How many trees.
+    pub n_trees: u64,
+    /// Levels of splits.
+    pub depth: u64,
+}
 
 /// A scoring.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -31,6 +70,12 @@ pub struct Score {
     /// How the spelling of keys is evened out.
     #[serde(serialize_with = "rule_name")]
     pub normalise: Normalise,
+    /// Of boosted trees, how many there are; nothing of scorecards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trees: Option<Forest>,
+    /// Which features are told as reasons.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasons: Option<Reasons>,
 }
 
 /// Reads the table `[compute.score]`.
@@ -50,7 +95,14 @@ pub(super) fn read<'t>(
     let rows = fields.required(faults, "rows", rows, TABLE).flatten();
     let features = vertical::features(&mut fields, text, (FEATURES, MAX_FEATURES), faults);
     let normalise = intersect::normalise(&mut fields, faults);
+    let trees = fields.table(faults, "trees");
+    let trees = trees.map(|table| forest(table, faults));
+    let reasons = reasons(&mut fields, trees.is_some(), faults);
     fields.finish(faults);
+    let trees = match trees {
+        Some(read) => Some(read?),
+        None => None,
+    };
     let key = key?;
     Some(Score {
         model: model?.to_owned(),
@@ -61,5 +113,37 @@ pub(super) fn read<'t>(
         features: features?,
         key,
         normalise: normalise?,
+        trees,
+        reasons,
     })
+}
+
+fn forest(mut table: Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Forest> {
+    let n_trees = table.whole(faults, "n_trees", 1..=200);
+    let depth = table.whole(faults, "depth", 1..=6);
+    let n_trees = table.required(faults, "n_trees", n_trees, TREES);
+    let depth = table.required(faults, "depth", depth, TREES);
+    let (n_trees, depth) = (n_trees?, depth?);
+    let fits = train::fit_in_memory(&mut table, (n_trees, depth), faults);
+    table.finish(faults);
+    fits.then_some(Forest { n_trees, depth })
+}
+
+fn reasons(
+    fields: &mut Fields<'_, '_>,
+    has_trees: bool,
+    faults: &mut Faults<'_>,
+) -> Option<Reasons> {
+    let n = fields.whole(faults, "reasons", 0..=8).unwrap_or(0);
+    let reference = word(fields, "reference", REFERENCES, REFERENCE, faults);
+    if has_trees && n > 0 {
+        let what = "are what features cost in points, and trees give none";
+        fields.wrong(faults, "reasons", what, "leave it out");
+    }
+    if n == 0 && reference.is_some() {
+        let what = "says with what reasons are compared, and there are none";
+        fields.wrong(faults, "reference", what, REASONS);
+    }
+    let reference = reference.unwrap_or(Reference::Best);
+    (n > 0).then_some(Reasons { n, reference })
 }

@@ -1,6 +1,8 @@
 //! `[compute.train]`: a model fitted to the rows of several holders.
 
+mod card;
 mod report;
+mod stepwise;
 mod trees;
 
 use std::collections::BTreeSet;
@@ -14,18 +16,19 @@ use super::intersect::word;
 use super::near::did_you_mean;
 use crate::config::fields::{Faults, Fields, kind};
 
+pub use card::{Merge, Scorecard};
+pub(super) use card::{card, cuts as listed_cuts, merging};
 pub use report::Report;
 use report::evaluated;
 pub(crate) use report::of_train;
 pub(super) use report::{evaluates_train, penalised, report, report_of_trees};
+pub use stepwise::{Direction, Stepwise};
 pub use trees::Trees;
-pub(super) use trees::read as trees;
+pub(super) use trees::{fit_in_memory, read as trees};
 
 /// Most features that are named, and most levels of one of them.
 const MAX_FEATURES: usize = 256;
 const MAX_LEVELS: usize = 256;
-/// Most bins of a number.
-const MAX_BINS: u64 = 50;
 /// Most columns of a design, levels counted one by one.
 pub const MAX_TERMS: usize = 512;
 
@@ -72,6 +75,9 @@ pub struct Train {
     /// Of boosted trees how many, and how they grow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trees: Option<Trees>,
+    /// Which columns are in the model, if they are chosen one by one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stepwise: Option<Stepwise>,
     /// What is told of each coefficient beside itself.
     pub report: BTreeSet<Report>,
     /// Whether rows that are fitted are evaluated as well.
@@ -97,23 +103,6 @@ pub enum Model {
     Gbdt,
 }
 
-/// How features are binned and points are scaled. Numbers are decimal texts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Scorecard {
-    /// Bins of a number: between quantiles that part the rows evenly.
-    pub bins: u64,
-    /// Features of a smaller information value are left out.
-    pub iv_least: String,
-    /// What stands for a count of 0 in a bin's weight of evidence.
-    pub zero_count: String,
-    /// Points that double the odds.
-    pub pdo: String,
-    /// Points at the base odds.
-    pub base_score: String,
-    /// Goods to bads there.
-    pub base_odds: String,
-}
-
 /// One feature.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Feature {
@@ -121,6 +110,9 @@ pub struct Feature {
     pub name: String,
     /// Its levels where it is no number; the first is the reference.
     pub levels: Vec<String>,
+    /// Of a number that a scorecard or trees cut, where the job cuts it: decimal numbers, ascending.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cuts: Vec<String>,
 }
 
 /// What is added to the linear predictor.
@@ -194,7 +186,7 @@ pub(super) fn read<'t>(
     partition(&mut fields, faults);
     let label = column(&mut fields, "label", LABEL, faults);
     let label = fields.required(faults, "label", label, LABEL);
-    let features = features(&mut fields, faults);
+    let mut features = features(&mut fields, faults);
     let has_trees = model == Some(Model::Gbdt);
     let newton = match has_trees {
         true => Newton::of_trees(),
@@ -203,7 +195,11 @@ pub(super) fn read<'t>(
     let trees = has_trees.then(|| trees::read(&mut fields, faults));
     let sample = fields.table(faults, "sample");
     let sample = sample.map(|s| read_sample(s, faults));
-    let scorecard = scorecard(&mut fields, model, faults);
+    let scorecard = card::scorecard(&mut fields, (model, &mut features), faults);
+    card::cuts_of_trees(&mut fields, (trees.as_ref(), &mut features), faults);
+    let is_plain = newton.intercept && newton.l2.as_deref() == Some("0");
+    let of_columns = (is_plain, features.as_deref());
+    let stepwise = stepwise::read(&mut fields, model, of_columns, faults);
     missing(&mut fields, faults);
     let report = match has_trees {
         true => report_of_trees(&mut fields, faults),
@@ -249,6 +245,7 @@ pub(super) fn read<'t>(
             None => None,
             Some(read) => Some(read?),
         },
+        stepwise: stepwise?,
         report,
         evaluates_train,
     })
@@ -317,46 +314,6 @@ fn model(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Model> 
     word(fields, "model", MODELS, MODEL, faults)
 }
 
-/// The outer `None` where there is a fault.
-fn scorecard(
-    fields: &mut Fields<'_, '_>,
-    model: Option<Model>,
-    faults: &mut Faults<'_>,
-) -> Option<Option<Scorecard>> {
-    let table = fields.table(faults, "scorecard");
-    if model != Some(Model::Scorecard) {
-        if table.is_some() {
-            let what = "belongs to model = \"scorecard\"";
-            fields.wrong(faults, "scorecard", what, "leave it out");
-        }
-        return Some(None);
-    }
-    let empty = toml::de::DeTable::new();
-    let mut table = table.unwrap_or_else(|| Fields::new(&empty, "compute.train.scorecard", 0..0));
-    let card = card(&mut table, faults);
-    table.finish(faults);
-    card.map(Some)
-}
-
-/// Reads how many bins there are, and the scale of points.
-pub(super) fn card(table: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Scorecard> {
-    let bins = table.whole(faults, "bins", 2..=MAX_BINS).unwrap_or(5);
-    let mut of = |field, default, range| number(table, field, default, range, faults);
-    let iv_least = of("iv_least", "0.02", 0.0..=100.0);
-    let zero_count = of("zero_count", "0.5", 1e-6..=1.0);
-    let pdo = of("pdo", "20", 1e-3..=1e6);
-    let base_score = of("base_score", "600", -1e6..=1e6);
-    let base_odds = of("base_odds", "50", 1e-6..=1e6);
-    Some(Scorecard {
-        bins,
-        iv_least: iv_least?,
-        zero_count: zero_count?,
-        pdo: pdo?,
-        base_score: base_score?,
-        base_odds: base_odds?,
-    })
-}
-
 fn partition(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) {
     let text = fields.required_string(faults, "partition", PARTITION);
     match text {
@@ -417,6 +374,7 @@ fn features(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Vec<
         .map(|name| Feature {
             name: (*name).to_owned(),
             levels: Vec::new(),
+            cuts: Vec::new(),
         })
         .collect();
     if let Some(table) = fields.table(faults, "categorical") {

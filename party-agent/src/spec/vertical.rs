@@ -237,6 +237,15 @@ fn report_faults(
     has_test: bool,
     faults: &mut Faults<'_>,
 ) {
+    if report.contains(&Report::Loss) {
+        let what = "asks for losses step by step, and nothing of a fit over a join is opened before its end";
+        fields.wrong(
+            faults,
+            "report",
+            what,
+            "\"logloss\", of the rows kept for a test",
+        );
+    }
     let is_evaluated = report.iter().any(|r| r.is_of_scores());
     if is_evaluated && !has_test {
         let what = "asks how well scores do, and no rows are kept for a test";
@@ -303,6 +312,11 @@ fn bins_of<'t>(
     );
     for (field, belongs, what) in [
         (
+            "stepwise",
+            false,
+            "chooses columns by sums that are opened, and over a join none are",
+        ),
+        (
             "scorecard",
             is_card,
             "belongs to model = \"scorecard\", of joins",
@@ -321,6 +335,9 @@ fn bins_of<'t>(
         true => card::categorical(fields, text, faults),
         false => Vec::new(),
     };
+    if is_trees {
+        card::cuts_of_trees(fields, &mut listed, text, faults);
+    }
     let card = is_card.then(|| card::read(fields, &mut listed, text, faults));
     (listed, card)
 }

@@ -95,7 +95,7 @@ struct Case {
 }
 
 /// Texts that several cases have in common.
-const COMMON: [(&str, &str); 5] = [
+const COMMON: [(&str, &str); 6] = [
     (
         "{union}",
         "(SELECT * FROM clinic.people UNION ALL SELECT * FROM fund.people) v",
@@ -116,6 +116,15 @@ const COMMON: [(&str, &str); 5] = [
         "{vertical}",
         "[compute.train]\npartition = \"vertical\"\nlabel = \"clinic.people.late\"\n\
          features = [\"clinic.people.age\", \"fund.people.paid\"]\nkey = \"id\"\n",
+    ),
+    (
+        "{score}",
+        r#"[compute.score]
+model = "{model}"
+rows = "clinic.people"
+features = ["clinic.people.age", "fund.people.paid"]
+key = "id"
+"#,
     ),
 ];
 
@@ -265,6 +274,12 @@ report = ["auc"]"#,
         shown: BOTH,
     },
     Case {
+        name: "scores by trees",
+        compute: r#"{score}trees = { n_trees = 2, depth = 2 }"#,
+        correlations: "dealer:notary",
+        shown: &["clinic"],
+    },
+    Case {
         name: "joint scorecard",
         compute: r#"{vertical}model = "scorecard"
 steps = 3
@@ -277,11 +292,13 @@ iv_least = 0"#,
     },
     Case {
         name: "scores",
-        compute: r#"[compute.score]
-model = "{model}"
-rows = "clinic.people"
-features = ["clinic.people.age", "fund.people.paid"]
-key = "id""#,
+        compute: "{score}",
+        correlations: "dealer:notary",
+        shown: &["clinic"],
+    },
+    Case {
+        name: "scores with reasons",
+        compute: "{score}reasons = 1",
         correlations: "dealer:notary",
         shown: &["clinic"],
     },

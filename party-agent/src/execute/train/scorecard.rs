@@ -38,10 +38,13 @@ impl Fitting<'_> {
         let terms = self.of.terms.iter().zip(cuts).zip(counts).enumerate();
         let features = terms.map(|(i, ((term, cuts), counts))| {
             let levels = self.levels(term).to_vec();
-            (
-                i,
-                BinnedFeature::new(&term.name, (cuts, levels), counts, zero),
-            )
+            let feature = BinnedFeature::new(&term.name, (cuts, levels), counts, zero);
+            let feature = match card.merging() {
+                // Rows with a missing value are left out, so no bin stays apart.
+                Some(limits) if self.of.is_quantiled(term) => feature.with_merged(limits, 0, zero),
+                _ => feature,
+            };
+            (i, feature)
         });
         let mut features: Vec<(usize, BinnedFeature)> = features.collect();
         // Stable: of equal ones the first in the job comes first.
@@ -129,7 +132,10 @@ impl Fitting<'_> {
         for ((wanted, found), (_, part)) in pairs.zip(places.iter().cycle()) {
             cuts[wanted[0].term].push(between(found[0], found[1], *part));
         }
-        for cuts in &mut cuts {
+        for (term, cuts) in self.of.terms.iter().zip(&mut cuts) {
+            if let ColumnRole::Cuts(listed) = &self.of.columns[term.column].role {
+                *cuts = listed.iter().filter_map(|cut| cut.parse().ok()).collect();
+            }
             cuts.sort_by(f64::total_cmp);
             cuts.dedup();
         }

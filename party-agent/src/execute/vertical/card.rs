@@ -89,8 +89,8 @@ impl Task<'_> {
         }
         let weights = mine.flat_map(|feature| {
             let scale = greatest(feature);
-            let weigh = move |woe: &f64| if scale > 0.0 { woe / scale } else { 0.0 };
-            feature.woe.iter().map(weigh)
+            let weigh = move |woe: f64| if scale > 0.0 { woe / scale } else { 0.0 };
+            feature.counted_woe().into_iter().map(weigh)
         });
         let weights: Vec<f64> = weights.collect();
         let weights = (&weights[..], &chosen[..]);
@@ -157,7 +157,7 @@ impl Task<'_> {
                 feature: feature.name.clone(),
                 coefficient,
                 iv: feature.information(),
-                cuts: cut.cuts.clone(),
+                cuts: feature.cuts.clone(),
                 levels,
                 bins: (0..feature.counts.len()).map(bin).collect(),
             });
@@ -196,12 +196,38 @@ fn features(
             .collect();
         let own = cut.iter().find(|c| c.feature == feature);
         let cuts = own.map_or_else(Vec::new, |own| own.cuts.clone());
-        let labels = (0..counts.len()).map(|bin| label(&card.bins[feature], &cuts, bin));
-        let labels: Vec<String> = labels.collect();
+        let bins = &card.bins[feature];
         let name = &of.features[feature].1;
-        Some(BinnedFeature::new(name, (cuts, labels), counts, zero))
+        let made = BinnedFeature::new(name, (cuts, Vec::new()), counts, zero);
+        let mut made = match (card.points.merging(), bins) {
+            // The last bin is that of missing values.
+            (Some(limits), Bins::Found(_)) => made.with_merged(limits, 1, zero),
+            _ => made,
+        };
+        made.levels = labels(bins, &made);
+        Some(made)
     });
     Ok(features.collect())
+}
+
+/// The bins of a feature in words.
+fn labels(bins: &Bins, feature: &BinnedFeature) -> Vec<String> {
+    let n_bins = feature.counts.len();
+    let of = |bin: usize| {
+        let first = feature.merged.iter().position(|of| *of == bin);
+        let last = feature.merged.iter().rposition(|of| *of == bin);
+        match first.zip(last) {
+            Some(_) if bin + 1 == n_bins => "missing".to_owned(),
+            // Only its holder knows where it begins and ends.
+            Some((first, last)) if feature.cuts.is_empty() && n_bins > 2 => match first == last {
+                true => format!("bin {}", first + 1),
+                false => format!("bins {} to {}", first + 1, last + 1),
+            },
+            Some(_) => between_cuts(&feature.cuts, bin),
+            None => label(bins, &feature.cuts, bin),
+        }
+    };
+    (0..n_bins).map(of).collect()
 }
 
 /// A bin in words. The last one is that of missing values.
@@ -221,6 +247,10 @@ fn label(bins: &Bins, cuts: &[f64], bin: usize) -> String {
     if cuts.is_empty() {
         return format!("bin {}", bin + 1);
     }
+    between_cuts(cuts, bin)
+}
+
+fn between_cuts(cuts: &[f64], bin: usize) -> String {
     let low = bin.checked_sub(1).and_then(|cut| cuts.get(cut));
     let low = low.map_or("-inf".to_owned(), f64::to_string);
     let high = cuts.get(bin).map_or("inf".to_owned(), f64::to_string);

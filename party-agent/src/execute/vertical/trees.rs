@@ -3,6 +3,7 @@
 use coordinator::contract::Digest;
 use coordinator::job::FailureClass;
 use protocols::disclose::Disclosure;
+use protocols::party::PartyId;
 use protocols::session::Session;
 use protocols::train::trees::Split;
 use protocols::train::trees::joined::{self, Released, Table};
@@ -11,7 +12,7 @@ use super::super::{Broken, Failure, Task, internal, result_failure};
 use super::{Columns, Own, Ready, check_levels};
 use crate::local::People;
 use crate::local::bins::Bins;
-use crate::model::{ModelPart, PartSplit};
+use crate::model::{ModelPart, PartForest, PartSplit};
 use crate::plan::{TreesPlan, VerticalPlan};
 use crate::result::{self, ResultTable};
 use crate::source::SourceError;
@@ -44,12 +45,17 @@ impl Task<'_> {
                 Some(table.map_err(|e| result_failure(&e))?)
             }
         };
-        let part = grown.splits.zip(edges);
-        let part = part.map(|(splits, edges)| self.part_of_trees(of, &splits, &edges));
-        Ok((table, part))
+        let splits = grown.splits.unwrap_or_default();
+        let edges = edges.unwrap_or_default();
+        let mut part = self.part_of_trees(of, &splits, &edges);
+        if let Some(forest) = &mut part.forest {
+            forest.start = shape.trees.start.into();
+            forest.leaves = grown.leaves.0.into_vec();
+        }
+        Ok((table, Some(part)))
     }
 
-    /// Where this holder's features were split.
+    /// Where this holder's features were split, and how many trees there are.
     fn part_of_trees(
         &self,
         of: &VerticalPlan,
@@ -78,6 +84,10 @@ impl Task<'_> {
         let split = |(at, split): (usize, &Option<Split>)| {
             let Split { feature, bin } = (*split)?;
             let bins = edges.get(feature)?;
+            if bins.is_last(bin) {
+                // Nothing is beyond it: all rows go to the left, as where there is no split.
+                return None;
+            }
             Some(PartSplit {
                 tree: at / n_splits,
                 node: at % n_splits,
@@ -86,6 +96,14 @@ impl Task<'_> {
             })
         };
         part.splits = splits.iter().enumerate().filter_map(split).collect();
+        part.forest = of.trees.as_ref().map(|trees| PartForest {
+            n_trees: trees.grown.n_trees,
+            depth: trees.grown.depth,
+            start: 0,
+            parties: self.plan.seats.iter().map(PartyId::to_string).collect(),
+            features: own.iter().map(|((_, name), _)| name.clone()).collect(),
+            leaves: Vec::new(),
+        });
         part
     }
 }
@@ -103,7 +121,13 @@ pub(super) fn columns(
     let n_bins = usize::try_from(trees.grown.bins).unwrap_or(usize::MAX);
     for (((_, name), bins), values) in own.iter().zip(&people.numbers) {
         check_levels(values, bins, (&of.tables[place].label, name))?;
-        made.edges.push(Bins::of(values, n_bins));
+        made.edges.push(match bins {
+            spec::Bins::Cuts(cuts) => Bins {
+                edges: cuts.iter().filter_map(|cut| cut.parse().ok()).collect(),
+                has_missing: values.iter().any(|v| v.is_nan()),
+            },
+            spec::Bins::Found(_) | spec::Bins::Levels(_) => Bins::of(values, n_bins),
+        });
     }
     let numbers = people.numbers.iter().zip(&made.edges);
     let numbers = numbers.map(|(values, bins)| bins.numbers(values)).collect();

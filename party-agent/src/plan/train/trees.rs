@@ -130,7 +130,7 @@ fn scaled(text: &str, bits: u32) -> u64 {
 /// All that is opened to the computing parties, in words.
 pub(super) fn opened(of: &TrainPlan, trees: &spec::Trees) -> String {
     format!(
-        "the number of rows used and dropped and how many of these are bad; the values between which {} bins of every number lie (two neighbouring values of the pooled rows for each cut); and of {} trees at which feature and cut each node is split, and the number of each leaf",
+        "the number of rows used and dropped and how many of these are bad; the values between which {} bins of every number lie whose cuts the job does not list (two neighbouring values of the pooled rows for each cut); and of {} trees at which feature and cut each node is split, and the number of each leaf",
         trees.bins, trees.n_trees
     ) + match of.checks.is_empty() {
         true => "",

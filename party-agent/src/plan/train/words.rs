@@ -2,7 +2,7 @@
 
 use protocols::party::PartyId;
 
-use super::{ColumnRole, Kinds, TrainPlan, further, of_train, trees};
+use super::{ColumnRole, Kinds, TrainPlan, further, of_train, stepwise, trees};
 use crate::plan::compile::Parties;
 use crate::plan::sql::holders::Catalogues;
 use crate::plan::words::{counted, listed, without_data};
@@ -40,8 +40,12 @@ fn opened(of: &TrainPlan) -> String {
     let binned = match &of.scorecard {
         None => String::new(),
         Some(scorecard) => format!(
-            "the values between which {} bins of every number lie (two neighbouring values of the pooled rows for each cut), and how many bads and goods each bin has; ",
-            scorecard.bins
+            "the values between which {} bins of every number lie whose cuts the job does not list (two neighbouring values of the pooled rows for each cut), and how many bads and goods each bin has{}; ",
+            scorecard.n_parts(),
+            match scorecard.merge {
+                Some(_) => ", before any are merged",
+                None => "",
+            }
         ),
     };
     let scored = match &of.test {
@@ -109,8 +113,17 @@ pub(super) fn warnings(
     warnings
 }
 
+/// How neighbouring bins were merged, if they were.
+pub(in crate::plan) fn merged(card: &spec::Scorecard) -> Option<String> {
+    let merge = card.merge.as_ref()?;
+    Some(format!(
+        "ChiMerge: of the neighbouring bins of a number those with the least χ² of their 2×2 table become one, the lower pair of equal ones first, until there are at most {} bins and every χ² is above {}; levels, listed cuts and bins of missing values stay",
+        card.bins, merge.chi2_least
+    ))
+}
+
 /// What belongs beside the result.
-pub(super) fn notes(of: &TrainPlan) -> Vec<String> {
+pub(super) fn notes(of: &TrainPlan, job: &spec::Train) -> Vec<String> {
     let mut notes = vec![match of.model {
         Model::Linear => "least squares; standard errors from RSS/(n − p), t distribution with n − p degrees of freedom; se_hc1 in `fit` are robust ones (HC1)",
         Model::Logistic => "logistic regression: labels 0 and 1, logit link, maximum likelihood by Newton's method; Wald tests",
@@ -120,9 +133,12 @@ pub(super) fn notes(of: &TrainPlan) -> Vec<String> {
         Model::Scorecard => "scorecard: logistic regression of weights of evidence ln((bads in bin/bads)/(goods in bin/goods)); bad is label 1; Wald tests",
     }.to_owned()];
     if let Some(card) = &of.scorecard {
-        notes.push(format!("bins (a, b] between type-7 quantiles at i/{}, equal ones once; a count of 0 stands as {} in its bin's weight alone; features with an information value below {} are left out", card.bins, card.zero_count, card.iv_least));
+        notes.push(format!("bins (a, b] between type-7 quantiles at i/{}, equal ones once; a count of 0 stands as {} in its bin's weight alone; features with an information value below {} are left out", card.n_parts(), card.zero_count, card.iv_least));
+        notes.extend(merged(card));
         notes.push(format!("points: {} at odds of {} goods to a bad, {} more double the odds; more is better; not rounded", card.base_score, card.base_odds, card.pdo));
     }
+    let chosen = job.stepwise.as_ref();
+    notes.extend(chosen.and_then(|s| stepwise::words(of, s)));
     for column in &of.columns {
         match &column.role {
             ColumnRole::Levels(_) if of.n_parts().is_some() => {}

@@ -33,7 +33,7 @@ impl CardPlan {
         let in_common = self.method == Cutting::EqualFrequencyInCommon;
         let bins = self.bins.iter().enumerate();
         let found = bins.filter(|(_, bins)| in_common && matches!(bins, Bins::Found(_)));
-        let n_parts = usize::try_from(self.points.bins).unwrap_or(usize::MAX);
+        let n_parts = usize::try_from(self.points.n_parts()).unwrap_or(usize::MAX);
         binned::Shape {
             of,
             quantiled: found.map(|(feature, _)| feature).collect(),
@@ -142,10 +142,22 @@ pub(super) fn faults(
             fault(of.line, format!("{full} has bins twice"), fix);
         }
     }
+    if let Some(trees) = &job.trees {
+        for listed in &job.listed {
+            let Bins::Cuts(cuts) = &listed.bins else {
+                continue;
+            };
+            // One more bin than cuts, and one of missing values.
+            if cuts.len() as u64 + 2 > trees.bins {
+                let what = format!("{} cuts make more than {} bins", cuts.len(), trees.bins);
+                fault(listed.feature.line, what, "fewer cuts, or more bins");
+            }
+        }
+    }
     let Some(card) = &job.card else {
         return faults;
     };
-    let bins = bins(job, sides, features, card.points.bins);
+    let bins = bins(job, sides, features, card.points.n_parts());
     let n_bins: usize = bins.iter().map(Bins::n_bins).sum();
     if n_bins > binned::MAX_BINS {
         let what = format!("the features have {n_bins} bins");
@@ -192,7 +204,7 @@ pub(super) fn plan(
     Some(CardPlan {
         points: card.points.clone(),
         method: card.method,
-        bins: bins(job, sides, features, card.points.bins),
+        bins: bins(job, sides, features, card.points.n_parts()),
         alone: card.alone,
         min_count: min_cell.at_least.max(1),
     })

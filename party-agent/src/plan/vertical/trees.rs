@@ -95,7 +95,7 @@ pub(super) fn own(of: &VerticalPlan, seat: usize) -> String {
 
 pub(super) fn notes(of: &TreesPlan) -> Vec<String> {
     let mut notes = vec![
-        "trees are XGBoost's, with gain and leaves by sums of gradients and hessians; bins are equal in frequency over each holder's own table, a value with many rows taking one by itself, and missing values have the first bin: they go to the left".to_owned(),
+        "trees are XGBoost's, with gain and leaves by sums of gradients and hessians; bins are equal in frequency over each holder's own table, a value with many rows taking one by itself, unless the job lists cuts, and missing values have the first bin: they go to the left".to_owned(),
         "numbers are fixed-point: of cuts that gain the same to about 1e-4 any may be chosen".to_owned(),
     ];
     if of.bins.iter().any(|bins| matches!(bins, Bins::Levels(_))) {

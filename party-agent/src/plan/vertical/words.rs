@@ -4,7 +4,7 @@ use protocols::party::PartyId;
 
 use super::{CardPlan, VerticalPlan, hazards, trees};
 use crate::plan::Learns;
-use crate::plan::train::{further, of_train};
+use crate::plan::train::{further, merged, of_train};
 use crate::plan::words::{listed, without_data};
 use crate::spec::Cutting;
 
@@ -85,7 +85,7 @@ fn bins(of: &VerticalPlan, seat: usize, is_receiver: bool) -> String {
     };
     let whose = match (is_receiver, of.tables.iter().any(|t| t.seat == seat)) {
         (true, _) => {
-            "how many bad and good common rows are in each bin of every feature (not where bins of others begin and end, unless this job lists them), "
+            "how many bad and good common rows are in each bin of every feature, before any are merged (not where bins of others begin and end, unless this job lists them), "
         }
         (false, true) => "how many bad and good common rows are in each bin of its own features, ",
         (false, false) => "",
@@ -150,6 +150,7 @@ fn of_fit(of: &VerticalPlan) -> Vec<String> {
     ];
     if let Some(card) = &of.card {
         notes.push(cutting(card));
+        notes.extend(merged(&card.points));
     }
     notes.extend(of.hazards.iter().map(hazards::note));
     if of.unit != "1" {

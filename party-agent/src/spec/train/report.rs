@@ -9,7 +9,7 @@ use super::super::near::did_you_mean;
 use super::{Model, Sample};
 use crate::config::fields::{Faults, Fields};
 
-const REPORT: &str = "a list of \"coef\", \"se\", \"p\", \"ci95\", and of figures of scores: \"auc\", \"gini\", \"ks\", \"logloss\", \"brier\", \"lift\", \"calibration\", \"confusion\" and \"psi\"";
+const REPORT: &str = "a list of \"coef\", \"se\", \"p\", \"ci95\", \"loss\", and of figures of scores: \"auc\", \"gini\", \"ks\", \"logloss\", \"brier\", \"lift\", \"calibration\", \"confusion\" and \"psi\"";
 
 /// What is told of each coefficient, and of scores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -21,6 +21,8 @@ pub enum Report {
     P,
     /// Its confidence interval of 95 percent.
     Ci95,
+    /// The mean log loss of the rows that are fitted, step by step.
+    Loss,
     /// The area under the curve of the evaluated rows.
     Auc,
     /// The same as twice what it is above one half.
@@ -45,15 +47,21 @@ impl Report {
     /// Whether it is about rows that are evaluated.
     #[must_use]
     pub fn is_of_scores(self) -> bool {
-        !matches!(self, Self::Se | Self::P | Self::Ci95)
+        !self.is_of_errors() && self != Self::Loss
+    }
+
+    /// Whether it rests on standard errors.
+    fn is_of_errors(self) -> bool {
+        matches!(self, Self::Se | Self::P | Self::Ci95)
     }
 }
 
-const REPORTS: [(&str, Option<Report>); 13] = [
+const REPORTS: [(&str, Option<Report>); 14] = [
     ("coef", None),
     ("se", Some(Report::Se)),
     ("p", Some(Report::P)),
     ("ci95", Some(Report::Ci95)),
+    ("loss", Some(Report::Loss)),
     ("auc", Some(Report::Auc)),
     ("gini", Some(Report::Gini)),
     ("ks", Some(Report::Ks)),
@@ -78,6 +86,17 @@ pub(super) fn evaluated(
     report: &BTreeSet<Report>,
     faults: &mut Faults<'_>,
 ) {
+    if report.contains(&Report::Loss)
+        && model.is_some_and(|m| !matches!(m, Model::Logistic | Model::Scorecard))
+    {
+        let what = "asks for log losses, of a model that has none step by step";
+        fields.wrong(
+            faults,
+            "report",
+            what,
+            "model = \"logistic\" or \"scorecard\"",
+        );
+    }
     if !report.iter().any(|r| r.is_of_scores()) {
         return;
     }
@@ -135,8 +154,8 @@ pub(in crate::spec) fn penalised(
     faults: &mut Faults<'_>,
 ) -> BTreeSet<Report> {
     let is_written = fields.entries().any(|(name, _)| name == "report");
-    let (scores, errors): (BTreeSet<_>, BTreeSet<_>) =
-        report.into_iter().partition(|r| r.is_of_scores());
+    let (others, errors): (BTreeSet<_>, BTreeSet<_>) =
+        report.into_iter().partition(|r| !r.is_of_errors());
     if is_written && !errors.is_empty() {
         let what = "asks for standard errors of penalised coefficients";
         fields.wrong(
@@ -146,7 +165,7 @@ pub(in crate::spec) fn penalised(
             "\"coef\" and figures of scores such as \"auc\", or l2 = 0",
         );
     }
-    scores
+    others
 }
 
 /// What is asked for of trees, which have no coefficients.

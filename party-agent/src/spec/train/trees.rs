@@ -46,17 +46,7 @@ pub(in crate::spec) fn read(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>
     let min_child_weight = number(fields, "min_child_weight", "1", 0.0..=100.0, faults);
     let base_score = number(fields, "base_score", "0.5", 0.001..=0.999, faults);
     let (n_trees, depth) = (n_trees.unwrap_or(20), depth.unwrap_or(4));
-    if n_trees << depth > MOST_LEAVES {
-        let what = format!(
-            "makes {} leaves with {depth} levels: masks of so many splits do not fit in memory",
-            n_trees << depth
-        );
-        fields.wrong(
-            faults,
-            "n_trees",
-            what,
-            "at most 2048 leaves, 2^depth for each tree",
-        );
+    if !fit_in_memory(fields, (n_trees, depth), faults) {
         return None;
     }
     let (lambda, min_child_weight) = (lambda?, min_child_weight?);
@@ -77,4 +67,21 @@ pub(in crate::spec) fn read(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>
         min_child_weight,
         base_score: base_score?,
     })
+}
+
+/// Whether there are not too many leaves.
+pub(in crate::spec) fn fit_in_memory(
+    fields: &mut Fields<'_, '_>,
+    (n_trees, depth): (u64, u64),
+    faults: &mut Faults<'_>,
+) -> bool {
+    let n_leaves = n_trees << depth;
+    if n_leaves > MOST_LEAVES {
+        let what = format!(
+            "makes {n_leaves} leaves with {depth} levels: masks of so many splits do not fit in memory"
+        );
+        let allowed = "at most 2048 leaves, 2^depth for each tree";
+        fields.wrong(faults, "n_trees", what, allowed);
+    }
+    n_leaves <= MOST_LEAVES
 }

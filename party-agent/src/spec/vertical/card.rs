@@ -8,10 +8,10 @@ use super::super::train::{self, Scorecard};
 use super::KeyOf;
 use crate::config::fields::{Faults, Fields, kind};
 
-const METHOD: &str = "\"equal_frequency\", \"equal_frequency_in_common\" or \"equal_width\"";
+const METHOD: &str = "\"equal_frequency\", \"equal_frequency_in_common\", \"equal_width\", \"chimerge\" or \"chimerge_in_common\"";
 const CUTS: &str = "an ascending list of numbers: bins are above one and up to the next";
 const LEVELS: &str = "a list of different texts";
-/// Most cuts, or levels, of one feature.
+/// Most levels of one feature.
 const MAX_BINS: usize = 256;
 
 /// A scorecard over a join.
@@ -70,10 +70,19 @@ impl Bins {
     }
 }
 
-const METHODS: &[(&str, Cutting)] = &[
-    ("equal_frequency", Cutting::EqualFrequency),
-    ("equal_frequency_in_common", Cutting::EqualFrequencyInCommon),
-    ("equal_width", Cutting::EqualWidth),
+/// Where numbers are cut, and whether neighbouring bins are merged then.
+const METHODS: &[(&str, (Cutting, bool))] = &[
+    ("equal_frequency", (Cutting::EqualFrequency, false)),
+    (
+        "equal_frequency_in_common",
+        (Cutting::EqualFrequencyInCommon, false),
+    ),
+    ("equal_width", (Cutting::EqualWidth, false)),
+    ("chimerge", (Cutting::EqualFrequency, true)),
+    (
+        "chimerge_in_common",
+        (Cutting::EqualFrequencyInCommon, true),
+    ),
 ];
 
 /// Reads `[compute.train.categorical]`: features that are no numbers, with their levels.
@@ -89,6 +98,18 @@ pub(super) fn categorical<'t>(
     listed
 }
 
+/// Reads `[compute.train.cuts]`: where trees cut numbers.
+pub(super) fn cuts_of_trees<'t>(
+    fields: &mut Fields<'_, 't>,
+    listed: &mut Vec<Listed>,
+    text: &'t str,
+    faults: &mut Faults<'t>,
+) {
+    if let Some(table) = fields.table(faults, "cuts") {
+        add_listed(listed, &table, (CUTS, cuts), text, faults);
+    }
+}
+
 /// Reads `[compute.train.scorecard]`; features whose cuts it lists join the others that have bins.
 pub(super) fn read<'t>(
     fields: &mut Fields<'_, 't>,
@@ -99,12 +120,13 @@ pub(super) fn read<'t>(
     let empty = DeTable::new();
     let table = fields.table(faults, "scorecard");
     let mut table = table.unwrap_or_else(|| Fields::new(&empty, "compute.train.scorecard", 0..0));
-    let points = train::card(&mut table, faults);
-    let method = table.value("method").is_some();
-    let method = match method {
+    let method = match table.value("method").is_some() {
         true => word(&mut table, "method", METHODS, METHOD, faults),
-        false => Some(Cutting::EqualFrequency),
+        false => Some((Cutting::EqualFrequency, false)),
     };
+    let is_merged = method.is_some_and(|(_, is_merged)| is_merged);
+    let merge = train::merging(&mut table, is_merged, faults);
+    let points = train::card(&mut table, merge, faults);
     let alone = table.boolean(faults, "alone").unwrap_or(false);
     if let Some(cuts) = table.table(faults, "cuts") {
         add_listed(listed, &cuts, (CUTS, self::cuts), text, faults);
@@ -112,7 +134,7 @@ pub(super) fn read<'t>(
     table.finish(faults);
     Some(Card {
         points: points?,
-        method: method?,
+        method: method?.0,
         alone,
     })
 }
@@ -156,16 +178,5 @@ fn levels(value: &DeValue<'_>) -> Option<Bins> {
 }
 
 fn cuts(value: &DeValue<'_>) -> Option<Bins> {
-    let DeValue::Array(items) = value else {
-        return None;
-    };
-    let numbers = items.iter().map(|item| match item.get_ref() {
-        DeValue::Float(number) => number.as_str().parse::<f64>().ok(),
-        DeValue::Integer(number) => number.as_str().parse::<f64>().ok(),
-        _ => None,
-    });
-    let numbers: Vec<f64> = numbers.collect::<Option<_>>()?;
-    let ascends = numbers.windows(2).all(|pair| pair[0] < pair[1]);
-    let fits = (1..=MAX_BINS).contains(&numbers.len()) && numbers.iter().all(|n| n.is_finite());
-    (ascends && fits).then(|| Bins::Cuts(numbers.iter().map(f64::to_string).collect()))
+    train::listed_cuts(value).map(Bins::Cuts)
 }

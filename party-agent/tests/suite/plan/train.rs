@@ -184,3 +184,101 @@ fn a_scorecard_counts_its_bins_before_it_opens_them() {
     let unchecked = text.replace("correlations = \"ot\"\nmin_cell = 11", "");
     assert!(faults(&unchecked, &banks())[0].contains("privacy.correlations"));
 }
+
+/// What is said of a job file with these lines under `[compute.train]`.
+#[track_caller]
+fn said(model: &str, more: &str, expected: &str) {
+    let of =
+        format!("model = \"{model}\"\nlabel = \"defaulted\"\nfeatures = [\"amount\", \"kind\"]");
+    let text = job(&format!("{of}\n{TABLES}\n{more}"), "correlations = \"ot\"");
+    let found = bad_file(&text);
+    assert!(found.iter().any(|f| f.contains(expected)), "{found:#?}");
+}
+
+#[test]
+fn bins_are_merged_or_listed_as_a_job_says() {
+    let of = "model = \"scorecard\"\nlabel = \"defaulted\"\nfeatures = [\"amount\", \"kind\"]";
+    let card = "[compute.train.scorecard]\nmethod = \"chimerge\"\nfine_bins = 12\nbins = 4";
+    let text = job(
+        &format!(
+            "{of}\n{TABLES}\n[compute.train.categorical]\nkind = [\"car\", \"house\"]\n{card}"
+        ),
+        "correlations = \"ot\"\nmin_cell = 11",
+    );
+    // Bads and goods of all fine bins are counted, and of two levels.
+    let merged = fitted(&text);
+    assert_eq!(Kinds::Bins.n_sums(&merged), 2 * (12 + 2));
+    let note = "ChiMerge: of the neighbouring bins";
+    let notes = plan(&text, &banks()).notes;
+    assert!(
+        notes
+            .iter()
+            .any(|n| n.contains(note) && n.contains("at most 4 bins")),
+        "{notes:?}"
+    );
+    let cuts = "bins = 4\n[compute.train.scorecard.cuts]\namount = [10, 20.5]";
+    let listed = fitted(&text.replace("bins = 4", cuts));
+    assert_eq!(Kinds::Bins.n_sums(&listed), 2 * (3 + 2));
+    let card = "[compute.train.scorecard]\n";
+    for (more, expected) in [
+        ("method = \"chimrge\"", "\"chimrge\" is not known here"),
+        ("fine_bins = 9", "belongs to method = \"chimerge\""),
+        ("chi2_least = 2.7", "belongs to method = \"chimerge\""),
+        (
+            "method = \"chimerge\"\nfine_bins = 4\nbins = 5",
+            "is more than fine_bins, 4",
+        ),
+        (
+            "[compute.train.scorecard.cuts]\namount = [3, 2]",
+            "is no such list",
+        ),
+        (
+            "[compute.train.scorecard.cuts]\namuont = [2]",
+            "is none of the features",
+        ),
+    ] {
+        said("scorecard", &format!("{card}{more}"), expected);
+    }
+    let trees = "bins = 3\n[compute.train.cuts]\namount = [1, 2, 3]";
+    said("gbdt", trees, "one of more than 2 numbers");
+    said(
+        "logistic",
+        "[compute.train.cuts]\namount = [1]",
+        "unknown field",
+    );
+}
+
+#[test]
+fn columns_are_chosen_by_the_same_numbers_everywhere() {
+    let more = "[compute.train.stepwise]\nenter = 0.01";
+    let of = fitted(&logistic("[\"amount\"]", more));
+    let rule = of.stepwise.as_ref().expect("a rule");
+    // χ² of one degree of freedom at 0.01 and at 0.05.
+    assert_eq!(
+        (rule.enter.as_str(), rule.stay.as_str()),
+        ("6.634896601", "3.841458821")
+    );
+    assert_eq!(
+        of.most_evaluations(),
+        of.last_evaluations() + rule.evaluations
+    );
+    let levels =
+        "[compute.train.categorical]\nkind = [\"car\", \"house\"]\n[compute.train.stepwise]";
+    said("logistic", levels, "levels of a column belong together");
+    said(
+        "linear",
+        "[compute.train.stepwise]",
+        "whose dispersion is known",
+    );
+    said(
+        "logistic",
+        "l2 = 1\n[compute.train.stepwise]",
+        "needs a constant and no penalty",
+    );
+    said(
+        "logistic",
+        "[compute.train.stepwise]\ndirection = \"up\"",
+        "\"up\" is not known here",
+    );
+    said("linear", "report = [\"loss\"]", "asks for log losses");
+}

@@ -78,6 +78,18 @@ pub struct Grown {
     /// At holders of features: for each split where one of their own was chosen which, and the last bin that goes to
     /// the left; `None` for all other splits. Tree by tree, and in each level by level from left to right.
     pub splits: Option<Vec<Option<Split>>>,
+    /// At every computing seat its shares of the leaves, tree by tree from left to right, with
+    /// [`MARGIN_BITS`]: what scores are computed of. Shares of zeros if too few rows are fitted.
+    pub leaves: LeafShares,
+}
+
+/// A seat's shares of leaves.
+pub struct LeafShares(pub Share<u64>);
+
+impl std::fmt::Debug for LeafShares {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "shares of {} leaves", self.0.len())
+    }
 }
 
 /// How well trees do, in the clear. All numbers are zero if too few rows are fitted.
@@ -152,6 +164,10 @@ impl Shape {
     fn n_splits(&self) -> usize {
         let forest = self.forest();
         forest.n_trees as usize * forest.tree_splits()
+    }
+
+    fn n_leaves(&self) -> usize {
+        (self.trees.n_trees as usize) << self.trees.depth
     }
 
     /// Numbers that receivers learn: whether rows suffice, how many there are, and figures.
@@ -248,7 +264,7 @@ impl Shape {
 /// # Cost      [`price`] and [`release_cost`]
 /// # Security  semi-honest, all but one seat may be corrupt; reveals the shape. Receivers learn whether enough rows are
 ///   fitted, and if so how many and the figures; a holder of features learns which splits are its own, with feature and
-///   bin. Nobody learns who matched, nor anything of leaves
+///   bin. Nobody learns who matched, nor anything of leaves but a share
 /// # Errors    those of [`circuit::join`], [`grow`], [`evaluate::evaluate`] and [`reveal`]
 /// # Source    CRYPTO §3.6, §4.3, §4.5
 pub async fn train(
@@ -312,7 +328,7 @@ pub fn price(seats: Seats, shape: &Shape) -> Price {
         .then(&convert::planes_price::<u64>(seats, 1, 1))
         .then(&mul::price::<u64>(
             seats,
-            shape.n_released() - 1 + n_owners * shape.n_splits(),
+            shape.n_released() - 1 + n_owners * shape.n_splits() + shape.n_leaves(),
         ))
 }
 
@@ -432,8 +448,10 @@ async fn release(
     for owner in shape.owners() {
         told.append(own_splits(&forest.splits, shape, owner));
     }
+    told.append(forest.leaves);
     let may = Share::new(vec![enough.as_slice()[0]; told.len()]);
-    let told = mul::mul(session, &told, &may, stock).await?;
+    let mut told = mul::mul(session, &told, &may, stock).await?;
+    let leaves = LeafShares(told.split_off(told.len() - shape.n_leaves()));
     let mut narrow = enough;
     narrow.append(told);
     let mut rest = narrow.split_off(shape.n_released());
@@ -463,6 +481,7 @@ async fn release(
             figures: found.narrow[2..].to_vec(),
         }),
         splits,
+        leaves,
     })
 }
 

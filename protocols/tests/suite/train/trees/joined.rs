@@ -12,8 +12,8 @@ use protocols::price::{Price, Seats};
 use protocols::psi::circuit;
 use protocols::session::Session;
 use protocols::train::evaluate::{Asks, Figures};
-use protocols::train::trees::Shape as TreesShape;
 use protocols::train::trees::joined::{self, Grown, Shape, Table};
+use protocols::train::trees::{MARGIN_BITS, Shape as TreesShape};
 use std::cell::RefCell;
 
 /// Tables of people numbered from 0; each has those that it does not leave out.
@@ -152,6 +152,11 @@ impl Joined {
         assert!(released[0].is_enough && released[0].n_used == n_used);
         let trees = self.trees(plain.used.len());
         let expected = trees.grown(&plain, Some(&self.cuts(&grown)));
+        let leaves = leaves(&grown);
+        assert_eq!(leaves.len(), expected.leaves.len());
+        for (found, expected) in leaves.iter().zip(&expected.leaves) {
+            assert!((found - expected).abs() < 1e-4, "{found} {expected}");
+        }
         for (scores, cut) in &expected.splits {
             let best = scores.iter().copied().fold(0.0, f64::max);
             assert!(scores[*cut] >= best - 1e-3 * (1.0 + best));
@@ -201,6 +206,20 @@ impl Joined {
     }
 }
 
+/// What all computing seats' shares of leaves stand for.
+fn leaves(grown: &[(Seat, Grown)]) -> Vec<f64> {
+    let shares = grown.iter().map(|(_, g)| g.leaves.0.as_slice());
+    let sums = shares.fold(Vec::new(), |mut sums: Vec<u64>, share| {
+        sums.resize(share.len(), 0);
+        let pairs = sums.iter_mut().zip(share);
+        pairs.for_each(|(sum, part)| *sum = sum.wrapping_add(*part));
+        sums
+    });
+    let unit = 2f64.powi(-MARGIN_BITS.cast_signed());
+    let real = |sum: u64| sum.cast_signed() as f64 * unit;
+    sums.into_iter().map(real).collect()
+}
+
 impl Case for Joined {
     type R = u64;
 
@@ -239,7 +258,9 @@ fn too_few_rows_show_nothing_else() {
     let mut case = tables(2, 30, SMALL.shape);
     case.shape.at_least = 29;
     demands::found(&case, 2, 5);
-    for (_, grown) in case.grown.take() {
+    let grown = case.grown.take();
+    assert_eq!(leaves(&grown), [0.0; 8]);
+    for (_, grown) in grown {
         if let Some(released) = grown.released {
             assert!(!released.is_enough && released.n_used == 0);
             let n_figures = case.shape.of_train.n_figures() + case.shape.asks.n_figures();
