@@ -130,8 +130,8 @@ key = "id"
 
 const BOTH: &[&str] = &["clinic", "fund"];
 
-/// A job of each kind. The last one takes the model of the one before it.
-const CASES: [Case; 19] = [
+/// A job of each kind. Scores take the model of the last one before them that made one.
+const CASES: [Case; 21] = [
     Case {
         name: "totals",
         compute: r#"[compute]

@@ -75,9 +75,10 @@ impl Points {
         let mut costs: Vec<(u64, u64)> = (1..).zip(costs).collect();
         costs.sort_by_key(|(feature, cost)| (std::cmp::Reverse(*cost), *feature));
         let n_reasons = self.shape.reasons.as_ref().map_or(0, |r| r.n_reasons);
-        let told = costs.iter().take(n_reasons);
-        told.map(|(feature, cost)| if *cost > 0 { *feature } else { 0 })
-            .collect()
+        let told = costs.iter();
+        let told = told.map(|(feature, cost)| if *cost > 0 { *feature } else { 0 });
+        // There may be more reasons than features.
+        told.chain(std::iter::repeat(0)).take(n_reasons).collect()
     }
 
     /// What the table at a place gives for each person; also less than nothing.
