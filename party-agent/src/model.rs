@@ -305,7 +305,8 @@ mod tests {
 
     #[test]
     fn what_points_cost_is_counted_from_a_stated_reference() {
-        let feature = &mut part().features[0];
+        let mut part = part();
+        let feature = &mut part.features[0];
         (feature.bins[1].bad, feature.bins[1].good) = (100, 200);
         (feature.bins[2].bad, feature.bins[2].good) = (0, 0);
         feature.bins[2].points = 9.0;

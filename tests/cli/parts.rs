@@ -206,31 +206,10 @@ fn walk(splits: &[(&Value, &[String], Option<&Vec<String>>)], (tree, depth): (u6
     node + 1 - (1 << depth)
 }
 
-/// Trees over the bundled customers score: the leaves that all parts' shares add up to give every row its margin, and margins of
-/// the customers kept for a test have the area under the curve that training told.
-#[test]
-fn trees_score_by_their_parts() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let home = directory.path();
-    let parties = bundled(home);
-    let features = "\"bank_a.loans.limit_bal\", \"bank_a.loans.pay_1\", \"bank_b.bills.pay_amt1\", \"bank_b.bills.bill_amt6\"";
-    let train = format!(
-        "job = \"small\"\npurpose = \"test\"\nreceivers = [\"bank_a\"]\n[compute.train]\nmodel = \"gbdt\"\npartition = \"vertical\"\n\
-         label = \"bank_a.loans.default_next_month\"\nfeatures = [{features}]\nkey = \"id_no\"\nreport = [\"auc\"]\n\
-         sample = {{ column = \"bank_a.loans.sample\", train = \"train\", test = \"test\" }}\n\
-         n_trees = 3\ndepth = 2\nbins = 8\nbase_score = 0.25\n[compute.train.cuts]\n\"bank_a.loans.limit_bal\" = [50000, 100000, 200000]\n\
-         [privacy]\ncorrelations = \"dealer:arbiter\"\nmin_cell = 11\n",
-    );
-    let names = ["bank_a", "bank_b"];
-    let trained = trained(home, &parties, &train, &names);
-    let parts = names.map(|name| part(home, name, "models").1);
-    let score = format!(
-        "job = \"scores\"\npurpose = \"test\"\nreceivers = [\"bank_a\"]\n[compute.score]\nmodel = {}\nrows = \"bank_a.loans\"\nfeatures = [{features}]\n\
-         key = \"id_no\"\ntrees = {{ n_trees = 3, depth = 2 }}\n[privacy]\ncorrelations = \"dealer:arbiter\"\n",
-        parts[0]["model"]
-    );
-    let run = |text: &str, more: &[&str]| run((home, &parties), text, more);
-    let found = run(&score, &["--json"]).expect(0).json()["result"].clone();
+const FOREST: &str = "\"bank_a.loans.limit_bal\", \"bank_a.loans.pay_1\", \"bank_b.bills.pay_amt1\", \"bank_b.bills.bill_amt6\"";
+
+/// The leaves that both parts' shares add up to.
+fn leaves(parts: &[Value; 2]) -> Vec<f64> {
     let shares = |part: &Value| -> Vec<u64> {
         let leaves = part["forest"]["leaves"].as_array().expect("leaves");
         leaves
@@ -239,15 +218,19 @@ fn trees_score_by_their_parts() {
             .collect()
     };
     let pairs = shares(&parts[0]).into_iter().zip(shares(&parts[1]));
-    let leaves: Vec<i64> = pairs
-        .map(|(a, b)| a.wrapping_add(b).cast_signed())
-        .collect();
+    let sums = pairs.map(|(a, b)| a.wrapping_add(b).cast_signed());
+    sums.map(|leaf| leaf as f64 / f64::from(1 << 24)).collect()
+}
+
+/// Every row's margin is that of a walk; returns those of the customers kept for a test whom both know, and who is bad.
+fn check_margins(home: &Path, found: &Value, parts: &[Value; 2]) -> Vec<(f64, bool)> {
+    let leaves = leaves(parts);
     let start = (0.25f64 / 0.75).ln();
     let (of_loans, loans) = table(home, "bank_a", "loans.csv");
     let (of_bills, bills) = table(home, "bank_b", "bills.csv");
     let column = |name: &str| of_loans.iter().position(|c| c == name).expect("a column");
     let (label, sample) = (column("default_next_month"), column("sample"));
-    let mut test: Vec<(f64, bool)> = Vec::new();
+    let mut test = Vec::new();
     let rows = found["rows"].as_array().expect("rows");
     assert_eq!(rows.len(), loans.len());
     for row in rows {
@@ -257,18 +240,22 @@ fn trees_score_by_their_parts() {
             (&parts[0], &of_loans[..], Some(loan)),
             (&parts[1], &of_bills[..], bill),
         ];
-        let of_tree = |tree: u64| leaves[4 * tree as usize + walk(&splits, (tree, 2))] as f64;
-        let margin = start + (0..3).map(of_tree).sum::<f64>() / f64::from(1 << 24);
+        let of_tree = |tree: u64| leaves[4 * tree as usize + walk(&splits, (tree, 2))];
+        let margin = start + (0..3).map(of_tree).sum::<f64>();
         near("a margin", &row[1], margin, 1e-6);
         near("a risk", &row[2], 1.0 / (1.0 + (-margin).exp()), 1e-6);
         if bill.is_some() && loan[sample] == "test" {
             test.push((margin, loan[label] == "1"));
         }
     }
+    test
+}
+
+/// The area under the curve, ties counted one half.
+fn area(scores: &[(f64, bool)]) -> f64 {
     let of = |is_bad: bool| {
-        test.iter()
-            .filter(move |row| row.1 == is_bad)
-            .map(|row| row.0)
+        let rows = scores.iter().filter(move |row| row.1 == is_bad);
+        rows.map(|row| row.0)
     };
     let wins = of(true).flat_map(|bad| {
         of(false).map(move |good| match bad - good {
@@ -277,9 +264,37 @@ fn trees_score_by_their_parts() {
             _ => 0.5,
         })
     });
-    let auc = wins.sum::<f64>() / (of(true).count() * of(false).count()) as f64;
-    assert_eq!(trained["rows"][1][1], of(true).count() as u64);
-    near("the area", &trained["rows"][1][3], auc, 1e-3);
+    wins.sum::<f64>() / (of(true).count() * of(false).count()) as f64
+}
+
+/// Trees over the bundled customers score: the leaves that all parts' shares add up to give every row its margin, and margins of
+/// the customers kept for a test have the area under the curve that training told.
+#[test]
+fn trees_score_by_their_parts() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let home = directory.path();
+    let parties = bundled(home);
+    let train = format!(
+        "job = \"small\"\npurpose = \"test\"\nreceivers = [\"bank_a\"]\n[compute.train]\nmodel = \"gbdt\"\npartition = \"vertical\"\n\
+         label = \"bank_a.loans.default_next_month\"\nfeatures = [{FOREST}]\nkey = \"id_no\"\nreport = [\"auc\"]\n\
+         sample = {{ column = \"bank_a.loans.sample\", train = \"train\", test = \"test\" }}\n\
+         n_trees = 3\ndepth = 2\nbins = 8\nbase_score = 0.25\n[compute.train.cuts]\n\"bank_a.loans.limit_bal\" = [50000, 100000, 200000]\n\
+         [privacy]\ncorrelations = \"dealer:arbiter\"\nmin_cell = 11\n",
+    );
+    let names = ["bank_a", "bank_b"];
+    let trained = trained(home, &parties, &train, &names);
+    let parts = names.map(|name| part(home, name, "models").1);
+    let score = format!(
+        "job = \"scores\"\npurpose = \"test\"\nreceivers = [\"bank_a\"]\n[compute.score]\nmodel = {}\nrows = \"bank_a.loans\"\nfeatures = [{FOREST}]\n\
+         key = \"id_no\"\ntrees = {{ n_trees = 3, depth = 2 }}\n[privacy]\ncorrelations = \"dealer:arbiter\"\n",
+        parts[0]["model"]
+    );
+    let run = |text: &str, more: &[&str]| run((home, &parties), text, more);
+    let found = run(&score, &["--json"]).expect(0).json()["result"].clone();
+    let test = check_margins(home, &found, &parts);
+    let n_bad = test.iter().filter(|row| row.1).count();
+    assert_eq!(trained["rows"][1][1], n_bad as u64);
+    near("the area", &trained["rows"][1][3], area(&test), 1e-3);
     for (changed, word) in [
         (
             score.replace("depth = 2", "depth = 3"),

@@ -217,7 +217,7 @@ fn a_model_is_validated_on_the_pooled_customers() {
 }
 
 /// What a plain computation finds of a feature: cuts, bads and goods by bin, and the information value.
-type Binned<'a> = (&'a str, &'a [f64], &'a [(f64, f64)], f64);
+pub(crate) type Binned<'a> = (&'a str, &'a [f64], &'a [(f64, f64)], f64);
 
 /// Cuts, counts, weights and information values of features by falling information value, and coefficients with errors.
 pub(crate) fn check_bins(found: &Value, features: &[Binned<'_>], model: &[(f64, f64)]) {

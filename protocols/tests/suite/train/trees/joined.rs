@@ -152,11 +152,7 @@ impl Joined {
         assert!(released[0].is_enough && released[0].n_used == n_used);
         let trees = self.trees(plain.used.len());
         let expected = trees.grown(&plain, Some(&self.cuts(&grown)));
-        let leaves = leaves(&grown);
-        assert_eq!(leaves.len(), expected.leaves.len());
-        for (found, expected) in leaves.iter().zip(&expected.leaves) {
-            assert!((found - expected).abs() < 1e-4, "{found} {expected}");
-        }
+        check_leaves(&leaves(&grown), &expected.leaves);
         for (scores, cut) in &expected.splits {
             let best = scores.iter().copied().fold(0.0, f64::max);
             assert!(scores[*cut] >= best - 1e-3 * (1.0 + best));
@@ -218,6 +214,13 @@ fn leaves(grown: &[(Seat, Grown)]) -> Vec<f64> {
     let unit = 2f64.powi(-MARGIN_BITS.cast_signed());
     let real = |sum: u64| sum.cast_signed() as f64 * unit;
     sums.into_iter().map(real).collect()
+}
+
+fn check_leaves(found: &[f64], expected: &[f64]) {
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(expected) {
+        assert!((found - expected).abs() < 1e-4, "{found} {expected}");
+    }
 }
 
 impl Case for Joined {
