@@ -309,7 +309,9 @@ fn trees_score_by_their_parts() {
             "is one of boosted trees",
         ),
     ] {
-        let said = run(&changed, &[]).expect(1).stderr;
-        assert!(said.contains(word), "{said}");
+        // A party that refuses may be gone before it has said why, and then says it later.
+        let ended = run(&changed, &[]);
+        assert!([1, 5].contains(&ended.code), "{}", ended.stderr);
+        assert!(ended.stderr.contains(word), "{}", ended.stderr);
     }
 }
