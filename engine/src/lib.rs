@@ -22,6 +22,7 @@
 //! * [`tags`]: comparing sets by short hashes;
 //! * [`glm`]: the sums over rows that regressions take;
 //! * [`trees`]: the sums over rows that boosted trees take;
+//! * [`perceptron`]: small neural networks, trained on rows in the clear;
 //! * [`noise`]: exact samples of discrete distributions, for differential privacy;
 //! * [`shapley`]: who contributes how much to what all achieve together;
 //! * [`params`]: every cryptographic parameter with its source.
@@ -58,5 +59,6 @@ pub mod okvs;
 pub mod tags;
 pub mod glm;
 pub mod trees;
+pub mod perceptron;
 pub mod noise;
 pub mod shapley;

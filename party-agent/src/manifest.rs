@@ -52,7 +52,7 @@ pub struct Parameter {
 }
 
 /// Every kind of message by the name that manifests use.
-const KINDS: [Kind; 18] = [
+const KINDS: [Kind; 20] = [
     Kind::Masked,
     Kind::MaskedBits,
     Kind::Commitments,
@@ -71,6 +71,8 @@ const KINDS: [Kind; 18] = [
     Kind::Hints,
     Kind::Known,
     Kind::Order,
+    Kind::Roll,
+    Kind::Sums,
 ];
 
 const FILES: [&str; 7] = [

@@ -133,29 +133,28 @@ struct Mask {
 
 async fn masked<R: Ring>(compute: Compute, mut share: Share<R>, masks: Vec<Mask>) -> Share<R> {
     let kernel = move || {
-        for mask in &masks {
-            mask.apply(share.as_mut_slice());
-        }
+        apply(&masks, share.as_mut_slice());
         share
     };
     compute.run(kernel).await
 }
 
-impl Mask {
-    fn apply<R: Ring>(&self, values: &mut [R]) {
-        let mut prg = Prg::new(&self.seed, 0);
-        let mut mask = [R::ZERO; MASK_ITEMS];
-        for part in values.chunks_mut(MASK_ITEMS) {
-            let mask = &mut mask[..part.len()];
+/// Applies all masks part by part, so that the values are read once however many seats there are.
+fn apply<R: Ring>(masks: &[Mask], values: &mut [R]) {
+    let mut prgs: Vec<Prg> = masks.iter().map(|m| Prg::new(&m.seed, 0)).collect();
+    let mut mask = [R::ZERO; MASK_ITEMS];
+    for part in values.chunks_mut(MASK_ITEMS) {
+        let mask = &mut mask[..part.len()];
+        for (prg, of) in prgs.iter_mut().zip(masks) {
             prg.fill_ring(mask);
-            if self.negative {
+            if of.negative {
                 ring::sub_assign(part, mask);
             } else {
                 ring::add_assign(part, mask);
             }
         }
-        mask.zeroize();
     }
+    mask.zeroize();
 }
 
 /// Opens a masked vector to all computing seats.

@@ -3,6 +3,11 @@
 //!
 //! What is opened, and how often at most, is fixed before the first step ([`SumsShape`]) and approved as a whole.
 //! Counts come first: nothing is opened unless every required one is large enough, which is found on shares.
+//!
+//! Few numbers go through [`reveal`]; long vectors, such as the weights of a network, through secure aggregation
+//! ([`masked`]).
+
+pub mod masked;
 
 use crate::arith::compare;
 use crate::boolean;
@@ -29,6 +34,8 @@ pub struct SumsShape {
     pub probes: Option<Probes>,
     /// The kinds of openings: how many sums each has, and how often it is made at most.
     pub kinds: Vec<Kind>,
+    /// Long vectors over Z_2^64 whose sums are opened by secure aggregation.
+    pub vectors: Option<Kind>,
     /// Who gets the result. All computing seats see the sums.
     pub receivers: Vec<Seat>,
 }
@@ -56,11 +63,13 @@ impl SumsShape {
     pub fn terms(&self) -> Terms {
         let number = |n: u64| n.to_le_bytes();
         let n_probes = usize::from(self.probes.is_some());
+        let n_vectors = usize::from(self.vectors.is_some());
         let lens = [
             self.required.len(),
             self.told.len(),
             self.kinds.len(),
             n_probes,
+            n_vectors,
         ];
         let mut fields: Vec<[u8; 8]> = lens.iter().map(|n| number(*n as u64)).collect();
         fields.push(number(u64::from(self.bound_bits)));
@@ -69,7 +78,7 @@ impl SumsShape {
             fields.push(number(probes.n_counts as u64));
             fields.push(number(u64::from(probes.at_most)));
         }
-        for kind in &self.kinds {
+        for kind in self.kinds.iter().chain(&self.vectors) {
             fields.push(number(kind.n_sums as u64));
             fields.push(number(u64::from(kind.at_most)));
         }
@@ -110,6 +119,12 @@ impl SumsShape {
                 cost = cost.then(&once);
             }
         }
+        if let Some(vectors) = &self.vectors {
+            let once = masked::cost(seats, vectors.n_sums);
+            for _ in 0..vectors.at_most {
+                cost = cost.then(&once);
+            }
+        }
         Price { needs, cost }
     }
 }
@@ -143,6 +158,7 @@ pub struct OpenSums {
     disclosure: Disclosure,
     n_opened: Vec<u32>,
     n_probed: u32,
+    n_added_up: u32,
     is_large_enough: bool,
 }
 
@@ -170,6 +186,7 @@ impl OpenSums {
         Ok(Self {
             n_opened: vec![0; shape.kinds.len()],
             n_probed: 0,
+            n_added_up: 0,
             is_large_enough: shape.required.is_empty(),
             shape,
             disclosure,
@@ -288,6 +305,34 @@ impl OpenSums {
         let part = self.disclosure.part(terms);
         let revealed = reveal(session, values, &everybody, part).await?;
         Ok(revealed.map(|r| r.wide).unwrap_or_default())
+    }
+
+    /// Adds this holder's vector to those of the others, mod 2^64, by secure aggregation, and opens the sums to all
+    /// computing seats.
+    ///
+    /// # Seats     symmetric, any number ≥ 2
+    /// # Inputs    `mine`: as many numbers as the shape's vectors have
+    /// # Output    the sums
+    /// # Cost      [`masked::cost`]
+    /// # Security  semi-honest, all but one seat may be corrupt; reveals the sums to all computing seats
+    /// # Errors    [`ProtocolError::NotApproved`] before anything is sent: for a vector of another length, for more vectors
+    ///   than approved, and unless [`OpenSums::enough`] has found all required counts large enough; those of
+    ///   [`masked::sum`]
+    /// # Source    as [`masked::sum`]
+    pub async fn add_up(
+        &mut self,
+        session: &mut Session,
+        mine: Vec<u64>,
+    ) -> Result<Vec<u64>, ProtocolError> {
+        let is_next = |k: Kind| k.n_sums == mine.len() && self.n_added_up < k.at_most;
+        if !self.is_large_enough || !self.shape.vectors.is_some_and(is_next) {
+            let what = "a vector of this length, after counts that are large enough";
+            return session.ended_by(Err(ProtocolError::NotApproved { what }));
+        }
+        self.n_added_up += 1;
+        let everybody: Vec<Seat> = session.computing_seats().collect();
+        let terms = Terms::of_values(mine.len(), 0, &everybody);
+        masked::sum(session, mine, self.disclosure.part(terms)).await
     }
 
     /// Waits until all computing seats have come here, and says nothing.

@@ -57,6 +57,10 @@ pub enum Kind {
     Known = 25,
     /// An order that hides another one.
     Order = 26,
+    /// The digest of who takes part in something, and of all that was told to everybody before.
+    Roll = 27,
+    /// Sums over all holders, told to all of them.
+    Sums = 28,
 }
 
 /// Declares a message that is nothing but bytes: its name, its kind, and the length of its body in bytes, a function of its shape.

@@ -15,6 +15,7 @@ mod statistics;
 mod tasks;
 mod train;
 mod trees;
+mod mlp;
 mod vertical;
 mod hazards;
 mod scorecards;

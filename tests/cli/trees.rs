@@ -48,17 +48,17 @@ correlations = "dealer:arbiter"
 min_cell     = 8
 "#;
 
-const KINDS: [&str; 3] = ["car", "house", "boat"];
+pub(crate) const KINDS: [&str; 3] = ["car", "house", "boat"];
 
 /// A customer: income, age and the number of the kind.
-struct Customer {
-    values: [f64; 3],
-    is_bad: bool,
-    is_fitted: bool,
+pub(crate) struct Customer {
+    pub(crate) values: [f64; 3],
+    pub(crate) is_bad: bool,
+    pub(crate) is_fitted: bool,
 }
 
 /// Customers of two banks, the first of whom are the first one's; their incomes are written with two digits.
-fn customers() -> Vec<Customer> {
+pub(crate) fn customers() -> Vec<Customer> {
     let mut prg = Prg::new(&Seed::from_bytes([9; 32]), 0);
     let mut unit = || prg.next_u64() as f64 / 2f64.powi(64);
     let customer = |at: u32| {
@@ -80,12 +80,17 @@ fn customers() -> Vec<Customer> {
 }
 
 fn town(customers: &[Customer]) -> (tempfile::TempDir, Parts) {
+    let (north, south) = customers.split_at(180);
+    banks(&[("north", north), ("south", south)])
+}
+
+/// Banks with customers of their own, and somebody who deals random numbers.
+pub(crate) fn banks(of_banks: &[(&str, &[Customer])]) -> (tempfile::TempDir, Parts) {
     let directory = tempfile::tempdir().expect("a directory");
     let mut parties = vec![("arbiter".to_owned(), vec![])];
-    let (north, south) = customers.split_at(180);
-    for (name, customers) in [("north", north), ("south", south)] {
+    for (name, customers) in of_banks {
         let mut text = "income,age,kind,bad,part\n".to_owned();
-        for customer in customers {
+        for customer in *customers {
             let [income, age, kind] = customer.values;
             let (bad, kind) = (u8::from(customer.is_bad), KINDS[kind as usize]);
             let part = if customer.is_fitted { "train" } else { "test" };
@@ -93,7 +98,7 @@ fn town(customers: &[Customer]) -> (tempfile::TempDir, Parts) {
         }
         let file = directory.path().join(format!("{name}.csv"));
         fs::write(&file, text).expect("a file");
-        parties.push((name.to_owned(), vec![("loans", file)]));
+        parties.push(((*name).to_owned(), vec![("loans", file)]));
     }
     (directory, Parts::new(&parties))
 }

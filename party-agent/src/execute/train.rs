@@ -2,6 +2,7 @@
 
 mod estimate;
 mod figures;
+mod mlp;
 pub(super) mod scorecard;
 mod stepwise;
 mod trees;
@@ -23,7 +24,7 @@ use protocols::sums::OpenSums;
 use super::{Broken, Computed, Failure, Output, Stage, Task, internal, result_failure};
 use crate::local::{self, Design};
 use crate::plan::{Kinds, TrainCount, TrainPlan};
-use crate::result::{self, Estimate, PooledTrees, Scale};
+use crate::result::{self, AveragedNetwork, Estimate, PooledTrees, Scale};
 use crate::spec::Model;
 use estimate::{Means, coordinates, null_intercept};
 use figures::Scored;
@@ -56,12 +57,16 @@ impl Task<'_> {
             session,
             sums,
         };
-        let found = match &of.trees {
-            Some(_) => {
+        let found = match of.model {
+            Model::Gbdt => {
                 let grown = fitting.grow(design, &mut stock).await;
                 grown.map(|trees| Found::Trees(Box::new(trees)))
             }
-            None => {
+            Model::Mlp => {
+                let trained = fitting.average(design, &mut stock).await;
+                trained.map(|network| Found::Network(Box::new(network)))
+            }
+            _ => {
                 let fitted = fitting.run(design, &mut stock).await;
                 fitted.map(|estimate| Found::Fit(Box::new(estimate)))
             }
@@ -79,6 +84,7 @@ impl Task<'_> {
         let table = is_receiver.then(|| match &found {
             Found::Fit(estimate) => result::trained(self.plan, &fitting.of, estimate),
             Found::Trees(trees) => result::pooled(self.plan, of, trees),
+            Found::Network(network) => result::averaged(self.plan, of, network),
         });
         let table = table.transpose().map_err(|e| result_failure(&e))?;
         Ok(Computed {
@@ -105,6 +111,7 @@ impl Task<'_> {
 enum Found {
     Fit(Box<Estimate>),
     Trees(Box<PooledTrees>),
+    Network(Box<AveragedNetwork>),
 }
 
 /// Why a fit has no end.

@@ -235,7 +235,7 @@ fn read(role: &ColumnRole, values: &ArrayRef) -> Result<Values, SourceError> {
 fn label(model: Model, value: f64) -> Result<f64, &'static str> {
     let (is_possible, what) = match model {
         Model::Linear => (true, ""),
-        Model::Logistic | Model::Scorecard | Model::Gbdt => (
+        Model::Logistic | Model::Scorecard | Model::Gbdt | Model::Mlp => (
             value == 0.0 || value == 1.0,
             "has a label that is neither 0 nor 1",
         ),

@@ -2,6 +2,7 @@
 
 mod checks;
 mod kinds;
+mod mlp;
 mod scores;
 mod stepwise;
 mod trees;
@@ -37,6 +38,7 @@ use crate::spec::{self, CheckedSpec, Correlations, Model, Offset, Report, Scorec
 
 pub use checks::{TrainCheck, TrainCount};
 pub use kinds::Kinds;
+pub use mlp::{LOSSES, Network};
 pub use scores::{SCORE_BITS, Test, asks};
 pub(super) use scores::{further, of_train};
 pub use stepwise::Stepping;
@@ -81,6 +83,9 @@ pub struct TrainPlan {
     /// Which columns are in the model, if they are chosen one by one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stepwise: Option<Stepping>,
+    /// Of a neural network its layers, and how it is trained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mlp: Option<Network>,
     /// Fewest rows.
     pub least_rows: u64,
     /// Rows that are not fitted and evaluated.
@@ -158,9 +163,9 @@ impl TrainPlan {
     /// Most evaluations of the last fit, which is the only one unless columns are chosen.
     #[must_use]
     pub fn last_evaluations(&self) -> u32 {
-        match self.trees {
-            Some(_) => 0,
-            None => 2 * self.max_iterations + FURTHER_EVALUATIONS,
+        match self.model.is_scored_alone() {
+            true => 0,
+            false => 2 * self.max_iterations + FURTHER_EVALUATIONS,
         }
     }
 
@@ -264,6 +269,7 @@ impl TrainPlan {
                     at_most: kind.at_most(self),
                 })
                 .collect(),
+            vectors: self.mlp.as_ref().map(Network::averages),
             receivers,
         }
     }
@@ -316,6 +322,7 @@ pub(super) fn compile(
     compile::none(trees.map_or_else(Vec::new, |t| {
         t.faults(&of, correlations.as_ref(), &min_cell)
     }))?;
+    compile::none(mlp::faults(&of, holders.len()))?;
     let plan = Plan::of_job(spec, parties.seats.clone(), correlations, min_cell);
     let plan = Plan {
         learns: words::learns(&of, &parties, &spec.receivers, plan.dealer.as_ref()),
@@ -477,9 +484,11 @@ fn train_plan(
         }
     });
     let terms: Vec<Term> = terms.collect();
+    let mlp = Network::of(job, terms.len());
     let n_columns = (terms.len() + usize::from(job.intercept)) as u64;
-    let least_rows = (n_columns + LEAST_RESIDUAL)
-        .max((n_columns * 100).div_ceil(MOST_PARAMETERS_PERCENT))
+    let n_parameters = mlp.as_ref().map_or(n_columns, |m| m.n_weights);
+    let least_rows = (n_parameters + LEAST_RESIDUAL)
+        .max((n_parameters * 100).div_ceil(MOST_PARAMETERS_PERCENT))
         .max(min_cell.at_least);
     let stepwise = job.stepwise.as_ref();
     TrainPlan {
@@ -496,6 +505,7 @@ fn train_plan(
         tolerance: job.tolerance.clone(),
         scorecard: job.scorecard.clone(),
         trees: PooledTrees::of(job, n_rows),
+        mlp,
         least_rows,
         test: None,
         bound_bits: 64 - n_rows.max(least_rows).leading_zeros(),
@@ -550,12 +560,17 @@ fn usage(column: &TrainColumn) -> Usage {
 }
 
 fn outputs(job: &spec::Train) -> Vec<OutputColumn> {
-    if job.trees.is_some() {
+    if job.model.is_scored_alone() {
         return trees_outputs(&job.report);
     }
     let statistic = match job.model {
         Model::Linear => "t",
-        Model::Logistic | Model::Poisson | Model::Gamma | Model::Scorecard | Model::Gbdt => "z",
+        Model::Logistic
+        | Model::Poisson
+        | Model::Gamma
+        | Model::Scorecard
+        | Model::Gbdt
+        | Model::Mlp => "z",
     };
     let mut columns = vec![("term", ValueKind::Text), ("coef", ValueKind::Float)];
     for part in &job.report {
@@ -595,6 +610,10 @@ fn priced(mut plan: Plan, n_rows: u64) -> Plan {
         .unwrap_or(0)
         .saturating_mul(of.columns.len() as u64);
     let reading_us = values.saturating_mul(coefficients::READ_NS_A_VALUE) / 1000;
+    let training_us = of
+        .mlp
+        .as_ref()
+        .map_or(0, |m| m.training_us(most_rows.unwrap_or(0)));
     let source = plan.source();
     let making_us = source.map_or(0, |s| coefficients::correlations_us(&s, &price.needs));
     let memory = most_rows
@@ -609,6 +628,7 @@ fn priced(mut plan: Plan, n_rows: u64) -> Plan {
         work_us: coefficients::START_US
             .saturating_add(reading_us)
             .saturating_add(making_us)
+            .saturating_add(training_us)
             .min(1 << 45),
     };
     plan

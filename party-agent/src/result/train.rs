@@ -159,7 +159,7 @@ impl Told {
                 let factor = Factor::new(&found.fit.sums.information, n_columns);
                 linear(of, found, &change, &factor.map_err(dependent)?)
             }
-            Model::Logistic | Model::Poisson | Model::Scorecard | Model::Gbdt => {
+            Model::Logistic | Model::Poisson | Model::Scorecard | Model::Gbdt | Model::Mlp => {
                 let factor = Factor::new(&found.fit.sums.information, n_columns);
                 let inverse = factor.map_err(dependent)?.inverse();
                 (likelihood(of, found), inverse)
@@ -376,7 +376,9 @@ fn likelihood(of: &TrainPlan, found: &Estimate) -> Described {
         1.0
     };
     let log_likelihood = match of.model {
-        Model::Linear | Model::Logistic | Model::Scorecard | Model::Gbdt => -0.5 * deviance,
+        Model::Linear | Model::Logistic | Model::Scorecard | Model::Gbdt | Model::Mlp => {
+            -0.5 * deviance
+        }
         Model::Poisson => -0.5 * deviance - constant,
         Model::Gamma => {
             let nu = 1.0 / dispersion;

@@ -41,10 +41,33 @@ pub fn pooled(
     of: &TrainPlan,
     found: &PooledTrees,
 ) -> Result<ResultTable, ResultError> {
-    let (Some(trees), Some(test)) = (&of.trees, &of.test) else {
+    let Some(trees) = &of.trees else {
         return Err(totals("there are no trees"));
     };
-    let [of_train, of_test] = &found.figures;
+    let forest = found.trees.iter().map(|tree| of_tree(of, found, tree));
+    let cuts = of.terms.iter().zip(&found.cuts);
+    let cuts = cuts.filter(|(term, _)| of.has_cuts(term));
+    let cuts = cuts.map(|(term, cuts)| (term.name.clone(), json!(cuts)));
+    let fit = json!({
+        "trees": trees.grown,
+        "cuts": cuts.collect::<Map<String, Value>>(),
+        "forest": forest.collect::<Vec<Value>>(),
+    });
+    let rows = (found.n_used, found.dropped);
+    sampled((plan, of), &found.figures, rows, fit)
+}
+
+/// The result of a model that is told by figures of scores: of the rows that were fitted, and of those kept for a test; and
+/// what describes it.
+pub(super) fn sampled(
+    (plan, of): (&Plan, &TrainPlan),
+    [of_train, of_test]: &[Option<Figures>; 2],
+    (n_used, dropped): (u64, Option<u64>),
+    mut fit: Value,
+) -> Result<ResultTable, ResultError> {
+    let Some(test) = &of.test else {
+        return Err(totals("no rows are evaluated"));
+    };
     let samples = [("train", of_train.clone()), ("test", of_test.clone())];
     let mut notes = plan.notes.clone();
     notes.extend(untold_samples(&samples, test.at_least));
@@ -52,19 +75,10 @@ pub fn pooled(
         .into_iter()
         .filter_map(|(name, found)| Some((name, found?)))
         .collect();
-    let forest = found.trees.iter().map(|tree| of_tree(of, found, tree));
-    let cuts = of.terms.iter().zip(&found.cuts);
-    let cuts = cuts.filter(|(term, _)| of.has_cuts(term));
-    let cuts = cuts.map(|(term, cuts)| (term.name.clone(), json!(cuts)));
-    let mut fit = json!({
-        "model": of.model.as_str(),
-        "partition": "horizontal",
-        "n": found.n_used,
-        "dropped": found.dropped,
-        "trees": trees.grown,
-        "cuts": cuts.collect::<Map<String, Value>>(),
-        "forest": forest.collect::<Vec<Value>>(),
-    });
+    fit["model"] = json!(of.model.as_str());
+    fit["partition"] = json!("horizontal");
+    fit["n"] = json!(n_used);
+    fit["dropped"] = json!(dropped);
     let limits = (test.at_least, test.at_least);
     if let Some(asked) = &test.of_train {
         notes.extend(add_train(&mut fit, of_train.as_ref(), asked, limits));
@@ -77,9 +91,8 @@ pub fn pooled(
         n_rows: told.len(),
         values: of_samples(plan, &told),
         suppressed: Vec::new(),
-        n_used: found.n_used,
-        dropped: found
-            .dropped
+        n_used,
+        dropped: dropped
             .map(|n| ("rows".to_owned(), n))
             .into_iter()
             .collect(),

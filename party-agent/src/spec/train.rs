@@ -1,6 +1,7 @@
 //! `[compute.train]`: a model fitted to the rows of several holders.
 
 mod card;
+mod mlp;
 mod report;
 mod stepwise;
 mod trees;
@@ -18,10 +19,11 @@ use crate::config::fields::{Faults, Fields, kind};
 
 pub use card::{Merge, Scorecard};
 pub(super) use card::{card, cuts as listed_cuts, merging};
+pub use mlp::Mlp;
 pub use report::Report;
 use report::evaluated;
 pub(crate) use report::of_train;
-pub(super) use report::{evaluates_train, penalised, report, report_of_trees};
+pub(super) use report::{evaluates_train, penalised, report, report_of_scores};
 pub use stepwise::{Direction, Stepwise};
 pub use trees::Trees;
 pub(super) use trees::{fit_in_memory, read as trees};
@@ -32,9 +34,8 @@ const MAX_LEVELS: usize = 256;
 /// Most columns of a design, levels counted one by one.
 pub const MAX_TERMS: usize = 512;
 
-const MODEL: &str = "\"linear\", \"logistic\", \"poisson\", \"gamma\", \"scorecard\" or \"gbdt\"";
-/// A model that this version does not have.
-const LATER_MODEL: &str = "mlp";
+const MODEL: &str =
+    "\"linear\", \"logistic\", \"poisson\", \"gamma\", \"scorecard\", \"gbdt\" or \"mlp\"";
 const PARTITION: &str = "\"horizontal\": the same columns of different people; \"vertical\": different columns of the same people";
 const LABEL: &str = "the name of a column of the rows";
 const FEATURES: &str = "a list of names of columns of the rows";
@@ -78,6 +79,9 @@ pub struct Train {
     /// Which columns are in the model, if they are chosen one by one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stepwise: Option<Stepwise>,
+    /// Of a neural network its layers, and how it is trained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mlp: Option<Mlp>,
     /// What is told of each coefficient beside itself.
     pub report: BTreeSet<Report>,
     /// Whether rows that are fitted are evaluated as well.
@@ -101,6 +105,8 @@ pub enum Model {
     Scorecard,
     /// Gradient-boosted trees for labels 0 and 1.
     Gbdt,
+    /// A neural network for labels 0 and 1.
+    Mlp,
 }
 
 /// One feature.
@@ -143,6 +149,7 @@ const MODELS: &[(&str, Model)] = &[
     ("gamma", Model::Gamma),
     ("scorecard", Model::Scorecard),
     ("gbdt", Model::Gbdt),
+    ("mlp", Model::Mlp),
 ];
 
 impl Model {
@@ -154,12 +161,18 @@ impl Model {
         found.expect("every model has a word").0
     }
 
+    /// Whether it is told by figures of its scores, and has no coefficients.
+    #[must_use]
+    pub fn is_scored_alone(self) -> bool {
+        matches!(self, Self::Gbdt | Self::Mlp)
+    }
+
     /// Its distribution.
     #[must_use]
     pub fn family(self) -> Family {
         match self {
             Self::Linear => Family::Linear,
-            Self::Logistic | Self::Scorecard | Self::Gbdt => Family::Logistic,
+            Self::Logistic | Self::Scorecard | Self::Gbdt | Self::Mlp => Family::Logistic,
             Self::Poisson => Family::Poisson,
             Self::Gamma => Family::Gamma,
         }
@@ -187,12 +200,13 @@ pub(super) fn read<'t>(
     let label = column(&mut fields, "label", LABEL, faults);
     let label = fields.required(faults, "label", label, LABEL);
     let mut features = features(&mut fields, faults);
-    let has_trees = model == Some(Model::Gbdt);
-    let newton = match has_trees {
-        true => Newton::of_trees(),
+    let is_scored_alone = model.is_some_and(Model::is_scored_alone);
+    let newton = match is_scored_alone {
+        true => Newton::not_taken(),
         false => newton(&mut fields, model, faults),
     };
-    let trees = has_trees.then(|| trees::read(&mut fields, faults));
+    let trees = (model == Some(Model::Gbdt)).then(|| trees::read(&mut fields, faults));
+    let mlp = (model == Some(Model::Mlp)).then(|| mlp::read(&mut fields, faults));
     let sample = fields.table(faults, "sample");
     let sample = sample.map(|s| read_sample(s, faults));
     let scorecard = card::scorecard(&mut fields, (model, &mut features), faults);
@@ -201,12 +215,13 @@ pub(super) fn read<'t>(
     let of_columns = (is_plain, features.as_deref());
     let stepwise = stepwise::read(&mut fields, model, of_columns, faults);
     missing(&mut fields, faults);
-    let report = match has_trees {
-        true => report_of_trees(&mut fields, faults),
-        false => report(&mut fields, faults),
+    let report = match model {
+        Some(Model::Gbdt) => report_of_scores(&mut fields, "trees", faults),
+        Some(Model::Mlp) => report_of_scores(&mut fields, "a network", faults),
+        _ => report(&mut fields, faults),
     };
-    if has_trees && report.is_empty() {
-        let what = "asks for nothing of trees";
+    if is_scored_alone && report.is_empty() {
+        let what = "asks for nothing of this model";
         fields.wrong(faults, "report", what, "\"auc\" or \"ks\"");
     }
     evaluated(&fields, (model, sample.as_ref()), &report, faults);
@@ -246,6 +261,10 @@ pub(super) fn read<'t>(
             Some(read) => Some(read?),
         },
         stepwise: stepwise?,
+        mlp: match mlp {
+            None => None,
+            Some(read) => Some(read?),
+        },
         report,
         evaluates_train,
     })
@@ -262,8 +281,8 @@ struct Newton {
 }
 
 impl Newton {
-    /// Trees are not.
-    fn of_trees() -> Self {
+    /// Trees and networks are not.
+    fn not_taken() -> Self {
         Self {
             offset: None,
             intercept: true,
@@ -306,11 +325,6 @@ fn newton(fields: &mut Fields<'_, '_>, model: Option<Model>, faults: &mut Faults
 fn model(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Model> {
     let text = fields.string(faults, "model");
     let text = fields.required(faults, "model", text, MODEL)?;
-    if text == LATER_MODEL {
-        let what = format!("\"{text}\" is not available in this version");
-        fields.wrong(faults, "model", what, MODEL);
-        return None;
-    }
     word(fields, "model", MODELS, MODEL, faults)
 }
 

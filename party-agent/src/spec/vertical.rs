@@ -178,7 +178,7 @@ pub(super) fn read<'t>(
     let unit = unit(&mut fields, model, faults);
     let has_trees = model == Some(VerticalModel::Gbdt);
     let report = match has_trees {
-        true => train::report_of_trees(&mut fields, faults),
+        true => train::report_of_scores(&mut fields, "trees", faults),
         false => train::report(&mut fields, faults),
     };
     let (listed, card) = bins_of(&mut fields, model, text, faults);

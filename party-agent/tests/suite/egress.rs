@@ -129,9 +129,10 @@ key = "id"
 ];
 
 const BOTH: &[&str] = &["clinic", "fund"];
+const ALL: &[&str] = &["bureau", "clinic", "fund"];
 
 /// A job of each kind. Scores take the model of the last one before them that made one.
-const CASES: [Case; 21] = [
+const CASES: [Case; 22] = [
     Case {
         name: "totals",
         compute: r#"[compute]
@@ -239,6 +240,21 @@ sample = { column = "kind", train = "x", test = "y" }
 report = ["auc"]"#,
         correlations: "dealer:notary",
         shown: BOTH,
+    },
+    Case {
+        name: "network",
+        compute: r#"[compute.train]
+partition = "horizontal"
+tables = ["clinic.people", "fund.people", "bureau.people"]
+label = "late"
+features = ["age", "paid"]
+model = "mlp"
+layers = [3]
+rounds = 2
+sample = { column = "kind", train = "x", test = "y" }
+report = ["auc"]"#,
+        correlations: "dealer:notary",
+        shown: ALL,
     },
     Case {
         name: "joint regression",

@@ -34,4 +34,5 @@ mod stats;
 mod train;
 mod lookup;
 mod sums;
+mod masked;
 mod sample_data;

@@ -30,6 +30,10 @@ fn shape() -> SumsShape {
                 at_most: 2,
             },
         ],
+        vectors: Some(Kind {
+            n_sums: 5,
+            at_most: 2,
+        }),
         receivers: vec![Seat(0)],
     }
 }
@@ -72,6 +76,11 @@ async fn whole(session: &mut Session, counts: [u64; 3]) -> Result<Found, Protoco
         let mine = (0..n_sums).map(|place| own(seat, place)).collect();
         opened.push(sums.open(session, kind, mine).await?);
     }
+    for _ in 0..2 {
+        let mine = (0..5).map(|place| own(seat, place) as u64).collect();
+        let found = sums.add_up(session, mine).await?;
+        opened.push(found.into_iter().map(u128::from).collect());
+    }
     Ok((enough, opened))
 }
 
@@ -84,11 +93,19 @@ fn sums_over_all_seats_are_opened_to_all() {
     for n in [2, 3, 5] {
         for (enough, opened) in all_ok(run(World::new(n, 71), [9, 6, 2])) {
             assert_eq!((enough.required, enough.told), (vec![true; 2], vec![n > 2]));
+            assert_eq!(opened.len(), 5);
             for sums in opened {
+                // Vectors are added up mod 2^64.
+                let is_vector = sums.len() == 5;
                 for (place, sum) in sums.into_iter().enumerate() {
                     let of_seat = |s| own(s, place as u128);
                     let expected = Seat::first(n).map(of_seat).fold(0, u128::wrapping_add);
-                    assert_eq!(sum, expected);
+                    let ring = if is_vector {
+                        u128::from(u64::MAX)
+                    } else {
+                        u128::MAX
+                    };
+                    assert_eq!(sum, expected & ring);
                 }
             }
         }
@@ -112,6 +129,13 @@ fn nothing_is_opened_before_the_counts_are_large_enough() {
     let opening = wire::Kind::Opening as u16;
     let all = transcripts(&logs);
     assert!(all.iter().flatten().all(|e| e.frame.kind != opening));
+    let ended = World::new(3, 72).run(async |session| {
+        let disclosure = Disclosure::approved(shape().terms());
+        let mut sums = OpenSums::begin(session, shape(), disclosure)?;
+        sums.add_up(session, vec![1; 5]).await
+    });
+    let is_refused = |e: &Ended<_>| matches!(e.outcome, Err(ProtocolError::NotApproved { .. }));
+    assert!(ended.iter().all(|e| is_refused(e) && e.traffic.rounds == 0));
 }
 
 #[test]
@@ -132,17 +156,38 @@ fn no_more_is_opened_than_was_approved() {
             "{error}"
         );
     }
+    for (n_items, n_times) in [(5, 3), (4, 1), (6, 1)] {
+        let ended = World::new(2, 73).run(async |session| {
+            let mut shape = shape();
+            shape.required.clear();
+            shape.told.clear();
+            let disclosure = Disclosure::approved(shape.terms());
+            let mut sums = OpenSums::begin(session, shape, disclosure)?;
+            for _ in 1..n_times {
+                sums.add_up(session, vec![1; n_items]).await?;
+            }
+            sums.add_up(session, vec![1; n_items]).await
+        });
+        for ended in ended {
+            let error = ended.outcome.expect_err("one more, or another length");
+            assert!(matches!(error, ProtocolError::NotApproved { .. }));
+        }
+    }
     let ended = World::new(2, 74).run(async |session| {
         let approved = Disclosure::approved(shape().terms());
         let mut wider = shape();
         wider.kinds[0].n_sums = 4;
         OpenSums::begin(session, wider, approved).map(|_| ())
     });
-    assert!(
-        ended
-            .iter()
-            .all(|e| e.outcome.is_err() && e.traffic.rounds == 0)
-    );
+    let is_refused = |e: &Ended<_>| e.outcome.is_err() && e.traffic.rounds == 0;
+    assert!(ended.iter().all(is_refused));
+    let ended = World::new(2, 74).run(async |session| {
+        let approved = Disclosure::approved(shape().terms());
+        let mut fewer = shape();
+        fewer.vectors = None;
+        OpenSums::begin(session, fewer, approved).map(|_| ())
+    });
+    assert!(ended.iter().all(is_refused));
 }
 
 #[test]

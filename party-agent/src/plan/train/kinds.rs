@@ -69,7 +69,7 @@ impl Kinds {
     pub(super) fn at_most(self, of: &TrainPlan) -> u32 {
         match self {
             Self::Means => 1,
-            Self::Last => u32::from(of.trees.is_none()),
+            Self::Last => u32::from(!of.model.is_scored_alone()),
             Self::Spreads => u32::from(of.n_parts().is_none()),
             Self::Bins => u32::from(of.scorecard.is_some()),
             Self::Scores => of.test.as_ref().map_or(0, Test::n_samples),

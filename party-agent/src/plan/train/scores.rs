@@ -150,10 +150,10 @@ pub(super) fn test(
         value,
         at_most,
         at_least: min_cell.at_least.max(1),
-        of_train: match (job.evaluates_train, &job.trees) {
+        of_train: match (job.evaluates_train, job.model.is_scored_alone()) {
             (true, _) => Some(spec::of_train(&scores)),
-            (false, Some(_)) => Some(vec![Report::Auc, Report::Ks]),
-            (false, None) => None,
+            (false, true) => Some(vec![Report::Auc, Report::Ks]),
+            (false, false) => None,
         },
         scores,
     }))

@@ -2,7 +2,7 @@
 
 use protocols::party::PartyId;
 
-use super::{ColumnRole, Kinds, TrainPlan, further, of_train, stepwise, trees};
+use super::{ColumnRole, Kinds, TrainPlan, further, mlp, of_train, stepwise, trees};
 use crate::plan::compile::Parties;
 use crate::plan::sql::holders::Catalogues;
 use crate::plan::words::{counted, listed, without_data};
@@ -19,7 +19,7 @@ pub(super) fn learns(
     for seat in &parties.seats {
         let result = match receivers.contains(seat) {
             true => "; of the fitted model everything that the result shows",
-            false if of.trees.is_some() => "",
+            false if of.model.is_scored_alone() => "",
             false => "; from them the coefficients and standard errors follow",
         };
         learns.push(Learns {
@@ -61,6 +61,9 @@ fn opened(of: &TrainPlan) -> String {
     if let Some(trees) = &of.trees {
         return format!("{checked}{}{scored}", trees::opened(of, &trees.grown));
     }
+    if let Some(network) = &of.mlp {
+        return format!("{checked}{}{scored}", mlp::opened(network));
+    }
     format!(
         "{checked}{binned}sums over all holders, never those of one: the number of rows used and dropped, mean and standard deviation of the label and of each column of the design, and at each of at most {} evaluations {} numbers: the cross-products of the design weighted by the model, the gradient and the deviance{scored}",
         of.most_evaluations(),
@@ -79,7 +82,9 @@ pub(super) fn warnings(
     };
     let compares = matches!(&spec.compute, Compute::Train(t) if compares(t));
     let trees = matches!(&spec.compute, Compute::Train(t) if t.trees.is_some());
+    let mlp = matches!(&spec.compute, Compute::Train(t) if t.mlp.is_some());
     let mut warnings = vec![match trees {
+        _ if mlp => mlp::WARNING,
         true => "the trees are opened to all computing parties, split by split and leaf by leaf: each takes part with the gradients of its own rows, which follow from them",
         false => "every step's cross-products are opened to all computing parties: sums over all rows, from which coefficients and standard errors follow at each of them",
     }.to_owned()];
@@ -129,6 +134,7 @@ pub(super) fn notes(of: &TrainPlan, job: &spec::Train) -> Vec<String> {
         Model::Logistic => "logistic regression: labels 0 and 1, logit link, maximum likelihood by Newton's method; Wald tests",
         Model::Poisson => "Poisson regression: log link, dispersion 1, maximum likelihood by Newton's method; Wald tests",
         Model::Gamma => "gamma regression: log link, dispersion = Pearson X²/(n − p), standard errors from the expected information; Wald tests",
+        Model::Mlp => mlp::NOTE,
         Model::Gbdt => "boosted trees: XGBoost's gain and leaves, over bins (a, b] between type-7 quantiles of the pooled rows, equal ones once; levels stand in the order in which the job lists them",
         Model::Scorecard => "scorecard: logistic regression of weights of evidence ln((bads in bin/bads)/(goods in bin/goods)); bad is label 1; Wald tests",
     }.to_owned()];
@@ -142,6 +148,13 @@ pub(super) fn notes(of: &TrainPlan, job: &spec::Train) -> Vec<String> {
     for column in &of.columns {
         match &column.role {
             ColumnRole::Levels(_) if of.n_parts().is_some() => {}
+            ColumnRole::Levels(levels) if of.mlp.is_some() => {
+                let first = levels.first().map_or("", String::as_str);
+                notes.push(format!(
+                    "{}: a column of 0 and 1 for each level but {first}",
+                    column.name
+                ));
+            }
             ColumnRole::Levels(levels) => {
                 let first = levels.first().map_or("", String::as_str);
                 notes.push(format!("{}: levels are compared with {first}", column.name));
@@ -182,9 +195,10 @@ pub(super) fn notes(of: &TrainPlan, job: &spec::Train) -> Vec<String> {
 pub(super) fn of_run(of: &TrainPlan) -> Vec<String> {
     let label = of.columns.first().map_or("", |c| c.name.as_str());
     let terms: Vec<&str> = of.terms.iter().map(|t| t.name.as_str()).collect();
-    let sums = match &of.trees {
-        Some(trees) => trees::of_run(of, &trees.grown),
-        None => format!(
+    let sums = match (&of.trees, &of.mlp) {
+        (Some(trees), _) => trees::of_run(of, &trees.grown),
+        (_, Some(network)) => mlp::of_run(of, network),
+        _ => format!(
             "each holder adds up its own rows in doubles and rounds once to a fixed point of 128 bits; sums are added on shares and opened to all computing parties: at most {} by {} numbers",
             counted(u64::from(of.most_evaluations()), "evaluation"),
             Kinds::Step.n_sums(of)

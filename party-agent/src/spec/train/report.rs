@@ -102,7 +102,7 @@ pub(super) fn evaluated(
     }
     if model.is_some_and(|m| m.family() != Family::Logistic) {
         let what = "asks how well scores tell bad from good, of a model of something else";
-        let allowed = "model = \"logistic\", \"scorecard\" or \"gbdt\"";
+        let allowed = "model = \"logistic\", \"scorecard\", \"gbdt\" or \"mlp\"";
         fields.wrong(faults, "report", what, allowed);
     }
     // A sample that cannot be read has its own fault.
@@ -168,9 +168,10 @@ pub(in crate::spec) fn penalised(
     others
 }
 
-/// What is asked for of trees, which have no coefficients.
-pub(in crate::spec) fn report_of_trees(
+/// What is asked for of trees and networks, which have no coefficients.
+pub(in crate::spec) fn report_of_scores(
     fields: &mut Fields<'_, '_>,
+    what: &str,
     faults: &mut Faults<'_>,
 ) -> BTreeSet<Report> {
     let Some(words) = fields.strings(faults, "report") else {
@@ -178,7 +179,7 @@ pub(in crate::spec) fn report_of_trees(
     };
     let of_scores = |word: &&str| is_of_scores(word);
     if let Some(word) = words.iter().find(|word| !of_scores(word)) {
-        let what = format!("\"{word}\" cannot be reported of trees in this version");
+        let what = format!("\"{word}\" cannot be reported of {what} in this version");
         let allowed = "figures of scores, such as \"auc\" and \"ks\"";
         fields.wrong(faults, "report", what, allowed);
     }
