@@ -103,6 +103,16 @@ pub(crate) fn banks(of_banks: &[(&str, &[Customer])]) -> (tempfile::TempDir, Par
     (directory, Parts::new(&parties))
 }
 
+/// Jobs in which a text is replaced by another, and what is said of each before anything is sent.
+#[track_caller]
+pub(crate) fn refused(parts: &Parts, text: &str, changes: &[(&str, &str, &str)]) {
+    for (old, new, said) in changes {
+        assert!(text.contains(old), "no {old}");
+        let ended = parts.ended(&text.replacen(old, new, 1)).expect(2).stderr;
+        assert!(ended.contains(said), "{said}: {ended}");
+    }
+}
+
 /// Where a feature may be cut: a row with no more goes to the left.
 fn cuts(fit: &Value) -> [Vec<f64>; 3] {
     let of = |name: &str| numbers(&fit["cuts"][name]);
@@ -249,20 +259,20 @@ fn trees_of_two_banks_are_those_of_all_their_rows() {
 #[test]
 fn trees_that_would_tell_of_few_rows_are_refused() {
     let (_kept, parts) = town(&customers());
-    for (old, new, said) in [
-        ("= 2\n", "= 1.9\n", "fewer than 8 rows"),
-        ("dealer:arbiter", "ot", "trees without a dealer"),
-        ("bins      = 6", "bins      = 2", "kind has 3 levels"),
-        ("\"confusion\"", "\"coef\"", "cannot be reported of trees"),
-        (
-            "[\"train\", \"test\"]",
-            "[\"train\"]",
-            "names other samples",
-        ),
-        ("lambda  ", "l2 = 1\nlambda  ", "l2"),
-    ] {
-        assert!(TOWN.contains(old), "no {old}");
-        let ended = parts.ended(&TOWN.replacen(old, new, 1)).expect(2).stderr;
-        assert!(ended.contains(said), "{said}: {ended}");
-    }
+    refused(
+        &parts,
+        TOWN,
+        &[
+            ("= 2\n", "= 1.9\n", "fewer than 8 rows"),
+            ("dealer:arbiter", "ot", "trees without a dealer"),
+            ("bins      = 6", "bins      = 2", "kind has 3 levels"),
+            ("\"confusion\"", "\"coef\"", "cannot be reported of trees"),
+            (
+                "[\"train\", \"test\"]",
+                "[\"train\"]",
+                "names other samples",
+            ),
+            ("lambda  ", "l2 = 1\nlambda  ", "l2"),
+        ],
+    );
 }

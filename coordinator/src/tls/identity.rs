@@ -37,7 +37,7 @@ pub struct Identity {
     name: PartyName,
     key: Arc<SecretKey>,
     certificate: CertificateDer<'static>,
-    former: Vec<Identity>,
+    former: Vec<Self>,
 }
 
 /// Why an identity cannot be made, saved or loaded.

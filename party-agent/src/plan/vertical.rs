@@ -1,6 +1,7 @@
 //! Plans of models over joins: whose columns, which rows count, and what that tells whom.
 
 mod card;
+mod descent;
 mod hazards;
 mod trees;
 mod words;
@@ -64,6 +65,9 @@ pub struct VerticalPlan {
     pub is_left: bool,
     /// How many steps are taken.
     pub steps: u32,
+    /// Epochs and batches, of a model that is fitted by descent and not by these steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub descent: Option<spec::Descent>,
     /// No table has more than 2^this rows.
     pub log_rows: u32,
     /// Fewest rows that are fitted, and fewest bad and good ones that are evaluated.
@@ -116,6 +120,7 @@ impl VerticalPlan {
             label: self.label.0,
             family: self.family(),
             n_steps: self.steps,
+            descent: self.descent.as_ref().map(descent::taken),
             log_rows: self.log_rows,
             evaluates: !self.scores.is_empty(),
             at_least: self.at_least,
@@ -435,6 +440,18 @@ fn source_faults(spec: &CheckedSpec, job: &spec::Vertical, sides: &[Side<'_>]) -
             "\"dealer:NAME\", a party that brings no data and does not collude with any other";
         fault("privacy.correlations", what.to_owned(), fix);
     }
+    if job.descent.is_some()
+        && matches!(
+            spec.correlations,
+            Some(Correlations::Ot | Correlations::FerretOt)
+        )
+    {
+        fault(
+            "privacy.correlations",
+            descent::NO_DEALER.to_owned(),
+            descent::DEALER,
+        );
+    }
     for side in sides.iter().filter(|s| s.rows_at_most > 1 << MAX_LOG_ROWS) {
         let what = format!(
             "{}.{} has up to {} rows by its published size",
@@ -495,6 +512,7 @@ fn vertical_plan(
         normalise: rule_word(job.normalise).to_owned(),
         is_left: job.left.is_some(),
         steps: u32::try_from(job.steps).unwrap_or(u32::MAX),
+        descent: job.descent.clone(),
         log_rows: most.max(2).next_power_of_two().ilog2(),
         at_least: min_cell.at_least.max(ROWS_A_COLUMN * n_columns),
         min_cell: min_cell.at_least.max(1),
@@ -619,7 +637,9 @@ fn priced(mut plan: Plan) -> Plan {
         // Columns, their transposed copy, the weighted ones, and masks.
         memory_bytes: match of.forest(&of.bounds(), method) {
             Some(shape) => trees::memory_bytes(&shape, &price.needs),
-            None => n_cells.saturating_mul(8 * 8),
+            None => n_cells
+                .saturating_mul(8 * 8)
+                .saturating_add(descent::memory_bytes(&shape)),
         },
         rows_at_most: plan.locals.values().map(|l| l.rows_at_most).sum(),
         network_us: cost::network_us(&total),

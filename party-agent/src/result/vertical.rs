@@ -82,9 +82,14 @@ fn described(
         "model": of.model.as_str(),
         "partition": "vertical",
         "n": found.n_used,
-        "steps": of.steps,
-        "decrement": found.decrement,
     });
+    match &of.descent {
+        Some(descent) => described["descent"] = json!(descent),
+        None => {
+            described["steps"] = json!(of.steps);
+            described["decrement"] = json!(found.decrement);
+        }
+    }
     if let Some(figures) = of_test {
         add_figures(&mut described, figures, &of.scores);
     }

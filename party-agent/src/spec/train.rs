@@ -23,7 +23,7 @@ pub use mlp::Mlp;
 pub use report::Report;
 use report::evaluated;
 pub(crate) use report::of_train;
-pub(super) use report::{evaluates_train, penalised, report, report_of_scores};
+pub(super) use report::{evaluates_train, penalised, report, report_of_scores, without_errors};
 pub use stepwise::{Direction, Stepwise};
 pub use trees::Trees;
 pub(super) use trees::{fit_in_memory, read as trees};
@@ -324,7 +324,7 @@ fn newton(fields: &mut Fields<'_, '_>, model: Option<Model>, faults: &mut Faults
 
 fn model(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Model> {
     let text = fields.string(faults, "model");
-    let text = fields.required(faults, "model", text, MODEL)?;
+    fields.required(faults, "model", text, MODEL)?;
     word(fields, "model", MODELS, MODEL, faults)
 }
 

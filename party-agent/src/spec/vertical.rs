@@ -2,6 +2,7 @@
 //! columns of its own.
 
 mod card;
+mod descent;
 mod hazards;
 
 use std::collections::BTreeSet;
@@ -16,6 +17,7 @@ use super::train::{self, Report, Trees};
 use crate::config::fields::{Faults, Fields, kind};
 
 pub use card::{Bins, Card, Cutting, Listed};
+pub use descent::Descent;
 pub use hazards::{Hazards, Ties};
 
 /// Most features that are named.
@@ -62,6 +64,9 @@ pub struct Vertical {
     pub evaluates_train: bool,
     /// How many steps are taken, whatever they find.
     pub steps: u64,
+    /// Epochs and batches, of a model that is fitted by descent and not by Newton's steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub descent: Option<Descent>,
     /// λ of the penalty λ/2·Σβ², a decimal number; the constant is free.
     pub l2: String,
     /// Features whose bins the job lists, of models that have bins.
@@ -182,19 +187,28 @@ pub(super) fn read<'t>(
         false => train::report(&mut fields, faults),
     };
     let (listed, card) = bins_of(&mut fields, model, text, faults);
+    let descent = match has_trees {
+        true => Some(None),
+        false => descent::read(&mut fields, model, faults),
+    };
+    let is_descent = matches!(descent, Some(Some(_)));
     let (steps, l2, trees) = match has_trees {
         true => (
             None,
             Some("0".to_owned()),
             train::trees(&mut fields, faults),
         ),
+        false if is_descent => (None, Some("0".to_owned()), None),
         false => {
             let steps = fields.whole(faults, "steps", 1..=50);
             let l2 = train::number(&mut fields, "l2", "0", 0.0..=1e6, faults);
             (steps, l2, None)
         }
     };
-    let report = penalised(&fields, (model, l2.as_deref()), report, faults);
+    let report = match is_descent {
+        true => descent::report(&fields, report, faults),
+        false => penalised(&fields, (model, l2.as_deref()), report, faults),
+    };
     let evaluates_train = train::evaluates_train(&mut fields, &report, faults);
     // A sample that cannot be read has its own fault.
     let has_test = sample
@@ -215,6 +229,7 @@ pub(super) fn read<'t>(
         report,
         evaluates_train,
         steps: steps.unwrap_or_else(|| model.map_or(1, VerticalModel::steps)),
+        descent: descent?,
         l2: l2?,
         listed,
         card: whole(card)?,

@@ -16,10 +16,12 @@
 //! η is computed. Coefficients are therefore good to about 10⁻⁶ in units of 1/sd, and standard errors to 10⁻³
 //! of themselves where 100 rows count, better for more.
 
+mod descent;
 mod family;
 mod newton;
 mod release;
 
+pub use descent::{Descent, RATE_BITS, descend, descend_price};
 pub use family::Family;
 pub(super) use newton::{Newton, ended_price, step_price, symmetric, symmetric_price};
 pub use release::{Released, release, release_cost, release_price, release_terms};

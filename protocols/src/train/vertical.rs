@@ -4,7 +4,7 @@
 //! ```text
 //! join        the holders' rows meet in shares, see [`circuit`](crate::psi::circuit)
 //! standardise columns less their means over the rows that count, see [`standard`](super::standard)
-//! fit         Newton's method, see [`glm`](super::glm)
+//! fit         Newton's method, or descent in small batches, see [`glm`](super::glm)
 //! evaluate    on rows that were not fitted: sorted by score, see [`evaluate`](super::evaluate)
 //! release     all of it at once, see [`glm::release`](super::glm::release)
 //! ```
@@ -18,7 +18,7 @@
 //! spoke's, all of them are fitted.
 
 use super::evaluate::{self, Asks};
-use super::glm::{self, COLUMN_BITS, Family, Fitted, Released, Rows};
+use super::glm::{self, COLUMN_BITS, Descent, Family, Fitted, Released, Rows};
 use super::standard;
 use crate::arith::compare::Method;
 use crate::arith::{copy, difference};
@@ -48,6 +48,8 @@ pub struct Shape {
     pub family: Family,
     /// Number of steps.
     pub n_steps: u32,
+    /// Batches and rate, of a model that is fitted by descent and not by Newton's method.
+    pub descent: Option<Descent>,
     /// No table has more than 2^this rows, by what is published of it.
     pub log_rows: u32,
     /// Whether rows that are not fitted are scored and evaluated.
@@ -138,7 +140,19 @@ impl Shape {
     /// The terms of the disclosure that [`train`] takes.
     #[must_use]
     pub fn terms(&self, receivers: &[Seat]) -> Terms {
-        glm::release_terms(&self.model(), self.n_figures(), self.at_least, receivers)
+        let model = glm::release_terms(&self.model(), self.n_figures(), self.at_least, receivers);
+        let Some(Descent {
+            epochs,
+            batch,
+            rate,
+        }) = self.descent
+        else {
+            return model;
+        };
+        let fields = [u64::from(epochs), batch as u64, u64::from(rate)].map(u64::to_le_bytes);
+        let [epochs, batch, rate] = fields.each_ref().map(|field| &field[..]);
+        let fields = [model.digest(), epochs, batch, rate];
+        Terms::new("entente/v1/terms/glm/descent", &fields, receivers)
     }
 
     pub(super) fn check(&self, n_computing: usize) -> Result<(), ProtocolError> {
@@ -158,7 +172,11 @@ impl Shape {
             && self.log_rows <= glm::MAX_LOG_ROWS
             && most <= 1 << self.log_rows;
         match fits {
-            true => self.model().check(),
+            true => {
+                let model = self.model();
+                let descent = self.descent.map_or(Ok(()), |how| how.check(&model));
+                model.check().and(descent)
+            }
             false => Err(ProtocolError::InvalidInput {
                 what: "a model over a join has features and a label of two tables or more, and a left join evaluates rows of the hub's labels alone",
             }),
@@ -203,7 +221,10 @@ pub async fn train(
     if shape.l2 > 0 {
         rows.penalties = Some(penalties(session, &deviations, shape, stock).await?);
     }
-    let fitted = glm::fit(session, &rows, &model, stock).await?;
+    let fitted = match &shape.descent {
+        Some(how) => glm::descend(session, &rows, &model, how, stock).await?,
+        None => glm::fit(session, &rows, &model, stock).await?,
+    };
     let fit = (&rows, &fitted.coefficients);
     let samples: Vec<_> = shape.evaluations().zip(&marks).collect();
     let figures = figures(session, fit, (&model, &samples), stock).await?;
@@ -216,6 +237,13 @@ pub async fn train(
         ..fitted
     };
     let released = (fitted, figures);
+    let terms = glm::release_terms(
+        &model,
+        shape.n_figures(),
+        shape.at_least,
+        disclosure.receivers(),
+    );
+    let disclosure = disclosure.part(terms);
     glm::release(session, released, &model, shape.at_least, stock, disclosure).await
 }
 
@@ -292,10 +320,14 @@ pub fn price(seats: Seats, shape: &Shape) -> Price {
         }
         false => Price::nothing(seats),
     };
+    let fitted = match &shape.descent {
+        Some(how) => glm::descend_price(seats, &model, how),
+        None => glm::fit_price(seats, &model),
+    };
     circuit::price(seats, &shape.join())
         .then(&standard::standardise_price(seats, &model))
         .then(&penalised)
-        .then(&glm::fit_price(seats, &model))
+        .then(&fitted)
         .then(&evaluated)
         .then(&scaled)
         .then(&scaled)

@@ -55,7 +55,7 @@ pub(super) fn null_intercept(model: Model, means: &Means) -> f64 {
     let start = match model {
         // Labels are centred.
         Model::Linear => 0.0,
-        Model::Logistic | Model::Gamma | Model::Scorecard | Model::Gbdt => {
+        Model::Logistic | Model::Gamma | Model::Scorecard | Model::Gbdt | Model::Mlp => {
             model.family().link(means.label)
         }
         Model::Poisson => model.family().link(means.label / means.exposure),

@@ -2,7 +2,7 @@
 
 use protocols::party::PartyId;
 
-use super::{CardPlan, VerticalPlan, hazards, trees};
+use super::{CardPlan, VerticalPlan, descent, hazards, trees};
 use crate::plan::Learns;
 use crate::plan::train::{further, merged, of_train};
 use crate::plan::words::{listed, without_data};
@@ -143,11 +143,16 @@ fn of_fit(of: &VerticalPlan) -> Vec<String> {
             "weights of evidence, ln((bads in bin/bads)/(goods in bin/goods)) over the rows that are fitted: positive where rows are worse"
         }
     };
-    let mut notes = vec![
-        format!("coefficients and standard errors are those of {of_what}"),
-        format!("{} steps of Newton's method, whatever they find: fit.decrement says how far the last one went", of.steps),
-        "numbers are fixed-point: coefficients are good to about 1e-5, standard errors to 1e-3 of themselves".to_owned(),
-    ];
+    let mut notes = vec![format!(
+        "coefficients and standard errors are those of {of_what}"
+    )];
+    notes.extend(match &of.descent {
+        Some(descent) => descent::notes(descent),
+        None => [
+            format!("{} steps of Newton's method, whatever they find: fit.decrement says how far the last one went", of.steps),
+            "numbers are fixed-point: coefficients are good to about 1e-5, standard errors to 1e-3 of themselves".to_owned(),
+        ],
+    });
     if let Some(card) = &of.card {
         notes.push(cutting(card));
         notes.extend(merged(&card.points));
@@ -231,12 +236,15 @@ pub(super) fn of_run(of: &VerticalPlan) -> Vec<String> {
         }
         _ => "",
     };
+    let how = match &of.descent {
+        Some(descent) => descent::of_run(descent),
+        None => format!("{} steps of Newton's method", of.steps),
+    };
     words.push(format!(
-        "a {} model of {} and {} features by {} steps of Newton's method on shares; gradients, cross-products and residuals are not opened{alone}",
+        "a {} model of {} and {} features by {how} on shares; gradients, cross-products and residuals are not opened{alone}",
         of.model.as_str(),
         of.label.1,
         of.features.len(),
-        of.steps
     ));
     words
 }

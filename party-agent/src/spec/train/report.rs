@@ -153,17 +153,24 @@ pub(in crate::spec) fn penalised(
     report: BTreeSet<Report>,
     faults: &mut Faults<'_>,
 ) -> BTreeSet<Report> {
+    let words = ("of penalised coefficients", "or l2 = 0");
+    without_errors(fields, report, words, faults)
+}
+
+/// What is asked for but standard errors: of whom, and what has them.
+pub(in crate::spec) fn without_errors(
+    fields: &Fields<'_, '_>,
+    report: BTreeSet<Report>,
+    (of, instead): (&str, &str),
+    faults: &mut Faults<'_>,
+) -> BTreeSet<Report> {
     let is_written = fields.entries().any(|(name, _)| name == "report");
     let (others, errors): (BTreeSet<_>, BTreeSet<_>) =
         report.into_iter().partition(|r| !r.is_of_errors());
     if is_written && !errors.is_empty() {
-        let what = "asks for standard errors of penalised coefficients";
-        fields.wrong(
-            faults,
-            "report",
-            what,
-            "\"coef\" and figures of scores such as \"auc\", or l2 = 0",
-        );
+        let what = format!("asks for standard errors {of}");
+        let allowed = format!("\"coef\" and figures of scores such as \"auc\", {instead}");
+        fields.wrong(faults, "report", what, &allowed);
     }
     others
 }

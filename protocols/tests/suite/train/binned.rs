@@ -49,6 +49,7 @@ fn cards(n_computing: usize, n_people: usize) -> Cards {
                 label: 1,
                 family: Family::Logistic,
                 n_steps: 6,
+                descent: None,
                 log_rows: 10,
                 evaluates: true,
                 asks: Asks {

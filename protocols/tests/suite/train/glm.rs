@@ -1,5 +1,7 @@
 //! Generalised linear models against the same steps in floats.
 
+mod descent;
+
 use super::inverse;
 use crate::arith::{Clear, Shared};
 use crate::demands::{self, Case};

@@ -42,6 +42,7 @@ fn tables(n_computing: usize, n_people: usize, ties: Ties) -> Tables {
                 label: 1,
                 family: Family::Poisson,
                 n_steps: 6,
+                descent: None,
                 log_rows: 10,
                 evaluates: false,
                 of_train: None,

@@ -38,6 +38,7 @@ fn tables(n_computing: usize, n_people: usize) -> Tables {
             label: 1,
             family: Family::Logistic,
             n_steps: 6,
+            descent: None,
             log_rows: 10,
             evaluates: true,
             asks: Asks {
