@@ -108,9 +108,12 @@ impl Page<'_> {
             .collect();
         self.section(out, words.how_often, &lines)?;
         self.section(out, words.protected, &self.protected())?;
-        let (title, learns) = self.learns();
-        self.section(out, &title, &learns)?;
-        let warnings = self.plan.warnings.iter().cloned();
+        self.section(out, words.learns, &self.learns())?;
+        let warnings = self.plan.warnings.iter();
+        let warnings = warnings.map(|warning| match words.is_chinese {
+            true => warning.zh().to_owned(),
+            false => warning.to_string(),
+        });
         let risks = words.risks_always.iter().map(|risk| (*risk).to_owned());
         let risks: Vec<String> = risks.chain(warnings).collect();
         self.section(out, words.risks, &risks)?;
@@ -122,17 +125,13 @@ impl Page<'_> {
         writeln!(out, "{} {}", words.plan, contract.plan)
     }
 
-    /// What each party learns, with the title of the section, which says if it is in another language.
-    fn learns(&self) -> (String, Vec<String>) {
-        let words = self.words;
-        let translated = words.in_english.and_then(|_| learns::in_chinese(self.plan));
-        if let Some(lines) = translated {
-            return (words.learns.to_owned(), lines);
+    /// What each party learns, a line for each.
+    fn learns(&self) -> Vec<String> {
+        if self.words.is_chinese {
+            return learns::in_chinese(self.plan);
         }
         let lines = self.plan.learns.iter();
-        let lines = lines.map(|l| format!("{}: {}", l.party, l.what)).collect();
-        let title = format!("{}{}", words.learns, words.in_english.unwrap_or_default());
-        (title, lines)
+        lines.map(|l| format!("{}: {}", l.party, l.what)).collect()
     }
 
     fn section(&self, out: &mut String, title: &str, lines: &[String]) -> fmt::Result {

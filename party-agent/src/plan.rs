@@ -15,6 +15,7 @@
 mod shape;
 mod columns;
 mod released;
+mod said;
 mod local;
 mod needs;
 mod sql;
@@ -80,6 +81,7 @@ pub use meter::MeterPlan;
 pub use noise::{NoisePlan, NoisyColumn};
 pub use release::Release;
 pub use released::{OutputColumn, PairStat, Released, ReleasedColumn};
+pub use said::Said;
 pub use score::{ScorePlan, ScoredTable};
 pub use shape::{CellCheck, HiddenGroups, Margins, ReleaseRule, RingWidth, Shape, Slot, TopCells};
 pub(crate) use statistic::{COMPARED, FURTHER, SHOWN, Survival, TIMES_FROM};
@@ -173,7 +175,7 @@ pub struct Plan {
     /// What each party learns, in words, holders and receivers first, then the dealer and the coordinator.
     pub learns: Vec<Learns>,
     /// What the approver should think about.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Said>,
     /// What belongs beside the result: exactness, error bounds, conventions.
     pub notes: Vec<String>,
     /// What the holders committed to, by table (`party.table`), where their catalogues say: the data that people agree to use.
@@ -306,7 +308,7 @@ impl Plan {
     }
 
     /// All parties in the order of seats, the dealer last.
-    pub fn parties(&self) -> impl Iterator<Item = &PartyId> {
+    pub fn parties(&self) -> impl Iterator<Item = &PartyId> + Clone {
         self.seats.iter().chain(&self.dealer)
     }
 

@@ -1,37 +1,80 @@
-//! What each party learns, in Chinese: of totals and of joins, from the plan itself. Of other procedures the page says it in
-//! English.
+//! What each party learns, in Chinese, from the plan itself.
 
-use crate::plan::{Plan, Procedure, ReleaseRule, Step, Which};
+use crate::plan::{Plan, Procedure, ReleaseRule, Statistic, StatisticKind, Step, Which};
 use crate::spec::Correlations;
 
 const COORDINATOR: &str = "该任务已运行、参与方、运行时间以及其转发的字节数;无法读取内容";
 const DEALER: &str = "除本计划外一无所知:只分发随机数,不接收任何依赖数据的消息";
 
-/// A line for every party, in the order of the plan; `None` where it is there in English alone.
-pub(super) fn in_chinese(plan: &Plan) -> Option<Vec<String>> {
-    let is_told = matches!(plan.procedure, Procedure::Totals | Procedure::Join(_));
-    if !is_told || plan.statistic.is_some() {
-        return None;
-    }
+/// A line for every party, in the order of the plan.
+pub(super) fn in_chinese(plan: &Plan) -> Vec<String> {
     let of_party = |party: &str| {
         let is_dealer = plan.dealer.as_ref().is_some_and(|d| d.as_str() == party);
-        let is_seat = plan.seats.iter().any(|seat| seat.as_str() == party);
-        match (is_seat, is_dealer) {
-            (true, _) => computes(plan, party),
-            (false, true) => DEALER.to_owned(),
-            (false, false) => COORDINATOR.to_owned(),
+        let seat = plan.seats.iter().position(|seat| seat.as_str() == party);
+        match (seat, is_dealer) {
+            (Some(seat), _) => at_seat(plan, seat, party),
+            (None, true) => DEALER.to_owned(),
+            (None, false) => COORDINATOR.to_owned(),
         }
     };
     let lines = plan
         .learns
         .iter()
         .map(|l| format!("{}:{}", l.party, of_party(&l.party)));
-    Some(lines.collect())
+    lines.collect()
 }
 
-fn computes(plan: &Plan, party: &str) -> String {
+fn at_seat(plan: &Plan, seat: usize, party: &str) -> String {
+    let is_receiver = plan.receivers.iter().any(|r| r.as_str() == party);
+    match (&plan.procedure, &plan.statistic) {
+        (Procedure::Totals | Procedure::Join(_), None) => of_totals(plan, is_receiver),
+        (Procedure::Totals | Procedure::Join(_), Some(statistic)) => {
+            of_statistic(plan, statistic, is_receiver)
+        }
+        (Procedure::Intersect(of), _) => of.learns_in_chinese(plan, party),
+        (Procedure::Lookup(of), _) => of.learns_in_chinese(seat),
+        (Procedure::Train(of), _) => of.learns_in_chinese(is_receiver),
+        (Procedure::Vertical(of), _) => of.learns_in_chinese(seat, is_receiver),
+        (Procedure::Score(of), _) => of.learns_in_chinese(seat),
+    }
+}
+
+fn of_statistic(plan: &Plan, statistic: &Statistic, is_receiver: bool) -> String {
+    let label = &statistic.label;
+    if statistic.survival.is_none() {
+        let totals = of_totals(plan, is_receiver);
+        return match is_receiver {
+            true => format!("{label},由其代理程序从同时得知的内容计算:{totals}"),
+            false => totals,
+        };
+    }
+    let opened = match statistic.kind {
+        StatisticKind::LogRank => "每个组的人数、事件数、期望事件数及其差的协方差",
+        _ => "每个组的人数、事件数与中位数,以及任务所列各时间的风险人数、生存率及其方差",
+    };
     let mut what = Vec::new();
-    if plan.receivers.iter().any(|r| r.as_str() == party) {
+    if is_receiver {
+        what.push(format!("{label}:{opened};不知哪些时间有事件"));
+    }
+    if plan.min_cell.at_least > 1 {
+        let least = plan.min_cell.at_least;
+        what.push(format!("这些计数中哪些不少于 {least},对其余一无所知"));
+    }
+    what.extend(of_join(plan, is_receiver));
+    joined(what)
+}
+
+/// In one sentence.
+fn joined(what: Vec<String>) -> String {
+    match what.is_empty() {
+        true => "除本计划外一无所知".to_owned(),
+        false => what.join(";"),
+    }
+}
+
+fn of_totals(plan: &Plan, is_receiver: bool) -> String {
+    let mut what = Vec::new();
+    if is_receiver {
         let groups = match plan.shape.rule {
             ReleaseRule::None => "每个分组",
             ReleaseRule::Compare | ReleaseRule::OpenCounts => "每个已放行分组",
@@ -60,11 +103,8 @@ fn computes(plan: &Plan, party: &str) -> String {
             meter.at_least
         )
     }));
-    what.extend(of_join(plan, party));
-    match what.is_empty() {
-        true => "除本计划外一无所知".to_owned(),
-        false => what.join(";"),
-    }
+    what.extend(of_join(plan, is_receiver));
+    joined(what)
 }
 
 /// What all computing parties learn of the groups.
@@ -93,7 +133,7 @@ fn which_groups(plan: &Plan) -> Option<&'static str> {
 }
 
 /// What a join tells besides.
-fn of_join(plan: &Plan, party: &str) -> Vec<String> {
+fn of_join(plan: &Plan, is_receiver: bool) -> Vec<String> {
     let Procedure::Join(join) = &plan.procedure else {
         return Vec::new();
     };
@@ -109,10 +149,10 @@ fn of_join(plan: &Plan, party: &str) -> Vec<String> {
             _ => "每张表",
         };
         what.push(format!(
-            "{whose}的一个键最多出现在多少个分组中,向上取整到 2 的幂"
+            "{whose}的一个键最多出现在多少个分组中,向上取整到二的幂"
         ));
     }
-    if join.matched.is_some() && plan.receivers.iter().any(|r| r.as_str() == party) {
+    if join.matched.is_some() && is_receiver {
         what.push("若有分组放行:参与联接的各表共有多少个不同的键,而不知是哪些".to_owned());
     }
     what

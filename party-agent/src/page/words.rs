@@ -34,8 +34,6 @@ pub(super) struct Words {
     pub(super) noise: &'static str,
     pub(super) the_job: &'static str,
     pub(super) learns: &'static str,
-    /// Beside what stands on the page in English, where its language is another.
-    pub(super) in_english: Option<&'static str>,
     pub(super) risks: &'static str,
     pub(super) risks_always: &'static [&'static str],
     pub(super) stop: &'static str,
@@ -44,7 +42,7 @@ pub(super) struct Words {
     pub(super) contract: &'static str,
     pub(super) plan: &'static str,
     pub(super) comma: &'static str,
-    is_chinese: bool,
+    pub(super) is_chinese: bool,
 }
 
 impl Words {
@@ -134,7 +132,6 @@ pub(super) const EN: Words = Words {
     noise: "noise on shares at every holder (differential privacy): ε = {eps}, δ = 2^{delta}, for all rows of one person",
     the_job: "the job",
     learns: "What each party learns",
-    in_english: None,
     risks: "What remains a risk",
     risks_always: &[
         "a party that departs from the protocol can falsify the result; what it signed shows what it claimed",
@@ -185,7 +182,6 @@ pub(super) const ZH: Words = Words {
     noise: "每个持有方在份额上各自加噪(差分隐私):ε = {eps},δ = 2^{delta},以个人的全部记录为单位",
     the_job: "任务本身",
     learns: "各方得知的内容",
-    in_english: Some("(以英文原文为准)"),
     risks: "剩余风险",
     risks_always: &[
         "不遵守协议的一方可以篡改结果;其签名可证明其所声称的内容",

@@ -57,6 +57,7 @@ pub use ranked::RankedPlan;
 pub(super) use separate::without_row;
 use terms::Terms;
 pub(crate) use totals::counted_in;
+pub(super) use words::told;
 
 /// A join, as it is run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

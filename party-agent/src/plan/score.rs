@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::compile::{Parties, SOURCES};
 use super::intersect::keys::{Side, mismatches, named_column, named_tables};
 use super::sql::holders::Catalogues;
-use super::words::{listed, without_data};
+use super::words::{CHINESE_SIZES, listed, without_data};
 use super::{
     ColumnUse, Learns, LocalPlan, MinCell, OutputColumn, Plan, PlanCost, PlanFault, Procedure,
     Usage, ValueKind, coefficients, cost,
@@ -351,6 +351,32 @@ fn learns(of: &ScorePlan, seats: &[PartyId], dealer: Option<&PartyId>) -> Vec<Le
         .collect();
     learns.extend(without_data(dealer));
     learns
+}
+
+impl ScorePlan {
+    /// What the party at a seat learns, in Chinese.
+    pub(crate) fn learns_in_chinese(&self, seat: usize) -> String {
+        let sizes = CHINESE_SIZES;
+        let scores = match self.tables.len() {
+            _ if self.trees.is_some() => {
+                "自己的每一行由各树得到的分值,而不知其他持有方的任何单个叶子或分裂"
+            }
+            2 => {
+                "自己的每一行从另一持有方的特征得到的分数,由此也得知其可能在哪些分箱中、该持有方是否有此键"
+            }
+            _ => "自己的每一行从其他持有方的特征得到的分数之和;和为 0 说明其中无一方有此键",
+        };
+        let reasons = self.reasons.as_ref().map_or_else(String::new, |reasons| {
+            format!(
+                ";以及所有持有方的特征中使该行失分最多的至多 {} 个,按其次序",
+                reasons.n
+            )
+        });
+        match self.tables.first().is_some_and(|t| t.seat == seat) {
+            true => format!("{sizes};{scores}{reasons}"),
+            false => sizes.to_owned(),
+        }
+    }
 }
 
 /// What each holder runs: keys, and its features as texts; where rows are scored the key's columns once more, as they are shown.

@@ -40,7 +40,7 @@ pub use checks::{TrainCheck, TrainCount};
 pub use kinds::Kinds;
 pub use mlp::{LOSSES, Network};
 pub use scores::{SCORE_BITS, Test, asks};
-pub(super) use scores::{further, of_train};
+pub(super) use scores::{further, further_in_chinese, of_train, of_train_in_chinese};
 pub use stepwise::Stepping;
 pub use trees::PooledTrees;
 pub(super) use trees::{outputs as trees_outputs, shape as trees_shape};

@@ -8,7 +8,7 @@ use protocols::party::PartyId;
 use super::compile::Decided;
 use super::{
     DominancePlan, Learns, Measure, MeasureKind, MeterPlan, Plan, Procedure, RangeOrigin,
-    ReleaseRule, Released, Slot, Step,
+    ReleaseRule, Released, Said, Slot, Step,
 };
 use crate::plan::ring::unscaled;
 use crate::spec::Correlations;
@@ -16,6 +16,9 @@ use crate::spec::Correlations;
 /// What the coordinator learns of any job.
 const COORDINATOR_LEARNS: &str =
     "that the job ran, between whom, when, and how many bytes it relayed; it cannot read them";
+
+/// What holders learn of each other where keys are placed in bins, in Chinese.
+pub(super) const CHINESE_SIZES: &str = "其他持有方提供多少个不同的完整键(有分发方时除外)";
 
 /// Fills in the words.
 pub(super) fn complete(mut plan: Plan, decided: &Decided<'_>) -> Plan {
@@ -156,7 +159,37 @@ fn released_totals(plan: &Plan) -> String {
     listed(&totals)
 }
 
-fn warnings(plan: &Plan, decided: &Decided<'_>) -> Vec<String> {
+/// That holders let a rehearsal do everything, if some do.
+pub(super) fn rehearsed(holders: &[&str]) -> Option<Said> {
+    (!holders.is_empty()).then(|| {
+        Said::new(
+            format!(
+                "{} has no policy file: this rehearsal allows whatever the job asks for",
+                listed(holders)
+            ),
+            format!(
+                "{} 没有策略文件:本次演练允许任务所要求的一切",
+                holders.join("、")
+            ),
+        )
+    })
+}
+
+/// That where correlations come from does not matter, because nothing is done on shares.
+pub(super) fn without_correlations(done: (&str, &str)) -> Said {
+    Said::new(
+        format!(
+            "privacy.correlations has no effect: nothing is {} on shares",
+            done.0
+        ),
+        format!(
+            "privacy.correlations 不起作用:没有任何内容在份额上{}",
+            done.1
+        ),
+    )
+}
+
+fn warnings(plan: &Plan, decided: &Decided<'_>) -> Vec<Said> {
     let mut warnings = Vec::new();
     let holders = &decided.parties.holders;
     for receiver in plan.receivers.iter().filter(|r| holders.contains(r)) {
@@ -166,12 +199,21 @@ fn warnings(plan: &Plan, decided: &Decided<'_>) -> Vec<String> {
             .map(|h| h.as_str())
             .collect();
         warnings.push(match others.as_slice() {
-            [other] => format!("{receiver} holds data and gets the result: by subtracting its own figures it learns those of {other}"),
-            _ => format!("{receiver} holds data and gets the result: by subtracting its own figures it learns the joint figures of {}", listed(&others)),
+            [other] => Said::new(
+                format!("{receiver} holds data and gets the result: by subtracting its own figures it learns those of {other}"),
+                format!("{receiver} 既持有数据又得到结果:减去自己的数字即得知 {other} 的数字"),
+            ),
+            _ => Said::new(
+                format!("{receiver} holds data and gets the result: by subtracting its own figures it learns the joint figures of {}", listed(&others)),
+                format!("{receiver} 既持有数据又得到结果:减去自己的数字即得知 {} 合在一起的数字", others.join("、")),
+            ),
         });
     }
     if plan.min_cell.at_least <= 1 {
-        warnings.push("there is no minimum cell: a group of a single row is released".to_owned());
+        warnings.push(Said::new(
+            "there is no minimum cell: a group of a single row is released",
+            "没有最小分组:只有一行的分组也会放行",
+        ));
     } else {
         minimum_warnings(plan, decided, &mut warnings);
     }
@@ -179,40 +221,36 @@ fn warnings(plan: &Plan, decided: &Decided<'_>) -> Vec<String> {
         .iter()
         .filter(|h| decided.catalogues.get(h).is_some_and(|c| c.rehearsal));
     let rehearsing: Vec<&str> = rehearsing.map(|h| h.as_str()).collect();
-    if !rehearsing.is_empty() {
-        warnings.push(format!(
-            "{} has no policy file: this rehearsal allows whatever the job asks for",
-            listed(&rehearsing)
-        ));
-    }
+    warnings.extend(rehearsed(&rehearsing));
     warnings.extend(assumed(plan));
     warnings.extend(single_values(plan));
     if plan.shape.rule == ReleaseRule::OpenCounts {
-        warnings.push(
-            "group counts are opened to the computing parties, not compared on shares".to_owned(),
-        );
+        warnings.push(Said::new(
+            "group counts are opened to the computing parties, not compared on shares",
+            "分组计数向各计算方公开,而不是在份额上比较",
+        ));
     }
     if plan.correlations.is_none() && decided.spec.correlations.is_some() {
-        warnings
-            .push("privacy.correlations has no effect: nothing is compared on shares".to_owned());
+        warnings.push(without_correlations(("compared", "比较")));
     }
     if decided.spec.join.is_some() && !matches!(plan.procedure, Procedure::Join(_)) {
-        warnings.push(
-            "privacy.join has no effect: the query joins no tables of different holders".to_owned(),
-        );
+        warnings.push(Said::new(
+            "privacy.join has no effect: the query joins no tables of different holders",
+            "privacy.join 不起作用:查询没有连接不同持有方的表",
+        ));
     }
     let cut = decided.outer.limit.is_some() || decided.outer.offset.is_some();
     if cut && plan.shape.top.is_none() && !plan.keys.is_empty() {
-        warnings.push(
-            "LIMIT and OFFSET are applied by the receivers: their agents learn all released groups; with correlations and ORDER BY one count, or one sum that cannot be NULL, only the groups that come first are opened"
-                .to_owned(),
-        );
+        warnings.push(Said::new(
+            "LIMIT and OFFSET are applied by the receivers: their agents learn all released groups; with correlations and ORDER BY one count, or one sum that cannot be NULL, only the groups that come first are opened",
+            "LIMIT 与 OFFSET 由接收方执行:其代理程序得知所有已放行分组;若有相关随机数且按一个计数或一个不可能为 NULL 的合计排序(ORDER BY),则只公开排在前列的分组",
+        ));
     }
     warnings
 }
 
 /// Where the minimum counts something else than a reader may think.
-fn minimum_warnings(plan: &Plan, decided: &Decided<'_>, warnings: &mut Vec<String>) {
+fn minimum_warnings(plan: &Plan, decided: &Decided<'_>, warnings: &mut Vec<Said>) {
     let fewer: Vec<&str> = plan
         .measures
         .iter()
@@ -220,11 +258,21 @@ fn minimum_warnings(plan: &Plan, decided: &Decided<'_>, warnings: &mut Vec<Strin
         .map(|m| m.label.as_str())
         .collect();
     if !fewer.is_empty() {
-        warnings.push(format!(
-            "the minimum cell counts {}: a released group can have fewer than {} values that are not NULL of {}",
-            plan.min_cell_counts(),
-            plan.min_cell.at_least,
-            listed(&fewer)
+        let least = plan.min_cell.at_least;
+        warnings.push(Said::new(
+            format!(
+                "the minimum cell counts {}: a released group can have fewer than {least} values that are not NULL of {}",
+                plan.min_cell_counts(),
+                listed(&fewer)
+            ),
+            format!(
+                "最小分组计的是{}:已放行分组中 {} 的非空值可能少于 {least} 个",
+                match plan.procedure {
+                    Procedure::Join(_) => "连接键",
+                    _ => "行",
+                },
+                fewer.join("、")
+            ),
         ));
     }
     let conditional: BTreeSet<&str> = plan
@@ -236,31 +284,43 @@ fn minimum_warnings(plan: &Plan, decided: &Decided<'_>, warnings: &mut Vec<Strin
         .collect();
     if !conditional.is_empty() {
         let conditional: Vec<&str> = conditional.into_iter().collect();
-        warnings.push(format!(
-            "{} depends on a condition: its total may describe fewer than {} rows of a released group",
-            listed(&conditional),
-            plan.min_cell.at_least
+        let least = plan.min_cell.at_least;
+        warnings.push(Said::new(
+            format!(
+                "{} depends on a condition: its total may describe fewer than {least} rows of a released group",
+                listed(&conditional)
+            ),
+            format!(
+                "{} 取决于条件:其合计描述的可能少于已放行分组中的 {least} 行",
+                conditional.join("、")
+            ),
         ));
     }
 }
 
 /// What the receivers learn of single rows.
-fn single_values(plan: &Plan) -> Option<String> {
+fn single_values(plan: &Plan) -> Option<Said> {
     let found = plan.steps.iter().flat_map(Step::finds);
     let labels: BTreeSet<&str> = found
         .map(|f| plan.measures[f.measure].label.as_str())
         .collect();
     let all: Vec<&str> = labels.into_iter().collect();
     (!all.is_empty()).then(|| {
-        format!(
-            "MIN, MAX and quantiles of {} are values of single rows of a released group, or lie between two, whose owners stay unknown",
-            listed(&all)
+        Said::new(
+            format!(
+                "MIN, MAX and quantiles of {} are values of single rows of a released group, or lie between two, whose owners stay unknown",
+                listed(&all)
+            ),
+            format!(
+                "{} 的 MIN、MAX 与分位数是已放行分组中单行的值,或介于两行之间,属于谁仍不得而知",
+                all.join("、")
+            ),
         )
     })
 }
 
 /// The ranges that nobody declared and that the rings do not hold in full.
-fn assumed(plan: &Plan) -> Vec<String> {
+fn assumed(plan: &Plan) -> Vec<Said> {
     let assumed = plan
         .measures
         .iter()
@@ -268,9 +328,15 @@ fn assumed(plan: &Plan) -> Vec<String> {
     assumed
         .map(|m| {
             let (low, high) = range_of(m);
-            format!(
-                "no range is declared for {}: it is assumed to lie within {low} to {high}, and another value is an error at its owner; declare its range in the policy",
-                m.label
+            Said::new(
+                format!(
+                    "no range is declared for {}: it is assumed to lie within {low} to {high}, and another value is an error at its owner; declare its range in the policy",
+                    m.label
+                ),
+                format!(
+                    "没有声明 {} 的取值范围:假定其在 {low} 至 {high} 之间,超出的值在其持有方处报错;请在策略中声明范围",
+                    m.label
+                ),
             )
         })
         .collect()

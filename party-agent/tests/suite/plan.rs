@@ -20,3 +20,4 @@ mod intersect;
 mod train;
 mod vertical;
 mod noise;
+pub(crate) mod chinese;

@@ -5,8 +5,8 @@ use protocols::party::PartyId;
 use super::keys::Side;
 use super::{IntersectPlan, Protocol};
 use crate::catalogue::ColumnKind;
-use crate::plan::Learns;
-use crate::plan::words::{listed, without_data};
+use crate::plan::words::{listed, rehearsed, without_correlations, without_data};
+use crate::plan::{Learns, Plan, Said};
 use crate::spec::{CheckedSpec, KeyJoin, Reveal};
 
 pub(super) fn learns(
@@ -48,23 +48,62 @@ pub(super) fn learns(
     learns
 }
 
+impl IntersectPlan {
+    /// What a holder learns, in Chinese.
+    pub(crate) fn learns_in_chinese(&self, plan: &Plan, party: &str) -> String {
+        let holders = plan.locals.keys().map(PartyId::as_str);
+        let others: Vec<&str> = holders.filter(|holder| *holder != party).collect();
+        let both = match others.len() {
+            0 | 1 => "也有",
+            _ => "全都有",
+        };
+        let others = others.join("、");
+        let sizes = format!("{others} 各有多少个不同的键");
+        if !plan.receivers.iter().any(|r| r.as_str() == party) {
+            return sizes;
+        }
+        let found = match &self.reveal {
+            Reveal::Count => format!("自己的键中有多少个 {others} {both},不知是哪些"),
+            Reveal::Rows => format!("自己的键中哪些 {others} {both}"),
+            Reveal::Sum(column) => format!(
+                "自己的键中有多少个 {others} {both},不知是哪些;以及 {}.{}.{} 在这些键上之和",
+                column.party,
+                column.table,
+                column.columns.join(", ")
+            ),
+        };
+        format!("{found};{sizes}")
+    }
+}
+
 fn names<'s>(sides: &'s [Side<'_>], keep: impl Fn(&Side<'_>) -> bool) -> Vec<&'s str> {
     let kept = sides.iter().filter(|side| keep(side));
     kept.map(|side| side.holder.as_str()).collect()
 }
 
-pub(super) fn warnings(of: &IntersectPlan, spec: &CheckedSpec, sides: &[Side<'_>]) -> Vec<String> {
+pub(super) fn warnings(of: &IntersectPlan, spec: &CheckedSpec, sides: &[Side<'_>]) -> Vec<Said> {
     let mut warnings = Vec::new();
     for receiver in &spec.receivers {
-        let others = listed(&names(sides, |s| s.holder != *receiver));
+        let others = names(sides, |s| s.holder != *receiver);
+        let (others, others_zh) = (listed(&others), others.join("、"));
         let most = sides.iter().find(|s| s.holder == *receiver);
         let most = most.map_or(0, |s| s.rows_at_most);
         warnings.push(match &of.reveal {
-            Reveal::Rows => format!(
-                "row-level output: {receiver} learns which of the persons or things in its table {others} has, and could ask about keys that it made up, at most {most} in this job"
+            Reveal::Rows => Said::new(
+                format!(
+                    "row-level output: {receiver} learns which of the persons or things in its table {others} has, and could ask about keys that it made up, at most {most} in this job"
+                ),
+                format!(
+                    "行级输出:{receiver} 得知自己表中的哪些人或物 {others_zh} 也有,并且可以用自造的键来询问,本任务最多 {most} 个"
+                ),
             ),
-            Reveal::Count | Reveal::Sum(_) => format!(
-                "{receiver} learns the exact number; with a table of its choice that tells whether {others} has a certain key"
+            Reveal::Count | Reveal::Sum(_) => Said::new(
+                format!(
+                    "{receiver} learns the exact number; with a table of its choice that tells whether {others} has a certain key"
+                ),
+                format!(
+                    "{receiver} 得知确切数目;若自行选定一张表,即可由此得知 {others_zh} 是否有某个键"
+                ),
             ),
         });
     }
@@ -77,42 +116,45 @@ pub(super) fn warnings(of: &IntersectPlan, spec: &CheckedSpec, sides: &[Side<'_>
     if min_cell > 1 {
         warnings.extend(match &of.reveal {
             _ if of.protocol == Protocol::Circuit => None,
-            Reveal::Count | Reveal::Sum(_) => Some(format!(
-                "the minimum of {min_cell} is kept by the agents of the receivers: they find the exact number, and write it down from {min_cell} on; privacy.correlations lets it be compared on shares"
+            Reveal::Count | Reveal::Sum(_) => Some(Said::new(
+                format!(
+                    "the minimum of {min_cell} is kept by the agents of the receivers: they find the exact number, and write it down from {min_cell} on; privacy.correlations lets it be compared on shares"
+                ),
+                format!(
+                    "最小值 {min_cell} 由接收方的代理程序执行:它们得出确切数目,达到 {min_cell} 才写出;用 privacy.correlations 可在份额上比较"
+                ),
             )),
-            Reveal::Rows => Some(format!(
-                "the minimum of {min_cell} does not apply to row-level output, which policies allow by itself"
+            Reveal::Rows => Some(Said::new(
+                format!(
+                    "the minimum of {min_cell} does not apply to row-level output, which policies allow by itself"
+                ),
+                format!("最小值 {min_cell} 不适用于行级输出,行级输出由策略单独允许"),
             )),
         });
     }
     if spec.receivers.len() > 1 && matches!(of.protocol, Protocol::Vole | Protocol::Ecdh) {
-        warnings.push(
-            "each receiver finds its result in a run of its own: the cost is that of all of them"
-                .to_owned(),
-        );
-    }
-    let rehearsing = names(sides, |s| s.catalogue.rehearsal);
-    if !rehearsing.is_empty() {
-        warnings.push(format!(
-            "{} has no policy file: this rehearsal allows whatever the job asks for",
-            listed(&rehearsing)
+        warnings.push(Said::new(
+            "each receiver finds its result in a run of its own: the cost is that of all of them",
+            "每个接收方在各自的一次运行中得到结果:费用为各次之和",
         ));
     }
+    let rehearsing = names(sides, |s| s.catalogue.rehearsal);
+    warnings.extend(rehearsed(&rehearsing));
     if spec.correlations.is_some() && of.protocol != Protocol::Circuit {
-        warnings
-            .push("privacy.correlations has no effect: nothing is computed on shares".to_owned());
+        warnings.push(without_correlations(("computed", "计算")));
     }
     if spec.join.is_some() {
-        warnings.push(
-            "privacy.join has no effect: compute.intersect.reveal says what is learnt".to_owned(),
-        );
+        warnings.push(Said::new(
+            "privacy.join has no effect: compute.intersect.reveal says what is learnt",
+            "privacy.join 不起作用:得知什么由 compute.intersect.reveal 规定",
+        ));
     }
     warnings.extend(mixed(sides));
     warnings
 }
 
 /// Keys that are numbers here and texts there.
-fn mixed(sides: &[Side<'_>]) -> Option<String> {
+fn mixed(sides: &[Side<'_>]) -> Option<Said> {
     let is_number = |kind: &ColumnKind| matches!(kind, ColumnKind::Int { .. });
     let columns = || {
         sides
@@ -127,10 +169,17 @@ fn mixed(sides: &[Side<'_>]) -> Option<String> {
     };
     let (numbers, texts) = (with(true), with(false));
     (!numbers.is_empty() && !texts.is_empty() && sides[0].columns.len() == 1).then(|| {
-        format!(
-            "{} holds whole numbers and {} texts: they are compared as text, and a number has lost its leading zeros",
-            listed(&numbers),
-            listed(&texts)
+        Said::new(
+            format!(
+                "{} holds whole numbers and {} texts: they are compared as text, and a number has lost its leading zeros",
+                listed(&numbers),
+                listed(&texts)
+            ),
+            format!(
+                "{} 为整数,{} 为文本:按文本比较,而整数已失去前导零",
+                numbers.join("、"),
+                texts.join("、")
+            ),
         )
     })
 }

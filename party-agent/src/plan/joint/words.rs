@@ -2,7 +2,7 @@
 
 use super::{Job, JoinFactor, JoinPlan, RelationPlan};
 use crate::plan::words::{counted, listed};
-use crate::plan::{Learns, Plan, Procedure};
+use crate::plan::{Learns, Plan, Procedure, Said};
 use crate::spec::Correlations;
 
 impl JoinPlan {
@@ -54,10 +54,10 @@ impl JoinPlan {
     }
 }
 
-/// Adds what a join lets parties learn, and what approvers should think about.
-pub(super) fn complete(mut plan: Plan, job: &Job<'_>) -> Plan {
-    let Procedure::Join(join) = plan.procedure.clone() else {
-        return plan;
+/// What a join tells all computing parties.
+pub(in crate::plan) fn told(plan: &Plan) -> Vec<String> {
+    let Procedure::Join(join) = &plan.procedure else {
+        return Vec::new();
     };
     let is_dealt = matches!(plan.correlations, Some(Correlations::Dealer(_)));
     let told = join.told(&plan.keys, is_dealt);
@@ -71,10 +71,19 @@ pub(super) fn complete(mut plan: Plan, job: &Job<'_>) -> Plan {
     let sizes = told
         .keys
         .then(|| "how many different keys each other holder has".to_owned());
-    if told.groups {
+    sizes.into_iter().chain(groups).collect()
+}
+
+/// Adds what a join lets parties learn, and what approvers should think about.
+pub(super) fn complete(mut plan: Plan, job: &Job<'_>) -> Plan {
+    let Procedure::Join(join) = plan.procedure.clone() else {
+        return plan;
+    };
+    let is_dealt = matches!(plan.correlations, Some(Correlations::Dealer(_)));
+    if join.told(&plan.keys, is_dealt).groups {
         plan.notes.push("the cost of the join is foretold for keys that stand in one group each; a key in k groups takes up to k times as much".to_owned());
     }
-    let told: Vec<String> = sizes.into_iter().chain(groups).collect();
+    let told = told(&plan);
     for learns in &mut plan.learns {
         let computes = plan.seats.iter().any(|s| s.as_str() == learns.party);
         for what in told.iter().filter(|_| computes) {
@@ -90,19 +99,22 @@ pub(super) fn complete(mut plan: Plan, job: &Job<'_>) -> Plan {
                 );
             }
         }
-        plan.warnings.push(
-            "receivers learn exactly how many keys match: with the released groups that can tell the size of one that is held back, and with a table of somebody's choice whether another one has a certain key".to_owned(),
-        );
+        plan.warnings.push(Said::new(
+            "receivers learn exactly how many keys match: with the released groups that can tell the size of one that is held back, and with a table of somebody's choice whether another one has a certain key",
+            "接收方得知确切有多少个键匹配:与已放行分组合在一起,可由此得知某个未放行分组的大小;若有一方自行选定一张表,可由此得知另一方是否有某个键",
+        ));
     }
     if join.fans_out() {
-        plan.warnings.push(
-            "a row counts once for every match: where a key occurs in several rows on both sides, every pair of them counts, as in plain SQL; GROUP BY the key in a subquery for one row a key".to_owned(),
-        );
+        plan.warnings.push(Said::new(
+            "a row counts once for every match: where a key occurs in several rows on both sides, every pair of them counts, as in plain SQL; GROUP BY the key in a subquery for one row a key",
+            "一行每匹配一次就计一次:一个键在两边都有多行时,每一对都计入,与普通 SQL 相同;若要每个键一行,请在子查询中按该键 GROUP BY",
+        ));
     }
     if plan.min_cell.at_least > 1 && job.relations.all.iter().any(|r| r.key.len() > 1) {
-        plan.warnings.push(
-            "the minimum cell counts different keys of the join, which has several columns: a person can have several of them".to_owned(),
-        );
+        plan.warnings.push(Said::new(
+            "the minimum cell counts different keys of the join, which has several columns: a person can have several of them",
+            "最小分组计的是不同的连接键,而键由多列组成:一个人可能有多个键",
+        ));
     }
     let outer = join.narrow.iter().chain(&join.wide).flatten();
     let has_null_rows = outer

@@ -3,8 +3,8 @@
 use protocols::party::PartyId;
 
 use super::{LookupPlan, Side};
-use crate::plan::Learns;
-use crate::plan::words::{counted, listed, without_data};
+use crate::plan::words::{counted, listed, rehearsed, without_correlations, without_data};
+use crate::plan::{Learns, Said};
 use crate::spec::{CheckedSpec, Combine};
 
 pub(super) fn learns(of: &LookupPlan, seats: &[PartyId], dealer: Option<&PartyId>) -> Vec<Learns> {
@@ -47,39 +47,67 @@ pub(super) fn learns(of: &LookupPlan, seats: &[PartyId], dealer: Option<&PartyId
     learns
 }
 
-pub(super) fn warnings(of: &LookupPlan, spec: &CheckedSpec, sides: &[&Side<'_>]) -> Vec<String> {
+impl LookupPlan {
+    /// What the party at a seat learns, in Chinese.
+    pub(crate) fn learns_in_chinese(&self, seat: usize) -> String {
+        let n = self.at_most;
+        if seat != self.asker {
+            let questions = match self.combine {
+                Combine::List => format!("提出了多少个问题,最多 {n} 个"),
+                Combine::Sum | Combine::Any => format!("提出了 {n} 个问题,其中可能有填充的"),
+            };
+            return format!("{questions};不知为谁而问,也不知找到什么");
+        }
+        let labels: Vec<&str> = self.tables.iter().map(|t| t.label.as_str()).collect();
+        let labels = labels.join("、");
+        match self.combine {
+            Combine::List => {
+                format!("自己的每个键在 {labels} 中有什么;这些表有多少条记录、记录有多长")
+            }
+            Combine::Sum if self.values.is_empty() => {
+                format!("自己的每个键出现在 {labels} 中的几张表里,不知是哪几张;这些表有多少条记录")
+            }
+            Combine::Sum => format!("自己的每个键在 {labels} 上的和,不知各加数;这些表有多少条记录"),
+            Combine::Any => format!(
+                "自己的每个键是否出现在 {labels} 中的任何一张里,不知是哪一张;这些表有多少条记录"
+            ),
+        }
+    }
+}
+
+pub(super) fn warnings(of: &LookupPlan, spec: &CheckedSpec, sides: &[&Side<'_>]) -> Vec<Said> {
     let asker = sides
         .first()
         .map_or("the asker", |side| side.holder.as_str());
-    let mut warnings = vec![format!(
-        "row-level output: {asker} learns something about each person or thing that it asks for, and could ask for keys that it made up, at most {} in this job",
-        of.at_most
+    let most = of.at_most;
+    let mut warnings = vec![Said::new(
+        format!(
+            "row-level output: {asker} learns something about each person or thing that it asks for, and could ask for keys that it made up, at most {most} in this job"
+        ),
+        format!(
+            "行级输出:{asker} 得知其询问的每个人或物的情况,并且可以询问自造的键,本任务最多 {most} 个"
+        ),
     )];
     let rehearsing: Vec<&str> = sides
         .iter()
         .filter(|s| s.catalogue.rehearsal)
         .map(|s| s.holder.as_str())
         .collect();
-    if !rehearsing.is_empty() {
-        warnings.push(format!(
-            "{} has no policy file: this rehearsal allows whatever the job asks for",
-            listed(&rehearsing)
+    warnings.extend(rehearsed(&rehearsing));
+    if sides.iter().any(|s| s.catalogue.min_cell > 1) || spec.min_cell.is_some_and(|n| n > 1) {
+        warnings.push(Said::new(
+            "minimum cells do not apply to row-level output, which policies allow by itself",
+            "最小分组不适用于行级输出,行级输出由策略单独允许",
         ));
     }
-    if sides.iter().any(|s| s.catalogue.min_cell > 1) || spec.min_cell.is_some_and(|n| n > 1) {
-        warnings.push(
-            "minimum cells do not apply to row-level output, which policies allow by itself"
-                .to_owned(),
-        );
-    }
     if of.combine == Combine::List && spec.correlations.is_some() {
-        warnings
-            .push("privacy.correlations has no effect: nothing is computed on shares".to_owned());
+        warnings.push(without_correlations(("computed", "计算")));
     }
     if spec.join.is_some() {
-        warnings.push(
-            "privacy.join has no effect: compute.lookup.combine says what is learnt".to_owned(),
-        );
+        warnings.push(Said::new(
+            "privacy.join has no effect: compute.lookup.combine says what is learnt",
+            "privacy.join 不起作用:得知什么由 compute.lookup.combine 规定",
+        ));
     }
     warnings
 }

@@ -2,6 +2,7 @@
 
 use super::StatisticKind;
 use crate::plan::Plan;
+use crate::plan::joint::told;
 use crate::plan::words::listed;
 
 /// Fills in the words: the statistic comes first, then what it rests on, which is released as well.
@@ -54,6 +55,7 @@ fn survival(mut plan: Plan) -> Plan {
         }
     };
     let compared = plan.min_cell.at_least > 1;
+    let of_join = told(&plan);
     for learns in plan.learns.iter_mut().filter(|l| seats.contains(&l.party)) {
         let mut what = Vec::new();
         if receivers.contains(&learns.party) {
@@ -68,6 +70,7 @@ fn survival(mut plan: Plan) -> Plan {
                 plan.min_cell.at_least
             ));
         }
+        what.extend(of_join.iter().cloned());
         if what.is_empty() {
             what.push("nothing but this plan".to_owned());
         }

@@ -5,8 +5,8 @@ use protocols::sums::Kind;
 use serde::Serialize;
 
 use super::TrainPlan;
-use crate::plan::PlanFault;
 use crate::plan::words::counted;
+use crate::plan::{PlanFault, Said};
 use crate::spec;
 
 /// What a round adds up beside the weights: the loss of the weights before it, and how many holders had weights that are no
@@ -20,7 +20,13 @@ const LEAST_HOLDERS: usize = 3;
 /// A row and a weight, forward and backward, in picoseconds. Estimated.
 const WEIGHT_PS: u64 = 1_000;
 
-pub(super) const WARNING: &str = "the averaged weights are opened to all computing parties after every round: each goes on from them with its own rows";
+/// What an approver should consider.
+pub(super) fn warning() -> Said {
+    Said::new(
+        "the averaged weights are opened to all computing parties after every round: each goes on from them with its own rows",
+        "平均后的权重在每一轮之后向所有计算方公开:各方由此以自己的各行继续训练",
+    )
+}
 
 pub(super) const NOTE: &str = "neural network: rectified units, and a sigmoid at the end; every column less its mean, in standard deviations over the rows that are fitted; each holder takes steps of stochastic gradient descent on its own rows, and weights are averaged by numbers of rows (federated averaging)";
 
@@ -108,6 +114,14 @@ pub(super) fn opened(network: &Network) -> String {
         "sums over all holders, never those of one: the number of rows used and dropped, mean and standard deviation of the label and of each column that goes in, and after each of {} the {} averaged weights of the network and the mean loss of those before",
         counted(network.trained.rounds, "round"),
         network.n_weights,
+    )
+}
+
+/// The same in Chinese.
+pub(super) fn opened_in_chinese(network: &Network) -> String {
+    format!(
+        "全体持有方之和,从不是单个持有方的:所用与所弃的行数,标签与各输入列的均值与标准差,以及 {} 轮中每一轮之后网络的 {} 个平均权重与此前的平均损失",
+        network.trained.rounds, network.n_weights,
     )
 }
 

@@ -64,6 +64,42 @@ pub fn asks(scores: &[Report]) -> Asks {
     }
 }
 
+/// What is told beside area and distance, in Chinese.
+pub(in crate::plan) fn further_in_chinese(scores: &[Report], min_cell: u64) -> String {
+    let asks = asks(scores);
+    let figures = [
+        (asks.losses, "平均对数损失与均方误差", false),
+        (
+            asks.calibration,
+            "按分数每十分之一的坏样本数、好样本数与平均风险",
+            true,
+        ),
+        (asks.lift, "分数最高的十分之一中的坏样本数与好样本数", true),
+        (asks.confusion, "三个分数及其以上的坏样本数与好样本数", true),
+        (
+            asks.stability,
+            "其中以及被拟合的行中各有多少行落在后者分数的各十分之一之间",
+            true,
+        ),
+    ];
+    let asked = figures.iter().filter(|(is_asked, ..)| *is_asked);
+    let words = asked.map(|(_, what, is_counted)| match *is_counted && min_cell > 1 {
+        true => format!("、{what}(若其中两个分数之间有行而少于 {min_cell} 行,则此项全不公开)"),
+        false => format!("、{what}"),
+    });
+    words.collect()
+}
+
+/// What is told of rows that are fitted, in Chinese.
+pub(in crate::plan) fn of_train_in_chinese(scores: Option<&[Report]>, min_cell: u64) -> String {
+    scores.map_or_else(String::new, |scores| {
+        format!(
+            ";被拟合的行同样有坏样本数、好样本数、面积与距离{}",
+            further_in_chinese(scores, min_cell)
+        )
+    })
+}
+
 /// What is told beside area and distance, in words.
 pub(in crate::plan) fn further(scores: &[Report], min_cell: u64) -> String {
     let asks = asks(scores);

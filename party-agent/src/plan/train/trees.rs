@@ -138,6 +138,18 @@ pub(super) fn opened(of: &TrainPlan, trees: &spec::Trees) -> String {
     }
 }
 
+/// The same in Chinese.
+pub(super) fn opened_in_chinese(of: &TrainPlan, trees: &spec::Trees) -> String {
+    let behind = match of.checks.is_empty() {
+        true => "",
+        false => ",每个叶子之后全体持有方的行数达到最小值,或没有行",
+    };
+    format!(
+        "所用与所弃的行数及其中的坏样本数;每个数值的 {} 个分箱的分界值(每个分界为合并各行中相邻的两个值);{} 棵树中每个节点按哪个特征、在何处分裂,以及每个叶子的数值{behind}",
+        trees.bins, trees.n_trees
+    )
+}
+
 /// What runs, in words.
 pub(super) fn of_run(of: &TrainPlan, trees: &spec::Trees) -> String {
     format!(

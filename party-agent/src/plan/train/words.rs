@@ -2,11 +2,14 @@
 
 use protocols::party::PartyId;
 
-use super::{ColumnRole, Kinds, TrainPlan, further, mlp, of_train, stepwise, trees};
+use super::{
+    ColumnRole, Kinds, TrainPlan, further, further_in_chinese, mlp, of_train, of_train_in_chinese,
+    stepwise, trees,
+};
 use crate::plan::compile::Parties;
 use crate::plan::sql::holders::Catalogues;
-use crate::plan::words::{counted, listed, without_data};
-use crate::plan::{Learns, MinCell};
+use crate::plan::words::{counted, listed, rehearsed, without_correlations, without_data};
+use crate::plan::{Learns, MinCell, Said};
 use crate::spec::{self, CheckedSpec, Compute, Model};
 
 pub(super) fn learns(
@@ -71,12 +74,60 @@ fn opened(of: &TrainPlan) -> String {
     )
 }
 
+impl TrainPlan {
+    /// What a computing party learns, in Chinese.
+    pub(crate) fn learns_in_chinese(&self, is_receiver: bool) -> String {
+        let result = match is_receiver {
+            true => ";以及结果所示的已拟合模型的全部内容",
+            false if self.model.is_scored_alone() => "",
+            false => ";由此可得系数与标准误",
+        };
+        format!("{}{result}", self.opened_in_chinese())
+    }
+
+    fn opened_in_chinese(&self) -> String {
+        let checked = match self.checks.is_empty() {
+            true => "",
+            false => "下列计数中哪些足够大,若都足够大则还有:",
+        };
+        let scored = self.test.as_ref().map_or_else(String::new, |test| {
+            let least = test.at_least;
+            format!(
+                ";留作检验的行中的坏样本数与好样本数、曲线下面积与 Kolmogorov–Smirnov 距离{},只要两类均不少于 {least} 行",
+                further_in_chinese(&test.scores, least)
+            ) + &of_train_in_chinese(test.of_train.as_deref(), least)
+        });
+        if let Some(trees) = &self.trees {
+            let trees = trees::opened_in_chinese(self, &trees.grown);
+            return format!("{checked}{trees}{scored}");
+        }
+        if let Some(network) = &self.mlp {
+            return format!("{checked}{}{scored}", mlp::opened_in_chinese(network));
+        }
+        let binned = self.scorecard.as_ref().map_or_else(String::new, |card| {
+            format!(
+                "任务未列出分界的每个数值的 {} 个分箱的分界值(每个分界为合并各行中相邻的两个值),以及每个分箱的坏样本数与好样本数{};",
+                card.n_parts(),
+                match card.merge {
+                    Some(_) => "(合并之前)",
+                    None => "",
+                }
+            )
+        });
+        format!(
+            "{checked}{binned}全体持有方之和,从不是单个持有方的:所用与所弃的行数,标签与设计矩阵各列的均值与标准差,以及至多 {} 次求值中每次的 {} 个数:以模型加权的设计矩阵交叉乘积、梯度与偏差{scored}",
+            self.most_evaluations(),
+            Kinds::Step.n_sums(self) - 1,
+        )
+    }
+}
+
 pub(super) fn warnings(
     spec: &CheckedSpec,
     parties: &Parties,
     catalogues: &Catalogues,
     min_cell: &MinCell,
-) -> Vec<String> {
+) -> Vec<Said> {
     let compares = |t: &spec::Train| {
         t.scorecard.is_some() || t.trees.is_some() || t.report.iter().any(|r| r.is_of_scores())
     };
@@ -84,36 +135,42 @@ pub(super) fn warnings(
     let trees = matches!(&spec.compute, Compute::Train(t) if t.trees.is_some());
     let mlp = matches!(&spec.compute, Compute::Train(t) if t.mlp.is_some());
     let mut warnings = vec![match trees {
-        _ if mlp => mlp::WARNING,
-        true => "the trees are opened to all computing parties, split by split and leaf by leaf: each takes part with the gradients of its own rows, which follow from them",
-        false => "every step's cross-products are opened to all computing parties: sums over all rows, from which coefficients and standard errors follow at each of them",
-    }.to_owned()];
+        _ if mlp => mlp::warning(),
+        true => Said::new(
+            "the trees are opened to all computing parties, split by split and leaf by leaf: each takes part with the gradients of its own rows, which follow from them",
+            "各棵树逐个分裂、逐个叶子地向所有计算方公开:各方以自己各行的梯度参与,而梯度可由树推出",
+        ),
+        false => Said::new(
+            "every step's cross-products are opened to all computing parties: sums over all rows, from which coefficients and standard errors follow at each of them",
+            "每一步的交叉乘积向所有计算方公开:为全部行之和,各方均可由此得出系数与标准误",
+        ),
+    }];
     if let ([first, second], false) = (parties.holders.as_slice(), trees) {
-        warnings.push(format!(
-            "{first} and {second} learn each other's sums of every step by subtracting their own"
+        warnings.push(Said::new(
+            format!(
+                "{first} and {second} learn each other's sums of every step by subtracting their own"
+            ),
+            format!("{first} 与 {second} 减去自己的数字,即得知对方每一步的和"),
         ));
     }
     if min_cell.at_least <= 1 {
-        warnings.push(
-            "there is no minimum cell: a coefficient, or a leaf, may rest on a single row"
-                .to_owned(),
-        );
+        warnings.push(Said::new(
+            "there is no minimum cell: a coefficient, or a leaf, may rest on a single row",
+            "没有最小分组:一个系数或一个叶子可能只依据一行",
+        ));
     }
     let rehearsing = parties.holders.iter();
     let rehearsing = rehearsing.filter(|h| catalogues.get(h).is_some_and(|c| c.rehearsal));
     let rehearsing: Vec<&str> = rehearsing.map(PartyId::as_str).collect();
-    if !rehearsing.is_empty() {
-        warnings.push(format!(
-            "{} has no policy file: this rehearsal allows whatever the job asks for",
-            listed(&rehearsing)
-        ));
-    }
+    warnings.extend(rehearsed(&rehearsing));
     if min_cell.at_least <= 1 && spec.correlations.is_some() && !compares {
-        warnings
-            .push("privacy.correlations has no effect: nothing is compared on shares".to_owned());
+        warnings.push(without_correlations(("compared", "比较")));
     }
     if spec.join.is_some() {
-        warnings.push("privacy.join has no effect: rows are those of different people".to_owned());
+        warnings.push(Said::new(
+            "privacy.join has no effect: rows are those of different people",
+            "privacy.join 不起作用:各行属于不同的人",
+        ));
     }
     warnings
 }

@@ -10,7 +10,9 @@ use serde::Serialize;
 
 use super::super::intersect::keys::Side;
 use super::{VerticalPlan, card};
-use crate::plan::train::{asks, further, of_train, trees_shape};
+use crate::plan::train::{
+    asks, further, further_in_chinese, of_train, of_train_in_chinese, trees_shape,
+};
 use crate::plan::words::listed;
 use crate::spec::{self, Bins};
 
@@ -83,6 +85,18 @@ pub(super) fn result(of: &VerticalPlan) -> String {
     ) + &of_train(of.of_train.as_deref(), of.min_cell)
 }
 
+/// The same in Chinese.
+pub(super) fn result_in_chinese(of: &VerticalPlan) -> String {
+    let least = of.at_least;
+    let further = match further_in_chinese(&of.scores, of.min_cell) {
+        further if further.is_empty() => further,
+        further => format!(",后者还有{}", further.trim_start_matches('、')),
+    };
+    format!(
+        ";是否拟合了至少 {least} 个共同行,若是则有多少行;这些行与留作检验的行中的坏样本数与好样本数、曲线下面积与 Kolmogorov–Smirnov 距离{further},只要两类均不少于 {least} 行"
+    ) + &of_train_in_chinese(of.of_train.as_deref(), of.min_cell)
+}
+
 /// What a holder of features learns besides.
 pub(super) fn own(of: &VerticalPlan, seat: usize) -> String {
     let place = of.tables.iter().position(|t| t.seat == seat);
@@ -90,6 +104,16 @@ pub(super) fn own(of: &VerticalPlan, seat: usize) -> String {
     match of.trees.is_some() && has_features {
         true => "; at which nodes of which trees a column of its own was chosen, which, and the cut; nothing of other nodes, nor of leaves. It keeps this as its part of the model".to_owned(),
         false => String::new(),
+    }
+}
+
+/// The same in Chinese.
+pub(super) fn own_in_chinese(of: &VerticalPlan, seat: usize) -> &'static str {
+    match own(of, seat).is_empty() {
+        true => "",
+        false => {
+            ";自己的列在哪些树的哪些节点被选中、是哪一列、切分点何在;其他节点与叶子一概不知。以上作为其所持的模型部分保存"
+        }
     }
 }
 

@@ -3,9 +3,9 @@
 use protocols::party::PartyId;
 
 use super::{CardPlan, VerticalPlan, descent, hazards, trees};
-use crate::plan::Learns;
-use crate::plan::train::{further, merged, of_train};
-use crate::plan::words::{listed, without_data};
+use crate::plan::train::{further, further_in_chinese, merged, of_train, of_train_in_chinese};
+use crate::plan::words::{CHINESE_SIZES, listed, without_data};
+use crate::plan::{Learns, Said};
 use crate::spec::Cutting;
 
 pub(super) fn learns(
@@ -106,14 +106,95 @@ fn bins(of: &VerticalPlan, seat: usize, is_receiver: bool) -> String {
     format!("; {cuts}{short}{whose}the information value of every feature{own}")
 }
 
-pub(super) fn warnings(of: &VerticalPlan) -> Vec<String> {
+impl VerticalPlan {
+    /// What the party at a seat learns, in Chinese.
+    pub(crate) fn learns_in_chinese(&self, seat: usize, is_receiver: bool) -> String {
+        let result = match (is_receiver, &self.trees) {
+            (false, _) => String::new(),
+            (true, Some(_)) => trees::result_in_chinese(self),
+            (true, None) => self.result_in_chinese(),
+        };
+        let bins = self.bins_in_chinese(seat, is_receiver);
+        let splits = trees::own_in_chinese(self, seat);
+        format!("{CHINESE_SIZES}{bins}{result}{splits};不知谁与谁匹配")
+    }
+
+    fn result_in_chinese(&self) -> String {
+        let least = self.at_least;
+        let enough = match self.hazards {
+            Some(_) => {
+                format!("被拟合的人是否至少发生 {least} 次事件(若有模型,还有次数与部分似然)")
+            }
+            None => format!("是否至少拟合 {least} 行"),
+        };
+        let residuals = match self.family().has_dispersion() {
+            true => "、残差均方",
+            false => "",
+        };
+        let alone = match &self.card {
+            Some(card) if card.alone => "(整个模型的,以及仅用各持有方自己特征的模型的)",
+            _ => "",
+        };
+        let figures = match self.scores.is_empty() {
+            true => String::new(),
+            false => {
+                format!(
+                    ";留作检验的行中的坏样本数与好样本数、曲线下面积与 Kolmogorov–Smirnov 距离{alone}{},只要两类均不少于 {least} 行",
+                    further_in_chinese(&self.scores, self.min_cell)
+                ) + &of_train_in_chinese(self.of_train.as_deref(), self.min_cell)
+            }
+        };
+        format!(
+            ";{enough},若是则有多少;是否有一列是其前各列的组合、是哪一列;若没有,则有 {} 个系数与标准误{residuals},以及最后一步还走了多远{figures}",
+            self.n_columns()
+        )
+    }
+
+    /// What a holder learns of bins, in Chinese.
+    fn bins_in_chinese(&self, seat: usize, is_receiver: bool) -> String {
+        let Some(card) = &self.card else {
+            return String::new();
+        };
+        let has_table = self.tables.iter().any(|t| t.seat == seat);
+        let short = match card.min_count > 1 {
+            true => format!(
+                "哪些分箱的坏或好的共同行少于 {} 行,若有则别无其他;若没有,则有",
+                card.min_count
+            ),
+            false => String::new(),
+        };
+        let whose = match (is_receiver, has_table) {
+            (true, _) => {
+                "每个特征的每个分箱在合并之前坏与好的共同行各有多少(不知他方的分箱从何处到何处,除非本任务列出)、"
+            }
+            (false, true) => "自己各特征的每个分箱中坏与好的共同行各有多少、",
+            (false, false) => "",
+        };
+        let cuts = match self.cuts_in_common(seat) {
+            true => format!(
+                "自己的特征中有几个在至少 {} 个被拟合的共同行中有值,以及在切分它们的分位数处两侧的两个值,由此得知共同的人中有人取这些值;",
+                self.at_least
+            ),
+            false => String::new(),
+        };
+        let own = match has_table {
+            true => ",以及自己各特征的系数,作为其所持的模型部分保存",
+            false => "",
+        };
+        format!(";{cuts}{short}{whose}每个特征的信息值{own}")
+    }
+}
+
+pub(super) fn warnings(of: &VerticalPlan) -> Vec<Said> {
     if of.trees.is_some() {
         return Vec::new();
     }
-    let n = of.features.len();
-    let few = format!(
-        "coefficients of {n} features over as few as {} rows tell something about single rows; a greater min_cell asks for more of them",
-        of.at_least
+    let (n, least) = (of.features.len(), of.at_least);
+    let few = Said::new(
+        format!(
+            "coefficients of {n} features over as few as {least} rows tell something about single rows; a greater min_cell asks for more of them"
+        ),
+        format!("仅 {least} 行上的 {n} 个特征的系数会说明单行的情况;更大的 min_cell 要求更多的行"),
     );
     if of.at_least < 100 {
         vec![few]

@@ -9,6 +9,8 @@ use party_agent::ledger::RunCounts;
 use party_agent::plan::{Plan, PlanFault, compile};
 use party_agent::policy::{Facts, Policy};
 use party_agent::spec::{CheckedSpec, check};
+
+use super::chinese::is_told_in_chinese;
 use protocols::party::PartyId;
 
 pub(crate) type Catalogues = BTreeMap<PartyId, Catalogue>;
@@ -83,6 +85,7 @@ pub(crate) fn table(columns: Vec<ColumnEntry>) -> TableEntry {
         cohorts: None,
         note: None,
         rows_at_most: 1 << 16,
+        visible_to: None,
     }
 }
 
@@ -193,10 +196,12 @@ pub(crate) fn bad_file(text: &str) -> Vec<String> {
 }
 
 pub(crate) fn plan(text: &str, catalogues: &Catalogues) -> Plan {
-    try_plan(text, catalogues).unwrap_or_else(|faults| {
+    let plan = try_plan(text, catalogues).unwrap_or_else(|faults| {
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
         panic!("refused although it should be planned: {faults:#?}")
-    })
+    });
+    is_told_in_chinese(&plan, text);
+    plan
 }
 
 /// The query as a job over [`hospitals`].
