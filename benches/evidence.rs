@@ -134,7 +134,7 @@ impl Job {
         done.expect("accepted");
         ledger.start(id, (&[], &[]), NOW).await.expect("started");
         if !seen.is_empty() {
-            ledger.witness(id, seen, NOW).await.expect("witnessed");
+            ledger.witness(id, seen, &[], NOW).await.expect("witnessed");
         }
         let receipt = self.receipt(seat);
         let report = |log| {
@@ -198,7 +198,7 @@ fn append(c: &mut Criterion, runtime: &Runtime, dir: &Path) {
         group.throughput(Throughput::Elements(n));
         group.bench_function(BenchmarkId::from_parameter(format!("entries={n}")), |b| {
             b.iter(|| {
-                let written = ledger.witness(job.contract.job_id, &seen, NOW);
+                let written = ledger.witness(job.contract.job_id, &seen, &[], NOW);
                 runtime.block_on(written).expect("written");
             });
         });

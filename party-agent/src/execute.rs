@@ -534,10 +534,11 @@ impl Task<'_> {
             return Ok(());
         };
         let least = self.plan.min_cell.at_least;
-        let kept = self
-            .gate
-            .ledger
-            .remember_cohorts(self.contract.job_id, table, cohorts, least);
+        let now = self.gate.clock.now_unix_s();
+        let kept =
+            self.gate
+                .ledger
+                .remember_cohorts(self.contract.job_id, table, cohorts, least, now);
         kept.await.map_err(|error| match error {
             LedgerError::Cohorts { .. } => Failure::here(
                 FailureClass::Policy,

@@ -23,7 +23,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use coordinator::contract::PartyName;
+use coordinator::contract::{Digest, PartyName};
 use coordinator::tls::Fingerprint;
 
 use crate::catalogue::{Aggregate, CategoryRule, Class, Cohorts, ColumnRule, Dominance, Publish};
@@ -302,6 +302,11 @@ impl Policy {
     #[must_use]
     pub fn persons(&self) -> &BTreeMap<PartyName, Fingerprint> {
         &self.persons
+    }
+
+    /// The manifests that reviewers of this holder have signed, each with the digest of the signed review.
+    pub fn reviews(&self) -> impl Iterator<Item = &(Digest, Digest)> {
+        self.reviews.documents()
     }
 
     /// Whether this is [`Policy::rehearsal`].

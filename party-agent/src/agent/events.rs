@@ -39,6 +39,9 @@ impl Core {
                         if published.is_err() {
                             warn!("the catalogue was not published");
                         }
+                        if let Err(error) = core.gather_all().await {
+                            warn!(code = error.code(), "the ledger failed");
+                        }
                     });
                 }
                 Event::PartyUp { party } => info!(party = %safe(&party), "party connected"),

@@ -10,7 +10,7 @@ use coordinator::log::{Checkpoint, SignedCheckpoint};
 use coordinator::logsafe::safe;
 use coordinator::tls::{Fingerprint, Pin, Pins};
 use tokio::time::timeout;
-use tracing::error;
+use tracing::{error, warn};
 
 use super::Core;
 use super::proposals::VetError;
@@ -316,7 +316,6 @@ impl Core {
         let view = self.client.job_status(job_id).await?;
         if dossier.reports.is_empty() {
             dossier = self.read_reports(&contract, &signed, &view).await?;
-            self.keep_dossier(job_id, &dossier).await?;
         }
         let own = dossier.witnesses.get(self.name());
         if let Some(own) = own.filter(|_| !view.witnesses.contains_key(self.name())) {
@@ -331,12 +330,23 @@ impl Core {
         Ok(dossier)
     }
 
+    /// Gathers what is missing of completed jobs, whose end a crash may have parted from the gathering. The coordinator repeats the
+    /// state of the latest ones alone.
+    pub(super) async fn gather_all(&self) -> Result<(), LedgerError> {
+        for job_id in self.ledger.without_evidence(DOSSIER).await? {
+            if let Err(error) = self.gather(job_id).await {
+                warn!(job = %safe(&job_id), code = error.code(), "evidence not gathered");
+            }
+        }
+        Ok(())
+    }
+
     async fn keep_dossier(&self, job_id: JobId, dossier: &Dossier) -> Result<(), LedgerError> {
-        let text = serde_json::to_string(dossier).expect("string keys and no floats");
+        let text = dossier_text(dossier);
         self.ledger.keep(job_id, &[(DOSSIER, &text)]).await
     }
 
-    /// Verifies the reports of all parties, and witnesses their logs.
+    /// Verifies the reports of all parties, witnesses their logs, and keeps both.
     async fn read_reports(
         &self,
         contract: &Contract,
@@ -384,8 +394,12 @@ impl Core {
             })?;
             dossier.reports.insert(name.clone(), report);
         }
-        self.ledger.witness(job_id, &logs, self.now()).await?;
         dossier.witnesses.insert(self.name().clone(), witness);
+        // One transaction: the log never tells of a witness that is not kept, nor twice of the same.
+        let text = dossier_text(&dossier);
+        let kept = [(DOSSIER, text.as_str())];
+        let witnessed = self.ledger.witness(job_id, &logs, &kept, self.now());
+        witnessed.await?;
         Ok(dossier)
     }
 
@@ -505,6 +519,10 @@ impl Core {
             result: stored.digest,
         }))
     }
+}
+
+fn dossier_text(dossier: &Dossier) -> String {
+    serde_json::to_string(dossier).expect("string keys and no floats")
 }
 
 /// Takes over what other parties say about logs, where it holds: their signatures under the very checkpoints that were reported.

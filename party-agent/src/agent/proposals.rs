@@ -127,6 +127,16 @@ impl Core {
         Ok(found)
     }
 
+    /// Whoever relies on a review leaves a trace of it in the log.
+    async fn note_reviews(&self, policy: &Policy) -> Result<(), LedgerError> {
+        for (manifest, review) in policy.reviews() {
+            self.ledger
+                .note_review(manifest, review, self.now())
+                .await?;
+        }
+        Ok(())
+    }
+
     /// Vets a contract with what this agent knows now.
     pub(crate) async fn vet(&self, signed: &Signed<Contract>) -> Result<Vetted, VetError> {
         let pins = self.pins_or_later()?;
@@ -135,6 +145,8 @@ impl Core {
         let runs = self.ledger.run_counts().await;
         let runs = runs.map_err(|e| VetError::Later(e.to_string()))?;
         let forbidden = self.negative_list().await?;
+        let noted = self.note_reviews(&policy).await;
+        noted.map_err(|e| VetError::Later(e.to_string()))?;
         let known = (&runs, forbidden.as_ref());
         let contract = approve::open(signed, &self.desk(&pins, &policy, &nothing, known))?;
         self.check_alarms(&contract).await?;
@@ -185,6 +197,7 @@ impl Core {
         let used = |name: &PartyName| used(name).map(|present| present.fingerprint);
         let pins = self.pins_or_later()?.as_used(used);
         let policy = self.policy()?;
+        self.note_reviews(&policy).await?;
         let runs = self.ledger.run_counts().await?;
         let forbidden = self.negative_list().await?;
         let known = (&runs, forbidden.as_ref());

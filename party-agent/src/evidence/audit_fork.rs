@@ -99,10 +99,13 @@ async fn what_was_seen_and_every_alarm_stay_on_disk_and_in_the_log() {
         new: new.clone(),
         continues: continues.to_vec(),
     };
-    let first = ledger.witness(job_id, &[of(&old, &[])], 1).await;
+    let first = ledger.witness(job_id, &[of(&old, &[])], &[], 1).await;
     first.expect("written");
     let second = [of(&new, std::slice::from_ref(&old))];
-    ledger.witness(job_id, &second, 2).await.expect("written");
+    ledger
+        .witness(job_id, &second, &[], 2)
+        .await
+        .expect("written");
     let name = owner.name();
     assert_eq!(
         ledger.seen(name, &key).await.expect("read"),

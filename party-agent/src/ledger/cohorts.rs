@@ -3,11 +3,12 @@
 //! Written before a run's first message, and kept whatever becomes of the run: what others may have seen they have seen. The
 //! record holds hashes of rows and persons under a key that is made here; it never leaves.
 
-use coordinator::contract::JobId;
+use coordinator::contract::{Digest, JobId, canonical};
 use engine::hash::KeyedHash;
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::{Row, Sqlite, SqliteExecutor, Transaction};
 
 use super::audit::{self, Cohort};
+use super::log::Event;
 use super::{Ledger, LedgerError};
 
 /// Bytes of a row and of a person.
@@ -25,6 +26,7 @@ impl Ledger {
         table: &str,
         cohorts: &[Cohort],
         least: u64,
+        now: u64,
     ) -> Result<(), LedgerError> {
         let mut writing = self.write().await?;
         let hash = key(&mut writing.tx).await?;
@@ -53,8 +55,38 @@ impl Ledger {
                 .execute(&mut *writing.tx)
                 .await?;
         }
+        // The log tells what the account is, so that nobody can take somebody out of it later.
+        if let Some(account) = digest_of(&mut *writing.tx, job_id).await? {
+            writing.note(now, Event::Counted { job_id, account })?;
+        }
         writing.commit().await
     }
+}
+
+/// What the log says of a job's account, over all its tables: nothing where there is none.
+pub(super) async fn digest_of(
+    database: impl SqliteExecutor<'_>,
+    job_id: JobId,
+) -> Result<Option<Digest>, LedgerError> {
+    let rows = sqlx::query(
+        "SELECT source, cell, members FROM cohorts WHERE job_id = ? ORDER BY source, cell",
+    )
+    .bind(&job_id.0[..])
+    .fetch_all(database)
+    .await?;
+    let mut cells: Vec<(String, u64, Digest)> = Vec::with_capacity(rows.len());
+    for row in rows {
+        let cell: i64 = row.try_get("cell")?;
+        let members: Vec<u8> = row.try_get("members")?;
+        let (source, members) = (row.try_get("source")?, Digest::of(&members));
+        cells.push((source, cell.unsigned_abs(), members));
+    }
+    if cells.is_empty() {
+        return Ok(None);
+    }
+    let bytes = canonical::encode(&cells);
+    let bytes = bytes.map_err(|_| LedgerError::Corrupt { what: "cohorts" })?;
+    Ok(Some(Digest::of(&bytes)))
 }
 
 /// The hash of this ledger, under a key that is made when it is first asked for.
@@ -108,7 +140,7 @@ mod tests {
         let ask = async |job: u8, table: &str, n: u64| {
             let ledger = Ledger::open(&path).await.expect("a ledger");
             ledger
-                .remember_cohorts(JobId([job; 16]), table, &cohort(n), 11)
+                .remember_cohorts(JobId([job; 16]), table, &cohort(n), 11, 1)
                 .await
         };
         ask(1, "visits", 100).await.expect("the first");

@@ -132,6 +132,21 @@ pub enum Event {
         /// The job.
         job_id: JobId,
     },
+    /// It is remembered who is counted in the job's figures; no message was sent before this entry was on disk.
+    Counted {
+        /// The job.
+        job_id: JobId,
+        /// Digest of the account of the job, which holds hashes under this ledger's key: it tells nobody anything, and the account cannot
+        /// change behind it.
+        account: Digest,
+    },
+    /// A reviewer's signature on a procedure's manifest is relied upon here.
+    Reviewed {
+        /// Digest of the manifest.
+        manifest: Digest,
+        /// Digest of the signed review.
+        review: Digest,
+    },
     /// A negative list is new here.
     NegativeList {
         /// Whose.
@@ -186,11 +201,13 @@ impl Event {
             | Self::Ended { job_id, .. }
             | Self::Witnessed { job_id, .. }
             | Self::Approval { job_id }
+            | Self::Counted { job_id, .. }
             | Self::Alarm { job_id, .. } => Some(*job_id),
             Self::Halted
             | Self::Lifted
             | Self::Key { .. }
             | Self::NegativeList { .. }
+            | Self::Reviewed { .. }
             | Self::Catalogue { .. } => None,
         }
     }

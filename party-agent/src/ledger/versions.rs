@@ -1,4 +1,4 @@
-//! Numbered documents that may not go back: catalogues and negative lists.
+//! Numbered documents that may not go back: catalogues and negative lists; and reviews, which are seen once.
 
 use coordinator::contract::{Digest, PartyName};
 
@@ -55,6 +55,25 @@ impl Ledger {
         // No name of a party has a slash.
         let key = format!("negative-list/{issuer}");
         self.note_version(&key, (version, digest), event, now).await
+    }
+
+    /// Notes a reviewer's signature on a manifest, the first time that it is seen here.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn note_review(
+        &self,
+        manifest: &Digest,
+        review: &Digest,
+        now: u64,
+    ) -> Result<(), LedgerError> {
+        let event = Event::Reviewed {
+            manifest: *manifest,
+            review: *review,
+        };
+        let key = format!("review/{review}");
+        self.note_version(&key, (1, review), event, now).await?;
+        Ok(())
     }
 
     async fn newest(&self, key: &str) -> Result<Option<(u64, Digest)>, LedgerError> {

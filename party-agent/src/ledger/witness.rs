@@ -5,8 +5,9 @@ use coordinator::log::{Checkpoint, SignedCheckpoint};
 use coordinator::tls::Fingerprint;
 use sqlx::{Row, Sqlite, Transaction};
 
+use super::jobs::fixed;
 use super::log::{AlarmKind, Event};
-use super::{Ledger, LedgerError};
+use super::{JobState, Ledger, LedgerError};
 
 /// A log that was found wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +63,24 @@ impl Ledger {
         Ok(())
     }
 
+    /// The completed jobs of which no such text is kept, the oldest first.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn without_evidence(&self, kind: &str) -> Result<Vec<JobId>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT job_id FROM jobs j WHERE state = ? AND NOT EXISTS \
+             (SELECT 1 FROM documents d WHERE d.job_id = j.job_id AND d.kind = ?) ORDER BY j.rowid",
+        )
+        .bind(JobState::Completed.as_str())
+        .bind(kind)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .map(|row| Ok(JobId(fixed(row, "job_id")?)))
+            .collect()
+    }
+
     /// A text that was kept.
     ///
     /// # Errors
@@ -75,7 +94,7 @@ impl Ledger {
         Ok(row.map(|row| row.try_get("text")).transpose()?)
     }
 
-    /// Notes that other parties' logs were verified for a job.
+    /// Notes that other parties' logs were verified for a job, and keeps texts that say so in the same transaction.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
@@ -83,6 +102,7 @@ impl Ledger {
         &self,
         job_id: JobId,
         logs: &[Grown],
+        texts: &[(&str, &str)],
         now: u64,
     ) -> Result<(), LedgerError> {
         let mut writing = self.write().await?;
@@ -111,7 +131,10 @@ impl Ledger {
             };
             writing.note(now, event)?;
         }
-        writing.commit().await
+        keep(&mut writing.tx, job_id, texts).await?;
+        writing.commit().await?;
+        self.changed();
+        Ok(())
     }
 
     /// The checkpoints of a party's log that were seen, and of which none is known to continue another; the shortest first.

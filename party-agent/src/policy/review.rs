@@ -44,6 +44,8 @@ impl Statement for Review {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Reviews {
     signed: BTreeMap<Digest, BTreeSet<PartyName>>,
+    /// What each signs, and the digest of what was signed.
+    documents: BTreeSet<(Digest, Digest)>,
 }
 
 impl Reviews {
@@ -74,11 +76,18 @@ impl Reviews {
                 .map_err(|e| unusable(&directory, e.to_string()))?
                 .path();
             let bytes = std::fs::read(&path).map_err(|e| unusable(&path, e.to_string()))?;
-            let review = read(&bytes, reviewers).map_err(|what| unusable(&path, what))?;
+            let read = read(&bytes, reviewers).map_err(|what| unusable(&path, what))?;
+            let (review, digest) = read;
+            reviews.documents.insert((review.manifest, digest));
             let signed = reviews.signed.entry(review.manifest).or_default();
             signed.insert(review.reviewer);
         }
         Ok(reviews)
+    }
+
+    /// The manifests with the digests of the signed reviews of each.
+    pub(super) fn documents(&self) -> impl Iterator<Item = &(Digest, Digest)> {
+        self.documents.iter()
     }
 
     /// What is missing for a procedure, by its manifest as policies write it.
@@ -94,13 +103,16 @@ impl Reviews {
     }
 }
 
-fn read(bytes: &[u8], reviewers: &BTreeMap<PartyName, Fingerprint>) -> Result<Review, String> {
+fn read(
+    bytes: &[u8],
+    reviewers: &BTreeMap<PartyName, Fingerprint>,
+) -> Result<(Review, Digest), String> {
     let signed: Signed<Review> =
         serde_json::from_slice(bytes).map_err(|_| "it is not a signed review".to_owned())?;
     let key = Fingerprint::of(&signed.public_key());
     let review = signed.verify(&key).map_err(|e| e.to_string())?;
     match reviewers.get(&review.reviewer) == Some(&key) {
-        true => Ok(review),
+        true => Ok((review, signed.digest())),
         false => Err("it is not signed with the key of a listed reviewer".to_owned()),
     }
 }

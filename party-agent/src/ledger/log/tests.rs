@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use sqlx::sqlite::SqlitePoolOptions;
 
-use super::super::Charge;
+use super::super::audit::Cohort;
 use super::super::tests::{Job, complete, ending, identity, job};
+use super::super::{Charge, Grown};
 use super::*;
 
 /// A ledger in which one job was completed, a second one failed and a third one waits; with the signer of its checkpoints.
@@ -270,4 +271,102 @@ async fn what_cannot_be_logged_is_not_done() {
     assert_eq!(state, JobState::Waiting);
     let id = third.contract.job_id;
     assert_eq!(ledger.acceptance(id).await.expect("read"), None);
+}
+
+/// The log tells who was counted, by a digest: what others could work out cannot be made to look less by taking somebody out.
+#[tokio::test]
+async fn an_account_of_who_was_counted_is_in_the_log() {
+    for (change, is_whole) in [
+        ("UPDATE cohorts SET cell = cell", true),
+        ("UPDATE cohorts SET members = substr(members, 17)", false),
+        ("UPDATE cohorts SET source = 'other'", false),
+        ("DELETE FROM cohorts WHERE cell = 1", false),
+        ("DELETE FROM cohorts", false),
+        // A ledger of before there were such entries.
+        ("DELETE FROM log WHERE seq = 9", true),
+    ] {
+        let written = written().await;
+        let id = written.jobs[2].contract.job_id;
+        let ledger = Ledger::open(&written.path).await.expect("opened");
+        let cohort = |rows: std::ops::Range<u64>| Cohort(rows.map(|row| (row, row)).collect());
+        let cohorts = [cohort(0..20), cohort(20..40)];
+        let remembered = ledger.remember_cohorts(id, "visits", &cohorts, 11, 200);
+        remembered.await.expect("remembered");
+        ledger.close().await;
+        let report = written.verify(&[]).await.expect("whole");
+        assert_eq!((report.n_entries, report.n_jobs), (10, 3));
+        written.change(change).await;
+        match written.verify(&[]).await {
+            Ok(_) => assert!(is_whole, "{change}"),
+            Err(error) => {
+                assert!(!is_whole, "{change}: {error}");
+                let what = "account of who was counted differs";
+                assert!(error.to_string().contains(what), "{error}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_review_is_in_the_log_once() {
+    let written = written().await;
+    let ledger = Ledger::open(&written.path).await.expect("opened");
+    let (manifest, other) = (Digest::of(b"manifest"), Digest::of(b"other"));
+    for (manifest, review) in [
+        (manifest, Digest::of(b"lin")),
+        (manifest, Digest::of(b"wei")),
+        (manifest, Digest::of(b"lin")),
+        (other, Digest::of(b"lin of another")),
+    ] {
+        let noted = ledger.note_review(&manifest, &review, 200).await;
+        noted.expect("noted");
+    }
+    ledger.close().await;
+    let ledger = Ledger::open(&written.path).await.expect("opened");
+    let again = ledger
+        .note_review(&manifest, &Digest::of(b"wei"), 300)
+        .await;
+    again.expect("noted");
+    ledger.close().await;
+    let report = written.verify(&[]).await.expect("whole");
+    assert_eq!(report.n_entries, 9 + 3);
+}
+
+/// What is kept of the others' logs comes with the entries that tell of it, or neither is there; until then the job is among those
+/// of which evidence is missing.
+#[tokio::test]
+async fn witnessing_and_what_is_kept_of_it_are_one_step() {
+    let written = written().await;
+    let ledger = Ledger::open(&written.path).await.expect("opened");
+    let id = written.jobs[0].contract.job_id;
+    let missing = async |ledger: &Ledger| ledger.without_evidence("dossier").await.expect("read");
+    assert_eq!(missing(&ledger).await, [id], "the completed one");
+    let owner = identity("a");
+    let new = SignedCheckpoint::sign(3, Digest::of(b"root"), &owner);
+    let key = owner.fingerprint();
+    let continues = Vec::new();
+    let grown = [Grown {
+        key,
+        new,
+        continues,
+    }];
+    let unknown = JobId([9; 16]);
+    let failed = ledger.witness(unknown, &grown, &[("dossier", "{}")], 200);
+    failed.await.expect_err("no such job to keep anything of");
+    assert!(
+        ledger
+            .seen(owner.name(), &key)
+            .await
+            .expect("read")
+            .is_empty()
+    );
+    let kept = ledger.witness(id, &grown, &[("dossier", "{}")], 201).await;
+    kept.expect("kept");
+    assert!(missing(&ledger).await.is_empty());
+    assert_eq!(
+        ledger.kept(id, "dossier").await.expect("read").as_deref(),
+        Some("{}")
+    );
+    ledger.close().await;
+    assert_eq!(written.verify(&[]).await.expect("whole").n_entries, 10);
 }

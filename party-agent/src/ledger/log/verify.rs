@@ -10,7 +10,7 @@ use serde::Serialize;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{Row, SqlitePool};
 
-use super::super::{JobState, Ledger, LedgerError, charges};
+use super::super::{JobState, Ledger, LedgerError, charges, cohorts};
 use super::{Entry, Event, MAX_ENTRY_BYTES};
 
 /// A log that was found whole.
@@ -228,6 +228,7 @@ struct Told {
     state: Option<JobState>,
     spent: u64,
     charges: Option<Digest>,
+    account: Option<Digest>,
 }
 
 fn jobs_of<'a>(entries: impl Iterator<Item = &'a Entry>) -> BTreeMap<JobId, Told> {
@@ -266,7 +267,11 @@ fn jobs_of<'a>(entries: impl Iterator<Item = &'a Entry>) -> BTreeMap<JobId, Told
                 told.spent = *counted;
                 told.charges = *charges;
             }
+            Event::Counted { job_id, account } => {
+                jobs.entry(*job_id).or_default().account = Some(*account);
+            }
             Event::Witnessed { .. }
+            | Event::Reviewed { .. }
             | Event::Alarm { .. }
             | Event::Catalogue { .. }
             | Event::Key { .. }
@@ -330,6 +335,11 @@ async fn compare(pool: &SqlitePool, jobs: &BTreeMap<JobId, Told>) -> Result<(), 
             _ => charges::digest_of(pool, job_id).await?,
         };
         let kept = receipt.map(|file| super::kept(&file, result.as_deref()));
+        // Ledgers of before such entries were made have accounts that the log does not tell of.
+        let account = match told.account {
+            None => None,
+            Some(_) => cohorts::digest_of(pool, job_id).await?,
+        };
         let is_told = [
             ("contract", digest("body")? == told.contract),
             ("acceptance", digest("acceptance")? == told.acceptance),
@@ -337,6 +347,7 @@ async fn compare(pool: &SqlitePool, jobs: &BTreeMap<JobId, Told>) -> Result<(), 
             ("state", JobState::from_word(&state) == told.state),
             ("number of runs", spent.unsigned_abs() == told.spent),
             ("loss by noise", charges == told.charges),
+            ("account of who was counted", account == told.account),
         ];
         if let Some((what, _)) = is_told.into_iter().find(|(_, same)| !same) {
             return Err(differs(what));
