@@ -120,8 +120,19 @@ async fn show(arguments: &NamedArgs) -> Outcome<Reply> {
     let entry: TableEntry = client
         .get(&format!("/v1/datasets/{}", crate::client::escaped(name)))
         .await?;
-    let text = columns_text(&entry);
+    let text = columns_text(&entry) + &audience(&entry);
     Ok(Reply::new(&entry, text))
+}
+
+/// For whom a table is, if not for all.
+fn audience(entry: &TableEntry) -> String {
+    entry.visible_to.as_ref().map_or_else(String::new, |names| {
+        let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+        match names.is_empty() {
+            true => "seen by no other party\n".to_owned(),
+            false => format!("seen by no other party than {}\n", names.join(", ")),
+        }
+    })
 }
 
 /// Columns with types and uses.

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::contract::{Acceptance, CatalogueDoc, Contract, JobId, PartyName, Rejection, Signed};
+use crate::contract::{Acceptance, Contract, JobId, PartyName, Published, Rejection, Signed};
 use crate::control::codec::MAX_OPENING_BYTES;
 use crate::control::stream::{FrameReader, FrameWriter};
 use crate::control::{
@@ -330,12 +330,12 @@ impl CoordinatorClient {
         }
     }
 
-    /// Replaces this party's catalogue.
+    /// Replaces this party's catalogue, and what goes with it for some parties.
     pub async fn publish_catalogue(
         &self,
-        catalogue: Signed<CatalogueDoc>,
+        catalogue: impl Into<Published>,
     ) -> Result<(), ClientError> {
-        match self.ask(Call::PublishCatalogue(catalogue)).await? {
+        match self.ask(Call::PublishCatalogue(catalogue.into())).await? {
             Answer::Done => Ok(()),
             _ => Err(ClientError::WrongAnswer),
         }
@@ -349,11 +349,8 @@ impl CoordinatorClient {
         }
     }
 
-    /// A party's catalogue, to be verified against the key that is pinned for it.
-    pub async fn catalogue(
-        &self,
-        party: &PartyName,
-    ) -> Result<Option<Signed<CatalogueDoc>>, ClientError> {
+    /// A party's catalogue with what of it this party may see, to be verified against the key that is pinned for it.
+    pub async fn catalogue(&self, party: &PartyName) -> Result<Option<Published>, ClientError> {
         match self
             .ask(Call::Catalogue {
                 party: party.clone(),

@@ -4,15 +4,17 @@
 //! an [`Acceptance`] or a [`Rejection`]. A job runs only with the acceptances of all its parties, and every agent verifies
 //! all of them itself: the coordinator only carries them.
 
+pub mod canonical;
+mod directed;
 mod names;
 mod person;
-pub mod canonical;
 mod sign;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+pub use directed::{Directed, MAX_DIRECTED, MAX_DIRECTED_BYTES, Published};
 pub use names::{Digest, JobId, NameError, Nonce, PartyName, PublicKey, SignatureBytes};
 pub use person::{MAX_PERSONS, PersonalApproval, named};
 pub(crate) use sign::signed_bytes;
@@ -279,6 +281,9 @@ pub struct CatalogueDoc {
     pub version: u64,
     /// JSON, as the agents define it.
     pub body: String,
+    /// Salted digests of what only some parties are shown ([`Directed`]), sorted, among others that stand for nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub directed: Vec<Digest>,
 }
 
 impl CatalogueDoc {
@@ -299,6 +304,10 @@ impl Statement for CatalogueDoc {
         ensure(
             self.version <= canonical::MAX_INTEGER,
             "the version is out of range",
+        )?;
+        ensure(
+            self.directed.len() <= MAX_DIRECTED && self.directed.is_sorted_by(|a, b| a < b),
+            "a catalogue names at most 256 descriptions, sorted by digest, each once",
         )
     }
 }

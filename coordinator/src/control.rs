@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::contract::{
-    Acceptance, CatalogueDoc, Contract, JobId, PartyName, Rejection, SignError, Signed,
+    Acceptance, Contract, JobId, PartyName, Published, Rejection, SignError, Signed,
 };
 use crate::job::{JobState, JobSummary, JobView, Outcome, StopReason};
 use crate::logsafe::LogSafe;
@@ -97,8 +97,8 @@ pub struct Request {
 /// What an agent can ask.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Call {
-    /// Replace this party's catalogue. Answered by [`Answer::Done`].
-    PublishCatalogue(Signed<CatalogueDoc>),
+    /// Replace this party's catalogue, and what goes with it for some. Answered by [`Answer::Done`].
+    PublishCatalogue(Published),
     /// Who is there? Answered by [`Answer::Directory`].
     Directory,
     /// A party's catalogue. Answered by [`Answer::Catalogue`].
@@ -167,8 +167,8 @@ pub enum Answer {
     Done,
     /// All members.
     Directory(Vec<DirectoryEntry>),
-    /// A catalogue, if the party has published one. To be verified by the reader.
-    Catalogue(Option<Signed<CatalogueDoc>>),
+    /// A catalogue, if the party has published one, with what of it this party may see. To be verified by the reader.
+    Catalogue(Option<Published>),
     /// The job's state after the request, durably.
     State(JobState),
     /// A list of jobs.

@@ -15,15 +15,15 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
 
 use crate::contract::{
-    Acceptance, CatalogueDoc, Contract, JobId, PartyName, PublicKey, Rejection, SignatureBytes,
-    Signed, Statement,
+    Acceptance, CatalogueDoc, Contract, JobId, PartyName, PublicKey, Published, Rejection,
+    SignatureBytes, Signed, Statement,
 };
 use crate::control::CatalogueId;
 use crate::job::{JobState, JobSummary, Outcome};
 use crate::tls::Fingerprint;
 
 /// Written to the database header; a later version with another layout raises it and migrates.
-const LAYOUT: i64 = 2;
+const LAYOUT: i64 = 3;
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS jobs (
@@ -52,6 +52,9 @@ CREATE TABLE IF NOT EXISTS witnesses (
 CREATE TABLE IF NOT EXISTS catalogues (
     party TEXT PRIMARY KEY, version INTEGER NOT NULL,
     body BLOB NOT NULL, public_key BLOB NOT NULL, signature BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS directed (
+    party TEXT NOT NULL, digest BLOB NOT NULL, description TEXT NOT NULL, PRIMARY KEY (party, digest)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS members (
     party TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, last_seen INTEGER NOT NULL
@@ -174,15 +177,15 @@ impl Journal {
             .await
             .map_err(open)?;
         match found {
-            // What layout 1 lacks is a table.
-            0 | 1 => {
+            // What the earlier layouts lack are tables.
+            0..LAYOUT => {
                 // Version and tables appear in one transaction: a crash between them would leave an unversioned file.
                 let mut transaction = database.begin().await.map_err(open)?;
                 sqlx::raw_sql(SCHEMA)
                     .execute(&mut *transaction)
                     .await
                     .map_err(open)?;
-                sqlx::raw_sql("PRAGMA user_version = 2")
+                sqlx::raw_sql("PRAGMA user_version = 3")
                     .execute(&mut *transaction)
                     .await
                     .map_err(open)?;
@@ -439,37 +442,63 @@ impl Journal {
         Ok(n)
     }
 
-    /// Replaces a party's catalogue.
+    /// Replaces a party's catalogue, and all descriptions beside it.
     pub async fn publish(
         &mut self,
         catalogue: &CatalogueDoc,
-        signed: &Signed<CatalogueDoc>,
+        published: &Published,
     ) -> Result<(), JournalError> {
+        let signed = &published.catalogue;
+        let mut transaction = self.database.begin().await?;
         sqlx::query("INSERT OR REPLACE INTO catalogues VALUES (?, ?, ?, ?, ?)")
             .bind(catalogue.party.as_str())
             .bind(seconds(catalogue.version))
             .bind(signed.body())
             .bind(&signed.public_key().0[..])
             .bind(&signed.signature().0[..])
-            .execute(&mut self.database)
+            .execute(&mut *transaction)
             .await?;
-        Ok(())
+        sqlx::query("DELETE FROM directed WHERE party = ?")
+            .bind(catalogue.party.as_str())
+            .execute(&mut *transaction)
+            .await?;
+        for directed in &published.directed {
+            sqlx::query("INSERT INTO directed VALUES (?, ?, ?)")
+                .bind(catalogue.party.as_str())
+                .bind(&directed.digest().0[..])
+                .bind(to_json(directed))
+                .execute(&mut *transaction)
+                .await?;
+        }
+        Ok(transaction.commit().await?)
     }
 
-    /// A party's catalogue.
+    /// A party's catalogue with all descriptions beside it.
     pub async fn catalogue(
         &mut self,
         party: &PartyName,
-    ) -> Result<Option<Signed<CatalogueDoc>>, JournalError> {
+    ) -> Result<Option<Published>, JournalError> {
         let row = sqlx::query("SELECT body, public_key, signature FROM catalogues WHERE party = ?")
             .bind(party.as_str())
             .fetch_optional(&mut self.database)
             .await?;
-        Ok(row
-            .as_ref()
-            .map(read_statement::<CatalogueDoc>)
-            .transpose()?
-            .map(|(_, signed)| signed))
+        let Some(row) = row else { return Ok(None) };
+        let (body, catalogue) = read_statement::<CatalogueDoc>(&row)?;
+        let rows = sqlx::query("SELECT description FROM directed WHERE party = ?")
+            .bind(party.as_str())
+            .fetch_all(&mut self.database)
+            .await?;
+        let directed = rows
+            .iter()
+            .map(|row| from_json(row.try_get("description")?));
+        let published = Published {
+            directed: directed.collect::<Result<_, _>>()?,
+            catalogue,
+        };
+        published.check(&body).map_err(|_| JournalError::Damaged {
+            what: "a description does not belong to its catalogue",
+        })?;
+        Ok(Some(published))
     }
 
     /// Version and digest of every catalogue.
@@ -535,7 +564,7 @@ fn to_json<T: serde::Serialize>(value: &T) -> String {
 
 fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, JournalError> {
     serde_json::from_str(text).map_err(|_| JournalError::Damaged {
-        what: "a state or outcome cannot be read",
+        what: "a state, an outcome or a description cannot be read",
     })
 }
 

@@ -230,7 +230,8 @@ fn known_as(key: &Fingerprint, desk: &Desk<'_>) -> Option<PartyName> {
     desk.pins.name_of(key).cloned()
 }
 
-/// The catalogues that the contract names, each the version that this agent holds and has verified.
+/// The catalogues that the contract names, each the version that this agent holds and has verified. Of their tables those that all parties of
+/// the contract see: to a job with anybody else, this holder's own tables too are as if they were not there.
 fn contracted_catalogues(
     contract: &Contract,
     desk: &Desk<'_>,
@@ -251,7 +252,8 @@ fn contracted_catalogues(
         if catalogue.party.as_str() != party.as_str() {
             return Err(fault(CatalogueFault::OtherParty));
         }
-        found.insert(catalogue.party.clone(), catalogue.clone());
+        let parties = contract.parties.iter().map(|p| p.name.as_str());
+        found.insert(catalogue.party.clone(), catalogue.among(parties));
     }
     Ok(found)
 }
@@ -265,6 +267,11 @@ fn request<'a>(plan: &'a Plan, me: &PartyName, facts: Facts<'a>) -> Option<Reque
     Some(Request {
         purpose: &plan.purpose,
         receivers: plan.receivers.iter().map(PartyId::as_str).collect(),
+        others: plan
+            .parties()
+            .map(PartyId::as_str)
+            .filter(|party| *party != me.as_str())
+            .collect(),
         tables: &local.tables,
         uses: &local.uses,
         min_cell: plan.min_cell.at_least,

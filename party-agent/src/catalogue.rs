@@ -10,6 +10,7 @@ mod cohorts;
 mod commitment;
 mod dcat;
 mod describe;
+mod directed;
 mod dominance;
 mod find;
 
@@ -17,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use coordinator::contract::Digest;
+use coordinator::contract::{Digest, PartyName};
 use protocols::party::PartyId;
 use serde::{Deserialize, Serialize};
 
@@ -88,6 +89,9 @@ pub struct TableEntry {
     pub note: Option<String>,
     /// The row count rounded up to a power of two, at least [`MIN_ROWS_AT_MOST`].
     pub rows_at_most: u64,
+    /// The only parties that see it besides its holder, if not all do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub visible_to: Option<BTreeSet<PartyName>>,
 }
 
 /// One published column.
@@ -371,10 +375,11 @@ impl Catalogue {
         serde_json::to_string(self).expect("a catalogue has string keys and no floats")
     }
 
-    /// Reads a document from a peer.
+    /// Reads a document from a peer, with what all see.
     ///
     /// # Errors
-    /// [`CatalogueError`] for anything but bytes that [`Catalogue::to_json`] writes, within the limits of this module.
+    /// [`CatalogueError`] for anything but bytes that [`Catalogue::to_json`] writes, within the limits of this module, and for tables that
+    /// are for some parties: those have documents of their own ([`Catalogue::add`]).
     pub fn from_json(text: &str) -> Result<Self, CatalogueError> {
         if text.len() > MAX_DOCUMENT_BYTES {
             return Err(CatalogueError::TooLarge {
@@ -388,6 +393,9 @@ impl Catalogue {
                 column: e.column(),
             })?;
         catalogue.check()?;
+        if catalogue.tables.values().any(|t| t.visible_to.is_some()) {
+            return Err(CatalogueError::ForSome);
+        }
         // A document with repeated keys or other spacing means the same to us and something else to a person.
         if catalogue.to_json() != text {
             return Err(CatalogueError::NotCanonical);

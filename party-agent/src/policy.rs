@@ -62,6 +62,8 @@ pub struct TablePolicy {
     pub purposes: Option<Vec<String>>,
     /// If written, the only receivers that results over this table may have.
     pub receivers: Option<BTreeSet<String>>,
+    /// If written, the only parties that see the table in the catalogue and take part in jobs on it.
+    pub visible_to: Option<BTreeSet<PartyName>>,
     /// Who may look keys up in it, and how often; nobody where it is not written.
     pub lookup: Option<LookupRule>,
     /// What releases with noise may tell each recipient; none are allowed where it is not written.
@@ -112,6 +114,8 @@ pub struct Request<'a> {
     pub purpose: &'a str,
     /// The receivers of the result.
     pub receivers: Vec<&'a str>,
+    /// All other parties of the job.
+    pub others: Vec<&'a str>,
     /// The tables of this holder that the job reads.
     pub tables: &'a [String],
     /// Every use of every column of this holder.
@@ -553,6 +557,18 @@ fn check_table(name: &str, table: &TablePolicy, request: &Request<'_>, denials: 
                 rule: format!("tables.{name}.receivers"),
                 what: format!("results over table {name} may not go to {receiver}"),
                 allowed: listed("receivers", receivers),
+            });
+        }
+    }
+    // An agent that has read a stricter policy since it published the table still shows what it had published.
+    if let Some(visible_to) = &table.visible_to {
+        let is_listed = |party: &str| visible_to.iter().any(|name| name.as_str() == party);
+        for party in request.others.iter().filter(|party| !is_listed(party)) {
+            let names: Vec<String> = visible_to.iter().map(ToString::to_string).collect();
+            denials.push(Denial {
+                rule: format!("tables.{name}.visible_to"),
+                what: format!("{party} may not see table {name}"),
+                allowed: listed("parties", &names),
             });
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use coordinator::contract::{CatalogueDoc, Digest, JobId, PartyName, Signed};
+use coordinator::contract::{CatalogueDoc, Digest, JobId, PartyName, Published, Signed};
 use coordinator::control::codec::{CodecError, MAX_FRAME_BYTES, decode, encode};
 use coordinator::control::{
     Answer, CONTROL_VERSION, Call, CallError, CatalogueId, DirectoryEntry, Event, FromCoordinator,
@@ -15,7 +15,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::support::{accept, contract, identity, name, reject};
+use crate::support::{accept, contract, directed, identity, name, reject};
 
 const SEED: u64 = 20_261_121;
 
@@ -39,13 +39,19 @@ fn requests() -> Vec<Request> {
     let (a, b) = (identity("a"), identity("b"));
     let contract = contract(&[&a, &b], 3);
     let job_id = contract.job_id;
+    let directed = directed("{}", &["b"]);
     let catalogue = CatalogueDoc {
         party: name("a"),
         version: 1,
         body: "{}".into(),
+        directed: vec![directed.digest()],
+    };
+    let published = Published {
+        catalogue: Signed::sign(&catalogue, &a).unwrap(),
+        directed: vec![directed],
     };
     let calls = [
-        Call::PublishCatalogue(Signed::sign(&catalogue, &a).unwrap()),
+        Call::PublishCatalogue(published),
         Call::Directory,
         Call::Catalogue { party: name("b") },
         Call::Propose(Signed::sign(&contract, &a).unwrap()),

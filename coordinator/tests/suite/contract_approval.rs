@@ -101,6 +101,7 @@ fn a_signature_for_one_purpose_is_no_good_for_another() {
         party: name("a"),
         version: 1,
         body: "{}".into(),
+        directed: Vec::new(),
     };
     let signed = Signed::sign(&catalogue, &a).unwrap();
     let as_acceptance = Signed::<Acceptance>::from_parts(

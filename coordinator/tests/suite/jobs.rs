@@ -6,13 +6,15 @@ use std::time::Duration;
 use coordinator::client::ClientError;
 use coordinator::clock::ManualClock;
 use coordinator::config::Limits;
-use coordinator::contract::{Acceptance, CatalogueDoc, Digest, JobId, Nonce, Signed};
+use coordinator::contract::{
+    Acceptance, CatalogueDoc, Digest, Directed, JobId, Nonce, Published, Signed,
+};
 use coordinator::control::{CallError, Event, JobCount};
 use coordinator::job::{FailureClass, JobState, Outcome, StopReason};
 
 use crate::support::{
-    World, accept, acceptance, completed, contract, identity, name, now, reject, wait_for,
-    wait_state, within,
+    World, accept, acceptance, completed, contract, directed, identity, name, now, reject,
+    wait_for, wait_state, within,
 };
 
 fn failed(party: &str, class: FailureClass) -> JobState {
@@ -407,6 +409,7 @@ async fn catalogues_are_published_and_listed() {
             party: name("a"),
             version,
             body: body.into(),
+            directed: Vec::new(),
         };
         Signed::sign(&catalogue, &world.parties[0]).unwrap()
     };
@@ -433,6 +436,7 @@ async fn catalogues_are_published_and_listed() {
     // b cannot publish for a.
     assert!(agents[1].0.publish_catalogue(sign(3, "{}")).await.is_err());
     let read = agents[1].0.catalogue(&name("a")).await.unwrap().unwrap();
+    let read = read.catalogue;
     assert_eq!(
         read.verify(&world.parties[0].fingerprint())
             .unwrap()
@@ -447,6 +451,62 @@ async fn catalogues_are_published_and_listed() {
             .iter()
             .all(|entry| entry.online && entry.last_seen.is_some())
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_description_is_shown_to_its_party_and_to_those_whom_it_is_for() {
+    let world = World::start(&["a", "b", "c"], Limits::default()).await;
+    let agents = world.connect_all().await;
+    let kept = directed("{\"genomes\":1}", &["b"]);
+    let sign = |version| {
+        let mut digests = vec![kept.digest(), Digest::of(b"nothing"), Digest::of(b"else")];
+        digests.sort();
+        let catalogue = CatalogueDoc {
+            party: name("a"),
+            version,
+            body: "{}".into(),
+            directed: digests,
+        };
+        Signed::sign(&catalogue, &world.parties[0]).unwrap()
+    };
+    let published = |version, directed: &[_]| Published {
+        catalogue: sign(version),
+        directed: directed.to_vec(),
+    };
+    let publish = |published: Published| agents[0].0.publish_catalogue(published);
+    // What a has not signed for is not taken, whether it was changed, is for others, or stands twice.
+    let changed = directed("{\"genomes\":2}", &["b"]);
+    let for_others = Directed {
+        visible_to: vec![name("c")],
+        ..kept.clone()
+    };
+    for wrong in [
+        vec![changed],
+        vec![for_others],
+        vec![kept.clone(), kept.clone()],
+    ] {
+        assert!(matches!(
+            publish(published(1, &wrong)).await,
+            Err(ClientError::Refused(CallError::Invalid { .. }))
+        ));
+    }
+    let seen = async |reader: usize| {
+        let catalogue = agents[reader].0.catalogue(&name("a")).await.unwrap();
+        catalogue.map(|c| (c.catalogue, c.directed))
+    };
+    assert_eq!(seen(1).await, None);
+    // The catalogue alone first, as if the descriptions had been forgotten: they come later.
+    publish(published(1, &[])).await.unwrap();
+    assert_eq!(seen(1).await, Some((sign(1), Vec::new())));
+    publish(published(1, std::slice::from_ref(&kept)))
+        .await
+        .unwrap();
+    assert_eq!(seen(0).await, Some((sign(1), vec![kept.clone()])));
+    assert_eq!(seen(1).await, Some((sign(1), vec![kept.clone()])));
+    assert_eq!(seen(2).await, Some((sign(1), Vec::new())));
+    // Those of the version before are gone with it.
+    publish(published(2, &[])).await.unwrap();
+    assert_eq!(seen(1).await, Some((sign(2), Vec::new())));
 }
 
 #[tokio::test(flavor = "multi_thread")]

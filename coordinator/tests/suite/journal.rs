@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use coordinator::contract::{CatalogueDoc, Signed};
+use coordinator::contract::{CatalogueDoc, Published, Signed};
 use coordinator::job::{FailureClass, JobState, Outcome};
 use coordinator::journal::{Evidence, Journal, JournalError};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection as _, SqliteConnection};
 
-use crate::support::{accept, contract, identity, name, reject};
+use crate::support::{accept, contract, directed, identity, name, reject, within};
 
 #[tokio::test]
 async fn what_was_recorded_survives_a_drop_without_close() {
@@ -69,7 +71,7 @@ async fn what_was_recorded_survives_a_drop_without_close() {
 
 /// The dropped connection's thread lets go of the file a moment after the drop.
 async fn reopen(path: &std::path::Path) -> Journal {
-    crate::support::within("the journal can be opened again", async {
+    within("the journal can be opened again", async {
         loop {
             match Journal::open(path).await {
                 Ok(journal) => return journal,
@@ -92,12 +94,18 @@ async fn rejections_catalogues_and_members_are_kept() {
         party: Some(name("b")),
         class: FailureClass::Rejected,
     };
+    let directed = directed("{\"隐\":1}", &["b"]);
     let catalogue = CatalogueDoc {
         party: name("a"),
         version: 4,
         body: "{\"表\":1}".into(),
+        directed: vec![directed.digest()],
     };
     let signed = Signed::sign(&catalogue, &a).unwrap();
+    let published = Published {
+        catalogue: signed.clone(),
+        directed: vec![directed],
+    };
     let mut journal = Journal::open(&path).await.unwrap();
     journal
         .propose(&contract, &Signed::sign(&contract, &a).unwrap(), 1)
@@ -112,7 +120,7 @@ async fn rejections_catalogues_and_members_are_kept() {
         )
         .await
         .unwrap();
-    journal.publish(&catalogue, &signed).await.unwrap();
+    journal.publish(&catalogue, &published).await.unwrap();
     journal.seen(&name("a"), &a.fingerprint(), 3).await.unwrap();
     drop(journal);
     let mut journal = reopen(&path).await;
@@ -127,7 +135,7 @@ async fn rejections_catalogues_and_members_are_kept() {
     );
     assert_eq!(
         journal.catalogue(&name("a")).await.unwrap(),
-        Some(signed.clone())
+        Some(published)
     );
     assert_eq!(
         journal.catalogue_ids().await.unwrap()[&name("a")].digest,
@@ -136,6 +144,69 @@ async fn rejections_catalogues_and_members_are_kept() {
     assert_eq!(
         journal.last_seen().await.unwrap(),
         BTreeMap::from([(name("a"), 3)])
+    );
+}
+
+/// A journal of layout 2, which had no descriptions, is opened and has none.
+#[tokio::test]
+async fn a_journal_of_an_earlier_layout_is_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.sqlite");
+    let a = identity("a");
+    let catalogue = CatalogueDoc {
+        party: name("a"),
+        version: 4,
+        body: "{}".into(),
+        directed: Vec::new(),
+    };
+    let signed = Signed::sign(&catalogue, &a).unwrap();
+    let mut journal = Journal::open(&path).await.unwrap();
+    journal
+        .publish(&catalogue, &signed.clone().into())
+        .await
+        .unwrap();
+    drop(journal);
+    drop(reopen(&path).await);
+    let options = SqliteConnectOptions::new().filename(&path);
+    let mut database = within("the file is let go of", async {
+        loop {
+            if let Ok(mut database) = SqliteConnection::connect_with(&options).await {
+                let earlier = "DROP TABLE directed; PRAGMA user_version = 2";
+                if sqlx::raw_sql(earlier).execute(&mut database).await.is_ok() {
+                    return database;
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let layout: i64 = sqlx::query_scalar("PRAGMA user_version")
+        .fetch_one(&mut database)
+        .await
+        .unwrap();
+    assert_eq!(layout, 2);
+    database.close().await.unwrap();
+    let mut journal = reopen(&path).await;
+    assert_eq!(
+        journal.catalogue(&name("a")).await.unwrap(),
+        Some(signed.into())
+    );
+    let kept = directed("{}", &["b"]);
+    let next = CatalogueDoc {
+        version: 5,
+        directed: vec![kept.digest()],
+        ..catalogue
+    };
+    let published = Published {
+        catalogue: Signed::sign(&next, &a).unwrap(),
+        directed: vec![kept],
+    };
+    journal.publish(&next, &published).await.unwrap();
+    drop(journal);
+    let mut journal = reopen(&path).await;
+    assert_eq!(
+        journal.catalogue(&name("a")).await.unwrap(),
+        Some(published)
     );
 }
 

@@ -265,6 +265,7 @@ async fn both_keys_are_let_in_while_they_count() {
             party: name("a"),
             version: 1,
             body: "{}".to_owned(),
+            directed: Vec::new(),
         };
         let signed = Signed::sign(&catalogue, key).unwrap();
         client.publish_catalogue(signed).await.unwrap();
@@ -273,7 +274,7 @@ async fn both_keys_are_let_in_while_they_count() {
             .await
             .unwrap()
             .expect("published");
-        assert_eq!(kept.public_key(), key.public_key());
+        assert_eq!(kept.catalogue.public_key(), key.public_key());
         let number = u8::try_from(published.len()).unwrap() + 1;
         let job = contract(&[key, &b], number);
         client

@@ -11,8 +11,8 @@ use coordinator::client::{ClientConfig, CoordinatorClient, Events};
 use coordinator::clock::{Clock, SystemClock};
 use coordinator::config::{CoordinatorConfig, Limits, Members};
 use coordinator::contract::{
-    Acceptance, CONTRACT_FORMAT, Contract, ContractParty, Digest, JobId, Nonce, PartyName,
-    PartyRole, Rejection, Signed,
+    Acceptance, CONTRACT_FORMAT, Contract, ContractParty, Digest, Directed, JobId, Nonce,
+    PartyName, PartyRole, Rejection, Signed,
 };
 use coordinator::control::Event;
 use coordinator::job::book::Probe;
@@ -82,6 +82,15 @@ pub(crate) fn contract(parties: &[&Arc<Identity>], job: u8) -> Contract {
         created: now(),
         not_after: now() + 3600,
         supersedes: None,
+    }
+}
+
+/// A description for these parties.
+pub(crate) fn directed(body: &str, visible_to: &[&str]) -> Directed {
+    Directed {
+        body: body.into(),
+        salt: Digest::of(body.as_bytes()),
+        visible_to: visible_to.iter().map(|party| name(party)).collect(),
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, RwLock};
 
 use coordinator::client::{ClientError, CoordinatorClient};
 use coordinator::clock::{Clock as _, SystemClock};
-use coordinator::contract::{CatalogueDoc, Digest, PartyName, SignError, Signed};
+use coordinator::contract::{CatalogueDoc, Digest, PartyName, Published, SignError, Signed};
 use coordinator::control::CallError;
 use coordinator::tls::{Identity, Pins};
 use protocols::party::PartyId;
@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use super::rules::load_policy;
 use super::{AgentError, Mode, random};
 use crate::approve::{CatalogueFault, Refusal};
-use crate::catalogue::{Catalogue, Commitment, TableEntry, describe};
+use crate::catalogue::{Catalogue, CatalogueError, Commitment, TableEntry, describe};
 use crate::config::{AgentConfig, Dataset, parse_datasets};
 use crate::execute::PreparedTables;
 use crate::ledger::Ledger;
@@ -37,13 +37,14 @@ pub(crate) struct Own {
     /// What this state's tables were prepared as, for lookups.
     pub(crate) prepared: PreparedTables,
     pub(crate) catalogue: Catalogue,
-    pub(crate) signed: Signed<CatalogueDoc>,
+    /// As it was signed, with the descriptions for some parties beside it.
+    published: Published,
     pub(crate) version: u64,
 }
 
 impl Own {
     pub(crate) fn digest(&self) -> Digest {
-        self.signed.digest()
+        self.published.catalogue.digest()
     }
 }
 
@@ -73,7 +74,7 @@ impl Catalogues {
         let catalogue = published(&config.name, &source, &policy, &secret)
             .await
             .map_err(|(name, source)| AgentError::Dataset { name, source })?;
-        let own = sign(source, catalogue, ledger, identity).await?;
+        let own = sign((source, catalogue), &secret, ledger, identity).await?;
         Ok(Self {
             current: RwLock::new(Arc::new(own)),
             secret,
@@ -116,7 +117,7 @@ impl Catalogues {
         let catalogue = published(identity.name(), &source, policy, &self.secret)
             .await
             .map_err(|(name, source)| AgentError::Dataset { name, source })?;
-        let own = Arc::new(sign(source, catalogue, ledger, identity).await?);
+        let own = Arc::new(sign((source, catalogue), &self.secret, ledger, identity).await?);
         *self
             .current
             .write()
@@ -133,7 +134,7 @@ impl Catalogues {
     ) -> Result<(), AgentError> {
         let own = self.current();
         let Err(ClientError::Refused(CallError::StaleCatalogue { published })) =
-            client.publish_catalogue(own.signed.clone()).await
+            client.publish_catalogue(own.published.clone()).await
         else {
             // Without an answer it is sent again when the connection is back.
             return Ok(());
@@ -141,9 +142,9 @@ impl Catalogues {
         // A ledger that was restored from a backup may have forgotten versions that others have seen.
         let next = Arc::new(
             sign_as(
-                own.source.clone(),
-                own.catalogue.clone(),
+                (own.source.clone(), own.catalogue.clone()),
                 published + 1,
+                &self.secret,
                 ledger,
                 identity,
             )
@@ -153,7 +154,7 @@ impl Catalogues {
             .current
             .write()
             .unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::clone(&next);
-        let _ = client.publish_catalogue(next.signed.clone()).await;
+        let _ = client.publish_catalogue(next.published.clone()).await;
         Ok(())
     }
 }
@@ -230,6 +231,7 @@ async fn published(
         let rules = policy.tables().get(table);
         entry.dominance = rules.and_then(|t| t.dominance.clone());
         entry.cohorts = rules.and_then(|t| t.cohorts.clone());
+        entry.visible_to = rules.and_then(|t| t.visible_to.clone());
         tables.insert(table.clone(), entry);
     }
     let party: PartyId = name
@@ -247,34 +249,40 @@ async fn published(
 
 /// Signs a catalogue under the version that it had, or under the next one if it has changed.
 async fn sign(
-    source: Source,
-    catalogue: Catalogue,
+    (source, catalogue): (Source, Catalogue),
+    secret: &[u8; 32],
     ledger: &Ledger,
     identity: &Identity,
 ) -> Result<Own, AgentError> {
     let version = match ledger.catalogue(identity.name()).await? {
         None => 1,
         Some((version, digest)) => {
-            let same = document(&catalogue, version, identity).digest() == digest;
+            let (document, _) = catalogue.document(identity.name(), version, secret);
+            let same = document.digest() == digest;
             version + u64::from(!same)
         }
     };
-    sign_as(source, catalogue, version, ledger, identity).await
+    sign_as((source, catalogue), version, secret, ledger, identity).await
 }
 
 async fn sign_as(
-    source: Source,
-    catalogue: Catalogue,
+    (source, catalogue): (Source, Catalogue),
     version: u64,
+    secret: &[u8; 32],
     ledger: &Ledger,
     identity: &Identity,
 ) -> Result<Own, AgentError> {
-    let signed = Signed::sign(&document(&catalogue, version, identity), identity)?;
+    let (document, directed) = catalogue.document(identity.name(), version, secret);
+    let published = Published {
+        catalogue: Signed::sign(&document, identity)?,
+        directed,
+    };
+    published.check(&document).map_err(SignError::from)?;
     ledger
         .note_catalogue(
             identity.name(),
             version,
-            &signed.digest(),
+            &document.digest(),
             SystemClock.now_unix_s(),
         )
         .await?;
@@ -282,17 +290,9 @@ async fn sign_as(
         source,
         prepared: PreparedTables::default(),
         catalogue,
-        signed,
+        published,
         version,
     })
-}
-
-fn document(catalogue: &Catalogue, version: u64, identity: &Identity) -> CatalogueDoc {
-    CatalogueDoc {
-        party: identity.name().clone(),
-        version,
-        body: catalogue.to_json(),
-    }
 }
 
 /// Why a peer's catalogue cannot be used now.
@@ -309,8 +309,9 @@ pub(crate) enum PeerCatalogueError {
     Refused(#[from] Refusal),
 }
 
-/// A peer's catalogue, as the coordinator shows it and the peer has signed it.
+/// A peer's catalogue, as the coordinator shows it and the peer has signed it, with the tables that are for `me` among others.
 pub(crate) async fn of_peer(
+    me: &PartyName,
     party: &PartyName,
     pins: &Pins,
     client: &CoordinatorClient,
@@ -323,19 +324,30 @@ pub(crate) async fn of_peer(
     let pin = pins.find(party).ok_or_else(|| Refusal::UnknownParty {
         party: party.clone(),
     })?;
-    let signed = client
+    let published = client
         .catalogue(party)
         .await?
         .ok_or_else(|| fault(CatalogueFault::Missing))?;
     let doc: CatalogueDoc = pin
-        .verify(&signed)
+        .verify(&published.catalogue)
         .map_err(|e: SignError| fault(CatalogueFault::Signature(e)))?;
-    let catalogue = Catalogue::from_json(&doc.body)
-        .map_err(|e| fault(CatalogueFault::Unreadable(e.to_string())))?;
+    published
+        .check(&doc)
+        .map_err(|e| fault(CatalogueFault::Description(e)))?;
+    if published
+        .directed
+        .iter()
+        .any(|d| !d.visible_to.contains(me))
+    {
+        return Err(fault(CatalogueFault::ForOthers).into());
+    }
+    let unreadable = |e: CatalogueError| fault(CatalogueFault::Unreadable(e.to_string()));
+    let mut catalogue = Catalogue::from_json(&doc.body).map_err(unreadable)?;
+    catalogue.add(&published.directed).map_err(unreadable)?;
     if doc.party != *party || catalogue.party.as_str() != party.as_str() {
         return Err(fault(CatalogueFault::OtherParty).into());
     }
-    let digest = signed.digest();
+    let digest = published.catalogue.digest();
     let now = SystemClock.now_unix_s();
     if !ledger
         .note_catalogue(party, doc.version, &digest, now)

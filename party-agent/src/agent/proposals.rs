@@ -101,7 +101,7 @@ impl Core {
                 let own = self.catalogues.current();
                 (own.digest(), own.catalogue.clone())
             } else {
-                catalogues::of_peer(party, pins, &self.client, &self.ledger).await?
+                catalogues::of_peer(self.name(), party, pins, &self.client, &self.ledger).await?
             };
             found.insert(party.clone(), entry);
         }
@@ -114,7 +114,9 @@ impl Core {
         let own = self.catalogues.current();
         found.insert(self.name().clone(), (own.digest(), own.catalogue.clone()));
         for pin in pins.iter().filter(|pin| pin.name != *self.name()) {
-            match catalogues::of_peer(&pin.name, pins, &self.client, &self.ledger).await {
+            let found_at =
+                catalogues::of_peer(self.name(), &pin.name, pins, &self.client, &self.ledger);
+            match found_at.await {
                 Ok(entry) => {
                     found.insert(pin.name.clone(), entry);
                 }

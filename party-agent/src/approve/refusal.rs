@@ -1,6 +1,6 @@
 //! Why this agent does not agree to a job.
 
-use coordinator::contract::{JobId, PartyName, SignError};
+use coordinator::contract::{JobId, PartyName, SignError, StatementError};
 use coordinator::tls::Fingerprint;
 
 use crate::plan::PlanFault;
@@ -152,6 +152,12 @@ pub enum CatalogueFault {
     /// It is not signed with the pinned key.
     #[error("is not validly signed: {0}")]
     Signature(SignError),
+    /// What came with it for some parties is not what its party has signed for.
+    #[error("came with a description that is not its party's: {0}")]
+    Description(StatementError),
+    /// It came with a description that this party may not see.
+    #[error("came with a description for others; somebody shows what is not theirs to show")]
+    ForOthers,
     /// It cannot be read.
     #[error("cannot be read: {0}")]
     Unreadable(String),

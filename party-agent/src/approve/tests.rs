@@ -90,6 +90,7 @@ fn catalogue(party: &Identity, tables: bool) -> Catalogue {
         cohorts: None,
         note: None,
         rows_at_most: 1024,
+        visible_to: None,
     };
     let mut catalogue = Catalogue {
         min_cell: 11,
@@ -110,6 +111,7 @@ fn published(party: &Identity, tables: bool, version: u64) -> (PartyName, (Diges
         party: party.name().clone(),
         version,
         body: catalogue.to_json(),
+        directed: Vec::new(),
     };
     (party.name().clone(), (doc.digest(), catalogue))
 }

@@ -107,7 +107,7 @@ fn parties(plan: &Plan, desk: &Desk<'_>) -> Result<Vec<ContractParty>, Refusal> 
 }
 
 /// Compiles a job file as its proposer: with all that is known first, which tells who the holders are, and then
-/// with their catalogues alone, as every other agent will. The plan, and those catalogues.
+/// with their catalogues alone and what all parties of the job see of them, as every other agent will. The plan, and those catalogues.
 ///
 /// # Errors
 /// All reasons why the job cannot be planned.
@@ -116,15 +116,50 @@ pub fn compile(spec: &CheckedSpec, known: &Verified) -> Result<(Plan, Verified),
         let catalogues = verified.values().map(|(_, c)| (c.party.clone(), c.clone()));
         catalogues.collect()
     };
-    let locals = plan::compile(spec, &bodies(known))?.locals;
-    let is_holder = |name: &PartyName| locals.keys().any(|h| h.as_str() == name.as_str());
-    let holders: Verified = known
-        .iter()
-        .filter(|(name, _)| is_holder(name))
-        .map(|(name, entry)| (name.clone(), entry.clone()))
-        .collect();
+    let first = plan::compile(spec, &bodies(known))?;
+    let holders = known.iter().filter_map(|(name, (digest, catalogue))| {
+        first.locals.contains_key(&catalogue.party).then_some(())?;
+        let seen = catalogue.among(first.parties().map(PartyId::as_str));
+        Some((name.clone(), (*digest, seen)))
+    });
+    let holders: Verified = holders.collect();
+    let hidden = hidden(&first, known);
+    if !hidden.is_empty() {
+        return Err(hidden);
+    }
     let plan = plan::compile(spec, &bodies(&holders))?;
     Ok((plan, holders))
+}
+
+/// The tables of a plan that a party of it does not see. Only this agent's own people are told so: others would hear of tables
+/// that are not for them.
+fn hidden(plan: &Plan, known: &Verified) -> Vec<PlanFault> {
+    let mut faults = Vec::new();
+    for (_, catalogue) in known.values() {
+        let Some(local) = plan.locals.get(&catalogue.party) else {
+            continue;
+        };
+        for table in &local.tables {
+            let Some(entry) = catalogue.tables.get(table) else {
+                continue;
+            };
+            let others = plan.parties().filter(|party| **party != catalogue.party);
+            for party in others.filter(|party| !entry.is_for(party.as_str())) {
+                faults.push(PlanFault {
+                    place: "compute".to_owned(),
+                    what: format!(
+                        "{party} takes part and may not see {}.{table}",
+                        catalogue.party
+                    ),
+                    fix: format!(
+                        "leave {party} out, or ask {} to list it under visible_to",
+                        catalogue.party
+                    ),
+                });
+            }
+        }
+    }
+    faults
 }
 
 pub(crate) fn party_name(party: &PartyId) -> PartyName {

@@ -31,6 +31,16 @@ pub enum CatalogueError {
         "the catalogue is not in canonical form; its holder must publish it again with this version"
     )]
     NotCanonical,
+    /// A table for some parties stands among those for all.
+    #[error(
+        "the catalogue shows all what is for some; its holder must publish it again with this version"
+    )]
+    ForSome,
+    /// A description for some parties has the name of another table.
+    #[error(
+        "the catalogue has two tables of one name; its holder must publish it again with this version"
+    )]
+    Twice,
     /// Beyond a limit.
     #[error("the catalogue's {what} is beyond the limit of {limit}; its holder must publish less")]
     TooLarge {

@@ -43,6 +43,7 @@ fn dataset(listed: &Listed) -> Value {
         "entente:commitment": entry.commitment.map(|c| format!("sha256:{c}")),
         "entente:rowsAtMost": entry.rows_at_most,
         "entente:consent": entry.consent,
+        "entente:visibleTo": entry.visible_to,
         "entente:class": class.map(super::Class::as_str),
         "csvw:tableSchema": {
             "@type": "csvw:Schema",

@@ -118,6 +118,7 @@ pub async fn describe(
         dominance: None,
         note,
         rows_at_most,
+        visible_to: None,
     })
 }
 

@@ -160,6 +160,9 @@ fn table(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> TablePolicy {
     let receivers = fields
         .strings(faults, "receivers")
         .map(|r| owned(r).into_iter().collect());
+    let visible_to = fields.strings(faults, "visible_to");
+    let visible_to =
+        visible_to.and_then(|names| parties(&mut fields, "visible_to", &names, faults));
     let of_all = class(&mut fields, faults);
     let columns = match fields.table(faults, "columns") {
         None => BTreeMap::new(),
@@ -192,12 +195,30 @@ fn table(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> TablePolicy {
         columns,
         purposes,
         receivers,
+        visible_to,
         lookup,
         dp,
         cohorts,
         dominance,
         rules,
     }
+}
+
+/// Party names, each once. A name that is none is a fault, so a policy that misspells one allows nothing.
+fn parties(
+    fields: &mut Fields<'_, '_>,
+    field: &'static str,
+    names: &[&str],
+    faults: &mut Faults<'_>,
+) -> Option<BTreeSet<PartyName>> {
+    let read = names.iter().map(|name| PartyName::new(*name).ok());
+    let read: Option<BTreeSet<PartyName>> = read.collect();
+    let read = read.filter(|read| read.len() == names.len());
+    if read.is_none() {
+        let what = "these are not names of parties, each once";
+        fields.wrong(faults, field, what, "names such as [\"bank_b\"]");
+    }
+    read
 }
 
 fn read_cohorts(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Cohorts> {

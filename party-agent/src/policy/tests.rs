@@ -52,6 +52,7 @@ fn ask<'a>(purpose: &'a str, receivers: &[&'a str], uses: &'a [ColumnUse]) -> Re
     Request {
         purpose,
         receivers: receivers.to_vec(),
+        others: Vec::new(),
         tables: &[],
         uses,
         min_cell: 11,

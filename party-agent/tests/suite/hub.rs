@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use coordinator::contract::{Acceptance, CatalogueDoc, Contract, PartyName, Rejection, Signed};
+use coordinator::contract::{Acceptance, Contract, PartyName, Published, Rejection, Signed};
 use coordinator::control::codec::{MAX_FRAME_BYTES, MAX_OPENING_BYTES};
 use coordinator::control::stream::{FrameReader, FrameWriter};
 use coordinator::control::{
@@ -19,7 +19,7 @@ use crate::world::{World, within};
 /// What agents have told the hub.
 #[derive(Default)]
 pub(crate) struct Heard {
-    pub(crate) catalogues: BTreeMap<PartyName, Signed<CatalogueDoc>>,
+    pub(crate) catalogues: BTreeMap<PartyName, Published>,
     pub(crate) proposed: Vec<Signed<Contract>>,
     pub(crate) accepted: Vec<(PartyName, Signed<Acceptance>)>,
     pub(crate) rejected: Vec<(PartyName, Signed<Rejection>)>,
@@ -173,8 +173,8 @@ impl Line {
     fn answer(&self, name: &PartyName, call: Call) -> Answer {
         let state = Answer::State(JobState::Proposed);
         match call {
-            Call::PublishCatalogue(signed) => {
-                self.note(|h| drop(h.catalogues.insert(name.clone(), signed)));
+            Call::PublishCatalogue(published) => {
+                self.note(|h| drop(h.catalogues.insert(name.clone(), published)));
                 Answer::Done
             }
             Call::Directory => Answer::Directory(self.directory()),
@@ -215,7 +215,7 @@ impl Line {
             reachable_at: None,
             catalogue: heard.catalogues.get(&pin.name).map(|c| CatalogueId {
                 version: 1,
-                digest: c.digest(),
+                digest: c.catalogue.digest(),
             }),
             last_seen: None,
         };

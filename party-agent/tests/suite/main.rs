@@ -43,4 +43,5 @@ mod manifest_gate;
 mod canary;
 mod egress;
 mod hub;
+mod directed;
 mod malicious_coordinator;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use coordinator::contract::{
-    Acceptance, CatalogueDoc, Contract, Digest, JobId, Nonce, PartyName, PublicKey, SignatureBytes,
-    Signed,
+    Acceptance, CatalogueDoc, Contract, Digest, JobId, Nonce, PartyName, PublicKey, Published,
+    SignatureBytes, Signed,
 };
 use coordinator::control::{Event, Start};
 use coordinator::job::JobState;
@@ -298,18 +298,18 @@ async fn an_old_catalogue_of_a_party_is_not_taken_for_its_present_one() {
     let a = PartyName::new("a").expect("a name");
     let key = scene.world.identity("a").fingerprint();
     let present = scene.hub.heard.lock().expect("no panic").catalogues[&a].clone();
-    let document: CatalogueDoc = present.verify(&key).expect("a's own");
+    let document: CatalogueDoc = present.catalogue.verify(&key).expect("a's own");
     // b has seen a newer one.
     let newer = CatalogueDoc {
         version: document.version + 5,
         ..document
     };
     let newer = Signed::sign(&newer, scene.world.identity("a")).expect("signed");
-    let show = |signed: Signed<CatalogueDoc>| {
+    let show = |published: Published| {
         let mut heard = scene.hub.heard.lock().expect("no panic");
-        heard.catalogues.insert(a.clone(), signed);
+        heard.catalogues.insert(a.clone(), published);
     };
-    show(newer);
+    show(newer.into());
     assert_eq!(scene.b.get("/v1/datasets/a.visits").await.status, 200);
     show(present);
     let before = scene.hub.heard.lock().expect("no panic").rejected.len();

@@ -29,6 +29,7 @@ pub(crate) fn request<'a>(uses: &'a [ColumnUse], runs: &'a RunCounts) -> Request
     Request {
         purpose: "IRB 7: costs",
         receivers: vec!["a", "b"],
+        others: Vec::new(),
         tables: &[],
         uses,
         min_cell: 11,

@@ -59,6 +59,7 @@ impl Puppet {
             party: identity.name().clone(),
             version: 1,
             body: catalogue.to_json(),
+            directed: Vec::new(),
         };
         let signed = Signed::sign(&doc, &identity).expect("signed");
         within(
@@ -98,7 +99,8 @@ impl Puppet {
             .iter()
             .filter(|pin| pin.name != *self.identity.name())
         {
-            if let Some(doc) = self.client.catalogue(&pin.name).await.expect("answered") {
+            let published = self.client.catalogue(&pin.name).await.expect("answered");
+            if let Some(doc) = published.map(|published| published.catalogue) {
                 let body: CatalogueDoc = doc.verify(&pin.fingerprint).expect("signed");
                 let catalogue = Catalogue::from_json(&body.body).expect("readable");
                 catalogues.insert(pin.name.clone(), (doc.digest(), catalogue));

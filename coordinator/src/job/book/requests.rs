@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{Book, CLOCK_SKEW_S, LIST_MAX, Open, Point, storage};
-use crate::contract::{Acceptance, CatalogueDoc, Contract, JobId, PartyName, Rejection, Signed};
+use crate::contract::{
+    Acceptance, Contract, JobId, PartyName, Published, Rejection, SignError, Signed,
+};
 use crate::control::{Answer, Call, CallError, CatalogueId, DirectoryEntry, Event, JobCount};
 use crate::job::state::{Event as Fact, Job};
 use crate::job::{JobState, JobView, Outcome};
@@ -19,11 +21,14 @@ impl Book {
         call: Call,
     ) -> Result<Answer, CallError> {
         match call {
-            Call::PublishCatalogue(signed) => self.publish(party, signed).await,
+            Call::PublishCatalogue(published) => self.publish(party, published).await,
             Call::Directory => Ok(Answer::Directory(self.directory())),
-            Call::Catalogue { party } => Ok(Answer::Catalogue(
-                self.journal.catalogue(&party).await.map_err(storage)?,
-            )),
+            Call::Catalogue { party: of } => {
+                let published = self.journal.catalogue(&of).await.map_err(storage)?;
+                // Whoever may not see a description is told nothing of it.
+                let shown = published.map(|published| published.shown_to(&of, party));
+                Ok(Answer::Catalogue(shown))
+            }
             Call::Propose(signed) => self.propose(party, signed).await,
             Call::Accept(signed) => self.accept(party, signed).await,
             Call::Reject(signed) => self.reject(party, signed).await,
@@ -80,19 +85,20 @@ impl Book {
     async fn publish(
         &mut self,
         party: &PartyName,
-        signed: Signed<CatalogueDoc>,
+        published: Published,
     ) -> Result<Answer, CallError> {
-        let catalogue = signed.verify(&self.key_of(party)?)?;
+        let catalogue = published.catalogue.verify(&self.key_of(party)?)?;
         if catalogue.party != *party {
             return Err(CallError::NotYours);
         }
+        published.check(&catalogue).map_err(SignError::from)?;
         let id = CatalogueId {
             version: catalogue.version,
-            digest: signed.digest(),
+            digest: published.catalogue.digest(),
         };
         match self.catalogues.get(party).copied() {
-            // The same words under a new key are published anew: the old one ends.
-            Some(present) if present == id && self.is_signed_so(party, &signed).await? => {
+            // The same words under a new key are published anew: the old one ends. So are descriptions that were not here.
+            Some(present) if present == id && self.is_kept(party, &published).await? => {
                 return Ok(Answer::Done);
             }
             Some(present) if present == id => {}
@@ -104,21 +110,25 @@ impl Book {
             _ => {}
         }
         self.journal
-            .publish(&catalogue, &signed)
+            .publish(&catalogue, &published)
             .await
             .map_err(storage)?;
         self.catalogues.insert(party.clone(), id);
         Ok(Answer::Done)
     }
 
-    /// Whether the catalogue that is kept is signed with the same key.
-    async fn is_signed_so(
+    /// Whether the catalogue that is kept is signed with the same key, and these descriptions are there.
+    async fn is_kept(
         &mut self,
         party: &PartyName,
-        signed: &Signed<CatalogueDoc>,
+        published: &Published,
     ) -> Result<bool, CallError> {
         let kept = self.journal.catalogue(party).await.map_err(storage)?;
-        Ok(kept.is_some_and(|kept| kept.public_key() == signed.public_key()))
+        Ok(kept.is_some_and(|kept| {
+            let mut directed = published.directed.iter();
+            kept.catalogue.public_key() == published.catalogue.public_key()
+                && directed.all(|d| kept.directed.contains(d))
+        }))
     }
 
     async fn propose(
