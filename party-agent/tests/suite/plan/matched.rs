@@ -87,7 +87,7 @@ fn the_plan_says_so_and_every_key_has_to_allow_it() {
     };
     assert!(learns(&told, "analyst") && !learns(&told, "hospital_1"));
     assert!(told.explain().contains("receivers learn how many"));
-    let warned = |w: &String| w.contains("exactly how many keys match");
+    let warned = |w: &party_agent::plan::Said| w.contains("exactly how many keys match");
     assert!(told.warnings.iter().any(warned), "{:?}", told.warnings);
     let policy = |uses: &str| {
         let text = format!(
