@@ -1,10 +1,11 @@
 //! A party changes over to another key: what partners take in, what they refuse, and for how long both keys count.
 
 use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use coordinator::client::ClientError;
-use coordinator::client::{ClientConfig, CoordinatorClient, Link};
+use coordinator::client::{ClientConfig, CoordinatorClient, Events, Link};
 use coordinator::clock::SystemClock;
 use coordinator::config::{Limits, Members};
 use coordinator::contract::{CatalogueDoc, Signed};
@@ -51,104 +52,58 @@ fn a_new_key_is_known_after_both_have_signed() {
     assert_eq!(known.find(&name("a")).unwrap().keys().count(), 3);
 }
 
-#[test]
-fn a_change_that_is_forged_late_or_out_of_order_is_refused() {
-    let [old, new, thief, other] = ["a", "a", "a", "b"].map(identity);
-    let good = handed_on(&old, &new);
-    let known = pins([&old, &other]);
-    let refused = |what: &str, handover: &Handover, pins: &Pins, at: u64, why: &str| {
-        let mut pins = pins.clone();
-        let before = pins.clone();
-        let Err(error) = handover.accept(&mut pins, at) else {
-            panic!("{what} is taken in");
-        };
-        assert!(error.to_string().contains(why), "{what}: {error}");
-        assert_eq!(pins, before, "{what}");
+/// Says no for this reason, and leaves the list as it was.
+fn refused(what: &str, handover: &Handover, pins: &Pins, at: u64, why: &str) {
+    let mut changed = pins.clone();
+    let Err(error) = handover.accept(&mut changed, at) else {
+        panic!("{what} is taken in");
     };
-    let part =
-        |handover: &Handover, which: &str| serde_json::to_value(handover).unwrap()[which].clone();
-    let stolen = handed_on(&thief, &new);
-    let signatures = "two signatures are not those";
-    let by_new_alone = with(&good, |d| d["old"] = part(&good, "new"));
-    refused(
-        "signed by the new key alone",
-        &by_new_alone,
-        &known,
-        now(),
-        signatures,
-    );
-    let by_old_alone = with(&good, |d| d["new"] = part(&good, "old"));
-    refused(
-        "signed by the old key alone",
-        &by_old_alone,
-        &known,
-        now(),
-        signatures,
-    );
+    assert!(error.to_string().contains(why), "{what}: {error}");
+    assert_eq!(changed, *pins, "{what}");
+}
+
+#[test]
+fn a_change_that_not_both_keys_have_signed_is_refused() {
+    let [old, new, thief] = ["a", "a", "a"].map(identity);
+    let (good, stolen) = (handed_on(&old, &new), handed_on(&thief, &new));
+    let (known, now) = (pins([&old]), now());
+    let part = |of: &Handover, which: &str| serde_json::to_value(of).unwrap()[which].clone();
+    let by_new = with(&good, |d| d["old"] = part(&good, "new"));
+    let by_old = with(&good, |d| d["new"] = part(&good, "old"));
     let of_two = with(&good, |d| d["old"] = part(&stolen, "old"));
-    refused("of two changes", &of_two, &known, now(), signatures);
     let longer = with(&good, |d| {
-        let body = d["old"]["body"]
-            .as_str()
-            .unwrap()
-            .replace("\"until\":1", "\"until\":2");
-        d["old"]["body"] = body.into();
+        let body = d["old"]["body"].as_str().unwrap();
+        d["old"]["body"] = body.replace("\"until\":1", "\"until\":2").into();
     });
-    refused("altered", &longer, &known, now(), "not validly signed");
-    refused(
-        "of a key that nobody knows",
-        &stolen,
-        &known,
-        now(),
-        "follows another key",
-    );
-    refused(
-        "of a stranger",
-        &good,
-        &pins([&other]),
-        now(),
-        "a is not trusted here",
-    );
-    refused(
-        "too late",
-        &good,
-        &known,
-        now() + WEEK + 60,
-        "counts no longer",
-    );
-    let of_b = Handover::sign(&old, &other, now(), WEEK).unwrap();
-    refused(
-        "to another party's key",
-        &of_b,
-        &known,
-        now(),
-        "trusted already, as b",
-    );
+    let signatures = "two signatures are not those";
+    refused("by the new key alone", &by_new, &known, now, signatures);
+    refused("by the old key alone", &by_old, &known, now, signatures);
+    refused("of two changes", &of_two, &known, now, signatures);
+    refused("altered", &longer, &known, now, "not validly signed");
+    assert!(matches!(by_new.verify(), Err(EnrolError::Rotation { .. })));
+    let said: Rotation = good.verify().unwrap();
+    assert_eq!(said.party, name("a"));
+}
+
+#[test]
+fn a_change_that_is_late_or_out_of_order_is_refused() {
+    let [old, new, thief, third, other] = ["a", "a", "a", "a", "b"].map(identity);
+    let (good, stolen) = (handed_on(&old, &new), handed_on(&thief, &new));
+    let (known, now) = (pins([&old, &other]), now());
     let mut gone_on = known.clone();
-    let third = identity("a");
-    handed_on(&old, &third).accept(&mut gone_on, now()).unwrap();
-    refused(
-        "a second one from the same key",
-        &good,
-        &gone_on,
-        now(),
-        "follows another key",
-    );
-    assert!(
-        Handover::sign(&old, &new, now(), MAX_OVERLAP_SECONDS + 1).is_err(),
-        "for too long"
-    );
-    assert!(
-        Handover::sign(&old, &old, now(), WEEK).is_err(),
-        "to itself"
-    );
-    // Nothing else that both sign has these words.
-    let rotation: Rotation = good.verify().unwrap();
-    assert_eq!(rotation.party, name("a"));
-    assert!(matches!(
-        by_new_alone.verify(),
-        Err(EnrolError::Rotation { .. })
-    ));
+    handed_on(&old, &third).accept(&mut gone_on, now).unwrap();
+    let of_b = Handover::sign(&old, &other, now, WEEK).unwrap();
+    let follows = "follows another key";
+    refused("of an unknown key", &stolen, &known, now, follows);
+    refused("a second one", &good, &gone_on, now, follows);
+    let stranger = "a is not trusted here";
+    refused("of a stranger", &good, &pins([&other]), now, stranger);
+    let late = now + WEEK + 60;
+    refused("too late", &good, &known, late, "counts no longer");
+    refused("to b's key", &of_b, &known, now, "trusted already, as b");
+    let forever = Handover::sign(&old, &new, now, MAX_OVERLAP_SECONDS + 1);
+    assert!(forever.is_err(), "for too long");
+    assert!(Handover::sign(&old, &old, now, WEEK).is_err(), "to itself");
 }
 
 #[test]
@@ -222,72 +177,89 @@ fn a_change_that_was_killed_half_way_is_finished() {
     );
 }
 
+/// A coordinator that reads its members from a file.
+struct Hub {
+    key: Arc<Identity>,
+    file: PathBuf,
+    address: String,
+    stop: tokio::sync::oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<()>,
+    _world: World,
+}
+
+impl Hub {
+    async fn start(members: &Pins) -> Self {
+        let world = World::start(&[], Limits::default()).await;
+        let (key, file) = (identity("hub"), world.dir.path().join("trusted.toml"));
+        members.save(&file).unwrap();
+        let mut config = world.config(Limits::default(), Arc::new(SystemClock));
+        config.identity = Arc::clone(&key);
+        config.listen.set_port(0);
+        config.state_dir = world.dir.path().join("of_hub");
+        config.members = Members {
+            file: Some(file.clone()),
+            ..Members::default()
+        };
+        let server = Server::bind(config).await.unwrap();
+        let address = server.local_addr().to_string();
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let task = tokio::spawn(server.run(async { drop(stopped.await) }));
+        Self {
+            key,
+            file,
+            address,
+            stop,
+            task,
+            _world: world,
+        }
+    }
+
+    async fn connect(&self, identity: &Arc<Identity>) -> (CoordinatorClient, Events) {
+        let hub = expect(&self.key);
+        let config = ClientConfig::new(Arc::clone(identity), self.address.clone(), hub);
+        let (client, events) = CoordinatorClient::connect(config);
+        client.wait_up(HANG).await.unwrap();
+        (client, events)
+    }
+}
+
+/// A member publishes and proposes under one of its keys, as another one sees.
+async fn takes_part(key: &Arc<Identity>, client: &CoordinatorClient, seen_by: &CoordinatorClient) {
+    let present = seen_by.directory().await.unwrap();
+    let present = present.iter().find(|p| p.name == *key.name());
+    assert_eq!(present.unwrap().fingerprint, key.fingerprint());
+    // The same words are published anew when the key is another one.
+    let catalogue = CatalogueDoc {
+        party: key.name().clone(),
+        version: 1,
+        body: "{}".to_owned(),
+        directed: Vec::new(),
+    };
+    let signed = Signed::sign(&catalogue, key).unwrap();
+    client.publish_catalogue(signed).await.unwrap();
+    let kept = seen_by.catalogue(key.name()).await.unwrap();
+    assert_eq!(kept.unwrap().catalogue.public_key(), key.public_key());
+}
+
 /// A member connects, publishes and takes part with either key while both count, and is put out with the old one at its end.
 #[tokio::test(flavor = "multi_thread")]
 async fn both_keys_are_let_in_while_they_count() {
-    let [coordinator, old, new, b] = ["coordinator", "a", "a", "b"].map(identity);
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("trusted.toml");
+    let [old, new, b] = ["a", "a", "b"].map(identity);
     let mut known = pins([&old, &b]);
     handed_on(&old, &new).accept(&mut known, now()).unwrap();
-    known.save(&file).unwrap();
-    let world = World::start(&[], Limits::default()).await;
-    let mut config = world.config(Limits::default(), Arc::new(SystemClock));
-    config.identity = Arc::clone(&coordinator);
-    config.listen.set_port(0);
-    config.state_dir = dir.path().join("state");
-    config.members = Members {
-        file: Some(file.clone()),
-        ..Members::default()
-    };
-    let server = Server::bind(config).await.unwrap();
-    let address = server.local_addr().to_string();
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let task = tokio::spawn(server.run(async { drop(stopped.await) }));
-    let connect = |identity: &Arc<Identity>| {
-        let config = ClientConfig::new(Arc::clone(identity), address.clone(), expect(&coordinator));
-        CoordinatorClient::connect(config)
-    };
-    let (client_b, _events_b) = connect(&b);
-    let mut published = Vec::new();
-    for key in [&old, &new, &old] {
-        let (client, _events) = connect(key);
-        client.wait_up(HANG).await.unwrap();
-        let in_use = client_b.directory().await.unwrap();
-        let in_use = in_use
-            .iter()
-            .find(|p| p.name == name("a"))
-            .unwrap()
-            .fingerprint;
-        assert_eq!(in_use, key.fingerprint());
-        // The same words are published anew when the key is another one.
-        let catalogue = CatalogueDoc {
-            party: name("a"),
-            version: 1,
-            body: "{}".to_owned(),
-            directed: Vec::new(),
-        };
-        let signed = Signed::sign(&catalogue, key).unwrap();
-        client.publish_catalogue(signed).await.unwrap();
-        let kept = client_b
-            .catalogue(&name("a"))
-            .await
-            .unwrap()
-            .expect("published");
-        assert_eq!(kept.catalogue.public_key(), key.public_key());
-        let number = u8::try_from(published.len()).unwrap() + 1;
+    let hub = Hub::start(&known).await;
+    let (client_b, _events_b) = hub.connect(&b).await;
+    for (number, key) in (1..).zip([&old, &new, &old]) {
+        let (client, _events) = hub.connect(key).await;
+        takes_part(key, &client, &client_b).await;
         let job = contract(&[key, &b], number);
-        client
-            .propose(Signed::sign(&job, key).unwrap())
-            .await
-            .unwrap();
+        let signed = Signed::sign(&job, key).unwrap();
+        client.propose(signed).await.unwrap();
         client.accept(accept(&job, key)).await.unwrap();
-        published.push(job.job_id);
         client.close();
     }
     // What the key that is not in use has signed is not taken from the one that is.
-    let (client, _events) = connect(&new);
-    client.wait_up(HANG).await.unwrap();
+    let (client, _events) = hub.connect(&new).await;
     let job = contract(&[&old, &b], 9);
     let swapped = client.propose(Signed::sign(&job, &old).unwrap()).await;
     let invalid =
@@ -295,23 +267,21 @@ async fn both_keys_are_let_in_while_they_count() {
     assert!(swapped.as_ref().is_err_and(invalid), "{swapped:?}");
     client.close();
     // The old key's time is over.
-    let (client, _events) = connect(&old);
-    client.wait_up(HANG).await.unwrap();
+    let (client, _events) = hub.connect(&old).await;
     let mut ended = pins([&old, &b]);
-    ended
-        .succeed(&name("a"), new.fingerprint(), now() - 1)
-        .unwrap();
-    ended.save(&file).unwrap();
+    let (a, last) = (name("a"), now() - 1);
+    ended.succeed(&a, new.fingerprint(), last).unwrap();
+    ended.save(&hub.file).unwrap();
     let is_down =
         |link: &Link| matches!(link, Link::Down { why: Some(why), .. } if why.needs_a_person());
-    within("a is put out", client.link().wait_for(is_down))
-        .await
-        .unwrap();
+    let mut link = client.link();
+    let put_out = within("a is put out", link.wait_for(is_down)).await;
+    assert!(put_out.is_ok());
     let mut job = contract(&[&old, &b], 10);
     job.proposer = name("b");
     let proposed = client_b.propose(Signed::sign(&job, &b).unwrap()).await;
-    let not_a_member = ClientError::Refused(CallError::NotAMember { party: name("a") });
+    let not_a_member = ClientError::Refused(CallError::NotAMember { party: a });
     assert_eq!(proposed, Err(not_a_member));
-    stop.send(()).unwrap();
-    within("the coordinator ends", task).await.unwrap();
+    hub.stop.send(()).unwrap();
+    within("the coordinator ends", hub.task).await.unwrap();
 }

@@ -3,7 +3,8 @@
 
 use engine::prg::{Prg, Seed};
 use engine::share::Share;
-use protocols::correlate::Source;
+use protocols::aggregate::LocalTotals;
+use protocols::correlate::{Source, Stock};
 use protocols::disclose::Disclosure;
 use protocols::error::ProtocolError;
 use protocols::join;
@@ -43,29 +44,9 @@ impl Task<'_> {
         let needs = self.plan.needs_of_stars(of, &sizes);
         let mut stock = self.stock(session, &needs).await?;
         self.progress.enter(Stage::Compute);
-        let mut totals = of.zeros(&self.plan.shape);
-        let groups = of.groups(&self.plan.keys);
-        for star in 0..of.n_stars() {
-            let shape = of.star(star, &sizes, &groups, is_dealt);
-            let inputs = mine.as_ref().and_then(|(place, joined)| {
-                let holder = holder(of, *place, session)?;
-                let brought = of.brings(*place, holder, star)?;
-                let bound = sizes.keys[*place][holder];
-                let padding = padding(session, bound.saturating_sub(joined.n_keys()));
-                Some(joined.inputs(&brought, &padding, (*place, holder) == (0, star)))
-            });
-            let found = join::totals(session, &shape, inputs, &mut stock).await?;
-            let narrow: Vec<&[u64]> = found.narrow.iter().map(Share::as_slice).collect();
-            let wide: Vec<&[u128]> = found.wide.iter().map(Share::as_slice).collect();
-            of.add_star(&mut totals, &narrow, &wide);
-        }
-        if let Some((place, joined)) = &mine {
-            for term in of.own.iter().filter(|term| term.relation == *place) {
-                let own = joined.own(term.column, term.keyless);
-                of.add_own(&mut totals, term, (&own, &groups));
-            }
-        }
-        of.spread_matched(&mut totals);
+        let totals = self
+            .stars(session, (of, &sizes), mine.as_ref(), &mut stock)
+            .await?;
         let report = mine.as_ref().map(|(_, joined)| joined.report());
         let mut ranked = Vec::with_capacity(of.ranked.len());
         for plan in &of.ranked {
@@ -101,6 +82,41 @@ impl Task<'_> {
             model: None,
             contributions: told.contributions,
         })
+    }
+
+    /// This seat's shares of the totals over all stars, and of what holders know by themselves.
+    async fn stars(
+        &self,
+        session: &mut Session,
+        (of, sizes): (&JoinPlan, &JoinSizes),
+        mine: Option<&(usize, Joined)>,
+        stock: &mut Stock,
+    ) -> Result<LocalTotals, Broken> {
+        let is_dealt = matches!(self.plan.source(), Some(Source::Dealer { .. }));
+        let mut totals = of.zeros(&self.plan.shape);
+        let groups = of.groups(&self.plan.keys);
+        for star in 0..of.n_stars() {
+            let shape = of.star(star, sizes, &groups, is_dealt);
+            let inputs = mine.and_then(|(place, joined)| {
+                let holder = holder(of, *place, session)?;
+                let brought = of.brings(*place, holder, star)?;
+                let bound = sizes.keys[*place][holder];
+                let padding = padding(session, bound.saturating_sub(joined.n_keys()));
+                Some(joined.inputs(&brought, &padding, (*place, holder) == (0, star)))
+            });
+            let found = join::totals(session, &shape, inputs, stock).await?;
+            let narrow: Vec<&[u64]> = found.narrow.iter().map(Share::as_slice).collect();
+            let wide: Vec<&[u128]> = found.wide.iter().map(Share::as_slice).collect();
+            of.add_star(&mut totals, &narrow, &wide);
+        }
+        if let Some((place, joined)) = mine {
+            for term in of.own.iter().filter(|term| term.relation == *place) {
+                let own = joined.own(term.column, term.keyless);
+                of.add_own(&mut totals, term, (&own, &groups));
+            }
+        }
+        of.spread_matched(&mut totals);
+        Ok(totals)
     }
 
     /// This holder's relation and its totals by key; `None` at a mere receiver.

@@ -200,8 +200,7 @@ pub(super) fn read<'t>(
     let label = column(&mut fields, "label", LABEL, faults);
     let label = fields.required(faults, "label", label, LABEL);
     let mut features = features(&mut fields, faults);
-    let is_scored_alone = model.is_some_and(Model::is_scored_alone);
-    let newton = match is_scored_alone {
+    let newton = match model.is_some_and(Model::is_scored_alone) {
         true => Newton::not_taken(),
         false => newton(&mut fields, model, faults),
     };
@@ -215,15 +214,7 @@ pub(super) fn read<'t>(
     let of_columns = (is_plain, features.as_deref());
     let stepwise = stepwise::read(&mut fields, model, of_columns, faults);
     missing(&mut fields, faults);
-    let report = match model {
-        Some(Model::Gbdt) => report_of_scores(&mut fields, "trees", faults),
-        Some(Model::Mlp) => report_of_scores(&mut fields, "a network", faults),
-        _ => report(&mut fields, faults),
-    };
-    if is_scored_alone && report.is_empty() {
-        let what = "asks for nothing of this model";
-        fields.wrong(faults, "report", what, "\"auc\" or \"ks\"");
-    }
+    let report = report_of(model, &mut fields, faults);
     evaluated(&fields, (model, sample.as_ref()), &report, faults);
     let report = if newton.l2.as_deref() == Some("0") {
         report
@@ -268,6 +259,24 @@ pub(super) fn read<'t>(
         report,
         evaluates_train,
     })
+}
+
+/// What a job asks of its model.
+fn report_of(
+    model: Option<Model>,
+    fields: &mut Fields<'_, '_>,
+    faults: &mut Faults<'_>,
+) -> BTreeSet<Report> {
+    let report = match model {
+        Some(Model::Gbdt) => report_of_scores(fields, "trees", faults),
+        Some(Model::Mlp) => report_of_scores(fields, "a network", faults),
+        _ => return report(fields, faults),
+    };
+    if report.is_empty() {
+        let what = "asks for nothing of this model";
+        fields.wrong(faults, "report", what, "\"auc\" or \"ks\"");
+    }
+    report
 }
 
 /// How a regression is fitted.

@@ -192,17 +192,13 @@ pub(super) fn read<'t>(
         false => descent::read(&mut fields, model, faults),
     };
     let is_descent = matches!(descent, Some(Some(_)));
-    let (steps, l2, trees) = match has_trees {
-        true => (
-            None,
-            Some("0".to_owned()),
-            train::trees(&mut fields, faults),
-        ),
-        false if is_descent => (None, Some("0".to_owned()), None),
+    let trees = has_trees.then(|| train::trees(&mut fields, faults));
+    let (steps, l2) = match has_trees || is_descent {
+        true => (None, Some("0".to_owned())),
         false => {
             let steps = fields.whole(faults, "steps", 1..=50);
             let l2 = train::number(&mut fields, "l2", "0", 0.0..=1e6, faults);
-            (steps, l2, None)
+            (steps, l2)
         }
     };
     let report = match is_descent {
@@ -233,7 +229,7 @@ pub(super) fn read<'t>(
         l2: l2?,
         listed,
         card: whole(card)?,
-        trees: if has_trees { Some(trees?) } else { None },
+        trees: whole(trees)?,
     })
 }
 

@@ -56,7 +56,7 @@ pub(super) fn read(
     let has_levels = |f: &Feature| !f.levels.is_empty();
     let has_levels = features.is_some_and(|features| features.iter().any(has_levels));
     let fault = match model {
-        Some(Model::Linear | Model::Gamma | Model::Gbdt) => Some((
+        Some(Model::Linear | Model::Gamma | Model::Gbdt | Model::Mlp) => Some((
             "tests columns of a model whose dispersion is known",
             "model = \"logistic\", \"poisson\" or \"scorecard\"",
         )),

@@ -261,7 +261,11 @@ fn every_procedure_is_told_in_chinese() {
     ] {
         kinds.insert(kind(&planned(sql)));
     }
-    let open = job_with("SELECT COUNT(*) AS n, SUM(weight) AS w FROM {e} e", "", "correlations = \"ot\"\n");
+    let open = job_with(
+        "SELECT COUNT(*) AS n, SUM(weight) AS w FROM {e} e",
+        "",
+        "correlations = \"ot\"\n",
+    );
     plan(&open, &hospitals());
     assert_eq!(kinds.len(), 7, "{kinds:?}");
 }

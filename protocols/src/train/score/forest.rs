@@ -175,7 +175,7 @@ pub fn price(seats: Seats, shape: &Shape) -> Price {
         let n_trees = batch.len();
         (0..shape.depth)
             .rev()
-            .map(move |level| mul::price::<u64>(seats, n_trees * n << level))
+            .map(move |level| mul::price::<u64>(seats, (n_trees * n) << level))
     });
     circuit::price(seats, &shape.join())
         .then(&Price::sequence(seats, levels))
