@@ -36,11 +36,7 @@ fn an_agent_whose_older_state_was_restored_runs_nothing_any_more() {
     assert!(what.contains("an older state was restored"), "{failed}");
     a.run(&["job", "watch", &id]).expect(1);
     // From now on it refuses by itself, and its log says why.
-    let next = a.json(
-        &["job", "submit", &job("clinics.toml").display().to_string()],
-        0,
-    );
-    let next = next["job_id"].as_str().expect("an id").to_owned();
+    let next = town.submit_only(&job("clinics.toml"));
     let rejected = a.json(&["job", "watch", &next], 4);
     assert_eq!(rejected["error"]["code"], "log_alarm", "{rejected}");
     let entries = fs::read(state.join("ledger.sqlite-wal")).unwrap_or_default();
@@ -50,6 +46,19 @@ fn an_agent_whose_older_state_was_restored_runs_nothing_any_more() {
         told.windows(11).any(|w| w == b"rolled_back"),
         "no alarm is on disk"
     );
+    // Nor does a new key help.
+    agents.pop().expect("two agents").stop();
+    let word = town.directory.path().join("rotation.json");
+    let word = word.display().to_string();
+    b.run(&["keys", "rotate", "--out", &word]).expect(0);
+    for side in [a, &town.hub] {
+        side.run(&["keys", "accept", &word]).expect(0);
+    }
+    b.run(&["keys", "rotate", "--finish"]).expect(0);
+    agents.push(crate::run::Serving::start("agent", &b.config).0);
+    let next = town.submit_only(&job("clinics.toml"));
+    let rejected = a.json(&["job", "watch", &next], 4);
+    assert_eq!(rejected["error"]["code"], "log_alarm", "{rejected}");
 }
 
 fn copy(from: &Path, to: &Path) {

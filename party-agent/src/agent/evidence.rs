@@ -122,18 +122,16 @@ pub(super) fn sizes_shown(start: &Start, party: &PartyName) -> Vec<u64> {
 
 impl Core {
     /// Refuses a contract with a party whose log was found wrong, and any contract if it was this agent's own.
-    pub(super) async fn check_alarms(&self, contract: &Contract) -> Result<(), VetError> {
-        let parties = contract.parties.iter().map(|p| (&p.name, &p.fingerprint));
-        for (name, key) in parties.clone() {
-            self.check_alarm(name, key).await?;
-        }
-        // A new key does not make an old alarm go away.
-        let pins = self.pins().map_err(|e| VetError::Later(e.to_string()))?;
-        let names = parties.map(|(name, _)| name.clone());
-        self.check_alarms_of(names, &pins).await
+    pub(super) async fn check_alarms(
+        &self,
+        contract: &Contract,
+        pins: &Pins,
+    ) -> Result<(), VetError> {
+        let names = contract.parties.iter().map(|p| p.name.clone());
+        self.check_alarms_of(names, pins).await
     }
 
-    /// The same before there is a contract.
+    /// The same before there is a contract. A new key does not make an old alarm go away.
     pub(super) async fn check_alarms_of(
         &self,
         parties: impl Iterator<Item = PartyName>,

@@ -151,7 +151,7 @@ impl Core {
         noted.map_err(|e| VetError::Later(e.to_string()))?;
         let known = (&runs, forbidden.as_ref());
         let contract = approve::open(signed, &self.desk(&pins, &policy, &nothing, known))?;
-        self.check_alarms(&contract).await?;
+        self.check_alarms(&contract, &pins).await?;
         if let Some(earlier) = contract.supersedes {
             self.superseded(earlier, &contract.proposer).await?;
         }

@@ -12,7 +12,7 @@ use protocols::session::Session;
 use protocols::stats::rank::{self, SharedColumns};
 use protocols::stats::weighted::{self, SharedRows};
 
-use super::join::{holder, padding};
+use super::join::inputs;
 use super::ranked::Search;
 use super::steps::{MISFIT, put};
 use crate::local::Joined;
@@ -41,13 +41,7 @@ impl<'a> Rows<'a> {
         let join: &JoinPlan = &self.of.join;
         let is_dealt = matches!(self.plan.source(), Some(Source::Dealer { .. }));
         let shape = self.of.shape(&self.sizes, &self.plan.keys, is_dealt);
-        let inputs = mine.and_then(|(place, joined)| {
-            let holder = holder(join, *place, session)?;
-            let brought = join.brings(*place, holder, 0)?;
-            let bound = self.sizes.keys[*place][holder];
-            let padding = padding(session, bound.saturating_sub(joined.n_keys()));
-            Some(joined.inputs(&brought, &padding, *place == 0))
-        });
+        let inputs = inputs(session, (join, &self.sizes), mine, 0);
         bins::bins(session, &shape, inputs, stock).await
     }
 

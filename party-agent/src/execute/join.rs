@@ -97,13 +97,7 @@ impl Task<'_> {
         let groups = of.groups(&self.plan.keys);
         for star in 0..of.n_stars() {
             let shape = of.star(star, sizes, &groups, is_dealt);
-            let inputs = mine.and_then(|(place, joined)| {
-                let holder = holder(of, *place, session)?;
-                let brought = of.brings(*place, holder, star)?;
-                let bound = sizes.keys[*place][holder];
-                let padding = padding(session, bound.saturating_sub(joined.n_keys()));
-                Some(joined.inputs(&brought, &padding, (*place, holder) == (0, star)))
-            });
+            let inputs = inputs(session, (of, sizes), mine, star);
             let found = join::totals(session, &shape, inputs, stock).await?;
             let narrow: Vec<&[u64]> = found.narrow.iter().map(Share::as_slice).collect();
             let wide: Vec<&[u128]> = found.wide.iter().map(Share::as_slice).collect();
@@ -209,6 +203,21 @@ pub(super) fn holder(of: &JoinPlan, place: usize, session: &Session) -> Option<u
     let me = session.seat().index();
     let mut holders = of.relations[place].holders.iter();
     holders.position(|(seat, _)| *seat == me)
+}
+
+/// What this party brings to a star, filled up to the size that all know of.
+pub(super) fn inputs(
+    session: &mut Session,
+    (of, sizes): (&JoinPlan, &JoinSizes),
+    mine: Option<&(usize, Joined)>,
+    star: usize,
+) -> Option<join::Inputs> {
+    let (place, joined) = mine?;
+    let holder = holder(of, *place, session)?;
+    let brought = of.brings(*place, holder, star)?;
+    let bound = sizes.keys[*place][holder];
+    let padding = padding(session, bound.saturating_sub(joined.n_keys()));
+    Some(joined.inputs(&brought, &padding, (*place, holder) == (0, star)))
 }
 
 /// Keys that nobody has.

@@ -253,6 +253,36 @@ async fn an_older_state_is_found_by_a_checkpoint_that_a_partner_keeps() {
     assert!(matches!(error, LogError::Signature { .. }), "{error}");
 }
 
+/// The log goes on under another key with one entry that says so, and is whole to whoever has both keys.
+#[tokio::test]
+async fn a_new_key_is_an_entry_and_the_log_goes_on() {
+    let written = written().await;
+    let place = written.path.with_extension("identity");
+    written.identity.save(&place).expect("saved");
+    written.identity.prepare_next(&place, 30).expect("made");
+    let changed = Identity::change_over(&place).expect("changed");
+    let ledger = Ledger::open(&written.path).await.expect("opened");
+    let size_before = written.verify(&[]).await.expect("whole").n_entries;
+    let same = ledger.note_key(&written.identity, 300).await;
+    same.expect("nothing to note");
+    for _ in 0..2 {
+        let noted = ledger.note_key(&changed, 300).await;
+        noted.expect("noted");
+        ledger.checkpoint(&changed).await.expect("signed");
+    }
+    ledger.close().await;
+    let both = verify(&written.path, &changed.public_keys(), &[]).await;
+    assert_eq!(both.expect("whole").n_entries, size_before + 1);
+    for alone in [
+        &written.identity.public_keys(),
+        &changed.public_keys()[..1].to_vec(),
+    ] {
+        let error = verify(&written.path, alone, &[]).await;
+        let error = error.expect_err("one key does not tell of both");
+        assert!(matches!(error, LogError::Signature { .. }), "{error}");
+    }
+}
+
 fn copy(path: &Path) -> PathBuf {
     let backup = path.with_extension("backup");
     std::fs::copy(path, &backup).expect("copied");

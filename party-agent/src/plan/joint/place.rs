@@ -111,23 +111,10 @@ fn ranked_plan(
     }
     let relations = order.iter();
     let relations = relations.map(|at| relation_plan(job, compiled, *at, &payloads[*at]));
-    let mut join = JoinPlan {
-        normalise: job.normalise().to_owned(),
-        label: String::new(),
-        relations: relations.collect(),
-        narrow: vec![merged(expanded)?],
-        wide: Vec::new(),
+    let join = JoinPlan {
         own,
-        values: Vec::new(),
-        compared: Vec::new(),
-        ranked: Vec::new(),
-        matched: None,
-        roundings: BTreeMap::new(),
-        computed: None,
-        margins: None,
-        cells: Vec::new(),
+        ..bare(job, relations.collect(), vec![merged(expanded)?], keys)
     };
-    join.cells = join.cells_of(keys);
     Ok(RankedPlan {
         measure: of.measure,
         arg: of.arg,
@@ -190,15 +177,29 @@ fn computed_plan(
     let compared = compared(job, (taken, compiled), (order, &mut payloads))?;
     let relations = order.iter();
     let relations = relations.map(|at| relation_plan(job, compiled, *at, &payloads[*at]));
+    let join = Box::new(JoinPlan {
+        compared,
+        ..bare(job, relations.collect(), narrow, keys)
+    });
+    Ok(Some(ComputedPlan { join, values }))
+}
+
+/// A join of these relations for these totals, and nothing else.
+fn bare(
+    job: &Job<'_>,
+    relations: Vec<RelationPlan>,
+    narrow: Vec<Vec<JoinTerm>>,
+    keys: &[KeyColumn],
+) -> JoinPlan {
     let mut join = JoinPlan {
         normalise: job.normalise().to_owned(),
         label: String::new(),
-        relations: relations.collect(),
+        relations,
         narrow,
         wide: Vec::new(),
         own: Vec::new(),
         values: Vec::new(),
-        compared,
+        compared: Vec::new(),
         ranked: Vec::new(),
         matched: None,
         roundings: BTreeMap::new(),
@@ -207,8 +208,7 @@ fn computed_plan(
         cells: Vec::new(),
     };
     join.cells = join.cells_of(keys);
-    let join = Box::new(join);
-    Ok(Some(ComputedPlan { join, values }))
+    join
 }
 
 /// Terms of the same factors as one.
