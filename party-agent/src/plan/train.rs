@@ -3,6 +3,7 @@
 mod checks;
 mod kinds;
 mod mlp;
+mod rows;
 mod scores;
 mod stepwise;
 mod trees;
@@ -10,8 +11,6 @@ mod words;
 
 use std::collections::BTreeMap;
 
-use arrow::datatypes::DataType;
-use datafusion::sql::sqlparser::ast::{Query, Select, SelectItem};
 use protocols::arith::compare::Method;
 use protocols::correlate;
 use protocols::cost::Cost;
@@ -22,19 +21,16 @@ use protocols::train::evaluate;
 use serde::Serialize;
 
 use super::compile::{self, Parties, SOURCES};
-use super::part::{Convert, Part, Whole};
+use super::part::{Part, Whole};
 use super::schema::Schemas;
-use super::sql::align::align;
-use super::sql::functions::expand_histograms;
-use super::sql::holders::{Catalogues, RowWise, holders_of, resolve_tables};
-use super::sql::inline::inline;
-use super::sql::outer::{Arg, Outer};
-use super::sql::{self, Site};
+use super::sql::Site;
+use super::sql::holders::{Catalogues, RowWise, holders_of};
+use super::sql::outer::Outer;
 use super::{
     LocalPlan, MinCell, OutputColumn, Plan, PlanCost, PlanFault, Procedure, Usage, ValueKind,
     coefficients, cost, types,
 };
-use crate::spec::{self, CheckedSpec, Correlations, Model, Offset, Report, Scorecard};
+use crate::spec::{self, CheckedSpec, Correlations, Model, Report, Scorecard};
 
 pub use checks::{TrainCheck, TrainCount};
 pub use kinds::Kinds;
@@ -282,8 +278,8 @@ pub(super) fn compile(
     catalogues: &Catalogues,
 ) -> Result<Plan, Vec<PlanFault>> {
     let site = Site::of_rows(job.line);
-    let columns = columns(job);
-    let (select, args) = rows(job, &columns, catalogues, site)?;
+    let columns = rows::columns(job);
+    let (select, args) = rows::select(job, &columns, catalogues, site)?;
     let holders = holders_of(&select);
     let outer = Outer::of(Vec::new(), args);
     let mut faults = RowWise::check(&select, site);
@@ -307,7 +303,7 @@ pub(super) fn compile(
         key: &[],
     };
     let raw = compile::parts(&whole, &parties.holders, &[])?;
-    let convert = conversions(&columns, &raw)?;
+    let convert = rows::conversions(&columns, &raw)?;
     let finals = compile::parts(&whole, &parties.holders, &convert)?;
     let n_rows = compile::rows_at_most(&raw)?;
     let min_cell = MinCell::strictest(spec, catalogues, &parties.holders);
@@ -334,128 +330,6 @@ pub(super) fn compile(
         ..plan
     };
     Ok(priced(plan, n_rows))
-}
-
-/// The columns of the rows, and what each is for.
-fn columns(job: &spec::Train) -> Vec<TrainColumn> {
-    let column = |name: &str, role| TrainColumn {
-        name: name.to_owned(),
-        role,
-    };
-    let label = column(&job.label, ColumnRole::Label);
-    let features = job.features.iter().map(|feature| {
-        let role = match feature.levels.as_slice() {
-            [] if !feature.cuts.is_empty() => ColumnRole::Cuts(feature.cuts.clone()),
-            [] => ColumnRole::Number,
-            levels => ColumnRole::Levels(levels.to_vec()),
-        };
-        column(&feature.name, role)
-    });
-    let offset = job.offset.iter().map(|offset| {
-        let role = match offset {
-            Offset::Plain(_) => ColumnRole::Offset,
-            Offset::Exposure(_) => ColumnRole::Exposure,
-        };
-        column(offset.column(), role)
-    });
-    let sample = job.sample.iter();
-    let sample = sample.map(|s| column(&s.column, ColumnRole::Sample(s.train.clone())));
-    [label]
-        .into_iter()
-        .chain(features)
-        .chain(offset)
-        .chain(sample)
-        .collect()
-}
-
-/// The job's SELECT, with the columns that the model takes of it.
-fn rows(
-    job: &spec::Train,
-    columns: &[TrainColumn],
-    catalogues: &Catalogues,
-    site: Site,
-) -> Result<(Select, Vec<Arg>), Vec<PlanFault>> {
-    let names: Vec<String> = columns.iter().map(|c| format!("\"{}\"", c.name)).collect();
-    // On one line with the job's own text, so that lines in messages are those of the job.
-    let text = format!(
-        "SELECT {} FROM ({}\n) AS \"rows\"",
-        names.join(", "),
-        job.rows
-    );
-    let mut query: Query = sql::parse(&text, site).map_err(compile::one)?;
-    inline(&mut query, site).map_err(compile::one)?;
-    resolve_tables(&mut query, catalogues, site)?;
-    compile::none(align(&mut query, catalogues, site))?;
-    let (_, mut select) = compile::outermost(query, site).map_err(compile::one)?;
-    compile::none(expand_histograms(&mut select.from, site))?;
-    let args = select.projection.iter().zip(columns).map(|(item, column)| {
-        let expr = match item {
-            SelectItem::UnnamedExpr(expr) => expr.clone(),
-            // Every item was written above.
-            _ => super::part::one(),
-        };
-        Arg {
-            expr,
-            label: column.name.clone(),
-            asked: std::collections::BTreeSet::new(),
-            sum: false,
-            sum_sq: false,
-            days: false,
-            ordered: false,
-            distinct: false,
-        }
-    });
-    let args = args.collect();
-    Ok((select, args))
-}
-
-/// What every holder does with every column: numbers to doubles, levels to text.
-fn conversions(
-    columns: &[TrainColumn],
-    parts: &[Part],
-) -> Result<Vec<Vec<Convert>>, Vec<PlanFault>> {
-    let mut faults = Vec::new();
-    let mut convert = vec![Vec::new(); parts.len()];
-    for (part, convert) in parts.iter().zip(&mut convert) {
-        for (i, column) in columns.iter().enumerate() {
-            let kind = &part.types[i];
-            let is_text = matches!(column.role, ColumnRole::Levels(_) | ColumnRole::Sample(_));
-            let found = match is_text {
-                true => types::groupable(kind).map(types::as_text),
-                false => as_double(kind),
-            };
-            match found {
-                Some(found) => convert.push(found),
-                None if *kind == DataType::Null => convert.push(Convert::Double),
-                None => faults.push(PlanFault {
-                    place: types::origin(part, i),
-                    what: format!("{} is {}", column.name, types::in_words(kind)),
-                    fix: remedy(is_text, kind).to_owned(),
-                }),
-            }
-        }
-    }
-    compile::none(faults)?;
-    Ok(convert)
-}
-
-fn as_double(kind: &DataType) -> Option<Convert> {
-    match kind {
-        DataType::Float64 => Some(Convert::Keep),
-        kind if kind.is_numeric() => Some(Convert::Double),
-        _ => None,
-    }
-}
-
-fn remedy(is_text: bool, kind: &DataType) -> &'static str {
-    match kind {
-        _ if is_text => "levels are texts, whole numbers or days: CAST it in rows",
-        DataType::Boolean => "write CASE WHEN … THEN 1 ELSE 0 END in rows",
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
-            "CAST it to DOUBLE in rows, or list its levels under compute.train.categorical"
-        }
-        _ => "make a number of it in rows",
-    }
 }
 
 fn train_plan(

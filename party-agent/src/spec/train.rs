@@ -3,13 +3,13 @@
 mod card;
 mod mlp;
 mod report;
+mod rows;
 mod stepwise;
 mod trees;
 
 use std::collections::BTreeSet;
 
 use engine::glm::Family;
-use protocols::party::PartyId;
 use serde::Serialize;
 use toml::de::DeValue;
 
@@ -39,8 +39,6 @@ const MODEL: &str =
 const PARTITION: &str = "\"horizontal\": the same columns of different people; \"vertical\": different columns of the same people";
 const LABEL: &str = "the name of a column of the rows";
 const FEATURES: &str = "a list of names of columns of the rows";
-const ROWS: &str = "one SELECT over a UNION ALL of the holders' tables";
-const TABLES: &str = "a list of tables of different holders, such as [\"bank_1.loans\", \"bank_2.loans\"]; or rows = a SELECT";
 const LEVELS: &str = "a list of at least two different texts, of which the first is what the others are compared with";
 
 /// A model and the rows that it is fitted to.
@@ -222,7 +220,7 @@ pub(super) fn read<'t>(
         penalised(&fields, report, faults)
     };
     let evaluates_train = evaluates_train(&mut fields, &report, faults);
-    let columns = wanted(
+    let columns = rows::wanted(
         label.as_deref(),
         &features,
         newton.offset.as_ref(),
@@ -230,7 +228,7 @@ pub(super) fn read<'t>(
         &fields,
         faults,
     );
-    let rows = rows(&mut fields, text, &columns, faults);
+    let rows = rows::rows(&mut fields, text, &columns, faults);
     fields.finish(faults);
     let (rows, line) = rows?;
     Some(Train {
@@ -518,106 +516,4 @@ fn missing(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) {
         let allowed = "\"drop\": rows in which a value is missing are left out; COALESCE in rows fills values in";
         fields.wrong(faults, "missing", what, allowed);
     }
-}
-
-/// All columns of the rows that a job names, each once.
-fn wanted(
-    label: Option<&str>,
-    features: &Option<Vec<Feature>>,
-    offset: Option<&Offset>,
-    sample: Option<&Option<Sample>>,
-    fields: &Fields<'_, '_>,
-    faults: &mut Faults<'_>,
-) -> Vec<String> {
-    let features = features
-        .iter()
-        .flatten()
-        .map(|f| ("features", f.name.as_str()));
-    let offset = offset.map(|o| match o {
-        Offset::Plain(name) => ("offset", name.as_str()),
-        Offset::Exposure(name) => ("exposure", name.as_str()),
-    });
-    let label = label.map(|name| ("label", name));
-    let mut names: Vec<String> = Vec::new();
-    for (field, name) in label.into_iter().chain(features).chain(offset) {
-        if names.iter().any(|n| n == name) {
-            let what = format!("names \"{name}\", which has a part in the model already");
-            fields.wrong(faults, field, what, "each column once");
-        } else {
-            names.push(name.to_owned());
-        }
-    }
-    let sample = sample.and_then(Option::as_ref).map(|s| &s.column);
-    names.extend(
-        sample
-            .filter(|s| !names.contains(s))
-            .cloned()
-            .into_iter()
-            .collect::<Vec<_>>(),
-    );
-    names
-}
-
-/// The rows as one SELECT, and the line on which it begins.
-fn rows<'t>(
-    fields: &mut Fields<'_, 't>,
-    text: &'t str,
-    columns: &[String],
-    faults: &mut Faults<'t>,
-) -> Option<(String, usize)> {
-    let at = fields.value("rows").map(toml::Spanned::span);
-    let sql = fields.string(faults, "rows");
-    let tables = tables(fields, text, columns, faults);
-    match (sql, tables) {
-        (Some(_), Some(_)) => {
-            let what = "is there beside rows, which name their tables themselves";
-            fields.wrong(faults, "tables", what, "one of both");
-            None
-        }
-        (Some(sql), None) if sql.trim().is_empty() => {
-            fields.wrong(faults, "rows", "is empty", ROWS);
-            None
-        }
-        (Some(sql), None) => {
-            let line = at.map_or(1, |at| super::read::first_line(text, &at));
-            Some((sql.to_owned(), line))
-        }
-        (None, found) => fields.required(faults, "tables", found, TABLES),
-    }
-}
-
-/// The plain form of rows: the same columns of tables of several holders.
-fn tables<'t>(
-    fields: &mut Fields<'_, 't>,
-    text: &'t str,
-    columns: &[String],
-    faults: &mut Faults<'t>,
-) -> Option<(String, usize)> {
-    let at = fields.value("tables").map(toml::Spanned::span)?;
-    let names = fields.strings(faults, "tables")?;
-    let mut selects = Vec::new();
-    for name in &names {
-        let parts = name.split_once('.');
-        let party = parts.and_then(|(party, _)| party.parse::<PartyId>().ok());
-        match (parts, party) {
-            (Some((_, table)), Some(party)) if !table.is_empty() && !table.contains('"') => {
-                let quoted: Vec<String> = columns.iter().map(|c| format!("\"{c}\"")).collect();
-                selects.push(format!(
-                    "SELECT {} FROM {party}.\"{table}\"",
-                    quoted.join(", ")
-                ));
-            }
-            _ => {
-                let what = format!("\"{name}\" is not the name of a table");
-                fields.wrong(faults, "tables", what, TABLES);
-            }
-        }
-    }
-    if names.len() < 2 {
-        fields.wrong(faults, "tables", "names fewer than two tables", TABLES);
-    }
-    let before = text.get(..at.start).unwrap_or_default();
-    let line = 1 + before.bytes().filter(|b| *b == b'\n').count();
-    let is_whole = selects.len() == names.len() && names.len() >= 2;
-    is_whole.then(|| (selects.join(" UNION ALL "), line))
 }
