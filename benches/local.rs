@@ -200,6 +200,7 @@ fn plan(kind: Kind) -> Plan {
         settlement: None,
         meter: None,
         max_wall_s: None,
+        rounding: None,
         locals: [(holder, local)].into(),
         procedure: Procedure::Totals,
         manifest: Manifest::of(&Procedure::Totals).digest(),

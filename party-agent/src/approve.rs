@@ -275,6 +275,7 @@ fn request<'a>(plan: &'a Plan, me: &PartyName, facts: Facts<'a>) -> Option<Reque
         tables: &local.tables,
         uses: &local.uses,
         min_cell: plan.min_cell.at_least,
+        rounds_to: rounds_to(plan),
         opens_counts: plan.shape.rule == ReleaseRule::OpenCounts,
         cohorts: plan.cohorts.as_ref(),
         dominance: plan.dominance.as_ref(),
@@ -283,6 +284,14 @@ fn request<'a>(plan: &'a Plan, me: &PartyName, facts: Facts<'a>) -> Option<Reque
         work: work::of(plan, local),
         facts,
     })
+}
+
+/// To what a plan rounds counts; keys that are looked up are not counted.
+fn rounds_to(plan: &Plan) -> Option<u64> {
+    match plan.procedure {
+        Procedure::Lookup(_) => None,
+        _ => Some(plan.rounding.as_ref().map_or(1, |to| to.multiple)),
+    }
 }
 
 /// What a plan with noise tells others of this party's rows.

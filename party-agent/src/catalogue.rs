@@ -58,6 +58,9 @@ pub struct Catalogue {
     pub min_cell: u64,
     /// Whether this holder lets group counts be opened to the computing parties.
     pub open_counts: bool,
+    /// To multiples of what this holder has counts rounded, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round_to: Option<u64>,
     /// Whose catalogue this is.
     #[serde(with = "party_name")]
     pub party: PartyId,

@@ -12,6 +12,7 @@ mod join;
 mod lookup;
 mod progress;
 mod computed;
+mod correlated;
 mod ranked;
 mod steps;
 mod survival;

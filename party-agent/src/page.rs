@@ -253,6 +253,15 @@ impl Page<'_> {
                 .replace("{n}", &n.to_string())
                 .replace("{who}", &asked),
         });
+        lines.extend(plan.rounding.iter().map(|to| {
+            let asked = to.set_by.iter().map(|who| match who.as_str() {
+                "the job" => words.the_job,
+                who => who,
+            });
+            let asked = asked.collect::<Vec<_>>().join(words.comma);
+            let rounded = words.rounded.replace("{n}", &to.multiple.to_string());
+            rounded.replace("{who}", &asked)
+        }));
         lines.extend(plan.noise.iter().map(|noise| {
             let delta = noise.promise.delta_log2.to_string();
             words

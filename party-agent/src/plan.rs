@@ -33,6 +33,7 @@ pub(crate) mod steps;
 mod top;
 mod release;
 mod noise;
+mod rounding;
 mod dominance;
 mod cohorts;
 mod meter;
@@ -72,8 +73,8 @@ pub use dominance::{ComparedSum, Comparison, DominancePlan};
 pub use intersect::{IntersectPlan, KeyPlan, Protocol};
 pub(crate) use joint::counted_in;
 pub use joint::{
-    ComputedPlan, ComputedValue, JoinFactor, JoinPlan, JoinSizes, JoinTerm, OwnColumn, OwnTerm,
-    RankedPlan, RelationPlan, Told, ValueColumns,
+    ComputedPlan, ComputedValue, CorrelatedPlan, JoinFactor, JoinPlan, JoinSizes, JoinTerm,
+    OwnColumn, OwnTerm, RankedPlan, RelationPlan, Told, ValueColumns,
 };
 pub use local::{ColumnUse, LocalPlan, TableColumn, Usage};
 pub use lookup::{AskedTable, LookupPlan, MAX_VALUE_BYTES};
@@ -81,6 +82,7 @@ pub use meter::MeterPlan;
 pub use noise::{NoisePlan, NoisyColumn};
 pub use release::Release;
 pub use released::{OutputColumn, PairStat, Released, ReleasedColumn};
+pub use rounding::RoundingPlan;
 pub use said::Said;
 pub use score::{ScorePlan, ScoredTable};
 pub use shape::{CellCheck, HiddenGroups, Margins, ReleaseRule, RingWidth, Shape, Slot, TopCells};
@@ -148,6 +150,9 @@ pub struct Plan {
     /// The noise of every column, where the job promises differential privacy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub noise: Option<NoisePlan>,
+    /// To what counts are rounded, where a holder or the job asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rounding: Option<RoundingPlan>,
     /// The columns by which holders tell persons and rows apart, where one keeps account of who was counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cohorts: Option<Cohorts>,
@@ -227,10 +232,15 @@ pub fn compile(
             Some(fault) => Err(vec![fault]),
             None => Ok(plan),
         })
+        .and_then(|plan| match rounding::fault(&plan, spec, catalogues) {
+            Some(fault) => Err(vec![fault]),
+            None => Ok(plan),
+        })
         .and_then(|plan| match metered && plan.meter.is_none() {
             true => Err(vec![meter::not_there_yet()]),
             false => Ok(plan),
         })
+        .map(rounding::warned)
         .map(|plan| handling::noted(plan, catalogues))
         .map_err(|mut faults| {
             faults.sort();
@@ -270,6 +280,7 @@ impl Plan {
             measures: Vec::new(),
             shape: Shape::none(),
             noise: None,
+            rounding: None,
             cohorts: None,
             dominance: None,
             settlement: spec.settlement.clone(),

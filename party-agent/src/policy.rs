@@ -42,6 +42,8 @@ use review::Reviews;
 pub struct Policy {
     min_cell: u64,
     open_counts: bool,
+    /// Counts leave as multiples of this alone.
+    round_to: Option<u64>,
     standing: Vec<StandingRule>,
     persons: BTreeMap<PartyName, Fingerprint>,
     /// Where somebody is listed, procedures take part that enough of these have vetted.
@@ -122,6 +124,8 @@ pub struct Request<'a> {
     pub uses: &'a [ColumnUse],
     /// Smallest group whose values the plan opens; 0 where it has no minimum.
     pub min_cell: u64,
+    /// To multiples of what the plan rounds counts, 1 where it does not; `None` where it tells none.
+    pub rounds_to: Option<u64>,
     /// Whether the plan opens group counts to the computing parties.
     pub opens_counts: bool,
     /// The columns by which the plan has every holder tell persons and rows apart.
@@ -293,6 +297,7 @@ impl Policy {
         Self {
             min_cell: 0,
             open_counts: true,
+            round_to: None,
             standing: Vec::new(),
             persons: BTreeMap::new(),
             reviewers: BTreeMap::new(),
@@ -323,6 +328,12 @@ impl Policy {
     #[must_use]
     pub fn min_cell(&self) -> u64 {
         self.min_cell
+    }
+
+    /// To multiples of what counts are rounded, if they are.
+    #[must_use]
+    pub fn round_to(&self) -> Option<u64> {
+        self.round_to
     }
 
     /// Whether group counts may be opened to the computing parties.
@@ -433,6 +444,18 @@ impl Policy {
                 rule: "min_cell".to_owned(),
                 what: format!("the job lets out groups of {}", request.min_cell),
                 allowed: format!("groups of {} and more", self.min_cell),
+            });
+        }
+        let (asked, rounded) = (self.round_to.unwrap_or(1), request.rounds_to);
+        if let Some(rounded) = rounded.filter(|to| *to < asked) {
+            denials.push(Denial {
+                rule: "round_to".to_owned(),
+                what: match rounded {
+                    1 => "the job tells counts that are not rounded, or figures that tell them"
+                        .to_owned(),
+                    n => format!("the job rounds counts to multiples of {n}"),
+                },
+                allowed: format!("counts in SQL, rounded to multiples of {asked} or more"),
             });
         }
         if request.opens_counts && !self.open_counts {

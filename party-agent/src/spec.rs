@@ -56,6 +56,9 @@ pub struct CheckedSpec {
     pub compute: Compute,
     /// Groups that count fewer rows are not released.
     pub min_cell: Option<u64>,
+    /// Counts are rounded to multiples of this before anything is opened; exact ones where it is not written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub round_to: Option<u64>,
     /// Where correlated randomness comes from. There is no default.
     pub correlations: Option<Correlations>,
     /// What a join between holders may tell.

@@ -11,7 +11,8 @@
 //! With [`CellRule::Margins`] the table has totals beside their parts, and large cells too are held back where they
 //! would tell small ones.
 //!
-//! [`noisy_release`] is the same with noise of every holder in all totals, for differential privacy.
+//! [`noisy_release`] is the same with noise of every holder in all totals, for differential privacy, and [`rounded_release`]
+//! with counts that are rounded on shares.
 //!
 //! A holder's own totals are an additive sharing of the joint totals as they stand. Nothing is
 //! sent to share them, and everything that is opened is re-randomised first.
@@ -19,6 +20,7 @@
 mod margins;
 mod shape;
 mod noisy;
+mod rounded;
 mod metered;
 
 pub(crate) use margins::protect_by;
@@ -27,6 +29,7 @@ pub use margins::{
 };
 pub use metered::{MAX_COMPARED, Metered, MeteredShape, metered_release, metered_security};
 pub use noisy::{NoisyShape, noisy_release, noisy_security};
+pub use rounded::{RoundedShape, rounded_release, rounded_security};
 pub use shape::{CellRule, Check, LocalTotals, ReleaseShape, Released};
 
 use crate::arith::compare;

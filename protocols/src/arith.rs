@@ -12,6 +12,7 @@ pub mod compare;
 pub mod convert;
 pub mod trunc;
 pub mod order;
+pub mod nearest;
 
 use crate::compute::Compute;
 use crate::cost::{Cost, Stream};

@@ -37,9 +37,10 @@ pub(crate) fn body(plan: &Value) -> String {
     let words = other_than_totals(plan);
     let mut out = match &words {
         None => format!(
-            "randomness {}\nmin. cell  {}\n",
+            "randomness {}\nmin. cell  {}\n{}",
             randomness(plan),
-            min_cell(plan)
+            min_cell(plan),
+            rounding(plan)
         ),
         Some(words) => words.iter().map(|line| wrapped("", line)).collect(),
     };
@@ -212,6 +213,18 @@ fn min_cell(plan: &Value) -> String {
         plan["min_cell"]["at_least"],
         list(&plan["min_cell"]["set_by"])
     )
+}
+
+/// To what counts are rounded, if they are.
+fn rounding(plan: &Value) -> String {
+    let rounding = &plan["rounding"];
+    match rounding["multiple"].as_u64() {
+        None => String::new(),
+        Some(multiple) => format!(
+            "counts     rounded on shares to the nearest multiples of {multiple} (set by {})\n",
+            list(&rounding["set_by"])
+        ),
+    }
 }
 
 fn list(value: &Value) -> String {

@@ -71,6 +71,8 @@ enum Figures {
     Ranks(&'static [usize]),
     /// A table with totals, of which no small cell can be derived.
     Margins,
+    /// A table of rounded counts: what is rounded to 0 has no row.
+    Rounded,
 }
 
 struct Case {
@@ -187,6 +189,30 @@ fn described_groups(result: &Value, task: &Value, (name, pointer): (&str, &str))
     }
 }
 
+fn rounded(result: &Value, task: &Value) {
+    let names = |of: &str| task[of].as_array().expect("names").clone();
+    let mut n_rows = 0;
+    for (i, row) in names("rows").iter().enumerate() {
+        for (j, column) in names("cols").iter().enumerate() {
+            let expected = &task["rounded_to_5"][i][j];
+            let is = |got: &&Value| got[0] == *row && got[1] == *column;
+            match rows(result).iter().find(is) {
+                Some(got) => equal("n", &got[2], expected),
+                None => assert_eq!(*expected, 0, "{row}, {column}"),
+            }
+            n_rows += usize::from(*expected != 0);
+        }
+    }
+    assert_eq!(rows(result).len(), n_rows);
+    assert!(n_rows > 0);
+    let notes = result["notes"].as_array().expect("notes");
+    let says = |note: &Value| {
+        let note = note.as_str().unwrap_or_default();
+        note.contains("multiples of 5, halves up, as the job demands")
+    };
+    assert!(notes.iter().any(says), "the rule and its value");
+}
+
 impl Case {
     fn check(&self, result: &Value, task: &Value) {
         println!("{}", self.job);
@@ -194,6 +220,7 @@ impl Case {
             Figures::Pairs => correlations(result, task),
             Figures::Ranks(columns) => ranks(result, task, columns),
             Figures::Margins => no_small_cell_is_told(result, task),
+            Figures::Rounded => rounded(result, task),
             Figures::Named { object, cells } => {
                 named(result, task.pointer(object).expect("an object"), cells);
             }
@@ -230,7 +257,7 @@ const DOMINANCE: Pairs = &[
     ("is_remainder_under_10", "p_sensitive"),
 ];
 
-const CASES: [Case; 30] = [
+const CASES: [Case; 33] = [
     Case {
         job: "frequent-diagnoses-of-members",
         tables: &HOSPITALS_AND_INSURERS,
@@ -252,6 +279,18 @@ const CASES: [Case; 30] = [
         tables: &EUHEALTH,
         task: ("claims_euhealth.json", "suppressed_operations_age_relation"),
         figures: Figures::Margins,
+    },
+    Case {
+        job: "rounded-specialty-by-payer",
+        tables: &HOSPITALS_AND_INSURERS,
+        task: ("claims_diabetes130.json", "suppressed_specialty_payer"),
+        figures: Figures::Rounded,
+    },
+    Case {
+        job: "rounded-operations-by-age",
+        tables: &EUHEALTH,
+        task: ("claims_euhealth.json", "suppressed_operations_age_relation"),
+        figures: Figures::Rounded,
     },
     Case {
         job: "dominance-of-operations",
@@ -300,6 +339,12 @@ const CASES: [Case; 30] = [
         tables: &EUHEALTH,
         task: ("claims_euhealth.json", "corr"),
         figures: Figures::Ranks(&[0, 1, 4]),
+    },
+    Case {
+        job: "rank-correlations-of-members",
+        tables: &HOSPITALS_AND_INSURERS,
+        task: ("claims_diabetes130.json", "corr_public"),
+        figures: Figures::Ranks(&[0, 1, 2, 3, 4, 5]),
     },
     Case {
         job: "measurements-of-persons",

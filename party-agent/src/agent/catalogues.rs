@@ -241,6 +241,7 @@ async fn published(
     Ok(Catalogue {
         min_cell: policy.min_cell(),
         open_counts: policy.open_counts(),
+        round_to: policy.round_to(),
         party,
         rehearsal: policy.is_rehearsal(),
         tables,

@@ -95,6 +95,7 @@ fn catalogue(party: &Identity, tables: bool) -> Catalogue {
     let mut catalogue = Catalogue {
         min_cell: 11,
         open_counts: false,
+        round_to: None,
         party: party.name().as_str().parse().expect("a party"),
         rehearsal: false,
         tables: BTreeMap::new(),

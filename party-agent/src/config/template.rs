@@ -192,6 +192,7 @@ pub const POLICY_TEMPLATE: &str = r#"# What others may do with your tables. What
 
 min_cell = 11              # the smallest group whose values may leave
 open_counts = false        # true: the other computing parties may see group counts in the clear
+# round_to = 5             # counts leave rounded to multiples of 5 alone, and sums and models not at all
 
 # Jobs that run without asking a person. Without one, you approve each with `entente job approve`.
 # [[approve]]

@@ -9,20 +9,36 @@ use protocols::correlate::{Source, Stock};
 use protocols::error::ProtocolError;
 use protocols::join::bins;
 use protocols::session::Session;
-use protocols::stats::rank::{self, SharedColumns};
+use protocols::stats::rank::{self, RankSums, SharedColumns};
 use protocols::stats::weighted::{self, SharedRows};
 
 use super::join::inputs;
 use super::ranked::Search;
 use super::steps::{MISFIT, put};
 use crate::local::Joined;
-use crate::plan::{ComputedPlan, ComputedValue, JoinPlan, JoinSizes, Plan, Step};
+use crate::plan::{ComputedPlan, ComputedValue, JoinPlan, JoinSizes, JointPair, Plan, Step};
 
 /// The rows in which values are computed.
 pub(super) struct Rows<'a> {
     plan: &'a Plan,
     of: &'a ComputedPlan,
     sizes: JoinSizes,
+}
+
+/// Fills the columns of pairs whose ranks were added up, for each group of the relations together.
+pub(super) fn put_ranks(
+    pairs: &[JointPair],
+    found: Vec<RankSums>,
+    join: &JoinPlan,
+    totals: &mut LocalTotals,
+) {
+    for (pair, found) in pairs.iter().zip(found) {
+        for (place, sums) in found.sums.iter().enumerate() {
+            let cells = join.cells.iter().flatten();
+            let values = cells.map(|at| sums.as_slice()[*at]).collect();
+            put(&mut totals.narrow[pair.column + place], Share::new(values));
+        }
+    }
 }
 
 impl<'a> Rows<'a> {
@@ -102,13 +118,7 @@ impl<'a> Rows<'a> {
             rows.weights.push(count.weights);
         }
         let found = rank::shared_rank_sums(session, rows, &shape, stock).await?;
-        for (pair, found) in pairs.iter().zip(found) {
-            for (place, sums) in found.sums.iter().enumerate() {
-                let cells = self.of.join.cells.iter().flatten();
-                let values = cells.map(|at| sums.as_slice()[*at]).collect();
-                put(&mut totals.narrow[pair.column + place], Share::new(values));
-            }
-        }
+        put_ranks(pairs, found, &self.of.join, totals);
         Ok(())
     }
 

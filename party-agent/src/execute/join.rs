@@ -13,8 +13,9 @@ use protocols::psi::{self, Item};
 use protocols::session::Session;
 
 use super::computed::Rows;
+use super::correlated::Correlated;
 use super::ranked::Ranked;
-use super::{Broken, Computed, Failure, Output, Stage, Task, internal, steps};
+use super::{Broken, Computed, Failure, Output, Stage, Task, correlated, internal, steps};
 use crate::local::{self, Joined, LocalInputs};
 use crate::plan::{JoinPlan, JoinSizes, RelationPlan, Told};
 
@@ -53,6 +54,11 @@ impl Task<'_> {
             let ranks = Ranked::new(self.plan, (of, plan), &sizes);
             ranked.push(ranks.runs(session, mine.as_ref(), &mut stock).await?);
         }
+        let mut correlated = Vec::with_capacity(of.correlated.len());
+        for plan in &of.correlated {
+            let ranks = Correlated::new(self.plan, (of, plan), &sizes);
+            correlated.push(ranks.rows(session, mine.as_ref(), &mut stock).await?);
+        }
         let computed = match &of.computed {
             Some(plan) => {
                 let rows = Rows::new(self.plan, plan, &sizes);
@@ -68,6 +74,11 @@ impl Task<'_> {
             let ranks = Ranked::new(self.plan, (of, plan), &sizes);
             let totals = &mut inputs.totals;
             ranks.find(session, runs, totals, &mut stock).await?;
+        }
+        if let Some(first) = of.correlated.first() {
+            let join = &first.weights.join;
+            let totals = &mut inputs.totals;
+            correlated::rank(session, (self.plan, join), correlated, totals, &mut stock).await?;
         }
         if let Some((numbers, rows)) = computed {
             let totals = &mut inputs.totals;

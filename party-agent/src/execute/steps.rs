@@ -216,6 +216,10 @@ pub(super) async fn release(
             let released = aggregate::noisy_release(session, totals, &shape, stock, disclosure);
             Ok(Told::result(released.await?.map(Opened::Cells)))
         }
+        Release::Rounded(shape) => {
+            let released = aggregate::rounded_release(session, totals, &shape, stock, disclosure);
+            Ok(Told::result(released.await?.map(Opened::Cells)))
+        }
         Release::Metered(shape) => {
             let metered = aggregate::metered_release(session, totals, &shape, stock, disclosure);
             let metered = metered.await?;

@@ -31,8 +31,8 @@ pub struct Joined {
     /// Of which key and which group the latter are.
     places: Vec<Place>,
     cells: usize,
-    /// Of each measure whose rows are ordered, these.
-    ranked: Vec<(usize, Zeroizing<Vec<OrderedRow>>)>,
+    /// The rows that are kept one by one.
+    kept: Vec<Kept>,
     report: KeyReport,
 }
 
@@ -50,6 +50,25 @@ impl Zeroize for OrderedRow {
         self.group.zeroize();
         self.value.zeroize();
         self.key.zeroize();
+    }
+}
+
+/// The rows in which the first of some measures is known.
+struct Kept {
+    measures: Vec<usize>,
+    /// In the order of groups and values of a single measure; of several as they came.
+    rows: Zeroizing<Vec<OrderedRow>>,
+    /// The values of the other measures, which are known in the same rows.
+    others: Zeroizing<Vec<Vec<u64>>>,
+}
+
+impl Kept {
+    fn of(measures: &[usize]) -> Self {
+        Self {
+            measures: measures.to_vec(),
+            rows: Zeroizing::default(),
+            others: Zeroizing::new(vec![Vec::new(); measures.len().saturating_sub(1)]),
+        }
     }
 }
 
@@ -128,8 +147,8 @@ struct Sums<'a> {
     measures: Vec<MeasureTotals<'a>>,
     /// For each argument whose values are counted one by one, the rows with each.
     values: Vec<Vec<Vec<u64>>>,
-    /// For each argument whose rows are ordered, these.
-    ranked: Vec<(usize, Zeroizing<Vec<OrderedRow>>)>,
+    /// The rows that are kept one by one.
+    kept: Vec<Kept>,
     n_rows: u64,
     n_keyless: u64,
 }
@@ -171,9 +190,7 @@ impl<'a> Sums<'a> {
                 .iter()
                 .map(|v| vec![vec![0; n_cells]; v.n_values])
                 .collect(),
-            ranked: (relation.ranked.iter())
-                .map(|measure| (*measure, Zeroizing::default()))
-                .collect(),
+            kept: relation.ranked.iter().map(|m| Kept::of(m)).collect(),
             n_rows: 0,
             n_keyless: 0,
         })
@@ -206,7 +223,7 @@ impl<'a> Sums<'a> {
         let keys: Vec<Option<u32>> = items.into_iter().map(|i| Some(self.key(i?))).collect();
         self.n_keyless += keys.iter().filter(|key| key.is_none()).count() as u64;
         self.add_at(&keys, &groups, args)?;
-        self.add_ordered(&keys, &groups, args)?;
+        self.keep(&keys, &groups, args)?;
         let n_levels = self.totals.first().map_or(0, Vec::len);
         for level in 0..n_levels {
             let totals = groups
@@ -253,21 +270,37 @@ impl<'a> Sums<'a> {
         Ok(())
     }
 
-    /// Keeps the rows of measures whose rows are ordered.
-    fn add_ordered(
+    /// Keeps rows one by one.
+    fn keep(
         &mut self,
         keys: &[Option<u32>],
         groups: &[u32],
         args: &[ArrayRef],
     ) -> Result<(), SourceError> {
-        for (measure, rows) in &mut self.ranked {
-            let codes = Codes::of(&self.relation.measures[*measure], &args[*measure]);
-            let codes = codes.ok_or_else(|| self.measures[*measure].other_type())?;
-            rows.extend(codes.rows.iter().map(|(row, value)| OrderedRow {
-                group: groups[*row],
-                value: *value,
-                key: keys[*row],
-            }));
+        for kept in &mut self.kept {
+            let codes = |measure: usize| {
+                let codes = Codes::of(&self.relation.measures[measure], &args[measure]);
+                codes.ok_or_else(|| self.measures[measure].other_type())
+            };
+            let Some((first, others)) = kept.measures.split_first() else {
+                continue;
+            };
+            let first = codes(*first)?;
+            for (other, values) in others.iter().zip(kept.others.iter_mut()) {
+                let other = codes(*other)?;
+                let is_same = (first.rows.iter().zip(&other.rows)).all(|(a, b)| a.0 == b.0);
+                if first.rows.len() != other.rows.len() || !is_same {
+                    let what = "columns that are ranked together are not known in the same rows";
+                    return Err(SourceError::Engine { what: what.into() });
+                }
+                values.extend(other.rows.iter().map(|(_, value)| *value));
+            }
+            kept.rows
+                .extend(first.rows.iter().map(|(row, value)| OrderedRow {
+                    group: groups[*row],
+                    value: *value,
+                    key: keys[*row],
+                }));
         }
         Ok(())
     }
@@ -297,8 +330,9 @@ impl<'a> Sums<'a> {
     }
 
     fn finish(mut self) -> Result<Joined, SourceError> {
-        let mut ranked = std::mem::take(&mut self.ranked);
-        ranked.iter_mut().for_each(|(_, rows)| rows.sort_unstable());
+        let mut kept = std::mem::take(&mut self.kept);
+        let single = kept.iter_mut().filter(|kept| kept.measures.len() == 1);
+        single.for_each(|kept| kept.rows.sort_unstable());
         if self.relation.denied && (self.n_keyless > 0 || self.n_rows == 0) {
             let what = "NOT IN takes a subquery that has rows, and no NULL among them";
             let advice =
@@ -342,7 +376,7 @@ impl<'a> Sums<'a> {
             totals,
             places: self.places,
             cells: self.n_cells,
-            ranked,
+            kept,
             report: KeyReport {
                 rows: self.n_rows,
                 distinct,
@@ -433,14 +467,21 @@ impl Joined {
         }
     }
 
-    /// Of a measure whose rows are ordered, group and value of each, and the number of its key.
+    /// Of a measure whose rows are kept one by one, group and value of each, and the number of its key.
     #[must_use]
     pub fn ordered(&self, measure: usize) -> (Zeroizing<Vec<(u32, u64)>>, Vec<Option<u32>>) {
-        let rows = self.ranked.iter().find(|(of, _)| *of == measure);
-        let rows = rows.map_or(&[][..], |(_, rows)| rows.as_slice());
+        let kept = self.kept.iter().find(|k| k.measures[0] == measure);
+        let rows = kept.map_or(&[][..], |kept| kept.rows.as_slice());
         let mut values = Zeroizing::new(Vec::with_capacity(rows.len()));
         values.extend(rows.iter().map(|row| (row.group, row.value)));
         (values, rows.iter().map(|row| row.key).collect())
+    }
+
+    /// Of measures whose rows are kept beside each other, the values of all but the first, in the same rows.
+    #[must_use]
+    pub fn beside(&self, measure: usize) -> &[Vec<u64>] {
+        let kept = self.kept.iter().find(|k| k.measures[0] == measure);
+        kept.map_or(&[], |kept| kept.others.as_slice())
     }
 
     /// The keys, and behind them those of `padding`.

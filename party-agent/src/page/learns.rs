@@ -83,8 +83,11 @@ fn of_totals(plan: &Plan, is_receiver: bool) -> String {
             Some(_) => ",均含每个持有方的噪声",
             None => "",
         };
+        let rounded = plan.rounding.as_ref().map_or(String::new(), |to| {
+            format!(",均舍入到 {} 的最近倍数", to.multiple)
+        });
         what.push(format!(
-            "{groups}在全体持有方上的合计:{}{noise}",
+            "{groups}在全体持有方上的合计:{}{noise}{rounded}",
             totals(plan)
         ));
         let hidden = plan.keys.iter().filter(|k| k.hidden.is_some());

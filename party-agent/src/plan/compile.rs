@@ -22,9 +22,9 @@ use super::sql::inline::inline;
 use super::sql::outer::{Arg, Outer, take_apart};
 use super::sql::{self, Site};
 use super::{
-    KeyColumn, LocalPlan, MAX_ROWS, MeasureKind, MinCell, Plan, PlanFault, ReleaseRule, Setting,
-    Shape, Step, Usage, cohorts, cost, dominance, flatten, hidden, joint, meter, noise, statistic,
-    steps, top, types, widen, words,
+    KeyColumn, LocalPlan, MAX_ROWS, MeasureKind, MinCell, Plan, PlanFault, ReleaseRule,
+    RoundingPlan, Setting, Shape, Step, Usage, cohorts, cost, dominance, flatten, hidden, joint,
+    meter, noise, statistic, steps, top, types, widen, words,
 };
 use crate::catalogue::Cohorts;
 use crate::spec::{CheckedSpec, Correlations, SqlCompute};
@@ -250,6 +250,7 @@ struct Known<'a> {
     rows: u64,
     /// About dominance.
     has_rules: bool,
+    rounding: Option<&'a RoundingPlan>,
 }
 
 impl Known<'_> {
@@ -287,7 +288,9 @@ impl Known<'_> {
         let top = top::cells(outer, &columns.measures, fits, cells, rows)
             .filter(|_| spec.correlations.is_some() && outer.margins.is_none() && hidden.is_none())
             // Of noisy totals, and of sums that are held against rules, the receivers find the first themselves.
-            .filter(|_| spec.dp.is_none() && !self.has_rules);
+            .filter(|_| spec.dp.is_none() && !self.has_rules)
+            // Which of two rounded counts is greater in truth is told to nobody.
+            .filter(|_| self.rounding.is_none());
         checks.extend(top::nonempty(top.as_ref(), &checks, rows));
         let rule = checks::rule(spec, catalogues, parties, &checks).map_err(one)?;
         margins::check(outer, &steps, rule, &min_cell).map_err(one)?;
@@ -325,6 +328,7 @@ fn assemble(
         noise::clamp(clause, outer, (&types.measures, rows), &mut fits)?;
     }
     let mut columns = measures::columns(outer, &types, raw, &fits);
+    let rounding = RoundingPlan::strictest(spec, whole.catalogues, &parties.holders);
     let known = Known {
         spec,
         sql,
@@ -333,6 +337,7 @@ fn assemble(
         raw,
         rows,
         has_rules: rules.is_some(),
+        rounding: rounding.as_ref(),
     };
     let (mut shape, steps, min_cell) = known.shaped(&mut keys, &mut columns, &fits)?;
     let noise = spec.dp.as_ref().map(|clause| {
@@ -353,13 +358,15 @@ fn assemble(
     let follows = outer.keys.iter().any(|key| key.follow_up.is_some());
     let found = steps::first_use(&released)
         .or(follows.then_some("survival"))
-        .or(meter.as_ref().map(|_| "contributions"));
+        .or(meter.as_ref().map(|_| "contributions"))
+        .or(rounding.as_ref().map(|_| "rounded counts"));
     let correlations = source(spec, shape.rule, found).map_err(one)?;
     let plan = Plan::of_job(spec, parties.seats.clone(), correlations, min_cell);
     let plan = Plan {
         locals: locals(outer, raw, &finals, &keys, &[Usage::Person, Usage::Row]),
         shape,
         noise,
+        rounding,
         cohorts,
         dominance,
         meter,

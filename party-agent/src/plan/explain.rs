@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use super::words::{correlations, counted, listed, range_of};
 use super::{
     CellCheck, IntersectPlan, KeyColumn, LookupPlan, Measure, MeasureKind, Plan, Procedure,
-    RangeOrigin, ReleaseRule, RingWidth, ScorePlan, Slot,
+    RangeOrigin, ReleaseRule, RingWidth, RoundingPlan, ScorePlan, Slot,
 };
 
 /// Groups of a key that are shown by name.
@@ -74,6 +74,9 @@ impl Plan {
         for check in &self.shape.checks {
             let set_by = listed(&self.min_cell.set_by);
             writeln!(out, "compared on shares: {}, set by {set_by}", check.rule)?;
+        }
+        for line in self.rounding.iter().map(RoundingPlan::in_words) {
+            writeln!(out, "{line}")?;
         }
         if self.correlations.is_some() {
             writeln!(out, "correlated randomness: {}", correlations(self))?;
@@ -184,6 +187,9 @@ impl Plan {
                 "the totals and what was found"
             }
         )?;
+        for line in self.rounding.iter().map(RoundingPlan::in_words) {
+            writeln!(out, "   {line}")?;
+        }
         for line in self
             .noise
             .iter()

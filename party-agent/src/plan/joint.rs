@@ -16,6 +16,7 @@ mod draft;
 mod taken;
 mod ranked;
 mod computed;
+mod correlated;
 mod relation;
 mod column;
 mod precision;
@@ -42,7 +43,7 @@ use super::sql::holders::{Catalogues, RowWise, holders_of};
 use super::sql::outer::{Outer, take_apart};
 use super::{
     KeyColumn, Margins, Measure, MinCell, Plan, PlanFault, Procedure, ReleaseRule, RingWidth,
-    Setting, Shape, Step, cost, finish, steps, top, words as plan_words,
+    RoundingPlan, Setting, Shape, Step, cost, finish, steps, top, words as plan_words,
 };
 use crate::spec::{CheckedSpec, JoinLevel, SqlCompute, rule_word};
 use columns::{Scope, qualify, qualify_select};
@@ -51,6 +52,7 @@ use relation::Compiled;
 use separate::{Literals, Separate, Sum};
 
 pub use computed::{ComputedPlan, ComputedValue};
+pub use correlated::CorrelatedPlan;
 pub(super) use from::names_of;
 pub(super) use member::{Member, members};
 pub use ranked::RankedPlan;
@@ -81,6 +83,8 @@ pub struct JoinPlan {
     pub compared: Vec<JoinCompared>,
     /// Arguments of the query whose rows are ordered by value at their holders.
     pub ranked: Vec<RankedPlan>,
+    /// Arguments of the query whose rows are ranked beside each other.
+    pub correlated: Vec<CorrelatedPlan>,
     /// The total over Z_2^64 that is how many keys all relations have, in every group; `None` where that is told to nobody.
     pub matched: Option<usize>,
     /// How measures of the query are rounded that multiply floating-point numbers with those of other holders.
@@ -160,8 +164,8 @@ pub struct RelationPlan {
     pub totals_wide: usize,
     /// Columns of these totals over Z_2^64 that count the rows with each value of a measure.
     pub values: Vec<ValueColumns>,
-    /// Measures whose rows are kept one by one, to be ordered by value.
-    pub ranked: Vec<usize>,
+    /// Measures whose rows are kept one by one: one that orders them by value, or several beside each other.
+    pub ranked: Vec<Vec<usize>>,
     /// Measures that divide other holders' numbers, and the power of two above which they cannot be divided by.
     pub quotients: Vec<(usize, i32)>,
     /// Columns over Z_2^64 that go into the join as 1 where they are not 0.
@@ -321,8 +325,10 @@ pub(super) fn compile(
         site,
         below: RefCell::default(),
         by_row: None,
+        ranked_at: None,
     };
     job.row_wise()?;
+    job.ranked_at = job.ranked_at(&conditions).map_err(one)?;
     job.by_row = job.first_by_row().map_err(one)?;
     job.plan(&conditions).or_else(|faults| {
         job.below.take();
@@ -445,6 +451,8 @@ struct Job<'a> {
     below: RefCell<Vec<below::Below>>,
     /// What is computed row by row, first of all.
     by_row: Option<Expr>,
+    /// The relation that has every argument of SPEARMAN, and may rank its rows as they stand.
+    ranked_at: Option<usize>,
 }
 
 impl Job<'_> {
@@ -513,8 +521,10 @@ impl Job<'_> {
         let mut checks = checks::checks(self.outer, &terms.counts(), &min_cell, rows);
         let cells = keys.iter().map(KeyColumn::n_slots).product();
         let (steps, narrow, wide) = self.steps((&terms, &compiled), cells, rows)?;
+        let holders = &self.parties.holders;
+        let rounding = RoundingPlan::strictest(self.spec, self.catalogues, holders);
         let top = top::cells(self.outer, &terms.measures, &terms.fits, cells, rows)
-            .filter(|_| self.outer.margins.is_none());
+            .filter(|_| self.outer.margins.is_none() && rounding.is_none());
         checks.extend(top::nonempty(top.as_ref(), &checks, rows));
         let rule = match checks.is_empty() {
             true => ReleaseRule::None,
@@ -544,6 +554,7 @@ impl Job<'_> {
             locals: compiled.locals(self.tells_size()),
             procedure: Procedure::Join(join),
             shape,
+            rounding,
             steps,
             keys,
             measures,
@@ -575,7 +586,10 @@ impl Job<'_> {
             rows_at_most,
             method: super::needs::method(self.spec.correlations.as_ref()),
         };
-        let ranks = terms.ranks_step(self, compiled, (cells, &mut narrow));
+        let ranks = match terms.correlated.is_empty() {
+            true => terms.ranks_step(self, compiled, (cells, &mut narrow)),
+            false => terms.correlated_step(self, compiled, (cells, &mut narrow)),
+        };
         let ranks = ranks.map_err(one)?;
         let free = steps::Columns {
             narrow: &mut narrow,

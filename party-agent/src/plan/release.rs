@@ -1,6 +1,8 @@
 //! What a plan opens at its end, as the protocols take it.
 
-use protocols::aggregate::{self, CellRule, Check, MeteredShape, NoisyShape, ReleaseShape};
+use protocols::aggregate::{
+    self, CellRule, Check, MeteredShape, NoisyShape, ReleaseShape, RoundedShape,
+};
 use protocols::disclose::Terms;
 use protocols::party::Seat;
 use protocols::price::{Price, Seats};
@@ -17,6 +19,8 @@ pub enum Release {
     Cells(ReleaseShape),
     /// The same with noise of every holder.
     Noisy(NoisyShape),
+    /// The same of counts that are rounded.
+    Rounded(RoundedShape),
     /// The same with what each holder contributes.
     Metered(MeteredShape),
     /// Of these the ones that come first by a total.
@@ -32,6 +36,7 @@ impl Release {
         match self {
             Self::Cells(shape) => shape.terms(),
             Self::Noisy(shape) => shape.terms(),
+            Self::Rounded(shape) => shape.terms(),
             Self::Metered(shape) => shape.terms(),
             Self::Top(shape) => shape.terms(),
             Self::Groups(shape) => shape.terms(),
@@ -44,6 +49,7 @@ impl Release {
         match &mut self {
             Self::Cells(shape) => shape.receivers = seats,
             Self::Noisy(shape) => shape.release.receivers = seats,
+            Self::Rounded(shape) => shape.release.receivers = seats,
             Self::Metered(shape) => shape.release.receivers = seats,
             Self::Top(shape) => shape.receivers = seats,
             Self::Groups(shape) => shape.receivers = seats,
@@ -58,6 +64,7 @@ impl Release {
                 cost: aggregate::online_cost(shape, seats.n_seats, seats.n_computing),
             },
             Self::Noisy(shape) => shape.price(seats),
+            Self::Rounded(shape) => shape.price(seats),
             Self::Metered(shape) => shape.price(seats),
             Self::Top(shape) => top::price(shape, seats),
             Self::Groups(shape) => group::price(shape, seats),
@@ -123,10 +130,11 @@ impl Plan {
     }
 
     fn of_cells(&self, shape: ReleaseShape) -> Release {
-        match (&self.noise, &self.meter) {
-            (Some(noise), _) => Release::Noisy(self.noisy(noise, shape)),
-            (None, Some(meter)) => Release::Metered(self.metered(meter, shape)),
-            (None, None) => Release::Cells(shape),
+        match (&self.noise, &self.meter, &self.rounding) {
+            (Some(noise), ..) => Release::Noisy(self.noisy(noise, shape)),
+            (None, Some(meter), _) => Release::Metered(self.metered(meter, shape)),
+            (None, None, Some(rounding)) => Release::Rounded(self.rounded(rounding, shape)),
+            (None, None, None) => Release::Cells(shape),
         }
     }
 

@@ -79,7 +79,7 @@ pub enum Step {
         /// The first of four narrow columns: rows, squares of the first and of the second ranks, products.
         column: usize,
     },
-    /// Ranks numbers that are computed row by row over a join, and adds up squares and products of the ranks.
+    /// Ranks numbers of the rows of a join, and adds up squares and products of the ranks.
     JointRanks {
         /// What is ranked.
         items: Vec<JointItem>,
@@ -89,6 +89,8 @@ pub enum Step {
         rows: u64,
         /// Groups.
         others: usize,
+        /// Whether rows are those of one relation, whose holders know the numbers; else they are computed row by row.
+        held: bool,
     },
     /// Merges the holders' different values, hashed, and counts those that are not the same as the one before.
     Distinct {
@@ -460,12 +462,18 @@ impl Step {
                 measures[*x].label,
                 counted(rows.iter().sum(), "row")
             ),
-            Self::JointRanks { items, rows, .. } => {
+            Self::JointRanks {
+                items, rows, held, ..
+            } => {
                 let labels = items.iter().map(|i| measures[i.measure].label.clone());
                 format!(
-                    "the ranks of {}: {}, which are computed row by row, are sorted by each on shares",
+                    "the ranks of {}: {}, which {}, are sorted by each on shares",
                     listed(&labels.collect::<Vec<_>>()),
-                    counted(*rows, "row")
+                    counted(*rows, "row"),
+                    match held {
+                        true => "count as often as the join says",
+                        false => "are computed row by row",
+                    }
                 )
             }
             Self::Quantiles { n_values, .. } => format!(
@@ -522,7 +530,7 @@ impl Measure {
     }
 
     /// Bits of the distance of a value from an end of the range, at least 1.
-    fn code_bits(&self) -> u32 {
+    pub(super) fn code_bits(&self) -> u32 {
         (64 - self.span().leading_zeros()).max(1)
     }
 }

@@ -8,7 +8,7 @@ use protocols::party::PartyId;
 use super::compile::Decided;
 use super::{
     DominancePlan, Learns, Measure, MeasureKind, MeterPlan, Plan, Procedure, RangeOrigin,
-    ReleaseRule, Released, Said, Slot, Step,
+    ReleaseRule, Released, RoundingPlan, Said, Slot, Step,
 };
 use crate::plan::ring::unscaled;
 use crate::spec::Correlations;
@@ -86,8 +86,11 @@ fn learns(plan: &Plan) -> Vec<Learns> {
                 Some(_) => ", each with the noise of every holder",
                 None => "",
             };
+            let rounded = plan.rounding.as_ref().map_or(String::new(), |to| {
+                format!(", each rounded to the nearest multiple of {}", to.multiple)
+            });
             what.push(format!(
-                "for {groups}, over all holders together: {totals}{noise}"
+                "for {groups}, over all holders together: {totals}{noise}{rounded}"
             ));
             let hidden = plan.keys.iter().filter(|k| k.hidden.is_some());
             let hidden: Vec<&str> = hidden.map(|k| k.name.as_str()).collect();
@@ -364,6 +367,7 @@ fn notes(plan: &Plan) -> Vec<String> {
     let mut notes = vec![format!("totals over {}", listed(&holders))];
     match &plan.noise {
         Some(noise) => notes.extend(noise.in_words(holders.len())),
+        None if plan.rounding.is_some() => {}
         None => exactness(plan, &mut notes),
     }
     definitions(plan, &mut notes);
@@ -492,6 +496,7 @@ fn held_back(plan: &Plan, notes: &mut Vec<String>) {
     if plan.cohorts.is_some() {
         notes.push("the holders keep account of who is counted, and refuse when they run the job if a group, with what was released before, would tell of fewer persons than the minimum cell; that they refuse tells that there is such a difference".to_owned());
     }
+    notes.extend(plan.rounding.as_ref().map(RoundingPlan::in_words));
     notes.extend(plan.dominance.as_ref().map(DominancePlan::in_words));
     if plan.protects_margins() {
         notes.push("totals stand beside their parts, so further groups and totals are suppressed as would tell a small one; groups without rows are left out, as in plain SQL".to_owned());

@@ -45,6 +45,7 @@ fn read(top: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Policy> {
     );
     let open_counts = top.boolean(faults, "open_counts");
     let open_counts = top.required(faults, "open_counts", open_counts, "true or false");
+    let round_to = top.whole(faults, "round_to", 2..=MAX_NUMBER);
     let standing = top
         .tables(faults, "approve")
         .into_iter()
@@ -74,6 +75,7 @@ fn read(top: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Policy> {
     Some(Policy {
         min_cell: min_cell?,
         open_counts: open_counts?,
+        round_to,
         standing,
         persons,
         reviewers,

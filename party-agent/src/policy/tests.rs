@@ -56,6 +56,7 @@ fn ask<'a>(purpose: &'a str, receivers: &[&'a str], uses: &'a [ColumnUse]) -> Re
         tables: &[],
         uses,
         min_cell: 11,
+        rounds_to: Some(1),
         opens_counts: false,
         cohorts: None,
         dominance: None,
@@ -291,6 +292,7 @@ fn purposes_receivers_groups_and_counts_are_checked() {
         (
             "counts opened",
             Request {
+                rounds_to: Some(1),
                 opens_counts: true,
                 ..ask("x", &["clinic"], &stay)
             },
@@ -336,6 +338,7 @@ fn all_denials_come_at_once() {
     ];
     let request = Request {
         min_cell: 1,
+        rounds_to: Some(1),
         opens_counts: true,
         ..ask("x", &["clinic"], &uses)
     };
@@ -423,6 +426,7 @@ fn a_rehearsal_allows_everything_and_says_that_it_is_one() {
     let uses = [used("notes", "text", GroupBy)];
     let request = Request {
         min_cell: 0,
+        rounds_to: Some(1),
         opens_counts: true,
         ..ask("x", &["anybody"], &uses)
     };

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array};
 
+use protocols::stats::rank;
+
 use super::pairs::{Total, correlation};
 use super::released::Cells;
 use super::{ResultError, totals};
@@ -133,8 +135,15 @@ impl Cells<'_> {
         let value = |(place, counted): (usize, u64)| {
             let sum = |k: usize| i128::from(self.narrow(first + k, place));
             let n = sum(0);
-            if n != i128::from(counted) || n > 1 << 32 {
+            if n != i128::from(counted) {
                 return Err(contradiction(measure));
+            }
+            if n > rank::MAX_ROWS as i128 {
+                let what = format!(
+                    "the ranks of {} are of {n} joined rows, and of more than 2^20 their sums do not fit: join with fewer rows a key, or correlate fewer rows",
+                    measure.label
+                );
+                return Err(totals(what));
             }
             let mean = n * (n + 1) * (n + 1);
             let centred = |k| Total::new(sum(k) - mean, 0, 0);

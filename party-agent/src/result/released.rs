@@ -117,9 +117,9 @@ impl<'a> Cells<'a> {
             self.n_used() - counted
         };
         let measures = self.plan.measures.iter();
-        // The difference of two counts with noise is the noise.
+        // The difference of two counts with noise is the noise, and of rounded ones what was rounded off.
         measures
-            .filter(|_| self.plan.noise.is_none())
+            .filter(|_| self.plan.noise.is_none() && self.plan.rounding.is_none())
             .filter(|m| m.kind != MeasureKind::Distinct)
             .map(|m| (m.label.clone(), nulls(m)))
             .collect()

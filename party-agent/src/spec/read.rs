@@ -82,6 +82,7 @@ pub(super) fn spec<'t>(text: &'t str, faults: &mut Faults<'t>) -> Option<Checked
         receivers: receivers?,
         compute: compute?,
         min_cell: privacy.min_cell,
+        round_to: privacy.round_to,
         correlations: privacy.correlations,
         join: privacy.join,
         dp: privacy.dp,
@@ -93,6 +94,7 @@ pub(super) fn spec<'t>(text: &'t str, faults: &mut Faults<'t>) -> Option<Checked
 #[derive(Default)]
 struct Privacy {
     min_cell: Option<u64>,
+    round_to: Option<u64>,
     correlations: Option<Correlations>,
     join: Option<JoinLevel>,
     dp: Option<DpClause>,
@@ -314,6 +316,7 @@ fn read_privacy(
     faults: &mut Faults<'_>,
 ) -> Privacy {
     let min_cell = fields.whole(faults, "min_cell", 0..=u64::from(u32::MAX));
+    let round_to = fields.whole(faults, "round_to", 2..=u64::from(u32::MAX));
     let correlations = fields
         .string(faults, "correlations")
         .and_then(|text| correlations(text, receivers, &fields, faults));
@@ -337,6 +340,7 @@ fn read_privacy(
     fields.finish(faults);
     Privacy {
         min_cell,
+        round_to,
         correlations,
         join,
         dp,

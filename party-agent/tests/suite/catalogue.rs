@@ -30,6 +30,7 @@ fn catalogue(entry: party_agent::catalogue::TableEntry) -> Catalogue {
         party: plans::party("hospital_1"),
         min_cell: 11,
         open_counts: false,
+        round_to: None,
         rehearsal: true,
         tables: BTreeMap::from([("t".to_owned(), entry)]),
     }

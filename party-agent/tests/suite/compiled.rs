@@ -80,6 +80,7 @@ async fn holders(tables: [String; 3]) -> Holders {
             party: plans::party(name),
             min_cell: 0,
             open_counts: true,
+            round_to: None,
             rehearsal: true,
             tables: BTreeMap::from([("visits".to_owned(), entry)]),
         };

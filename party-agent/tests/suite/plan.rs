@@ -20,4 +20,5 @@ mod intersect;
 mod train;
 mod vertical;
 mod noise;
+mod rounded;
 pub(crate) mod chinese;

@@ -198,6 +198,7 @@ pub(crate) fn plan(
             set_by: Vec::new(),
         },
         max_wall_s: None,
+        rounding: None,
         noise: None,
         cohorts: None,
         dominance: None,
@@ -451,7 +452,13 @@ pub(crate) fn release(plan: &Plan, inputs: &[LocalTotals]) -> Released {
             _ => CellRule::Compare,
         },
     };
-    oracle::release(inputs, &shape)
+    let mut released = oracle::release(inputs, &shape);
+    if let Some(rounding) = &plan.rounding {
+        let m = rounding.multiple;
+        let counts = released.narrow.iter_mut().flatten();
+        counts.for_each(|n| *n = (*n + m / 2) / m * m);
+    }
+    released
 }
 
 /// The whole way, with the sums taken in the clear.

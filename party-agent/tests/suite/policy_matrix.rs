@@ -33,6 +33,7 @@ pub(crate) fn request<'a>(uses: &'a [ColumnUse], runs: &'a RunCounts) -> Request
         tables: &[],
         uses,
         min_cell: 11,
+        rounds_to: Some(1),
         opens_counts: false,
         cohorts: None,
         dominance: None,

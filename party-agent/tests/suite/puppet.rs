@@ -44,6 +44,7 @@ impl Puppet {
         let mut catalogue = Catalogue {
             min_cell: policy.min_cell(),
             open_counts: policy.open_counts(),
+            round_to: policy.round_to(),
             party: party.parse().expect("a party"),
             rehearsal: false,
             tables: BTreeMap::new(),

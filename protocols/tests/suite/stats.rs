@@ -10,6 +10,7 @@ mod top;
 mod rank;
 mod survival;
 mod noisy;
+mod rounded;
 mod metered;
 
 use crate::arith::{Clear, Shared};

@@ -166,7 +166,8 @@ impl Job<'_> {
     /// Whether an argument's values are computed row by row: what is ordered and no column of one relation.
     pub(super) fn is_row_by_row(&self, i: usize, arg: &Arg) -> Result<bool, PlanFault> {
         let is_chosen = || self.separate().chooses(&arg.expr);
-        Ok(self.is_rank_correlated(i) || arg.ordered && !is_chosen()?)
+        let is_ranked = self.is_rank_correlated(i) && self.ranked_at.is_none();
+        Ok(is_ranked || arg.ordered && !is_chosen()?)
     }
 
     /// Whether an argument is one of SPEARMAN.
@@ -176,7 +177,7 @@ impl Job<'_> {
     }
 
     /// Whether MIN, MAX or a quantile of an argument is wanted.
-    fn is_searched(&self, i: usize) -> bool {
+    pub(super) fn is_searched(&self, i: usize) -> bool {
         let is_its = |r: &Released| match r {
             Released::Extreme { measure, .. } | Released::Quantile { measure, .. } => *measure == i,
             _ => false,
@@ -309,6 +310,7 @@ impl Terms {
             pairs,
             rows,
             others,
+            held: false,
         }))
     }
 }

@@ -59,6 +59,8 @@ pub(super) enum Power {
     Second,
     /// The rows with each of its values.
     Each,
+    /// Its values, row by row, beside those of others of the relation.
+    Ranked,
 }
 
 /// The arguments of one relation.
@@ -67,6 +69,8 @@ pub(super) struct Draft {
     pub(super) args: Vec<Arg>,
     /// Of these, factors of quotients.
     pub(super) quotients: BTreeSet<usize>,
+    /// Of these, what is ranked at the rows' own holders.
+    pub(super) ranked: BTreeSet<usize>,
     texts: Vec<String>,
     /// Whether it is a subquery of IN or EXISTS.
     is_member: bool,
@@ -99,6 +103,8 @@ impl Draft {
             Power::Compared => format!("compared: {expr}"),
             // The range of one row's value is cut, and that of a sum is not.
             Power::Row => format!("row by row: {expr}"),
+            // The rows with each value are not counted.
+            Power::Ranked => format!("ranked: {expr}"),
             _ => expr.to_string(),
         };
         let known = self.texts.iter().position(|t| *t == text);
@@ -138,6 +144,11 @@ impl Draft {
             }
             (Power::Each, true) => {
                 arg.ordered = true;
+                Take::Value(index, 0)
+            }
+            (Power::Ranked, true) => {
+                arg.ordered = true;
+                self.ranked.insert(index);
                 Take::Value(index, 0)
             }
             _ => Take::Count(index),

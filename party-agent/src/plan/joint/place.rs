@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::computed::{Computed, ComputedPlan, ComputedValue};
+use super::correlated::CorrelatedPlan;
 use super::draft::Take;
 use super::ranked::{Ranked, RankedPlan};
 use super::relation::{Compiled, One};
@@ -54,6 +55,12 @@ impl Terms {
         let relations: Vec<RelationPlan> = relations.collect();
         let ranked = self.ranked.iter();
         let ranked = ranked.map(|of| ranked_plan(job, compiled, of, keys));
+        let correlated = self.correlated.iter().map(|of| {
+            let weights = ranked_plan(job, compiled, &of.weights, keys)?;
+            let values = of.values.clone();
+            Ok(CorrelatedPlan { weights, values })
+        });
+        let correlated = correlated.collect::<Result<_, PlanFault>>()?;
         let labels: Vec<String> = relations_label(job, &order);
         let mut plan = JoinPlan {
             normalise: job.normalise().to_owned(),
@@ -65,6 +72,7 @@ impl Terms {
             values: self.values,
             compared,
             ranked: ranked.collect::<Result<_, _>>()?,
+            correlated,
             matched: self.matched,
             roundings: self.roundings,
             computed: computed_plan(job, (taken, compiled), (&self.computed, &order), keys)?,
@@ -201,6 +209,7 @@ fn bare(
         values: Vec::new(),
         compared: Vec::new(),
         ranked: Vec::new(),
+        correlated: Vec::new(),
         matched: None,
         roundings: BTreeMap::new(),
         computed: None,

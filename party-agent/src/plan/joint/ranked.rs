@@ -28,6 +28,7 @@ pub struct RankedPlan {
 }
 
 /// The same while the query is taken apart: relations in the order of FROM.
+#[derive(Clone)]
 pub(super) struct Ranked {
     pub(super) measure: usize,
     pub(super) relation: usize,
@@ -83,11 +84,38 @@ impl Ranked {
     }
 }
 
+impl Ranked {
+    /// One value of one relation in each row that counts; `None` for anything else.
+    pub(super) fn by_rows(measure: usize, each: &[Product]) -> Option<Self> {
+        let [product] = each else {
+            return None;
+        };
+        let mut takes = product.takes.iter().enumerate();
+        let (relation, arg) = takes.find_map(|(at, take)| match take {
+            Take::Value(arg, _) => Some((at, *arg)),
+            _ => None,
+        })?;
+        let mut terms = terms_of(each);
+        for term in &mut terms {
+            term.takes[relation] = Take::Count(arg);
+        }
+        Some(Self {
+            measure,
+            relation,
+            arg,
+            terms,
+        })
+    }
+}
+
 impl Terms {
-    /// The arguments of a relation whose rows are ordered.
-    pub(super) fn ranked_of(&self, relation: usize) -> Vec<usize> {
+    /// The arguments of a relation whose rows are kept one by one: what these are ordered by, or several beside each other.
+    pub(super) fn ranked_of(&self, relation: usize) -> Vec<Vec<usize>> {
         let ranked = self.ranked.iter().filter(|r| r.relation == relation);
-        ranked.map(|r| r.arg).collect()
+        let correlated = self.correlated.iter();
+        let correlated = correlated.filter(|c| c.weights.relation == relation);
+        let beside = correlated.map(|c| c.values.iter().map(|(_, arg)| *arg).collect());
+        ranked.map(|r| vec![r.arg]).chain(beside).collect()
     }
 
     /// How many rows are ordered of each measure, and in how many groups.

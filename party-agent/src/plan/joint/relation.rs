@@ -87,7 +87,9 @@ pub(super) fn compile(job: &Job<'_>, taken: &Taken) -> Result<Compiled, Vec<Plan
     for (at, (outer, raw)) in read.into_iter().enumerate() {
         let compared = taken.below.iter().flat_map(|b| b.args_of(at));
         let compared: BTreeSet<usize> = compared.chain(taken.row_args_of(at)).collect();
-        match finished(job, (at, outer, raw), (rows, &compared), &converts) {
+        let ranked = &taken.drafts[at].ranked;
+        let bounds = (rows, (&compared, ranked));
+        match finished(job, (at, outer, raw), bounds, &converts) {
             Ok(relation) => all.push(relation),
             Err(more) => faults.extend(more),
         }
@@ -271,7 +273,7 @@ fn key_type(
 fn finished(
     job: &Job<'_>,
     (at, outer, raw): (usize, Outer, Vec<Part>),
-    (rows, compared): (u64, &BTreeSet<usize>),
+    (rows, (compared, ranked)): (u64, (&BTreeSet<usize>, &BTreeSet<usize>)),
     converts: &[Convert],
 ) -> Result<One, Vec<PlanFault>> {
     let select = job.select_of(at);
@@ -308,7 +310,7 @@ fn finished(
         }));
     }
     let mut columns = measures::columns(&outer, &types, &raw, &fits);
-    let (values, wide) = value_columns(job, (&outer, &raw), &keys, &mut columns);
+    let (values, wide) = value_columns(job, (&outer, &raw), (&keys, ranked), &mut columns);
     let without = match optional {
         // Values are told when it is known how many digits numbers have.
         true => Some(Without {
@@ -365,7 +367,7 @@ fn of_one_row(fit: Fit, own_rows: u64) -> Fit {
 fn value_columns(
     job: &Job<'_>,
     (outer, parts): (&Outer, &[Part]),
-    keys: &[KeyColumn],
+    (keys, ranked): (&[KeyColumn], &BTreeSet<usize>),
     columns: &mut measures::Columns,
 ) -> (Vec<ValueColumns>, BTreeMap<usize, PlanFault>) {
     let (mut all, mut wide) = (Vec::new(), BTreeMap::new());
@@ -375,7 +377,7 @@ fn value_columns(
     let most = (MAX_NUMBERS / rows.max(1)).min(MAX_VALUES) / cells.max(1);
     let mut left = most;
     for (arg, measure) in outer.args.iter().zip(&columns.measures) {
-        if !arg.ordered {
+        if !arg.ordered || ranked.contains(&measure.arg) {
             continue;
         }
         let Some(n_values) = measure.n_values() else {

@@ -194,10 +194,13 @@ impl JoinPlan {
             .map(|hub| join::price(seats, &self.star(hub, sizes, &groups, is_dealt)));
         let ranked = self.ranked.iter();
         let ranked = ranked.map(|ranked| ranked.price((self, sizes), keys, seats));
+        let correlated = self.correlated.iter();
+        let correlated = correlated.map(|of| of.price((self, sizes), keys, seats));
         let computed = self.computed.iter();
         let computed = computed.map(|of| of.price(sizes, (keys, is_dealt), seats));
         stars
             .chain(ranked)
+            .chain(correlated)
             .chain(computed)
             .fold(Price::nothing(seats), |sum, star| sum.then(&star))
     }

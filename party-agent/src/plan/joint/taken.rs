@@ -41,6 +41,8 @@ pub(super) enum Argument {
         each: Option<Vec<Product>>,
         /// Its values where they are computed row by row.
         row: Option<Vec<Product>>,
+        /// Its values where one relation has them and ranks them among its rows.
+        ranked: Option<Vec<Product>>,
     },
     /// Different keys are counted: those for which no factor is 0.
     Keys(Vec<Take>),
@@ -200,14 +202,17 @@ fn argument(
         },
         false => None,
     };
+    let is_ranked = job.ranked_at.is_some() && job.is_rank_correlated(i);
+    let is_counted = arg.ordered && !by_row && (!is_ranked || job.is_searched(i));
     Ok(Argument::Plain {
         count: products(drafts, &known, Power::Count, &arg.asked),
         sum: arg
             .sum
             .then(|| products(drafts, &value, Power::First, &arg.asked)),
         squares,
-        each: (arg.ordered && !by_row).then(|| products(drafts, &value, Power::Each, &arg.asked)),
+        each: is_counted.then(|| products(drafts, &value, Power::Each, &arg.asked)),
         row: by_row.then(|| products(drafts, &value, Power::Row, &arg.asked)),
+        ranked: is_ranked.then(|| products(drafts, &value, Power::Ranked, &arg.asked)),
     })
 }
 

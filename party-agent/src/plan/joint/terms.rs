@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::column::{Column, column};
 use super::computed::Computed;
+use super::correlated::Correlated;
 use super::draft::Take;
 use super::ranked::Ranked;
 use super::relation::Compiled;
@@ -34,6 +35,8 @@ pub(super) struct Terms {
     pub(super) values: Vec<ValueColumns>,
     /// Arguments whose rows are ordered.
     pub(super) ranked: Vec<Ranked>,
+    /// Arguments whose rows are ranked beside each other.
+    pub(super) correlated: Vec<Correlated>,
     /// How measures of products with floating-point numbers are rounded.
     pub(super) roundings: BTreeMap<usize, String>,
     /// Arguments that are computed row by row.
@@ -70,6 +73,7 @@ impl Terms {
             sums: Vec::new(),
             values: Vec::new(),
             ranked: Vec::new(),
+            correlated: Vec::new(),
             roundings: BTreeMap::new(),
             computed: Vec::new(),
             person: None,
@@ -99,7 +103,10 @@ impl Terms {
             } = argument
             {
                 match Ranked::of(job, compiled, i, each).map_err(one)? {
-                    Some(ranked) => all.rank(compiled, ranked),
+                    Some(ranked) => {
+                        all.typed(compiled, &ranked);
+                        all.ranked.push(ranked);
+                    }
                     None => all.values(job, compiled, (i, arg), each).map_err(one)?,
                 }
             }
@@ -118,6 +125,7 @@ impl Terms {
                 all.compute(computed.map_err(one)?);
             }
         }
+        all.correlate(job, compiled, taken).map_err(one)?;
         Ok(all)
     }
 
@@ -179,7 +187,7 @@ impl Terms {
     }
 
     /// An argument of one relation keeps that one's type and range.
-    fn rank(&mut self, compiled: &Compiled, ranked: Ranked) {
+    pub(super) fn typed(&mut self, compiled: &Compiled, ranked: &Ranked) {
         let of = &compiled.all[ranked.relation].columns.measures[ranked.arg];
         let (measure, sum) = (
             &mut self.measures[ranked.measure],
@@ -191,7 +199,6 @@ impl Terms {
         sum.is_narrow = [&of.range.low, &of.range.high]
             .iter()
             .all(|end| end.parse::<i64>().is_ok());
-        self.ranked.push(ranked);
     }
 
     /// An argument that no relation has alone.

@@ -38,6 +38,7 @@ impl Step {
             pairs,
             rows,
             others,
+            ..
         } = self
         else {
             return None;

@@ -93,6 +93,7 @@ pub(crate) fn catalogue(name: &str, tables: Vec<(&str, TableEntry)>) -> Catalogu
     Catalogue {
         min_cell: 5,
         open_counts: false,
+        round_to: None,
         party: party(name),
         rehearsal: false,
         tables: tables.into_iter().map(|(n, t)| (n.to_owned(), t)).collect(),

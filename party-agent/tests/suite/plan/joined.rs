@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use party_agent::local::{Joined, LocalInputs, joined};
 use party_agent::plan::{
-    ComputedPlan, ComputedValue, JoinPlan, JoinSizes, Plan, Procedure, RankedPlan, Step, Which,
+    ComputedPlan, ComputedValue, CorrelatedPlan, JoinPlan, JoinSizes, JointPair, Plan, Procedure,
+    RankedPlan, Step, Which,
 };
 use party_agent::source::SourceError;
 use protocols::aggregate::LocalTotals;
@@ -175,6 +176,9 @@ pub(crate) async fn in_the_clear(world: &World, plan: &Plan) -> Result<LocalTota
         let rows = ranked_rows(plan, (of, ranked), &sizes, &parts);
         find_among(plan, (ranked.measure, &ranked.join), &rows, &mut found);
     }
+    for correlated in &of.correlated {
+        correlate_among(plan, (of, correlated), (&sizes, &parts), &mut found);
+    }
     if let Some(computed) = &of.computed {
         rank_among(plan, computed, (&sizes, &parts), &mut found);
         for value in &computed.values {
@@ -223,6 +227,60 @@ fn ranked_rows(
         }
     }
     rows
+}
+
+/// Ranks of columns of one relation, of whose rows each counts as often as it is joined.
+fn correlate_among(
+    plan: &Plan,
+    (of, correlated): (&JoinPlan, &CorrelatedPlan),
+    (sizes, parts): (&JoinSizes, &[Vec<Joined>]),
+    totals: &mut LocalTotals,
+) {
+    let weights = &correlated.weights;
+    let rows = ranked_rows(plan, (of, weights), sizes, parts);
+    let holders = &parts[weights.places(of)[0]];
+    let value_of = |measure: usize, row: usize| {
+        let mut values = correlated.values.iter();
+        match values.position(|(m, _)| *m == measure).expect("a value") {
+            0 => rows[row].1,
+            at => {
+                let beside = holders.iter().flat_map(|h| &h.beside(weights.arg)[at - 1]);
+                *beside
+                    .copied()
+                    .collect::<Vec<u64>>()
+                    .get(row)
+                    .expect("a row")
+            }
+        }
+    };
+    let (own, others) = correlated.groups(&plan.keys);
+    for step in &plan.steps {
+        let Step::JointRanks { items, pairs, .. } = step else {
+            continue;
+        };
+        let is_its = |pair: &&JointPair| items[pair.items[0]].count == weights.measure;
+        for pair in pairs.iter().filter(is_its) {
+            let mut all = Vec::new();
+            for (row, (group, _, counts)) in rows.iter().enumerate() {
+                let (y, x) = (value_of(pair.y, row), value_of(pair.x, row));
+                for (other, n) in counts.iter().enumerate() {
+                    let cell = *group * others as u32 + other as u32;
+                    all.extend(std::iter::repeat_n((cell, y, x), *n as usize));
+                }
+            }
+            let shape = RankShape {
+                rows: vec![all.len()],
+                cells: own * others,
+                x_bits: 64,
+                y_bits: 64,
+            };
+            let sums = rank::oracle(&[RankInput { rows: all }], &shape);
+            for (place, sums) in sums.iter().enumerate() {
+                let cells = weights.join.cells.iter().flatten();
+                totals.narrow[pair.column + place] = cells.map(|at| sums[*at]).collect();
+            }
+        }
+    }
 }
 
 /// One row of the hub, and all that the others bring to its star.

@@ -8,7 +8,7 @@ use arrow::array::{
     ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, StringViewArray,
 };
 use party_agent::catalogue::{Catalogue, Publish, describe};
-use party_agent::plan::compile;
+use party_agent::plan::{Step, compile};
 use party_agent::spec::check;
 
 use super::fixture::party;
@@ -116,6 +116,7 @@ pub(super) async fn world() -> World {
         let catalogue = Catalogue {
             min_cell: 0,
             open_counts: false,
+            round_to: None,
             party: party(holder),
             rehearsal: true,
             tables,
@@ -574,4 +575,128 @@ async fn a_merged_column_is_that_of_the_table_that_is_kept() {
 #[tokio::test]
 async fn random_joins_equal_plain_sql_or_are_refused() {
     compare_all(&world().await, SEED, 6, query).await;
+}
+
+/// Mid-ranks in plain SQL: of the pairs in which both are known, twice the place of the first of equals and their number.
+fn spearman(keys: &str, (y, x): (&str, &str), from: &str) -> String {
+    let partition = match keys {
+        "" => String::new(),
+        keys => format!("{keys}, "),
+    };
+    let rank = |value: &str| {
+        let first = match keys {
+            "" => format!("RANK() OVER (ORDER BY {value})"),
+            keys => format!("RANK() OVER (PARTITION BY {keys} ORDER BY {value})"),
+        };
+        format!("2 * {first} + COUNT(*) OVER (PARTITION BY {partition}{value})")
+    };
+    let (a, b) = (rank(y), rank(x));
+    let (keyed, tail) = match keys {
+        "" => (String::new(), String::new()),
+        keys => (
+            format!("{keys} AS k, "),
+            " GROUP BY k ORDER BY k NULLS LAST".to_owned(),
+        ),
+    };
+    let key = if keys.is_empty() { "" } else { "k, " };
+    format!(
+        "SELECT {key}CORR(CAST(a AS DOUBLE), CAST(b AS DOUBLE)) AS s FROM (SELECT {keyed}{a} AS a, {b} AS b FROM {from} {} {y} IS NOT NULL AND {x} IS NOT NULL) t{tail}",
+        if from.contains(" WHERE ") {
+            "AND"
+        } else {
+            "WHERE"
+        }
+    )
+}
+
+/// Many rows a key on both sides, tables of several holders, groups of the ranked table and of the others, rows without a
+/// match, without a key and without a value.
+#[tokio::test]
+async fn rank_correlations_of_one_table_equal_plain_sql() {
+    let world = world().await;
+    let both = "(SELECT * FROM h_a.t UNION ALL SELECT * FROM h_b.t) h";
+    let others = "(SELECT * FROM i_a.t UNION ALL SELECT * FROM i_b.t) i";
+    let joined = format!("{both} JOIN {others} ON h.pid = i.pid");
+    let kept = format!("h_a.t h LEFT JOIN {others} ON h.pid = i.pid");
+    let three = "h_a.t h JOIN i_a.t i ON h.pid = i.pid LEFT JOIN r.t r ON h.pid = r.pid";
+    let filtered = format!("{joined} WHERE i.small > 0 AND h.big > 2");
+    let of_a_member = "h_a.t h JOIN i_a.t i ON h.pid = i.pid WHERE h.pid NOT IN (SELECT pid FROM r.t WHERE pid IS NOT NULL)";
+    for (keys, pair, from) in [
+        ("", ("h.small", "h.money"), joined.as_str()),
+        ("", ("h.big", "h.x"), &kept),
+        ("i.cat", ("h.small", "h.big"), &joined),
+        ("h.cat", ("h.money", "h.small"), &joined),
+        ("h.cat", ("h.big", "h.x"), &kept),
+        ("i.flag", ("h.money", "h.x"), three),
+        ("", ("i.small", "i.money"), &filtered),
+        ("", ("h.small", "h.day"), of_a_member),
+        ("", ("h.small", "h.small"), &joined),
+    ] {
+        let (y, x) = pair;
+        let key = if keys.is_empty() {
+            String::new()
+        } else {
+            format!("{keys} AS k, ")
+        };
+        let tail = match keys {
+            "" => String::new(),
+            keys => format!(" GROUP BY {keys} ORDER BY 1 NULLS LAST"),
+        };
+        let sql = format!("SELECT {key}SPEARMAN({y}, {x}) AS s FROM {from}{tail}");
+        let plan = compile(
+            &check(&spearman_job(&sql)).expect("a job file"),
+            &world.catalogues,
+        );
+        let plan = plan.unwrap_or_else(|faults| panic!("{sql}: {faults:?}"));
+        let held = |step: &Step| matches!(step, Step::JointRanks { held: true, .. });
+        assert!(plan.steps.iter().any(held), "{sql}");
+        let reference = spearman(keys, pair, from);
+        let differs = differs(&world, &plan, &reference, 1e-9).await;
+        assert_eq!(differs.expect("a reference"), None, "{sql}");
+    }
+}
+
+fn spearman_job(sql: &str) -> String {
+    format!(
+        "job = \"test\"\npurpose = \"a test\"\nreceivers = [\"h_a\"]\n[compute]\nsql = '''\n{sql}\n'''\n[privacy]\ncorrelations = \"ot\"\n"
+    )
+}
+
+/// What depends on several holders' columns, row by row, still takes one row a key.
+#[tokio::test]
+async fn ranks_of_columns_of_several_tables_take_one_row_a_key() {
+    let world = world().await;
+    for (sql, held) in [
+        (
+            "SELECT SPEARMAN(h.small, h.big) FROM h_a.t h JOIN i_a.t i ON h.pid = i.pid",
+            true,
+        ),
+        (
+            "SELECT SPEARMAN(h.small, i.big) FROM h_a.t h JOIN i_a.t i ON h.pid = i.pid",
+            false,
+        ),
+        (
+            "SELECT SPEARMAN(h.small, h.big) FROM i_a.t i LEFT JOIN h_a.t h ON h.pid = i.pid",
+            false,
+        ),
+        (
+            "SELECT SPEARMAN(h.small, h.big) FROM h_a.t h JOIN i_a.t i ON h.pid = i.pid WHERE h.small > 1 OR i.small > 1",
+            false,
+        ),
+        (
+            "SELECT SPEARMAN(h.small, h.big) FROM h_a.t h JOIN i_a.t i ON h.pid = i.pid WHERE h.small > i.small",
+            false,
+        ),
+    ] {
+        let plan = compile(
+            &check(&spearman_job(sql)).expect("a job file"),
+            &world.catalogues,
+        );
+        let plan = plan.unwrap_or_else(|faults| panic!("{sql}: {faults:?}"));
+        let found = plan.steps.iter().find_map(|step| match step {
+            Step::JointRanks { held, .. } => Some(*held),
+            _ => None,
+        });
+        assert_eq!(found, Some(held), "{sql}");
+    }
 }

@@ -41,6 +41,7 @@ impl World {
             let mut catalogue = Catalogue {
                 min_cell: policy.min_cell(),
                 open_counts: policy.open_counts(),
+                round_to: policy.round_to(),
                 party: party(holder),
                 rehearsal: policy.is_rehearsal(),
                 tables: Default::default(),

@@ -122,6 +122,7 @@ async fn world() -> World {
         let catalogue = Catalogue {
             min_cell: 0,
             open_counts: false,
+            round_to: None,
             party: party(holder),
             rehearsal: true,
             tables,
