@@ -216,6 +216,10 @@ def opened(plan):
     kind = {"compare": "answer", "open_counts": "count"}.get(plan["shape"]["rule"])
     if kind:
         found += [{"kind": kind, "what": c["rule"], "to": plan["seats"]} for c in plan["shape"]["checks"]]
+    procedure = plan["procedure"]
+    of_model = procedure.get("vertical", {}).get("is_metered") if isinstance(procedure, dict) else None
+    if isinstance(plan.get("meter"), dict) or of_model is True:
+        found += [{"kind": "contribution", "what": holder, "to": plan["seats"]} for holder in sorted(plan["locals"])]
     return found + [{"kind": "learns", "what": learns["what"], "to": [learns["party"]]} for learns in plan["learns"]]
 
 

@@ -49,6 +49,7 @@ fn text(egress: &Egress) -> String {
     for value in egress.opened.iter().filter(|value| value.kind != "learns") {
         let what = match value.kind.as_str() {
             "result" => format!("{} of the result", value.what),
+            "contribution" => format!("what {} contributed, as a number", value.what),
             "answer" => format!("yes or no, group by group: {}", value.what),
             _ => format!("the number, group by group: {}", value.what),
         };

@@ -84,10 +84,10 @@ impl Dossier {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OpenedValue {
-    /// `result` for a column of the result, `answer` for yes or no of a comparison, `count` for a number compared in the clear, and
-    /// `learns` for the plan's words on what a party learns, sizes and intermediate sums included.
+    /// `result` for a column of the result, `answer` for yes or no of a comparison, `count` for a number compared in the clear,
+    /// `contribution` for a holder's Shapley value, and `learns` for the plan's words on what a party learns, sizes and intermediate sums included.
     pub kind: String,
-    /// The column, or the rule.
+    /// The column, the rule, or the holder.
     pub what: String,
     /// The parties that learn it.
     pub to: Vec<PartyName>,

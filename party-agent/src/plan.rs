@@ -236,7 +236,7 @@ pub fn compile(
             Some(fault) => Err(vec![fault]),
             None => Ok(plan),
         })
-        .and_then(|plan| match metered && plan.meter.is_none() {
+        .and_then(|plan| match metered && !plan.is_metered() {
             true => Err(vec![meter::not_there_yet()]),
             false => Ok(plan),
         })

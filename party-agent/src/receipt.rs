@@ -48,7 +48,8 @@ pub struct Receipt {
     pub routes: BTreeMap<PartyName, String>,
     /// Commits a receiver to the result that it got: see [`commit`].
     pub output: Option<Digest>,
-    /// What each holder contributed, as n! times its Shapley value for n holders, where the job's settlement depends on it.
+    /// What each holder contributed, where the job's settlement depends on it: of groups as n! times its Shapley value for n
+    /// holders, of a model as billionths of R².
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub contributions: BTreeMap<PartyName, u64>,
 }

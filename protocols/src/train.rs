@@ -5,6 +5,7 @@
 //! * [`standard`]: columns less their means, in units of their standard deviations;
 //! * [`evaluate`]: how well scores tell bad rows from good ones;
 //! * [`vertical`]: all of it, over a join in which nobody sees who matched;
+//! * [`shapley`]: how much each holder's columns contribute to a linear one;
 //! * [`hazards`]: likewise, of when something befalls people;
 //! * [`binned`]: likewise, of features in bins that are replaced by weights;
 //! * [`score`]: points by a model of which each holder has a part;
@@ -15,6 +16,7 @@ pub mod glm;
 pub mod standard;
 pub mod evaluate;
 pub mod vertical;
+pub mod shapley;
 pub mod hazards;
 pub mod trees;
 pub mod binned;

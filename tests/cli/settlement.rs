@@ -176,3 +176,129 @@ fn refusals(town: &Town, id: &str, plain: &str) {
     let free = entente(["settle", text(&file), "--json"]).expect(2);
     assert!(free.stdout.contains("no [settlement]"), "{}", free.stdout);
 }
+
+/// Two tables of people: at the first holder one feature and the label, at the second one feature, and what all of it is.
+fn people(town: &Path) -> (Vec<PathBuf>, Vec<[f64; 3]>) {
+    let mut state = 7u64;
+    let mut unit = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f64 / f64::from(1 << 24) - 0.5
+    };
+    let rows: Vec<[f64; 3]> = (0..90)
+        .map(|_| {
+            let (common, first, second) = (unit(), unit(), unit());
+            let (a, b) = (common + first, common - second);
+            let round = |v: f64| (v * 1e4).round() / 1e4;
+            [round(a), round(b), round(0.3 * a - 0.1 * b + 0.4 * unit())]
+        })
+        .collect();
+    let lines = |from: usize, to: usize, columns: &[usize]| {
+        let line = |i: usize| {
+            let values = columns.iter().map(|c| format!(",{:.4}", rows[i][*c]));
+            format!("p{i}{}\n", values.collect::<String>())
+        };
+        (from..to).map(line).collect::<String>()
+    };
+    let columns = |names: &[(&str, &str)]| {
+        let lines = names
+            .iter()
+            .map(|(name, use_of)| format!("{name} = {{ {use_of} = true, range = [-2.0, 2.0] }}\n"));
+        let lines: String = lines.collect();
+        format!(
+            "min_cell = 5\nopen_counts = false\n[tables.people.columns]\nid = {{ join_key = true }}\n{lines}"
+        )
+    };
+    let made = [
+        (
+            "bank",
+            "id,income,debt\n".to_owned() + &lines(0, 75, &[0, 2]),
+            columns(&[("income", "feature"), ("debt", "label")]),
+        ),
+        (
+            "shop",
+            "id,spent\n".to_owned() + &lines(10, 90, &[1]),
+            columns(&[("spent", "feature")]),
+        ),
+    ];
+    let write = |(name, table, policy): (&str, String, String)| {
+        let place = town.join(format!("data_of_{name}"));
+        fs::create_dir(&place).expect("a directory");
+        fs::write(place.join("people.csv"), table).expect("written");
+        fs::write(place.join("policy.toml"), policy).expect("written");
+        place
+    };
+    (made.map(write).to_vec(), rows[10..75].to_vec())
+}
+
+/// What each of two features adds to R², by the correlations of all three columns.
+fn shares_of_r2(rows: &[[f64; 3]]) -> [f64; 2] {
+    let n = rows.len() as f64;
+    let mean = |c: usize| rows.iter().map(|r| r[c]).sum::<f64>() / n;
+    let dot = |i: usize, j: usize| {
+        let (x, y) = (mean(i), mean(j));
+        rows.iter().map(|r| (r[i] - x) * (r[j] - y)).sum::<f64>()
+    };
+    let r = |i: usize, j: usize| dot(i, j) / (dot(i, i) * dot(j, j)).sqrt();
+    let (first, second, common) = (r(0, 2), r(1, 2), r(0, 1));
+    let both =
+        (first * first + second * second - 2.0 * first * second * common) / (1.0 - common * common);
+    let (first, second) = (first * first, second * second);
+    [(first + both - second) / 2.0, (second + both - first) / 2.0]
+}
+
+#[test]
+fn contributions_to_a_linear_model_are_parts_of_its_r_squared() {
+    let made = tempfile::tempdir().expect("a directory");
+    let (places, rows) = people(made.path());
+    let town = Town::new(&[("bank", &places[0]), ("shop", &places[1])]);
+    let spec = town.directory.path().join("model.toml");
+    let job = "job = \"debt\"\npurpose = \"a test\"\nreceivers = [\"bank\"]\n[compute.train]\nmodel = \"linear\"\n\
+        partition = \"vertical\"\nlabel = \"bank.people.debt\"\nfeatures = [\"bank.people.income\", \"shop.people.spent\"]\n\
+        key = \"id\"\nreport = [\"coef\"]\n[privacy]\ncorrelations = \"ot\"\nmin_cell = 5\n";
+    fs::write(&spec, job.to_owned() + RULE).expect("written");
+    let _agents = town.start();
+    let id = run(&town, &spec);
+    let told = town.sides[1].json(&["egress-report", &id], 0)["opened"].clone();
+    let told = told.as_array().expect("a list").iter();
+    let told: Vec<&Value> = told.filter(|v| v["kind"] == "contribution").collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(
+        told.iter()
+            .all(|v| v["to"] == serde_json::json!(["bank", "shop"]))
+    );
+    let expected = shares_of_r2(&rows);
+    let files: Vec<PathBuf> = town.sides.iter().map(|s| exported(&town, s, &id)).collect();
+    let document: Value =
+        serde_json::from_str(&fs::read_to_string(&files[1]).expect("text")).expect("JSON");
+    for party in ["bank", "shop"] {
+        let body = document["receipts"][party]["body"]
+            .as_str()
+            .expect("a receipt");
+        let receipt: Value = serde_json::from_str(body).expect("JSON");
+        for (holder, expected) in ["bank", "shop"].into_iter().zip(expected) {
+            let told = receipt["contributions"][holder].as_f64().expect("a number") / 1e9;
+            assert!(
+                (told - expected).abs() < 1e-6,
+                "{holder}: {told} {expected}"
+            );
+        }
+    }
+    let settled = files.iter().map(|file| {
+        let settled = entente(["settle", text(file), "--json"]).expect(0);
+        let settled: Value = serde_json::from_str(&settled.stdout).expect("JSON");
+        settled["statement"].clone()
+    });
+    let settled: Vec<Value> = settled.collect();
+    assert_eq!(settled[0], settled[1]);
+    for file in &files {
+        crate::evidence_roundtrip::in_python(file, &[]).expect(0);
+    }
+    let ppm = settled[0]["jobs"][0]["contributed_ppm"]["bank"].as_f64();
+    let part = 1e6 * expected[0] / (expected[0] + expected[1]);
+    assert!(
+        (ppm.expect("a number") - part).abs() < 10.0,
+        "{ppm:?} {part}"
+    );
+}

@@ -275,8 +275,8 @@ pub fn grown(
     Ok(continued)
 }
 
-/// What a plan opens, and to whom: the columns of the result to the receivers, what the comparisons tell to the computing
-/// parties, and in words what each party learns by all of it.
+/// What a plan opens, and to whom: the columns of the result to the receivers, what the comparisons and holders' contributions tell to the
+/// computing parties, and in words what each party learns by all of it.
 ///
 /// # Errors
 /// [`Check::Plan`], if this is not a plan's text.
@@ -316,6 +316,16 @@ pub fn opened(plan: &str) -> Result<Vec<OpenedValue>, Fault> {
     if let Some(kind) = kind {
         let seats = names(&plan["seats"])?;
         opened.extend(each(&plan["shape"]["checks"], "rule", kind, &seats)?);
+    }
+    let of_model = &plan["procedure"]["vertical"]["is_metered"];
+    if plan["meter"].is_object() || of_model.as_bool() == Some(true) {
+        let seats = names(&plan["seats"])?;
+        let holders = plan["locals"].as_object().ok_or_else(unreadable)?.keys();
+        opened.extend(holders.map(|holder| OpenedValue {
+            kind: "contribution".to_owned(),
+            what: holder.clone(),
+            to: seats.clone(),
+        }));
     }
     for learns in plan["learns"].as_array().ok_or_else(unreadable)? {
         let to = names(&Value::Array(vec![learns["party"].clone()]))?;

@@ -2,6 +2,7 @@
 
 mod card;
 mod hazards;
+mod meter;
 mod trees;
 
 use std::sync::Arc;
@@ -49,6 +50,7 @@ impl Task<'_> {
         self.progress.enter(Stage::Compute);
         let own = ready.own.take();
         let report = own.as_ref().map(|own| own.report.clone());
+        let mut contributions = Vec::new();
         let (table, model) = match &of.card {
             _ if of.trees.is_some() => self.forest(session, of, (ready, own), disclosure).await?,
             Some(card) => {
@@ -62,7 +64,12 @@ impl Task<'_> {
                 let stock = &mut ready.stock;
                 let found = match of.timed(&ready.sizes, method) {
                     Some(timed) => cox::train(session, rows, &timed, stock, disclosure).await?,
-                    None => vertical::train(session, rows, &shape, stock, disclosure).await?,
+                    None => {
+                        let run = vertical::train(session, rows, &shape, stock, disclosure);
+                        let trained = run.await?;
+                        contributions = trained.contributions;
+                        trained.released
+                    }
                 };
                 let table = match found {
                     None => None,
@@ -81,7 +88,7 @@ impl Task<'_> {
             keys: report,
             traffic: session.traffic(),
             model,
-            contributions: Vec::new(),
+            contributions: self.metered(of, &contributions)?,
         })
     }
 

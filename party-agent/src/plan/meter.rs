@@ -4,7 +4,7 @@ use protocols::aggregate::{MAX_COMPARED, MeteredShape, ReleaseShape};
 use protocols::party::{PartyId, Seat};
 use serde::Serialize;
 
-use super::{MinCell, Plan, PlanFault, Shape};
+use super::{MinCell, Plan, PlanFault, Procedure, Shape};
 use crate::spec::CheckedSpec;
 
 /// Most holders whose contributions are found.
@@ -19,7 +19,7 @@ pub struct MeterPlan {
     pub bound_bits: u32,
 }
 
-fn fault(what: &str, fix: &str) -> PlanFault {
+pub(super) fn fault(what: &str, fix: &str) -> PlanFault {
     PlanFault {
         place: "settlement.split".to_owned(),
         what: what.to_owned(),
@@ -30,7 +30,7 @@ fn fault(what: &str, fix: &str) -> PlanFault {
 /// Where contributions are not found.
 pub(super) fn not_there_yet() -> PlanFault {
     fault(
-        "contributions (basis = \"shapley\") are found for public groups over a UNION ALL of the holders' rows, without noise, ROLLUP or LIMIT on shares",
+        "contributions (basis = \"shapley\") are found for public groups over a UNION ALL of the holders' rows, without noise, ROLLUP or LIMIT on shares, and for linear models over a join by Newton's method without a penalty",
         "write fixed parts",
     )
 }
@@ -64,6 +64,15 @@ pub(super) fn plan(
 }
 
 impl Plan {
+    /// Whether holders' contributions are found.
+    pub(super) fn is_metered(&self) -> bool {
+        let of_model = match &self.procedure {
+            Procedure::Vertical(of) => of.is_metered,
+            _ => false,
+        };
+        self.meter.is_some() || of_model
+    }
+
     /// What is released and metered, as the protocol takes it.
     pub(super) fn metered(&self, meter: &MeterPlan, release: ReleaseShape) -> MeteredShape {
         MeteredShape {

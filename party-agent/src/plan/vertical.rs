@@ -2,7 +2,9 @@
 
 mod card;
 mod descent;
+mod faults;
 mod hazards;
+mod meter;
 mod trees;
 mod words;
 
@@ -16,14 +18,14 @@ use protocols::disclose::Terms;
 use protocols::party::{PartyId, Seat};
 use protocols::price::{Price, Seats};
 use protocols::psi::{self, circuit::Keep};
-use protocols::train::glm::{Family, MAX_LOG_ROWS};
+use protocols::train::glm::Family;
 use protocols::train::trees::joined;
 use protocols::train::vertical::Shape;
 use protocols::train::{binned, hazards as cox, vertical};
 use serde::Serialize;
 
-use super::compile::{Parties, SOURCES};
-use super::intersect::keys::{Side, column, in_words, mismatches, named_column, named_tables};
+use super::compile::Parties;
+use super::intersect::keys::{Side, column, mismatches, named_tables};
 use super::sql::holders::Catalogues;
 use super::train::{asks, trees_outputs};
 use super::{
@@ -32,7 +34,9 @@ use super::{
 };
 use crate::catalogue::{ColumnEntry, ColumnKind};
 use crate::source::quoted;
-use crate::spec::{self, CheckedSpec, Correlations, JoinLevel, Report, VerticalModel, rule_word};
+use crate::spec::{self, CheckedSpec, Report, VerticalModel, rule_word};
+
+use faults::{numeric, source_faults};
 
 pub use card::CardPlan;
 pub use trees::TreesPlan;
@@ -81,6 +85,9 @@ pub struct VerticalPlan {
     pub of_train: Option<Vec<Report>>,
     /// λ of the penalty λ/2·Σβ², a decimal number.
     pub l2: String,
+    /// Whether all computing parties are told what each holder's columns contribute, because the job's settlement depends on it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_metered: bool,
     /// Bins and points, of a scorecard.
     pub card: Option<CardPlan>,
     /// Of boosted trees how many, how they grow, and their features' bins.
@@ -128,6 +135,7 @@ impl VerticalPlan {
             of_train: self.of_train.as_deref().map(asks),
             min_cell: self.min_cell,
             l2: vertical::penalty(self.l2.parse().unwrap_or(0.0)),
+            is_metered: self.is_metered,
             method,
         }
     }
@@ -283,7 +291,8 @@ pub(super) fn compile(
     if !faults.is_empty() {
         return Err(faults);
     }
-    let of = vertical_plan(job, &sides, features, &parties.seats, &min_cell);
+    let mut of = vertical_plan(job, &sides, features, &parties.seats, &min_cell);
+    of.is_metered = meter::is_metered(spec, &of).map_err(|fault| vec![fault])?;
     let seats = parties.seats;
     let plan = Plan::of_job(spec, seats, spec.correlations.clone(), min_cell);
     let plan = Plan {
@@ -393,80 +402,6 @@ fn is_of_label(job: &spec::Vertical, side: &Side<'_>, name: &str) -> bool {
     side.holder == job.label.party && (is_label || is_sample)
 }
 
-/// A column of numbers, as the catalogue spells it.
-fn numeric(side: &Side<'_>, name: &str, line: usize) -> Result<String, PlanFault> {
-    let place = format!("compute.train, line {line}");
-    let found = named_column(side, name, &place)?;
-    match is_number(&found.kind) {
-        true => Ok(found.name.clone()),
-        false => Err(PlanFault {
-            place,
-            what: format!(
-                "{}.{}.{} is {}",
-                side.holder,
-                side.table,
-                found.name,
-                in_words(&found.kind)
-            ),
-            fix: "name a column of numbers, or let its holder publish one".to_owned(),
-        }),
-    }
-}
-
-fn source_faults(spec: &CheckedSpec, job: &spec::Vertical, sides: &[Side<'_>]) -> Vec<PlanFault> {
-    let mut faults = Vec::new();
-    let mut fault = |place: &str, what: String, fix: &str| {
-        faults.push(PlanFault {
-            place: place.to_owned(),
-            what,
-            fix: fix.to_owned(),
-        });
-    };
-    if spec.correlations.is_none() {
-        let what = "is missing: a model over a join is fitted on shares, which takes correlated random numbers";
-        fault("privacy.correlations", what.to_owned(), SOURCES);
-    }
-    if spec.join.is_some_and(|level| level != JoinLevel::Hidden) {
-        let what = "tells who matched or how many, which a model over a join does not";
-        fault(
-            "privacy.join",
-            what.to_owned(),
-            "\"hidden\", or leave it out",
-        );
-    }
-    if job.trees.is_some() && !matches!(spec.correlations, Some(Correlations::Dealer(_)) | None) {
-        let what = "asks for trees without a dealer: products with a shared matrix of all bins would take terabytes";
-        let fix =
-            "\"dealer:NAME\", a party that brings no data and does not collude with any other";
-        fault("privacy.correlations", what.to_owned(), fix);
-    }
-    if job.descent.is_some()
-        && matches!(
-            spec.correlations,
-            Some(Correlations::Ot | Correlations::FerretOt)
-        )
-    {
-        fault(
-            "privacy.correlations",
-            descent::NO_DEALER.to_owned(),
-            descent::DEALER,
-        );
-    }
-    for side in sides.iter().filter(|s| s.rows_at_most > 1 << MAX_LOG_ROWS) {
-        let what = format!(
-            "{}.{} has up to {} rows by its published size",
-            side.holder, side.table, side.rows_at_most
-        );
-        let fix = "a model over a join takes tables of at most 524288 rows";
-        fault(
-            &format!("compute.train, line {}", job.label.line),
-            what,
-            fix,
-        );
-    }
-    faults
-}
-
 fn vertical_plan(
     job: &spec::Vertical,
     sides: &[Side<'_>],
@@ -519,6 +454,7 @@ fn vertical_plan(
         of_train: job.evaluates_train.then(|| spec::of_train(&scores)),
         scores,
         l2: job.l2.clone(),
+        is_metered: false,
         card: None,
         trees: None,
         words: Vec::new(),

@@ -132,7 +132,7 @@ const BOTH: &[&str] = &["clinic", "fund"];
 const ALL: &[&str] = &["bureau", "clinic", "fund"];
 
 /// A job of each kind. Scores take the model of the last one before them that made one.
-const CASES: [Case; 22] = [
+const CASES: [Case; 23] = [
     Case {
         name: "totals",
         compute: r#"[compute]
@@ -263,6 +263,21 @@ steps = 3
 report = ["coef", "se"]"#,
         correlations: "dealer:notary",
         shown: &["clinic"],
+    },
+    Case {
+        name: "metered regression",
+        compute: r#"{vertical}model = "linear"
+report = ["coef"]
+[settlement]
+currency = "CNY"
+per_run_minor = 100
+[[settlement.split]]
+stage = "collect"
+party = "*"
+basis = "shapley"
+ppm = 1000000"#,
+        correlations: "dealer:notary",
+        shown: BOTH,
     },
     Case {
         name: "joint hazards",

@@ -24,8 +24,8 @@ mod release;
 pub use descent::{Descent, RATE_BITS, descend, descend_price};
 pub use family::Family;
 pub(super) use newton::{Newton, ended_price, step_price, symmetric, symmetric_price};
+pub(super) use release::{Masked, low, masked};
 pub use release::{Released, release, release_cost, release_price, release_terms};
-pub(super) use release::{low, masked};
 
 use super::solve::{self, System};
 use crate::arith::compare::Method;
@@ -97,6 +97,9 @@ pub struct Fitted {
     pub errors: Share<u128>,
     /// g'·H⁻¹·g of the last step, with [`RESULT_BITS`]: twice what it lowered the deviance's half by.
     pub decrement: Share<u128>,
+    /// Gradient and matrix of the first step, over Z_2^128 with their fractional bits over Z_2^64; of a linear model X'y and
+    /// X'X. Not of descent.
+    pub first: Option<[Share<u128>; 2]>,
     /// Σ r² of the last residuals, with [`Shape::square_bits`]; of a family with a dispersion.
     pub squares: Option<Share<u128>>,
     /// How many columns were sound in the first and in the last system, see [`sound`](solve::Factors::sound).
@@ -252,7 +255,7 @@ pub async fn fit(
     let fitted = run.newton.ended(session, n_used, shape, stock).await?;
     Ok(Fitted {
         squares: match shape.family.has_dispersion() {
-            true => Some(squares(session, residuals, shape, stock).await?),
+            true => Some(squares(session, &residuals, shape, stock).await?),
             false => None,
         },
         ..fitted
@@ -412,14 +415,14 @@ pub fn predictor_price(seats: Seats, shape: &Shape) -> Price {
         ))
 }
 
-/// Σ r², with [`Shape::square_bits`].
-async fn squares(
+/// Σ r², with [`Shape::square_bits`], of residuals or of labels.
+pub(super) async fn squares(
     session: &mut Session,
-    residuals: Share<u64>,
+    residuals: &Share<u64>,
     shape: &Shape,
     stock: &mut Stock,
 ) -> Result<Share<u128>, ProtocolError> {
-    let short = shift(session, residuals, residual_shift(shape), stock).await?;
+    let short = shift(session, copy(residuals), residual_shift(shape), stock).await?;
     let sum = products::dot(session, &short, &short, stock).await?;
     convert::widen(session, &sum, shape.method, stock).await
 }
@@ -428,7 +431,8 @@ fn residual_shift(shape: &Shape) -> i32 {
     shape.family.label_bits().cast_signed() - shape.residual_bits().cast_signed()
 }
 
-fn squares_price(seats: Seats, shape: &Shape) -> Price {
+/// The declared price of [`squares`].
+pub(super) fn squares_price(seats: Seats, shape: &Shape) -> Price {
     shift_price::<u64>(seats, shape.n_rows, residual_shift(shape))
         .then(&products::price::<u64>(
             seats,

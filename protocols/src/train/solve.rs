@@ -35,7 +35,7 @@ use engine::share::boolean::BitShare;
 pub const MAX_UNKNOWNS: usize = 128;
 
 /// w: fractional bits of numbers inside.
-const WORKING_BITS: u32 = 50;
+pub(super) const WORKING_BITS: u32 = 50;
 
 /// A column is sound if its pivot is at least 2^−20 of its diagonal element.
 pub const TOLERANCE_BITS: u32 = 20;
@@ -168,14 +168,7 @@ pub async fn factor(
     let seats = Seats::of(session);
     session.ended_by(stock.check(&factor_price(seats, system).needs))?;
     let d = system.n_unknowns;
-    let diagonal = Share::new((0..d).map(|j| a.as_slice()[j * d + j]).collect());
-    let windows = system.windows();
-    let hot = normal::highest(session, &diagonal, windows, system.method, stock).await?;
-    let scales = normal::weighted(&hot, |window| 1 << window);
-    let both = outer_shape(d, d);
-    let both = matmul(session, &scales, &scales, both, stock).await?;
-    let n_bits = shift_of_matrix(system);
-    let scaled = mul_shift(session, a, &both, n_bits, stock).await?;
+    let (scaled, scales) = scaled(session, a, system, stock).await?;
     let mut work = Elimination::new(session, system, &scaled);
     for column in 0..d {
         work.eliminate(session, column, stock).await?;
@@ -191,10 +184,28 @@ pub async fn factor(
     })
 }
 
-/// The declared price of [`factor`].
-pub fn factor_price(seats: Seats, system: &System) -> Price {
+/// A' and h of a matrix, see the [module](self).
+pub(super) async fn scaled(
+    session: &mut Session,
+    a: &Share<u128>,
+    system: &System,
+    stock: &mut Stock,
+) -> Result<(Share<u128>, Share<u128>), ProtocolError> {
     let d = system.n_unknowns;
-    let eliminate = (0..d).map(|column| eliminate_price(seats, system, column));
+    let diagonal = Share::new((0..d).map(|j| a.as_slice()[j * d + j]).collect());
+    let windows = system.windows();
+    let hot = normal::highest(session, &diagonal, windows, system.method, stock).await?;
+    let scales = normal::weighted(&hot, |window| 1 << window);
+    let both = outer_shape(d, d);
+    let both = matmul(session, &scales, &scales, both, stock).await?;
+    let n_bits = shift_of_matrix(system);
+    let scaled = mul_shift(session, a, &both, n_bits, stock).await?;
+    Ok((scaled, scales))
+}
+
+/// The declared price of [`scaled`].
+pub(super) fn scaled_price(seats: Seats, system: &System) -> Price {
+    let d = system.n_unknowns;
     normal::highest_price::<u128>(seats, d, system.windows(), system.method)
         .then(&products::price::<u128>(seats, outer_shape(d, d)))
         .then(&mul_shift_price::<u128>(
@@ -202,6 +213,13 @@ pub fn factor_price(seats: Seats, system: &System) -> Price {
             d * d,
             shift_of_matrix(system),
         ))
+}
+
+/// The declared price of [`factor`].
+pub fn factor_price(seats: Seats, system: &System) -> Price {
+    let d = system.n_unknowns;
+    let eliminate = (0..d).map(|column| eliminate_price(seats, system, column));
+    scaled_price(seats, system)
         .then(&Price::sequence(seats, eliminate))
         .then(&count_sound_price(seats, system))
 }
@@ -299,7 +317,7 @@ fn eliminate_price(seats: Seats, system: &System, column: usize) -> Price {
 }
 
 /// Pivots are below 1, and may be rounded up.
-fn pivot_format(system: &System) -> Format {
+pub(super) fn pivot_format(system: &System) -> Format {
     Format {
         frac_bits: WORKING_BITS,
         bound_bits: WORKING_BITS + 1,
@@ -366,7 +384,7 @@ async fn count_sound(
 }
 
 /// Bits of a pivot times 2^20.
-const MARGIN_BITS: u32 = WORKING_BITS + TOLERANCE_BITS + 2;
+pub(super) const MARGIN_BITS: u32 = WORKING_BITS + TOLERANCE_BITS + 2;
 
 fn count_sound_price(seats: Seats, system: &System) -> Price {
     let d = system.n_unknowns;

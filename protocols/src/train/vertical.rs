@@ -6,6 +6,7 @@
 //! standardise columns less their means over the rows that count, see [`standard`](super::standard)
 //! fit         Newton's method, or descent in small batches, see [`glm`](super::glm)
 //! evaluate    on rows that were not fitted: sorted by score, see [`evaluate`](super::evaluate)
+//! meter       what each holder's columns contribute to a linear model, see [`shapley`](super::shapley)
 //! release     all of it at once, see [`glm::release`](super::glm::release)
 //! ```
 //!
@@ -19,12 +20,13 @@
 
 use super::evaluate::{self, Asks};
 use super::glm::{self, COLUMN_BITS, Descent, Family, Fitted, Released, Rows};
+use super::shapley::{self, Game, Moments};
 use super::standard;
 use crate::arith::compare::Method;
 use crate::arith::{copy, difference};
 use crate::correlate::Stock;
 use crate::cost::Cost;
-use crate::disclose::{self, Disclosure, Terms};
+use crate::disclose::{self, Disclosure, Terms, Values, reveal};
 use crate::error::ProtocolError;
 use crate::function::fixed::{shift, shift_price};
 use crate::party::Seat;
@@ -65,6 +67,9 @@ pub struct Shape {
     /// λ of the penalty λ/2·Σβ² for columns in units of their standard deviations, see [`penalty`]; 0 for none. At
     /// most the fewest rows that are fitted.
     pub l2: u64,
+    /// Whether all computing seats are told what each holder's columns contribute; of a linear model by Newton's method and
+    /// without a penalty.
+    pub is_metered: bool,
     /// The method of comparisons and conversions.
     pub method: Method,
 }
@@ -137,10 +142,41 @@ impl Shape {
         self.evaluations().map(|shape| shape.asks.n_figures()).sum()
     }
 
+    /// Those whose contributions are told: the tables that have a feature, as places in `tables`. Nobody if the shape is not metered.
+    #[must_use]
+    pub fn players(&self) -> Vec<usize> {
+        let places = 0..self.tables.len();
+        places
+            .filter(|place| self.is_metered && self.features.contains(place))
+            .collect()
+    }
+
+    fn game(&self) -> Option<Game> {
+        let all = self.players();
+        let player = |place: &usize| all.binary_search(place).expect("a feature's holder plays");
+        self.is_metered.then(|| Game {
+            players: self.features.iter().map(player).collect(),
+            log_rows: self.log_rows,
+            method: self.method,
+        })
+    }
+
+    /// How many products the eliminations of the game take; at most [`shapley::MAX_PRODUCTS`].
+    #[must_use]
+    pub fn n_metered_products(&self) -> usize {
+        self.game().map_or(0, |game| game.n_products())
+    }
+
     /// The terms of the disclosure that [`train`] takes.
     #[must_use]
     pub fn terms(&self, receivers: &[Seat]) -> Terms {
         let model = glm::release_terms(&self.model(), self.n_figures(), self.at_least, receivers);
+        if self.is_metered {
+            let places: Vec<u8> = self.features.iter().map(|place| *place as u8).collect();
+            let seats: Vec<u8> = self.tables.iter().map(|(seat, _)| seat.0).collect();
+            let fields = [&model.digest()[..], &places, &seats];
+            return Terms::new("entente/v1/terms/glm/metered", &fields, receivers);
+        }
         let Some(Descent {
             epochs,
             batch,
@@ -171,17 +207,34 @@ impl Shape {
             && (self.label == 0 || self.keep == Keep::All || !self.evaluates)
             && self.log_rows <= glm::MAX_LOG_ROWS
             && most <= 1 << self.log_rows;
+        let is_plain = self.family == Family::Linear && self.descent.is_none() && self.l2 == 0;
+        if self.is_metered && !is_plain {
+            return Err(ProtocolError::InvalidInput {
+                what: "contributions are those to a linear model by Newton's method without a penalty",
+            });
+        }
         match fits {
             true => {
                 let model = self.model();
                 let descent = self.descent.map_or(Ok(()), |how| how.check(&model));
-                model.check().and(descent)
+                let game = self.game().map_or(Ok(()), |game| game.check());
+                model.check().and(descent).and(game)
             }
             false => Err(ProtocolError::InvalidInput {
                 what: "a model over a join has features and a label of two tables or more, and a left join evaluates rows of the hub's labels alone",
             }),
         }
     }
+}
+
+/// A model, and what holders contributed to it.
+#[derive(Debug)]
+pub struct Trained {
+    /// The model, at receivers.
+    pub released: Option<Released>,
+    /// n!·φ of each of the [players](Shape::players), with [`shapley::VALUE_BITS`], at all computing seats: zeros if the model
+    /// is not released, or labels hardly vary.
+    pub contributions: Vec<u64>,
 }
 
 /// Fits a model to the rows of a join, and reveals it to the receivers.
@@ -191,10 +244,10 @@ impl Shape {
 ///   over the table; elsewhere `None`; takes [`price`]; `disclosure`: of [`Shape::terms`]
 /// # Output    at receivers [`Released`], coefficients and standard errors in units of the columns' standard
 ///   deviations over the rows that are fitted, the constant that of columns less their means; `figures` of
-///   [`evaluate::Figures`] if the shape says so
+///   [`evaluate::Figures`] if the shape says so. If it is metered, contributions at all computing seats, which add up to n!·R²
 /// # Cost      [`price`] and [`release_cost`]
 /// # Security  semi-honest, all but one seat may be corrupt; reveals the shape. Receivers learn what
-///   [`glm::release`] says, nobody who matched
+///   [`glm::release`] says, nobody who matched; of a metered shape all computing seats learn the contributions, and so R²
 /// # Errors    those of [`circuit::join`], [`glm::fit`], [`evaluate::evaluate`] and [`glm::release`]
 /// # Source    CRYPTO §3.6, §4.2, §4.5
 pub async fn train(
@@ -203,7 +256,7 @@ pub async fn train(
     shape: &Shape,
     stock: &mut Stock,
     disclosure: Disclosure,
-) -> Result<Option<Released>, ProtocolError> {
+) -> Result<Trained, ProtocolError> {
     session.ended_by(shape.check(session.n_computing()))?;
     let terms = shape.terms(disclosure.receivers());
     let seats = Seats::of(session);
@@ -227,7 +280,8 @@ pub async fn train(
     };
     let fit = (&rows, &fitted.coefficients);
     let samples: Vec<_> = shape.evaluations().zip(&marks).collect();
-    let figures = figures(session, fit, (&model, &samples), stock).await?;
+    let mut figures = figures(session, fit, (&model, &samples), stock).await?;
+    figures.append(contributions(session, &fitted, &rows, shape, stock).await?);
     let coefficients =
         standard::in_deviations(session, &fitted.coefficients, &deviations, stock).await?;
     let errors = standard::in_deviations(session, &fitted.errors, &deviations, stock).await?;
@@ -237,14 +291,66 @@ pub async fn train(
         ..fitted
     };
     let released = (fitted, figures);
-    let terms = glm::release_terms(
-        &model,
-        shape.n_figures(),
-        shape.at_least,
-        disclosure.receivers(),
-    );
-    let disclosure = disclosure.part(terms);
-    glm::release(session, released, &model, shape.at_least, stock, disclosure).await
+    let mut masked = glm::masked(session, released, &model, shape.at_least, stock).await?;
+    let contributions = told(session, &mut masked, shape, &disclosure).await?;
+    Ok(Trained {
+        contributions,
+        released: masked.told(session, &model, disclosure).await?,
+    })
+}
+
+/// Shares of what each player contributed; none if the shape is not metered.
+async fn contributions(
+    session: &mut Session,
+    fitted: &Fitted,
+    rows: &Rows,
+    shape: &Shape,
+    stock: &mut Stock,
+) -> Result<Share<u64>, ProtocolError> {
+    let (Some(game), Some([sides, matrix])) = (shape.game(), &fitted.first) else {
+        return Ok(Share::zero(0));
+    };
+    let model = shape.model();
+    let square = glm::squares(session, &rows.labels, &model, stock).await?;
+    let moments = Moments {
+        sides: copy(sides),
+        matrix: copy(matrix),
+        labels: (square, model.square_bits()),
+    };
+    shapley::values(session, moments, &game, stock).await
+}
+
+fn contributions_price(seats: Seats, shape: &Shape) -> Price {
+    match shape.game() {
+        None => Price::nothing(seats),
+        Some(game) => {
+            glm::squares_price(seats, &shape.model()).then(&shapley::values_price(seats, &game))
+        }
+    }
+}
+
+/// Tells all computing seats what each player contributed to a model that may be seen.
+async fn told(
+    session: &mut Session,
+    masked: &mut glm::Masked,
+    shape: &Shape,
+    disclosure: &Disclosure,
+) -> Result<Vec<u64>, ProtocolError> {
+    let n_players = shape.players().len();
+    if n_players == 0 {
+        return Ok(Vec::new());
+    }
+    let values = Values {
+        narrow: masked.last_figures(n_players),
+        wide: Share::zero(0),
+    };
+    let everybody: Vec<Seat> = session.computing_seats().collect();
+    let part = disclosure.part(Terms::of_values(n_players, 0, &everybody));
+    let found = reveal(session, values, &everybody, part).await?;
+    let found = found.expect("every computing seat is told the contributions");
+    // One who adds nothing may come out a unit below 0.
+    let values = found.narrow.iter().map(|v| v.cast_signed().max(0));
+    Ok(values.map(i64::cast_unsigned).collect())
 }
 
 /// Scores rows by a fitted model, and evaluates samples of them by which rows are bad and which are good.
@@ -329,14 +435,25 @@ pub fn price(seats: Seats, shape: &Shape) -> Price {
         .then(&penalised)
         .then(&fitted)
         .then(&evaluated)
+        .then(&contributions_price(seats, shape))
         .then(&scaled)
         .then(&scaled)
-        .then(&glm::release_price(seats, &model, shape.n_figures()))
+        .then(&glm::release_price(
+            seats,
+            &model,
+            shape.n_figures() + shape.players().len(),
+        ))
 }
 
 /// The declared cost of what [`train`] reveals.
 pub fn release_cost(seats: Seats, shape: &Shape, receivers: &[Seat]) -> Cost {
-    glm::release_cost(seats, &shape.model(), shape.n_figures(), receivers)
+    let model = glm::release_cost(seats, &shape.model(), shape.n_figures(), receivers);
+    let n_players = shape.players().len();
+    if n_players == 0 {
+        return model;
+    }
+    let everybody: Vec<Seat> = Seat::first(seats.n_computing).collect();
+    disclose::cost(seats.n_seats, seats.n_computing, n_players, 0, &everybody).then(&model)
 }
 
 /// A join's columns, by what they are.

@@ -5,6 +5,7 @@ mod solve;
 mod glm;
 mod evaluate;
 mod vertical;
+mod shapley;
 mod hazards;
 mod binned;
 mod quantiles;

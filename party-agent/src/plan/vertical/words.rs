@@ -2,7 +2,7 @@
 
 use protocols::party::PartyId;
 
-use super::{CardPlan, VerticalPlan, descent, hazards, trees};
+use super::{CardPlan, VerticalPlan, descent, hazards, meter, trees};
 use crate::plan::train::{further, further_in_chinese, merged, of_train, of_train_in_chinese};
 use crate::plan::words::{CHINESE_SIZES, listed, without_data};
 use crate::plan::{Learns, Said};
@@ -50,9 +50,10 @@ pub(super) fn learns(
             let bins = bins(of, seat, is_receiver);
             let result = if is_receiver { result.as_str() } else { "" };
             let splits = trees::own(of, seat);
+            let metered = meter::in_words(of);
             Learns {
                 party: party.to_string(),
-                what: format!("{sizes}{bins}{result}{splits}; not who matched"),
+                what: format!("{sizes}{bins}{result}{splits}{metered}; not who matched"),
             }
         })
         .collect();
@@ -116,7 +117,8 @@ impl VerticalPlan {
         };
         let bins = self.bins_in_chinese(seat, is_receiver);
         let splits = trees::own_in_chinese(self, seat);
-        format!("{CHINESE_SIZES}{bins}{result}{splits};不知谁与谁匹配")
+        let metered = meter::in_chinese(self);
+        format!("{CHINESE_SIZES}{bins}{result}{splits}{metered};不知谁与谁匹配")
     }
 
     fn result_in_chinese(&self) -> String {
@@ -327,5 +329,8 @@ pub(super) fn of_run(of: &VerticalPlan) -> Vec<String> {
         of.label.1,
         of.features.len(),
     ));
+    if of.is_metered {
+        words.push("the R² of the features of every coalition of holders is found on shares, and each holder's Shapley value of it is opened".to_owned());
+    }
     words
 }

@@ -171,6 +171,16 @@ features = ["amount"]
 const REPORT: &str =
     r#"report = ["auc", "ks", "logloss", "brier", "lift", "calibration", "confusion"]"#;
 
+const SETTLED: &str = r#"correlations = "ot"
+[settlement]
+currency = "CNY"
+per_run_minor = 100
+[[settlement.split]]
+stage = "collect"
+party = "*"
+basis = "shapley"
+ppm = 1000000"#;
+
 /// Jobs of every procedure, each told in Chinese by [`plan`] itself.
 #[test]
 fn every_procedure_is_told_in_chinese() {
@@ -219,6 +229,10 @@ fn every_procedure_is_told_in_chinese() {
         (
             format!("{IN_COMMON}model = \"linear\"\nlabel = \"bank.loans.days\""),
             alone,
+        ),
+        (
+            format!("{IN_COMMON}model = \"linear\"\nlabel = \"bank.loans.days\""),
+            SETTLED,
         ),
         (
             format!(

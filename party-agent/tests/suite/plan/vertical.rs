@@ -382,3 +382,38 @@ fn what_trees_cannot_be() {
     let found = format!("{found:?}");
     assert!(found.contains("trees without a dealer"), "{found}");
 }
+
+/// Linear models by Newton's method tell contributions to everybody who computes, and the words say so; others do not.
+#[test]
+fn shapley_values_of_linear_models_are_told_to_all_computing_parties() {
+    let settled = |train: &str, privacy: &str| {
+        job(train, privacy)
+            + "[settlement]\ncurrency = \"CNY\"\nper_run_minor = 100\n[[settlement.split]]\n\
+               stage = \"collect\"\nparty = \"*\"\nbasis = \"shapley\"\nppm = 1000000\n"
+    };
+    let linear = PLAIN
+        .replace("\"logistic\"", "\"linear\"")
+        .replace("\"coef\", \"se\", \"auc\"", "\"coef\", \"se\"");
+    let own = "correlations = \"ot\"\nmin_cell = 20";
+    let metered = plan(&settled(&linear, own), &two());
+    assert!(model(&metered).is_metered);
+    let told = "its Shapley value of the model's R²";
+    let parties = metered.learns.iter().filter(|l| l.what.contains(told));
+    assert_eq!(parties.count(), metered.seats.len());
+    let plain = plan(&job(&linear, own), &two());
+    assert!(!model(&plain).is_metered && !plain.learns.iter().any(|l| l.what.contains(told)));
+    assert!(metered.cost.rounds > plain.cost.rounds);
+    // A plan of a job without it is what it was before there was such a thing.
+    let text = serde_json::to_string(&plain).expect("JSON");
+    assert!(!text.contains("is_metered"), "{text}");
+    for train in [
+        PLAIN.to_owned(),
+        format!("{linear}\nl2 = 1").replace(", \"se\"", ""),
+    ] {
+        let found = faults(&settled(&train, own), &two());
+        assert!(
+            found[0].starts_with("settlement.split: contributions"),
+            "{train}\n{found:#?}"
+        );
+    }
+}

@@ -144,6 +144,7 @@ pub async fn descend(
         coefficients,
         errors: Share::zero(shape.n_columns),
         decrement: Share::zero(1),
+        first: None,
         squares: None,
         sound,
         n_used: Share::new(vec![ring::sum(rows.used.as_slice())]),

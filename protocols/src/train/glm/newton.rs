@@ -18,6 +18,8 @@ pub(in crate::train) struct Newton {
     pub(in crate::train) beta: Share<u128>,
     factors: Option<Factors>,
     first_sound: Option<Share<u128>>,
+    /// Gradient and matrix of the first step.
+    first: Option<[Share<u128>; 2]>,
     /// Gradient and change of the last step.
     last: Option<[Share<u128>; 2]>,
 }
@@ -28,6 +30,7 @@ impl Newton {
             beta,
             factors: None,
             first_sound: None,
+            first: None,
             last: None,
         }
     }
@@ -43,6 +46,7 @@ impl Newton {
         if let Some(matrix) = matrix {
             let factors = solve::factor(session, &matrix, &shape.system(), stock).await?;
             self.first_sound.get_or_insert_with(|| copy(&factors.sound));
+            self.first.get_or_insert_with(|| [copy(&gradient), matrix]);
             self.factors = Some(factors);
         }
         let factors = self.factors.as_ref().expect("the first step factors");
@@ -70,6 +74,7 @@ impl Newton {
             coefficients: self.beta,
             errors,
             decrement,
+            first: self.first,
             squares: None,
             sound: [first_sound, factors.sound],
             n_used,

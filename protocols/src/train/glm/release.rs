@@ -91,6 +91,7 @@ pub(in crate::train) async fn masked(
         squares,
         sound,
         n_used,
+        ..
     } = fitted;
     let mut wide = coefficients;
     wide.append(errors);
@@ -108,6 +109,11 @@ pub(in crate::train) async fn masked(
 }
 
 impl Masked {
+    /// Takes away the last figures, which are told to others than the rest.
+    pub(in crate::train) fn last_figures(&mut self, n: usize) -> Share<u64> {
+        self.narrow.split_off(self.narrow.len() - n)
+    }
+
     /// Reveals some coefficients to a seat: those of a model that is none are zero.
     pub(in crate::train) async fn coefficients(
         &self,

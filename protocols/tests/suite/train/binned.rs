@@ -60,6 +60,7 @@ fn cards(n_computing: usize, n_people: usize) -> Cards {
                 min_cell: 0,
                 at_least: 3,
                 l2: 0,
+                is_metered: false,
                 method: Method::Masked,
             },
             bins: vec![3, 2, 4],

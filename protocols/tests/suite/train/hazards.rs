@@ -50,6 +50,7 @@ fn tables(n_computing: usize, n_people: usize, ties: Ties) -> Tables {
                 min_cell: 0,
                 at_least: 1,
                 l2: 0,
+                is_metered: false,
                 method: Method::Masked,
             },
             ties,

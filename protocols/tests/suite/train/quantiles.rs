@@ -48,6 +48,7 @@ fn values(n_computing: usize, n_people: usize) -> Values {
                 min_cell: 0,
                 at_least: 3,
                 l2: 0,
+                is_metered: false,
                 method: Method::Masked,
             },
             bins: vec![6, 2, 6, 6],

@@ -52,6 +52,7 @@ fn tables(n_computing: usize, n_people: usize) -> Tables {
             min_cell: 0,
             at_least: 3,
             l2: 0,
+            is_metered: false,
             method: Method::Masked,
         },
         n_people,
@@ -263,7 +264,7 @@ impl Case for Tables {
         let rows = self.rows(secrets, session.seat());
         let disclosure = Disclosure::approved(self.shape.terms(&[Seat(1)]));
         let found = vertical::train(session, rows, &self.shape, stock, disclosure).await?;
-        self.released.borrow_mut().push(found);
+        self.released.borrow_mut().push(found.released);
         Ok(Shared::default())
     }
 }
