@@ -309,13 +309,28 @@ fn noise_is_refused() {
 #[test]
 fn another_version_is_told_apart_from_garbage() {
     let mut frame = encode(&openings()[0]).unwrap();
-    frame[0] = 2;
-    assert_eq!(
-        decode::<Opening>(&frame),
-        Err(CodecError::Version { theirs: 2 })
-    );
+    for theirs in [CONTROL_VERSION - 1, CONTROL_VERSION + 1] {
+        frame[0] = theirs;
+        let refused = decode::<Opening>(&frame).unwrap_err();
+        assert_eq!(refused, CodecError::Version { theirs });
+        let said = refused.to_string();
+        assert!(said.contains("install the same version at both"), "{said}");
+    }
     assert_eq!(decode::<Opening>(&[]), Err(CodecError::Malformed));
 }
+
+/// Messages that look different are another version: raise [`CONTROL_VERSION`] and write the new sizes.
+#[test]
+fn a_message_of_another_shape_is_another_version() {
+    let sizes: Vec<usize> = frames().iter().map(Vec::len).collect();
+    assert_eq!((CONTROL_VERSION, &sizes[..]), (2, &SIZES[..]));
+}
+
+/// Of [`frames`] in version 2.
+const SIZES: [usize; 33] = [
+    28, 52, 38, 325, 13, 22, 768, 479, 246, 51, 55, 49, 37, 13, 37, 37, 21, 156, 22, 34, 122, 1561,
+    63, 29, 36, 764, 37, 1280, 46, 18, 9, 5, 9,
+];
 
 #[test]
 fn frames_are_bounded_both_ways() {

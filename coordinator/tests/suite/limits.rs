@@ -151,10 +151,12 @@ async fn nonsense_is_refused_before_and_after_the_hello() {
 async fn another_version_and_another_name_are_named() {
     let world = World::start(&["a", "b"], Limits::default()).await;
     let mut frame = codec::encode(&hello("a")).unwrap();
-    frame[0] = CONTROL_VERSION + 1;
-    let peer = raw(&world).await;
-    let (_send, _recv) = peer.send(&framed(&frame)).await;
-    peer.closed_with(CloseCode::Version).await;
+    for version in [CONTROL_VERSION - 1, CONTROL_VERSION + 1] {
+        frame[0] = version;
+        let peer = raw(&world).await;
+        let (_send, _recv) = peer.send(&framed(&frame)).await;
+        peer.closed_with(CloseCode::Version).await;
+    }
     let peer = raw(&world).await;
     let (_send, _recv) = peer
         .send(&framed(&codec::encode(&hello("b")).unwrap()))
