@@ -6,7 +6,7 @@ use crate::outcome::{Exit, Failure, Outcome, Reply};
 use chrono::{DateTime, Utc};
 use coordinator::client::{ClientConfig, CoordinatorClient};
 use coordinator::config::CoordinatorConfig;
-use coordinator::tls::{Expect, Identity, Pins};
+use coordinator::tls::{Identity, Pins};
 use party_agent::api::types::{CoordinatorStatus, Status};
 use party_agent::config::AgentConfig;
 use party_agent::policy::Policy;
@@ -400,10 +400,7 @@ async fn status(file: &ConfigFile) -> Option<CoordinatorStatus> {
 }
 
 async fn dial(config: &AgentConfig, identity: Identity) -> (bool, Option<String>, Option<f64>) {
-    let expected = Expect {
-        name: config.coordinator.name.clone(),
-        fingerprint: config.coordinator.fingerprint,
-    };
+    let expected = config.coordinator.pin();
     let client = ClientConfig::new(Arc::new(identity), &config.coordinator.address, expected);
     let (client, events) = CoordinatorClient::connect(client);
     let up = client.wait_up(DIAL_LIMIT).await;

@@ -3,7 +3,7 @@
 
 use crate::cli::{InviteArgs, RotateArgs, TakeArgs, VouchedArgs};
 use crate::init::{CERTIFICATE_DAYS, party_name, write_new};
-use crate::keys::{Keys, load_pins};
+use crate::keys::{Keys, load_pins, succeed_coordinator};
 use crate::locate::{ConfigFile, read_text};
 use crate::outcome::{Failure, Outcome, Reply};
 use coordinator::clock::{Clock as _, SystemClock};
@@ -130,9 +130,10 @@ pub(crate) fn admit(arguments: &TakeArgs) -> Outcome<Reply> {
 }
 
 pub(crate) fn accept(arguments: &VouchedArgs) -> Outcome<Reply> {
-    let mut desk = Desk::open(&ConfigFile::locate(&arguments.config)?)?;
+    let config = ConfigFile::locate(&arguments.config)?;
+    let mut desk = Desk::open(&config)?;
     if let Ok(handover) = serde_json::from_str(&read_text(&arguments.file)?) {
-        return take_over(desk, &handover);
+        return take_over(desk, &config, &handover);
     }
     let membership: Signed<Membership> = read(&arguments.file)?;
     let known = enrol::trust(&membership, &mut desk.pins).map_err(failed)?;
@@ -144,19 +145,53 @@ pub(crate) fn accept(arguments: &VouchedArgs) -> Outcome<Reply> {
     Ok(Reply::new(&known, text))
 }
 
-/// Takes in that a trusted party has a new key.
-fn take_over(mut desk: Desk, handover: &Handover) -> Outcome<Reply> {
+/// Takes in that a trusted party, or the coordinator, has a new key.
+fn take_over(mut desk: Desk, config: &ConfigFile, handover: &Handover) -> Outcome<Reply> {
     let now = SystemClock.now_unix_s();
-    let said = handover.accept(&mut desk.pins, now).map_err(failed)?;
-    desk.save()?;
+    let party = handover.verify().map_err(failed)?.party;
+    let coordinator = desk.keys.coordinator_pin().filter(|pin| pin.name == party);
+    let is_party = desk.pins.find(&party).is_some();
+    let said = match &coordinator {
+        Some(pin) => succeed(config, pin.clone(), handover, now)?,
+        None => handover.accept(&mut desk.pins, now).map_err(failed)?,
+    };
+    // A coordinator that sponsors parties stands among them as well.
+    if coordinator.is_some() && is_party {
+        handover.accept(&mut desk.pins, now).map_err(failed)?;
+    }
+    if is_party {
+        desk.save()?;
+    }
+    let restart = match coordinator {
+        Some(_) => "; start the agent again before then",
+        None => "",
+    };
     let text = format!(
-        "{} is trusted with {}, and until {} with {} too\n",
+        "{} is trusted with {}, and until {} with {} too{restart}\n",
         said.party,
         said.to,
         date(said.until),
         said.from
     );
     Ok(Reply::new(&said, text))
+}
+
+/// Takes in that the coordinator has a new key: it stands in the configuration.
+fn succeed(
+    config: &ConfigFile,
+    known: Pin,
+    handover: &Handover,
+    now: u64,
+) -> Outcome<enrol::Rotation> {
+    let before = known.clone();
+    let mut pins = Pins::new();
+    pins.add(known).expect("the first of an empty list");
+    let said = handover.accept(&mut pins, now).map_err(failed)?;
+    let pin = pins.find(&said.party).expect("the one that was put in");
+    if *pin != before {
+        succeed_coordinator(config, pin)?;
+    }
+    Ok(said)
 }
 
 pub(crate) fn rotate(arguments: &RotateArgs) -> Outcome<Reply> {

@@ -6,8 +6,8 @@ use crate::init::{CERTIFICATE_DAYS, cannot_write, fingerprint, party_name};
 use crate::locate::{ConfigFile, read_text};
 use crate::outcome::{Failure, Outcome, Reply};
 use coordinator::contract::PartyName;
-use coordinator::tls::{Fingerprint, Identity, Pin, Pins};
-use party_agent::config::with_coordinator_pin;
+use coordinator::tls::{Fingerprint, Former, Identity, Pin, Pins};
+use party_agent::config::{with_coordinator_pin, with_coordinator_successor};
 use serde::Deserialize;
 use serde_json::json;
 use std::path::PathBuf;
@@ -38,6 +38,8 @@ pub(crate) struct Keys {
 struct CoordinatorKey {
     name: PartyName,
     fingerprint: Option<Fingerprint>,
+    #[serde(default)]
+    former: Vec<Former>,
 }
 
 impl Keys {
@@ -68,8 +70,12 @@ impl Keys {
 
     /// The coordinator's key, if it is known.
     pub(crate) fn coordinator_pin(&self) -> Option<Pin> {
-        let CoordinatorKey { name, fingerprint } = self.coordinator.as_ref()?;
-        fingerprint.map(|fingerprint| Pin::new(name.clone(), fingerprint))
+        let known = self.coordinator.as_ref()?;
+        let fingerprint = known.fingerprint?;
+        Some(Pin {
+            former: known.former.clone(),
+            ..Pin::new(known.name.clone(), fingerprint)
+        })
     }
 }
 
@@ -185,11 +191,34 @@ fn trust_coordinator(
             "if its key has really changed, write there: fingerprint = \"{key}\""
         ))
     })?;
+    replace(config, &text)?;
+    Ok(config.path.clone())
+}
+
+/// Writes the keys of a coordinator that changes over to another one into the configuration.
+pub(crate) fn succeed_coordinator(config: &ConfigFile, pin: &Pin) -> Outcome<()> {
+    let text = read_text(&config.path)?;
+    let written = with_coordinator_successor(&text, pin).ok_or_else(|| {
+        let former = pin.former.last().map(|f| f.until).unwrap_or_default();
+        Failure::usage(
+            "trust",
+            "the coordinator's key does not stand on a line of its own under [coordinator]",
+        )
+        .at(config.path.display().to_string())
+        .advice(format!(
+            "write there: fingerprint = \"{}\", and add the key that was there to: former = [{{ fingerprint = \"…\", until = {former} }}]",
+            pin.fingerprint
+        ))
+    })?;
+    replace(config, &written)
+}
+
+/// Replaces a configuration in one step.
+fn replace(config: &ConfigFile, text: &str) -> Outcome<()> {
     let temporary = config.path.with_extension("toml.new");
     std::fs::write(&temporary, text)
         .and_then(|()| std::fs::rename(&temporary, &config.path))
-        .map_err(|error| cannot_write(&config.path, &error))?;
-    Ok(config.path.clone())
+        .map_err(|error| cannot_write(&config.path, &error))
 }
 
 pub(crate) fn load_pins(path: &std::path::Path) -> Outcome<Pins> {

@@ -28,7 +28,7 @@ use crate::control::{
 };
 use crate::job::{JobState, JobSummary, JobView, Outcome};
 use crate::logsafe::LogSafe;
-use crate::tls::{Expect, Fingerprint, Identity, Trouble};
+use crate::tls::{Fingerprint, Identity, Pin, Trouble};
 
 /// How many events may wait for the agent. All that is sent after a reconnect fits.
 const EVENT_QUEUE: usize = 4096;
@@ -46,8 +46,8 @@ pub struct ClientConfig {
     pub identity: Arc<Identity>,
     /// Where the coordinator is, `host:port`. Looked up again at every attempt.
     pub address: String,
-    /// Who the coordinator is.
-    pub coordinator: Expect,
+    /// Who the coordinator is. While it changes over to another key, both are its own.
+    pub coordinator: Pin,
     /// Where other agents can reach this one directly, `host:port`; none behind a firewall.
     pub reachable_at: Option<String>,
     /// How long a request may take, reconnects included. [`CoordinatorClient::report`] takes as long as it must.
@@ -56,12 +56,16 @@ pub struct ClientConfig {
 
 impl ClientConfig {
     /// A client of the coordinator at `address`, reachable through the relay only, with 10 s for a request.
-    pub fn new(identity: Arc<Identity>, address: impl Into<String>, coordinator: Expect) -> Self {
+    pub fn new(
+        identity: Arc<Identity>,
+        address: impl Into<String>,
+        coordinator: impl Into<Pin>,
+    ) -> Self {
         let request_deadline = Duration::from_secs(10);
         Self {
             identity,
             address: address.into(),
-            coordinator,
+            coordinator: coordinator.into(),
             reachable_at: None,
             request_deadline,
         }

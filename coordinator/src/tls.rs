@@ -21,7 +21,7 @@ mod reset;
 
 pub use fingerprint::Fingerprint;
 pub use identity::{Identity, IdentityError};
-pub use pins::{Pin, Pins, PinsError};
+pub use pins::{Former, Pin, Pins, PinsError};
 pub(crate) use reset::restartable_endpoint_config;
 pub use transport::{
     ALPN, EndpointError, SERVER_NAME, client_config, endpoint, endpoint_config, server_config,

@@ -33,7 +33,7 @@ use coordinator::client::{ClientConfig, CoordinatorClient, Events};
 use coordinator::clock::{Clock, SystemClock};
 use coordinator::contract::{JobId, PartyName};
 use coordinator::job::{FailureClass, StopReason};
-use coordinator::tls::{self, Admit, Expect, Fingerprint, Identity, Pins, PinsError, Refusal};
+use coordinator::tls::{self, Admit, Fingerprint, Identity, Pins, PinsError, Refusal};
 use quinn::Endpoint;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -303,14 +303,10 @@ fn client_config(
     identity: &Arc<Identity>,
     advertised: Option<String>,
 ) -> ClientConfig {
-    let expected = Expect {
-        name: config.coordinator.name.clone(),
-        fingerprint: config.coordinator.fingerprint,
-    };
     let mut client = ClientConfig::new(
         Arc::clone(identity),
         config.coordinator.address.clone(),
-        expected,
+        config.coordinator.pin(),
     );
     client.reachable_at = advertised;
     client

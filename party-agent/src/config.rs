@@ -16,13 +16,16 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use coordinator::contract::PartyName;
-use coordinator::tls::Fingerprint;
+use coordinator::tls::{Fingerprint, Former, Pin};
 
 use crate::policy::negative::NegativeListFile;
 use crate::source::{Consent, DatasetSpec};
 use crate::spec::Fault;
 
-pub use template::{POLICY_TEMPLATE, Template, template, with_coordinator_pin, write_datasets};
+pub use template::{
+    POLICY_TEMPLATE, Template, template, with_coordinator_pin, with_coordinator_successor,
+    write_datasets,
+};
 
 /// Jobs that may run at the same time if the file does not say.
 pub const DEFAULT_CONCURRENT_JOBS: u64 = 2;
@@ -68,6 +71,19 @@ pub struct CoordinatorAddress {
     pub address: String,
     /// Its pinned key.
     pub fingerprint: Fingerprint,
+    /// Keys that it had before, the oldest first, and until when they count beside it.
+    pub former: Vec<Former>,
+}
+
+impl CoordinatorAddress {
+    /// Its name with the keys that it may have.
+    #[must_use]
+    pub fn pin(&self) -> Pin {
+        Pin {
+            former: self.former.clone(),
+            ..Pin::new(self.name.clone(), self.fingerprint)
+        }
+    }
 }
 
 /// How other agents reach this one without the relay.

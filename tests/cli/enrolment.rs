@@ -113,3 +113,32 @@ fn a_party_changes_its_key_while_jobs_go_on() {
     let log = a.run(&["log", "verify"]).expect(0).stdout;
     assert!(log.contains("the log is whole"), "{log}");
 }
+
+/// Agents that have taken the coordinator's next key in go on before and after it is used.
+#[test]
+fn a_coordinator_changes_its_key_and_agents_go_on() {
+    let mut town = clinics();
+    let word = town.directory.path().join("rotation.json");
+    let word = word.display().to_string();
+    let before = town.hub.fingerprint();
+    town.hub.run(&["keys", "rotate", "--out", &word]).expect(0);
+    for side in &town.sides {
+        let said = side.run(&["keys", "accept", &word]).expect(0).stdout;
+        assert!(said.contains("start the agent again"), "{said}");
+        let written = fs::read_to_string(&side.config).expect("a configuration");
+        side.run(&["keys", "accept", &word]).expect(0);
+        let again = fs::read_to_string(&side.config).expect("a configuration");
+        assert_eq!(written, again, "once is enough");
+        assert!(written.contains(&format!("former = [{{ fingerprint = \"{before}\"")));
+    }
+    let go_on = |town: &crate::town::Town| {
+        let agents = town.start();
+        run(town);
+        agents.into_iter().for_each(crate::run::Serving::stop);
+    };
+    go_on(&town);
+    town.hub.run(&["keys", "rotate", "--finish"]).expect(0);
+    assert_ne!(town.hub.fingerprint(), before);
+    town.restart_hub();
+    go_on(&town);
+}

@@ -56,7 +56,7 @@ pub(crate) struct Town {
     pub(crate) hub: Side,
     pub(crate) hub_address: String,
     pub(crate) sides: Vec<Side>,
-    _hub: Serving,
+    serving: Option<Serving>,
 }
 
 impl Town {
@@ -86,7 +86,7 @@ impl Town {
             hub,
             hub_address,
             sides: Vec::new(),
-            _hub: serving,
+            serving: Some(serving),
         };
         town.sides = parties
             .iter()
@@ -101,6 +101,18 @@ impl Town {
                 .for_each(|other| other.trust(&side.name, &key));
         }
         town
+    }
+
+    /// Ends the coordinator, and starts it again at the same address.
+    pub(crate) fn restart_hub(&mut self) {
+        if let Some(serving) = self.serving.take() {
+            serving.stop();
+        }
+        let text = fs::read_to_string(&self.hub.config).expect("a configuration");
+        let text = text.replace("127.0.0.1:0", &self.hub_address);
+        fs::write(&self.hub.config, text).expect("written");
+        let (serving, _) = Serving::start("coordinator", &self.hub.config);
+        self.serving = Some(serving);
     }
 
     /// `entente init agent`, and the policy of the party's data.

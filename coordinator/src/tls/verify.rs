@@ -10,7 +10,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, OtherError, SignatureScheme};
 use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate};
 
-use super::{Fingerprint, Pins};
+use super::{Fingerprint, Pin, Pins};
 use crate::contract::PartyName;
 
 /// Decides which keys are let in, and under which name.
@@ -31,6 +31,20 @@ impl Admit for Pins {
     }
 }
 
+/// Lets in one party, under any key that is its own now.
+impl Admit for Pin {
+    fn admit(&self, key: &Fingerprint, _claimed: Option<&PartyName>) -> Result<PartyName, Refusal> {
+        match self.holds(key) {
+            true => Ok(self.name.clone()),
+            false => Err(Refusal::WrongKey {
+                party: self.name.clone(),
+                expected: self.fingerprint,
+                got: *key,
+            }),
+        }
+    }
+}
+
 /// Admits one party under one key: what a client expects at the other end.
 #[derive(Clone, Debug)]
 pub struct Expect {
@@ -38,6 +52,12 @@ pub struct Expect {
     pub name: PartyName,
     /// The key pinned for it.
     pub fingerprint: Fingerprint,
+}
+
+impl From<Expect> for Pin {
+    fn from(expected: Expect) -> Self {
+        Self::new(expected.name, expected.fingerprint)
+    }
 }
 
 impl Admit for Expect {

@@ -12,7 +12,7 @@ use coordinator::contract::{CatalogueDoc, Signed};
 use coordinator::control::CallError;
 use coordinator::enrol::{EnrolError, Handover, MAX_OVERLAP_SECONDS, Rotation};
 use coordinator::server::Server;
-use coordinator::tls::{Identity, IdentityError, Pins};
+use coordinator::tls::{Identity, IdentityError, Pin, Pins};
 
 use crate::support::{HANG, World, accept, contract, expect, identity, name, now, pins, within};
 
@@ -284,4 +284,72 @@ async fn both_keys_are_let_in_while_they_count() {
     assert_eq!(proposed, Err(not_a_member));
     hub.stop.send(()).unwrap();
     within("the coordinator ends", hub.task).await.unwrap();
+}
+
+/// A coordinator changes over: whoever has taken its new key in reaches it before and after, and nobody else afterwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_coordinator_that_changes_over_is_reached_under_both_keys() {
+    let a = identity("a");
+    let mut hub = Hub::start(&pins([&a])).await;
+    let next = identity("hub");
+    let mut known = pins([&hub.key]);
+    handed_on(&hub.key, &next)
+        .accept(&mut known, now())
+        .unwrap();
+    let both = known.find(&name("hub")).unwrap().clone();
+    let mut late = both.clone();
+    late.former[0].until = now() - 1;
+    let old = expect(&hub.key);
+    // Before: the old key, which counts for its time.
+    assert!(hub.lets_in(&a, both.clone()).await);
+    assert!(hub.lets_in(&a, old.clone()).await);
+    assert!(!hub.lets_in(&a, late.clone()).await);
+    hub.change_over(next).await;
+    for (pin, is_let_in) in [(both, true), (late, true), (old.into(), false)] {
+        assert_eq!(hub.lets_in(&a, pin).await, is_let_in);
+    }
+    hub.stop.send(()).unwrap();
+    within("the coordinator ends", hub.task).await.unwrap();
+}
+
+impl Hub {
+    /// Whether an agent that expects these keys comes to speak with the coordinator.
+    async fn lets_in(&self, agent: &Arc<Identity>, hub: impl Into<Pin>) -> bool {
+        let config = ClientConfig::new(Arc::clone(agent), self.address.clone(), hub);
+        let (client, events) = CoordinatorClient::connect(config);
+        let mut link = client.link();
+        let is_told =
+            |link: &Link| matches!(link, Link::Up { .. } | Link::Down { why: Some(_), .. });
+        let told = within("an answer", link.wait_for(is_told)).await;
+        let told = told.unwrap().clone();
+        client.close();
+        events.closed().await;
+        match told {
+            Link::Up { .. } => true,
+            Link::Down { why: Some(why), .. } => {
+                assert!(why.needs_a_person(), "{why}");
+                false
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Ends, and starts again with another key over the same state.
+    async fn change_over(&mut self, next: Arc<Identity>) {
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        std::mem::replace(&mut self.stop, stop).send(()).unwrap();
+        (&mut self.task).await.unwrap();
+        let mut config = self._world.config(Limits::default(), Arc::new(SystemClock));
+        config.identity = Arc::clone(&next);
+        config.listen.set_port(0);
+        config.state_dir = self._world.dir.path().join("of_hub");
+        config.members = Members {
+            file: Some(self.file.clone()),
+            ..Members::default()
+        };
+        let server = Server::bind(config).await.unwrap();
+        self.address = server.local_addr().to_string();
+        self.task = tokio::spawn(server.run(async { drop(stopped.await) }));
+        self.key = next;
+    }
 }

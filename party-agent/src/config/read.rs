@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::str::FromStr;
 
-use coordinator::contract::PartyName;
-use coordinator::tls::Fingerprint;
+use coordinator::contract::{PartyName, canonical};
+use coordinator::tls::{Fingerprint, Former};
 
 use super::fields::{Faults, Fields, document};
 use crate::policy::negative::NegativeListFile;
@@ -154,11 +154,29 @@ fn coordinator_address(
     let address = fields.required(faults, "address", address, HOST);
     let fingerprint = fields.parsed::<Fingerprint>(faults, "fingerprint", PIN);
     let fingerprint = fields.required(faults, "fingerprint", fingerprint, PIN);
+    let former = fields.tables(faults, "former");
+    let former: Vec<Option<Former>> = former
+        .into_iter()
+        .map(|former| former_key(former, faults))
+        .collect();
     fields.finish(faults);
     Some(CoordinatorAddress {
         name: name?,
         address: address?,
         fingerprint: fingerprint?,
+        former: former.into_iter().collect::<Option<_>>()?,
+    })
+}
+
+fn former_key(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Former> {
+    let fingerprint = fields.parsed::<Fingerprint>(faults, "fingerprint", PIN);
+    let fingerprint = fields.required(faults, "fingerprint", fingerprint, PIN);
+    let until = fields.whole(faults, "until", 0..=canonical::MAX_INTEGER);
+    let until = fields.required(faults, "until", until, "Unix seconds");
+    fields.finish(faults);
+    Some(Former {
+        fingerprint: fingerprint?,
+        until: until?,
     })
 }
 

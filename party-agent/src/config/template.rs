@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use coordinator::contract::PartyName;
-use coordinator::tls::Fingerprint;
+use coordinator::tls::{Fingerprint, Pin};
 
 use super::Dataset;
 use crate::source::{Connection, Consent, DatasetSpec};
@@ -185,6 +185,39 @@ pub fn write_datasets(datasets: &[Dataset]) -> String {
 pub fn with_coordinator_pin(text: &str, pin: &Fingerprint) -> Option<String> {
     let (before, after) = text.split_once(NO_PIN)?;
     Some(format!("{before}fingerprint = \"{pin}\"{after}"))
+}
+
+/// An `agent.toml` in which the coordinator has these keys instead of the one that it had; `None` if the fingerprint does not stand on a line
+/// of its own under `[coordinator]`, or former ones on several.
+#[must_use]
+pub fn with_coordinator_successor(text: &str, pin: &Pin) -> Option<String> {
+    let had = pin.former.last()?.fingerprint;
+    let (mut out, mut is_inside, mut n_replaced) = (String::new(), false, 0);
+    for line in text.split_inclusive('\n') {
+        let (key, value) = line.split_once('=').unwrap_or((line, ""));
+        let (key, value) = (key.trim(), value.trim());
+        if key.starts_with('[') {
+            is_inside = key == "[coordinator]" || key.starts_with("[coordinator] ");
+        }
+        if !is_inside || !matches!(key, "fingerprint" | "former") {
+            out.push_str(line);
+        } else if key == "fingerprint" && value.starts_with(&format!("\"{had}\"")) {
+            n_replaced += 1;
+            writeln!(out, "fingerprint = \"{}\"", pin.fingerprint).ok()?;
+            let former = pin.former.iter();
+            let former = former.map(|f| {
+                format!(
+                    "{{ fingerprint = \"{}\", until = {} }}",
+                    f.fingerprint, f.until
+                )
+            });
+            let former: Vec<String> = former.collect();
+            writeln!(out, "former = [{}]", former.join(", ")).ok()?;
+        } else if key == "fingerprint" || !value.ends_with(']') {
+            return None;
+        }
+    }
+    (n_replaced == 1).then_some(out)
 }
 
 /// A new `policy.toml`: it allows nothing until its owner writes what.

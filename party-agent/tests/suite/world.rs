@@ -175,6 +175,7 @@ impl World {
                 name: self.coordinator.name().clone(),
                 address: self.address.to_string(),
                 fingerprint: self.coordinator.fingerprint(),
+                former: Vec::new(),
             },
             direct: direct.then(|| Direct {
                 listen: loopback(),
