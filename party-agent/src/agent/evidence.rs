@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use tracing::{error, warn};
 
 use super::Core;
+use super::milestones::Milestone;
 use super::proposals::VetError;
 use crate::api::Problem;
 use crate::api::types::{PageDocument, PreviousPage};
@@ -31,6 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) const PLAN: &str = "plan";
 const PAGES: &str = "pages";
 pub(super) const DOSSIER: &str = "dossier";
+/// Says that what this agent witnessed of a job was told to the others.
+const TOLD: &str = "witness_told";
 
 /// The most checkpoints of one party in an acceptance.
 const MAX_SEEN: usize = 2;
@@ -309,17 +312,21 @@ impl Core {
         let contract = contract.map_err(|_| GatherError::Kept { what: "contract" })?;
         let mut dossier = self.dossier(job_id).await?;
         if dossier.witnesses.len() == contract.parties.len() {
+            self.keep_told(job_id).await?;
             return Ok(dossier);
         }
+        self.milestones.reach(job_id, Milestone::Gather).await;
         let view = self.client.job_status(job_id).await?;
         if dossier.reports.is_empty() {
             dossier = self.read_reports(&contract, &signed, &view).await?;
         }
         let own = dossier.witnesses.get(self.name());
         if let Some(own) = own.filter(|_| !view.witnesses.contains_key(self.name())) {
+            self.milestones.reach(job_id, Milestone::Witnessed).await;
             let text = serde_json::to_string(own).expect("a map of texts");
             self.client.witness(job_id, text).await?;
         }
+        self.keep_told(job_id).await?;
         let before = dossier.witnesses.len();
         read_witnesses(&contract, &view, &mut dossier);
         if dossier.witnesses.len() > before {
@@ -328,15 +335,22 @@ impl Core {
         Ok(dossier)
     }
 
-    /// Gathers what is missing of completed jobs, whose end a crash may have parted from the gathering. The coordinator repeats the
-    /// state of the latest ones alone.
+    /// Gathers what is missing of completed jobs, whose end a crash may have parted from the gathering, or this from its being told. The
+    /// coordinator repeats the state of the latest ones alone.
     pub(super) async fn gather_all(&self) -> Result<(), LedgerError> {
-        for job_id in self.ledger.without_evidence(DOSSIER).await? {
+        for job_id in self.ledger.without_evidence(TOLD).await? {
             if let Err(error) = self.gather(job_id).await {
                 warn!(job = %safe(&job_id), code = error.code(), "evidence not gathered");
             }
         }
         Ok(())
+    }
+
+    async fn keep_told(&self, job_id: JobId) -> Result<(), LedgerError> {
+        match self.ledger.kept(job_id, TOLD).await? {
+            Some(_) => Ok(()),
+            None => self.ledger.keep(job_id, &[(TOLD, "")]).await,
+        }
     }
 
     async fn keep_dossier(&self, job_id: JobId, dossier: &Dossier) -> Result<(), LedgerError> {

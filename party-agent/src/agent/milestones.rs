@@ -20,6 +20,10 @@ pub enum Milestone {
     Sent,
     /// The computation is over, and its end is not in the ledger yet.
     Commit,
+    /// Its end is in the ledger, and nothing is gathered yet of what the others report.
+    Gather,
+    /// What they report is verified and kept, and nobody was told so yet.
+    Witnessed,
 }
 
 /// Looks at runs. The run waits until the future is done.

@@ -176,6 +176,7 @@ fn child_process() {
     };
     let (_, at) = MILESTONES
         .into_iter()
+        .chain(crate::evidence_crash::MILESTONES)
         .find(|(name, _)| *name == label)
         .expect("a milestone");
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -220,14 +221,9 @@ async fn a_killed_agent_never_runs_more_often_than_allowed() {
     }
 }
 
-/// Kills b, whose policy allows one run, at a milestone of a job, starts it again and tries twice more. There is one result at most,
-/// and one where nothing was sent before. Returns what b has counted.
-pub(crate) async fn killed(
-    world: &World,
-    spec: &str,
-    (label, milestone): (&str, Milestone),
-) -> RunCounts {
-    let a = world.agent("a", Mode::Rehearsal, true).await;
+/// Starts b as a process of its own, lets `a` submit a job, and kills b with a signal that it cannot catch when it has come so far.
+/// Returns the job.
+pub(crate) async fn killed_in_a_job(world: &World, a: &Running, spec: &str, label: &str) -> String {
     let reached = world.home("b").join("state/reached");
     let mut child = Command::new(std::env::current_exe().expect("this binary"))
         .args(["--exact", "counters_crash::child_process", "--nocapture"])
@@ -237,7 +233,7 @@ pub(crate) async fn killed(
         .spawn()
         .expect("a child");
     a.sees(&["a", "b"]).await;
-    let first = a.submit(spec).await;
+    let job_id = a.submit(spec).await;
     within(label, async {
         while !reached.exists() {
             let ended = child.try_wait().expect("a state");
@@ -248,6 +244,18 @@ pub(crate) async fn killed(
     .await;
     child.kill().expect("killed");
     child.wait().expect("gone");
+    job_id
+}
+
+/// Kills b, whose policy allows one run, at a milestone of a job, starts it again and tries twice more. There is one result at most,
+/// and one where nothing was sent before. Returns what b has counted.
+pub(crate) async fn killed(
+    world: &World,
+    spec: &str,
+    (label, milestone): (&str, Milestone),
+) -> RunCounts {
+    let a = world.agent("a", Mode::Rehearsal, true).await;
+    let first = killed_in_a_job(world, &a, spec, label).await;
     let spent = u64::from(milestone >= Milestone::Sent);
     let b = world.agent("b", Mode::Rehearsal, false).await;
     let at_b = b.reaches(&first, &["accepted", "failed"]).await;

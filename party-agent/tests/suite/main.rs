@@ -30,6 +30,7 @@ mod hold;
 mod amendments;
 mod policy_matrix;
 mod counters_crash;
+mod evidence_crash;
 mod dp_ledger;
 mod sdc;
 mod tracker_attack;
