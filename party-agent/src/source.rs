@@ -60,10 +60,12 @@ pub trait DataSource: fmt::Debug + Send + Sync {
         false
     }
 
-    /// The digest of the files in which it stands, as they were when it was opened; none where it stands elsewhere.
+    /// The digest of the files in which it stands, as they were when it was opened, or of the rows of a table in a database
+    /// that its holder commits to, as they were when this was first asked; none of other tables. Only from a thread that may
+    /// wait, within a runtime.
     ///
     /// # Errors
-    /// [`SourceError`] if a file cannot be read, or has changed.
+    /// [`SourceError`] if it cannot be read, or has changed.
     fn content(&self) -> Result<Option<Digest>, SourceError> {
         Ok(None)
     }
@@ -121,6 +123,9 @@ pub enum DatasetSpec {
         schema: String,
         /// The table's name there.
         table: String,
+        /// Whether its catalogue commits to its rows: they are read as a whole when it is published and before each scan, and a
+        /// table that has changed is refused.
+        commits: bool,
     },
 }
 
@@ -314,8 +319,11 @@ async fn opened(name: &str, spec: &DatasetSpec) -> Result<Arc<dyn DataSource>, S
             connection,
             schema,
             table,
+            commits,
         } => {
-            Arc::new(postgres::PostgresTable::open(name, connection.clone(), schema, table).await?)
+            let place = (schema.as_str(), table.as_str());
+            let connection = connection.clone();
+            Arc::new(postgres::PostgresTable::open(name, connection, place, *commits).await?)
         }
     })
 }

@@ -440,6 +440,7 @@ fn dataset_spec(request: &DatasetRequest) -> Result<DatasetSpec, Problem> {
                 connection: Connection::File(need(&request.connection, "connection")?.into()),
                 schema: schema.to_owned(),
                 table: table.to_owned(),
+                commits: false,
             })
         }
         other => Err(

@@ -249,6 +249,11 @@ fn dataset(mut fields: Fields<'_, '_>, base: &Path, faults: &mut Faults<'_>) -> 
     const KIND: &str = "\"csv\", \"parquet\" or \"postgres\"";
     let name = fields.required_string(faults, "name", "the table's name in jobs");
     let kind = fields.required_string(faults, "kind", KIND);
+    let commits = fields.boolean(faults, "committed");
+    if commits.is_some() && kind.is_some_and(|kind| kind != "postgres") {
+        let what = "belongs to tables in PostgreSQL; the catalogue commits to files in any case";
+        fields.wrong(faults, "committed", what, "leave it out");
+    }
     let mut text = |field, what| {
         let text = fields.string(faults, field);
         fields.required(faults, field, text, what)
@@ -268,6 +273,7 @@ fn dataset(mut fields: Fields<'_, '_>, base: &Path, faults: &mut Faults<'_>) -> 
                     connection: Connection::File(base.join(connection)),
                     schema: schema.to_owned(),
                     table: table.to_owned(),
+                    commits: commits.unwrap_or(false),
                 }
             })
         }

@@ -144,14 +144,19 @@ pub fn write_datasets(datasets: &[Dataset]) -> String {
                 connection,
                 schema,
                 table,
+                commits,
             } => {
                 let connection = match connection {
                     Connection::File(path) => path.to_string_lossy().into_owned(),
                     Connection::Env(name) => name.clone(),
                 };
                 let table = format!("{schema}.{table}");
+                let committed = match commits {
+                    true => "\ncommitted = true",
+                    false => "",
+                };
                 format!(
-                    "kind = \"postgres\"\nconnection = {}\ntable = {}",
+                    "kind = \"postgres\"\nconnection = {}\ntable = {}{committed}",
                     quoted(&connection),
                     quoted(&table)
                 )

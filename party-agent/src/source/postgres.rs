@@ -1,16 +1,19 @@
 //! Tables in PostgreSQL: read with binary COPY, only the columns and rows that a query needs.
 //!
-//! Each scan is one read-only `COPY (SELECT …)` on its own connection, so one scan sees one state of the table.
+//! Each scan is one read-only `COPY (SELECT …)` on its own connection, so one scan sees one state of the table. A table that its holder has
+//! committed to is read as a whole first, in the same transaction: what is scanned is what was committed to.
 
 mod column;
 mod connection;
+mod content;
 mod copy;
 mod filter;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use coordinator::contract::Digest;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Result as EngineResult;
 use datafusion::execution::TaskContext;
@@ -30,6 +33,9 @@ use copy::Decoder;
 /// Batches that wait between the database's connection and the query.
 const BATCHES_AHEAD: usize = 2;
 
+/// All that follows on the connection sees one state of the table.
+const ONE_STATE: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+
 /// One table or view of a database.
 #[derive(Clone, Debug)]
 pub(super) struct PostgresTable {
@@ -47,6 +53,20 @@ struct Place {
     connection: Connection,
     schema: String,
     table: String,
+    /// Whether its holder commits to its rows.
+    commits: bool,
+    /// The digest of its rows, from the time on at which they were committed to.
+    content: OnceLock<Digest>,
+}
+
+impl Place {
+    fn is_changed(&self) -> SourceError {
+        SourceError::Database {
+            table: self.name.clone(),
+            what: "the table has changed since its catalogue was published".to_owned(),
+            advice: "start the agent again, so that its catalogue is published anew, or leave `committed = true` out of the dataset",
+        }
+    }
 }
 
 impl PostgresTable {
@@ -54,14 +74,16 @@ impl PostgresTable {
     pub(super) async fn open(
         name: &str,
         connection: Connection,
-        schema: &str,
-        table: &str,
+        (schema, table): (&str, &str),
+        commits: bool,
     ) -> Result<Self, SourceError> {
         let place = Place {
             name: name.to_owned(),
             connection,
             schema: schema.to_owned(),
             table: table.to_owned(),
+            commits,
+            content: OnceLock::new(),
         };
         let link = Link::open(name, &place.connection).await?;
         let found = column::list(&link, schema, table).await?;
@@ -75,6 +97,19 @@ impl PostgresTable {
     }
 }
 
+impl PostgresTable {
+    /// The digest of its rows as they were when this was first asked.
+    async fn committed(&self) -> Result<Digest, SourceError> {
+        let place = &self.place;
+        let link = Link::open(&place.name, &place.connection).await?;
+        let now = content::digest(&link, place, &self.usable).await?;
+        match *place.content.get_or_init(|| now) == now {
+            true => Ok(now),
+            false => Err(place.is_changed()),
+        }
+    }
+}
+
 impl DataSource for PostgresTable {
     fn columns(&self) -> &[SourceColumn] {
         &self.columns
@@ -85,6 +120,15 @@ impl DataSource for PostgresTable {
             table: self.clone(),
             schema: schema_of(&self.columns),
         })
+    }
+
+    /// Only from a thread that may wait.
+    fn content(&self) -> Result<Option<Digest>, SourceError> {
+        if !self.place.commits {
+            return Ok(None);
+        }
+        let found = tokio::runtime::Handle::current().block_on(self.committed());
+        found.map(Some)
     }
 
     fn origin(&self) -> String {
@@ -151,6 +195,7 @@ impl TableProvider for PostgresProvider {
         let scan = PostgresScan {
             sql: copy_statement(&self.table.place, &columns, &conditions),
             place: Arc::clone(&self.table.place),
+            usable: Arc::clone(&self.table.usable),
             columns: columns.into(),
             schema: Arc::clone(&schema),
         };
@@ -187,6 +232,8 @@ fn copy_statement(place: &Place, columns: &[PgColumn], conditions: &[String]) ->
 struct PostgresScan {
     sql: String,
     place: Arc<Place>,
+    /// All columns that can be read, to which its holder commits.
+    usable: Arc<[PgColumn]>,
     columns: Arc<[PgColumn]>,
     schema: SchemaRef,
 }
@@ -223,6 +270,14 @@ impl PostgresScan {
         batches: &Sender<EngineResult<arrow::array::RecordBatch>>,
     ) -> Result<(), SourceError> {
         let link = Link::open(&self.place.name, &self.place.connection).await?;
+        if let Some(committed) = self.place.content.get() {
+            let one_state = link.client().batch_execute(ONE_STATE).await;
+            one_state.map_err(|e| link.fault(&e))?;
+            let now = content::digest(&link, &self.place, &self.usable).await?;
+            if now != *committed {
+                return Err(self.place.is_changed());
+            }
+        }
         let copy = link
             .client()
             .copy_out(&self.sql)

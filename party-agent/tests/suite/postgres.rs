@@ -1,5 +1,7 @@
 //! PostgreSQL as it really answers: each test starts a private server and removes it.
 
+mod committed;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -131,11 +133,16 @@ impl Server {
     }
 
     async fn open(&self, table: &str) -> Result<Source, SourceError> {
+        self.open_as(table, false).await
+    }
+
+    async fn open_as(&self, table: &str, commits: bool) -> Result<Source, SourceError> {
         let mut source = Source::empty();
         let spec = DatasetSpec::Postgres {
             connection: self.connection(),
             schema: "public".to_owned(),
             table: table.to_owned(),
+            commits,
         };
         source.add("t", &spec).await?;
         Ok(source)
@@ -590,6 +597,7 @@ async fn faults_say_what_to_do() {
             connection: Connection::File(path),
             schema: "public".to_owned(),
             table: "odd".to_owned(),
+            commits: false,
         };
         async move {
             Source::empty()
@@ -623,6 +631,7 @@ async fn faults_say_what_to_do() {
         connection: Connection::Env("ENTENTE_NO_SUCH_VARIABLE".to_owned()),
         schema: "public".to_owned(),
         table: "odd".to_owned(),
+        commits: false,
     };
     let fault = Source::empty()
         .add("t", &unset)

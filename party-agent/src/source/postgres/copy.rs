@@ -18,7 +18,7 @@ use crate::source::SourceError;
 
 const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xFF\r\n\0";
 /// Signature, flags, length of the header's extension.
-const HEADER_BYTES: usize = 19;
+pub(super) const HEADER_BYTES: usize = 19;
 const DAYS_1970_TO_2000: i32 = 10_957;
 const MICROS_1970_TO_2000: i64 = DAYS_1970_TO_2000 as i64 * 86_400_000_000;
 
@@ -176,7 +176,7 @@ impl<'a> Decoder<'a> {
 }
 
 /// The length of the tuple at the start, if it is complete. A count of -1 ends the data.
-fn tuple_end(bytes: &[u8]) -> Option<usize> {
+pub(super) fn tuple_end(bytes: &[u8]) -> Option<usize> {
     let n_fields = i16::from_be_bytes(bytes.get(..2)?.try_into().ok()?);
     let mut at = 2;
     for _ in 0..n_fields.max(0) {
