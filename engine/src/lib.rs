@@ -18,6 +18,7 @@
 //!   one side holds and the other side applies; [`cuckoo`]: items in bins of their own;
 //! * [`ot`]: oblivious transfer and bit triples without a third party;
 //! * [`vole`]: correlated vectors over GF(2^128), of any length from short messages;
+//! * [`lattice`]: products of matrices of two parties, by ring learning with errors;
 //! * [`okvs`]: values stored under keys so that the store hides the keys;
 //! * [`tags`]: comparing sets by short hashes;
 //! * [`glm`]: the sums over rows that regressions take;
@@ -55,6 +56,7 @@ pub mod oprf;
 pub mod cuckoo;
 pub mod ot;
 pub mod vole;
+pub mod lattice;
 pub mod okvs;
 pub mod tags;
 pub mod glm;

@@ -169,3 +169,38 @@ pub const NOISE_CUT: u64 = 40;
 pub const NOISE_MAX_BITS: u32 = 54;
 /// The most fractional bits of a standard deviation.
 pub const NOISE_MAX_SHIFT: u32 = 8;
+
+/// N of ring learning with errors: polynomials modulo X^N + 1.
+pub const LATTICE_DEGREE: usize = 8192;
+
+/// The primes whose product q is the modulus of ciphertexts: the largest four below 2^54.49 that are 1 modulo 2N.
+///
+/// q has 218 bits, which with N = 8192, ternary secrets and errors of deviation 3.2 is the most that the
+/// homomorphic encryption standard (Albrecht et al., 2018, table 1) allows for 128 bits of security against classical
+/// attacks; SEAL and SPU's Cheetah stay within the same table (CRYPTO §2.6).
+pub const LATTICE_PRIMES: [u64; 4] = [
+    25_300_229_675_941_889,
+    25_300_229_675_057_153,
+    25_300_229_674_500_097,
+    25_300_229_674_467_329,
+];
+
+/// Primes that are left of a ciphertext when it goes back to the holder of the secret: a value needs 64 bits and its error
+/// 44 of their 109.
+pub const LATTICE_RETURNED: usize = 2;
+
+/// Errors are differences of the weights of two words with so many bits (centred binomial): deviation 3.24, as SEAL has them.
+pub const LATTICE_ERROR_BITS: u32 = 21;
+
+/// log2 of the most ciphertexts that are added up for an element of a product.
+pub const LATTICE_LOG_BLOCKS: u32 = 11;
+
+/// log2 of the noise that floods the error of a returned ciphertext, which is a function of the other side's matrix and
+/// at most 2^(81 + [`LATTICE_LOG_BLOCKS`]). An element is within 2^−60 of independent of it, and 2^20 elements within
+/// 2^−[`STATISTICAL_BITS`]; with b blocks in place of 2^11, 2^31/b elements are.
+pub const LATTICE_FLOOD_BITS: u32 = 151;
+
+const _: () = assert!(
+    81 + LATTICE_LOG_BLOCKS + STATISTICAL_BITS as u32 + 20 <= LATTICE_FLOOD_BITS + 1,
+    "the flood hides every error"
+);
