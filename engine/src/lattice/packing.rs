@@ -68,8 +68,9 @@ impl Packing {
         k <= 1 << LATTICE_LOG_BLOCKS && m <= MOST_KEPT && (is_one_group || m * k <= MOST_KEPT)
     }
 
-    /// About what both sides take, a processor and a link of 4 Gbit/s together. It decides between blocks alone.
-    fn microseconds(&self) -> u64 {
+    /// About what both sides take, a processor and a link of 4 Gbit/s together. Part of the protocol: it decides between
+    /// blocks, and between this and other ways to make a product.
+    pub fn microseconds(&self) -> u64 {
         let [m, k, n] = self.n_blocks().map(|n| n as u64);
         840 * m * k + 400 * k * n + 100 * m * k * n + 2200 * m * n
     }

@@ -522,10 +522,10 @@ pub(super) fn correlations(plan: &Plan) -> String {
     match &plan.correlations {
         None => "none needed".to_owned(),
         Some(Correlations::Ot) => {
-            "oblivious transfer between the computing parties, no third party; extended by SoftSpoken, for links of half a gigabit a second and more (write link = \"slow\" for others)".to_owned()
+            "oblivious transfer between the computing parties, no third party; extended by SoftSpoken, for links of half a gigabit a second and more (write link = \"slow\" for others); products of large matrices rest on one more assumption, ring learning with errors".to_owned()
         }
         Some(Correlations::FerretOt) => {
-            "oblivious transfer between the computing parties, no third party; extended by Ferret, because the job declares a slow link: it sends a thirtieth, and rests on one more assumption, that parities with regular noise (LPN) cannot be told from random bits".to_owned()
+            "oblivious transfer between the computing parties, no third party; extended by Ferret, because the job declares a slow link: it sends a thirtieth, and rests on one more assumption, that parities with regular noise (LPN) cannot be told from random bits; products of large matrices rest on ring learning with errors besides".to_owned()
         }
         Some(Correlations::Dealer(dealer)) => format!(
             "dealt by {dealer}, which must not collude with any of {}: together with one of them it would learn every group's size",

@@ -15,6 +15,7 @@
 //! * [`bits`]: bit triples, and pairs with a common factor;
 //! * [`tables`]: tables of carries for two seats;
 //! * [`elements`]: triples of ring elements and matrices;
+//! * [`lattice`]: large matrices, which are no transfers;
 //! * [`chain`]: random bits and elements that are shared both ways;
 //! * [`rows`]: secret permutations;
 //! * [`online`], [`scatter`]: what is made with a seat's own numbers, and not before: its products with shared
@@ -31,6 +32,7 @@ mod tally;
 mod bits;
 mod tables;
 mod elements;
+mod lattice;
 mod chain;
 mod rows;
 mod online;
@@ -48,6 +50,7 @@ use crate::session::Session;
 use engine::params::{MAX_OTS, OT_CHUNK};
 use engine::prg::Prg;
 use engine::ring::Ring;
+use lattice::Route;
 use pairs::{Pair, Transfers};
 use tally::Tally;
 
@@ -68,19 +71,22 @@ pub(super) enum Extension {
 /// # Cost      [`cost`]; per seat pair, 11 296 bytes and 1 round once. Between two seats, over k = 64
 ///   bits, counting both directions, for each item: bit triple 62 bits; pair 62 bits; triple 1016
 ///   bytes; table of carries 124 bits; daBit 12; edaBit 500; truncation by 16 bits 602; selection 32;
-///   matrix product m·k·n, 520 for each multiplication and 496 for each element of the smaller factor.
+///   matrix product m·k·n, 520 for each multiplication and 496 for each element of the smaller factor, but
+///   over Z_2^64, where it is large, 229 376 for each block of the left factor and 114 688 for each of the product
+///   ([`lattice`]), and 229 408 once.
 ///   1 round a batch, and 2 more for all batches of products and of bits among more seats; as many as
 ///   seats for values shared both ways.
 ///   With Ferret an OT's 31 or 32 bits become 1.5 or less in the first 726 016 and 0.73 after, and one
 ///   where choices are given; a direction costs 0.4 MB and 1 round once
 /// # Security  semi-honest, all but one seat may be corrupt; computational: Diffie–Hellman on
-///   ristretto255, AES-128, BLAKE3; with Ferret, LPN with regular noise. Reveals the needs
+///   ristretto255, AES-128, BLAKE3; with Ferret, LPN with regular noise; with large matrices, ring learning with
+///   errors. Reveals the needs
 /// # Errors    [`ProtocolError::Link`]; [`ProtocolError::PeerMisbehaved`] (length, or a string that
 ///   is no group element); [`ProtocolError::OverBudget`] over 2^40 OTs, and
 ///   [`ProtocolError::InvalidInput`] at a dealer, before anything is sent
 /// # Source    base OT: Masny–Rindal, 2019/706; extension: Roy, 2022/192, k = 4, or Yang et al.,
 ///   2020/924; products of bits:
-///   Goldreich–Micali–Wigderson, STOC '87; of elements: Gilboa, CRYPTO '99. Differs: see
+///   Goldreich–Micali–Wigderson, STOC '87; of elements: Gilboa, CRYPTO '99; of large matrices: Huang et al., 2022/207. Differs: see
 ///   [`engine::ot`]
 pub(super) async fn generate(
     session: &mut Session,
@@ -189,6 +195,7 @@ impl Maker {
                     extension: self.extension,
                     pairs,
                     prg,
+                    lattice: None,
                 };
                 match kind {
                     0 => bits::triples(&mut transfers, n_words, stock).await?,
@@ -208,7 +215,10 @@ fn n_ots(needs: &Needs) -> u64 {
             Section::Items(recipe, Width::Z64, n) => items_ots::<u64>(*recipe, *n),
             Section::Items(recipe, Width::Z128, n) => items_ots::<u128>(*recipe, *n),
             Section::Tables(n) => tables::n_ots(*n),
-            Section::Matrix(Width::Z64, shape) => elements::matrix_ots::<u64>(*shape),
+            Section::Matrix(Width::Z64, shape) => match Route::of(*shape) {
+                Some(_) => (0, 0),
+                None => elements::matrix_ots::<u64>(*shape),
+            },
             Section::Matrix(Width::Z128, shape) => elements::matrix_ots::<u128>(*shape),
             Section::Permutation(need) => rows::n_ots(*need),
         };
@@ -240,7 +250,10 @@ pub(super) fn cost(extension: Extension, n_computing: usize, needs: &Needs) -> C
             Section::Items(recipe, Width::Z64, n) => items_cost::<u64>(&mut tally, recipe, n),
             Section::Items(recipe, Width::Z128, n) => items_cost::<u128>(&mut tally, recipe, n),
             Section::Tables(n) => tables::cost(&mut tally, n),
-            Section::Matrix(Width::Z64, shape) => elements::matrix_cost::<u64>(&mut tally, shape),
+            Section::Matrix(Width::Z64, shape) => match Route::of(shape) {
+                Some(route) => lattice::cost(&mut tally, &route),
+                None => elements::matrix_cost::<u64>(&mut tally, shape),
+            },
             Section::Matrix(Width::Z128, shape) => elements::matrix_cost::<u128>(&mut tally, shape),
             Section::Permutation(need) => rows::cost(&mut tally, need),
         }
@@ -272,9 +285,10 @@ impl Transfers<'_> {
             Section::Items(recipe, Width::Z64, n) => self.items::<u64>(recipe, n, stock).await,
             Section::Items(recipe, Width::Z128, n) => self.items::<u128>(recipe, n, stock).await,
             Section::Tables(n) => tables::tables(self, n, stock).await,
-            Section::Matrix(Width::Z64, shape) => {
-                elements::matrix_triple::<u64>(self, shape, stock).await
-            }
+            Section::Matrix(Width::Z64, shape) => match Route::of(shape) {
+                Some(route) => lattice::matrix_triple(self, route, stock).await,
+                None => elements::matrix_triple::<u64>(self, shape, stock).await,
+            },
             Section::Matrix(Width::Z128, shape) => {
                 elements::matrix_triple::<u128>(self, shape, stock).await
             }

@@ -203,7 +203,13 @@ fn batches_of_transfers_join_without_a_seam() {
         ],
         ..RingNeeds::default()
     };
+    // Over Z_2^128 large matrices come from transfers too.
+    let wide = RingNeeds {
+        matrices: ring.matrices.clone(),
+        ..RingNeeds::default()
+    };
     let mut needs = Needs::of_ring::<u64>(ring);
+    needs.ring128 = wide;
     needs.bit_pairs = 64 * batch + 1;
     ideal::check(&needs, transferred(2, &needs, 1));
 }

@@ -26,6 +26,7 @@ mod psi_many;
 mod join;
 mod transfer;
 mod kinds;
+mod lattice;
 mod keys;
 mod ecdh;
 mod demands;

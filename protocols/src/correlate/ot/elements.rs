@@ -25,7 +25,6 @@ use engine::ot::products::{self, Shape};
 use engine::prg::{Prg, Seed};
 use engine::ring::{self, Ring};
 use engine::share::Share;
-use rayon::prelude::*;
 use std::collections::VecDeque;
 use std::ops::Range;
 use zeroize::Zeroizing;
@@ -296,9 +295,9 @@ pub(super) async fn matrix_triple<R: StockedRing>(
             return MatrixTriple { a, b, c };
         }
         MatrixTriple {
-            a: transposed(&right, flat.k, flat.n),
-            b: transposed(&left, flat.m, flat.k),
-            c: transposed(&product, flat.m, flat.n),
+            a: matrix::transposed(&right, flat.k, flat.n),
+            b: matrix::transposed(&left, flat.m, flat.k),
+            c: matrix::transposed(&product, flat.m, flat.n),
         }
     };
     let triple = transfers.session.compute().run(finish).await;
@@ -314,18 +313,6 @@ fn flat(shape: MatrixShape) -> MatrixShape {
         true => MatrixShape { m: n, k, n: m },
         false => shape,
     }
-}
-
-fn transposed<R: Ring>(matrix: &Share<R>, n_rows: usize, n_columns: usize) -> Share<R> {
-    let mut out = Share::zero(matrix.len());
-    let values = matrix.as_slice();
-    let rows = out.as_mut_slice().par_chunks_mut(n_rows.max(1));
-    rows.enumerate().for_each(|(column, out)| {
-        for (row, out) in out.iter_mut().enumerate() {
-            *out = values[row * n_columns + column];
-        }
-    });
-    out
 }
 
 /// The cost of [`triples`].

@@ -1,6 +1,7 @@
 //! Both directions of OT with every peer: set up once, extended as often as needed.
 
 use super::Extension;
+use super::lattice::Keys;
 use super::pool::{self, Pools};
 use crate::error::ProtocolError;
 use crate::party::Seat;
@@ -310,6 +311,8 @@ pub(super) struct Transfers<'a> {
     pub(super) pairs: Vec<Pair>,
     /// What this seat draws.
     pub(super) prg: Prg,
+    /// What matrices are made with; `None` before the first.
+    pub(super) lattice: Option<Keys>,
 }
 
 impl<'a> Transfers<'a> {
@@ -354,6 +357,7 @@ impl<'a> Transfers<'a> {
             extension,
             pairs,
             prg,
+            lattice: None,
         })
     }
 

@@ -16,6 +16,8 @@ pub(super) struct Tally {
     depths: Vec<u32>,
     /// Sender and receiver of the directions whose trees were sent.
     started: Vec<(Seat, Seat)>,
+    /// Whether matrices were made before.
+    has_keys: bool,
     /// What is left in the pools of such directions, where the extension is Ferret.
     pools: Option<BTreeMap<(Seat, Seat), Level>>,
 }
@@ -28,6 +30,7 @@ impl Tally {
             cost: Cost::none(n_computing),
             depths: vec![0; n_computing],
             started: Vec::new(),
+            has_keys: false,
             pools: (extension == Extension::Ferret).then(BTreeMap::new),
         };
         tally.round(Pattern::All, |_, _| SETUP_BYTES);
@@ -36,6 +39,11 @@ impl Tally {
 
     pub(super) fn n_computing(&self) -> usize {
         self.n_computing
+    }
+
+    /// Whether the keys with which matrices are made go out now: once.
+    pub(super) fn draws_keys(&mut self) -> bool {
+        !std::mem::replace(&mut self.has_keys, true)
     }
 
     /// One round of messages from OT senders to their receivers.
