@@ -12,6 +12,7 @@ mod recipe;
 mod sections;
 mod matrix;
 pub mod dealer;
+pub mod portions;
 mod ot;
 
 pub use kinds::{

@@ -21,9 +21,11 @@ mod keys;
 pub mod stream;
 mod traffic;
 mod transfer;
+mod watched;
 
 pub use keys::insecure_configs;
 pub use traffic::Traffic;
+pub use watched::Reached;
 
 use crate::compute::Compute;
 use crate::error::{LinkError, ProtocolError};
@@ -72,6 +74,7 @@ struct Shared {
     pair_seeds: Vec<Option<Seed>>,
     compute: Compute,
     meter: Meter,
+    watched: watched::Watched,
 }
 
 /// One seat's place in one computation.
@@ -154,6 +157,7 @@ impl Session {
             pair_seeds: config.pair_seeds,
             compute: config.compute,
             meter: Meter::new(n_seats),
+            watched: watched::Watched::default(),
         };
         Self::on_path(
             Arc::new(shared),

@@ -1,6 +1,7 @@
 //! Models of shared rows.
 //!
 //! * [`solve`]: systems of equations with a symmetric positive definite matrix, as every Newton step has one;
+//! * [`pooled`]: Newton's steps over sums of holders who each have rows of their own;
 //! * [`glm`]: generalised linear models by Newton's method;
 //! * [`standard`]: columns less their means, in units of their standard deviations;
 //! * [`evaluate`]: how well scores tell bad rows from good ones;
@@ -12,6 +13,7 @@
 //! * [`trees`]: gradient-boosted trees.
 
 pub mod solve;
+pub mod pooled;
 pub mod glm;
 pub mod standard;
 pub mod evaluate;

@@ -78,18 +78,10 @@ pub enum Next {
 
 /// A fit in progress.
 pub struct Newton {
-    setting: Setting,
-    at: Vec<f64>,
-    accepted: Option<Accepted>,
-    halvings: u32,
-    iterations: u32,
-    n_stuck: u32,
-}
-
-struct Accepted {
-    at: Vec<f64>,
-    objective: f64,
-    step: Vec<f64>,
+    path: Path,
+    penalties: Vec<f64>,
+    /// The objective where the last step began.
+    objective: Option<f64>,
 }
 
 impl Newton {
@@ -97,12 +89,9 @@ impl Newton {
     #[must_use]
     pub fn new(setting: Setting, start: Vec<f64>) -> Self {
         Self {
-            setting,
-            at: start,
-            accepted: None,
-            halvings: 0,
-            iterations: 0,
-            n_stuck: 0,
+            path: Path::new(&setting, start),
+            penalties: setting.penalties,
+            objective: None,
         }
     }
 
@@ -111,97 +100,182 @@ impl Newton {
     /// # Errors
     /// [`Trouble`].
     pub fn next(&mut self, sums: Option<Sums>) -> Result<Next, Trouble> {
-        let objective = sums.as_ref().map(|s| s.deviance + self.penalty());
-        let is_worse = match (&self.accepted, objective) {
-            (None, None) => return Err(Trouble::Overflow),
-            (Some(_), None) => true,
+        let penalty = penalty(&self.penalties, &self.path.at);
+        let objective = sums.as_ref().map(|s| s.deviance + penalty);
+        let is_worse = match (self.objective, objective) {
+            (_, None) => true,
             (None, Some(_)) => false,
-            // Rounding may make the last steps worse by a few units of the last place.
-            (Some(before), Some(now)) => now > before.objective + 1e-11 * before.objective.abs(),
+            (Some(before), Some(now)) => now > before + ROUNDING * before.abs(),
         };
         match (sums, objective) {
             (Some(sums), Some(objective)) if !is_worse => self.step_from(sums, objective),
-            _ => self.halve(),
+            _ => self.path.halve().map(Next::Evaluate),
         }
     }
 
-    /// Twice the penalty: the deviance is twice the negative log-likelihood.
-    fn penalty(&self) -> f64 {
-        let terms = self.setting.penalties.iter().zip(&self.at);
-        terms.map(|(weight, b)| weight * b * b).sum()
+    /// Steps taken.
+    #[must_use]
+    pub fn iterations(&self) -> u32 {
+        self.path.iterations
     }
 
-    fn halve(&mut self) -> Result<Next, Trouble> {
-        let Some(before) = &self.accepted else {
+    fn step_from(&mut self, sums: Sums, objective: f64) -> Result<Next, Trouble> {
+        let n = self.path.at.len();
+        let mut information = sums.information.clone();
+        let mut gradient = sums.gradient.clone();
+        for (i, weight) in self.penalties.iter().enumerate() {
+            information[i * n - i * (i + 1) / 2 + i] += weight;
+            gradient[i] -= weight * self.path.at[i];
+        }
+        let factor = Factor::new(&information, n);
+        let factor = factor.map_err(|found| self.path.dependent(found.column))?;
+        match self.path.step(factor.solve(&gradient))? {
+            Moved::To(next) => {
+                self.objective = Some(objective);
+                Ok(Next::Evaluate(next))
+            }
+            Moved::Ended {
+                coefficients,
+                iterations,
+                last_step,
+            } => Ok(Next::Done(Fit {
+                coefficients,
+                sums,
+                iterations,
+                last_step,
+                gradient: largest(&gradient),
+            })),
+        }
+    }
+}
+
+/// Rounding may make the last steps worse by a few units of the last place.
+pub const ROUNDING: f64 = 1e-11;
+
+/// Twice what coefficients are penalised by: the deviance is twice the negative log-likelihood.
+#[must_use]
+pub fn penalty(penalties: &[f64], at: &[f64]) -> f64 {
+    let terms = penalties.iter().zip(at);
+    terms.map(|(weight, b)| weight * b * b).sum()
+}
+
+/// The way of a fit through its coefficients. It sees steps and no sums, so it serves whoever finds steps on shares as well.
+pub struct Path {
+    family: Family,
+    tolerance: f64,
+    max_iterations: u32,
+    at: Vec<f64>,
+    /// Where the last step began, and the step.
+    accepted: Option<(Vec<f64>, Vec<f64>)>,
+    halvings: u32,
+    iterations: u32,
+    n_stuck: u32,
+}
+
+/// Where a step leads.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Moved {
+    /// To these coefficients, which are evaluated next.
+    To(Vec<f64>),
+    /// To the end.
+    Ended {
+        /// The coefficients.
+        coefficients: Vec<f64>,
+        /// Steps taken.
+        iterations: u32,
+        /// The largest coordinate of the last step, after which nothing was evaluated.
+        last_step: f64,
+    },
+}
+
+impl Path {
+    /// Begins at these coefficients, which are evaluated first.
+    #[must_use]
+    pub fn new(setting: &Setting, start: Vec<f64>) -> Self {
+        Self {
+            family: setting.family,
+            tolerance: setting.tolerance,
+            max_iterations: setting.max_iterations,
+            at: start,
+            accepted: None,
+            halvings: 0,
+            iterations: 0,
+            n_stuck: 0,
+        }
+    }
+
+    /// The coefficients that are evaluated next.
+    #[must_use]
+    pub fn at(&self) -> &[f64] {
+        &self.at
+    }
+
+    /// Steps taken.
+    #[must_use]
+    pub fn iterations(&self) -> u32 {
+        self.iterations
+    }
+
+    /// The objective has grown, or is no number: goes half as far, and says where that is.
+    ///
+    /// # Errors
+    /// [`Trouble::Overflow`] at the start, [`Trouble::NotConverged`] after too many halves.
+    pub fn halve(&mut self) -> Result<Vec<f64>, Trouble> {
+        let Some((before, step)) = &self.accepted else {
             return Err(Trouble::Overflow);
         };
         self.halvings += 1;
         if self.halvings > MAX_HALVINGS {
             return Err(Trouble::NotConverged {
                 iterations: self.iterations,
-                last_step: largest(&before.step),
+                last_step: largest(step),
             });
         }
         let part = 0.5_f64.powi(self.halvings as i32);
-        let moved = before
-            .at
-            .iter()
-            .zip(&before.step)
-            .map(|(b, s)| b + part * s);
+        let moved = before.iter().zip(step).map(|(b, s)| b + part * s);
         self.at = moved.collect();
-        Ok(Next::Evaluate(self.at.clone()))
+        Ok(self.at.clone())
     }
 
-    fn step_from(&mut self, sums: Sums, objective: f64) -> Result<Next, Trouble> {
-        let n = self.at.len();
-        let mut information = sums.information.clone();
-        let mut gradient = sums.gradient.clone();
-        for (i, weight) in self.setting.penalties.iter().enumerate() {
-            information[i * n - i * (i + 1) / 2 + i] += weight;
-            gradient[i] -= weight * self.at[i];
-        }
-        let factor = Factor::new(&information, n).map_err(|found| match self.iterations {
-            0 => Trouble::Singular {
-                column: found.column,
-            },
-            // Columns were independent at the start: weights have gone to nothing where this one counts.
-            iterations => Trouble::Separated {
-                column: found.column,
-                iterations,
-            },
-        })?;
-        let step = factor.solve(&gradient);
-        let small =
-            |(step, b): (&f64, &f64)| step.abs() <= self.setting.tolerance * b.abs().max(1.0);
+    /// Takes the step from the coefficients that were evaluated.
+    ///
+    /// # Errors
+    /// [`Trouble::Separated`], [`Trouble::NotConverged`].
+    pub fn step(&mut self, step: Vec<f64>) -> Result<Moved, Trouble> {
+        let next: Vec<f64> = self.at.iter().zip(&step).map(|(b, s)| b + s).collect();
+        let small = |(step, b): (&f64, &f64)| step.abs() <= self.tolerance * b.abs().max(1.0);
         if step.iter().zip(&self.at).all(small) {
             // Taken along: it is known, and the next one would be its square.
-            let coefficients = self.at.iter().zip(&step).map(|(b, s)| b + s).collect();
-            return Ok(Next::Done(Fit {
-                coefficients,
-                sums,
+            return Ok(Moved::Ended {
+                coefficients: next,
                 iterations: self.iterations,
                 last_step: largest(&step),
-                gradient: largest(&gradient),
-            }));
+            });
         }
         self.check_progress(&step)?;
         self.iterations += 1;
         self.halvings = 0;
-        let next: Vec<f64> = self.at.iter().zip(&step).map(|(b, s)| b + s).collect();
-        self.accepted = Some(Accepted {
-            at: std::mem::replace(&mut self.at, next.clone()),
-            objective,
-            step,
-        });
-        Ok(Next::Evaluate(next))
+        let before = std::mem::replace(&mut self.at, next.clone());
+        self.accepted = Some((before, step));
+        Ok(Moved::To(next))
+    }
+
+    /// What it means that a column is a combination of those before it.
+    #[must_use]
+    pub fn dependent(&self, column: usize) -> Trouble {
+        match self.iterations {
+            0 => Trouble::Singular { column },
+            // Columns were independent at the start: weights have gone to nothing where this one counts.
+            iterations => Trouble::Separated { column, iterations },
+        }
     }
 
     fn check_progress(&mut self, step: &[f64]) -> Result<(), Trouble> {
-        let before = self.accepted.as_ref().map(|a| largest(&a.step));
+        let before = self.accepted.as_ref().map(|(_, step)| largest(step));
         let now = largest(step);
         let shrinks = before.is_none_or(|before| now < 0.5 * before);
         self.n_stuck = if shrinks { 0 } else { self.n_stuck + 1 };
-        let is_bounded = self.setting.family == Family::Linear || largest(&self.at) < LARGE;
+        let is_bounded = self.family == Family::Linear || largest(&self.at) < LARGE;
         if self.n_stuck >= STUCK && !is_bounded {
             // The intercept moves along with whatever separates.
             let of_columns = step.iter().enumerate().rev();
@@ -211,7 +285,7 @@ impl Newton {
                 iterations: self.iterations,
             });
         }
-        if self.iterations >= self.setting.max_iterations {
+        if self.iterations >= self.max_iterations {
             return Err(Trouble::NotConverged {
                 iterations: self.iterations,
                 last_step: now,

@@ -249,6 +249,7 @@ pub async fn fit(
     };
     let mut residuals = Share::zero(0);
     for step in 0..shape.n_steps {
+        session.reaches("step", step, shape.n_steps);
         residuals = run.step(session, step, stock).await?;
     }
     let n_used = Share::new(vec![ring::sum(rows.used.as_slice())]);

@@ -224,7 +224,8 @@ async fn fit(
     .await?;
     let mut newton = Newton::from(Share::zero(model.n_columns));
     let mut last = None;
-    for _ in 0..model.n_steps {
+    for step in 0..model.n_steps {
+        session.reaches("step", step, model.n_steps);
         let eta = glm::predictor(session, rows, &model, &newton.beta, stock).await?;
         let risk = at_risk(session, &ordered, &eta, shape, stock).await?;
         let equations = equations(session, &ordered, (&risk, &of_events), shape, stock).await?;

@@ -15,6 +15,8 @@
 //! ring. The error of a solution is that of w bits times the condition of A': 10⁻¹⁰ of the greatest element
 //! where columns have variance inflations of up to 100.
 
+mod combined;
+
 use crate::arith::compare::{self, Method};
 use crate::arith::matmul::matmul;
 use crate::arith::{circuit, convert, copy, matmul as products, mul};
@@ -31,6 +33,11 @@ use engine::ring;
 use engine::share::Share;
 use engine::share::boolean::BitShare;
 
+pub use combined::{
+    MOST_SQUARE_BITS, SANDWICH_BITS, WEIGHT_BITS, combined_error, combined_error_price,
+    sandwich_errors, sandwich_errors_price,
+};
+
 /// Most unknowns of a system.
 pub const MAX_UNKNOWNS: usize = 128;
 
@@ -44,7 +51,7 @@ pub const TOLERANCE_BITS: u32 = 20;
 const MAX_BOUND_BITS: u32 = 100;
 
 /// log2 of the greatest scaled right-hand side.
-const SIDE_BITS: u32 = 8;
+pub const SIDE_BITS: u32 = 8;
 
 /// log2 of the greatest diagonal element of a sound inverse: 4·2^20.
 const INVERSE_BITS: u32 = TOLERANCE_BITS + 2;

@@ -244,6 +244,7 @@ pub async fn grow(
     let start = i64::from(shape.start).cast_unsigned();
     add_public(session, &mut growing.forest.margins, start);
     for tree in 0..shape.n_trees {
+        session.reaches("tree", tree, shape.n_trees);
         growing.tree(session, tree, stock).await?;
     }
     Ok(growing.forest)

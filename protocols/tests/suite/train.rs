@@ -2,6 +2,7 @@
 
 mod people;
 mod solve;
+mod pooled;
 mod glm;
 mod evaluate;
 mod vertical;

@@ -128,7 +128,8 @@ pub async fn descend(
         batches.push(Batch::masked(session, rows, places, (shape, how), stock).await?);
     }
     let mut weights = Share::zero(shape.n_columns);
-    for _ in 0..how.epochs {
+    for epoch in 0..how.epochs {
+        session.reaches("epoch", epoch, how.epochs);
         for batch in &mut batches {
             let change = batch.step(session, &weights, (shape, how), stock).await?;
             weights.add_assign(&change);

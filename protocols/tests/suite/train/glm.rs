@@ -14,9 +14,10 @@ use protocols::disclose::Disclosure;
 use protocols::error::ProtocolError;
 use protocols::party::Seat;
 use protocols::price::{Price, Seats};
-use protocols::session::Session;
+use protocols::session::{Reached, Session};
 use protocols::train::glm::{self, COLUMN_BITS, Family, Released, Rows, Shape};
 use std::cell::RefCell;
+use std::sync::{Arc, Mutex};
 
 /// A model of random rows, of which some do not count and some do not exist.
 #[derive(Debug)]
@@ -379,4 +380,53 @@ fn fits_send_what_looks_uniform() {
         // Of both columns, of their three products, and of what is released.
         demands::check_uniform_lanes(&case, 40, &[1, 2, 3, 4]);
     }
+}
+
+/// A model whose steps somebody watches.
+#[derive(Debug)]
+struct Seen {
+    model: Model,
+    steps: Arc<Mutex<Vec<Reached>>>,
+}
+
+impl Case for Seen {
+    type R = u64;
+
+    fn inputs(&self, secrets: u64) -> Clear<u64> {
+        self.model.inputs(secrets)
+    }
+
+    fn price(&self, seats: Seats) -> Price {
+        self.model.price(seats)
+    }
+
+    async fn call(
+        &self,
+        session: &mut Session,
+        secrets: u64,
+        inputs: Shared<u64>,
+        stock: &mut Stock,
+    ) -> Result<Shared<u64>, ProtocolError> {
+        if session.seat() == Seat(1) {
+            let steps = Arc::clone(&self.steps);
+            session.watch(move |at| steps.lock().expect("no panic").push(at));
+        }
+        self.model.call(session, secrets, inputs, stock).await
+    }
+}
+
+#[test]
+fn whoever_watches_is_told_of_each_step_once() {
+    let case = Seen {
+        model: model(Family::Linear, 20, 2),
+        steps: Arc::default(),
+    };
+    demands::found(&case, 2, 3);
+    let told = |done| Reached {
+        what: "step",
+        done,
+        of: 2,
+    };
+    let steps = case.steps.lock().expect("no panic");
+    assert_eq!(*steps, [told(0), told(1)]);
 }
