@@ -6,6 +6,13 @@
 //!
 //! Then two holders and a dealer fit a logistic model of 100,000 rows and 50 columns by descent: 10 epochs in batches of
 //! 1,024. Preparation and steps are printed apart, and coefficients are held to those of the same steps in doubles.
+//!
+//! `cargo bench --bench learning -- large` measures instead a horizontal logistic model of 3 × 10^6 rows and 20 columns beside the
+//! same Newton steps over pooled rows in one process, XᵀX of 100,000 × 50 and the sigmoid of 10^6 numbers, the last
+//! two of two holders and a dealer. `ENTENTE_BENCH_PART=100` in the environment takes a hundredth of the rows and numbers.
+
+#[path = "learning/large.rs"]
+mod large;
 
 use engine::prg::{Prg, Seed};
 use engine::ring;
@@ -27,6 +34,7 @@ use protocols::train::glm::{
 use std::error::Error;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 
 const SEED: [u8; 32] = *b"entente benches: learning, seed!";
 const N_PARAMETERS: usize = 1_000_000;
@@ -229,8 +237,47 @@ async fn descent() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// So many computing seats and a dealer, each in a task of its own.
+fn dealt<T, F, W>(n_computing: usize, work: F) -> Vec<JoinHandle<Fallible<Option<T>>>>
+where
+    T: Send + 'static,
+    F: Fn(Session) -> W,
+    W: Future<Output = Fallible<Option<T>>> + Send + 'static,
+{
+    let seed = Seed::from_bytes(SEED);
+    let configs = insecure_configs(&seed, memory::network(n_computing + 1), true, Compute::Pool);
+    let sessions = configs.into_iter().map(Session::new);
+    sessions
+        .map(|session| tokio::spawn(work(session)))
+        .collect()
+}
+
+/// What the computing seats found.
+async fn joined<T>(tasks: Vec<JoinHandle<Fallible<Option<T>>>>) -> Fallible<Vec<T>> {
+    let mut found = Vec::new();
+    for task in tasks {
+        found.extend(task.await??);
+    }
+    Ok(found)
+}
+
+async fn large() -> Fallible<()> {
+    let part = std::env::var("ENTENTE_BENCH_PART").map_or(Ok(1), |part| part.parse::<usize>())?;
+    let sized = |n: usize| n / part.max(1);
+    large::horizontal(sized(1_000_000)).await?;
+    large::cross_products(sized(100_000)).await?;
+    large::sigmoids(sized(1_000_000)).await
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let runtime = Runtime::new()?;
+    if std::env::args().any(|word| word == "large") {
+        return runtime
+            .block_on(large())
+            .map_err(|error| -> Box<dyn Error> { error });
+    }
     for n_holders in [5, 20] {
         let times = runtime.block_on(rounds(n_holders))?;
         let cost = masked::cost(Seats::computing(n_holders), N_PARAMETERS);
