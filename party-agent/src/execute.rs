@@ -61,7 +61,7 @@ use steps::Opened;
 pub use failure::{Cause, Failure, class_code, exit};
 pub(crate) use gate::Gate;
 use gate::Gated;
-pub use progress::{Moment, Progress, Stage};
+pub use progress::{Moment, Progress, Stage, Steps};
 pub use tables::PreparedTables;
 
 /// How long a party that was told "failed" by a peer waits for the coordinator's word, which says at whom and how.
@@ -340,7 +340,7 @@ impl Task<'_> {
         own_seed: Seed,
         pair_seeds: Vec<Option<Seed>>,
     ) -> Session {
-        Session::new(SessionConfig {
+        let session = Session::new(SessionConfig {
             seat: self.binding.me,
             n_seats: self.contract.parties.len(),
             has_dealer: self.plan.dealer.is_some(),
@@ -349,7 +349,10 @@ impl Task<'_> {
             pair_seeds,
             network: Arc::new(network),
             compute: Compute::Pool,
-        })
+        });
+        let progress = self.progress.clone();
+        session.watch(move |at| progress.steps(at.what, (at.done, at.of), None));
+        session
     }
 
     fn name(&self, seat: Seat) -> PartyName {
@@ -457,6 +460,12 @@ impl Task<'_> {
         if session.dealer() == Some(session.seat()) {
             self.progress.enter(Stage::Prepare);
             correlate::dealer::serve(session, &self.plan.needs()).await?;
+            if let Procedure::Train(of) = &self.plan.procedure
+                && of.shares_steps()
+            {
+                let portions = of.portions(self.plan.n_seats(), self.plan.setting().method);
+                correlate::portions::serve(session, &portions).await?;
+            }
             return Ok(Computed {
                 output: None,
                 rows_used: 0,

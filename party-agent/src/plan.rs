@@ -90,8 +90,8 @@ pub(crate) use statistic::{COMPARED, FURTHER, SHOWN, Survival, TIMES_FROM};
 pub use statistic::{Statistic, StatisticKind, SurvivalPlan};
 pub use steps::{Found, Fraction, JointItem, JointPair, Setting, Step, Which};
 pub use train::{
-    ColumnRole, Kinds, LOSSES, Network, PooledTrees, SCORE_BITS, Stepping, Term, Test, TrainCheck,
-    TrainColumn, TrainCount, TrainPlan, asks,
+    ColumnRole, Kinds, LOSSES, Network, PooledTrees, Portions, SCORE_BITS, Stepping, Term, Test,
+    TrainCheck, TrainColumn, TrainCount, TrainPlan, asks,
 };
 pub use vertical::{CardPlan, TreesPlan, VerticalPlan, VerticalTable};
 

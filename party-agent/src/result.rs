@@ -51,7 +51,8 @@ pub use lookup::{looked_up, looked_up_sums};
 pub use mlp::{AveragedNetwork, averaged};
 pub use score::{Scores, scored};
 pub use scorecard::{BinnedFeature, Points};
-pub use train::{Estimate, Scale, Selected, trained};
+pub(crate) use train::Change;
+pub use train::{Estimate, Fitted, Precision, Scale, Selected, trained};
 pub use trees::{PooledTree, PooledTrees, pooled};
 pub use vertical::{carded, fitted, grown};
 

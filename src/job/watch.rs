@@ -5,7 +5,7 @@ use crate::outcome::{Exit, Failure, Outcome, Output, Reply};
 use crate::table::bytes;
 use indicatif::{ProgressBar, ProgressStyle};
 use party_agent::api::types::JobDetail;
-use party_agent::execute::Moment;
+use party_agent::execute::{Moment, Steps};
 use party_agent::ledger::{Ending, JobState};
 use std::io::IsTerminal as _;
 use std::time::Duration;
@@ -95,7 +95,11 @@ impl<'a> Display<'a> {
     fn show(&mut self, detail: &JobDetail) {
         let what = match (&detail.job.progress, detail.job.state) {
             (Some(moment), JobState::Running) => {
-                format!("stage {}/{} {}", moment.number, moment.of, moment.stage)
+                let steps = moment.steps.as_ref().map(counted).unwrap_or_default();
+                format!(
+                    "stage {}/{} {}{steps}",
+                    moment.number, moment.of, moment.stage
+                )
             }
             (_, JobState::Waiting | JobState::Accepted) => waiting(detail),
             (_, state) => state.as_str().to_owned(),
@@ -137,10 +141,27 @@ fn waiting(detail: &JobDetail) -> String {
     }
 }
 
+/// `, step 3 of at most 51, loss 0.4471`
+fn counted(steps: &Steps) -> String {
+    let mut text = format!(
+        ", {} {} of at most {}",
+        steps.what, steps.done, steps.at_most
+    );
+    if let Some(loss) = steps.loss {
+        text += &format!(", loss {loss:.4}");
+    }
+    text
+}
+
 /// `, 42 %, 1.2 MB, 3 s to go`
 fn figures(moment: &Moment) -> String {
     let mut text = format!(", {:.0} %, {}", moment.percent, bytes(moment.bytes));
-    if let Some(eta_s) = moment.eta_s {
+    if let Some(steps) = &moment.steps {
+        text += &format!(", {:.0} s so far", steps.elapsed_s);
+        if let Some(eta_s) = steps.at_most_eta_s {
+            text += &format!(", at most {eta_s:.0} s to go");
+        }
+    } else if let Some(eta_s) = moment.eta_s {
         text += &format!(", {eta_s:.0} s to go");
     }
     text

@@ -12,6 +12,7 @@ mod figures;
 mod joins;
 mod overlaps;
 mod statistics;
+mod steps;
 mod tasks;
 mod train;
 mod trees;

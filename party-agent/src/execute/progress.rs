@@ -87,6 +87,26 @@ pub struct Moment {
     pub elapsed_s: f64,
     /// Seconds to go, estimated; unknown at first.
     pub eta_s: Option<f64>,
+    /// How far what goes on step by step has come; of a model that is being fitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<Steps>,
+}
+
+/// How far a fit has come.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Steps {
+    /// What is counted: `step`, `epoch`, `tree` or `round`.
+    pub what: String,
+    /// How many are done.
+    pub done: u32,
+    /// How many there are at most.
+    pub at_most: u32,
+    /// The mean loss of a row, where the job tells it.
+    pub loss: Option<f64>,
+    /// Seconds since the first began.
+    pub elapsed_s: f64,
+    /// Seconds to go if all are taken, by the mean time of those that are done.
+    pub at_most_eta_s: Option<f64>,
 }
 
 /// The progress of one run. Clones look at the same run.
@@ -103,6 +123,36 @@ struct State {
     fraction: f64,
     bytes: u64,
     durations: Vec<(Stage, Duration)>,
+    steps: Option<Counted>,
+}
+
+/// Steps that are being taken.
+#[derive(Clone, Debug)]
+struct Counted {
+    what: &'static str,
+    done: u32,
+    at_most: u32,
+    loss: Option<f64>,
+    began: Instant,
+    /// When the last one was done.
+    last: Instant,
+}
+
+impl Counted {
+    fn now(&self) -> Steps {
+        let taken = (self.last - self.began).as_secs_f64();
+        let mean = (self.done > 0).then(|| taken / f64::from(self.done));
+        let left = f64::from(self.at_most.saturating_sub(self.done));
+        let since = self.last.elapsed().as_secs_f64();
+        Steps {
+            what: self.what.to_owned(),
+            done: self.done,
+            at_most: self.at_most,
+            loss: self.loss,
+            elapsed_s: self.began.elapsed().as_secs_f64(),
+            at_most_eta_s: mean.map(|mean| (mean * left - since).max(0.0)),
+        }
+    }
 }
 
 impl Progress {
@@ -117,6 +167,7 @@ impl Progress {
             fraction: 0.0,
             bytes: 0,
             durations: Vec::new(),
+            steps: None,
         });
         Self { state }
     }
@@ -129,6 +180,30 @@ impl Progress {
             s.stage = stage;
             s.stage_began = now;
             s.fraction = 0.0;
+            s.steps = None;
+        });
+    }
+
+    /// Says that so many steps of a fit are done, of at most so many; and the mean loss of a row, where the job tells it.
+    pub fn steps(&self, what: &'static str, (done, at_most): (u32, u32), loss: Option<f64>) {
+        let now = Instant::now();
+        let part = 0.9 * f64::from(done) / f64::from(at_most.max(1));
+        self.state.send_modify(|s| {
+            // What begins anew, such as the model of another table, is timed anew.
+            let before = s
+                .steps
+                .as_ref()
+                .filter(|steps| done >= steps.done && done > 0);
+            let began = before.map_or(now, |steps| steps.began);
+            s.steps = Some(Counted {
+                what,
+                done,
+                at_most,
+                loss,
+                began,
+                last: now,
+            });
+            s.fraction = part.clamp(s.fraction, 1.0);
         });
     }
 
@@ -160,6 +235,7 @@ impl Progress {
             bytes: s.bytes,
             elapsed_s,
             eta_s,
+            steps: s.steps.as_ref().map(Counted::now),
         }
     }
 
@@ -197,5 +273,28 @@ mod tests {
             }
         }
         assert!((last - 100.0).abs() < 1e-9);
+    }
+    #[test]
+    fn steps_are_told_with_their_bound_and_only_within_their_stage() {
+        let progress = Progress::begin();
+        progress.enter(Stage::Compute);
+        assert_eq!(progress.now().steps, None);
+        progress.steps("step", (0, 10), None);
+        let steps = progress.now().steps.expect("steps");
+        assert_eq!(
+            (steps.done, steps.at_most_eta_s),
+            (0, None),
+            "no step was timed yet"
+        );
+        progress.steps("step", (4, 10), Some(0.5));
+        let steps = progress.now().steps.expect("steps");
+        assert_eq!(
+            (steps.what.as_str(), steps.done, steps.at_most),
+            ("step", 4, 10)
+        );
+        assert_eq!(steps.loss, Some(0.5));
+        assert!(steps.at_most_eta_s.expect("a guess") >= 0.0);
+        progress.enter(Stage::Write);
+        assert_eq!(progress.now().steps, None);
     }
 }

@@ -3,7 +3,9 @@
 mod estimate;
 mod figures;
 mod mlp;
+mod opened;
 pub(super) mod scorecard;
+mod shared;
 mod stepwise;
 mod trees;
 
@@ -12,9 +14,8 @@ use std::sync::Arc;
 use coordinator::job::FailureClass;
 use engine::fixed::FixedPoint;
 use engine::glm::Rows;
-use engine::glm::newton::{Fit, Newton, Next, Setting, Trouble};
-use engine::glm::{Sums, triangle};
-use protocols::correlate::Stock;
+use engine::glm::newton::{Setting, Trouble};
+use protocols::correlate::{Stock, portions};
 use protocols::disclose::Disclosure;
 use protocols::error::ProtocolError;
 use protocols::party::{PartyId, Seat};
@@ -71,6 +72,11 @@ impl Task<'_> {
                 fitted.map(|estimate| Found::Fit(Box::new(estimate)))
             }
         };
+        if of.shares_steps() && !matches!(found, Err(Stopped::Broken(_))) {
+            let source = self.plan.source();
+            let source = source.ok_or_else(|| internal("the plan names no correlations"))?;
+            portions::end(fitting.session, &source).await?;
+        }
         let found = match found {
             Ok(found) => found,
             Err(Stopped::Broken(broken)) => return Err(broken),
@@ -138,6 +144,13 @@ fn together(what: String, advice: &str) -> Stopped {
     Stopped::Together(Failure::here(FailureClass::Data, what, advice))
 }
 
+/// What a fit is measured in.
+struct Measure<'a> {
+    means: &'a Means,
+    scale: &'a Scale,
+    moments: &'a [Option<(f64, f64)>],
+}
+
 struct Fitting<'a> {
     task: &'a Task<'a>,
     /// The plan, of whose sizes messages are.
@@ -179,23 +192,27 @@ impl Fitting<'_> {
             ((rows, test), selected) = found.await?;
         }
         let moments = self.moments(&rows, &means).await?;
-        let (fit, losses) = self.fit(&rows, &means, &scale, &moments).await?;
-        let last = self.last(&rows, &fit).await?;
+        let measure = Measure {
+            means: &means,
+            scale: &scale,
+            moments: &moments,
+        };
+        let fitted = match self.whole.shares_steps() {
+            true => self.fit_on_shares(&rows, &measure).await?,
+            false => self.fit_in_the_open(&rows, &measure).await?,
+        };
         test.standardise(&scale.shifts, &scale.scales);
-        let [test, train] = [&test, &*rows].map(|rows| Scored::by(&fit.0, rows));
+        let [test, train] = [&test, &*rows].map(|rows| Scored::by(&fitted.coefficients, rows));
         let figures = self.figures(test, train, stock).await?;
         Ok(Estimate {
             figures,
             n_used: means.n_rows,
             dropped: tells_dropped.then_some(means.dropped),
-            null_deviance: fit.1,
-            fit: fit.0,
+            fitted,
             moments,
-            last,
             scale,
             binned,
             selected,
-            losses,
         })
     }
 
@@ -250,7 +267,7 @@ impl Fitting<'_> {
         mine.resize(kind.n_sums(self.whole), 0);
         let opened = self.sums.open(self.session, kind as usize, mine).await?;
         let bits = match kind {
-            Kinds::Moments | Kinds::Step | Kinds::Last => FINE_BITS,
+            Kinds::Moments | Kinds::Step | Kinds::Last | Kinds::Loss => FINE_BITS,
             // Of shares whole numbers are opened, see `open_shares`.
             _ => RAW_BITS,
         };
@@ -386,117 +403,22 @@ impl Fitting<'_> {
         Ok(moments.collect())
     }
 
-    /// Newton's method; the fit, and the deviance without features where there is an intercept; and the mean loss at each
-    /// evaluation, if it is told.
-    async fn fit(
-        &mut self,
-        rows: &Arc<Rows>,
-        means: &Means,
-        scale: &Scale,
-        moments: &[Option<(f64, f64)>],
-    ) -> Result<((Fit, Option<f64>), Vec<f64>), Stopped> {
+    /// Where a fit begins: the model without features, where there is an intercept.
+    fn start(&self, means: &Means) -> Vec<f64> {
         let mut at = vec![0.0; self.of.n_columns()];
         if self.of.intercept {
             at[0] = null_intercept(self.of.model, means);
         }
-        let setting = Setting {
+        at
+    }
+
+    fn setting(&self, scale: &Scale, moments: &[Option<(f64, f64)>]) -> Setting {
+        Setting {
             family: self.of.model.family(),
             penalties: estimate::penalties(&self.of, scale, moments),
             tolerance: self.of.tolerance.parse().unwrap_or(1e-9),
             max_iterations: self.of.max_iterations,
-        };
-        let mut newton = Newton::new(setting, at.clone());
-        let (mut null_deviance, mut losses) = (None, Vec::new());
-        for evaluation in 0..self.of.last_evaluations() {
-            let sums = self.step(rows, at).await?;
-            if evaluation == 0 {
-                null_deviance = sums.as_ref().map(|s| s.deviance);
-            }
-            let done = f64::from(evaluation) / f64::from(self.of.max_iterations);
-            self.task.progress.within(done.min(0.9));
-            if let Some(sums) = sums.as_ref().filter(|_| self.of.tells_loss) {
-                losses.push(sums.deviance / (2.0 * means.n_rows as f64));
-            }
-            match newton.next(sums).map_err(|t| self.trouble(t))? {
-                Next::Evaluate(next) => at = next,
-                Next::Done(fit) => {
-                    let null_deviance = null_deviance.filter(|_| self.of.intercept);
-                    return Ok(((fit, null_deviance), losses));
-                }
-            }
         }
-        Err(together(
-            "the fit does not converge: steps had to be halved too often".to_owned(),
-            "look at the label's distribution and at columns that hardly vary",
-        ))
-    }
-
-    /// Adds the model up at some coefficients over all holders; `None` if that gives no numbers at one of them.
-    async fn step(&mut self, rows: &Arc<Rows>, at: Vec<f64>) -> Result<Option<Sums>, Stopped> {
-        let n_sums = Kinds::Step.n_sums(&self.of);
-        let (own, family) = (Arc::clone(rows), self.of.model.family());
-        let kernel = move || own.evaluate(family, &at);
-        let mine = self.session.compute().run(kernel).await;
-        let mine = match mine {
-            None => None,
-            Some(sums) => {
-                let mut values = sums.information.clone();
-                values.extend(&sums.gradient);
-                values.push(sums.deviance);
-                // Without rows there are no columns to add up.
-                values.resize(n_sums - 1, 0.0);
-                self.encoded(&values, FINE_BITS)?
-            }
-        };
-        // What is no number is said by a flag, and its place holds zeros.
-        let flag = u128::from(mine.is_none());
-        let mut message = mine.unwrap_or_else(|| vec![0; n_sums - 1]);
-        message.push(flag << FINE_BITS);
-        let opened = self.open(Kinds::Step, message).await?;
-        let n_columns = self.of.n_columns();
-        let n_pairs = triangle(n_columns);
-        let is_number = opened[n_sums - 1] == 0.0;
-        Ok(is_number.then(|| Sums {
-            information: opened[..n_pairs].to_vec(),
-            gradient: opened[n_pairs..n_pairs + n_columns].to_vec(),
-            deviance: opened[n_pairs + n_columns],
-        }))
-    }
-
-    /// What the report wants beside the fit, in the order of [`Kinds::Last`].
-    async fn last(
-        &mut self,
-        rows: &Arc<Rows>,
-        fit: &(Fit, Option<f64>),
-    ) -> Result<Vec<f64>, Stopped> {
-        let n_sums = Kinds::Last.n_sums(&self.of);
-        let (own, model, at) = (Arc::clone(rows), self.of.model, fit.0.coefficients.clone());
-        let kernel = move || {
-            let fitted = own.fitted(model.family(), &at)?;
-            let mut sums = vec![fitted.pearson, fitted.constant, fitted.ratio];
-            match model {
-                Model::Linear => sums.extend(&fitted.outer),
-                Model::Gamma => sums.extend(own.cross_products()?),
-                _ => {}
-            }
-            Some(sums)
-        };
-        let mine = self.session.compute().run(kernel).await;
-        let encoded = match mine {
-            None => None,
-            Some(mut sums) => {
-                sums.resize(n_sums, 0.0);
-                self.encoded(&sums, FINE_BITS)?
-            }
-        };
-        let mine = encoded.ok_or_else(|| {
-            Stopped::from(Failure::here(
-                FailureClass::Source,
-                "the fitted model's sums over this holder's rows are too large for numbers",
-                "look for outliers in the label",
-            ))
-        })?;
-        self.open(Kinds::Last, mine).await
     }
 
     /// A fit that cannot be, with the name of the column.
@@ -529,7 +451,10 @@ impl Fitting<'_> {
             ),
             Trouble::Overflow => together(
                 "the sums at the start of the fit are too large for numbers".to_owned(),
-                "divide the label or the offset in rows",
+                match of.opens_steps {
+                    true => "divide the label or the offset in rows",
+                    false => "divide the label or the offset in rows, or write open_steps = true",
+                },
             ),
         }
     }

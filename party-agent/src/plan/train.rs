@@ -5,6 +5,7 @@ mod kinds;
 mod mlp;
 mod rows;
 mod scores;
+mod shared;
 mod stepwise;
 mod trees;
 mod words;
@@ -12,7 +13,7 @@ mod words;
 use std::collections::BTreeMap;
 
 use protocols::arith::compare::Method;
-use protocols::correlate;
+use protocols::correlate::{self, portions::portions_cost};
 use protocols::cost::Cost;
 use protocols::party::{PartyId, Seat};
 use protocols::price::{Price, Seats};
@@ -37,6 +38,7 @@ pub use kinds::Kinds;
 pub use mlp::{LOSSES, Network};
 pub use scores::{SCORE_BITS, Test, asks};
 pub(super) use scores::{further, further_in_chinese, of_train, of_train_in_chinese};
+pub use shared::Portions;
 pub use stepwise::Stepping;
 pub use trees::PooledTrees;
 pub(super) use trees::{outputs as trees_outputs, shape as trees_shape};
@@ -68,6 +70,9 @@ pub struct TrainPlan {
     pub max_iterations: u32,
     /// When the fit ends, a decimal number.
     pub tolerance: String,
+    /// Whether cross-products, gradient and deviance are opened at each step, instead of the coefficients alone.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub opens_steps: bool,
     /// How features are binned and points are scaled, of a scorecard.
     pub scorecard: Option<Scorecard>,
     /// Of boosted trees how many, and how they grow.
@@ -242,6 +247,7 @@ impl TrainPlan {
         let samples = self.test.iter().flat_map(|test| test.shapes(method));
         let samples = samples.map(|shape| evaluate::price(seats, &shape));
         let all = trees.into_iter().chain(samples);
+        let sums = sums.then(&Price::of_cost(self.cost_of_steps(seats, method)));
         all.fold(sums, |sum, price| sum.then(&price))
     }
 
@@ -319,10 +325,11 @@ pub(super) fn compile(
         t.faults(&of, correlations.as_ref(), &min_cell)
     }))?;
     compile::none(mlp::faults(&of, holders.len()))?;
+    compile::none(shared::faults(&of))?;
     let plan = Plan::of_job(spec, parties.seats.clone(), correlations, min_cell);
     let plan = Plan {
         learns: words::learns(&of, &parties, &spec.receivers, plan.dealer.as_ref()),
-        warnings: words::warnings(spec, &parties, catalogues, &plan.min_cell),
+        warnings: words::warnings((spec, &of), &parties, catalogues, &plan.min_cell),
         notes: words::notes(&of, job),
         locals: locals(&of, &raw, &finals),
         outputs: outputs(job),
@@ -377,6 +384,8 @@ fn train_plan(
         l2: job.l2.clone(),
         max_iterations: u32::try_from(job.max_iterations).unwrap_or(u32::MAX),
         tolerance: job.tolerance.clone(),
+        // Score tests of columns outside a model take the sums of all columns.
+        opens_steps: job.opens_steps || job.stepwise.is_some(),
         scorecard: job.scorecard.clone(),
         trees: PooledTrees::of(job, n_rows),
         mlp,
@@ -393,15 +402,19 @@ fn source(
     of: &TrainPlan,
     min_cell: &MinCell,
 ) -> Result<Option<Correlations>, Vec<PlanFault>> {
-    if min_cell.at_least <= 1 && of.n_parts().is_none() && of.test.is_none() {
+    let is_solved = of.shares_steps();
+    if min_cell.at_least <= 1 && of.n_parts().is_none() && of.test.is_none() && !is_solved {
         return Ok(None);
     }
     match &spec.correlations {
         Some(found) => Ok(Some(found.clone())),
         None => Err(compile::one(PlanFault {
             place: "privacy.correlations".to_owned(),
-            what: "is missing: counts are compared on shares (the minimum behind every coefficient, the cuts of a scorecard, the splits of trees), and scores sorted, which takes correlated random numbers".to_owned(),
-            fix: SOURCES.to_owned(),
+            what: "is missing: steps of a fit are solved on shares, counts are compared on shares (the minimum behind every coefficient, the cuts of a scorecard, the splits of trees), and scores sorted, which takes correlated random numbers".to_owned(),
+            fix: match is_solved {
+                true => format!("{SOURCES}; or open_steps = true under [compute.train], if nothing has to be compared"),
+                false => SOURCES.to_owned(),
+            },
         })),
     }
 }
@@ -474,10 +487,13 @@ fn priced(mut plan: Plan, n_rows: u64) -> Plan {
         n_computing,
     };
     let price = of.price(plan.receiver_seats(), seats, plan.setting().method);
-    let prepared = match &plan.source() {
-        Some(source) => correlate::cost(source, n_computing, &price.needs),
-        None => Cost::none(n_seats),
-    };
+    let portions = of.portions(seats, plan.setting().method);
+    let prepared =
+        match &plan.source() {
+            Some(source) => correlate::cost(source, n_computing, &price.needs)
+                .then(&portions_cost(source, n_computing, &portions)),
+            None => Cost::none(n_seats),
+        };
     let cost = prepared.then(&price.cost);
     let most_rows = plan.locals.values().map(|l| l.rows_at_most).max();
     let values = most_rows

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, StringViewArray};
-use engine::glm::newton::Fit;
 use engine::glm::solve::{Factor, square};
 use engine::glm::{ln_gamma, triangle};
 use protocols::train::evaluate::Figures;
@@ -35,13 +34,9 @@ pub struct Estimate {
     /// Rows that were left out, unless there are too few of them to be told.
     pub dropped: Option<u64>,
     /// The fit.
-    pub fit: Fit,
-    /// The deviance of the model without features, where there is an intercept.
-    pub null_deviance: Option<f64>,
+    pub fitted: Fitted,
     /// Mean and standard deviation of the terms that are told in them, in the measure of the fit.
     pub moments: Vec<Option<(f64, f64)>>,
-    /// What was opened last, in the order of [`crate::plan::Kinds::Last`].
-    pub last: Vec<f64>,
     /// What it is measured in.
     pub scale: Scale,
     /// What is told of rows that are not fitted, and of those that are, if enough of them are bad and good.
@@ -50,8 +45,50 @@ pub struct Estimate {
     pub binned: Vec<BinnedFeature>,
     /// How columns were chosen, step by step.
     pub selected: Vec<Selected>,
-    /// The mean log loss at each evaluation of the last fit, if it is told.
+}
+
+/// A fit that has converged, in its own measure.
+#[derive(Clone, Debug)]
+pub struct Fitted {
+    /// The coefficients.
+    pub coefficients: Vec<f64>,
+    /// Steps taken.
+    pub iterations: u32,
+    /// The largest coordinate of the last step, after which nothing was evaluated.
+    pub last_step: f64,
+    /// The largest coordinate of the penalised gradient, where steps are opened.
+    pub gradient: Option<f64>,
+    /// The deviance.
+    pub deviance: f64,
+    /// The deviance of the model without features, where there is an intercept.
+    pub null_deviance: Option<f64>,
+    /// Pearson's X², what the likelihood has beside the deviance, and Σ y/μ of gamma models.
+    pub last: [f64; 3],
+    /// How precise the coefficients are.
+    pub precision: Precision,
+    /// The mean log loss at each evaluation, if it is told.
     pub losses: Vec<f64>,
+}
+
+/// How precise coefficients are.
+#[derive(Clone, Debug)]
+pub enum Precision {
+    /// The sums of the last step were opened.
+    Opened {
+        /// The information.
+        information: Vec<f64>,
+        /// XᵀX of gamma models, Xᵀ diag(r²) X of linear ones.
+        further: Vec<f64>,
+    },
+    /// Errors were found on shares, for a dispersion of 1.
+    Found {
+        /// Of each column in the measure of the fit; that of an intercept in the measure of the result.
+        errors: Vec<f64>,
+        /// Robust ones, of linear models.
+        robust: Option<Vec<f64>>,
+    },
+    /// Penalised coefficients have none.
+    Unknown,
 }
 
 /// A step of stepwise selection.
@@ -150,32 +187,12 @@ struct Told {
 
 impl Told {
     fn new(of: &TrainPlan, found: &Estimate) -> Result<Self, ResultError> {
-        let n_columns = of.n_columns();
-        let change = Change::new(of, found);
-        let coefficients = change.coefficients(&found.fit.coefficients);
-        let dependent = |_| totals("the information at the fit is singular");
-        let (described, covariance) = match of.model {
-            Model::Linear => {
-                let factor = Factor::new(&found.fit.sums.information, n_columns);
-                linear(of, found, &change, &factor.map_err(dependent)?)
-            }
-            Model::Logistic | Model::Poisson | Model::Scorecard | Model::Gbdt | Model::Mlp => {
-                let factor = Factor::new(&found.fit.sums.information, n_columns);
-                let inverse = factor.map_err(dependent)?.inverse();
-                (likelihood(of, found), inverse)
-            }
-            Model::Gamma => {
-                let expected = found.last.get(3..3 + triangle(n_columns));
-                let expected = expected.ok_or_else(|| totals("the cross-products are missing"))?;
-                let mut inverse = Factor::new(expected, n_columns)
-                    .map_err(dependent)?
-                    .inverse();
-                let dispersion = found.last[0] / residual_df(of, found);
-                inverse.iter_mut().flatten().for_each(|v| *v *= dispersion);
-                (likelihood(of, found), inverse)
-            }
+        let change = Change::new(of, &found.scale, &found.moments);
+        let coefficients = change.coefficients(&found.fitted.coefficients);
+        let (described, errors) = match of.model {
+            Model::Linear => linear(of, found, &change)?,
+            _ => (likelihood(of, found), errors(of, found, &change)?),
         };
-        let errors = change.errors(&covariance);
         let mut described = described;
         if let Some(card) = &of.scorecard {
             let (features, scale) = points(card, &found.binned, &coefficients);
@@ -183,7 +200,7 @@ impl Told {
             described.insert("scorecard", scale);
         }
         if of.tells_loss {
-            described.insert("loss", json!(found.losses));
+            described.insert("loss", json!(found.fitted.losses));
         }
         if of.stepwise.is_some() {
             let steps = found.selected.iter().map(Selected::told);
@@ -228,30 +245,23 @@ fn residual_df(of: &TrainPlan, found: &Estimate) -> f64 {
 }
 
 /// From the measure of the fit to that of the result: every coefficient is a multiple of its own, the intercept a sum.
-struct Change {
+pub(crate) struct Change {
     /// Of each column what its own coefficient is multiplied by.
     factors: Vec<f64>,
     /// Of each column what it adds to the intercept; empty without one.
-    to_intercept: Vec<f64>,
+    pub(crate) to_intercept: Vec<f64>,
     /// What is added to the intercept beside.
     constant: f64,
 }
 
 impl Change {
-    fn new(of: &TrainPlan, found: &Estimate) -> Self {
+    /// From the measure of a fit.
+    pub(crate) fn new(of: &TrainPlan, scale: &Scale, moments: &[Option<(f64, f64)>]) -> Self {
         let first = usize::from(of.intercept);
-        let (label_shift, label_scale) = found.scale.label;
+        let (label_shift, label_scale) = scale.label;
         let (mut factors, mut to_intercept) = (Vec::new(), Vec::new());
-        for (i, (shift, scale)) in found
-            .scale
-            .shifts
-            .iter()
-            .zip(&found.scale.scales)
-            .enumerate()
-        {
-            let moments = i
-                .checked_sub(first)
-                .and_then(|term| *found.moments.get(term)?);
+        for (i, (shift, scale)) in scale.shifts.iter().zip(&scale.scales).enumerate() {
+            let moments = i.checked_sub(first).and_then(|term| *moments.get(term)?);
             let (factor, addend) = match (i < first, moments) {
                 (true, _) => (label_scale, label_scale),
                 (false, Some((mean, deviation))) => (label_scale * deviation, label_scale * mean),
@@ -280,6 +290,16 @@ impl Change {
         told
     }
 
+    /// Errors that were found on shares, in the measure of the result.
+    fn found(&self, errors: &[f64]) -> Vec<f64> {
+        let own = errors.iter().zip(&self.factors);
+        let mut told: Vec<f64> = own.map(|(error, factor)| error * factor.abs()).collect();
+        if !self.to_intercept.is_empty() {
+            told[0] = errors[0];
+        }
+        told
+    }
+
     /// Roots of the diagonal of the covariance in the measure of the result.
     fn errors(&self, covariance: &[Vec<f64>]) -> Vec<f64> {
         let diagonal = covariance.iter().enumerate().zip(&self.factors);
@@ -301,38 +321,41 @@ impl Change {
 
 /// What is said of any fit.
 fn described(of: &TrainPlan, found: &Estimate) -> Described {
-    BTreeMap::from([
+    let fitted = &found.fitted;
+    let mut described = BTreeMap::from([
         ("model", json!(of.model.as_str())),
         ("n", json!(found.n_used)),
         ("dropped", json!(found.dropped)),
         ("parameters", json!(of.n_columns())),
         ("df_resid", json!(residual_df(of, found))),
-        ("iterations", json!(found.fit.iterations)),
+        ("iterations", json!(fitted.iterations)),
         ("converged", json!(true)),
-        ("last_step", json!(found.fit.last_step)),
-        ("gradient", json!(found.fit.gradient)),
-    ])
+        ("last_step", json!(fitted.last_step)),
+    ]);
+    if let Some(gradient) = fitted.gradient {
+        described.insert("gradient", json!(gradient));
+    }
+    described
 }
 
-/// Least squares: statistics, and the covariance of coefficients in the measure of the fit.
+/// Statistics of least squares, and standard errors.
 fn linear(
     of: &TrainPlan,
     found: &Estimate,
     change: &Change,
-    factor: &Factor,
-) -> (Described, Vec<Vec<f64>>) {
+) -> Result<(Described, Vec<f64>), ResultError> {
     let mut described = described(of, found);
     let (n, p) = (found.n_used as f64, of.n_columns() as f64);
     let df = residual_df(of, found);
     let unit = found.scale.label.1.powi(2);
-    let rss = found.fit.sums.deviance;
+    let rss = found.fitted.deviance;
     let variance = rss / df;
     let log_likelihood = -0.5 * n * ((std::f64::consts::TAU * unit * rss / n).ln() + 1.0);
     described.insert("rss", json!(rss * unit));
     described.insert("sigma2", json!(variance * unit));
     described.insert("loglik", json!(log_likelihood));
     described.insert("aic", json!(2.0 * p - 2.0 * log_likelihood));
-    if let Some(tss) = found.null_deviance {
+    if let Some(tss) = found.fitted.null_deviance {
         let r2 = 1.0 - rss / tss;
         let f = (tss - rss) / (p - 1.0) / variance;
         described.insert("r2", json!(r2));
@@ -340,13 +363,57 @@ fn linear(
         described.insert("f", json!(f));
         described.insert("f_p", json!(tails::f_upper(f, p - 1.0, df)));
     }
-    let mut covariance = factor.inverse();
-    if let Some(outer) = found.last.get(3..3 + triangle(of.n_columns())) {
-        let robust = sandwich(&covariance, &square(outer, of.n_columns()), n / df);
-        described.insert("se_hc1", json!(change.errors(&robust)));
+    let robust = match &found.fitted.precision {
+        Precision::Opened { further, .. } => {
+            let covariance = covariance(of, found)?;
+            let meat = square(further, of.n_columns());
+            Some(change.errors(&sandwich(&covariance, &meat, n / df)))
+        }
+        Precision::Found { robust, .. } => robust.as_ref().map(|r| change.found(r)),
+        Precision::Unknown => None,
+    };
+    if let Some(robust) = robust {
+        described.insert("se_hc1", json!(robust));
     }
-    covariance.iter_mut().flatten().for_each(|v| *v *= variance);
-    (described, covariance)
+    let own = errors(of, found, change)?;
+    let errors = own.iter().map(|e| e * variance.sqrt()).collect();
+    Ok((described, errors))
+}
+
+/// The inverse of the information at the end, or of what is expected of it.
+fn covariance(of: &TrainPlan, found: &Estimate) -> Result<Vec<Vec<f64>>, ResultError> {
+    let Precision::Opened {
+        information,
+        further,
+    } = &found.fitted.precision
+    else {
+        return Err(totals("the information at the fit was not opened"));
+    };
+    let information = match of.model {
+        Model::Gamma => further,
+        _ => information,
+    };
+    let n_columns = of.n_columns();
+    if information.len() != triangle(n_columns) {
+        return Err(totals("the information at the fit is missing"));
+    }
+    let factor = Factor::new(information, n_columns);
+    let factor = factor.map_err(|_| totals("the information at the fit is singular"))?;
+    Ok(factor.inverse())
+}
+
+/// Standard errors in the measure of the result, but of linear models for a variance of 1; empty where there are none.
+fn errors(of: &TrainPlan, found: &Estimate, change: &Change) -> Result<Vec<f64>, ResultError> {
+    let mut errors = match &found.fitted.precision {
+        Precision::Opened { .. } => change.errors(&covariance(of, found)?),
+        Precision::Found { errors, .. } => change.found(errors),
+        Precision::Unknown => Vec::new(),
+    };
+    if of.model == Model::Gamma {
+        let dispersion = found.fitted.last[0] / residual_df(of, found);
+        errors.iter_mut().for_each(|e| *e *= dispersion.sqrt());
+    }
+    Ok(errors)
 }
 
 /// factor · A B A.
@@ -368,8 +435,8 @@ fn likelihood(of: &TrainPlan, found: &Estimate) -> Described {
     let mut described = described(of, found);
     let (n, p) = (found.n_used as f64, of.n_columns() as f64);
     let df = residual_df(of, found);
-    let deviance = found.fit.sums.deviance;
-    let (pearson, constant, ratios) = (found.last[0], found.last[1], found.last[2]);
+    let deviance = found.fitted.deviance;
+    let [pearson, constant, ratios] = found.fitted.last;
     let dispersion = if of.model == Model::Gamma {
         pearson / df
     } else {
@@ -387,7 +454,7 @@ fn likelihood(of: &TrainPlan, found: &Estimate) -> Described {
         }
     };
     described.insert("deviance", json!(deviance));
-    described.insert("null_deviance", json!(found.null_deviance));
+    described.insert("null_deviance", json!(found.fitted.null_deviance));
     described.insert("pearson_chi2", json!(pearson));
     described.insert("dispersion", json!(dispersion));
     described.insert("pearson_dispersion", json!(pearson / df));

@@ -69,6 +69,9 @@ pub struct Train {
     pub max_iterations: u64,
     /// When the fit ends, a decimal number.
     pub tolerance: String,
+    /// Whether what rows add up to at each step is opened, instead of being solved on shares.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub opens_steps: bool,
     /// How features are binned and points are scaled, of a scorecard.
     pub scorecard: Option<Scorecard>,
     /// Of boosted trees how many, and how they grow.
@@ -244,6 +247,7 @@ pub(super) fn read<'t>(
         l2: newton.l2?,
         max_iterations: newton.max_iterations,
         tolerance: newton.tolerance?,
+        opens_steps: newton.opens_steps,
         scorecard: scorecard.flatten(),
         trees: match trees {
             None => None,
@@ -285,6 +289,7 @@ struct Newton {
     l2: Option<String>,
     max_iterations: u64,
     tolerance: Option<String>,
+    opens_steps: bool,
 }
 
 impl Newton {
@@ -297,6 +302,7 @@ impl Newton {
             l2: Some("0".to_owned()),
             max_iterations: 0,
             tolerance: Some("0".to_owned()),
+            opens_steps: false,
         }
     }
 }
@@ -326,6 +332,7 @@ fn newton(fields: &mut Fields<'_, '_>, model: Option<Model>, faults: &mut Faults
         l2: number(fields, "l2", "0", 0.0..=1e12, faults),
         max_iterations: max_iterations.unwrap_or(50),
         tolerance: number(fields, "tolerance", "1e-9", 1e-12..=1e-2, faults),
+        opens_steps: fields.boolean(faults, "open_steps").unwrap_or(false),
     }
 }
 

@@ -2,7 +2,6 @@
 
 use engine::fixed::FixedPoint;
 use engine::glm::Rows;
-use engine::glm::newton::Fit;
 use engine::share::Share;
 use protocols::correlate::Stock;
 use protocols::train::evaluate::{self, Figures};
@@ -29,9 +28,9 @@ impl Drop for Scored {
 
 impl Scored {
     /// Rows by a model, both in the measure of the fit.
-    pub(super) fn by(fit: &Fit, rows: &Rows) -> Self {
+    pub(super) fn by(coefficients: &[f64], rows: &Rows) -> Self {
         Self {
-            scores: rows.predictors(&fit.coefficients),
+            scores: rows.predictors(coefficients),
             is_bad: rows.labels().iter().map(|label| *label == 1.0).collect(),
         }
     }

@@ -70,6 +70,9 @@ impl Fitting<'_> {
         let mut losses = Vec::new();
         let point = FixedPoint::new(AVERAGE_BITS).map_err(|_| internal("weights have a scale"))?;
         for round in 0..mlp.rounds {
+            let taken = [round, mlp.rounds].map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+            let progress = &self.task.progress;
+            progress.steps("round", taken.into(), losses.last().copied());
             let order = seed(mlp.seed, &[round, u64::from(self.session.seat().0)]);
             let (own, at, of) = (Arc::clone(rows), weights.clone(), perceptron.clone());
             let kernel = move || trained(&of, at, &own, how, &order);
@@ -90,8 +93,6 @@ impl Fitting<'_> {
             let mean = |sum: &u64| point.decode(i128::from(sum.cast_signed())) / n_rows as f64;
             weights = found.iter().map(mean).collect();
             losses.push(mean(&beside[0]));
-            let done = (round + 1) as f64 / mlp.rounds as f64;
-            self.task.progress.within(0.9 * done);
         }
         Ok((weights, losses))
     }

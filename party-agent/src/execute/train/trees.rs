@@ -68,6 +68,9 @@ impl Fitting<'_> {
     ) -> Result<([trees::Rows; 2], Vec<PooledTree>), Stopped> {
         let mut grown = Vec::new();
         for tree in 0..shape.n_trees {
+            self.task
+                .progress
+                .steps("tree", (tree, shape.n_trees), None);
             samples.iter_mut().for_each(trees::Rows::begin);
             let mut splits: Vec<Option<Split>> = Vec::new();
             for level in 0..shape.depth {
@@ -99,8 +102,6 @@ impl Fitting<'_> {
                     });
                 }
             }
-            let done = f64::from(tree + 1) / f64::from(shape.n_trees);
-            self.task.progress.within(0.9 * done);
         }
         Ok((samples, grown))
     }

@@ -26,10 +26,20 @@ pub enum Kinds {
     Splits,
     /// The leaves of a tree.
     Leaves,
+    /// Whether the objective has grown since the last step.
+    Growth,
+    /// How many columns of a system are sound.
+    Sound,
+    /// What a step changes coefficients by.
+    Change,
+    /// The deviance at a step, where the job asks for losses.
+    Loss,
+    /// Standard errors.
+    Errors,
 }
 
 impl Kinds {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::Means,
         Self::Spreads,
         Self::Moments,
@@ -39,6 +49,11 @@ impl Kinds {
         Self::Scores,
         Self::Splits,
         Self::Leaves,
+        Self::Growth,
+        Self::Sound,
+        Self::Change,
+        Self::Loss,
+        Self::Errors,
     ];
 
     /// Numbers of one opening.
@@ -52,6 +67,8 @@ impl Kinds {
             Self::Moments => 2 * n_terms,
             // A flag for sums that are no numbers goes along.
             Self::Step => triangle(n_columns) + n_columns + 2,
+            // What describes the fit, the deviance, and that without features.
+            Self::Last if of.shares_steps() => 5,
             Self::Last => {
                 let has_more = matches!(of.model, Model::Linear | Model::Gamma);
                 3 + usize::from(has_more) * triangle(n_columns)
@@ -63,6 +80,10 @@ impl Kinds {
             }
             Self::Splits => of.n_leaves() / 2,
             Self::Leaves => of.n_leaves(),
+            Self::Growth | Self::Sound | Self::Loss => 1,
+            Self::Change => n_columns,
+            // One for the constant beside, in the measure of the result.
+            Self::Errors => (n_columns + 1) * (1 + usize::from(of.is_robust())),
         }
     }
 
@@ -74,9 +95,22 @@ impl Kinds {
             Self::Bins => u32::from(of.scorecard.is_some()),
             Self::Scores => of.test.as_ref().map_or(0, Test::n_samples),
             Self::Moments => u32::from(of.standardise),
-            Self::Step => of.most_evaluations(),
+            Self::Step => match of.shares_steps() {
+                true => 0,
+                false => of.most_evaluations(),
+            },
             Self::Splits => of.n_trees() * of.trees.as_ref().map_or(0, |t| t.grown.depth as u32),
             Self::Leaves => of.n_trees(),
+            Self::Growth if of.shares_steps() => of.last_evaluations(),
+            Self::Loss if of.shares_steps() && of.tells_loss => of.last_evaluations(),
+            Self::Growth | Self::Loss => 0,
+            // The expected information of gamma models is another system.
+            Self::Sound => match of.model {
+                Model::Gamma if of.shares_steps() => of.most_steps() + 1,
+                _ => of.most_steps(),
+            },
+            Self::Change => of.most_steps(),
+            Self::Errors => u32::from(of.shares_steps() && of.has_errors()),
         }
     }
 }

@@ -4,7 +4,7 @@ use protocols::party::PartyId;
 
 use super::{
     ColumnRole, Kinds, TrainPlan, further, further_in_chinese, mlp, of_train, of_train_in_chinese,
-    stepwise, trees,
+    shared, stepwise, trees,
 };
 use crate::plan::compile::Parties;
 use crate::plan::sql::holders::Catalogues;
@@ -23,6 +23,7 @@ pub(super) fn learns(
         let result = match receivers.contains(seat) {
             true => "; of the fitted model everything that the result shows",
             false if of.model.is_scored_alone() => "",
+            false if of.shares_steps() => "; these are the model",
             false => "; from them the coefficients and standard errors follow",
         };
         learns.push(Learns {
@@ -67,6 +68,9 @@ fn opened(of: &TrainPlan) -> String {
     if let Some(network) = &of.mlp {
         return format!("{checked}{}{scored}", mlp::opened(network));
     }
+    if of.shares_steps() {
+        return format!("{checked}{binned}{}{scored}", shared::opened(of));
+    }
     format!(
         "{checked}{binned}sums over all holders, never those of one: the number of rows used and dropped, mean and standard deviation of the label and of each column of the design, and at each of at most {} evaluations {} numbers: the cross-products of the design weighted by the model, the gradient and the deviance{scored}",
         of.most_evaluations(),
@@ -80,6 +84,7 @@ impl TrainPlan {
         let result = match is_receiver {
             true => ";以及结果所示的已拟合模型的全部内容",
             false if self.model.is_scored_alone() => "",
+            false if self.shares_steps() => ";这些就是模型",
             false => ";由此可得系数与标准误",
         };
         format!("{}{result}", self.opened_in_chinese())
@@ -114,6 +119,10 @@ impl TrainPlan {
                 }
             )
         });
+        if self.shares_steps() {
+            let steps = shared::opened_in_chinese(self);
+            return format!("{checked}{binned}{steps}{scored}");
+        }
         format!(
             "{checked}{binned}全体持有方之和,从不是单个持有方的:所用与所弃的行数,标签与设计矩阵各列的均值与标准差,以及至多 {} 次求值中每次的 {} 个数:以模型加权的设计矩阵交叉乘积、梯度与偏差{scored}",
             self.most_evaluations(),
@@ -123,7 +132,7 @@ impl TrainPlan {
 }
 
 pub(super) fn warnings(
-    spec: &CheckedSpec,
+    (spec, of): (&CheckedSpec, &TrainPlan),
     parties: &Parties,
     catalogues: &Catalogues,
     min_cell: &MinCell,
@@ -134,8 +143,10 @@ pub(super) fn warnings(
     let compares = matches!(&spec.compute, Compute::Train(t) if compares(t));
     let trees = matches!(&spec.compute, Compute::Train(t) if t.trees.is_some());
     let mlp = matches!(&spec.compute, Compute::Train(t) if t.mlp.is_some());
+    let shared = of.shares_steps();
     let mut warnings = vec![match trees {
         _ if mlp => mlp::warning(),
+        _ if shared => shared::warning(),
         true => Said::new(
             "the trees are opened to all computing parties, split by split and leaf by leaf: each takes part with the gradients of its own rows, which follow from them",
             "各棵树逐个分裂、逐个叶子地向所有计算方公开:各方以自己各行的梯度参与,而梯度可由树推出",
@@ -146,12 +157,14 @@ pub(super) fn warnings(
         ),
     }];
     if let ([first, second], false) = (parties.holders.as_slice(), trees) {
-        warnings.push(Said::new(
+        warnings.push(match shared {
+            true => shared::of_two(first.as_str(), second.as_str()),
+            false => Said::new(
             format!(
                 "{first} and {second} learn each other's sums of every step by subtracting their own"
             ),
             format!("{first} 与 {second} 减去自己的数字,即得知对方每一步的和"),
-        ));
+        )});
     }
     if min_cell.at_least <= 1 {
         warnings.push(Said::new(
@@ -163,7 +176,7 @@ pub(super) fn warnings(
     let rehearsing = rehearsing.filter(|h| catalogues.get(h).is_some_and(|c| c.rehearsal));
     let rehearsing: Vec<&str> = rehearsing.map(PartyId::as_str).collect();
     warnings.extend(rehearsed(&rehearsing));
-    if min_cell.at_least <= 1 && spec.correlations.is_some() && !compares {
+    if min_cell.at_least <= 1 && spec.correlations.is_some() && !compares && !shared {
         warnings.push(without_correlations(("compared", "比较")));
     }
     if spec.join.is_some() {
@@ -255,6 +268,7 @@ pub(super) fn of_run(of: &TrainPlan) -> Vec<String> {
     let sums = match (&of.trees, &of.mlp) {
         (Some(trees), _) => trees::of_run(of, &trees.grown),
         (_, Some(network)) => mlp::of_run(of, network),
+        _ if of.shares_steps() => shared::of_run(of),
         _ => format!(
             "each holder adds up its own rows in doubles and rounds once to a fixed point of 128 bits; sums are added on shares and opened to all computing parties: at most {} by {} numbers",
             counted(u64::from(of.most_evaluations()), "evaluation"),

@@ -215,6 +215,10 @@ fn every_procedure_is_told_in_chinese() {
         (format!("{lookup}\n{both}\ncombine = \"any\""), alone),
         (format!("{lookup}\n{both}\ncombine = \"sum\""), alone),
         (format!("{POOLED}model = \"linear\""), alone),
+        (
+            format!("{POOLED}model = \"linear\"\nopen_steps = true"),
+            alone,
+        ),
         (format!("{of_pooled}model = \"logistic\""), few),
         (format!("{of_pooled}{trees}"), dealt),
         (format!("{of_pooled}model = \"scorecard\"{card}"), few),

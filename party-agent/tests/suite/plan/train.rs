@@ -76,7 +76,10 @@ fn all_faults_of_a_job_file_are_told_at_once() {
 #[test]
 fn a_plan_says_what_is_opened_and_how_often() {
     let categories = "[compute.train.categorical]\nkind = [\"car\", \"house\", \"other\"]";
-    let text = logistic("[\"amount\", \"kind\"]", categories);
+    let text = logistic(
+        "[\"amount\", \"kind\"]",
+        &format!("open_steps = true\n{categories}"),
+    );
     let of = fitted(&text);
     let names: Vec<&str> = of.terms.iter().map(|t| t.name.as_str()).collect();
     assert_eq!(names, ["amount", "kind=house", "kind=other"]);
@@ -108,6 +111,61 @@ fn a_plan_says_what_is_opened_and_how_often() {
         plan.warnings
     );
     assert!(!plan.needs().is_nothing() && plan.cost.rounds > 0);
+}
+
+#[test]
+fn steps_are_solved_on_shares_unless_the_job_opens_them() {
+    let categories = "[compute.train.categorical]\nkind = [\"car\", \"house\", \"other\"]";
+    let text = logistic("[\"amount\", \"kind\"]", categories);
+    let of = fitted(&text);
+    let opened = of.sums(Vec::new()).kinds;
+    let at_most = |kind: Kinds| opened[kind as usize].at_most;
+    assert_eq!(at_most(Kinds::Step), 0, "no cross-products");
+    assert_eq!((at_most(Kinds::Change), at_most(Kinds::Errors)), (51, 1));
+    assert_eq!((at_most(Kinds::Growth), at_most(Kinds::Loss)), (132, 0));
+    // Four coefficients; four errors, and that of the constant where columns are 0.
+    assert_eq!(
+        (Kinds::Change.n_sums(&of), Kinds::Errors.n_sums(&of)),
+        (4, 5)
+    );
+    let plan = plan(&text, &banks());
+    let learnt = &plan.learns[1].what;
+    for words in [
+        "the coefficients of each of at most 51 steps (4 numbers each)",
+        "cross-products of the design stay on shares",
+    ] {
+        assert!(learnt.contains(words), "{learnt}");
+    }
+    let warned = |words: &str| plan.warnings.iter().any(|w| w.contains(words));
+    assert!(
+        warned("coefficients of every step")
+            && warned("means and standard deviations by subtracting")
+    );
+    // With a dealer portions are asked for, so the plan's own needs are those of the comparisons before.
+    let with_steps = fitted(&text.replace(
+        "[compute.train.categorical]",
+        "open_steps = true\n[compute.train.categorical]",
+    ));
+    assert!(with_steps.opens_steps && !of.opens_steps);
+    let unchecked = text.replace("correlations = \"ot\"\nmin_cell = 11", "min_cell = 1");
+    let found = faults(&unchecked, &banks());
+    assert!(found[0].contains("open_steps = true"), "{found:?}");
+    let columns: Vec<String> = (0..130).map(|i| format!("\"{i}\"")).collect();
+    let many = format!(
+        "[compute.train.categorical]\nkind = [{}]",
+        columns.join(", ")
+    );
+    let many = logistic("[\"kind\"]", &many);
+    let found = faults(&many, &banks());
+    assert!(
+        found
+            .iter()
+            .any(|f| f.contains("make 130 columns") && f.contains("open_steps = true")),
+        "{found:?}"
+    );
+    let opened = "\nopen_steps = true\n[compute.train.cat";
+    let of = fitted(&many.replace("\n[compute.train.cat", opened));
+    assert_eq!((of.n_columns(), of.most_steps()), (130, 0));
 }
 
 #[test]
