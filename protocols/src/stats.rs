@@ -11,6 +11,7 @@
 //! * [`select`]: quantiles over any domain, from every holder's rows;
 //! * [`weighted`]: quantiles over any domain, from rows that each count as often as a shared number says, and from values
 //!   that are shares as well;
+//! * [`different`]: how many different values rows have that each count as often as a shared number says;
 //! * [`distinct`]: how many different keys the holders have together, of each group;
 //! * [`top`]: the first cells in the order of a hidden total;
 //! * [`group`]: totals of groups whose keys are not public;
@@ -22,6 +23,7 @@ pub mod quantile;
 pub mod select;
 pub mod weighted;
 pub mod distinct;
+pub mod different;
 pub mod top;
 pub mod group;
 pub mod rank;

@@ -166,7 +166,7 @@ async fn try_distinct<R: StockedRing>(
 /// Splits bits up by their rows' cells: a vector for each cell, with that cell's bits alone.
 ///
 /// From the highest bit of the cell's number down, each vector becomes two.
-async fn by_cell(
+pub(super) async fn by_cell(
     session: &mut Session,
     mut vectors: Vec<BitShare>,
     cell_planes: &[BitShare],
@@ -191,7 +191,7 @@ async fn by_cell(
 
 /// How many vectors are split by this bit of the cell's number. Of the last one, no cell may have the
 /// bit set.
-fn n_split(n_cells: usize, bit: usize) -> usize {
+pub(super) fn n_split(n_cells: usize, bit: usize) -> usize {
     n_cells.div_ceil(1 << bit) / 2
 }
 

@@ -5,6 +5,7 @@ mod quantile;
 mod select;
 mod weighted;
 mod distinct;
+mod different;
 mod group;
 mod top;
 mod rank;
