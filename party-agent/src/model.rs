@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::result::{ResultError, write_private};
-use crate::spec::Reference;
+use crate::spec::{Closed, Reference};
 
 pub use forest::{PartForest, PartSplit};
 
@@ -64,6 +64,12 @@ pub struct PartFeature {
     pub iv: f64,
     /// Of a number, where it is cut: bin i is above cut i − 1 and up to cut i.
     pub cuts: Vec<f64>,
+    /// Which end of a bin belongs to it.
+    #[serde(default, skip_serializing_if = "Closed::is_right")]
+    pub closed: Closed,
+    /// Of a number, values that have a bin each, behind those of other values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub special: Vec<f64>,
     /// Of texts, the level of each bin.
     pub levels: Vec<String>,
     /// The bins; the last one is that of missing values.
@@ -110,9 +116,11 @@ impl PartFeature {
             None => self.bins.len().checked_sub(1)?,
             Some(text) if self.levels.is_empty() => {
                 let value: f64 = text.parse().ok()?;
-                match value.is_nan() {
-                    true => self.bins.len().checked_sub(1)?,
-                    false => self.cuts.partition_point(|cut| *cut < value),
+                let special = self.special.iter().position(|special| *special == value);
+                match special {
+                    _ if value.is_nan() => self.bins.len().checked_sub(1)?,
+                    Some(place) => (self.bins.len() + place).checked_sub(1 + self.special.len())?,
+                    None => self.closed.bin(&self.cuts, value),
                 }
             }
             Some(text) => self.levels.iter().position(|level| level == text)?,
@@ -275,6 +283,8 @@ mod tests {
             coefficient: 0.7,
             iv: 0.3,
             cuts: Vec::new(),
+            closed: Closed::Right,
+            special: Vec::new(),
             levels: Vec::new(),
             bins: vec![bin("a", 1.5), bin("b", -2.5), bin("missing", 0.25)],
         };
@@ -290,6 +300,20 @@ mod tests {
             },
         ];
         part
+    }
+
+    /// There may be more bins than cuts: bins behind the greatest value have no rows.
+    #[test]
+    fn special_values_have_the_bins_before_the_last() {
+        let part = part();
+        let feature = PartFeature {
+            closed: Closed::Left,
+            special: vec![-999.0],
+            ..part.features[0].clone()
+        };
+        let values = [Some("-1000"), Some("-999"), Some("9.5"), None, Some("NaN")];
+        let points = values.map(|value| feature.points(value));
+        assert_eq!(points, [1.5, -2.5, 1.5, 0.25, 0.25].map(Some));
     }
 
     #[test]

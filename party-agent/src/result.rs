@@ -50,9 +50,9 @@ pub use intersect::{common_count, common_keys, common_totals};
 pub use lookup::{looked_up, looked_up_sums};
 pub use mlp::{AveragedNetwork, averaged};
 pub use score::{Scores, scored};
-pub use scorecard::{BinnedFeature, Points};
+pub use scorecard::{BinnedFeature, Edges, Points, Weighing};
 pub(crate) use train::Change;
-pub use train::{Estimate, Fitted, Precision, Scale, Selected, trained};
+pub use train::{Estimate, Filled, Fitted, Precision, Scale, Selected, trained};
 pub use trees::{PooledTree, PooledTrees, pooled};
 pub use vertical::{carded, fitted, grown};
 

@@ -29,11 +29,12 @@ pub(crate) use settlement::WHOLE_PPM;
 pub use settlement::{Basis, Part, Settlement, Stage};
 pub(crate) use train::of_train;
 pub use train::{
-    Direction, Feature, MAX_TERMS, Merge, Mlp, Model, Offset, Report, Sample, Scorecard, Stepwise,
-    Train, Trees,
+    Closed, Conventions, Criterion, Direction, Feature, MAX_TERMS, Merge, Missing, Mlp, Model,
+    Offset, Report, Sample, Scorecard, Stepwise, Train, Trees, Woe, ZeroCells,
 };
 pub use vertical::{
-    Bins, Card, Cutting, Descent, Hazards, Listed, Ties, Vertical, VerticalModel, VerticalSample,
+    Bins, Card, Cutting, Descent, Hazards, Listed, Special, Ties, Vertical, VerticalModel,
+    VerticalSample,
 };
 
 /// Longest job file that is read, in bytes.

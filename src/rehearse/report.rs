@@ -14,7 +14,11 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use tokio::time::timeout;
+
+/// How long the party at fault may take to say what it has found.
+const OWN_WORD_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A job that has ended well at all its parties.
 pub(crate) struct Finished {
@@ -222,11 +226,17 @@ async fn in_more_detail(
     let Some(agent) = agents.get(culprit) else {
         return failure;
     };
-    let path = format!("/v1/jobs/{id}");
-    let theirs = agent.client.get::<JobDetail>(&path).await;
-    match theirs.map(|detail| ended_well(&detail)) {
-        Ok(Err(own)) if own.exit != Exit::PeerLost => Failure {
-            exit: failure.exit,
+    // Its links may be gone before it has said why: to the others it is a lost peer then, and here its own word counts.
+    let theirs = timeout(OWN_WORD_PATIENCE, agent.until_final(id)).await;
+    let Ok(Ok(theirs)) = theirs else {
+        return failure;
+    };
+    match ended_well(&theirs) {
+        Err(own) if own.exit != Exit::PeerLost => Failure {
+            exit: match failure.exit {
+                Exit::PeerLost => own.exit,
+                exit => exit,
+            },
             ..own.by(culprit.as_str())
         },
         _ => failure,

@@ -16,6 +16,7 @@ mod steps;
 mod tasks;
 mod train;
 mod trees;
+mod missing;
 mod mlp;
 mod vertical;
 mod hazards;
@@ -24,6 +25,7 @@ mod parts;
 mod scores;
 mod evidence_roundtrip;
 mod rollback_detect;
+mod selection;
 mod settlement;
 mod pages;
 #[path = "../../party-agent/tests/suite/canary.rs"]

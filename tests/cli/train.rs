@@ -32,7 +32,7 @@ const INSURERS: Tables<'_> = &[
     ),
 ];
 
-const BANKS: Tables<'_> = &[
+pub(crate) const BANKS: Tables<'_> = &[
     ("hbank_1", &[("loans", "credit_taiwan/hbank_1.csv")]),
     ("hbank_2", &[("loans", "credit_taiwan/hbank_2.csv")]),
     ("hbank_3", &[("loans", "credit_taiwan/hbank_3.csv")]),
@@ -385,14 +385,23 @@ fn a_scorecard_has_the_bins_weights_and_points_of_the_pooled_rows() {
 
 /// Steps, coefficients and errors of a selection.
 fn check_steps(result: &Value, steps: &[(&str, &str, f64)], model: &[(&str, f64, f64)]) {
+    check_steps_by((result, "chi2"), steps, model);
+}
+
+/// The same where another figure says why.
+pub(crate) fn check_steps_by(
+    (result, figure): (&Value, &str),
+    steps: &[(&str, &str, f64)],
+    model: &[(&str, f64, f64)],
+) {
     let found = result["fit"]["stepwise"].as_array().expect("steps");
     assert_eq!(found.len(), steps.len(), "{found:?}");
-    for (found, (step, term, chi2)) in found.iter().zip(steps) {
+    for (found, (step, term, by)) in found.iter().zip(steps) {
         assert_eq!(
             (&found["step"], &found["term"]),
             (&(*step).into(), &(*term).into())
         );
-        close(term, found["chi2"].as_f64().expect("a number"), *chi2, 1e-6);
+        close(term, found[figure].as_f64().expect("a number"), *by, 1e-6);
     }
     let (coefficients, errors) = (column(result, "coef"), column(result, "se"));
     let rows = result["rows"].as_array().expect("rows");

@@ -2,6 +2,7 @@
 
 mod estimate;
 mod figures;
+mod fills;
 mod mlp;
 mod opened;
 pub(super) mod scorecard;
@@ -24,7 +25,7 @@ use protocols::sums::OpenSums;
 
 use super::{Broken, Computed, Failure, Output, Stage, Task, internal, result_failure};
 use crate::local::{self, Design};
-use crate::plan::{Kinds, TrainCount, TrainPlan};
+use crate::plan::{Kinds, TrainPlan};
 use crate::result::{self, AveragedNetwork, Estimate, PooledTrees, Scale};
 use crate::spec::Model;
 use estimate::{Means, coordinates, null_intercept};
@@ -165,7 +166,10 @@ impl Fitting<'_> {
     async fn run(&mut self, design: Design, stock: &mut Stock) -> Result<Estimate, Stopped> {
         let (design, mut means, tells_dropped) = self.begun(design, stock).await?;
         let Design {
-            mut rows, mut test, ..
+            mut rows,
+            mut test,
+            filled,
+            ..
         } = design;
         let (mut scale, mut binned);
         match self.of.scorecard {
@@ -206,6 +210,7 @@ impl Fitting<'_> {
         let figures = self.figures(test, train, stock).await?;
         Ok(Estimate {
             figures,
+            filled,
             n_used: means.n_rows,
             dropped: tells_dropped.then_some(means.dropped),
             fitted,
@@ -225,6 +230,7 @@ impl Fitting<'_> {
         let counts = std::mem::take(&mut design.counts);
         let tells_dropped = self.enough(counts, stock).await?;
         let dropped = if tells_dropped { design.dropped } else { 0 };
+        self.fill(&mut design, stock).await?;
         let means = self.means(&design.rows, dropped).await?;
         Ok((design, means, tells_dropped))
     }
@@ -234,7 +240,7 @@ impl Fitting<'_> {
         // The required ones stand first, as in the shape.
         let checks = self.of.checks.iter().zip(counts);
         let (told, required): (Vec<_>, Vec<_>) =
-            checks.partition(|(check, _)| check.count == TrainCount::Dropped);
+            checks.partition(|(check, _)| check.count.is_told());
         let counts = required.iter().chain(&told).map(|(_, n)| *n).collect();
         let enough = self.sums.enough(self.session, counts, stock).await?;
         // With too few rows at all there are too few of everything.
@@ -251,7 +257,13 @@ impl Fitting<'_> {
             .map(|((check, _), _)| format!("{} (at least {})", check.label, check.at_least))
             .collect();
         if short.is_empty() {
-            return Ok(enough.told.first().copied().unwrap_or(true));
+            let told: Vec<_> = told
+                .iter()
+                .map(|(check, _)| *check)
+                .zip(enough.told)
+                .collect();
+            fills::none_or_enough(&told)?;
+            return Ok(told.first().is_none_or(|(_, is_reached)| *is_reached));
         }
         let what = format!(
             "over all holders there are too few {}",
@@ -306,8 +318,9 @@ impl Fitting<'_> {
         let (exposures, labels) = estimate::label_sums(self.of.model, rows);
         let mut sums = vec![rows.len() as f64, dropped as f64, exposures, labels];
         // Bins tell what a scorecard needs of its columns.
-        if self.of.n_parts().is_none() {
-            sums.extend(columns.iter().skip(first));
+        match self.of.n_parts() {
+            None => sums.extend(columns.iter().skip(first)),
+            Some(_) => sums.extend(self.n_ordinary(rows)),
         }
         sums.resize(4 + n_terms, 0.0);
         let mine = self.raw(&sums)?;
@@ -393,12 +406,11 @@ impl Fitting<'_> {
         let n = means.n_rows as f64;
         let (sums, squares) = opened.split_at(self.of.terms.len());
         let moments = self.of.terms.iter().zip(sums.iter().zip(squares));
-        // Levels stay as they are: 0 and 1.
+        // Levels stay as they are, 0 and 1, and so does what says where a value is missing.
         let moments = moments.map(|(term, (sum, square))| {
             let mean = sum / n;
-            term.level
-                .is_none()
-                .then(|| (mean, (square / n - mean * mean).sqrt()))
+            let is_number = term.level.is_none() && !term.is_indicator;
+            is_number.then(|| (mean, (square / n - mean * mean).sqrt()))
         });
         Ok(moments.collect())
     }

@@ -8,9 +8,10 @@ use futures::StreamExt;
 use protocols::party::PartyId;
 
 use super::{outgrown, prepare};
-use crate::plan::{ColumnRole, LocalPlan, Plan, TrainCount, TrainPlan};
+use crate::plan::{ColumnRole, LocalPlan, Plan, TrainColumn, TrainCount, TrainPlan};
+use crate::result::Filled;
 use crate::source::{Source, SourceError};
-use crate::spec::Model;
+use crate::spec::{Missing, Model};
 
 /// A holder's rows of a model.
 pub struct Design {
@@ -22,6 +23,8 @@ pub struct Design {
     pub counts: Vec<u64>,
     /// Rows that are left out because a value is missing.
     pub dropped: u64,
+    /// What stands for missing values, once it is known.
+    pub filled: Vec<Filled>,
 }
 
 /// Reads this holder's rows. A party without a part in the plan has none.
@@ -64,8 +67,12 @@ struct Building<'a> {
     design: Design,
     /// One row of the design.
     row: Vec<f64>,
-    /// One row of the columns: a number, or the number of a level.
+    /// One row of the columns: a number, the number of a level, or NaN for a value that is missing and found a place for later.
     values: Vec<f64>,
+    /// Which of them are missing.
+    missing: Vec<bool>,
+    /// Of each column, its values that have a bin each.
+    special: Vec<Vec<f64>>,
 }
 
 /// A column of a batch.
@@ -97,9 +104,12 @@ impl<'a> Building<'a> {
                 test: Rows::new(n_columns),
                 counts: vec![0; of.checks.len()],
                 dropped: 0,
+                filled: Vec::new(),
             },
             row,
             values: vec![0.0; of.columns.len()],
+            missing: vec![false; of.columns.len()],
+            special: of.columns.iter().map(TrainColumn::specials).collect(),
         }
     }
 
@@ -116,7 +126,16 @@ impl<'a> Building<'a> {
             let Some(is_fitted) = self.is_fitted(&columns, row) else {
                 continue;
             };
-            if columns.iter().any(|c| c.is_missing(row)) {
+            let missing = columns.iter().map(|c| c.is_missing(row));
+            self.missing.clear();
+            self.missing.extend(missing);
+            let rules = self.of.columns.iter().map(|c| c.missing.is_some());
+            if self
+                .missing
+                .iter()
+                .zip(rules)
+                .any(|(is_missing, has_rule)| *is_missing && !has_rule)
+            {
                 if !is_fitted {
                     continue;
                 }
@@ -125,6 +144,13 @@ impl<'a> Building<'a> {
                 continue;
             }
             for (i, values) in columns.iter().enumerate() {
+                if self.missing[i] {
+                    self.values[i] = match &self.of.columns[i].missing {
+                        Some(Missing::Value(text)) => text.parse().unwrap_or(f64::NAN),
+                        _ => f64::NAN,
+                    };
+                    continue;
+                }
                 self.values[i] = self.value(i, values, row).map_err(|what| {
                     let column = &self.of.columns[i].name;
                     let advice = "leave such rows out in rows, or correct the table";
@@ -184,6 +210,7 @@ impl<'a> Building<'a> {
         for (place, term) in self.of.terms.iter().enumerate() {
             let value = self.values[term.column];
             self.row[first + place] = match term.level {
+                None if term.is_indicator => f64::from(u8::from(self.missing[term.column])),
                 None => value,
                 Some(level) => f64::from(u8::from(value == level as f64)),
             };
@@ -200,15 +227,29 @@ impl<'a> Building<'a> {
             return self.design.test.push(&self.row, label, offset);
         }
         self.design.rows.push(&self.row, label, offset);
-        let values = std::mem::take(&mut self.values);
+        let (values, missing) = (
+            std::mem::take(&mut self.values),
+            std::mem::take(&mut self.missing),
+        );
+        let special = std::mem::take(&mut self.special);
+        // What is filled in is neither: a coefficient rests on values that are there.
+        let is_not = |column: usize, of: f64| values[column] != of && !values[column].is_nan();
+        let is_apart = |column: usize, place: usize| match special[column].get(place) {
+            Some(special) => values[column] == *special,
+            None => missing[column],
+        };
         self.count(|count| match count {
             TrainCount::Rows => true,
-            TrainCount::NotZero(column) => values[column] != 0.0,
-            TrainCount::NotOne(column) => values[column] != 1.0,
+            TrainCount::NotZero(column) => is_not(column, 0.0),
+            TrainCount::NotOne(column) => is_not(column, 1.0),
+            TrainCount::Apart(column, place, of) => {
+                is_apart(column, place) && of.is_none_or(|is_bad| is_bad == (label == 1.0))
+            }
+            TrainCount::Missing(column, is) => missing[column] == is,
             TrainCount::Level(column, level) => values[column] == level as f64,
             TrainCount::Dropped => false,
         });
-        self.values = values;
+        (self.values, self.missing, self.special) = (values, missing, special);
     }
 
     fn count(&mut self, counts: impl Fn(TrainCount) -> bool) {

@@ -31,7 +31,7 @@ use super::{
     LocalPlan, MinCell, OutputColumn, Plan, PlanCost, PlanFault, Procedure, Usage, ValueKind,
     coefficients, cost, types,
 };
-use crate::spec::{self, CheckedSpec, Correlations, Model, Report, Scorecard};
+use crate::spec::{self, CheckedSpec, Correlations, Missing, Model, Report, Scorecard};
 
 pub use checks::{TrainCheck, TrainCount};
 pub use kinds::Kinds;
@@ -106,6 +106,36 @@ pub struct TrainColumn {
     pub name: String,
     /// What it is for.
     pub role: ColumnRole,
+    /// What stands where its value is missing; else the row is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing: Option<Missing>,
+    /// Values that have a bin each, decimal numbers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub special: Vec<String>,
+    /// Whether a column of the design says where its value is missing.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub indicator: bool,
+}
+
+impl TrainColumn {
+    /// Bins of its own values: of special ones, and of missing ones, which is the last.
+    #[must_use]
+    pub fn n_apart(&self) -> usize {
+        self.special.len() + usize::from(self.missing == Some(Missing::Bin))
+    }
+
+    /// Its values that have a bin each.
+    #[must_use]
+    pub fn specials(&self) -> Vec<f64> {
+        let numbers = self.special.iter().map(|text| text.parse());
+        numbers.filter_map(Result::ok).collect()
+    }
+
+    /// Whether what stands for missing values is found in the rows of all holders.
+    #[must_use]
+    pub fn is_filled(&self) -> bool {
+        self.missing.as_ref().is_some_and(Missing::is_found)
+    }
 }
 
 /// What a column of the rows is for.
@@ -137,6 +167,9 @@ pub struct Term {
     pub column: usize,
     /// Which of its levels, where it has levels.
     pub level: Option<usize>,
+    /// Whether it says where the column's value is missing.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_indicator: bool,
 }
 
 impl TrainPlan {
@@ -180,6 +213,11 @@ impl TrainPlan {
             .or(of_trees)
     }
 
+    /// Columns whose missing values are filled by what is found in all rows.
+    fn n_filled(&self) -> usize {
+        self.columns.iter().filter(|c| c.is_filled()).count()
+    }
+
     fn n_trees(&self) -> u32 {
         self.trees.as_ref().map_or(0, |t| t.grown.n_trees as u32)
     }
@@ -193,11 +231,13 @@ impl TrainPlan {
     #[must_use]
     pub fn bins_of(&self, term: &Term) -> usize {
         let bins = self.scorecard.as_ref().map_or(0, spec::Scorecard::n_parts);
-        match &self.columns[term.column].role {
+        let column = &self.columns[term.column];
+        let ordinary = match &column.role {
             ColumnRole::Levels(levels) => levels.len(),
             ColumnRole::Cuts(cuts) => cuts.len() + 1,
-            _ => usize::try_from(bins).unwrap_or(usize::MAX),
-        }
+            _ => usize::try_from(bins).unwrap_or(usize::MAX - column.n_apart()),
+        };
+        ordinary + column.n_apart()
     }
 
     /// Most bins of all terms.
@@ -223,7 +263,17 @@ impl TrainPlan {
 
     /// Order statistics are found bit by bit; then every bin is checked once.
     fn probes(&self) -> Option<Probes> {
-        let n_parts = self.n_parts()?;
+        let Some(n_parts) = self.n_parts() else {
+            let medians = self.columns.iter();
+            let medians = medians
+                .filter(|c| c.missing == Some(Missing::Median))
+                .count();
+            return (medians > 0).then_some(Probes {
+                // Two neighbours of every median.
+                n_counts: 2 * medians,
+                at_most: 64,
+            });
+        };
         let n_numbers = self.terms.iter().filter(|t| self.is_quantiled(t)).count();
         let n_cuts = usize::try_from(n_parts).unwrap_or(usize::MAX) - 1;
         let checks = if self.checks.is_empty() {
@@ -254,10 +304,8 @@ impl TrainPlan {
     /// What is opened, as the protocol takes it.
     #[must_use]
     pub fn sums(&self, receivers: Vec<Seat>) -> SumsShape {
-        let (told, required): (Vec<&TrainCheck>, Vec<&TrainCheck>) = self
-            .checks
-            .iter()
-            .partition(|check| check.count == TrainCount::Dropped);
+        let (told, required): (Vec<&TrainCheck>, Vec<&TrainCheck>) =
+            self.checks.iter().partition(|check| check.count.is_told());
         let thresholds = |checks: &[&TrainCheck]| checks.iter().map(|c| c.at_least).collect();
         SumsShape {
             required: thresholds(&required),
@@ -351,8 +399,16 @@ fn train_plan(
             name,
             column,
             level,
+            is_indicator: false,
         };
         match &c.role {
+            ColumnRole::Number if c.indicator => vec![
+                term(c.name.clone(), None),
+                Term {
+                    is_indicator: true,
+                    ..term(format!("{} is missing", c.name), None)
+                },
+            ],
             ColumnRole::Number | ColumnRole::Cuts(_) => vec![term(c.name.clone(), None)],
             // What has bins makes one column of each feature.
             ColumnRole::Levels(_) if has_bins => vec![term(c.name.clone(), None)],
@@ -403,14 +459,14 @@ fn source(
     min_cell: &MinCell,
 ) -> Result<Option<Correlations>, Vec<PlanFault>> {
     let is_solved = of.shares_steps();
-    if min_cell.at_least <= 1 && of.n_parts().is_none() && of.test.is_none() && !is_solved {
+    if min_cell.at_least <= 1 && of.probes().is_none() && of.test.is_none() && !is_solved {
         return Ok(None);
     }
     match &spec.correlations {
         Some(found) => Ok(Some(found.clone())),
         None => Err(compile::one(PlanFault {
             place: "privacy.correlations".to_owned(),
-            what: "is missing: steps of a fit are solved on shares, counts are compared on shares (the minimum behind every coefficient, the cuts of a scorecard, the splits of trees), and scores sorted, which takes correlated random numbers".to_owned(),
+            what: "is missing: steps of a fit are solved on shares, counts are compared on shares (the minimum behind every coefficient, the cuts of a scorecard, medians, the splits of trees), and scores sorted, which takes correlated random numbers".to_owned(),
             fix: match is_solved {
                 true => format!("{SOURCES}; or open_steps = true under [compute.train], if nothing has to be compared"),
                 false => SOURCES.to_owned(),

@@ -33,6 +33,8 @@ pub struct Estimate {
     pub n_used: u64,
     /// Rows that were left out, unless there are too few of them to be told.
     pub dropped: Option<u64>,
+    /// What stands for missing values of columns that are filled.
+    pub filled: Vec<Filled>,
     /// The fit.
     pub fitted: Fitted,
     /// Mean and standard deviation of the terms that are told in them, in the measure of the fit.
@@ -91,25 +93,62 @@ pub enum Precision {
     Unknown,
 }
 
+/// What stands for missing values of a column.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Filled {
+    /// The column.
+    pub feature: String,
+    /// What stands for them.
+    pub value: f64,
+    /// How many values are not missing, in the rows that are fitted.
+    pub n_present: u64,
+}
+
+impl Filled {
+    fn told(&self, n_used: u64) -> Value {
+        json!({
+            "feature": self.feature,
+            "value": self.value,
+            "missing": n_used.saturating_sub(self.n_present),
+        })
+    }
+}
+
+impl Estimate {
+    /// What stands for missing values, if any are filled in.
+    fn told_filled(&self) -> Option<(&'static str, Value)> {
+        let filled = self.filled.iter().map(|f| f.told(self.n_used));
+        let filled: Vec<Value> = filled.collect();
+        (!filled.is_empty()).then_some(("filled", Value::Array(filled)))
+    }
+}
+
 /// A step of stepwise selection.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Selected {
     /// The column.
     pub term: String,
-    /// Whether it enters, by the score test; or leaves, by Wald's.
+    /// Whether it enters, or leaves.
     pub enters: bool,
-    /// χ² with one degree of freedom.
-    pub chi2: f64,
+    /// χ² with one degree of freedom, of the score test or Wald's; or by how much the information criterion falls.
+    pub by: f64,
+    /// Whether it is that of a test.
+    pub is_tested: bool,
 }
 
 impl Selected {
     fn told(&self) -> Value {
-        json!({
+        let mut told = json!({
             "term": self.term,
             "step": if self.enters { "enters" } else { "leaves" },
-            "chi2": self.chi2,
-            "p": tails::chi_squared_upper(self.chi2, 1.0),
-        })
+        });
+        if self.is_tested {
+            told["chi2"] = json!(self.by);
+            told["p"] = json!(tails::chi_squared_upper(self.by, 1.0));
+        } else {
+            told["falls_by"] = json!(self.by);
+        }
+        told
     }
 }
 
@@ -199,6 +238,7 @@ impl Told {
             described.insert("features", features);
             described.insert("scorecard", scale);
         }
+        described.extend(found.told_filled());
         if of.tells_loss {
             described.insert("loss", json!(found.fitted.losses));
         }

@@ -1,6 +1,8 @@
 //! `[compute.train]`: a model fitted to the rows of several holders.
 
 mod card;
+mod conventions;
+mod missing;
 mod mlp;
 mod report;
 mod rows;
@@ -17,14 +19,16 @@ use super::intersect::word;
 use super::near::did_you_mean;
 use crate::config::fields::{Faults, Fields, kind};
 
+pub(super) use card::{MAX_SPECIAL, SPECIAL, card, cuts as listed_cuts, merging};
 pub use card::{Merge, Scorecard};
-pub(super) use card::{card, cuts as listed_cuts, merging};
+pub use conventions::{Closed, Conventions, Woe, ZeroCells};
+pub use missing::Missing;
 pub use mlp::Mlp;
 pub use report::Report;
 use report::evaluated;
 pub(crate) use report::of_train;
 pub(super) use report::{evaluates_train, penalised, report, report_of_scores, without_errors};
-pub use stepwise::{Direction, Stepwise};
+pub use stepwise::{Criterion, Direction, Stepwise};
 pub use trees::Trees;
 pub(super) use trees::{fit_in_memory, read as trees};
 
@@ -120,6 +124,15 @@ pub struct Feature {
     /// Of a number that a scorecard or trees cut, where the job cuts it: decimal numbers, ascending.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cuts: Vec<String>,
+    /// Of a number of a scorecard, values that have a bin each: decimal numbers, ascending.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub special: Vec<String>,
+    /// What stands where its value is missing; else the row is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing: Option<Missing>,
+    /// Whether a column of its own says where its value is missing.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub indicator: bool,
 }
 
 /// What is added to the linear predictor.
@@ -214,7 +227,7 @@ pub(super) fn read<'t>(
     let is_plain = newton.intercept && newton.l2.as_deref() == Some("0");
     let of_columns = (is_plain, features.as_deref());
     let stepwise = stepwise::read(&mut fields, model, of_columns, faults);
-    missing(&mut fields, faults);
+    missing::read(&mut fields, model, features.as_deref_mut(), faults);
     let report = report_of(model, &mut fields, faults);
     evaluated(&fields, (model, sample.as_ref()), &report, faults);
     let report = if newton.l2.as_deref() == Some("0") {
@@ -403,6 +416,9 @@ fn features(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Vec<
             name: (*name).to_owned(),
             levels: Vec::new(),
             cuts: Vec::new(),
+            special: Vec::new(),
+            missing: None,
+            indicator: false,
         })
         .collect();
     if let Some(table) = fields.table(faults, "categorical") {
@@ -513,14 +529,5 @@ pub(super) fn number(
             fields.wrong(faults, field, what, &allowed);
             None
         }
-    }
-}
-
-fn missing(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) {
-    let text = fields.string(faults, "missing");
-    if let Some(text) = text.filter(|t| *t != "drop") {
-        let what = format!("\"{text}\" is not a rule");
-        let allowed = "\"drop\": rows in which a value is missing are left out; COALESCE in rows fills values in";
-        fields.wrong(faults, "missing", what, allowed);
     }
 }

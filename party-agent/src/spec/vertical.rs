@@ -16,7 +16,7 @@ use super::lookup::names_of;
 use super::train::{self, Report, Trees};
 use crate::config::fields::{Faults, Fields, kind};
 
-pub use card::{Bins, Card, Cutting, Listed};
+pub use card::{Bins, Card, Cutting, Listed, Special};
 pub use descent::Descent;
 pub use hazards::{Hazards, Ties};
 

@@ -20,6 +20,12 @@ pub(super) struct Means {
 }
 
 impl Means {
+    /// Of a term with bins of special or missing values how many values have none of these: that was opened for a sum.
+    pub(super) fn n_ordinary(&self, term: usize) -> u64 {
+        let mean = self.columns.get(term).copied().unwrap_or(0.0);
+        (mean * self.n_rows as f64).round() as u64
+    }
+
     /// From what was opened.
     pub(super) fn of(opened: &[f64]) -> Self {
         let n = opened[0];

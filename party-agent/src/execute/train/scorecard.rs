@@ -12,12 +12,13 @@ use zeroize::Zeroizing;
 use super::estimate::Means;
 use super::{Fitting, Stopped, internal, together};
 use crate::plan::{ColumnRole, Kinds, Term};
-use crate::result::{BinnedFeature, Scale};
+use crate::result::{BinnedFeature, Edges, Scale, Weighing};
+use crate::spec::{Closed, Missing};
 
 /// One order statistic that is wanted: the rank, from 1, of a term's values.
-struct Wanted {
-    term: usize,
-    rank: u64,
+pub(super) struct Wanted {
+    pub(super) term: usize,
+    pub(super) rank: u64,
 }
 
 impl Fitting<'_> {
@@ -31,17 +32,18 @@ impl Fitting<'_> {
         let Some(card) = self.of.scorecard.clone() else {
             return Err(internal("the plan has no scorecard").into());
         };
-        let mut cuts = self.cuts(&rows, means.n_rows, stock).await?;
+        let mut cuts = self.cuts(&rows, means, stock).await?;
         self.without_empty_bins(&rows, &mut cuts, stock).await?;
         let counts = self.counts(&rows, &cuts, stock).await?;
-        let zero: f64 = card.zero_count.parse().unwrap_or(0.5);
+        let weighing = Weighing::of(&card);
         let terms = self.of.terms.iter().zip(cuts).zip(counts).enumerate();
         let features = terms.map(|(i, ((term, cuts), counts))| {
-            let levels = self.levels(term).to_vec();
-            let feature = BinnedFeature::new(&term.name, (cuts, levels), counts, zero);
+            let feature = BinnedFeature::new(&term.name, self.bins(term, cuts), counts, &weighing);
+            let n_apart = self.of.columns[term.column].n_apart();
             let feature = match card.merging() {
-                // Rows with a missing value are left out, so no bin stays apart.
-                Some(limits) if self.of.is_quantiled(term) => feature.with_merged(limits, 0, zero),
+                Some(limits) if self.of.is_quantiled(term) => {
+                    feature.with_merged(limits, n_apart, &weighing)
+                }
                 _ => feature,
             };
             (i, feature)
@@ -63,7 +65,7 @@ impl Fitting<'_> {
         let weigh = |row: &[f64], made: &mut [f64]| {
             made[0] = 1.0;
             for ((i, feature), value) in kept.iter().zip(&mut made[1..]) {
-                *value = feature.woe[feature.bin(row[1 + i])];
+                *value = feature.woe[feature.edges.bin(row[1 + i])];
             }
         };
         let rows = [&rows, &test].map(|rows| rows.with_columns(1 + n_kept, weigh));
@@ -93,34 +95,55 @@ impl Fitting<'_> {
         }
     }
 
+    /// Where the bins of a term lie.
+    fn bins(&self, term: &Term, cuts: Vec<f64>) -> Edges {
+        let column = &self.of.columns[term.column];
+        Edges {
+            cuts,
+            closed: self.closed(),
+            levels: self.levels(term).to_vec(),
+            special: column.specials(),
+            has_missing: column.missing == Some(Missing::Bin),
+        }
+    }
+
+    fn closed(&self) -> Closed {
+        let card = self.of.scorecard.as_ref();
+        card.map_or(Closed::Right, |card| card.conventions.closed)
+    }
+
     /// Of each term the cuts between its bins: type-7 quantiles at i/k, equal ones once.
     pub(super) async fn cuts(
         &mut self,
         rows: &Rows,
-        n_rows: u64,
+        means: &Means,
         stock: &mut Stock,
     ) -> Result<Vec<Vec<f64>>, Stopped> {
         let n_bins = self.of.n_parts().unwrap_or(2);
         let at_least = self.task.plan.min_cell.at_least.max(1);
-        if n_rows / n_bins < at_least {
+        if means.n_rows / n_bins < at_least {
+            let n_rows = means.n_rows;
             let what = format!("{n_rows} rows are too few for {n_bins} bins of {at_least} rows");
             return Err(together(what, "ask for fewer bins"));
         }
-        let places: Vec<(u64, f64)> = (1..n_bins)
-            .map(|i| {
+        let (mut wanted, mut places) = (Vec::new(), Vec::new());
+        let terms = self.of.terms.iter().enumerate();
+        for (term, of) in terms.filter(|(_, t)| self.of.is_quantiled(t)) {
+            let n_rows = match self.of.columns[of.column].n_apart() {
+                0 => means.n_rows,
+                _ => means.n_ordinary(term),
+            };
+            if n_rows / n_bins < at_least {
+                let what = format!(
+                    "{n_rows} rows have a value of {} that has no bin of its own, too few for {n_bins} bins of {at_least} rows",
+                    of.name
+                );
+                return Err(together(what, "ask for fewer bins, or leave it out"));
+            }
+            for i in 1..n_bins {
                 let place = (n_rows - 1) as f64 * (i as f64 / n_bins as f64);
-                (place.floor() as u64, place.fract())
-            })
-            .collect();
-        let mut wanted = Vec::new();
-        for (term, _) in self
-            .of
-            .terms
-            .iter()
-            .enumerate()
-            .filter(|(_, t)| self.of.is_quantiled(t))
-        {
-            for (below, _) in &places {
+                places.push(place.fract());
+                let below = place.floor() as u64;
                 for rank in [below + 1, (below + 2).min(n_rows)] {
                     wanted.push(Wanted { term, rank });
                 }
@@ -129,7 +152,7 @@ impl Fitting<'_> {
         let found = self.order_statistics(rows, &wanted, stock).await?;
         let mut cuts = vec![Vec::new(); self.of.terms.len()];
         let pairs = wanted.chunks_exact(2).zip(found.chunks_exact(2));
-        for ((wanted, found), (_, part)) in pairs.zip(places.iter().cycle()) {
+        for ((wanted, found), part) in pairs.zip(&places) {
             cuts[wanted[0].term].push(between(found[0], found[1], *part));
         }
         for (term, cuts) in self.of.terms.iter().zip(&mut cuts) {
@@ -143,7 +166,7 @@ impl Fitting<'_> {
     }
 
     /// Order statistics of the pooled rows.
-    async fn order_statistics(
+    pub(super) async fn order_statistics(
         &mut self,
         rows: &Rows,
         wanted: &[Wanted],
@@ -154,8 +177,7 @@ impl Fitting<'_> {
         }
         let sorted: Vec<Zeroizing<Vec<u64>>> = (0..self.of.terms.len())
             .map(|term| {
-                let values = (0..rows.len()).map(|row| in_order(rows.row(row)[1 + term]));
-                let mut values: Vec<u64> = values.collect();
+                let mut values: Vec<u64> = self.ordinary(rows, term).map(in_order).collect();
                 values.sort_unstable();
                 Zeroizing::new(values)
             })
@@ -186,31 +208,33 @@ impl Fitting<'_> {
             .collect())
     }
 
-    /// A cut at the greatest value parts nothing.
+    /// A cut at the greatest value parts nothing, nor does one at the least where bins are closed below.
     async fn without_empty_bins(
         &mut self,
         rows: &Rows,
         cuts: &mut [Vec<f64>],
         stock: &mut Stock,
     ) -> Result<(), Stopped> {
-        let last: Vec<(usize, f64)> = cuts
-            .iter()
-            .enumerate()
-            .filter_map(|(term, cuts)| Some((term, *cuts.last()?)))
-            .collect();
-        if last.is_empty() {
+        let is_right = self.closed().is_right();
+        let end = |(term, cuts): (usize, &Vec<f64>)| {
+            let end = if is_right { cuts.last() } else { cuts.first() };
+            Some((term, *end?))
+        };
+        let ends: Vec<(usize, f64)> = cuts.iter().enumerate().filter_map(end).collect();
+        if ends.is_empty() {
             return Ok(());
         }
-        let above = |(term, cut): &(usize, f64)| {
-            let values = (0..rows.len()).map(|row| rows.row(row)[1 + term]);
-            values.filter(|value| value > cut).count() as u64
+        let beyond = |(term, cut): &(usize, f64)| {
+            let is_beyond = |value: &f64| if is_right { value > cut } else { value < cut };
+            self.ordinary(rows, *term).filter(is_beyond).count() as u64
         };
-        let counts = last.iter().map(above).collect();
-        let ones = vec![1; last.len()];
+        let counts = ends.iter().map(beyond).collect();
+        let ones = vec![1; ends.len()];
         let are_there = self.sums.probe(self.session, counts, ones, stock).await?;
-        for ((term, _), is_there) in last.into_iter().zip(are_there) {
+        for ((term, _), is_there) in ends.into_iter().zip(are_there) {
             if !is_there {
-                cuts[term].pop();
+                let cuts = &mut cuts[term];
+                cuts.remove(if is_right { cuts.len() - 1 } else { 0 });
             }
         }
         Ok(())
@@ -223,20 +247,18 @@ impl Fitting<'_> {
         cuts: &[Vec<f64>],
         stock: &mut Stock,
     ) -> Result<Vec<Vec<(f64, f64)>>, Stopped> {
+        let card = self.of.scorecard.as_ref();
+        let weighing = card.map(Weighing::of);
+        let weighing = weighing.ok_or_else(|| internal("the plan has no scorecard"))?;
         let empty = |(term, cuts): (&Term, &Vec<f64>)| {
-            let levels = self.levels(term).to_vec();
-            let n_bins = if levels.is_empty() {
-                cuts.len() + 1
-            } else {
-                levels.len()
-            };
-            let counts = vec![(0.0, 0.0); n_bins];
-            BinnedFeature::new(&term.name, (cuts.clone(), levels), counts, 0.5)
+            let edges = self.bins(term, cuts.clone());
+            let counts = vec![(0.0, 0.0); edges.n_bins()];
+            BinnedFeature::new(&term.name, edges, counts, &weighing)
         };
         let mut features: Vec<BinnedFeature> = self.of.terms.iter().zip(cuts).map(empty).collect();
         for (row, label) in rows.labels().iter().enumerate() {
             for (feature, value) in features.iter_mut().zip(&rows.row(row)[1..]) {
-                let bin = feature.bin(*value);
+                let bin = feature.edges.bin(*value);
                 let (bads, goods) = &mut feature.counts[bin];
                 *(if *label == 1.0 { bads } else { goods }) += 1.0;
             }
@@ -272,7 +294,10 @@ impl Fitting<'_> {
         stock: &mut Stock,
     ) -> Result<(), Stopped> {
         let at_least = self.task.plan.min_cell.at_least;
-        let counts = features.iter().flat_map(|f| &f.counts);
+        // Of special and missing values it is known that there are none, or enough.
+        let counts = features
+            .iter()
+            .flat_map(|f| &f.counts[..f.edges.n_ordinary()]);
         let counts: Vec<u64> = counts.flat_map(|(b, g)| [*b as u64, *g as u64]).collect();
         let thresholds = vec![at_least; counts.len()];
         let mut reached = self
@@ -281,10 +306,10 @@ impl Fitting<'_> {
             .await?;
         let mut short = Vec::new();
         for feature in features {
-            for bin in 0..feature.counts.len() {
+            for bin in 0..feature.edges.n_ordinary() {
                 let rest = reached.split_off(2);
                 if reached.contains(&false) {
-                    short.push(format!("{} {}", feature.name, feature.label(bin)));
+                    short.push(format!("{} {}", feature.name, feature.edges.label(bin)));
                 }
                 reached = rest;
             }

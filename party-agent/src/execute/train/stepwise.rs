@@ -7,7 +7,8 @@
 //! χ²_j = U_j² / (I_jj − I_jS·I_SS⁻¹·I_Sj)
 //! ```
 //!
-//! as in SAS's PROC LOGISTIC. What decides are sums, products and quotients of opened numbers, so all holders do the same.
+//! as in SAS's PROC LOGISTIC. By an information criterion every model that a step can lead to is fitted, as R's `step` does
+//! it. What decides are sums, products and quotients of opened numbers, so all holders do the same.
 
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ use super::estimate::{Means, null_intercept};
 use super::{Fitting, Stopped, together};
 use crate::plan::Stepping;
 use crate::result::{BinnedFeature, Scale, Selected};
-use crate::spec::Direction;
+use crate::spec::{Criterion, Direction, Model};
 
 /// The columns of a design that are in the model: the first one is the constant, which stays.
 #[derive(Clone)]
@@ -61,6 +62,9 @@ impl Columns {
     }
 }
 
+/// By how much less a criterion is at least: less is what rounding leaves.
+const LEAST_GAIN: f64 = 1e-7;
+
 /// A column and its χ².
 type Tested = Option<(usize, f64)>;
 
@@ -80,6 +84,12 @@ fn weakest(columns: &Columns, fit: &Fit) -> Result<Tested, Trouble> {
 /// The column outside that tells most by the score test, of equal ones the first. One that is a combination of the model's
 /// columns tells nothing.
 fn strongest(columns: &Columns, sums: &Sums, n_columns: usize) -> Result<Tested, Trouble> {
+    let tested = tested(columns, sums, n_columns)?.into_iter();
+    Ok(tested.reduce(|most, next| if next.1 > most.1 { next } else { most }))
+}
+
+/// Of each column outside that is no combination of the model's its score test.
+fn tested(columns: &Columns, sums: &Sums, n_columns: usize) -> Result<Vec<(usize, f64)>, Trouble> {
     let information = square(&sums.information, n_columns);
     let own = columns.of(sums, n_columns);
     let factor = Factor::new(&own.information, columns.0.len());
@@ -95,7 +105,7 @@ fn strongest(columns: &Columns, sums: &Sums, n_columns: usize) -> Result<Tested,
         let is_own = left > LEAST_PIVOT * information[column][column];
         is_own.then(|| (column, sums.gradient[column].powi(2) / left))
     });
-    Ok(tested.reduce(|most, next| if next.1 > most.1 { next } else { most }))
+    Ok(tested.collect())
 }
 
 /// What a step of the selection finds.
@@ -149,14 +159,25 @@ impl Fitting<'_> {
         let (mut steps, mut last) = (Vec::new(), None);
         loop {
             let (fit, sums) = self.fit_of(&rows, &columns, at, &mut left).await?;
-            let next = step(rule, &columns, (&fit, &sums), n_columns);
             at = columns.spread(&fit.coefficients, n_columns);
-            let told = |column: usize, chi2, enters| Selected {
+            let next = match rule.criterion {
+                Criterion::P => {
+                    let next = step(rule, &columns, (&fit, &sums), n_columns);
+                    next.map_err(|trouble| self.trouble(trouble))?
+                }
+                Criterion::Aic | Criterion::Bic => {
+                    let from = (&columns, &at[..], &sums);
+                    let tried = self.tried((rule, means.n_rows), &rows, from, &mut left);
+                    tried.await?
+                }
+            };
+            let told = |column: usize, by, enters| Selected {
                 term: self.of.term(column).to_owned(),
                 enters,
-                chi2,
+                by,
+                is_tested: rule.criterion.is_p(),
             };
-            match next.map_err(|trouble| self.trouble(trouble))? {
+            match next {
                 Step::Ends => break,
                 Step::Enters(column, chi2) => {
                     steps.push(told(column, chi2, true));
@@ -167,8 +188,8 @@ impl Fitting<'_> {
                     steps.push(told(column, chi2, false));
                     columns = columns.without(column);
                     at[column] = 0.0;
-                    // It would enter again, and leave again.
-                    if last == Some(column) {
+                    // It would enter again, and leave again. A criterion that falls does not come back.
+                    if last == Some(column) && rule.criterion.is_p() {
                         break;
                     }
                 }
@@ -185,6 +206,60 @@ impl Fitting<'_> {
             .reduced(&columns, (rows, test), (means, scale), binned)
             .await;
         Ok((samples, steps))
+    }
+
+    /// Fits every model that a step can lead to, and takes the one whose information criterion is least, if that is less.
+    async fn tried(
+        &mut self,
+        (rule, n_rows): (&Stepping, u64),
+        rows: &Arc<Rows>,
+        (columns, at, sums): (&Columns, &[f64], &Sums),
+        left: &mut u32,
+    ) -> Result<Step, Stopped> {
+        let n_columns = self.of.n_columns();
+        let n = n_rows as f64;
+        let a_column = match rule.criterion {
+            Criterion::Bic => n.ln(),
+            _ => 2.0,
+        };
+        let is_linear = self.of.model == Model::Linear;
+        let criterion = |deviance: f64, columns: &Columns| {
+            let fit = if is_linear {
+                n * (deviance / n).ln()
+            } else {
+                deviance
+            };
+            fit + a_column * columns.0.len() as f64
+        };
+        let now = criterion(sums.deviance, columns);
+        let mut candidates = Vec::new();
+        if rule.direction != Direction::Forward {
+            candidates.extend(columns.0.iter().skip(1).map(|column| (*column, false)));
+        }
+        if rule.direction != Direction::Backward {
+            let tested = tested(columns, sums, n_columns);
+            let tested = tested.map_err(|trouble| self.trouble(trouble))?;
+            candidates.extend(tested.into_iter().map(|(column, _)| (column, true)));
+        }
+        let mut best: Option<(f64, usize, bool)> = None;
+        for (column, enters) in candidates {
+            let next = match enters {
+                true => columns.with(column),
+                false => columns.without(column),
+            };
+            let mut start = at.to_vec();
+            start[column] = 0.0;
+            let (_, found) = self.fit_of(rows, &next, start, left).await?;
+            let found = criterion(found.deviance, &next);
+            if best.is_none_or(|(least, ..)| found < least - LEAST_GAIN) {
+                best = Some((found, column, enters));
+            }
+        }
+        Ok(match best.filter(|(found, ..)| *found < now - LEAST_GAIN) {
+            None => Step::Ends,
+            Some((found, column, true)) => Step::Enters(column, now - found),
+            Some((found, column, false)) => Step::Leaves(column, now - found),
+        })
     }
 
     /// Newton's method over some columns, and the sums of all at its end.
@@ -312,6 +387,7 @@ mod tests {
         let rows = rows();
         let rule = |direction| Stepping {
             direction,
+            criterion: Criterion::P,
             enter: "3.84".to_owned(),
             stay: "3.84".to_owned(),
             evaluations: 100,

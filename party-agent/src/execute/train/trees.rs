@@ -50,7 +50,7 @@ impl Fitting<'_> {
         means: &Means,
         stock: &mut Stock,
     ) -> Result<Vec<Vec<f64>>, Stopped> {
-        let mut cuts = self.cuts(rows, means.n_rows, stock).await?;
+        let mut cuts = self.cuts(rows, means, stock).await?;
         for (term, cuts) in self.of.terms.iter().zip(&mut cuts) {
             if let ColumnRole::Levels(levels) = &self.of.columns[term.column].role {
                 *cuts = (0..levels.len() - 1).map(|level| level as f64).collect();

@@ -13,9 +13,9 @@ use super::{Own, Ready, check_levels, is_used};
 use crate::local::People;
 use crate::model::{ModelPart, PartBin, PartFeature};
 use crate::plan::{CardPlan, VerticalPlan};
-use crate::result::{self, BinnedFeature, Points, ResultTable};
+use crate::result::{self, BinnedFeature, Edges, Points, ResultTable, Weighing};
 use crate::source::SourceError;
-use crate::spec::{Bins, Cutting};
+use crate::spec::{Bins, Closed, Cutting};
 
 /// A feature that tells less is a constant.
 const LEAST_INFORMATION: f64 = 1e-9;
@@ -146,7 +146,7 @@ impl Task<'_> {
                 Bins::Cuts(_) | Bins::Found(_) => Vec::new(),
             };
             let bin = |i: usize| PartBin {
-                bin: feature.levels[i].clone(),
+                bin: feature.edges.label(i),
                 bad: feature.counts[i].0 as u64,
                 good: feature.counts[i].1 as u64,
                 woe: feature.woe[i],
@@ -157,7 +157,9 @@ impl Task<'_> {
                 feature: feature.name.clone(),
                 coefficient,
                 iv: feature.information(),
-                cuts: feature.cuts.clone(),
+                cuts: feature.edges.cuts.clone(),
+                closed: feature.edges.closed,
+                special: feature.edges.special.clone(),
                 levels,
                 bins: (0..feature.counts.len()).map(bin).collect(),
             });
@@ -188,7 +190,7 @@ fn features(
         let advice = "bring rows with both labels";
         return Err(Failure::here(FailureClass::Data, what, advice));
     }
-    let zero: f64 = card.points.zero_count.parse().unwrap_or(0.5);
+    let weighing = Weighing::of(&card.points);
     let features = counts.bins.iter().enumerate().map(|(feature, counts)| {
         let counts = counts.as_ref()?.iter();
         let counts: Vec<(f64, f64)> = counts
@@ -198,13 +200,20 @@ fn features(
         let cuts = own.map_or_else(Vec::new, |own| own.cuts.clone());
         let bins = &card.bins[feature];
         let name = &of.features[feature].1;
-        let made = BinnedFeature::new(name, (cuts, Vec::new()), counts, zero);
+        let edges = Edges {
+            cuts,
+            closed: card.points.conventions.closed,
+            special: card.specials(feature),
+            ..Edges::default()
+        };
+        // The last bins are those of special values and of missing ones.
+        let n_apart = 1 + edges.special.len();
+        let made = BinnedFeature::new(name, edges, counts, &weighing);
         let mut made = match (card.points.merging(), bins) {
-            // The last bin is that of missing values.
-            (Some(limits), Bins::Found(_)) => made.with_merged(limits, 1, zero),
+            (Some(limits), Bins::Found(_)) => made.with_merged(limits, n_apart, &weighing),
             _ => made,
         };
-        made.levels = labels(bins, &made);
+        made.edges.levels = labels(bins, &made);
         Some(made)
     });
     Ok(features.collect())
@@ -213,28 +222,39 @@ fn features(
 /// The bins of a feature in words.
 fn labels(bins: &Bins, feature: &BinnedFeature) -> Vec<String> {
     let n_bins = feature.counts.len();
+    let edges = &feature.edges;
     let of = |bin: usize| {
+        if let Some(apart) = apart(&edges.special, (bin, n_bins)) {
+            return apart;
+        }
         let first = feature.merged.iter().position(|of| *of == bin);
         let last = feature.merged.iter().rposition(|of| *of == bin);
         match first.zip(last) {
-            Some(_) if bin + 1 == n_bins => "missing".to_owned(),
             // Only its holder knows where it begins and ends.
-            Some((first, last)) if feature.cuts.is_empty() && n_bins > 2 => match first == last {
-                true => format!("bin {}", first + 1),
-                false => format!("bins {} to {}", first + 1, last + 1),
-            },
-            Some(_) => between_cuts(&feature.cuts, bin),
-            None => label(bins, &feature.cuts, bin),
+            Some((first, last)) if edges.cuts.is_empty() && n_bins > 2 + edges.special.len() => {
+                match first == last {
+                    true => format!("bin {}", first + 1),
+                    false => format!("bins {} to {}", first + 1, last + 1),
+                }
+            }
+            Some(_) => edges.closed.label(&edges.cuts, bin),
+            None => label(bins, edges, bin),
         }
     };
     (0..n_bins).map(of).collect()
 }
 
-/// A bin in words. The last one is that of missing values.
-fn label(bins: &Bins, cuts: &[f64], bin: usize) -> String {
-    if bin + 1 == bins.n_bins() {
-        return "missing".to_owned();
-    }
+/// Of a bin behind those of other values, what it holds: a special value, or the last one missing ones.
+fn apart(special: &[f64], (bin, n_bins): (usize, usize)) -> Option<String> {
+    let place = (bin + 1 + special.len()).checked_sub(n_bins)?;
+    Some(match special.get(place) {
+        Some(special) => special.to_string(),
+        None => "missing".to_owned(),
+    })
+}
+
+/// A bin of values that are neither special nor missing, in words.
+fn label(bins: &Bins, edges: &Edges, bin: usize) -> String {
     let listed: Vec<f64>;
     let cuts = match bins {
         Bins::Levels(levels) => return levels[bin].clone(),
@@ -242,19 +262,12 @@ fn label(bins: &Bins, cuts: &[f64], bin: usize) -> String {
             listed = texts.iter().filter_map(|t| t.parse().ok()).collect();
             &listed[..]
         }
-        Bins::Found(_) => cuts,
+        Bins::Found(_) => &edges.cuts[..],
     };
     if cuts.is_empty() {
         return format!("bin {}", bin + 1);
     }
-    between_cuts(cuts, bin)
-}
-
-fn between_cuts(cuts: &[f64], bin: usize) -> String {
-    let low = bin.checked_sub(1).and_then(|cut| cuts.get(cut));
-    let low = low.map_or("-inf".to_owned(), f64::to_string);
-    let high = cuts.get(bin).map_or("inf".to_owned(), f64::to_string);
-    format!("({low},{high}]")
+    edges.closed.label(cuts, bin)
 }
 
 fn too_small(of: &VerticalPlan, card: &CardPlan, short: &Short) -> Failure {
@@ -267,7 +280,13 @@ fn too_small(of: &VerticalPlan, card: &CardPlan, short: &Short) -> Failure {
     }
     if !short.bins.is_empty() {
         let bins = short.bins.iter().map(|(feature, bin)| {
-            let label = label(&card.bins[*feature], &[], *bin);
+            let edges = Edges {
+                closed: card.points.conventions.closed,
+                ..Edges::default()
+            };
+            let place = (*bin, card.n_bins_of(*feature));
+            let label = apart(&card.specials(*feature), place)
+                .unwrap_or_else(|| label(&card.bins[*feature], &edges, *bin));
             format!("{} {label}", of.features[*feature].1)
         });
         let bins: Vec<String> = bins.collect();
@@ -289,16 +308,28 @@ fn levels(values: &[f64]) -> Vec<f64> {
     levels
 }
 
+/// Values of a feature, of which those that have a bin each stand as missing.
+fn ordinary(values: &[f64], special: &[f64]) -> Vec<f64> {
+    let values = values.iter().copied();
+    let kept = values.map(|v| if special.contains(&v) { f64::NAN } else { v });
+    kept.collect()
+}
+
 /// Numbers of a table's features that are cut at quantiles of the rows in common, in order.
 fn quantiled<'a>(
     of: &'a VerticalPlan,
     shape: &'a binned::Shape,
     (place, people): (usize, &'a People),
-) -> impl Iterator<Item = &'a Vec<f64>> {
+) -> impl Iterator<Item = Vec<f64>> {
     let own = (0..of.features.len()).filter(move |f| of.features[*f].0 == place);
     let numbers = own.zip(&people.numbers);
     let chosen = numbers.filter(|(feature, _)| shape.quantiled.contains(feature));
-    chosen.map(|(_, values)| values)
+    let special = |feature| {
+        of.card
+            .as_ref()
+            .map_or_else(Vec::new, |card| card.specials(feature))
+    };
+    chosen.map(move |(feature, values)| ordinary(values, &special(feature)))
 }
 
 /// The columns of the join in which quantiles are found: places of values in their order, and where there are any.
@@ -306,7 +337,7 @@ fn coded(of: &VerticalPlan, shape: &binned::Shape, own: &Own) -> Rows {
     let (people, n_rows) = (&own.people, own.rows.keys.len());
     let mut narrow = Vec::new();
     for values in quantiled(of, shape, (own.place, people)) {
-        let levels = levels(values);
+        let levels = levels(&values);
         let code = |v: &f64| levels.partition_point(|level| level < v) as u64;
         narrow.push(
             values
@@ -384,7 +415,10 @@ pub(super) fn columns(
     for ((feature, (_, name)), values) in names.zip(&people.numbers) {
         let bins = &card.bins[feature];
         check_levels(values, bins, (&of.tables[place].label, name))?;
-        let seen = values
+        let special = card.specials(feature);
+        let closed = card.points.conventions.closed;
+        let others = ordinary(values, &special);
+        let seen = others
             .iter()
             .enumerate()
             .filter(|(row, v)| is_used(*row) && !v.is_nan());
@@ -393,16 +427,18 @@ pub(super) fn columns(
             Bins::Cuts(cuts) => cuts.iter().filter_map(|c| c.parse().ok()).collect(),
             Bins::Found(_) if card.method == Cutting::EqualFrequencyInCommon => told
                 .next()
-                .map_or_else(Vec::new, |told| at_quantiles(values, told)),
-            Bins::Found(n) => found(seen.map(|(_, v)| *v).collect(), *n, card.method),
+                .map_or_else(Vec::new, |told| at_quantiles(&others, told)),
+            Bins::Found(n) => found(seen.map(|(_, v)| *v).collect(), *n, (card.method, closed)),
         };
-        let n_bins = bins.n_bins();
+        let n_bins = card.n_bins_of(feature);
         let mut of_this = vec![vec![0u64; values.len()]; n_bins];
         for (row, value) in values.iter().enumerate() {
-            let bin = match bins {
+            let place = special.iter().position(|special| special == value);
+            let bin = match (bins, place) {
                 _ if value.is_nan() => n_bins - 1,
-                Bins::Levels(_) => *value as usize,
-                Bins::Cuts(_) | Bins::Found(_) => cuts.partition_point(|c| c < value),
+                (_, Some(place)) => n_bins - 1 - special.len() + place,
+                (Bins::Levels(_), None) => *value as usize,
+                (Bins::Cuts(_) | Bins::Found(_), None) => closed.bin(&cuts, *value),
             };
             of_this[bin][row] = 1;
         }
@@ -416,8 +452,9 @@ pub(super) fn columns(
     Ok((columns, cut))
 }
 
-/// Where a number is cut into so many bins: equal cuts once, and none at the greatest value.
-fn found(mut values: Vec<f64>, n_bins: u64, method: Cutting) -> Vec<f64> {
+/// Where a number is cut into so many bins: equal cuts once, and none at the greatest value, or at the least where bins are
+/// closed below.
+fn found(mut values: Vec<f64>, n_bins: u64, (method, closed): (Cutting, Closed)) -> Vec<f64> {
     values.sort_by(f64::total_cmp);
     let (Some(least), Some(most)) = (values.first().copied(), values.last().copied()) else {
         return Vec::new();
@@ -436,6 +473,9 @@ fn found(mut values: Vec<f64>, n_bins: u64, method: Cutting) -> Vec<f64> {
     };
     let mut cuts: Vec<f64> = (1..n_bins).map(cut).collect();
     cuts.dedup();
-    cuts.retain(|cut| *cut < most);
+    cuts.retain(|cut| match closed {
+        Closed::Right => *cut < most,
+        Closed::Left => *cut > least,
+    });
     cuts
 }

@@ -36,10 +36,12 @@ pub enum Kinds {
     Loss,
     /// Standard errors.
     Errors,
+    /// Of columns that are filled by their mean or median, how many values there are, and their sums.
+    Fills,
 }
 
 impl Kinds {
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::Means,
         Self::Spreads,
         Self::Moments,
@@ -54,6 +56,7 @@ impl Kinds {
         Self::Change,
         Self::Loss,
         Self::Errors,
+        Self::Fills,
     ];
 
     /// Numbers of one opening.
@@ -84,6 +87,7 @@ impl Kinds {
             Self::Change => n_columns,
             // One for the constant beside, in the measure of the result.
             Self::Errors => (n_columns + 1) * (1 + usize::from(of.is_robust())),
+            Self::Fills => 2 * of.n_filled(),
         }
     }
 
@@ -111,6 +115,7 @@ impl Kinds {
             },
             Self::Change => of.most_steps(),
             Self::Errors => u32::from(of.shares_steps() && of.has_errors()),
+            Self::Fills => u32::from(of.n_filled() > 0),
         }
     }
 }

@@ -21,6 +21,9 @@ pub(super) fn columns(job: &spec::Train) -> Vec<TrainColumn> {
     let column = |name: &str, role| TrainColumn {
         name: name.to_owned(),
         role,
+        missing: None,
+        special: Vec::new(),
+        indicator: false,
     };
     let label = column(&job.label, ColumnRole::Label);
     let features = job.features.iter().map(|feature| {
@@ -29,7 +32,12 @@ pub(super) fn columns(job: &spec::Train) -> Vec<TrainColumn> {
             [] => ColumnRole::Number,
             levels => ColumnRole::Levels(levels.to_vec()),
         };
-        column(&feature.name, role)
+        TrainColumn {
+            missing: feature.missing.clone(),
+            special: feature.special.clone(),
+            indicator: feature.indicator,
+            ..column(&feature.name, role)
+        }
     });
     let offset = job.offset.iter().map(|offset| {
         let role = match offset {

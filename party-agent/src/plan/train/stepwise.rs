@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::TrainPlan;
 use crate::result::tails::normal_two_sided;
-use crate::spec::{self, Direction};
+use crate::spec::{self, Criterion, Direction};
 
 /// Evaluations of one fit, which begins at the end of the one before.
 const EVALUATIONS_A_FIT: u32 = 12;
@@ -14,6 +14,9 @@ const EVALUATIONS_A_FIT: u32 = 12;
 pub struct Stepping {
     /// Which columns change places.
     pub direction: Direction,
+    /// What decides.
+    #[serde(skip_serializing_if = "Criterion::is_p")]
+    pub criterion: Criterion,
     /// A column enters with a χ² of this, or more.
     pub enter: String,
     /// A column leaves with a χ² of less.
@@ -25,9 +28,16 @@ pub struct Stepping {
 impl Stepping {
     /// Of a job with so many terms: each may enter and leave once, on the average.
     pub(super) fn of(job: &spec::Stepwise, n_terms: usize) -> Self {
-        let n_fits = 1 + 2 * u32::try_from(n_terms).unwrap_or(u32::MAX / 64);
+        let n_terms = u32::try_from(n_terms).unwrap_or(u32::MAX / 64);
+        let n_steps = 1 + 2 * n_terms;
+        // An information criterion takes a fit of every model that a step can lead to.
+        let n_fits = match job.criterion {
+            Criterion::P => n_steps,
+            Criterion::Aic | Criterion::Bic => n_steps.saturating_mul(1 + n_terms),
+        };
         Self {
             direction: job.direction,
+            criterion: job.criterion,
             enter: chi2(&job.enter),
             stay: chi2(&job.stay),
             evaluations: n_fits.saturating_mul(EVALUATIONS_A_FIT),
@@ -64,6 +74,21 @@ fn chi2(p: &str) -> String {
 /// What runs, and what belongs beside the result.
 pub(super) fn words(of: &TrainPlan, job: &spec::Stepwise) -> Option<String> {
     let rule = of.stepwise.as_ref()?;
+    let measure = match rule.criterion {
+        Criterion::P => None,
+        Criterion::Aic => Some("Akaike's information criterion, −2·ln L + 2k"),
+        Criterion::Bic => Some("Schwarz's information criterion, −2·ln L + ln(n)·k"),
+    };
+    if let Some(measure) = measure {
+        let how = match rule.direction {
+            Direction::Forward => "from the constant on one enters",
+            Direction::Backward => "from all columns on one leaves",
+            Direction::Both => "from the constant on one enters or leaves",
+        };
+        return Some(format!(
+            "columns are chosen stepwise: {how}, that after which {measure}, is least; every such model is fitted, and it ends when none has less; standard errors and p-values are those of the last fit, as if it had been the only one"
+        ));
+    }
     let enters = format!(
         "one enters by the score test (χ² ≥ {}, p ≤ {})",
         rule.enter, job.enter

@@ -10,7 +10,7 @@ use crate::plan::compile::Parties;
 use crate::plan::sql::holders::Catalogues;
 use crate::plan::words::{counted, listed, rehearsed, without_correlations, without_data};
 use crate::plan::{Learns, MinCell, Said};
-use crate::spec::{self, CheckedSpec, Compute, Model};
+use crate::spec::{self, CheckedSpec, Compute, Missing, Model, Woe};
 
 pub(super) fn learns(
     of: &TrainPlan,
@@ -44,8 +44,13 @@ fn opened(of: &TrainPlan) -> String {
     let binned = match &of.scorecard {
         None => String::new(),
         Some(scorecard) => format!(
-            "the values between which {} bins of every number lie whose cuts the job does not list (two neighbouring values of the pooled rows for each cut), and how many bads and goods each bin has{}; ",
+            "the values between which {} bins of every number lie whose cuts the job does not list (two neighbouring values of the pooled rows for each cut{}), and how many bads and goods each bin has{}; ",
             scorecard.n_parts(),
+            match of.columns.iter().any(|c| c.n_apart() > 0) {
+                true =>
+                    ", beside those that have a bin of their own, of which it is told how many there are",
+                false => "",
+            },
             match scorecard.merge {
                 Some(_) => ", before any are merged",
                 None => "",
@@ -68,14 +73,42 @@ fn opened(of: &TrainPlan) -> String {
     if let Some(network) = &of.mlp {
         return format!("{checked}{}{scored}", mlp::opened(network));
     }
+    let filled = filled(of);
     if of.shares_steps() {
-        return format!("{checked}{binned}{}{scored}", shared::opened(of));
+        return format!("{checked}{filled}{binned}{}{scored}", shared::opened(of));
     }
     format!(
-        "{checked}{binned}sums over all holders, never those of one: the number of rows used and dropped, mean and standard deviation of the label and of each column of the design, and at each of at most {} evaluations {} numbers: the cross-products of the design weighted by the model, the gradient and the deviance{scored}",
+        "{checked}{filled}{binned}sums over all holders, never those of one: the number of rows used and dropped, mean and standard deviation of the label and of each column of the design, and at each of at most {} evaluations {} numbers: the cross-products of the design weighted by the model, the gradient and the deviance{scored}",
         of.most_evaluations(),
         Kinds::Step.n_sums(of) - 1,
     )
+}
+
+/// Columns that are filled by what is found in all rows: those by their mean, and those by their median.
+fn n_filled(of: &TrainPlan) -> [usize; 2] {
+    [Missing::Mean, Missing::Median].map(|rule| {
+        let columns = of.columns.iter();
+        columns
+            .filter(|c| c.missing.as_ref() == Some(&rule))
+            .count()
+    })
+}
+
+/// What is opened of them.
+fn filled(of: &TrainPlan) -> String {
+    match n_filled(of) {
+        [0, 0] => String::new(),
+        [_, 0] => "of each column whose missing values are filled by their mean, how many values there are and their sum; ".to_owned(),
+        _ => "of each column whose missing values are filled, how many values there are and their sum, and for a median the two values in the middle of the pooled rows; ".to_owned(),
+    }
+}
+
+fn filled_in_chinese(of: &TrainPlan) -> &'static str {
+    match n_filled(of) {
+        [0, 0] => "",
+        [_, 0] => "以均值填补缺失值的各列有多少个值及其和;",
+        _ => "填补缺失值的各列有多少个值及其和,以中位数填补的还有合并各行居中的两个值;",
+    }
 }
 
 impl TrainPlan {
@@ -111,20 +144,25 @@ impl TrainPlan {
         }
         let binned = self.scorecard.as_ref().map_or_else(String::new, |card| {
             format!(
-                "任务未列出分界的每个数值的 {} 个分箱的分界值(每个分界为合并各行中相邻的两个值),以及每个分箱的坏样本数与好样本数{};",
+                "任务未列出分界的每个数值的 {} 个分箱的分界值(每个分界为合并各行中相邻的两个值{}),以及每个分箱的坏样本数与好样本数{};",
                 card.n_parts(),
+                match self.columns.iter().any(|c| c.n_apart() > 0) {
+                    true => ",不计自成一箱的值,并告知不计者有多少",
+                    false => "",
+                },
                 match card.merge {
                     Some(_) => "(合并之前)",
                     None => "",
                 }
             )
         });
+        let filled = filled_in_chinese(self);
         if self.shares_steps() {
             let steps = shared::opened_in_chinese(self);
-            return format!("{checked}{binned}{steps}{scored}");
+            return format!("{checked}{filled}{binned}{steps}{scored}");
         }
         format!(
-            "{checked}{binned}全体持有方之和,从不是单个持有方的:所用与所弃的行数,标签与设计矩阵各列的均值与标准差,以及至多 {} 次求值中每次的 {} 个数:以模型加权的设计矩阵交叉乘积、梯度与偏差{scored}",
+            "{checked}{filled}{binned}全体持有方之和,从不是单个持有方的:所用与所弃的行数,标签与设计矩阵各列的均值与标准差,以及至多 {} 次求值中每次的 {} 个数:以模型加权的设计矩阵交叉乘积、梯度与偏差{scored}",
             self.most_evaluations(),
             Kinds::Step.n_sums(self) - 1,
         )
@@ -209,7 +247,11 @@ pub(super) fn notes(of: &TrainPlan, job: &spec::Train) -> Vec<String> {
         Model::Scorecard => "scorecard: logistic regression of weights of evidence ln((bads in bin/bads)/(goods in bin/goods)); bad is label 1; Wald tests",
     }.to_owned()];
     if let Some(card) = &of.scorecard {
-        notes.push(format!("bins (a, b] between type-7 quantiles at i/{}, equal ones once; a count of 0 stands as {} in its bin's weight alone; features with an information value below {} are left out", card.n_parts(), card.zero_count, card.iv_least));
+        let conventions = card.conventions;
+        notes.push(format!("bins {} between type-7 quantiles at i/{}, equal ones once; {}; features with an information value below {} are left out", conventions.closed.in_words(), card.n_parts(), conventions.zero_cells.in_words(&card.zero_count), card.iv_least));
+        if conventions.woe == Woe::GoodOverBad {
+            notes.push("weights of evidence have the other sign, that of optbinning: ln((goods in bin/goods)/(bads in bin/bads)), so that coefficients are negative".to_owned());
+        }
         notes.extend(merged(card));
         notes.push(format!("points: {} at odds of {} goods to a bad, {} more double the odds; more is better; not rounded", card.base_score, card.base_odds, card.pdo));
     }
@@ -257,7 +299,41 @@ pub(super) fn notes(of: &TrainPlan, job: &spec::Train) -> Vec<String> {
     if of.test.is_some() {
         notes.push("scores that agree to 2^-12 of a logit are ties, and count one half".to_owned());
     }
-    notes.push("rows in which a value is missing are left out".to_owned());
+    notes.extend(missing(of));
+    notes
+}
+
+/// What stands for missing values.
+fn missing(of: &TrainPlan) -> Vec<String> {
+    let mut notes = Vec::new();
+    let all = of.columns.iter();
+    if all.clone().any(|c| c.missing == Some(Missing::Bin)) {
+        notes.push("a missing value of a feature has a bin of its own; where the label or the sample is missing the row is left out; a bin without rows that are fitted has weight 0".to_owned());
+    } else {
+        let but = match all.clone().any(|c| c.missing.is_some()) {
+            true => ", but for the features below",
+            false => "",
+        };
+        notes.push(format!(
+            "rows in which a value is missing are left out{but}"
+        ));
+    }
+    for column in all {
+        if let Some(rule) = column.missing.as_ref().filter(|r| **r != Missing::Bin) {
+            notes.push(format!(
+                "{}: {} stands for missing values",
+                column.name,
+                rule.in_words()
+            ));
+        }
+        if !column.special.is_empty() {
+            notes.push(format!(
+                "{}: a bin each for {}",
+                column.name,
+                column.special.join(", ")
+            ));
+        }
+    }
     notes
 }
 
@@ -281,9 +357,9 @@ pub(super) fn of_run(of: &TrainPlan) -> Vec<String> {
         "protocol: additive shares, committed and then opened; semi-honest, all parties but one may collude".to_owned(),
     ];
     for check in &of.checks {
-        let what = match check.count {
-            super::TrainCount::Dropped => "told whether",
-            _ => "required",
+        let what = match check.count.is_told() {
+            true => "told whether",
+            false => "required",
         };
         words.push(format!(
             "counted on shares, {what}: {} >= {}",

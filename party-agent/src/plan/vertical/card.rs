@@ -20,6 +20,9 @@ pub struct CardPlan {
     pub method: Cutting,
     /// The bins of each feature.
     pub bins: Vec<Bins>,
+    /// Of each feature the values that have a bin each, decimal numbers; empty where no feature has any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub special: Vec<Vec<String>>,
     /// Whether the models of each holder's features alone are evaluated as well.
     pub alone: bool,
     /// Fewest bad and fewest good rows of a bin; at 1 any number is told.
@@ -38,7 +41,7 @@ impl CardPlan {
             of,
             quantiled: found.map(|(feature, _)| feature).collect(),
             n_parts,
-            bins: self.bins.iter().map(Bins::n_bins).collect(),
+            bins: (0..self.bins.len()).map(|f| self.n_bins_of(f)).collect(),
             min_count: self.min_count,
             compares: self.alone,
         }
@@ -47,7 +50,21 @@ impl CardPlan {
     /// Bins of all features.
     #[must_use]
     pub fn n_bins(&self) -> usize {
-        self.bins.iter().map(Bins::n_bins).sum()
+        (0..self.bins.len()).map(|f| self.n_bins_of(f)).sum()
+    }
+
+    /// Bins of a feature: of its values, then of special ones, and the last one of missing ones.
+    #[must_use]
+    pub fn n_bins_of(&self, feature: usize) -> usize {
+        let special = self.special.get(feature).map_or(0, Vec::len);
+        self.bins[feature].n_bins() + special
+    }
+
+    /// The values of a feature that have a bin each.
+    #[must_use]
+    pub fn specials(&self, feature: usize) -> Vec<f64> {
+        let special = self.special.get(feature).into_iter().flatten();
+        special.filter_map(|text| text.parse().ok()).collect()
     }
 }
 
@@ -158,7 +175,11 @@ pub(super) fn faults(
         return faults;
     };
     let bins = bins(job, sides, features, card.points.n_parts());
-    let n_bins: usize = bins.iter().map(Bins::n_bins).sum();
+    for (line, what) in special_faults(card, &bins, sides, features) {
+        fault(line, what, "special values of numbers among features");
+    }
+    let n_special: usize = card.special.iter().map(|s| s.values.len()).sum();
+    let n_bins: usize = bins.iter().map(Bins::n_bins).sum::<usize>() + n_special;
     if n_bins > binned::MAX_BINS {
         let what = format!("the features have {n_bins} bins");
         fault(job.label.line, what, "at most 4096 of all together");
@@ -172,6 +193,54 @@ pub(super) fn faults(
         );
     }
     faults
+}
+
+/// Features with special values that are none, or that have levels, and their lines in the job.
+fn special_faults(
+    card: &spec::Card,
+    bins: &[Bins],
+    sides: &[Side<'_>],
+    features: &[(usize, String)],
+) -> Vec<(usize, String)> {
+    let fault = |special: &spec::Special| {
+        let of = &special.feature;
+        let name = of.columns.first().map_or("", String::as_str);
+        let full = format!("{}.{}.{name}", of.party, of.table);
+        let found = features
+            .iter()
+            .position(|f| is_named(&sides[f.0], &f.1, of));
+        let what = match found.map(|f| &bins[f]) {
+            None => format!("{full} is no feature"),
+            Some(Bins::Levels(_)) => format!("{full} has levels, which are its bins"),
+            Some(_) => return None,
+        };
+        Some((of.line, what))
+    };
+    card.special.iter().filter_map(fault).collect()
+}
+
+/// Whether a job means this column of a table.
+fn is_named(side: &Side<'_>, name: &str, of: &KeyOf) -> bool {
+    let spelled = of.columns.first().map_or("", String::as_str);
+    let is_of_side = side.holder == of.party && side.table == of.table;
+    is_of_side && column(&side.catalogue.tables[&side.table], spelled).is_ok_and(|c| c.name == name)
+}
+
+/// Of each feature the values that have a bin each.
+fn special(
+    card: &spec::Card,
+    sides: &[Side<'_>],
+    features: &[(usize, String)],
+) -> Vec<Vec<String>> {
+    if card.special.is_empty() {
+        return Vec::new();
+    }
+    let of = |(place, name): &(usize, String)| {
+        let mut special = card.special.iter();
+        let found = special.find(|s| is_named(&sides[*place], name, &s.feature));
+        found.map_or_else(Vec::new, |s| s.values.clone())
+    };
+    features.iter().map(of).collect()
 }
 
 /// The bins of each feature: where the job lists none, so many of a number.
@@ -205,6 +274,7 @@ pub(super) fn plan(
         points: card.points.clone(),
         method: card.method,
         bins: bins(job, sides, features, card.points.n_parts()),
+        special: special(card, sides, features),
         alone: card.alone,
         min_count: min_cell.at_least.max(1),
     })

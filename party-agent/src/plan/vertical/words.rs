@@ -6,7 +6,7 @@ use super::{CardPlan, VerticalPlan, descent, hazards, meter, trees};
 use crate::plan::train::{further, further_in_chinese, merged, of_train, of_train_in_chinese};
 use crate::plan::words::{CHINESE_SIZES, listed, without_data};
 use crate::plan::{Learns, Said};
-use crate::spec::Cutting;
+use crate::spec::{Cutting, Woe};
 
 pub(super) fn learns(
     of: &VerticalPlan,
@@ -262,9 +262,21 @@ fn cutting(card: &CardPlan) -> String {
         }
         Cutting::EqualWidth => format!("into ranges of one width {own}"),
     };
+    let conventions = card.points.conventions;
+    let special = match card.special.iter().any(|values| !values.is_empty()) {
+        true => "special values that the job lists have a bin each, and missing values have one",
+        false => "missing values have a bin",
+    };
+    let sign = match conventions.woe {
+        Woe::BadOverGood => "",
+        Woe::GoodOverBad => {
+            "; weights of evidence are ln((goods in bin/goods)/(bads in bin/bads)), so that coefficients are negative"
+        }
+    };
     format!(
-        "bins are (a,b]; each holder cuts its numbers {cut}; missing values have a bin; a count of 0 is taken for {} in its own bin",
-        card.points.zero_count
+        "bins are {}; each holder cuts its numbers {cut}; {special}; {}{sign}",
+        conventions.closed.in_words(),
+        conventions.zero_cells.in_words(&card.points.zero_count)
     )
 }
 

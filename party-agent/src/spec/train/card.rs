@@ -5,19 +5,23 @@ use toml::de::DeValue;
 
 use super::super::intersect::word;
 use super::super::near::did_you_mean;
-use super::{Feature, Model, Trees, number};
+use super::{Conventions, Feature, Model, Trees, conventions, number};
 use crate::config::fields::{Faults, Fields, kind};
 
 /// Most bins of a number.
 const MAX_BINS: u64 = 50;
 /// Most cuts of one feature.
 const MAX_CUTS: usize = 256;
+/// Most special values of one feature.
+pub(in crate::spec) const MAX_SPECIAL: usize = 16;
 /// χ² of one degree of freedom that is exceeded with a probability of 0.05.
 const CHI2_AT_5_PERCENT: &str = "3.841458820694124";
 
 const METHOD: &str = "\"equal_frequency\" or \"chimerge\"";
 const METHODS: &[(&str, bool)] = &[("equal_frequency", false), ("chimerge", true)];
 const CUTS: &str = "an ascending list of numbers: bins are above one and up to the next";
+pub(in crate::spec) const SPECIAL: &str =
+    "an ascending list of at most 16 numbers, such as [-999]: each has a bin of its own";
 
 /// How features are binned and points are scaled. Numbers are decimal texts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -31,6 +35,9 @@ pub struct Scorecard {
     pub iv_least: String,
     /// What stands for a count of 0 in a bin's weight of evidence.
     pub zero_count: String,
+    /// How counts become weights, and where bins end.
+    #[serde(skip_serializing_if = "Conventions::is_usual")]
+    pub conventions: Conventions,
     /// Points that double the odds.
     pub pdo: String,
     /// Points at the base odds.
@@ -87,7 +94,18 @@ pub(super) fn scorecard(
     let merge = merging(&mut table, is_merged.unwrap_or(false), faults);
     let card = card(&mut table, merge, faults);
     if let Some(cuts) = table.table(faults, "cuts") {
-        add_cuts(&cuts, features.as_deref_mut(), MAX_CUTS, faults);
+        let put = |feature: &mut Feature, cuts| feature.cuts = cuts;
+        add_cuts(
+            &cuts,
+            (features.as_deref_mut(), MAX_CUTS),
+            (CUTS, put),
+            faults,
+        );
+    }
+    if let Some(special) = table.table(faults, "special") {
+        let put = |feature: &mut Feature, special| feature.special = special;
+        let features = (features.as_deref_mut(), MAX_SPECIAL);
+        add_cuts(&special, features, (SPECIAL, put), faults);
     }
     table.finish(faults);
     is_merged?;
@@ -104,15 +122,16 @@ pub(super) fn cuts_of_trees(
     let Some(trees) = trees else { return };
     if let Some(cuts) = fields.table(faults, "cuts") {
         let most = trees.as_ref().map_or(MAX_CUTS, |t| t.bins as usize - 1);
-        add_cuts(&cuts, features.as_deref_mut(), most, faults);
+        let put = |feature: &mut Feature, cuts| feature.cuts = cuts;
+        add_cuts(&cuts, (features.as_deref_mut(), most), (CUTS, put), faults);
     }
 }
 
-/// Puts listed cuts to their features.
+/// Puts listed numbers to their features: cuts, or values that have a bin each.
 fn add_cuts(
     table: &Fields<'_, '_>,
-    features: Option<&mut [Feature]>,
-    most: usize,
+    (features, most): (Option<&mut [Feature]>, usize),
+    (allowed, put): (&str, fn(&mut Feature, Vec<String>)),
     faults: &mut Faults<'_>,
 ) {
     // Without features there is a fault already.
@@ -124,12 +143,12 @@ fn add_cuts(
                 DeValue::Array(_) => format!("is no such list, or one of more than {most} numbers"),
                 other => format!("a {} is not allowed here", kind(other)),
             };
-            faults.add(&value.span(), &path, what, CUTS);
+            faults.add(&value.span(), &path, what, allowed);
             continue;
         };
         let names: Vec<String> = features.iter().map(|f| f.name.clone()).collect();
         match features.iter_mut().find(|f| f.name == name) {
-            Some(feature) if feature.levels.is_empty() => feature.cuts = read,
+            Some(feature) if feature.levels.is_empty() => put(feature, read),
             Some(_) => faults.add(
                 &value.span(),
                 &path,
@@ -193,6 +212,7 @@ pub(in crate::spec) fn card(
     faults: &mut Faults<'_>,
 ) -> Option<Scorecard> {
     let bins = table.whole(faults, "bins", 2..=MAX_BINS).unwrap_or(5);
+    let conventions = conventions::read(table, faults);
     if let Some(Some(merge)) = &merge
         && merge.fine_bins < bins
     {
@@ -213,6 +233,7 @@ pub(in crate::spec) fn card(
         merge: merge?,
         iv_least: iv_least?,
         zero_count: zero_count?,
+        conventions: conventions?,
         pdo: pdo?,
         base_score: base_score?,
         base_odds: base_odds?,

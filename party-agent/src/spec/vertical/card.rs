@@ -21,8 +21,20 @@ pub struct Card {
     pub points: Scorecard,
     /// Where a number is cut, unless its cuts are listed.
     pub method: Cutting,
+    /// Features with values that have a bin each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub special: Vec<Special>,
     /// Whether the models of each holder's features alone are evaluated as well.
     pub alone: bool,
+}
+
+/// Values of a number that have a bin each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Special {
+    /// The feature.
+    pub feature: KeyOf,
+    /// Decimal numbers, ascending.
+    pub values: Vec<String>,
 }
 
 /// Where a number is cut.
@@ -131,8 +143,14 @@ pub(super) fn read<'t>(
     if let Some(cuts) = table.table(faults, "cuts") {
         add_listed(listed, &cuts, (CUTS, self::cuts), text, faults);
     }
+    let mut listed_special = Vec::new();
+    if let Some(special) = table.table(faults, "special") {
+        let read = (train::SPECIAL, self::special as Reader);
+        add_listed(&mut listed_special, &special, read, text, faults);
+    }
     table.finish(faults);
     Some(Card {
+        special: listed_special.into_iter().filter_map(of_special).collect(),
         points: points?,
         method: method?.0,
         alone,
@@ -175,6 +193,22 @@ fn levels(value: &DeValue<'_>) -> Option<Bins> {
     train::levels(value)
         .filter(|levels| levels.len() <= MAX_BINS)
         .map(Bins::Levels)
+}
+
+/// Values that have a bin each, read as the cuts are.
+fn special(value: &DeValue<'_>) -> Option<Bins> {
+    let values = train::listed_cuts(value)?;
+    (values.len() <= train::MAX_SPECIAL).then_some(Bins::Cuts(values))
+}
+
+fn of_special(listed: Listed) -> Option<Special> {
+    match listed.bins {
+        Bins::Cuts(values) => Some(Special {
+            feature: listed.feature,
+            values,
+        }),
+        Bins::Found(_) | Bins::Levels(_) => None,
+    }
 }
 
 fn cuts(value: &DeValue<'_>) -> Option<Bins> {

@@ -222,6 +222,22 @@ fn every_procedure_is_told_in_chinese() {
         (format!("{of_pooled}model = \"logistic\""), few),
         (format!("{of_pooled}{trees}"), dealt),
         (format!("{of_pooled}model = \"scorecard\"{card}"), few),
+        (
+            format!(
+                "{of_pooled}missing = \"bin\"\nmodel = \"scorecard\"{card}special = {{ amount = [-999] }}"
+            ),
+            few,
+        ),
+        (
+            format!("{of_pooled}missing = \"mean\"\nmodel = \"logistic\""),
+            few,
+        ),
+        (
+            format!(
+                "{of_pooled}missing = \"median\"\nmissing_indicator = [\"amount\"]\nmodel = \"logistic\""
+            ),
+            few,
+        ),
         (format!("{of_common}model = \"logistic\""), few),
         (format!("{of_common}{trees}"), dealt),
         (

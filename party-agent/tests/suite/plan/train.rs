@@ -53,7 +53,7 @@ fn fitted(text: &str) -> TrainPlan {
 #[test]
 fn all_faults_of_a_job_file_are_told_at_once() {
     let text = job(
-        "model = \"logit\"\nlabel = \"y\"\nfeatures = [\"x\", \"y\"]\nl2 = -1\nmissing = \"mean\"\nexposure = \"t\"\nrows = \"\"\nkey = \"id\"\n[compute.train.categorical]\nz = [\"a\"]\nx = [\"a\", \"a\"]",
+        "model = \"logit\"\nlabel = \"y\"\nfeatures = [\"x\", \"y\"]\nl2 = -1\nmissing = \"mode\"\nexposure = \"t\"\nrows = \"\"\nkey = \"id\"\n[compute.train.categorical]\nz = [\"a\"]\nx = [\"a\", \"a\"]",
         "",
     );
     let found = bad_file(&text);
@@ -61,7 +61,7 @@ fn all_faults_of_a_job_file_are_told_at_once() {
         "line 6, compute.train.model: \"logit\" is not known here; allowed: \"linear\"",
         "line 8, compute.train.features: names \"y\", which has a part in the model already",
         "line 9, compute.train.l2: a whole number is not allowed here, or out of range; allowed: a number from 0 to",
-        "line 10, compute.train.missing: \"mean\" is not a rule; allowed: \"drop\"",
+        "line 10, compute.train.missing: \"mode\" is not a rule of this model; allowed: \"drop\"",
         "line 12, compute.train.rows: is empty",
         "line 13, compute.train.key: joins columns of the same people",
         "line 15, compute.train.categorical.z: is none of the features",
