@@ -460,6 +460,9 @@ impl Task<'_> {
         if session.dealer() == Some(session.seat()) {
             self.progress.enter(Stage::Prepare);
             correlate::dealer::serve(session, &self.plan.needs()).await?;
+            for needs in self.plan.needs_apart() {
+                correlate::dealer::serve(session, &needs).await?;
+            }
             if let Procedure::Train(of) = &self.plan.procedure
                 && of.shares_steps()
             {

@@ -5,11 +5,11 @@ use engine::ring;
 use engine::share::Share;
 use protocols::aggregate::LocalTotals;
 use protocols::arith::mul;
-use protocols::correlate::{Source, Stock};
+use protocols::correlate::{self, Source, Stock};
 use protocols::error::ProtocolError;
 use protocols::join::bins;
 use protocols::session::Session;
-use protocols::stats::rank::{self, RankSums, SharedColumns};
+use protocols::stats::rank::{RankSums, Ranking, SharedColumns};
 use protocols::stats::weighted::{self, SharedRows};
 
 use super::join::inputs;
@@ -25,20 +25,46 @@ pub(super) struct Rows<'a> {
     sizes: JoinSizes,
 }
 
-/// Fills the columns of pairs whose ranks were added up, for each group of the relations together.
-pub(super) fn put_ranks(
-    pairs: &[JointPair],
+/// What was added up of the ranks of pairs.
+pub(super) struct Ranks<'a> {
+    pairs: &'a [JointPair],
     found: Vec<RankSums>,
-    join: &JoinPlan,
-    totals: &mut LocalTotals,
-) {
-    for (pair, found) in pairs.iter().zip(found) {
-        for (place, sums) in found.sums.iter().enumerate() {
-            let cells = join.cells.iter().flatten();
-            let values = cells.map(|at| sums.as_slice()[*at]).collect();
-            put(&mut totals.narrow[pair.column + place], Share::new(values));
+}
+
+impl Ranks<'_> {
+    /// Fills their columns, for each group of the relations together.
+    pub(super) fn put(self, join: &JoinPlan, totals: &mut LocalTotals) {
+        for (pair, found) in self.pairs.iter().zip(self.found) {
+            for (place, sums) in found.sums.iter().enumerate() {
+                let cells = join.cells.iter().flatten();
+                let values = cells.map(|at| sums.as_slice()[*at]).collect();
+                put(&mut totals.narrow[pair.column + place], Share::new(values));
+            }
         }
     }
+}
+
+/// Ranks rows by one number after the other, each with correlations of its own, and adds up.
+pub(super) async fn ranked<'a>(
+    session: &mut Session,
+    (plan, step): (&Plan, &'a Step),
+    rows: SharedColumns,
+    stock: &mut Stock,
+) -> Result<Ranks<'a>, ProtocolError> {
+    let shape = step.joint_rank_shape(&plan.setting()).ok_or(MISFIT);
+    let shape = session.ended_by(shape)?;
+    let source = session.ended_by(plan.source().ok_or(MISFIT))?;
+    let mut ranking = Ranking::new(session, rows, &shape).await?;
+    for needs in plan.needs_apart() {
+        let mut own = correlate::preprocess(session, &source, &needs).await?;
+        ranking.rank_next(session, &mut own).await?;
+    }
+    let found = ranking.sums(session, stock).await?;
+    let pairs = match step {
+        Step::JointRanks { pairs, .. } => pairs.as_slice(),
+        _ => &[],
+    };
+    Ok(Ranks { pairs, found })
 }
 
 impl<'a> Rows<'a> {
@@ -98,27 +124,27 @@ impl<'a> Rows<'a> {
     ) -> Result<(), ProtocolError> {
         let mut steps = self.plan.steps.iter();
         let is_its = |step: &&Step| matches!(step, Step::JointRanks { .. });
-        let Some(step @ Step::JointRanks { items, pairs, .. }) = steps.find(is_its) else {
+        let Some(step @ Step::JointRanks { items, rows, .. }) = steps.find(is_its) else {
             return Ok(());
         };
-        let shape = step.joint_rank_shape(&self.plan.setting()).ok_or(MISFIT);
-        let shape = session.ended_by(shape)?;
-        let mut rows = SharedColumns {
+        let n_rows = usize::try_from(*rows).unwrap_or(usize::MAX);
+        let mut columns = SharedColumns {
             values: Vec::with_capacity(items.len()),
             weights: Vec::new(),
         };
         for item in items {
             let of = session.ended_by(self.value(item.measure))?;
-            let item = self.rows_of(session, of, (numbers, shape.n_rows));
-            rows.values.push(item.values);
+            let item = self.rows_of(session, of, (numbers, n_rows));
+            columns.values.push(item.values);
         }
         for count in step.counts() {
             let of = session.ended_by(self.value(count))?;
-            let count = self.rows_of(session, of, (numbers, shape.n_rows));
-            rows.weights.push(count.weights);
+            let count = self.rows_of(session, of, (numbers, n_rows));
+            columns.weights.push(count.weights);
         }
-        let found = rank::shared_rank_sums(session, rows, &shape, stock).await?;
-        put_ranks(pairs, found, &self.of.join, totals);
+        ranked(session, (self.plan, step), columns, stock)
+            .await?
+            .put(&self.of.join, totals);
         Ok(())
     }
 

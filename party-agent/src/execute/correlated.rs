@@ -7,10 +7,10 @@ use protocols::arith::mul;
 use protocols::correlate::Stock;
 use protocols::error::ProtocolError;
 use protocols::session::Session;
-use protocols::stats::rank::{self, SharedColumns};
+use protocols::stats::rank::SharedColumns;
 use protocols::stats::weighted::Run;
 
-use super::computed::put_ranks;
+use super::computed::ranked;
 use super::ranked::Ranked;
 use super::steps::MISFIT;
 use crate::local::Joined;
@@ -128,11 +128,6 @@ pub(super) async fn rank(
     let is_its = |step: &&Step| matches!(step, Step::JointRanks { .. });
     let step = plan.steps.iter().find(is_its).ok_or(MISFIT);
     let step = session.ended_by(step)?;
-    let Step::JointRanks { pairs, .. } = step else {
-        return Ok(());
-    };
-    let shape = step.joint_rank_shape(&plan.setting()).ok_or(MISFIT);
-    let shape = session.ended_by(shape)?;
     let mut columns = SharedColumns {
         values: Vec::new(),
         weights: Vec::new(),
@@ -141,7 +136,8 @@ pub(super) async fn rank(
         columns.values.extend(of.values);
         columns.weights.push(of.weights);
     }
-    let found = rank::shared_rank_sums(session, columns, &shape, stock).await?;
-    put_ranks(pairs, found, join, totals);
+    ranked(session, (plan, step), columns, stock)
+        .await?
+        .put(join, totals);
     Ok(())
 }

@@ -19,7 +19,11 @@ pub(super) fn complete(mut plan: Plan, rows: u64) -> Plan {
     plan.cost.rows_at_most = rows.min(MAX_WRITTEN);
     let (n_seats, n_computing) = (plan.parties().count(), plan.seats.len());
     let prepared = match &source {
-        Some(source) => correlate::cost(source, n_computing, &plan.needs()),
+        Some(source) => {
+            let all = std::iter::once(plan.needs()).chain(plan.needs_apart());
+            let costs = all.map(|needs| correlate::cost(source, n_computing, &needs));
+            costs.fold(Cost::none(n_seats), |sum, one| sum.then(&one))
+        }
         None => Cost::none(n_seats),
     };
     let seats = Seats {
@@ -69,7 +73,11 @@ fn work_us(plan: &Plan) -> u64 {
     let values = rows.unwrap_or(0).saturating_mul(columns);
     let reading_us = values.saturating_mul(coefficients::READ_NS_A_VALUE) / 1000;
     let source = plan.source();
-    let prepared = source.map_or(0, |s| coefficients::correlations_us(&s, &plan.needs()));
+    let prepared = source.map_or(0, |source| {
+        let all = std::iter::once(plan.needs()).chain(plan.needs_apart());
+        let each = all.map(|needs| coefficients::correlations_us(&source, &needs));
+        each.fold(0, u64::saturating_add)
+    });
     coefficients::START_US
         .saturating_add(reading_us)
         .saturating_add(prepared)

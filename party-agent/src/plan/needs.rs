@@ -47,6 +47,16 @@ impl Plan {
         steps.needs + self.price_of_release(seats).needs
     }
 
+    /// What is made later on, stock by stock, besides [`Self::needs`].
+    #[must_use]
+    pub fn needs_apart(&self) -> Vec<Needs> {
+        let (setting, seats) = (self.setting(), self.n_seats());
+        let steps = self.steps.iter();
+        steps
+            .flat_map(|step| step.needs_apart(&setting, seats))
+            .collect()
+    }
+
     /// The release, and what is found for it of totals that are not released.
     pub(crate) fn price_of_release(&self, seats: Seats) -> Price {
         let released = self.release().price(seats);
@@ -87,8 +97,11 @@ impl Plan {
     pub fn needs_of_stars(&self, of: &JoinPlan, sizes: &JoinSizes) -> Needs {
         let seats = self.n_seats();
         let released = self.price_of_release(seats).needs;
-        let steps = steps::price(&self.steps, &self.setting(), seats).needs;
-        of.price(seats, sizes, &self.keys).needs + steps + released
+        let setting = self.setting();
+        let steps = self.steps.iter();
+        let steps = steps.map(|step| step.needs_at_once(&setting, seats));
+        let joined = of.price(seats, sizes, &self.keys).needs + released;
+        steps.fold(joined, |sum, step| sum + step)
     }
 
     /// The correlated randomness of a model over a join of this shape.

@@ -2,7 +2,10 @@
 
 mod shared;
 
-pub use shared::{RankedItem, SharedColumns, SharedRankShape, shared_price, shared_rank_sums};
+pub use shared::{
+    RankedItem, Ranking, SharedColumns, SharedRankShape, item_price, shared_price,
+    shared_rank_sums, sums_price,
+};
 
 use super::{bits_for, end_to_end, input, ones, planes_of};
 use crate::arith::{mul, mux};

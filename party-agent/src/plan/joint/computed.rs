@@ -28,6 +28,8 @@ use crate::plan::{
 
 /// Most bits of a value's distance from the low end of its range.
 const MAX_BITS: u32 = 60;
+/// Most numbers that are ranked: their ranks are kept until they are multiplied.
+pub(super) const MAX_RANKED: u64 = 1 << 23;
 
 /// Values that are computed row by row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -295,11 +297,10 @@ impl Terms {
             });
             *column += RANK_COLUMNS;
         }
-        // All are sorted from one stock of random numbers, which is kept in memory.
         let n_items = items.len() as u64;
-        if rows.saturating_mul(n_items) > rank::MAX_ROWS as u64 {
+        if rows > rank::MAX_ROWS as u64 || rows.saturating_mul(n_items) > MAX_RANKED {
             let what = format!(
-                "the ranks of {} over a join of up to {rows} rows, by the published sizes of the tables: rows times columns are 2^20 at most",
+                "the ranks of {} over a join of up to {rows} rows, by the published sizes of the tables: rows are 2^20 at most, and rows times columns 2^23",
                 counted(n_items, "column")
             );
             let fix = "write max_rows in the job, or correlate fewer columns at once";

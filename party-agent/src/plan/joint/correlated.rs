@@ -10,6 +10,7 @@ use protocols::price::{Price, Seats};
 use protocols::stats::rank;
 use serde::Serialize;
 
+use super::computed::MAX_RANKED;
 use super::ranked::{Ranked, RankedPlan};
 use super::relation::Compiled;
 use super::taken::{Argument, Taken};
@@ -175,9 +176,9 @@ impl Terms {
             *column += RANK_COLUMNS;
         }
         let n_items = items.len() as u64;
-        if rows.saturating_mul(n_items) > rank::MAX_ROWS as u64 {
+        if rows > rank::MAX_ROWS as u64 || rows.saturating_mul(n_items) > MAX_RANKED {
             let what = format!(
-                "the ranks of {} among up to {rows} rows, by the published sizes of the tables: rows times columns are 2^20 at most",
+                "the ranks of {} among up to {rows} rows, by the published sizes of the tables: rows are 2^20 at most, and rows times columns 2^23",
                 counted(n_items, "column")
             );
             let fix = "write max_rows in the job, or correlate fewer columns at once";

@@ -1,6 +1,8 @@
 //! Rank correlations over a join: what is ranked, and what the protocol takes.
 
-use protocols::stats::rank::{RankedItem, SharedRankShape};
+use protocols::correlate::Needs;
+use protocols::price::Seats;
+use protocols::stats::rank::{self, RankedItem, SharedRankShape};
 use serde::Serialize;
 
 use super::{Setting, Step, build};
@@ -56,6 +58,26 @@ impl Step {
             pairs: pairs.iter().map(|pair| pair.items.into()).collect(),
             method: setting.method,
         })
+    }
+
+    /// The correlated randomness of each item that a ranking over a join ranks: made when its turn comes, since that of all
+    /// would not fit in memory.
+    pub(in crate::plan) fn needs_apart(&self, setting: &Setting, seats: Seats) -> Vec<Needs> {
+        let shape = self.joint_rank_shape(setting);
+        let of = |shape: &SharedRankShape| -> Vec<Needs> {
+            let items = shape.items.iter();
+            let items = items.map(|item| rank::item_price(shape, item, seats).needs);
+            items.collect()
+        };
+        shape.as_ref().map(of).unwrap_or_default()
+    }
+
+    /// That of all else.
+    pub(in crate::plan) fn needs_at_once(&self, setting: &Setting, seats: Seats) -> Needs {
+        match self.joint_rank_shape(setting) {
+            Some(shape) => rank::sums_price(&shape, seats).needs,
+            None => self.price(setting, seats).needs,
+        }
     }
 
     /// The measures that say which rows of a ranking over a join count, each once.

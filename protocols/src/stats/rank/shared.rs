@@ -72,6 +72,16 @@ impl SharedRankShape {
         }
     }
 
+    fn check_rows(&self, rows: &SharedColumns) -> Result<(), ProtocolError> {
+        self.check()?;
+        match self.fits(rows) {
+            true => Ok(()),
+            false => Err(ProtocolError::InvalidInput {
+                what: "ranks of shares have the columns and the weights of their items, of all rows",
+            }),
+        }
+    }
+
     fn fits(&self, rows: &SharedColumns) -> bool {
         let is_whole = |share: &Share<u64>| share.len() == self.n_rows;
         let of_groups = |w: &Vec<Share<u64>>| w.len() == self.groups && w.iter().all(is_whole);
@@ -140,28 +150,97 @@ async fn try_rank_sums(
     shape: &SharedRankShape,
     stock: &mut Stock,
 ) -> Result<Vec<RankSums>, ProtocolError> {
-    shape.check()?;
-    if !shape.fits(&rows) {
-        return Err(ProtocolError::InvalidInput {
-            what: "ranks of shares have the columns and the weights of their items, of all rows",
-        });
-    }
+    shape.check_rows(&rows)?;
     stock.check(&shared_price(shape, Seats::of(session)).needs)?;
-    let mut shuffler = Shuffler::new(session).await?;
-    let mut ranks = Vec::with_capacity(shape.items.len());
-    for item in &shape.items {
-        let weights = rows.weights[item.weight].iter().map(arith::copy).collect();
-        let values = &rows.values[item.column];
-        let of_item = of_item(
-            session,
-            (values, weights),
-            (item, shape),
-            stock,
-            &mut shuffler,
-        );
-        ranks.push(of_item.await?);
+    let mut ranking = Ranking::new(session, rows, shape).await?;
+    for _ in &shape.items {
+        ranking.rank_next(session, stock).await?;
     }
-    sums(session, &rows.weights, ranks, shape, stock).await
+    ranking.sums(session, stock).await
+}
+
+/// [`shared_rank_sums`] item by item, each from a stock of its own, so that the correlations of one are in memory at a time.
+pub struct Ranking<'s> {
+    shape: &'s SharedRankShape,
+    rows: SharedColumns,
+    shuffler: Shuffler,
+    /// Of the items so far.
+    ranks: Vec<Share<u64>>,
+}
+
+impl<'s> Ranking<'s> {
+    /// Begins with no item.
+    ///
+    /// # Seats     symmetric, any number ≥ 2
+    /// # Inputs    as [`shared_rank_sums`]; takes nothing
+    /// # Output    no ranks yet
+    /// # Cost      [`Shuffler::price`]
+    /// # Security  as [`shared_rank_sums`]
+    /// # Errors    as [`shared_rank_sums`]
+    pub async fn new(
+        session: &mut Session,
+        rows: SharedColumns,
+        shape: &'s SharedRankShape,
+    ) -> Result<Self, ProtocolError> {
+        session.ended_by(shape.check_rows(&rows))?;
+        Ok(Self {
+            shape,
+            rows,
+            shuffler: Shuffler::new(session).await?,
+            ranks: Vec::with_capacity(shape.items.len()),
+        })
+    }
+
+    /// Ranks the next item.
+    ///
+    /// # Seats     symmetric, any number ≥ 2
+    /// # Inputs    the ranking so far; takes [`item_price`] of the item
+    /// # Output    its ranks, kept as shares
+    /// # Cost      at most [`item_price`]
+    /// # Security  as [`shared_rank_sums`]
+    /// # Errors    [`ProtocolError::InvalidInput`] after the last item; else as [`shared_rank_sums`]
+    pub async fn rank_next(
+        &mut self,
+        session: &mut Session,
+        stock: &mut Stock,
+    ) -> Result<(), ProtocolError> {
+        let item = self.shape.items.get(self.ranks.len());
+        let item = item.ok_or(ProtocolError::InvalidInput {
+            what: "every item is ranked once",
+        });
+        let item = session.ended_by(item)?;
+        let weights = self.rows.weights[item.weight].iter();
+        let weights = weights.map(arith::copy).collect();
+        let values = &self.rows.values[item.column];
+        let (of, shuffler) = ((item, self.shape), &mut self.shuffler);
+        let ranks = of_item(session, (values, weights), of, stock, shuffler).await;
+        self.ranks.push(session.ended_by(ranks)?);
+        Ok(())
+    }
+
+    /// Adds up, once all items are ranked.
+    ///
+    /// # Seats     symmetric, any number ≥ 2
+    /// # Inputs    the ranks of all items; takes [`sums_price`]
+    /// # Output    as [`shared_rank_sums`]
+    /// # Cost      [`sums_price`]
+    /// # Security  as [`shared_rank_sums`]
+    /// # Errors    [`ProtocolError::InvalidInput`] before the last item; else as [`shared_rank_sums`]
+    pub async fn sums(
+        self,
+        session: &mut Session,
+        stock: &mut Stock,
+    ) -> Result<Vec<RankSums>, ProtocolError> {
+        let is_whole = match self.ranks.len() == self.shape.items.len() {
+            true => Ok(()),
+            false => Err(ProtocolError::InvalidInput {
+                what: "every item is ranked once",
+            }),
+        };
+        session.ended_by(is_whole)?;
+        let found = sums(session, &self.rows.weights, &self.ranks, self.shape, stock).await;
+        session.ended_by(found)
+    }
 }
 
 /// The doubled ranks of an item in each group, one group after the other, each in the order of rows.
@@ -222,65 +301,69 @@ fn backwards(same: &BitShare) -> BitShare {
     backwards
 }
 
-/// Products of ranks, added up over the rows of each group that count.
+/// Products of ranks, added up over the rows of each group that count: one after the other, so that memory goes by rows.
 async fn sums(
     session: &mut Session,
     weights: &[Vec<Share<u64>>],
-    ranks: Vec<Share<u64>>,
+    ranks: &[Share<u64>],
     shape: &SharedRankShape,
     stock: &mut Stock,
 ) -> Result<Vec<RankSums>, ProtocolError> {
-    let len = shape.groups * shape.n_rows;
-    let (mut all, mut counted) = (Share::zero(0), Share::zero(0));
-    for (item, ranks) in shape.items.iter().zip(&ranks) {
-        all.append(arith::copy(ranks));
-        let own = weights[item.weight].iter();
-        own.for_each(|group| counted.append(arith::copy(group)));
-    }
-    let weighted = mul::mul(session, &counted, &all, stock).await?;
-    let (mut left, mut right) = (Share::zero(0), Share::zero(0));
-    for (a, b) in shape.products() {
-        left.append(Share::new(weighted.as_slice()[a * len..][..len].to_vec()));
-        right.append(arith::copy(&ranks[b]));
-    }
-    let products = mul::mul(session, &left, &right, stock).await?;
     let by_group = |values: &[u64]| {
         let groups = (0..shape.groups).map(|g| &values[g * shape.n_rows..][..shape.n_rows]);
         Share::new(groups.map(ring::sum).collect())
     };
-    let product = |at: usize| by_group(&products.as_slice()[at * len..][..len]);
+    let counted = |item: &RankedItem| {
+        let mut all = Share::zero(0);
+        let groups = weights[item.weight].iter();
+        groups.for_each(|group| all.append(arith::copy(group)));
+        all
+    };
+    let mut weighted = Vec::with_capacity(ranks.len());
+    for (item, ranks) in shape.items.iter().zip(ranks) {
+        weighted.push(mul::mul(session, &counted(item), ranks, stock).await?);
+    }
+    let mut products = Vec::new();
+    for (a, b) in shape.products() {
+        let product = mul::mul(session, &weighted[a], &ranks[b], stock).await?;
+        products.push(by_group(product.as_slice()));
+    }
     let pairs = shape.pairs.iter().enumerate();
-    let pairs = pairs.map(|(number, (a, b))| {
-        let own = &counted.as_slice()[a * len..][..len];
-        let n_items = shape.items.len();
-        RankSums {
-            sums: [
-                by_group(own),
-                product(*a),
-                product(*b),
-                product(n_items + number),
-            ],
-        }
+    let pairs = pairs.map(|(number, (a, b))| RankSums {
+        sums: [
+            by_group(counted(&shape.items[*a]).as_slice()),
+            arith::copy(&products[*a]),
+            arith::copy(&products[*b]),
+            arith::copy(&products[shape.items.len() + number]),
+        ],
     });
     Ok(pairs.collect())
 }
 
 /// The declared price of [`shared_rank_sums`].
 pub fn shared_price(shape: &SharedRankShape, seats: Seats) -> Price {
-    let n_rows = shape.n_rows;
-    let summed = || scan::sums_price::<u64>(n_rows, shape.groups, seats);
-    let items = shape.items.iter().map(|item| {
-        convert::a2b_price::<u64>(seats, n_rows, item.bits, shape.method)
-            .then(&sort::price(shape.table(item), seats))
-            .then(&scan::same_group_price(n_rows, item.bits, seats))
-            .then(&summed())
-            .then(&summed())
-            .then(&sort::to_places_price(shape.ranks(), seats))
-    });
-    let each = shape.groups * n_rows;
-    let n_products = shape.products().len();
+    let items = shape.items.iter();
+    let items = items.map(|item| item_price(shape, item, seats));
     items
         .fold(Shuffler::price(seats), |sum, item| sum.then(&item))
-        .then(&mul::price::<u64>(seats, each * shape.items.len()))
-        .then(&mul::price::<u64>(seats, each * n_products))
+        .then(&sums_price(shape, seats))
+}
+
+/// The declared price of [`Ranking::rank_next`].
+pub fn item_price(shape: &SharedRankShape, item: &RankedItem, seats: Seats) -> Price {
+    let n_rows = shape.n_rows;
+    let summed = || scan::sums_price::<u64>(n_rows, shape.groups, seats);
+    convert::a2b_price::<u64>(seats, n_rows, item.bits, shape.method)
+        .then(&sort::price(shape.table(item), seats))
+        .then(&scan::same_group_price(n_rows, item.bits, seats))
+        .then(&summed())
+        .then(&summed())
+        .then(&sort::to_places_price(shape.ranks(), seats))
+}
+
+/// The declared price of [`Ranking::sums`].
+pub fn sums_price(shape: &SharedRankShape, seats: Seats) -> Price {
+    let product = mul::price::<u64>(seats, shape.groups * shape.n_rows);
+    let n_products = shape.items.len() + shape.products().len();
+    Price::sequence(seats, std::iter::repeat_n(product, n_products))
 }
