@@ -114,7 +114,7 @@ fn check(
     chosen.iter().filter(|is| **is).count()
 }
 
-/// Schwarz's criterion keeps no more columns than Akaike's.
+/// Akaike's criterion keeps what lies below Schwarz's.
 #[test]
 fn columns_are_chosen_by_an_information_criterion() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -125,7 +125,7 @@ fn columns_are_chosen_by_an_information_criterion() {
         .map(|(name, _)| format!("\"{name}\""))
         .collect();
     let rows = fitted();
-    let mut n_kept = Vec::new();
+    // Of all columns x lowers the deviance most, by 4.09: more than 2, and less than ln(600).
     for (criterion, direction, a_column) in [
         ("aic", "both", 2.0),
         ("aic", "backward", 2.0),
@@ -136,11 +136,15 @@ fn columns_are_chosen_by_an_information_criterion() {
              features = [{}]\nsample = {{ column = \"sample\", train = \"train\" }}\n[compute.train.stepwise]\ncriterion = \"{criterion}\"\ndirection = \"{direction}\"",
             names.join(", ")
         );
-        let found = run((home, &parties), &job("logistic", &train, 0), &["--json"]).expect(0);
-        let found = found.json()["result"].clone();
-        n_kept.push(check(&found, &rows, (criterion, direction, a_column)));
+        let ended = run((home, &parties), &job("logistic", &train, 0), &["--json"]);
+        if criterion == "bic" {
+            let said = ended.expect(1).stdout;
+            assert!(said.contains("no column is left in the model"), "{said}");
+            continue;
+        }
+        let found = ended.expect(0).json()["result"].clone();
+        assert!(check(&found, &rows, (criterion, direction, a_column)) > 0);
     }
-    assert!(n_kept[2] <= n_kept[0], "{n_kept:?}");
     let text = job(
         "logistic",
         "tables = [\"bank_1.loans\", \"bank_2.loans\"]\nfeatures = [\"z\"]\n[compute.train.stepwise]\ncriterion = \"aic\"\nenter = 0.1",
