@@ -318,3 +318,43 @@ fn bills_over_limits_of_another_bank() {
     };
     assert!(notes.iter().any(says), "{notes:?}");
 }
+
+/// Different values of columns that are no key, of one holder and of two together, by another holder's groups: as counted in
+/// the clear.
+#[test]
+fn different_limits_and_amounts_of_customers() {
+    let (parts, [loans, bills, persons]) = credit();
+    let of_both = "(SELECT id_no, limit_bal AS amount FROM bank_a.loans UNION ALL SELECT id_no, bill_amt1 FROM bank_b.bills)";
+    let of_one = "SELECT c.sex, COUNT(DISTINCT a.limit_bal), COUNT(DISTINCT c.age), BOOL_OR(a.limit_bal > 700000) \
+         FROM bank_a.loans a JOIN bureau_c.persons c ON a.id_no = c.id_no WHERE a.limit_bal > 10000 GROUP BY c.sex HAVING SUM(a.limit_bal) > 1 ORDER BY 1";
+    let of_two = format!(
+        "SELECT c.sex, COUNT(DISTINCT u.amount) FROM {of_both} u JOIN bureau_c.persons c ON u.id_no = c.id_no WHERE c.age < 30 GROUP BY c.sex ORDER BY 1"
+    );
+    let two = parts.run_with("dealer:notary", "bank_a", 11, &of_two);
+    for source in ["dealer:notary", "ot"] {
+        let one = parts.run_with(source, "bank_a", 11, of_one);
+        for (at, sex) in [1.0, 2.0].into_iter().enumerate() {
+            let of_sex = || persons.iter().filter(|(_, person)| person[0] == sex);
+            let matched = of_sex().filter_map(|(id, person)| Some((loans.get(id)?[0], person[1])));
+            let matched: Vec<(f64, f64)> = matched.filter(|(limit, _)| *limit > 10_000.0).collect();
+            let different = |values: Vec<f64>| {
+                let values = values.into_iter().map(f64::to_bits);
+                values.collect::<std::collections::BTreeSet<u64>>().len()
+            };
+            let limits = different(matched.iter().map(|(limit, _)| *limit).collect());
+            let ages = different(matched.iter().map(|(_, age)| *age).collect());
+            let row = &rows(&one)[at];
+            equal("limits", &row[1], &limits.into());
+            equal("ages", &row[2], &ages.into());
+            let any = matched.iter().any(|(limit, _)| *limit > 700_000.0);
+            assert_eq!(row[3], Value::from(any), "whether a limit is high");
+            let young = of_sex().filter(|(_, person)| person[1] < 30.0);
+            let amounts = young.flat_map(|(id, _)| {
+                let limit = loans.get(id).map(|loan| loan[0]);
+                limit.into_iter().chain(bills.get(id).map(|bill| bill[0]))
+            });
+            let amounts = different(amounts.collect());
+            equal("amounts", &rows(&two)[at][1], &amounts.into());
+        }
+    }
+}

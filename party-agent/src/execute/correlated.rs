@@ -7,8 +7,8 @@ use protocols::arith::mul;
 use protocols::correlate::Stock;
 use protocols::error::ProtocolError;
 use protocols::session::Session;
+use protocols::stats::different::DifferentRun;
 use protocols::stats::rank::SharedColumns;
-use protocols::stats::weighted::Run;
 
 use super::computed::ranked;
 use super::ranked::Ranked;
@@ -71,7 +71,8 @@ impl<'a> Correlated<'a> {
             };
             for (at, values) in all.values.iter_mut().enumerate() {
                 let first = own_rows.into_iter().flat_map(|rows| rows.iter());
-                let mut first = first.map(|(_, value)| *value);
+                // Distances have 64 bits.
+                let mut first = first.map(|(_, value)| *value as u64);
                 let mut other = at.checked_sub(1).and_then(|at| beside.get(at));
                 let mut other = other.iter_mut().flat_map(|values| values.iter().copied());
                 values.append(match at {
@@ -92,7 +93,7 @@ impl<'a> Correlated<'a> {
     async fn by_group(
         &self,
         session: &mut Session,
-        (run, n_rows): (Run, usize),
+        (run, n_rows): (DifferentRun, usize),
         stock: &mut Stock,
     ) -> Result<Vec<Share<u64>>, ProtocolError> {
         let (own, others) = self.of.groups(&self.plan.keys);

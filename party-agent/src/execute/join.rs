@@ -11,13 +11,14 @@ use protocols::join;
 use protocols::psi::keys::{KeyHash, Normalise};
 use protocols::psi::{self, Item};
 use protocols::session::Session;
+use protocols::stats::different::DifferentRun;
 
 use super::computed::Rows;
 use super::correlated::Correlated;
 use super::ranked::Ranked;
 use super::{Broken, Computed, Failure, Output, Stage, Task, correlated, internal, steps};
 use crate::local::{self, Joined, LocalInputs};
-use crate::plan::{JoinPlan, JoinSizes, RelationPlan, Told};
+use crate::plan::{JoinPlan, JoinSizes, RankedPlan, RelationPlan, Told};
 
 impl Task<'_> {
     /// Reads this holder's rows, joins, and releases.
@@ -49,11 +50,8 @@ impl Task<'_> {
             .stars(session, (of, &sizes), mine.as_ref(), &mut stock)
             .await?;
         let report = mine.as_ref().map(|(_, joined)| joined.report());
-        let mut ranked = Vec::with_capacity(of.ranked.len());
-        for plan in &of.ranked {
-            let ranks = Ranked::new(self.plan, (of, plan), &sizes);
-            ranked.push(ranks.runs(session, mine.as_ref(), &mut stock).await?);
-        }
+        let all = (of, &sizes);
+        let ranked = self.ranked(session, all, mine.as_ref(), &mut stock).await?;
         let mut correlated = Vec::with_capacity(of.correlated.len());
         for plan in &of.correlated {
             let ranks = Correlated::new(self.plan, (of, plan), &sizes);
@@ -70,7 +68,7 @@ impl Task<'_> {
         drop(mine);
         let mut inputs = LocalInputs::of_join(self.plan, of, totals);
         steps::on_shares(session, self.plan, &mut inputs, &mut stock).await?;
-        for (plan, runs) in of.ranked.iter().zip(ranked) {
+        for (plan, runs) in ranked {
             let ranks = Ranked::new(self.plan, (of, plan), &sizes);
             let totals = &mut inputs.totals;
             ranks.find(session, runs, totals, &mut stock).await?;
@@ -93,6 +91,27 @@ impl Task<'_> {
             model: None,
             contributions: told.contributions,
         })
+    }
+
+    /// How often each row counts of arguments whose rows their holders put in order.
+    async fn ranked<'p>(
+        &self,
+        session: &mut Session,
+        (of, sizes): (&'p JoinPlan, &JoinSizes),
+        mine: Option<&(usize, Joined)>,
+        stock: &mut Stock,
+    ) -> Result<Vec<(&'p RankedPlan, Vec<DifferentRun>)>, ProtocolError> {
+        let mut ranked: Vec<(&'p RankedPlan, Vec<DifferentRun>)> = Vec::new();
+        for plan in &of.ranked {
+            let ranks = Ranked::new(self.plan, (of, plan), sizes);
+            let runs = ranks.runs(session, mine, stock).await?;
+            match ranked.last_mut() {
+                // Rows of one measure in several parts.
+                Some((last, all)) if last.measure == plan.measure => all.extend(runs),
+                _ => ranked.push((plan, runs)),
+            }
+        }
+        Ok(ranked)
     }
 
     /// This seat's shares of the totals over all stars, and of what holders know by themselves.

@@ -1,5 +1,5 @@
-//! Quantiles of arguments of a join whose rows their holders put in order: how often each row counts, and what is found
-//! among them.
+//! Quantiles and different values of arguments of a join whose rows their holders put in order: how often each row counts,
+//! and what is found among them.
 
 use engine::share::Share;
 use protocols::aggregate::LocalTotals;
@@ -7,7 +7,9 @@ use protocols::correlate::{Source, Stock};
 use protocols::error::ProtocolError;
 use protocols::join::weights::{self, HubRows, WeightInputs};
 use protocols::session::Session;
+use protocols::stats::different::{self, DifferentRun};
 use protocols::stats::weighted::{self, Run, WeightedShape};
+use zeroize::Zeroizing;
 
 use super::join::{holder, padding};
 use super::steps::{MISFIT, from_other_end, put};
@@ -43,7 +45,7 @@ impl<'a> Ranked<'a> {
         session: &mut Session,
         mine: Option<&(usize, Joined)>,
         stock: &mut Stock,
-    ) -> Result<Vec<Run>, ProtocolError> {
+    ) -> Result<Vec<DifferentRun>, ProtocolError> {
         let join = &self.of.join;
         let is_dealt = matches!(self.plan.source(), Some(Source::Dealer { .. }));
         let mine = mine.and_then(|(place, joined)| {
@@ -62,8 +64,8 @@ impl<'a> Ranked<'a> {
             if let Some((.., joined)) = own {
                 self.add_own(joined, &mut weights);
             }
-            let rows = own.map(|(.., joined)| joined.ordered(self.of.arg).0);
-            runs.push(Run {
+            let rows = own.map(|(.., joined)| joined.different(self.of.arg));
+            runs.push(DifferentRun {
                 owner: shape.join.relations[0].holders[0].seat,
                 rows,
                 weights,
@@ -106,16 +108,55 @@ impl<'a> Ranked<'a> {
     pub(super) async fn find(
         &self,
         session: &mut Session,
-        runs: Vec<Run>,
+        runs: Vec<DifferentRun>,
         totals: &mut LocalTotals,
         stock: &mut Stock,
     ) -> Result<(), ProtocolError> {
+        let is_its =
+            |s: &&Step| matches!(s, Step::Different { measure, .. } if *measure == self.of.measure);
+        if let Some(step) = self.plan.steps.iter().find(is_its) {
+            return self.count(session, (step, runs), totals, stock).await;
+        }
+        let runs = runs.into_iter().map(in_order).collect();
         let search = Search::of(self.plan, (self.of.measure, &self.of.join));
         let search = session.ended_by(search)?;
         let counts = search.counts(totals);
         let found = weighted::quantiles(session, runs, &counts, &search.shape, stock).await?;
         search.put(session, found, totals);
         Ok(())
+    }
+
+    /// Fills the column of a count of different values.
+    async fn count(
+        &self,
+        session: &mut Session,
+        (step, runs): (&Step, Vec<DifferentRun>),
+        totals: &mut LocalTotals,
+        stock: &mut Stock,
+    ) -> Result<(), ProtocolError> {
+        let shape = step.different_shape(&self.plan.setting()).ok_or(MISFIT);
+        let shape = session.ended_by(shape)?;
+        let counts = different::different(session, runs, &shape, stock).await?;
+        if let Step::Different { column, .. } = step {
+            let of_cell = |at: &usize| counts.as_slice()[*at];
+            let cells = self.of.join.cells.iter().flatten();
+            let counts = Share::new(cells.map(of_cell).collect());
+            put(&mut totals.narrow[*column], counts);
+        }
+        Ok(())
+    }
+}
+
+/// A run whose values are distances, which have 64 bits.
+fn in_order(run: DifferentRun) -> Run {
+    let rows = run.rows.map(|rows| {
+        let rows = rows.iter().map(|(group, value)| (*group, *value as u64));
+        Zeroizing::new(rows.collect())
+    });
+    Run {
+        owner: run.owner,
+        rows,
+        weights: run.weights,
     }
 }
 

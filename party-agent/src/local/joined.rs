@@ -15,11 +15,11 @@ use zeroize::{Zeroize, Zeroizing};
 use super::cells::CellIndex;
 use super::keys::{KeyReport, hash_rows, texts};
 use super::measure::MeasureTotals;
-use super::order::Codes;
+use super::order::{Codes, hashes};
 use super::{LocalInputs, StepInput, outgrown, prepare};
 use crate::plan::{
-    JoinPlan, KeyColumn, LocalPlan, OwnColumn, Plan, RelationPlan, RingWidth, Step, counted_in,
-    slots_of,
+    JoinPlan, KeyColumn, LocalPlan, MeasureKind, OwnColumn, Plan, RelationPlan, RingWidth, Step,
+    counted_in, slots_of,
 };
 use crate::source::{Source, SourceError};
 
@@ -37,11 +37,11 @@ pub struct Joined {
 }
 
 /// A row of a measure whose rows are put in the order of groups and values; the latter as distances from the low end of
-/// the range.
+/// the range, or, where they are only told apart, as hashes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct OrderedRow {
     group: u32,
-    value: u64,
+    value: u128,
     key: Option<u32>,
 }
 
@@ -114,7 +114,7 @@ pub async fn joined(
         .iter()
         .map(|k| plan.keys[*k].clone())
         .collect();
-    let mut sums = Sums::new(relation, local, &keys, hash)?;
+    let mut sums = Sums::new(relation, local, &keys, (hash, &plan.spec))?;
     sums.check_columns(&query)?;
     let mut batches = query
         .execute_stream()
@@ -133,6 +133,8 @@ struct Sums<'a> {
     relation: &'a RelationPlan,
     local: &'a LocalPlan,
     hash: &'a KeyHash,
+    /// The digest of the job's text, with which values are hashed.
+    spec: &'a str,
     cells: CellIndex<'a>,
     /// Of each group, the totals in which its rows count too.
     totals: Vec<Vec<u32>>,
@@ -158,7 +160,7 @@ impl<'a> Sums<'a> {
         relation: &'a RelationPlan,
         local: &'a LocalPlan,
         keys: &'a [KeyColumn],
-        hash: &'a KeyHash,
+        (hash, spec): (&'a KeyHash, &'a str),
     ) -> Result<Self, SourceError> {
         let n_cells = keys.iter().map(KeyColumn::n_slots).product();
         let measures = relation.measures.iter();
@@ -166,6 +168,7 @@ impl<'a> Sums<'a> {
             relation,
             local,
             hash,
+            spec,
             cells: CellIndex::new(keys, &local.tables),
             totals: totals_beside(keys),
             n_keys: keys.len(),
@@ -285,6 +288,20 @@ impl<'a> Sums<'a> {
             let Some((first, others)) = kept.measures.split_first() else {
                 continue;
             };
+            if self.relation.measures[*first].kind == MeasureKind::Distinct {
+                let hashes = hashes(self.spec, &args[*first]);
+                let hashes = hashes.ok_or_else(|| self.measures[*first].other_type())?;
+                let known = hashes.into_iter().enumerate();
+                let known = known.filter_map(|(row, hash)| {
+                    Some(OrderedRow {
+                        group: groups[row],
+                        value: hash?,
+                        key: keys[row],
+                    })
+                });
+                kept.rows.extend(known);
+                continue;
+            }
             let first = codes(*first)?;
             for (other, values) in others.iter().zip(kept.others.iter_mut()) {
                 let other = codes(*other)?;
@@ -298,7 +315,7 @@ impl<'a> Sums<'a> {
             kept.rows
                 .extend(first.rows.iter().map(|(row, value)| OrderedRow {
                     group: groups[*row],
-                    value: *value,
+                    value: u128::from(*value),
                     key: keys[*row],
                 }));
         }
@@ -420,7 +437,9 @@ impl LocalInputs {
         totals.narrow.resize(plan.shape.narrow, vec![0; cells]);
         let input = |step: &Step| {
             let counted = match step {
-                Step::Ranked { .. } | Step::JointRanks { .. } => return StepInput::Ranked,
+                Step::Ranked { .. } | Step::Different { .. } | Step::JointRanks { .. } => {
+                    return StepInput::Ranked;
+                }
                 Step::Quantiles { measure, .. } => of.values.iter().find(|v| v.measure == *measure),
                 _ => None,
             };
@@ -473,7 +492,8 @@ impl Joined {
         let kept = self.kept.iter().find(|k| k.measures[0] == measure);
         let rows = kept.map_or(&[][..], |kept| kept.rows.as_slice());
         let mut values = Zeroizing::new(Vec::with_capacity(rows.len()));
-        values.extend(rows.iter().map(|row| (row.group, row.value)));
+        // Distances have 64 bits.
+        values.extend(rows.iter().map(|row| (row.group, row.value as u64)));
         (values, rows.iter().map(|row| row.key).collect())
     }
 
@@ -482,6 +502,16 @@ impl Joined {
     pub fn beside(&self, measure: usize) -> &[Vec<u64>] {
         let kept = self.kept.iter().find(|k| k.measures[0] == measure);
         kept.map_or(&[], |kept| kept.others.as_slice())
+    }
+
+    /// The same of a measure whose different values are counted.
+    #[must_use]
+    pub fn different(&self, measure: usize) -> Zeroizing<Vec<(u32, u128)>> {
+        let kept = self.kept.iter().find(|k| k.measures[0] == measure);
+        let rows = kept.map_or(&[][..], |kept| kept.rows.as_slice());
+        let mut values = Zeroizing::new(Vec::with_capacity(rows.len()));
+        values.extend(rows.iter().map(|row| (row.group, row.value)));
+        values
     }
 
     /// The keys, and behind them those of `padding`.

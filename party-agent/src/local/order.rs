@@ -27,7 +27,9 @@ impl<'a> OrderTotals<'a> {
             Step::Distinct { .. } => StepInput::Keys(Vec::new()),
             Step::Sorted { .. } => StepInput::Values(Vec::new()),
             Step::RankCorrelation { .. } => StepInput::Pairs(Vec::new()),
-            Step::Ranked { .. } | Step::JointRanks { .. } => StepInput::Ranked,
+            Step::Ranked { .. } | Step::Different { .. } | Step::JointRanks { .. } => {
+                StepInput::Ranked
+            }
         });
         Self {
             plan,
@@ -103,8 +105,7 @@ impl<'a> OrderTotals<'a> {
 
     /// Adds the hashes of one batch's values.
     fn add_keys(&mut self, measure: usize, cells: &[u32], values: &ArrayRef) -> Option<()> {
-        let texts = cast(values, &DataType::Utf8View).ok()?;
-        let texts = texts.as_string_view();
+        let hashes = hashes(&self.plan.spec, values)?;
         for (step, input) in self.plan.steps.iter().zip(&mut self.inputs) {
             let (Step::Distinct { measure: m, .. }, StepInput::Keys(keys)) = (step, input) else {
                 continue;
@@ -112,8 +113,8 @@ impl<'a> OrderTotals<'a> {
             if *m != measure {
                 continue;
             }
-            let valid = texts.iter().zip(cells);
-            keys.extend(valid.filter_map(|(text, cell)| Some((*cell, hash(self.plan, text?)))));
+            let valid = hashes.iter().zip(cells);
+            keys.extend(valid.filter_map(|(hash, cell)| Some((*cell, (*hash)?))));
             // Copies within this holder are dropped as they pile up.
             keys.sort_unstable();
             keys.dedup();
@@ -126,10 +127,17 @@ impl<'a> OrderTotals<'a> {
     }
 }
 
+/// The hashes of a column's values, `None` for NULL.
+pub(super) fn hashes(spec: &str, values: &ArrayRef) -> Option<Vec<Option<u128>>> {
+    let texts = cast(values, &DataType::Utf8View).ok()?;
+    let texts = texts.as_string_view().iter();
+    Some(texts.map(|text| Some(hash(spec, text?))).collect())
+}
+
 /// A value's hash, the same at all holders of one job. It never leaves a holder but as shares.
-fn hash(plan: &Plan, text: &str) -> u128 {
+fn hash(spec: &str, text: &str) -> u128 {
     let mut hash = blake3::Hasher::new_derive_key("entente/v1/distinct value");
-    hash.update(plan.spec.as_bytes());
+    hash.update(spec.as_bytes());
     hash.update(text.as_bytes());
     let bytes = hash.finalize();
     let (low, _) = bytes.as_bytes().split_first_chunk().expect("32 bytes");

@@ -190,7 +190,7 @@ fn totals(plan: &Plan) -> String {
     }
     for step in &plan.steps {
         match step {
-            Step::Distinct { measure, .. } => {
+            Step::Distinct { measure, .. } | Step::Different { measure, .. } => {
                 totals.push(format!("{} 的不同取值个数", label(*measure)))
             }
             Step::RankCorrelation { y, x, .. } => {

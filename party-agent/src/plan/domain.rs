@@ -77,6 +77,16 @@ pub(super) fn groups(
     Ok(all)
 }
 
+/// The groups of a condition that is no function of single rows.
+pub(super) fn of_condition(nullable: bool) -> Groups {
+    let known = ["false", "true"].map(|text| Some(text.to_owned()));
+    Groups {
+        values: known.into_iter().chain(nullable.then_some(None)).collect(),
+        closed: true,
+        source: Source::Written,
+    }
+}
+
 /// Adds the groups of another branch or holder.
 pub(super) fn merge(all: &mut Groups, more: Groups) {
     for value in more.values {

@@ -10,7 +10,8 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::bounds::power_of_ten;
 use super::schema::{Schemas, engine_fault};
-use super::sql::outer::{MARK, Outer, cast, is_marked};
+use super::sql::having::conjunction;
+use super::sql::outer::{MARK, Outer, cast, is_marked, marked};
 use super::sql::spell::quoted;
 use super::types::in_words;
 use super::{
@@ -40,13 +41,29 @@ pub(super) fn columns(outer: &Outer, keys: &[KeyColumn], sums: &[SumOf]) -> Vec<
     let mut columns: Vec<ReleasedColumn> = used
         .into_iter()
         .map(|(name, value)| ReleasedColumn {
-            name,
+            name: fresh(&name, outer),
             kind: kind_of(value, keys, sums),
             value,
         })
         .collect();
     columns.sort_by_key(|c| c.value.rank());
     columns
+}
+
+/// A column's name that no output of another meaning has: ORDER BY takes an output's name before a column's, whatever stands
+/// before it.
+fn fresh(column: &str, outer: &Outer) -> String {
+    let this = marked(column);
+    let mut name = column.to_owned();
+    let is_taken = |name: &str| {
+        let mut outputs = outer.outputs.iter();
+        outputs.any(|o| o.name.eq_ignore_ascii_case(name) && o.expr != this)
+    };
+    // No name of ours ends in this, so different ones stay different.
+    while is_taken(&name) {
+        name.push('_');
+    }
+    name
 }
 
 fn kind_of(value: Released, keys: &[KeyColumn], sums: &[SumOf]) -> ValueKind {
@@ -207,8 +224,8 @@ fn output_kind(kind: &DataType) -> Option<ValueKind> {
 fn text(outer: &Outer, columns: &[ReleasedColumn]) -> String {
     let written = |expr: &Expr| {
         let mut expr = expr.clone();
-        let _ = VisitMut::visit(&mut expr, &mut Widen { columns });
-        let _ = VisitMut::visit(&mut expr, &mut Unmark);
+        let _ = VisitMut::visit(&mut expr, &mut Widen { outer, columns });
+        let _ = VisitMut::visit(&mut expr, &mut Unmark { outer });
         expr.to_string()
     };
     let outputs: Vec<String> = outer
@@ -235,8 +252,12 @@ fn text(outer: &Outer, columns: &[ReleasedColumn]) -> String {
         })
         .collect();
     // Ties, and jobs without ORDER BY, follow the order of the groups.
-    order.extend((0..outer.keys.len()).map(|i| format!("{RELEASED}.o{i} ASC NULLS LAST")));
+    let ordinals = (0..outer.keys.len()).map(|i| fresh(&format!("o{i}"), outer));
+    order.extend(ordinals.map(|name| format!("{RELEASED}.{name} ASC NULLS LAST")));
     let mut sql = format!("SELECT {} FROM {RELEASED}", outputs.join(", "));
+    if let Some(filter) = conjunction(&outer.filter) {
+        sql.push_str(&format!(" WHERE {}", written(&filter)));
+    }
     if !order.is_empty() {
         sql.push_str(&format!(" ORDER BY {}", order.join(", ")));
     }
@@ -251,6 +272,7 @@ fn text(outer: &Outer, columns: &[ReleasedColumn]) -> String {
 
 /// Sums and counts become decimals where they are added, subtracted or multiplied: integers would wrap around.
 struct Widen<'a> {
+    outer: &'a Outer,
     columns: &'a [ReleasedColumn],
 }
 
@@ -262,6 +284,7 @@ impl Widen<'_> {
         let Some(name) = name.value.strip_prefix(MARK) else {
             return;
         };
+        let name = fresh(name, self.outer);
         let column = self.columns.iter().find(|c| c.name == name);
         let is_total = |c: &&ReleasedColumn| !matches!(c.value, Released::Key(_));
         let scale = match column.filter(is_total).map(|c| c.kind) {
@@ -296,17 +319,19 @@ impl VisitorMut for Widen<'_> {
 }
 
 /// Columns of `released` under their full names, which no alias can hide.
-struct Unmark;
+struct Unmark<'a> {
+    outer: &'a Outer,
+}
 
-impl VisitorMut for Unmark {
+impl VisitorMut for Unmark<'_> {
     type Break = ();
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         if is_marked(expr)
             && let Expr::Identifier(name) = &*expr
         {
-            let name = name.value.trim_start_matches(MARK);
-            *expr = Expr::CompoundIdentifier(vec![Ident::new(RELEASED), quoted(name)]);
+            let name = fresh(name.value.trim_start_matches(MARK), self.outer);
+            *expr = Expr::CompoundIdentifier(vec![Ident::new(RELEASED), quoted(&name)]);
         }
         ControlFlow::Continue(())
     }

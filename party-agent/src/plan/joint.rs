@@ -514,13 +514,13 @@ impl Job<'_> {
         let mut keys = self.keys(&compiled)?;
         compile::margins::with_totals(self.outer, &mut keys).map_err(one)?;
         let min_cell = MinCell::strictest(self.spec, self.catalogues, &self.parties.holders);
-        let terms = Terms::of(self, &taken, &compiled, &min_cell)?;
+        let mut terms = Terms::of(self, &taken, &compiled, &min_cell)?;
         terms.counts_persons(&min_cell, self).map_err(one)?;
         let rows = compiled.rows;
         checks::no_ends(self.outer, &min_cell).map_err(one)?;
-        let mut checks = checks::checks(self.outer, &terms.counts(), &min_cell, rows);
         let cells = keys.iter().map(KeyColumn::n_slots).product();
-        let (steps, narrow, wide) = self.steps((&terms, &compiled), cells, rows)?;
+        let (steps, narrow, wide) = self.steps((&mut terms, &compiled), cells, rows)?;
+        let mut checks = checks::checks(self.outer, &terms.counts(), &min_cell, rows);
         let holders = &self.parties.holders;
         let rounding = RoundingPlan::strictest(self.spec, self.catalogues, holders);
         let top = top::cells(self.outer, &terms.measures, &terms.fits, cells, rows)
@@ -576,7 +576,7 @@ impl Job<'_> {
     /// What is found in the rows of each value, and how many columns there are with it.
     fn steps(
         &self,
-        (terms, compiled): (&Terms, &Compiled),
+        (terms, compiled): (&mut Terms, &Compiled),
         cells: usize,
         rows_at_most: u64,
     ) -> Result<(Vec<Step>, usize, usize), Vec<PlanFault>> {
@@ -600,6 +600,8 @@ impl Job<'_> {
         let measures = (terms.measures.as_slice(), &ranked);
         let mut steps = steps::of_counts(self.outer, measures, &setting, free)?;
         steps.extend(ranks);
+        let different = terms.different_steps(&ranked, &mut narrow);
+        steps.extend(different.map_err(one)?);
         if !steps.is_empty() && rows_at_most > cost::MAX_WRITTEN {
             let what = "MIN, MAX and quantiles of a join that could have more than 2^53 rows, by the published sizes of its tables";
             return Err(one(self.site.fault(

@@ -4,9 +4,11 @@
 
 mod build;
 mod ranks;
+mod words;
 
 use protocols::arith::compare::Method;
 use protocols::price::{Price, Seats};
+use protocols::stats::different;
 use protocols::stats::distinct::{self, DistinctShape};
 use protocols::stats::extreme::{self, Extreme, ExtremeShape};
 use protocols::stats::quantile::{self, Definition, QuantileShape};
@@ -15,12 +17,11 @@ use protocols::stats::select::{self, Place, SelectShape};
 use protocols::stats::weighted::{self, WeightedShape};
 use serde::Serialize;
 
-use super::words::{counted, listed};
 use super::{Measure, MeasureKind, Released, ReleasedColumn, RingWidth, Slot};
 
 pub use ranks::{JointItem, JointPair};
 
-pub(super) use build::{Columns, RankedRows, RowBounds, build, of_counts};
+pub(super) use build::{Columns, RankedRows, RowBounds, build, different_step, of_counts};
 
 /// One step of work on shares.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -98,6 +99,16 @@ pub enum Step {
         measure: usize,
         /// For each seat how many values it may have; what it has less is filled up.
         rows: Vec<u64>,
+        /// The narrow column of the counts.
+        column: usize,
+    },
+    /// Counts the different values among the rows of a join's relation, which its holders have put in order, that stand in
+    /// some row of the join.
+    Different {
+        /// The measure.
+        measure: usize,
+        /// The rows that there are, and their groups.
+        of: RankedRows,
         /// The narrow column of the counts.
         column: usize,
     },
@@ -285,7 +296,10 @@ impl Step {
             | Self::Quantiles { finds, .. }
             | Self::Sorted { finds, .. }
             | Self::Ranked { finds, .. } => finds,
-            Self::Distinct { .. } | Self::RankCorrelation { .. } | Self::JointRanks { .. } => &[],
+            Self::Distinct { .. }
+            | Self::Different { .. }
+            | Self::RankCorrelation { .. }
+            | Self::JointRanks { .. } => &[],
         }
     }
 
@@ -412,6 +426,8 @@ impl Step {
         let quantiles = quantiles.map(|shape| quantile::price::<u64>(&shape, seats));
         let distinct = self.distinct_shape(setting);
         let distinct = distinct.map(|shape| distinct::price::<u64>(&shape, seats));
+        let different = self.different_shape(setting);
+        let different = different.map(|shape| different::price(&shape, seats));
         let selected = self.select_shape(setting);
         let selected = selected.map(|shape| match self.is_wide() {
             true => select::price::<u128>(&shape, seats),
@@ -427,81 +443,8 @@ impl Step {
         let joint = self.joint_rank_shape(setting);
         let joint = joint.map(|shape| rank::shared_price(&shape, seats));
         let price = extremes.or(quantiles).or(selected).or(weighted);
-        let price = price.or(ranked).or(joint).or(distinct);
+        let price = price.or(ranked).or(joint).or(distinct).or(different);
         price.unwrap_or_else(|| Price::nothing(seats))
-    }
-
-    /// In words, for the plan.
-    pub(super) fn in_words(&self, measures: &[Measure]) -> String {
-        let finds: Vec<String> = self.finds().iter().map(|f| f.in_words(measures)).collect();
-        let finds = listed(&finds);
-        match self {
-            Self::Distinct { measure, rows, .. } => format!(
-                "the number of different {}: hashes of {HASH_BITS} bits, filled up to {}, are merged in order on shares, and each is compared with the one before",
-                measures[*measure].label,
-                counted(rows.iter().sum(), "row")
-            ),
-            Self::Extremes { bits, .. } => format!(
-                "{finds}: each holder's own is compared with the others' on shares, {bits} bits"
-            ),
-            Self::Sorted { bits, rows, .. } => format!(
-                "{finds}: the holders' values of {bits} bits, each in order and filled up to {} a group, are merged on shares",
-                counted(rows.iter().sum(), "row")
-            ),
-            Self::Ranked { bits, of, .. } if of.shared => format!(
-                "{finds}: {} of {bits} bits, which are computed row by row, are sorted and searched on shares",
-                counted(of.rows.iter().sum(), "value")
-            ),
-            Self::Ranked { bits, of, .. } => format!(
-                "{finds}: {} of {bits} bits, which their holders have in order, are searched on shares by how often each counts",
-                counted(of.rows.iter().sum(), "value")
-            ),
-            Self::RankCorrelation { y, x, rows, .. } => format!(
-                "the ranks of {} and of {}: the holders' rows, filled up to {} a group, are sorted by each on shares",
-                measures[*y].label,
-                measures[*x].label,
-                counted(rows.iter().sum(), "row")
-            ),
-            Self::JointRanks {
-                items, rows, held, ..
-            } => {
-                let labels = items.iter().map(|i| measures[i.measure].label.clone());
-                format!(
-                    "the ranks of {}: {}, which {}, are sorted by each on shares",
-                    listed(&labels.collect::<Vec<_>>()),
-                    counted(*rows, "row"),
-                    match held {
-                        true => "count as often as the join says",
-                        false => "are computed row by row",
-                    }
-                )
-            }
-            Self::Quantiles { n_values, .. } => format!(
-                "{finds}: running counts over {} are compared with the rank on shares",
-                counted(*n_values, "value")
-            ),
-        }
-    }
-}
-
-impl Found {
-    /// In words, for the plan.
-    pub(super) fn in_words(&self, measures: &[Measure]) -> String {
-        let label = &measures[self.measure].label;
-        match self.what {
-            Which::Least => format!("the least {label}"),
-            Which::Greatest => format!("the greatest {label}"),
-            Which::Discrete(p) => format!("the {label} at quantile {} (type 1)", p.decimal()),
-            Which::Linear(p) => format!("quantile {} of {label} (type 7)", p.decimal()),
-            Which::Below(p) => format!(
-                "the last {label} not above quantile {} (type 7)",
-                p.decimal()
-            ),
-            Which::Above(p) => format!(
-                "the first {label} not below quantile {} (type 7)",
-                p.decimal()
-            ),
-        }
     }
 }
 

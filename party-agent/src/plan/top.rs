@@ -23,6 +23,10 @@ pub(super) fn cells(
     let [order] = outer.order.as_slice() else {
         return None;
     };
+    // What HAVING leaves to the receivers comes before the limit.
+    if !outer.filter.is_empty() {
+        return None;
+    }
     if n >= cells as u64 || cells > MAX_TOP_CELLS || outer.keys.is_empty() {
         return None;
     }

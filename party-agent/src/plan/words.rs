@@ -148,7 +148,7 @@ fn released_totals(plan: &Plan) -> String {
     let found = plan.steps.iter().flat_map(Step::finds);
     totals.extend(found.map(|f| f.in_words(&plan.measures)));
     for step in &plan.steps {
-        if let Step::Distinct { measure, .. } = step {
+        if let Step::Distinct { measure, .. } | Step::Different { measure, .. } = step {
             let label = &plan.measures[*measure].label;
             totals.push(format!("the number of different {label}"));
         }
@@ -240,6 +240,12 @@ fn warnings(plan: &Plan, decided: &Decided<'_>) -> Vec<Said> {
         warnings.push(Said::new(
             "privacy.join has no effect: the query joins no tables of different holders",
             "privacy.join 不起作用:查询没有连接不同持有方的表",
+        ));
+    }
+    if !decided.outer.filter.is_empty() {
+        warnings.push(Said::new(
+            "HAVING is decided by the receivers, but for counts that must reach a number: their agents learn all released groups, those that it leaves out too",
+            "HAVING 由接收方判定(须达到某个数的计数除外):其代理程序得知所有已放行分组,包括被 HAVING 排除的分组",
         ));
     }
     let cut = decided.outer.limit.is_some() || decided.outer.offset.is_some();
@@ -466,7 +472,7 @@ fn definitions(plan: &Plan, notes: &mut Vec<String>) {
     if plan
         .steps
         .iter()
-        .any(|s| matches!(s, Step::Distinct { .. }))
+        .any(|s| matches!(s, Step::Distinct { .. } | Step::Different { .. }))
     {
         notes.push("values are told apart by hashes of 80 bits: a distinct count is off by one with a chance of n² in 2^81".to_owned());
     }

@@ -230,6 +230,9 @@ impl<'a> Cells<'a> {
         let found = steps.find_map(|step| match step {
             Step::Distinct {
                 measure, column, ..
+            }
+            | Step::Different {
+                measure, column, ..
             } if *measure == of => Some(*column),
             _ => None,
         });

@@ -13,6 +13,8 @@ mod oracle;
 mod random;
 mod joined;
 mod joint;
+mod analyst;
+mod wider;
 mod matched;
 mod totals;
 mod forms;

@@ -334,7 +334,7 @@ pub(crate) fn with_steps(plan: &Plan, mut inputs: Vec<LocalInputs>) -> Vec<Local
                 narrow.push((*column, (0..cells).map(of_cell).collect()));
             }
             // Found by whoever has the join's rows.
-            Step::Ranked { .. } | Step::JointRanks { .. } => {}
+            Step::Ranked { .. } | Step::Different { .. } | Step::JointRanks { .. } => {}
             Step::RankCorrelation { column, .. } => {
                 let shape = step.rank_shape(&setting).expect("a ranking");
                 let rows = parts.iter().map(|part| match part {

@@ -1,5 +1,7 @@
 //! The group keys and their public domains.
 
+use arrow::datatypes::DataType;
+
 use super::none;
 use crate::catalogue::{Catalogue, MAX_HIDDEN_BYTES};
 use crate::plan::bounds::entry;
@@ -219,7 +221,15 @@ fn published_groups(
         };
         let longest = longest_hidden(part, column, catalogue);
         hidden = hidden.zip(longest).map(|(a, b)| a.max(b));
-        match domain::groups(&part.trace, column, catalogue, whole.schemas.state()) {
+        let found = domain::groups(&part.trace, column, catalogue, whole.schemas.state());
+        // A condition is true, false or unknown, whatever it is about.
+        let found = match found {
+            Err(Missing::Opaque) if part.types[column] == DataType::Boolean => {
+                Ok(domain::of_condition(part.nullable[column]))
+            }
+            found => found,
+        };
+        match found {
             Ok(groups) => match &mut all {
                 None => all = Some(groups),
                 Some(all) => domain::merge(all, groups),

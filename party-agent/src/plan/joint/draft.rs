@@ -61,6 +61,8 @@ pub(super) enum Power {
     Each,
     /// Its values, row by row, beside those of others of the relation.
     Ranked,
+    /// Its values, which are told apart.
+    Different,
 }
 
 /// The arguments of one relation.
@@ -105,6 +107,8 @@ impl Draft {
             Power::Row => format!("row by row: {expr}"),
             // The rows with each value are not counted.
             Power::Ranked => format!("ranked: {expr}"),
+            // Its holders bring it as text.
+            Power::Different if factor.value.is_some() => format!("different: {expr}"),
             _ => expr.to_string(),
         };
         let known = self.texts.iter().position(|t| *t == text);
@@ -118,7 +122,7 @@ impl Draft {
                 sum_sq: false,
                 days: false,
                 ordered: false,
-                distinct: false,
+                distinct: power == Power::Different && factor.value.is_some(),
             });
             self.args.len() - 1
         });
@@ -151,6 +155,7 @@ impl Draft {
                 self.ranked.insert(index);
                 Take::Value(index, 0)
             }
+            (Power::Different, true) => Take::Value(index, 0),
             _ => Take::Count(index),
         }
     }

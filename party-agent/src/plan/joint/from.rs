@@ -3,11 +3,13 @@
 //! A relation is what stands between two joins that span holders: a table, a subquery, tables that one holder joins
 //! itself, or a UNION ALL of several holders. All relations of a query have one key in common.
 
+mod shared_columns;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Join, JoinConstraint, JoinOperator, ObjectNamePart, Select, TableFactor,
-    TableWithJoins,
+    BinaryOperator, Expr, Join, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, Select,
+    TableFactor, TableWithJoins,
 };
 
 use super::columns::{Scope, qualify, same, stripped};
@@ -177,7 +179,10 @@ impl Reading<'_> {
         if self.joins_at_home(join, kind, constraint)? {
             return Ok(());
         }
-        let is_using = matches!(constraint, JoinConstraint::Using(_));
+        let is_using = matches!(
+            constraint,
+            JoinConstraint::Using(_) | JoinConstraint::Natural
+        );
         if kind == Kind::Inner
             && !is_using
             && let Some(place) = self.crossed_at_home(&join.relation)?
@@ -322,42 +327,17 @@ impl Reading<'_> {
                 Ok(())
             }
             JoinConstraint::Using(columns) => {
-                for column in columns {
-                    let [ObjectNamePart::Identifier(name)] = column.0.as_slice() else {
-                        return Err(self.without_key(join));
-                    };
-                    let folded = name.value.to_lowercase();
-                    let has =
-                        |r: &Relation| r.columns.as_ref().is_some_and(|c| c.contains(&folded));
-                    // A column that USING has made one of two before is that one.
-                    let merged = self.merged.get(&folded).copied();
-                    let left = merged.or_else(|| (0..right).find(|i| has(&self.all[*i])));
-                    let Some(left) = left.filter(|_| has(&self.all[right])) else {
-                        let what = format!("USING ({name}): not both sides have this column");
-                        return Err(self.site.fault(join, what, "write ON a.key = b.key"));
-                    };
-                    let node = |at: usize| {
-                        let relation =
-                            datafusion::sql::sqlparser::ast::Ident::new(&self.all[at].names[0]);
-                        (at, Expr::CompoundIdentifier(vec![relation, name.clone()]))
-                    };
-                    let pair = (node(left), node(right));
-                    self.linked(&pair, kind, right, &pair.0.1.clone())?;
-                    self.equal.push(pair);
-                    match kind {
-                        Kind::Inner | Kind::Left => self.merged.insert(folded, left),
-                        Kind::Right => self.merged.insert(folded, right),
-                        // It is the one or the other.
-                        Kind::Full => None,
-                    };
-                }
-                Ok(())
+                let name = |column: &ObjectName| match column.0.as_slice() {
+                    [ObjectNamePart::Identifier(name)] => Ok(name.clone()),
+                    _ => Err(self.without_key(join)),
+                };
+                let names = columns.iter().map(name).collect::<Result<Vec<_>, _>>()?;
+                self.using(join, kind, names, right)
             }
             JoinConstraint::None => Ok(()),
             JoinConstraint::Natural => {
-                let what = "NATURAL JOIN between holders";
-                let fix = "name the key: ON a.key = b.key";
-                Err(self.site.fault(join, what, fix))
+                let names = self.in_common(join, right)?;
+                self.using(join, kind, names, right)
             }
         }
     }

@@ -13,13 +13,14 @@ use super::relation::Compiled;
 use super::taken::Product;
 use super::terms::{Term, Terms, terms_of};
 use super::{Job, JoinPlan, JoinSizes};
-use crate::plan::steps::RankedRows;
-use crate::plan::{KeyColumn, PlanFault};
+use crate::plan::sql::outer::Arg;
+use crate::plan::steps::{RankedRows, different_step};
+use crate::plan::{KeyColumn, MeasureKind, PlanFault, Step};
 
 /// An argument whose rows are ordered by value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RankedPlan {
-    /// The measure of the query.
+    /// The measure of the query: its quantiles are found, or its different values counted.
     pub measure: usize,
     /// The measure of the relation that has the values.
     pub arg: usize,
@@ -48,14 +49,7 @@ impl Ranked {
         measure: usize,
         each: &[Product],
     ) -> Result<Option<Self>, PlanFault> {
-        let value = |product: &Product| {
-            let mut takes = product.takes.iter().enumerate();
-            takes.find_map(|(at, take)| match take {
-                Take::Value(arg, _) => Some((at, *arg)),
-                _ => None,
-            })
-        };
-        let values: Vec<Option<(usize, usize)>> = each.iter().map(value).collect();
+        let values: Vec<Option<(usize, usize)>> = each.iter().map(value_of).collect();
         let wide = values.iter().flatten().find_map(|(at, arg)| {
             let fault = compiled.all[*at].wide.get(arg)?;
             Some(((*at, *arg), fault))
@@ -106,9 +100,91 @@ impl Ranked {
             terms,
         })
     }
+
+    /// An argument whose different values are counted, all of one relation. Where a condition between holders says which
+    /// count, the rows are there once for each of its parts that the relation decides.
+    ///
+    /// # Errors
+    /// Where they are values of rows that nobody has, or beside comparisons between relations.
+    pub(super) fn different(
+        job: &Job<'_>,
+        compiled: &Compiled,
+        (measure, arg): (usize, &Arg),
+        products: &[Product],
+    ) -> Result<Vec<Self>, PlanFault> {
+        let refused = |why: &str, fix: &str| {
+            let what = format!(
+                "COUNT(DISTINCT {}) over a join between holders: {why}",
+                arg.label
+            );
+            Err(job.site.fault(&arg.expr, what, fix))
+        };
+        if !job.below.borrow().is_empty() {
+            return refused(
+                "beside a comparison between columns of different holders it is the key alone that can be counted",
+                "count the column on which the tables are joined, or leave the comparison out",
+            );
+        }
+        let mut all: Vec<Self> = Vec::new();
+        for (product, mut term) in products.iter().zip(terms_of(products)) {
+            let Some((relation, arg)) = value_of(product) else {
+                continue;
+            };
+            let without = compiled.all[relation].without.as_ref();
+            if without.is_some_and(|without| without.values[arg].is_some()) {
+                return refused(
+                    "it has a value in rows without a match, which no holder has",
+                    "leave COALESCE out, and count the column itself, which is NULL in such rows",
+                );
+            }
+            term.takes[relation] = Take::Count(arg);
+            match all.iter_mut().find(|part| part.arg == arg) {
+                Some(part) => part.terms.push(term),
+                None => all.push(Self {
+                    measure,
+                    relation,
+                    arg,
+                    terms: vec![term],
+                }),
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// The relation and the argument that have the values of a product.
+fn value_of(product: &Product) -> Option<(usize, usize)> {
+    let mut takes = product.takes.iter().enumerate();
+    takes.find_map(|(at, take)| match take {
+        Take::Value(arg, _) => Some((at, *arg)),
+        _ => None,
+    })
 }
 
 impl Terms {
+    /// Counts the different values of arguments that are no keys: a column for each.
+    pub(super) fn different_steps(
+        &mut self,
+        rows: &BTreeMap<usize, RankedRows>,
+        narrow: &mut usize,
+    ) -> Result<Vec<Step>, PlanFault> {
+        let mut steps = Vec::new();
+        for ranked in &self.ranked {
+            let measure = &self.measures[ranked.measure];
+            let is_done = self.distinct[ranked.measure].is_some();
+            if measure.kind != MeasureKind::Distinct || is_done {
+                continue;
+            }
+            let Some(of) = rows.get(&ranked.measure) else {
+                continue;
+            };
+            steps.push(different_step(measure, of, *narrow)?);
+            self.distinct[ranked.measure] = Some(*narrow);
+            *narrow += 1;
+        }
+        Ok(steps)
+    }
+
     /// The arguments of a relation whose rows are kept one by one: what these are ordered by, or several beside each other.
     pub(super) fn ranked_of(&self, relation: usize) -> Vec<Vec<usize>> {
         let ranked = self.ranked.iter().filter(|r| r.relation == relation);
@@ -124,18 +200,19 @@ impl Terms {
         compiled: &Compiled,
         cells: usize,
     ) -> BTreeMap<usize, RankedRows> {
-        let of = |ranked: &Ranked| {
+        let mut all: BTreeMap<usize, RankedRows> = BTreeMap::new();
+        for ranked in &self.ranked {
             let one = &compiled.all[ranked.relation];
             let groups: usize = one.keys.iter().map(KeyColumn::n_slots).product();
-            let rows = RankedRows {
-                rows: one.raw.iter().map(|part| part.rows_at_most).collect(),
+            let of = all.entry(ranked.measure).or_insert(RankedRows {
+                rows: Vec::new(),
                 groups,
                 others: cells / groups.max(1),
                 shared: false,
-            };
-            (ranked.measure, rows)
-        };
-        self.ranked.iter().map(of).collect()
+            });
+            of.rows.extend(one.raw.iter().map(|part| part.rows_at_most));
+        }
+        all
     }
 }
 

@@ -48,6 +48,8 @@ pub(super) enum Argument {
     Keys(Vec<Take>),
     /// Different keys are counted, each of which has one row.
     OneRow(Vec<Product>),
+    /// Different values of a column are counted: in how many rows of the join each row of its relation stands.
+    Different(Vec<Product>),
 }
 
 /// Everything that the query asks for, in numbers of the relations.
@@ -184,7 +186,13 @@ fn argument(
     };
     let known = within(&separated.known)?;
     if arg.distinct {
-        return keys(job, drafts, (condition, &known), arg);
+        if let Some(keys) = keys(job, drafts, (condition, &known), arg)? {
+            return Ok(keys);
+        }
+        let value = within(&separated.value)?;
+        of_one_column(job, &value, arg)?;
+        let values = products(drafts, &value, Power::Different, &arg.asked);
+        return Ok(Argument::Different(values));
     }
     let value = within(&separated.value)?;
     let squares = match arg.sum_sq {
@@ -216,44 +224,61 @@ fn argument(
     })
 }
 
-/// COUNT(DISTINCT x): x is the key of the join.
+/// Different values that are counted are those of one column of one relation, whatever decides in which rows they count: what
+/// several relations compute together stands in no holder's rows.
+fn of_one_column(job: &Job<'_>, value: &Sum, arg: &Arg) -> Result<(), PlanFault> {
+    let values = |product: &super::separate::Product| {
+        let values = product.factors.iter().enumerate();
+        let values = values.filter_map(|(at, factor)| Some((at, factor.value.clone()?)));
+        values.collect::<Vec<_>>()
+    };
+    let mut found: Vec<_> = value.iter().map(values).collect();
+    found.dedup();
+    let is_one = matches!(found.as_slice(), [one] if one.len() == 1);
+    if is_one && job.separate().chooses(&arg.expr)? {
+        return Ok(());
+    }
+    let what = format!(
+        "COUNT(DISTINCT {}) over a join between holders: its values are not those of one column of one table",
+        arg.label
+    );
+    let fix = "count the different values of a column, or of an expression of one table's columns, with conditions on others in WHERE, FILTER or CASE";
+    Err(job.site.fault(&arg.expr, what, fix))
+}
+
+/// COUNT(DISTINCT x) where x is the key of the join, and which keys count is a condition of each relation alone.
 fn keys(
     job: &Job<'_>,
     drafts: &mut [Draft],
     (condition, known): (&Sum, &Sum),
     arg: &Arg,
-) -> Result<Argument, PlanFault> {
-    let refused = |what: String, fix: &str| Err(job.site.fault(&arg.expr, what, fix));
+) -> Result<Option<Argument>, PlanFault> {
     if job.outer.margins.is_some() {
         let what = format!(
-            "COUNT(DISTINCT {}) beside ROLLUP or CUBE: different keys of groups do not add up",
+            "COUNT(DISTINCT {}) beside ROLLUP or CUBE: different values of groups do not add up",
             arg.label
         );
-        return refused(what, "run a job for each level");
+        let fix = "run a job for each level";
+        return Err(job.site.fault(&arg.expr, what, fix));
     }
     if let Some(takes) = any_key(job, drafts, condition, arg)? {
-        return Ok(Argument::Keys(takes));
+        return Ok(Some(Argument::Keys(takes)));
     }
     let is_key = job.relations.all.iter().any(|r| match r.key.as_slice() {
         [key] => same(key, base(&arg.expr)),
         _ => false,
     });
-    match flags(drafts, known, &arg.asked) {
-        Some(takes) if is_key => Ok(Argument::Keys(takes)),
-        None if is_key && job.has_one_row_a_key() => Ok(Argument::OneRow(products(
-            drafts,
-            known,
-            Power::Count,
-            &arg.asked,
-        ))),
-        _ => refused(
-            format!(
-                "COUNT(DISTINCT {}) over a join between holders is not available in this version",
-                arg.label
-            ),
-            "count the column on which the tables are joined, with conditions joined by AND",
-        ),
+    if !is_key {
+        return Ok(None);
     }
+    Ok(match flags(drafts, known, &arg.asked) {
+        Some(takes) => Some(Argument::Keys(takes)),
+        None if job.has_one_row_a_key() => {
+            let rows = products(drafts, known, Power::Count, &arg.asked);
+            Some(Argument::OneRow(rows))
+        }
+        None => None,
+    })
 }
 
 /// The keys with a row that counts where x is COALESCE of keys, one of which is there in every row.

@@ -45,7 +45,7 @@ pub(super) struct Terms {
     /// Where it is told how many keys match, the column for that; its terms are those of the join.
     pub(super) matched: Option<usize>,
     label: String,
-    distinct: Vec<Option<usize>>,
+    pub(super) distinct: Vec<Option<usize>>,
 }
 
 /// A product whose factors are columns or flags of the relations.
@@ -98,6 +98,10 @@ impl Terms {
             all.narrow.push(Vec::new());
         }
         for (i, (arg, argument)) in job.outer.args.iter().zip(&taken.args).enumerate() {
+            if let Argument::Different(values) = argument {
+                let different = Ranked::different(job, compiled, (i, arg), values);
+                all.ranked.extend(different.map_err(one)?);
+            }
             if let Argument::Plain {
                 each: Some(each), ..
             } = argument
@@ -255,6 +259,7 @@ impl Terms {
                 measure.count = self.flags_column(takes);
                 distinct = Some(measure.count);
             }
+            Argument::Different(_) => measure.kind = MeasureKind::Distinct,
             Argument::Plain {
                 count,
                 sum,

@@ -27,6 +27,10 @@ pub(in crate::plan) enum AggregateKind {
     Pair(PairStat),
     Least,
     Greatest,
+    /// BOOL_OR (true) or BOOL_AND.
+    Bool {
+        any: bool,
+    },
     Median,
     /// PERCENTILE_CONT (true) or PERCENTILE_DISC.
     Percentile {
@@ -48,6 +52,8 @@ pub(in crate::plan) fn aggregate_kind(name: &str) -> Option<AggregateKind> {
         "weighted_avg" | "weighted_mean" => AggregateKind::WeightedAvg,
         "min" => AggregateKind::Least,
         "max" => AggregateKind::Greatest,
+        "bool_or" => AggregateKind::Bool { any: true },
+        "bool_and" | "every" => AggregateKind::Bool { any: false },
         "median" => AggregateKind::Median,
         "percentile_cont" | "quantile_cont" => AggregateKind::Percentile { continuous: true },
         "percentile_disc" | "quantile_disc" => AggregateKind::Percentile { continuous: false },
@@ -56,7 +62,7 @@ pub(in crate::plan) fn aggregate_kind(name: &str) -> Option<AggregateKind> {
     })
 }
 
-const NOT_YET: [&str; 16] = [
+const NOT_YET: [&str; 14] = [
     "any_value",
     "approx_distinct",
     "approx_median",
@@ -66,8 +72,6 @@ const NOT_YET: [&str; 16] = [
     "bit_and",
     "bit_or",
     "bit_xor",
-    "bool_and",
-    "bool_or",
     "first_value",
     "grouping",
     "last_value",
@@ -102,7 +106,7 @@ pub(in crate::plan) fn not_yet(name: &str) -> (String, &'static str) {
             "use PERCENTILE_CONT, which is exact"
         }
         _ => {
-            "use COUNT, SUM, AVG, MIN, MAX, MEDIAN, PERCENTILE_CONT, VAR_SAMP, STDDEV_SAMP, CORR, SPEARMAN or WEIGHTED_AVG"
+            "use COUNT, SUM, AVG, MIN, MAX, MEDIAN, PERCENTILE_CONT, VAR_SAMP, STDDEV_SAMP, CORR, SPEARMAN, BOOL_OR, BOOL_AND or WEIGHTED_AVG"
         }
     };
     (

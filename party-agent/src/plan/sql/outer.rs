@@ -41,6 +41,8 @@ pub(in crate::plan) struct Outer {
     /// The totals beside the groups: ROLLUP and CUBE over all keys in order.
     pub(in crate::plan) margins: Option<Margins>,
     pub(in crate::plan) having: Vec<HavingCheck>,
+    /// The other conditions of HAVING, over the columns of `released`: receivers decide them.
+    pub(in crate::plan) filter: Vec<Expr>,
     pub(in crate::plan) order: Vec<OrderByExpr>,
     pub(in crate::plan) limit: Option<u64>,
     pub(in crate::plan) offset: Option<u64>,
@@ -57,6 +59,7 @@ impl Outer {
             outputs: Vec::new(),
             margins: None,
             having: Vec::new(),
+            filter: Vec::new(),
             order: Vec::new(),
             limit: None,
             offset: None,
@@ -141,6 +144,7 @@ pub(in crate::plan) fn take_apart(
         arg_texts: Vec::new(),
         items: Vec::new(),
         aliases_visible: false,
+        in_having: false,
         faults: Vec::new(),
     };
     apart.items(select);
@@ -149,6 +153,7 @@ pub(in crate::plan) fn take_apart(
     }
     if apart.faults.is_empty() {
         apart.outputs();
+        apart.aliases_visible = true;
         if let Some(condition) = &select.having {
             apart.having(condition);
         }
@@ -179,6 +184,7 @@ struct Apart {
     items: Vec<Item>,
     /// Whether names of outputs stand for them, as in HAVING and ORDER BY.
     aliases_visible: bool,
+    in_having: bool,
     faults: Vec<PlanFault>,
 }
 
@@ -344,29 +350,39 @@ impl Apart {
         }
     }
 
+    /// Counts that must reach a number are compared on shares, and what fails is opened to nobody. Other conditions are
+    /// decided by the receivers.
     fn having(&mut self, condition: &Expr) {
         let mut checks = Vec::new();
+        let mut filter = Vec::new();
+        self.in_having = true;
         for part in having::conjuncts(condition) {
-            match having::comparison(part) {
-                Some((count, at_least)) => {
-                    let count = self.alias_of(count).unwrap_or_else(|| count.clone());
-                    match self.count(&count) {
-                        Some(counted) => checks.push(HavingCheck { counted, at_least }),
-                        None => self.having_fault(part),
-                    }
+            let counted = having::comparison(part).and_then(|(count, at_least)| {
+                if self.has_two_meanings(count) {
+                    return None;
                 }
-                None => self.having_fault(part),
+                let count = self.alias_of(count).unwrap_or_else(|| count.clone());
+                let counted = self.count(&count)?;
+                Some(HavingCheck { counted, at_least })
+            });
+            match counted {
+                Some(check) => checks.push(check),
+                None => filter.push(self.over_released(part.clone())),
             }
         }
+        self.in_having = false;
         self.outer.having = checks;
+        self.outer.filter = filter;
     }
 
-    fn having_fault(&mut self, part: &Expr) {
-        self.fault(
-            part,
-            format!("HAVING {part} would have to be decided on shares; only counts can be in this version"),
-            "use COUNT(*), COUNT(x) or COUNT(DISTINCT x) with >= or > and a whole number, joined by AND; filter the result by the rest",
-        );
+    /// Whether a name is that of a group key and of another output as well, as in HAVING b of `SELECT a AS b … GROUP BY b`:
+    /// engines take it for the one or the other.
+    fn has_two_meanings(&self, expr: &Expr) -> bool {
+        let text = self.same.text(expr);
+        let key = self.key_texts.iter().position(|key| *key == text);
+        let output = self.alias_of(expr);
+        key.zip(output)
+            .is_some_and(|(key, output)| output != marked(&format!("k{key}")))
     }
 
     /// The original expression behind an output's alias, for HAVING.
@@ -427,6 +443,12 @@ impl VisitorMut for OverReleased<'_> {
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         if is_marked(expr) {
             return ControlFlow::Continue(());
+        }
+        if self.0.in_having && self.0.has_two_meanings(expr) {
+            let what = format!("{expr} in HAVING is a group key and the name of another output");
+            let fix = "name the output otherwise: … AS another_name";
+            self.0.fault(expr, what, fix);
+            return ControlFlow::Break(());
         }
         let text = self.0.same.text(expr);
         if let Some(i) = self.0.key_texts.iter().position(|t| *t == text) {

@@ -292,6 +292,32 @@ fn ranked_step(
     }
 }
 
+/// A step for the different values of a measure over a join.
+///
+/// # Errors
+/// Too many rows, times groups of others.
+pub(in crate::plan) fn different_step(
+    measure: &Measure,
+    of: &RankedRows,
+    column: usize,
+) -> Result<Step, PlanFault> {
+    let total = of.rows.iter().fold(0u64, |n, r| n.saturating_add(*r));
+    if total.saturating_mul(of.others as u64) > MAX_RANKED_ROWS {
+        let what = format!("the different values of {}", measure.label);
+        let mut fault = too_many_rows(&what, total, of.others);
+        fault.what = format!(
+            "{what} would be counted among {total} rows, by the published sizes of the tables, in each of {} of other tables: at most {MAX_RANKED_ROWS} can be in all",
+            counted(of.others as u64, "group")
+        );
+        return Err(fault);
+    }
+    Ok(Step::Different {
+        measure: measure.arg,
+        of: of.clone(),
+        column,
+    })
+}
+
 /// One step for all least and greatest values.
 fn extremes_step(
     extremes: &[(usize, bool)],

@@ -1,11 +1,12 @@
-//! Rank correlations over a join: what is ranked, and what the protocol takes.
+//! Ranks and different values over a join: of what, and what the protocol takes.
 
 use protocols::correlate::Needs;
 use protocols::price::Seats;
+use protocols::stats::different::DifferentShape;
 use protocols::stats::rank::{self, RankedItem, SharedRankShape};
 use serde::Serialize;
 
-use super::{Setting, Step, build};
+use super::{HASH_BITS, Setting, Step, build};
 
 /// A number that is ranked among the rows of a join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -32,6 +33,22 @@ pub struct JointPair {
 }
 
 impl Step {
+    /// The shape of a count of different values over a join, as the protocol takes it.
+    #[must_use]
+    pub fn different_shape(&self, setting: &Setting) -> Option<DifferentShape> {
+        let Self::Different { of, .. } = self else {
+            return None;
+        };
+        Some(DifferentShape {
+            rows: build::sizes(&of.rows),
+            groups: of.groups,
+            others: of.others,
+            bits: HASH_BITS,
+            rows_bits: setting.rows_bits(),
+            method: setting.method,
+        })
+    }
+
     /// The shape of a ranking over a join, as the protocol takes it: a column for each item.
     #[must_use]
     pub fn joint_rank_shape(&self, setting: &Setting) -> Option<SharedRankShape> {

@@ -225,6 +225,40 @@ fn having_and_minimum_become_checks() {
     );
 }
 
+/// What HAVING says of anything but a count that must reach a number is left to the receivers, and the plan says that.
+#[test]
+fn what_receivers_decide_of_having_is_said() {
+    let is_said = |sql: &str| {
+        let found = planned(sql);
+        let said = found.warnings.iter().any(|w| w.contains("HAVING"));
+        (said, found.shape.checks.len(), found.final_sql)
+    };
+    let grouped = "SELECT gender, COUNT(*) AS n FROM {e} e GROUP BY gender";
+    let (said, n_checks, sql) = is_said(&format!("{grouped} HAVING COUNT(num_medications) >= 20"));
+    assert!(!said && !sql.contains("WHERE"), "{sql}");
+    assert_eq!(n_checks, 2, "a count is compared on shares");
+    for condition in [
+        "SUM(time_in_hospital) > 500",
+        "COUNT(*) < 500",
+        "COUNT(*) > 500 OR COUNT(*) < 50",
+        "gender = 'Female' OR AVG(time_in_hospital) > 4",
+    ] {
+        let (said, n_checks, sql) = is_said(&format!("{grouped} HAVING {condition}"));
+        assert!(said && sql.contains(" WHERE "), "{condition}: {sql}");
+        assert_eq!(
+            n_checks, 1,
+            "{condition}: the minimum is compared all the same"
+        );
+    }
+    let first = "ORDER BY n DESC LIMIT 1";
+    let cut = |condition: &str| planned(&format!("{grouped} {condition} {first}")).shape.top;
+    assert!(cut("").is_some());
+    assert!(
+        cut("HAVING SUM(time_in_hospital) > 500").is_none(),
+        "the limit comes after it"
+    );
+}
+
 #[test]
 fn the_strictest_minimum_wins() {
     let mut catalogues = hospitals();

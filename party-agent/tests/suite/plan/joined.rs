@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use party_agent::local::{Joined, LocalInputs, joined};
 use party_agent::plan::{
-    ComputedPlan, ComputedValue, CorrelatedPlan, JoinPlan, JoinSizes, JointPair, Plan, Procedure,
-    RankedPlan, Step, Which,
+    ComputedPlan, ComputedValue, CorrelatedPlan, JoinPlan, JoinSizes, JointPair, MeasureKind, Plan,
+    Procedure, RankedPlan, Step, Which,
 };
 use party_agent::source::SourceError;
 use protocols::aggregate::LocalTotals;
 use protocols::join::{Factor, Inputs, Rows, Shape};
 use protocols::psi::Item;
 use protocols::psi::keys::{KeyHash, Normalise};
+use protocols::stats::different;
 use protocols::stats::rank::{self, RankInput, RankShape};
 use protocols::stats::weighted;
 
@@ -172,9 +173,24 @@ pub(crate) async fn in_the_clear(world: &World, plan: &Plan) -> Result<LocalTota
     of.spread_matched(&mut all);
     let found = plans::with_steps(plan, vec![LocalInputs::of_join(plan, of, all)]);
     let mut found = found.into_iter().next().expect("one holder's totals");
+    let mut different: BTreeMap<usize, (&RankedPlan, Vec<_>)> = BTreeMap::new();
     for ranked in &of.ranked {
         let rows = ranked_rows(plan, (of, ranked), &sizes, &parts);
-        find_among(plan, (ranked.measure, &ranked.join), &rows, &mut found);
+        match plan.measures[ranked.measure].kind {
+            // Rows of one measure can be in several parts.
+            MeasureKind::Distinct => {
+                let all = different.entry(ranked.measure);
+                all.or_insert((ranked, Vec::new())).1.extend(rows);
+            }
+            _ => {
+                let rows = rows.into_iter().map(|(g, value, n)| (g, value as u64, n));
+                let rows: Vec<_> = rows.collect();
+                find_among(plan, (ranked.measure, &ranked.join), &rows, &mut found);
+            }
+        }
+    }
+    for (ranked, rows) in different.values() {
+        count_among(plan, ranked, rows, &mut found);
     }
     for correlated in &of.correlated {
         correlate_among(plan, (of, correlated), (&sizes, &parts), &mut found);
@@ -202,13 +218,13 @@ fn ranked_rows(
     (of, ranked): (&JoinPlan, &RankedPlan),
     sizes: &JoinSizes,
     parts: &[Vec<Joined>],
-) -> Vec<(u32, u64, Vec<u64>)> {
+) -> Vec<(u32, u128, Vec<u64>)> {
     let (places, sizes) = (ranked.places(of), ranked.sizes(of, sizes));
     let own = ranked.own(&plan.keys);
     let mut rows = Vec::new();
     for (star, hub) in parts[places[0]].iter().enumerate() {
         let shape = ranked.weights(star, &sizes, (&plan.keys, false)).join;
-        let (values, keys) = hub.ordered(ranked.arg);
+        let (values, keys) = (hub.different(ranked.arg), hub.ordered(ranked.arg).1);
         for ((group, value), key) in values.iter().zip(keys) {
             let alone = |key: u32| {
                 let keys = vec![hub.keys(&[])[key as usize]];
@@ -242,7 +258,7 @@ fn correlate_among(
     let value_of = |measure: usize, row: usize| {
         let mut values = correlated.values.iter();
         match values.position(|(m, _)| *m == measure).expect("a value") {
-            0 => rows[row].1,
+            0 => rows[row].1 as u64,
             at => {
                 let beside = holders.iter().flat_map(|h| &h.beside(weights.arg)[at - 1]);
                 *beside
@@ -280,6 +296,28 @@ fn correlate_among(
                 totals.narrow[pair.column + place] = cells.map(|at| sums[*at]).collect();
             }
         }
+    }
+}
+
+/// The different values of a ranked argument that count.
+fn count_among(
+    plan: &Plan,
+    ranked: &RankedPlan,
+    rows: &[(u32, u128, Vec<u64>)],
+    totals: &mut LocalTotals,
+) {
+    let is_its = |step: &&Step| matches!(step, Step::Different { measure, .. } if *measure == ranked.measure);
+    let step = plan.steps.iter().find(is_its).expect("a step");
+    let shape = step.different_shape(&plan.setting()).expect("a count");
+    shape.check().expect("a shape that the protocol takes");
+    assert!(
+        rows.iter().all(|row| row.1 >> shape.bits == 0),
+        "values fit"
+    );
+    let counts = different::oracle(rows, &shape);
+    if let Step::Different { column, .. } = step {
+        let cells = ranked.join.cells.iter().flatten();
+        totals.narrow[*column] = cells.map(|at| counts[*at]).collect();
     }
 }
 

@@ -131,7 +131,7 @@ pub(super) async fn world() -> World {
 }
 
 /// A condition on one relation.
-fn condition(random: &mut Random, r: &str) -> String {
+pub(super) fn condition(random: &mut Random, r: &str) -> String {
     let number = random.below(12) as i64 - 3;
     match random.below(10) {
         0 => format!("{r}.cat = 'a'"),
@@ -147,7 +147,7 @@ fn condition(random: &mut Random, r: &str) -> String {
     }
 }
 
-fn conditions(random: &mut Random, names: &[&str], depth: usize) -> String {
+pub(super) fn conditions(random: &mut Random, names: &[&str], depth: usize) -> String {
     if depth > 0 && random.one_in(2) {
         let (a, b) = (
             conditions(random, names, depth - 1),
@@ -163,7 +163,7 @@ fn conditions(random: &mut Random, names: &[&str], depth: usize) -> String {
     condition(random, name)
 }
 
-fn number(random: &mut Random, names: &[&str]) -> String {
+pub(super) fn number(random: &mut Random, names: &[&str]) -> String {
     let r = random.pick(names);
     let s = random.pick(names);
     match random.below(12) {
@@ -308,7 +308,7 @@ fn aggregate(random: &mut Random, names: &[&str]) -> (String, String) {
     }
 }
 
-fn key(random: &mut Random, names: &[&str]) -> String {
+pub(super) fn key(random: &mut Random, names: &[&str]) -> String {
     let r = random.pick(names);
     match random.below(6) {
         0 | 1 => format!("{r}.cat"),
@@ -322,7 +322,7 @@ fn key(random: &mut Random, names: &[&str]) -> String {
 }
 
 /// One side of a join.
-fn side(random: &mut Random, holders: &[&str], name: &str) -> String {
+pub(super) fn side(random: &mut Random, holders: &[&str], name: &str) -> String {
     if let [holder] = holders {
         return match random.below(5) {
             0 => format!(
@@ -341,7 +341,7 @@ fn side(random: &mut Random, holders: &[&str], name: &str) -> String {
     format!("({}) {name}", parts.join(" UNION ALL "))
 }
 
-fn on(random: &mut Random, a: &str, b: &str) -> String {
+pub(super) fn on(random: &mut Random, a: &str, b: &str) -> String {
     match random.below(5) {
         0 => format!("{b}.pid = {a}.pid AND {a}.part = {b}.part"),
         1 => format!("{a}.num = {b}.num"),

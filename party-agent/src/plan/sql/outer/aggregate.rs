@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArguments, Ident, Value,
+    BinaryOperator, CaseWhen, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArguments, Ident, UnaryOperator, Value, helpers::attached_token::AttachedToken,
 };
 
-use super::build::{case_when, filtered, marked, product, where_known};
+use super::build::{call, case_when, filtered, marked, product, where_known};
 use super::{Apart, Arg};
 use crate::catalogue::Aggregate;
 use crate::plan::sql::functions::{
@@ -124,6 +124,7 @@ impl Apart {
             (AggregateKind::Pair(stat), [Some(y), Some(x)]) => self.pair(stat, y, x, filter),
             (AggregateKind::Least, [Some(value)]) => self.extreme(value, filter, false),
             (AggregateKind::Greatest, [Some(value)]) => self.extreme(value, filter, true),
+            (AggregateKind::Bool { any }, [Some(value)]) => self.bool(value, filter, any),
             (AggregateKind::Median, [Some(value)]) => {
                 self.quantile(value, filter, Fraction::HALF, true, Aggregate::Median)
             }
@@ -189,6 +190,30 @@ impl Apart {
             format!("{name}{measure}"),
             Released::Extreme { measure, greatest },
         )
+    }
+
+    /// BOOL_OR and BOOL_AND: the greatest and the least of 1 and 0, which tells no count.
+    fn bool(&mut self, value: &Expr, filter: Option<&Expr>, any: bool) -> Expr {
+        let (asked, name) = match any {
+            true => (Aggregate::Max, "max"),
+            false => (Aggregate::Min, "min"),
+        };
+        let shown = call(
+            if any { "BOOL_OR" } else { "BOOL_AND" },
+            vec![value.clone()],
+        );
+        let value = as_number(value);
+        let measure = self.arg(filtered(&value, filter), label(&shown, filter), asked);
+        let greatest = any;
+        let found = self.released(
+            format!("{name}{measure}"),
+            Released::Extreme { measure, greatest },
+        );
+        Expr::Nested(Box::new(Expr::BinaryOp {
+            left: Box::new(found),
+            op: BinaryOperator::Eq,
+            right: Box::new(Expr::value(Value::Number("1".into(), false))),
+        }))
     }
 
     fn quantile(
@@ -347,6 +372,26 @@ fn bare_args<'f>(
         return Err((what, "leave them out"));
     }
     Ok(&list.args)
+}
+
+/// 1 where a condition is true, 0 where it is false, NULL where it is unknown.
+fn as_number(condition: &Expr) -> Expr {
+    let number = |digits: &str| Expr::value(Value::Number(digits.into(), false));
+    let when = |condition: Expr, digits: &str| CaseWhen {
+        condition,
+        result: number(digits),
+    };
+    let not = Expr::UnaryOp {
+        op: UnaryOperator::Not,
+        expr: Box::new(Expr::Nested(Box::new(condition.clone()))),
+    };
+    Expr::Case {
+        case_token: AttachedToken::empty(),
+        end_token: AttachedToken::empty(),
+        operand: None,
+        conditions: vec![when(condition.clone(), "1"), when(not, "0")],
+        else_result: None,
+    }
 }
 
 fn label(value: &Expr, filter: Option<&Expr>) -> String {

@@ -8,7 +8,6 @@ use crate::plan::Released;
 use crate::plan::words::counted;
 
 pub(super) fn read(apart: &mut Apart, query: &Query) {
-    apart.aliases_visible = true;
     if let Some(order_by) = &query.order_by {
         match &order_by.kind {
             OrderByKind::Expressions(exprs) if order_by.interpolate.is_none() => {
