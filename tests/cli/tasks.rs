@@ -1,10 +1,8 @@
 //! Tasks of the expected files, each by a job in `examples/jobs`, by real processes: one table of cases.
 
 use crate::figures::{Parts, equal, expected, no_small_cell_is_told, rows, same, shared};
-use crate::run::job;
 use crate::statistics::{HOSPITALS_AND_INSURERS, correlations, field, parts, run};
 use serde_json::Value;
-use std::fs;
 
 /// A party, its table and the file of that.
 type Table = (&'static str, &'static str, &'static str);
@@ -69,8 +67,8 @@ enum Figures {
     DescribedGroups(&'static str, &'static str),
     /// The pairs of a matrix.
     Pairs,
-    /// The pairs of rank correlations of these columns of the task.
-    Ranks(&'static [usize]),
+    /// The pairs of a matrix of rank correlations.
+    Ranks,
     /// A table with totals, of which no small cell can be derived.
     Margins,
     /// A table of rounded counts: what is rounded to 0 has no row.
@@ -132,9 +130,10 @@ fn named(result: &Value, object: &Value, cells: Pairs) {
     }
 }
 
-fn ranks(result: &Value, task: &Value, columns: &[usize]) {
-    let n = columns.len();
-    let pairs = (0..n).flat_map(|i| (i + 1..n).map(move |j| (columns[i], columns[j])));
+/// All pairs of columns, in the order of the matrix's upper half.
+fn ranks(result: &Value, task: &Value) {
+    let n = task["spearman"].as_array().expect("a matrix").len();
+    let pairs = (0..n).flat_map(|i| (i + 1..n).map(move |j| (i, j)));
     for (row, (i, j)) in rows(result).iter().zip(pairs) {
         let got = field(result, row, "spearman");
         same("spearman", got, &task["spearman"][i][j]);
@@ -216,45 +215,16 @@ fn rounded(result: &Value, task: &Value) {
     assert!(!result["notes"].to_string().contains("exact\""), "{result}");
 }
 
-/// Of the columns of the visits' rank correlations those that are ranked here, so that it takes half a minute and not three.
-const VISITS: &[usize] = &[0, 1, 4];
-
-/// The seven columns of the visits' rank correlations, of which the job ranks all.
-const VISITS_COLUMNS: [&str; 7] = [
-    "COALESCE(b.visits, 0)",
-    "COALESCE(c.amt_visits, 0)",
-    "COALESCE(b.analysis, 0)",
-    "COALESCE(c.amt_analysis, 0)",
-    "COALESCE(a.stays, 0)",
-    "COALESCE(c.amt_stays, 0)",
-    "COALESCE(c.age, 0)",
-];
-
-/// The job with these columns alone.
-fn of_visits(columns: &[usize]) -> String {
-    let text = job("rank-correlations-of-visits.toml");
-    let text = fs::read_to_string(text).expect("a job file");
-    let (before, rest) = text.split_once("SPEARMAN_MATRIX(").expect("the statistic");
-    let (listed, after) = rest.split_once("\nFROM").expect("tables");
-    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert_eq!(words(listed), format!("{})", VISITS_COLUMNS.join(", ")));
-    let some: Vec<&str> = columns.iter().map(|c| VISITS_COLUMNS[*c]).collect();
-    format!("{before}SPEARMAN_MATRIX({})\nFROM{after}", some.join(", "))
-}
-
 impl Case {
     fn run(&self, parts: &Parts) -> Value {
-        match self.job {
-            "rank-correlations-of-visits" => parts.simulate(&of_visits(VISITS))["result"].clone(),
-            name => run(parts, name),
-        }
+        run(parts, self.job)
     }
 
     fn check(&self, result: &Value, task: &Value) {
         println!("{}", self.job);
         match &self.figures {
             Figures::Pairs => correlations(result, task),
-            Figures::Ranks(columns) => ranks(result, task, columns),
+            Figures::Ranks => ranks(result, task),
             Figures::Margins => no_small_cell_is_told(result, task),
             Figures::Rounded => rounded(result, task),
             Figures::Named { object, cells } => {
@@ -374,13 +344,13 @@ const CASES: [Case; 33] = [
         job: "rank-correlations-of-visits",
         tables: &EUHEALTH,
         task: ("claims_euhealth.json", "corr"),
-        figures: Figures::Ranks(VISITS),
+        figures: Figures::Ranks,
     },
     Case {
         job: "rank-correlations-of-members",
         tables: &HOSPITALS_AND_INSURERS,
         task: ("claims_diabetes130.json", "corr_public"),
-        figures: Figures::Ranks(&[0, 1, 2, 3, 4, 5]),
+        figures: Figures::Ranks,
     },
     Case {
         job: "measurements-of-persons",
@@ -625,16 +595,4 @@ fn jobs_over_several_holders_give_the_expected_figures() {
         let task = task.pointer(&format!("/{name}")).expect("a task");
         case.check(&last.1, task);
     }
-}
-
-/// All seven columns, with `ENTENTE_LONG` set: minutes.
-#[test]
-fn rank_correlations_of_all_seven_columns() {
-    let Some(shared) = shared().filter(|_| std::env::var_os("ENTENTE_LONG").is_some()) else {
-        return;
-    };
-    let parts = parts(&shared, &EUHEALTH);
-    let result = run(&parts, "rank-correlations-of-visits");
-    let task = expected(&shared, "claims_euhealth.json");
-    ranks(&result, &task["corr"], &[0, 1, 2, 3, 4, 5, 6]);
 }
