@@ -96,10 +96,10 @@ impl RoundedShape {
 /// # Inputs    `input`: this holder's totals; `shape`: the same at all seats; `stock`: what [`RoundedShape::price`] needs;
 ///   `disclosure`: for the shape's [`terms`](RoundedShape::terms)
 /// # Output    at receivers the released cells, rounded, elsewhere `None`
-/// # Cost      [`RoundedShape::price`]: that of [`nearest`] for all counts, and of [`release`](super::release)
+/// # Cost      [`RoundedShape::price`]: that of [`nearest()`] for all counts, and of [`release`](super::release)
 /// # Security  [`rounded_security`]: as [`release`](super::release); exact counts are opened to nobody
 /// # Errors    as [`release`](super::release)
-/// # Source    own composition of [`nearest`] and [`release`](super::release)
+/// # Source    own composition of [`nearest()`] and [`release`](super::release)
 pub async fn rounded_release(
     session: &mut Session,
     input: LocalTotals,

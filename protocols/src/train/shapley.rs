@@ -13,7 +13,7 @@
 //!
 //! All cases of a column are eliminated together, so rounds do not depend on the number of coalitions. A pivot of a case is
 //! at least that of the whole model in the same place, since fewer columns are before it: so if the model is sound, all cases are,
-//! and only pivots that [`solve`](super::solve) takes are divided by. Labels are sound if they vary by at least 2^−20 of their mean
+//! and only pivots that [`super::solve`] takes are divided by. Labels are sound if they vary by at least 2^−20 of their mean
 //! square; else values are 0.
 
 use super::glm::{COLUMN_BITS, Family};
