@@ -72,8 +72,8 @@ pub(super) enum Extension {
 ///   bits, counting both directions, for each item: bit triple 62 bits; pair 62 bits; triple 1016
 ///   bytes; table of carries 124 bits; daBit 12; edaBit 500; truncation by 16 bits 602; selection 32;
 ///   matrix product m·k·n, 520 for each multiplication and 496 for each element of the smaller factor, but
-///   over Z_2^64, where it is large, 229 376 for each block of the left factor and 114 688 for each of the product
-///   ([`lattice`]), and 229 408 once.
+///   over Z_2^64, where it is large, 229 376 for each block of the left factor, 114 688 for each of the product with 14
+///   for each of its elements ([`lattice`]), and 229 408 once.
 ///   1 round a batch, and 2 more for all batches of products and of bits among more seats; as many as
 ///   seats for values shared both ways.
 ///   With Ferret an OT's 31 or 32 bits become 1.5 or less in the first 726 016 and 0.73 after, and one

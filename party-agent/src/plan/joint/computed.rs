@@ -29,7 +29,7 @@ use crate::plan::{
 /// Most bits of a value's distance from the low end of its range.
 const MAX_BITS: u32 = 60;
 /// Most numbers that are ranked: their ranks are kept until they are multiplied.
-pub(super) const MAX_RANKED: u64 = 1 << 23;
+const MAX_RANKED: u64 = 1 << 23;
 
 /// Values that are computed row by row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -297,15 +297,7 @@ impl Terms {
             });
             *column += RANK_COLUMNS;
         }
-        let n_items = items.len() as u64;
-        if rows > rank::MAX_ROWS as u64 || rows.saturating_mul(n_items) > MAX_RANKED {
-            let what = format!(
-                "the ranks of {} over a join of up to {rows} rows, by the published sizes of the tables: rows are 2^20 at most, and rows times columns 2^23",
-                counted(n_items, "column")
-            );
-            let fix = "write max_rows in the job, or correlate fewer columns at once";
-            return Err(job.site.fault(job.select, what, fix));
-        }
+        check_ranked(job, rows, (items.len(), "over a join of"))?;
         Ok(Some(Step::JointRanks {
             items,
             pairs,
@@ -314,6 +306,27 @@ impl Terms {
             held: false,
         }))
     }
+}
+
+/// Checks how many rows are ranked, of so many columns; `which`: in words, of which rows.
+///
+/// # Errors
+/// Too many of them.
+pub(super) fn check_ranked(
+    job: &Job<'_>,
+    rows: u64,
+    (n_items, which): (usize, &str),
+) -> Result<(), PlanFault> {
+    let n_items = n_items as u64;
+    if rows <= rank::MAX_ROWS as u64 && rows.saturating_mul(n_items) <= MAX_RANKED {
+        return Ok(());
+    }
+    let what = format!(
+        "the ranks of {} {which} up to {rows} rows, by the published sizes of the tables: rows are 2^20 at most, and rows times columns 2^23",
+        counted(n_items, "column")
+    );
+    let fix = "write max_rows in the job, or correlate fewer columns at once";
+    Err(job.site.fault(job.select, what, fix))
 }
 
 impl JoinPlan {

@@ -7,17 +7,15 @@
 use datafusion::sql::sqlparser::ast::Expr;
 use protocols::arith::mul;
 use protocols::price::{Price, Seats};
-use protocols::stats::rank;
 use serde::Serialize;
 
-use super::computed::MAX_RANKED;
+use super::computed::check_ranked;
 use super::ranked::{Ranked, RankedPlan};
 use super::relation::Compiled;
 use super::taken::{Argument, Taken};
 use super::terms::Terms;
 use super::{Job, JoinPlan, JoinSizes};
 use crate::plan::steps::{JointItem, JointPair, RANK_COLUMNS};
-use crate::plan::words::counted;
 use crate::plan::{KeyColumn, PlanFault, Released, Step};
 
 /// Arguments whose values stand beside each other in the rows of a relation, which are ranked by each.
@@ -175,15 +173,7 @@ impl Terms {
             });
             *column += RANK_COLUMNS;
         }
-        let n_items = items.len() as u64;
-        if rows > rank::MAX_ROWS as u64 || rows.saturating_mul(n_items) > MAX_RANKED {
-            let what = format!(
-                "the ranks of {} among up to {rows} rows, by the published sizes of the tables: rows are 2^20 at most, and rows times columns 2^23",
-                counted(n_items, "column")
-            );
-            let fix = "write max_rows in the job, or correlate fewer columns at once";
-            return Err(job.site.fault(job.select, what, fix));
-        }
+        check_ranked(job, rows, (items.len(), "among"))?;
         Ok(Some(Step::JointRanks {
             items,
             pairs,
