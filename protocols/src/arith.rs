@@ -5,6 +5,7 @@ pub(crate) mod release;
 pub(crate) mod compiled;
 pub(crate) mod circuit;
 pub mod mul;
+pub mod scale;
 pub mod matmul;
 pub mod mux;
 pub mod bits;

@@ -17,7 +17,7 @@ mod ot;
 
 pub use kinds::{
     BitPairs, BitTriples, DaBits, EdaBits, MatrixTriple, Muxes, PermutationShare, RowShares,
-    SecretPermutation, Tables, Triples, Truncs,
+    Scalings, SecretPermutation, Tables, Triples, Truncs,
 };
 pub use needs::{MatrixShape, Needs, PermutationNeed, RingNeeds, StockedRing};
 pub(crate) use ot::{Multiply, Online, Places, Scatter, Tariff};

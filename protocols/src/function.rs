@@ -17,7 +17,7 @@
 //! | [`rsqrt`] | 0 < x·2^f < 2^b | 2u + ε/√x | 2·10⁻¹² | 10⁻²³ |
 //! | [`exp`] | any; limited to ±16·ln 2, or ±32·ln 2 | 2u + (2ε + 2^(f−50))·eˣ | 3·10⁻⁹ (degree 6) | 3·10⁻¹⁵ (degree 10) |
 //! | [`log`] | 0 < x·2^f < 2^b | 2u + ε | 4·10⁻⁸ (degree 8) | 2·10⁻¹⁴ (degree 16) |
-//! | [`sigmoid`] | any | 2u + 2ε + 2^(f−50); and 2^(1/64−M), the least [`exp`] | 6·10⁻⁹ | 3·10⁻¹⁵ |
+//! | [`sigmoid`] | any | 2u + 2ε; and e^−M where x is beyond ±M, the M of [`exp`] | 5·10⁻⁹ (degree 4) | 3·10⁻¹⁵ (degree 9) |
 
 pub(crate) mod fixed;
 pub(crate) mod normal;
@@ -25,11 +25,13 @@ mod inverse;
 mod root;
 mod exponential;
 mod logarithm;
+mod sigmoid;
 
-pub use exponential::{exp, exp_price, sigmoid, sigmoid_price};
+pub use exponential::{exp, exp_price};
 pub use inverse::{divide, divide_price, reciprocal, reciprocal_price};
 pub use logarithm::{log, log_price};
 pub use root::{rsqrt, rsqrt_price, sqrt, sqrt_price};
+pub use sigmoid::{sigmoid, sigmoid_price};
 
 use crate::arith::compare::Method;
 use crate::error::ProtocolError;

@@ -185,7 +185,7 @@ pub fn price(shape: TableShape, seats: Seats) -> Price {
 /// # Inputs    `table`: shares of n rows; `order`: at the owner, where each row comes from; takes one permutation of
 ///   that shape, of the owner
 /// # Output    fresh shares of the rows in that order
-/// # Cost      [`arrange_price`]: 2 rounds; 4·n bytes from the owner to each other seat, and all rows from all seats to the owner
+/// # Cost      [`arrange_price`]: 1 round; 4·n bytes from the owner to each other seat, and all rows from all seats to the owner
 /// # Security  semi-honest, all but one seat may be corrupt: what the owner tells is uniform to the others, because the
 ///   permutation of the stock is. Whoever deals it must not learn what is told, and is sent nothing; reveals the shape
 /// # Errors    [`ProtocolError::InvalidInput`] if the order is none, [`ProtocolError::OutOfCorrelations`],
@@ -205,9 +205,18 @@ pub async fn arrange(
     let mine = mine.map(|(order, rho)| offset(rho, &order)).transpose();
     let mine = session.ended_by(mine)?;
     let told = mine.clone().map(|sources| Offset { sources });
-    let theirs = session.broadcast(owner, told, n_rows).await?;
-    let offset = mine.or(theirs.map(|told| told.sources)).unwrap_or_default();
-    moved(session, owner, table, (&offset, correlation)).await
+    // What the others send does not depend on what they are told, so nobody waits for anybody.
+    let (shape, differences, offset);
+    if let Some(sources) = mine {
+        session.broadcast(owner, told, n_rows).await?;
+        (shape, differences) = sent(session, owner, table, &correlation).await?;
+        offset = sources;
+    } else {
+        (shape, differences) = sent(session, owner, table, &correlation).await?;
+        let theirs = session.broadcast(owner, told, n_rows).await?;
+        offset = theirs.map(|told| told.sources).unwrap_or_default();
+    }
+    Ok(received(shape, differences, (&offset, correlation)))
 }
 
 /// τ with π = ρ∘τ: row i comes from the place at which ρ has what π wants there.
@@ -244,23 +253,37 @@ pub fn arrange_price(shape: TableShape, seats: Seats, owner: Seat) -> Price {
         n_messages: 1,
     };
     let told = others.map(|to| (owner, to, told));
-    Price::of_cost(Cost::round(seats.n_seats, told)).then(&step_price(shape, seats, owner))
+    Price {
+        needs: step_needs(shape, owner),
+        cost: Cost::round(seats.n_seats, told.chain(rows_sent(shape, seats, owner))),
+    }
 }
 
 fn step_price(shape: TableShape, seats: Seats, owner: Seat) -> Price {
-    let need = shape.permutation(owner);
-    let others = Seat::first(seats.n_computing).filter(|seat| *seat != owner);
-    let streams = |from: Seat| {
-        let columns = columns_sent(need);
-        columns.into_iter().map(move |stream| (from, owner, stream))
-    };
     Price {
-        needs: Needs {
-            permutations: vec![need],
-            ..Needs::default()
-        },
-        cost: Cost::round(seats.n_seats, others.flat_map(streams)),
+        needs: step_needs(shape, owner),
+        cost: Cost::round(seats.n_seats, rows_sent(shape, seats, owner)),
     }
+}
+
+fn step_needs(shape: TableShape, owner: Seat) -> Needs {
+    Needs {
+        permutations: vec![shape.permutation(owner)],
+        ..Needs::default()
+    }
+}
+
+/// The rows that each other seat sends the owner.
+fn rows_sent(
+    shape: TableShape,
+    seats: Seats,
+    owner: Seat,
+) -> impl Iterator<Item = (Seat, Seat, Stream)> {
+    let others = Seat::first(seats.n_computing).filter(move |seat| *seat != owner);
+    others.flat_map(move |from| {
+        let columns = columns_sent(shape.permutation(owner));
+        columns.into_iter().map(move |stream| (from, owner, stream))
+    })
 }
 
 /// What each seat but the owner sends in a step: one vector for each kind of column there is.
@@ -303,29 +326,39 @@ async fn step(
 ) -> Result<Table, ProtocolError> {
     let need = table.shape().permutation(owner);
     let correlation = session.ended_by(stock.take_permutation(need))?;
-    moved(session, owner, table, (offset, correlation)).await
+    let (shape, differences) = sent(session, owner, table, &correlation).await?;
+    Ok(received(shape, differences, (offset, correlation)))
 }
 
-/// The rows of a table by a permutation of the stock and a public one.
-async fn moved(
+/// Sends the owner this seat's shares of x − A; what the owner has then.
+async fn sent(
     session: &mut Session,
     owner: Seat,
     table: Table,
-    (offset, correlation): (&[u32], PermutationShare),
-) -> Result<Table, ProtocolError> {
+    correlation: &PermutationShare,
+) -> Result<(TableShape, Option<RowShares>), ProtocolError> {
     let shape = table.shape();
     let mut differences = table.into_rows();
     if let Some(before) = &correlation.before {
         subtract(&mut differences, before);
     }
     let differences = collect(session, owner, shape, differences).await?;
+    Ok((shape, differences))
+}
+
+/// The rows of a table by a permutation of the stock and a public one.
+fn received(
+    shape: TableShape,
+    differences: Option<RowShares>,
+    (offset, correlation): (&[u32], PermutationShare),
+) -> Table {
     let mut share = Table::from_rows(shape, correlation.after).reordered(offset);
     if let (Some(differences), Some(rho)) = (differences, correlation.permutation) {
         let sources = composed(&rho, offset);
         let permuted = Table::from_rows(shape, differences).reordered(sources.sources());
         add(share.rows_mut(), permuted.rows());
     }
-    Ok(share)
+    share
 }
 
 /// ρ∘τ: row i comes from where ρ has it that stands at τ(i).

@@ -75,7 +75,8 @@ fn work_us(plan: &Plan) -> u64 {
     let source = plan.source();
     let prepared = source.map_or(0, |source| {
         let all = std::iter::once(plan.needs()).chain(plan.needs_apart());
-        let each = all.map(|needs| coefficients::correlations_us(&source, &needs));
+        let each =
+            all.map(|needs| coefficients::correlations_us(&source, plan.seats.len(), &needs));
         each.fold(0, u64::saturating_add)
     });
     coefficients::START_US

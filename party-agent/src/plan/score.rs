@@ -458,7 +458,11 @@ fn priced(mut plan: Plan) -> Plan {
     let mut work_us = coefficients::START_US;
     if let Some(source) = plan.source() {
         total = correlate::cost(&source, n_computing, &price.needs).then(&total);
-        work_us = work_us.saturating_add(coefficients::correlations_us(&source, &price.needs));
+        work_us = work_us.saturating_add(coefficients::correlations_us(
+            &source,
+            n_computing,
+            &price.needs,
+        ));
     }
     let rows: u64 = plan.locals.values().map(|l| l.rows_at_most).sum();
     // Columns of the join, as shares, masks and what is on its way.

@@ -561,7 +561,9 @@ fn priced(mut plan: Plan, n_rows: u64) -> Plan {
         .as_ref()
         .map_or(0, |m| m.training_us(most_rows.unwrap_or(0)));
     let source = plan.source();
-    let making_us = source.map_or(0, |s| coefficients::correlations_us(&s, &price.needs));
+    let making_us = source.map_or(0, |s| {
+        coefficients::correlations_us(&s, n_computing, &price.needs)
+    });
     let memory = most_rows
         .unwrap_or(0)
         .saturating_mul(8 * (of.n_columns() as u64 + 2));

@@ -562,7 +562,11 @@ fn priced(mut plan: Plan) -> Plan {
     let mut work_us = coefficients::START_US;
     if let Some(source) = plan.source() {
         total = correlate::cost(&source, n_computing, &price.needs).then(&total);
-        work_us = work_us.saturating_add(coefficients::correlations_us(&source, &price.needs));
+        work_us = work_us.saturating_add(coefficients::correlations_us(
+            &source,
+            n_computing,
+            &price.needs,
+        ));
     }
     let shape = of.shape(&of.bounds(), method);
     let n_bins = of.card.as_ref().map_or(0, CardPlan::n_bins) as u64;

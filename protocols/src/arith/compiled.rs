@@ -5,7 +5,7 @@
 //! therefore calls the one that stands here.
 
 use super::compare::{self, Method};
-use super::{convert, matmul, mul, mux, trunc};
+use super::{convert, matmul, mul, mux, scale, trunc};
 use crate::correlate::{MatrixShape, Stock};
 use crate::error::ProtocolError;
 use crate::net::BoxFuture;
@@ -45,12 +45,14 @@ macro_rules! compiled {
 
 compiled! {
     mul(x: &'a Share<Self>, y: &'a Share<Self>) -> Share<Self> = mul::mul_over;
+    scale(x: &'a Share<Self>, columns: &'a [Share<Self>]) -> Vec<Share<Self>> = scale::scale_over;
     matmul(x: &'a Share<Self>, y: &'a Share<Self>, shape: MatrixShape) -> Share<Self> = matmul::matmul_over;
     times(bit: &'a BitShare, x: &'a Share<Self>) -> Share<Self> = mux::times_over;
     truncate(x: &'a Share<Self>, frac_bits: u32) -> Share<Self> = trunc::probabilistic_over;
     less_than_zero(x: &'a Share<Self>, bound_bits: u32, method: Method) -> BitShare = compare::less_than_zero_over;
     equal_zero(x: &'a Share<Self>, bound_bits: u32, method: Method) -> BitShare = compare::equal_zero_over;
     planes_to_arith(planes: &'a [&'a BitShare]) -> Vec<Share<Self>> = convert::planes_to_arith_over;
+    planes_to_sums(planes: &'a [&'a BitShare], weights: &'a [Vec<Self>]) -> Vec<Share<Self>> = convert::planes_to_sums_over;
     b2a(planes: &'a [BitShare]) -> Share<Self> = convert::b2a_over;
     a2b(x: &'a Share<Self>, n_planes: usize, method: Method) -> Vec<BitShare> = convert::a2b_over;
 }

@@ -54,9 +54,49 @@ pub(super) async fn planes_to_arith_over<R: StockedRing>(
 ) -> Result<Vec<Share<R>>, ProtocolError> {
     let n_items = planes.first().map_or(0, |plane| plane.n_bits());
     let mut each: Vec<Share<R>> = planes.iter().map(|_| Share::zero(n_items)).collect();
-    let put = |plane: usize, lane: usize, bit: R| each[plane].as_mut_slice()[lane] = bit;
+    let put = |plane: usize, start: usize, bits: &[R]| {
+        each[plane].as_mut_slice()[start..start + bits.len()].copy_from_slice(bits);
+    };
     convert(session, planes, stock, put).await?;
     Ok(each)
+}
+
+/// Turns sums of XOR-shared bits with public weights into additive shares, in one round: of no bit is a share
+/// of its own kept.
+///
+/// # Inputs    `planes`: m planes of n bits each; `weights`: m for each sum; takes m·n daBits
+/// # Output    n shares of Σ w_j·(bit j) for each sum
+/// # Panics    if the planes have different lengths
+///
+/// Everything else is that of [`planes_to_arith`].
+pub async fn planes_to_sums<R: StockedRing>(
+    session: &mut Session,
+    planes: &[&BitShare],
+    weights: &[Vec<R>],
+    stock: &mut Stock,
+) -> Result<Vec<Share<R>>, ProtocolError> {
+    R::planes_to_sums(session, planes, weights, stock).await
+}
+
+pub(super) async fn planes_to_sums_over<R: StockedRing>(
+    session: &mut Session,
+    planes: &[&BitShare],
+    weights: &[Vec<R>],
+    stock: &mut Stock,
+) -> Result<Vec<Share<R>>, ProtocolError> {
+    let n_items = planes.first().map_or(0, |plane| plane.n_bits());
+    let mut sums: Vec<Share<R>> = weights.iter().map(|_| Share::zero(n_items)).collect();
+    let put = |plane: usize, start: usize, bits: &[R]| {
+        for (sum, weights) in sums.iter_mut().zip(weights) {
+            let weight = weights[plane];
+            let sum = &mut sum.as_mut_slice()[start..start + bits.len()];
+            for (sum, bit) in sum.iter_mut().zip(bits) {
+                *sum = sum.wrapping_add(bit.wrapping_mul(weight));
+            }
+        }
+    };
+    convert(session, planes, stock, put).await?;
+    Ok(sums)
 }
 
 /// Turns numbers without sign whose bits are XOR-shared into additive shares.
@@ -80,23 +120,19 @@ pub(super) async fn b2a_over<R: StockedRing>(
     planes: &[BitShare],
     stock: &mut Stock,
 ) -> Result<Share<R>, ProtocolError> {
-    let n_items = planes.first().map_or(0, BitShare::n_bits);
-    let mut sum = Share::<R>::zero(n_items);
+    let weights = (0..).take(planes.len()).map(|i| R::ONE.shl(i)).collect();
     let planes: Vec<&BitShare> = planes.iter().collect();
-    let put = |plane: usize, lane: usize, bit: R| {
-        let item = &mut sum.as_mut_slice()[lane];
-        *item = item.wrapping_add(bit.shl(plane as u32));
-    };
-    convert(session, &planes, stock, put).await?;
-    Ok(sum)
+    let mut sums = planes_to_sums_over(session, &planes, &[weights], stock).await?;
+    Ok(sums.pop().expect("one sum for one vector of weights"))
 }
 
-/// Opens all planes under daBits in one round, and puts each bit's share in its place.
+/// Opens all planes under daBits in one round, and gives shares of each plane's bits, a part at a time: plane, first
+/// lane, shares.
 async fn convert<R: StockedRing>(
     session: &mut Session,
     planes: &[&BitShare],
     stock: &mut Stock,
-    mut put: impl FnMut(usize, usize, R) + Send,
+    mut put: impl FnMut(usize, usize, &[R]) + Send,
 ) -> Result<(), ProtocolError> {
     let n_items = planes.first().map_or(0, |plane| plane.n_bits());
     for plane in planes {
@@ -117,18 +153,23 @@ async fn convert<R: StockedRing>(
             bits::xor_assign(out, &dabits.bits.as_words()[columns.clone()]);
         }
     };
+    let mut part = Share::zero(0);
     let take = |lanes: Range<usize>, (), _: &[R], opened: &[u64]| {
         let n_columns = lanes::columns(&lanes).len();
         let parts = opened.chunks_exact(n_columns.max(1));
         for (plane, (delta, dabits)) in parts.zip(&dabits).enumerate() {
             let beta = &dabits.arith.as_slice()[lanes.clone()];
-            for (i, beta) in beta.iter().enumerate() {
+            if part.len() != beta.len() {
+                part = Share::zero(beta.len());
+            }
+            let out = part.as_mut_slice().iter_mut();
+            for (i, (out, beta)) in out.zip(beta).enumerate() {
                 let delta = R::from_u64(delta[i / 64] >> (i % 64) & 1);
                 let sign = R::ONE.wrapping_sub(delta.shl(1));
                 let constant = if is_first { delta } else { R::ZERO };
-                let bit = sign.wrapping_mul(*beta).wrapping_add(constant);
-                put(plane, lanes.start + i, bit);
+                *out = sign.wrapping_mul(*beta).wrapping_add(constant);
             }
+            put(plane, lanes.start, part.as_slice());
         }
     };
     lanes::open(session, bits_layout(n_items, planes.len()), mask, take).await
@@ -142,7 +183,7 @@ fn bits_layout(n_lanes: usize, n_planes: usize) -> Layout {
     }
 }
 
-/// The declared price of [`planes_to_arith`] and [`b2a`] of n items; of [`bit_to_arith`] with one
+/// The declared price of [`planes_to_arith`], [`planes_to_sums`] and [`b2a`] of n items; of [`bit_to_arith`] with one
 /// plane.
 pub fn planes_price<R: StockedRing>(seats: Seats, n_items: usize, n_planes: usize) -> Price {
     let needs = RingNeeds {

@@ -158,6 +158,16 @@ pub struct Muxes<R: Ring> {
     pub bits_times_a: Share<R>,
 }
 
+/// Random ring elements a and rows of elements, column by column, with the products of a and its row.
+pub struct Scalings<R: Ring> {
+    /// Shares of a.
+    pub factor: Share<R>,
+    /// Shares of the rows: of each column as many elements as there are a.
+    pub columns: Vec<Share<R>>,
+    /// Shares of a times each column.
+    pub products: Vec<Share<R>>,
+}
+
 /// Random matrices and their product, row-major: c = a·b with a of m×k and b of k×n.
 pub struct MatrixTriple<R: Ring> {
     /// Shares of a.

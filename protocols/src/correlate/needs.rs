@@ -87,6 +87,8 @@ pub struct RingNeeds {
     pub muxes: u64,
     /// For each number of bits that is cut off, random elements with their upper parts.
     pub truncs: BTreeMap<u32, u64>,
+    /// For each number of columns, random elements and rows of so many, with the products of both.
+    pub scalings: BTreeMap<usize, u64>,
     /// Random matrices and their products, in the order of use.
     pub matrices: Vec<MatrixShape>,
 }
@@ -95,7 +97,8 @@ impl RingNeeds {
     /// True if nothing is needed.
     pub fn is_nothing(&self) -> bool {
         let counts = [self.triples, self.dabits, self.edabits, self.muxes];
-        counts.iter().chain(self.truncs.values()).all(|n| *n == 0) && self.matrices.is_empty()
+        let by_size = self.truncs.values().chain(self.scalings.values());
+        counts.iter().chain(by_size).all(|n| *n == 0) && self.matrices.is_empty()
     }
 }
 
@@ -107,6 +110,9 @@ impl AddAssign for RingNeeds {
         self.muxes += other.muxes;
         for (n_bits, n_items) in other.truncs {
             *self.truncs.entry(n_bits).or_default() += n_items;
+        }
+        for (n_columns, n_items) in other.scalings {
+            *self.scalings.entry(n_columns).or_default() += n_items;
         }
         self.matrices.extend(other.matrices);
     }

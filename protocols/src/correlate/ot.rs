@@ -70,7 +70,7 @@ pub(super) enum Extension {
 /// # Output    a stock of exactly these needs, in whole words
 /// # Cost      [`cost`]; per seat pair, 11 296 bytes and 1 round once. Between two seats, over k = 64
 ///   bits, counting both directions, for each item: bit triple 62 bits; pair 62 bits; triple 1016
-///   bytes; table of carries 124 bits; daBit 12; edaBit 500; truncation by 16 bits 602; selection 32;
+///   bytes, of an element and a row 520 for each of its elements and 496 once; table of carries 124 bits; daBit 12; edaBit 500; truncation by 16 bits 602; selection 32;
 ///   matrix product m·k·n, 520 for each multiplication and 496 for each element of the smaller factor, but
 ///   over Z_2^64, where it is large, 229 376 for each block of the left factor, 114 688 for each of the product with 14
 ///   for each of its elements ([`lattice`]), and 229 408 once.
@@ -233,10 +233,16 @@ fn n_ots(needs: &Needs) -> u64 {
 fn items_ots<R: Ring>(recipe: Recipe, n_items: usize) -> (u64, u64) {
     let per_item = match recipe {
         Recipe::BitTriples | Recipe::BitPairs | Recipe::DaBits | Recipe::Muxes => 1,
-        Recipe::Triples | Recipe::EdaBits | Recipe::Truncs { .. } => u64::from(R::BITS),
+        Recipe::Triples | Recipe::EdaBits | Recipe::Truncs { .. } | Recipe::Scalings { .. } => {
+            u64::from(R::BITS)
+        }
     };
     let n_ots = (n_items as u64).saturating_mul(per_item);
-    (n_ots, n_ots / elements::BATCH_OTS as u64 + 1)
+    let n_batches = match recipe {
+        Recipe::Scalings { n_columns } => elements::scalings_batches::<R>(n_items, n_columns),
+        _ => n_ots / elements::BATCH_OTS as u64 + 1,
+    };
+    (n_ots, n_batches)
 }
 
 /// The declared cost of [`generate`].
@@ -265,7 +271,10 @@ fn items_cost<R: StockedRing>(tally: &mut Tally, recipe: Recipe, n_items: usize)
     match recipe {
         Recipe::BitTriples => parts(n_items / 64).for_each(|n| bits::cost(tally, n, 1)),
         Recipe::BitPairs => parts(n_items / 64).for_each(|n| bits::cost(tally, n, 2)),
-        Recipe::Triples => elements::triples_cost::<R>(tally, n_items),
+        Recipe::Triples => elements::scalings_cost::<R>(tally, n_items, 1),
+        Recipe::Scalings { n_columns } => {
+            elements::scalings_cost::<R>(tally, n_items, n_columns);
+        }
         Recipe::DaBits | Recipe::EdaBits | Recipe::Truncs { .. } | Recipe::Muxes => {
             chain::cost::<R>(tally, recipe, n_items);
         }
@@ -306,6 +315,9 @@ impl Transfers<'_> {
             Recipe::BitTriples => bits::triples(self, n_items / 64, stock).await,
             Recipe::BitPairs => bits::bit_pairs(self, n_items / 64, stock).await,
             Recipe::Triples => elements::triples::<R>(self, n_items, stock).await,
+            Recipe::Scalings { n_columns } => {
+                elements::scalings::<R>(self, n_items, n_columns, stock).await
+            }
             Recipe::DaBits | Recipe::EdaBits | Recipe::Truncs { .. } | Recipe::Muxes => {
                 chain::shared_bits::<R>(self, recipe, n_items, stock).await
             }

@@ -1,7 +1,9 @@
 //! The kinds of which any number is taken, as columns: some are drawn at random, and the others are
 //! functions of them, item by item.
 
-use super::{BitPairs, BitTriples, DaBits, EdaBits, Muxes, Stock, StockedRing, Triples, Truncs};
+use super::{
+    BitPairs, BitTriples, DaBits, EdaBits, Muxes, Scalings, Stock, StockedRing, Triples, Truncs,
+};
 use engine::bits;
 use engine::ring::{self, Ring};
 use engine::share::Share;
@@ -18,6 +20,7 @@ pub(super) enum Recipe {
     EdaBits,
     Muxes,
     Truncs { frac_bits: u32 },
+    Scalings { n_columns: usize },
 }
 
 /// How many columns a kind has. Columns of ring elements come first, then columns of packed bits;
@@ -97,6 +100,7 @@ impl Recipe {
             Self::EdaBits => ((1, 0), (0, R::BITS as usize)),
             Self::Muxes => ((1, 2), (1, 0)),
             Self::Truncs { .. } => ((1, 2), (0, 0)),
+            Self::Scalings { n_columns } => ((1 + n_columns, n_columns), (0, 0)),
         };
         Layout {
             free_ring,
@@ -139,6 +143,14 @@ impl Recipe {
                 product.copy_from_slice(arith);
                 ring::mul_assign(product, &free[0].as_slice()[..n_items]);
             }
+            Self::Scalings { .. } => {
+                let (factor, rows) = free.split_first().expect("the factor is drawn");
+                for (product, column) in derived.iter_mut().zip(rows) {
+                    let product = &mut product.as_mut_slice()[..n_items];
+                    product.copy_from_slice(&column.as_slice()[..n_items]);
+                    ring::mul_assign(product, &factor.as_slice()[..n_items]);
+                }
+            }
             Self::Truncs { frac_bits } => {
                 let r = &free[0].as_slice()[..n_items];
                 let (u, top) = derived.split_at_mut(1);
@@ -160,6 +172,7 @@ impl Recipe {
             Self::EdaBits => stock.add_edabits::<R>(columns.into()),
             Self::Muxes => stock.add_muxes::<R>(columns.into()),
             Self::Truncs { frac_bits } => stock.add_truncs::<R>(frac_bits, columns.into()),
+            Self::Scalings { .. } => stock.add_scalings::<R>(columns.into()),
         }
     }
 }
@@ -217,6 +230,20 @@ impl<R: Ring> From<Columns<R>> for Truncs<R> {
     fn from(mut columns: Columns<R>) -> Self {
         let [r, u, top] = columns.next_ring();
         Self { r, u, top }
+    }
+}
+
+impl<R: Ring> From<Columns<R>> for Scalings<R> {
+    fn from(columns: Columns<R>) -> Self {
+        let mut ring = columns.ring.into_iter();
+        let factor = ring.next().expect("the factor is drawn");
+        let mut columns: Vec<Share<R>> = ring.collect();
+        let products = columns.split_off(columns.len() / 2);
+        Self {
+            factor,
+            columns,
+            products,
+        }
     }
 }
 

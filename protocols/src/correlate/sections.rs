@@ -51,6 +51,11 @@ fn ring_sections(needs: &RingNeeds, width: Width) -> Vec<Section> {
         let frac_bits = *frac_bits;
         (Recipe::Truncs { frac_bits }, *n)
     }));
+    let scalings = needs.scalings.iter();
+    items.extend(scalings.map(|(n_columns, n)| {
+        let n_columns = *n_columns;
+        (Recipe::Scalings { n_columns }, *n)
+    }));
     let items = items.into_iter().filter(|(_, n)| *n > 0);
     let items = items.map(|(recipe, n)| {
         let n_items = usize::try_from(n).expect("correlations fit in memory");
@@ -75,6 +80,10 @@ pub(super) fn check(
     let cuts = |ring: &RingNeeds, width: u32| ring.truncs.keys().all(|f| *f < width - 1);
     if !cuts(&needs.ring64, u64::BITS) || !cuts(&needs.ring128, <u128 as Ring>::BITS) {
         return refuse("a truncation leaves at least one bit under the top one");
+    }
+    let has_columns = |ring: &RingNeeds| ring.scalings.keys().all(|n_columns| *n_columns > 0);
+    if !has_columns(&needs.ring64) || !has_columns(&needs.ring128) {
+        return refuse("an element is multiplied with a column or more");
     }
     for need in &needs.permutations {
         if need.owner.index() >= n_computing {

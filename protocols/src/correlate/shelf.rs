@@ -5,7 +5,7 @@
 
 use super::recipe::Columns;
 use super::stock::check_count;
-use super::{BitPairs, BitTriples, DaBits, EdaBits, Muxes, Tables, Triples, Truncs};
+use super::{BitPairs, BitTriples, DaBits, EdaBits, Muxes, Scalings, Tables, Triples, Truncs};
 use crate::error::ProtocolError;
 use engine::bits;
 use engine::ring::Ring;
@@ -311,19 +311,27 @@ macro_rules! plain_columns {
 
 plain_columns! { u64, u32, u8 }
 
-/// The planes of elements with shared bits. All parts have the same number of planes.
-impl Items for Vec<BitShare> {
+/// Vectors of which several stand side by side.
+trait Vectors: Items {}
+
+impl Vectors for BitShare {}
+
+impl<R: Ring> Vectors for Share<R> {}
+
+/// The planes of elements with shared bits, or the columns of rows. All parts have the same number of them.
+impl<T: Vectors> Items for Vec<T> {
     fn n_items(&self) -> usize {
-        self.first().map_or(0, BitShare::n_bits)
+        self.first().map_or(0, T::n_items)
     }
 
     fn split_off(&mut self, at: usize) -> Self {
-        self.iter_mut().map(|plane| plane.split_off(at)).collect()
+        let vectors = self.iter_mut();
+        vectors.map(|vector| Items::split_off(vector, at)).collect()
     }
 
     fn copied(&self, items: Range<usize>) -> Self {
-        let planes = self.iter();
-        planes.map(|plane| plane.copied(items.clone())).collect()
+        let vectors = self.iter();
+        vectors.map(|vector| vector.copied(items.clone())).collect()
     }
 
     fn empty() -> Self {
@@ -331,13 +339,13 @@ impl Items for Vec<BitShare> {
     }
 
     fn with_room(self, n_items: usize) -> Self {
-        let planes = self.into_iter();
-        planes.map(|plane| plane.with_room(n_items)).collect()
+        let vectors = self.into_iter();
+        vectors.map(|vector| vector.with_room(n_items)).collect()
     }
 
     fn append(&mut self, part: Self) {
-        for (plane, part) in self.iter_mut().zip(part) {
-            Items::append(plane, part);
+        for (vector, part) in self.iter_mut().zip(part) {
+            Items::append(vector, part);
         }
     }
 }
@@ -398,4 +406,5 @@ columns! {
     EdaBits<R> [<R: Ring>] 1: r, planes;
     Truncs<R> [<R: Ring>] 1: r, u, top;
     Muxes<R> [<R: Ring>] 1: bits, bits_arith, a, bits_times_a;
+    Scalings<R> [<R: Ring>] 1: factor, columns, products;
 }

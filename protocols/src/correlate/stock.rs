@@ -5,7 +5,7 @@ use super::recipe::{Columns, Recipe};
 use super::shelf::{Batch, Opener, Shelf};
 use super::{
     BitPairs, BitTriples, DaBits, EdaBits, MatrixShape, MatrixTriple, Muxes, Needs,
-    PermutationNeed, PermutationShare, RingNeeds, StockedRing, Tables, Triples, Truncs,
+    PermutationNeed, PermutationShare, RingNeeds, Scalings, StockedRing, Tables, Triples, Truncs,
 };
 use crate::error::ProtocolError;
 use crate::session::Session;
@@ -22,6 +22,7 @@ const DABITS: &str = "doubly shared bits";
 const EDABITS: &str = "elements with shared bits";
 const MUXES: &str = "selections";
 const TRUNCS: &str = "truncations";
+const SCALINGS: &str = "products with rows of this length";
 const MATRICES: &str = "matrix triples of this shape";
 const PERMUTATIONS: &str = "permutations of this shape";
 
@@ -50,6 +51,7 @@ pub struct RingShelf<R: Ring> {
     edabits: Shelf<EdaBits<R>>,
     muxes: Shelf<Muxes<R>>,
     truncs: BTreeMap<u32, Shelf<Truncs<R>>>,
+    scalings: BTreeMap<usize, Shelf<Scalings<R>>>,
     matrices: Vec<(MatrixShape, MatrixTriple<R>)>,
 }
 
@@ -61,6 +63,7 @@ impl<R: Ring> Default for RingShelf<R> {
             edabits: Shelf::default(),
             muxes: Shelf::default(),
             truncs: BTreeMap::new(),
+            scalings: BTreeMap::new(),
             matrices: Vec::new(),
         }
     }
@@ -77,6 +80,11 @@ impl<R: Ring> RingShelf<R> {
                 .truncs
                 .iter()
                 .map(|(f, items)| (*f, items.n_items() as u64))
+                .collect(),
+            scalings: self
+                .scalings
+                .iter()
+                .map(|(n, items)| (*n, items.n_items() as u64))
                 .collect(),
             matrices: self.matrices.iter().map(|(shape, _)| *shape).collect(),
         }
@@ -168,6 +176,13 @@ impl Stock {
         R::shelf_mut(self).muxes.add(items);
     }
 
+    /// Adds elements with their products with rows, at least one column wide.
+    pub fn add_scalings<R: StockedRing>(&mut self, items: Scalings<R>) {
+        let shelf = R::shelf_mut(self);
+        let shelf = shelf.scalings.entry(items.columns.len()).or_default();
+        shelf.add(items);
+    }
+
     /// Adds items that are made when they are used.
     pub(super) fn add_sealed<R: StockedRing>(
         &mut self,
@@ -185,6 +200,11 @@ impl Stock {
             Recipe::Truncs { frac_bits } => {
                 let truncs = &mut R::shelf_mut(self).truncs;
                 let shelf = truncs.entry(frac_bits).or_default();
+                shelf.add_sealed(n_items, open);
+            }
+            Recipe::Scalings { n_columns } => {
+                let scalings = &mut R::shelf_mut(self).scalings;
+                let shelf = scalings.entry(n_columns).or_default();
                 shelf.add_sealed(n_items, open);
             }
         }
@@ -375,6 +395,34 @@ impl Stock {
         taken
     }
 
+    /// Takes elements with their products with rows of `n_columns` out.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtocolError::OutOfCorrelations`] if fewer are left.
+    pub fn take_scalings<R: StockedRing>(
+        &mut self,
+        n_columns: usize,
+        n_items: usize,
+    ) -> Result<Scalings<R>, ProtocolError> {
+        Ok(self.batch_scalings(n_columns, n_items)?.whole())
+    }
+
+    /// Takes elements with their products with rows out that are used item after item.
+    pub(crate) fn batch_scalings<R: StockedRing>(
+        &mut self,
+        n_columns: usize,
+        n_items: usize,
+    ) -> Result<Batch<Scalings<R>>, ProtocolError> {
+        let scalings = &mut R::shelf_mut(self).scalings;
+        let items = scalings.entry(n_columns).or_default();
+        let taken = items.take(SCALINGS, n_items);
+        if items.n_items() == 0 {
+            scalings.remove(&n_columns);
+        }
+        taken
+    }
+
     /// Takes material for selections out.
     ///
     /// # Errors
@@ -457,6 +505,10 @@ fn check_ring(needs: &RingNeeds, left: &RingNeeds) -> Result<(), ProtocolError> 
     for (frac_bits, needed) in &needs.truncs {
         let left = left.truncs.get(frac_bits).copied().unwrap_or_default();
         check_count(TRUNCS, *needed, left)?;
+    }
+    for (n_columns, needed) in &needs.scalings {
+        let left = left.scalings.get(n_columns).copied().unwrap_or_default();
+        check_count(SCALINGS, *needed, left)?;
     }
     check_each(MATRICES, &needs.matrices, &left.matrices)
 }

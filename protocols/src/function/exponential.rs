@@ -1,18 +1,17 @@
-//! eˣ and the logistic function.
+//! eˣ.
 
 use super::Format;
 use super::fixed::{
-    add_public, add_scaled, constant, minus, mul_shift, mul_shift_price, polynomial,
-    polynomial_price, shift, shift_price,
+    add_public, add_scaled, constant, mul_shift, mul_shift_price, polynomial, polynomial_price,
+    shift, shift_price,
 };
-use super::inverse::{newton, newton_price};
 use crate::arith::compare::Method;
-use crate::arith::{convert, mul, mux, order};
+use crate::arith::{convert, mul, order};
 use crate::correlate::{Stock, StockedRing};
 use crate::error::ProtocolError;
 use crate::price::{Price, Seats};
 use crate::session::Session;
-use engine::ring::{self, Ring};
+use engine::ring::Ring;
 use engine::share::Share;
 use engine::share::boolean::BitShare;
 use std::f64::consts::{LN_2, LOG2_E, SQRT_2};
@@ -88,22 +87,6 @@ pub async fn exp<R: StockedRing>(
     session.ended_by(format.check::<R>())?;
     let seats = Seats::of(session);
     session.ended_by(stock.check(&exp_price::<R>(seats, x.len(), format).needs))?;
-    limited_exp(session, x, format, format.frac_bits, stock).await
-}
-
-/// The declared price of [`exp`] of n numbers.
-pub fn exp_price<R: StockedRing>(seats: Seats, n_items: usize, format: Format) -> Price {
-    limited_exp_price::<R>(seats, n_items, format, format.frac_bits)
-}
-
-/// Limits x, and gives eˣ at another scale.
-async fn limited_exp<R: StockedRing>(
-    session: &mut Session,
-    x: &Share<R>,
-    format: Format,
-    to_bits: u32,
-    stock: &mut Stock,
-) -> Result<Share<R>, ProtocolError> {
     let f = format.frac_bits;
     let limit: R = constant(limit::<R>(), f);
     let limits = (limit.wrapping_neg(), limit);
@@ -116,7 +99,7 @@ async fn limited_exp<R: StockedRing>(
     add_public(session, &mut fraction, middle.wrapping_neg());
     let fraction = polynomial(session, &fraction, coefficients::<R>(), w, stock).await?;
     let whole = powers_product(session, whole, stock).await?;
-    let n_bits = result_shift::<R>(to_bits);
+    let n_bits = result_shift::<R>(f);
     mul_shift(session, &fraction, &whole, n_bits, stock).await
 }
 
@@ -131,9 +114,9 @@ fn clamp_bits<R: Ring>(format: Format) -> u32 {
 }
 
 /// The fraction's w bits go, and the M by which the exponent is too great.
-fn result_shift<R: Ring>(to_bits: u32) -> i32 {
+fn result_shift<R: Ring>(frac_bits: u32) -> i32 {
     let all = working_bits::<R>() + (1 << range_log::<R>());
-    all.cast_signed() - to_bits.cast_signed()
+    all.cast_signed() - frac_bits.cast_signed()
 }
 
 /// x·log2 e + M with w fractional bits: a number in [0, 2M).
@@ -213,12 +196,8 @@ async fn powers_product<R: StockedRing>(
     Ok(factors.pop().expect("one factor is left"))
 }
 
-fn limited_exp_price<R: StockedRing>(
-    seats: Seats,
-    n: usize,
-    format: Format,
-    to_bits: u32,
-) -> Price {
+/// The declared price of [`exp`] of n numbers.
+pub fn exp_price<R: StockedRing>(seats: Seats, n: usize, format: Format) -> Price {
     let w = working_bits::<R>();
     let n_bits = n_whole_bits::<R>();
     let mut price = order::clamp_price::<R>(seats, n, clamp_bits::<R>(format), format.method)
@@ -245,55 +224,9 @@ fn limited_exp_price<R: StockedRing>(
         price = price.then(&mul::price::<R>(seats, n_factors / 2 * n));
         n_factors = n_factors.div_ceil(2);
     }
-    price.then(&mul_shift_price::<R>(seats, n, result_shift::<R>(to_bits)))
-}
-
-/// 1/(1 + e^−x) of shared numbers.
-///
-/// # Inputs    `x`: n shares of x·2^f in (−2^b, 2^b); takes [`sigmoid_price`]
-/// # Output    n shares of 2^f/(1 + e^−x), within the bound of the [module's table](super)
-/// # Cost      [`sigmoid_price`]
-/// # Source    own: of |x| by [`exp`] and Newton's steps for 1/(1 + e^−|x|), then the mirror image
-///
-/// Everything else is that of [`exp`].
-pub async fn sigmoid<R: StockedRing>(
-    session: &mut Session,
-    x: &Share<R>,
-    format: Format,
-    stock: &mut Stock,
-) -> Result<Share<R>, ProtocolError> {
-    session.ended_by(format.check::<R>())?;
-    let seats = Seats::of(session);
-    session.ended_by(stock.check(&sigmoid_price::<R>(seats, x.len(), format).needs))?;
-    let w = working_bits::<R>();
-    let bound = (format.bound_bits, format.method);
-    let (mut away, is_negative) = order::abs(session, x, bound.0, bound.1, stock).await?;
-    ring::negate(away.as_mut_slice());
-    // 1 + e^−|x| with one bit more than w is (1 + e^−|x|)/2 with w, in [1/2, 1].
-    let mut half = limited_exp(session, &away, format, w - 1, stock).await?;
-    add_public(session, &mut half, R::ONE.shl(w - 1));
-    let mut above = newton(session, &half, w, stock).await?;
-    let mirrored = minus(session, R::ONE.shl(w + 1), &above, 2);
-    let moved = mux::times(session, &is_negative, &mirrored, stock).await?;
-    above.add_assign(&moved);
-    shift(session, above, sigmoid_shift::<R>(format), stock).await
-}
-
-/// What Newton's steps give is twice the result.
-fn sigmoid_shift<R: Ring>(format: Format) -> i32 {
-    working_bits::<R>().cast_signed() + 1 - format.frac_bits.cast_signed()
-}
-
-/// The declared price of [`sigmoid`] of n numbers.
-pub fn sigmoid_price<R: StockedRing>(seats: Seats, n_items: usize, format: Format) -> Price {
-    let w = working_bits::<R>();
-    order::min_max_price::<R>(seats, n_items, format.bound_bits, format.method)
-        .then(&limited_exp_price::<R>(seats, n_items, format, w - 1))
-        .then(&newton_price::<R>(seats, n_items, w))
-        .then(&mux::price::<R>(seats, n_items))
-        .then(&shift_price::<R>(
-            seats,
-            n_items,
-            sigmoid_shift::<R>(format),
-        ))
+    price.then(&mul_shift_price::<R>(
+        seats,
+        n,
+        result_shift::<R>(format.frac_bits),
+    ))
 }

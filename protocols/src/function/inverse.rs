@@ -118,7 +118,7 @@ fn n_steps<R: Ring>() -> usize {
 }
 
 /// 1/c for c in [1/2, 1], all at `w` fractional bits: y ← y·(2 − c·y).
-pub(super) async fn newton<R: StockedRing>(
+async fn newton<R: StockedRing>(
     session: &mut Session,
     c: &Share<R>,
     w: u32,
@@ -133,7 +133,7 @@ pub(super) async fn newton<R: StockedRing>(
     Ok(y)
 }
 
-pub(super) fn newton_price<R: StockedRing>(seats: Seats, n_items: usize, w: u32) -> Price {
+fn newton_price<R: StockedRing>(seats: Seats, n_items: usize, w: u32) -> Price {
     let product = mul_shift_price::<R>(seats, n_items, w.cast_signed());
     Price::sequence(seats, vec![product; 2 * n_steps::<R>()])
 }

@@ -17,9 +17,11 @@
 //! Schoppmann, 2021/266, §5, and Raghuraman and Rindal, 2022/320. A point is a hash of the key and of
 //! the number of its choice, so that a key has nothing in common with itself in another bin.
 
+mod compact;
 mod rows;
 mod totals;
 
+pub use compact::{compact, compact_price};
 pub use rows::{Columns, Keep, Rows, Shape, Side};
 pub use totals::{
     Sums, Totals, count, count_price, count_terms, sums, sums_price, sums_terms, totals,

@@ -277,7 +277,7 @@ pub async fn count(
     disclose::admit(session, (&disclosure, &terms), (stock, &needs))?;
     let (rows, has_rows) = own.map(|own| (own.rows, own.has_rows)).unzip();
     let joined = circuit::join(session, &shape.join(), rows, stock).await?;
-    let columns = vertical::columns(&shape.of, &shape.bins, joined);
+    let columns = vertical::columns(&shape.of, &shape.bins, joined.into_tables());
     let cells = vertical::by_row(&columns.features.iter().collect::<Vec<_>>());
     let mut left = copy(&columns.used);
     left.append(copy(&columns.labels));

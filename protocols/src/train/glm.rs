@@ -30,7 +30,7 @@ pub use release::{Released, release, release_cost, release_price, release_terms}
 use super::solve::{self, System};
 use crate::arith::compare::Method;
 use crate::arith::matmul::{self as products, matmul};
-use crate::arith::{convert, copy, mul};
+use crate::arith::{convert, copy, scale};
 use crate::correlate::{MatrixShape, Stock};
 use crate::error::ProtocolError;
 use crate::function::fixed::{mul_shift, mul_shift_price, shift, shift_price};
@@ -244,7 +244,7 @@ pub async fn fit(
     let mut run = Run {
         rows,
         shape,
-        turned: transposed(&rows.columns, shape.n_rows, shape.n_columns),
+        others: others(rows, shape),
         newton: Newton::from(start),
     };
     let mut residuals = Share::zero(0);
@@ -297,8 +297,8 @@ impl Rows {
 struct Run<'a> {
     rows: &'a Rows,
     shape: &'a Shape,
-    /// The columns, column by column.
-    turned: Share<u64>,
+    /// The columns but the first, column by column.
+    others: Vec<Share<u64>>,
     newton: Newton,
 }
 
@@ -339,11 +339,16 @@ impl Run<'_> {
         stock: &mut Stock,
     ) -> Result<Share<u128>, ProtocolError> {
         let (shape, d) = (self.shape, self.shape.n_columns);
-        let of_rows = weights.as_slice().iter();
-        let of_rows = of_rows.flat_map(|w| std::iter::repeat_n(*w, d));
-        let of_rows = Share::new(of_rows.collect());
-        let weighted = mul::mul(session, &of_rows, &self.rows.columns, stock).await?;
-        let all = matmul(session, &self.turned, &weighted, shape.hessian(), stock).await?;
+        let mut weighted = copy(weights);
+        weighted.scale_public(1 << COLUMN_BITS);
+        if !self.others.is_empty() {
+            let others = scale::scale(session, weights, &self.others, stock).await?;
+            others
+                .into_iter()
+                .for_each(|column| weighted.append(column));
+        }
+        let columns = &self.rows.columns;
+        let all = matmul(session, &weighted, columns, shape.hessian(), stock).await?;
         let mut both = symmetric(session, &all, shape, stock).await?;
         if let Some(penalties) = &self.rows.penalties {
             let diagonal = both.as_mut_slice().iter_mut().step_by(d + 1);
@@ -368,11 +373,18 @@ fn run_price(seats: Seats, shape: &Shape, step: u32) -> Price {
     let is_factored = shape.is_factored(step);
     if is_factored {
         price = price
-            .then(&mul::price::<u64>(seats, shape.n_cells()))
+            .then(&scaled_price(seats, shape))
             .then(&products::price::<u64>(seats, shape.hessian()))
             .then(&symmetric_price(seats, shape));
     }
     price.then(&step_price(seats, shape, is_factored))
+}
+
+fn scaled_price(seats: Seats, shape: &Shape) -> Price {
+    match shape.n_columns - 1 {
+        0 => Price::nothing(seats),
+        n_others => scale::price::<u64>(seats, shape.n_rows, n_others),
+    }
 }
 
 /// X·β + offset of every row that exists, with [`Family::label_bits`].
@@ -440,6 +452,13 @@ pub(super) fn squares_price(seats: Seats, shape: &Shape) -> Price {
             products::dot_shape(shape.n_rows),
         ))
         .then(&convert::widen_price(seats, 1, shape.method))
+}
+
+/// The columns but the first, which is 1.
+fn others(rows: &Rows, shape: &Shape) -> Vec<Share<u64>> {
+    let all = transposed(&rows.columns, shape.n_rows, shape.n_columns);
+    let columns = all.as_slice().chunks_exact(shape.n_rows.max(1)).skip(1);
+    columns.map(|column| Share::new(column.to_vec())).collect()
 }
 
 pub(super) fn transposed(rows: &Share<u64>, n_rows: usize, n_columns: usize) -> Share<u64> {

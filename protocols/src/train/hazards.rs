@@ -165,7 +165,8 @@ pub async fn train(
     disclose::admit(session, (&disclosure, &terms), (stock, &needs))?;
     let of = &shape.of;
     let joined = circuit::join(session, &of.join(), rows, stock).await?;
-    let columns = vertical::columns(of, &vec![1; of.features.len()], joined);
+    let tables = circuit::compact(session, joined, &of.join(), stock).await?;
+    let columns = vertical::columns(of, &vec![1; of.features.len()], tables);
     let vertical::Parts {
         mut rows, members, ..
     } = vertical::parts(columns);
@@ -192,6 +193,7 @@ pub fn price(seats: Seats, shape: &Shape) -> Price {
     let model = shape.model();
     let scaled = standard::in_deviations_price(seats, model.n_columns);
     circuit::price(seats, &shape.of.join())
+        .then(&circuit::compact_price(seats, &shape.of.join()))
         .then(&standard::standardise_price(seats, &shape.of.model()))
         .then(&order_price(seats, shape))
         .then(&fit_price(seats, shape))

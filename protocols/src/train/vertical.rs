@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! join        the holders' rows meet in shares, see [`circuit`](crate::psi::circuit)
+//! compact     the hub's rows without the empty bins between them, see [`circuit::compact`]
 //! standardise columns less their means over the rows that count, see [`standard`](super::standard)
 //! fit         Newton's method, or descent in small batches, see [`glm`](super::glm)
 //! evaluate    on rows that were not fitted: sorted by score, see [`evaluate`](super::evaluate)
@@ -31,7 +32,7 @@ use crate::error::ProtocolError;
 use crate::function::fixed::{shift, shift_price};
 use crate::party::Seat;
 use crate::price::{Price, Seats};
-use crate::psi::circuit::{self, Joined, Keep};
+use crate::psi::circuit::{self, Keep};
 use crate::session::Session;
 use engine::share::Share;
 
@@ -103,12 +104,17 @@ impl Shape {
         )
     }
 
+    /// Rows that are computed on: the hub's.
+    fn n_rows(&self) -> usize {
+        self.join().hub.n_rows
+    }
+
     /// The shape of the model.
     #[must_use]
     pub fn model(&self) -> glm::Shape {
         glm::Shape {
             family: self.family,
-            n_rows: self.join().n_bins(),
+            n_rows: self.n_rows(),
             n_columns: 1 + self.features.len(),
             log_rows: self.log_rows,
             has_offset: false,
@@ -122,7 +128,7 @@ impl Shape {
     pub(super) fn evaluations(&self) -> impl Iterator<Item = evaluate::Shape> {
         let test = self.evaluates.then_some(self.asks);
         let shape = |asks| evaluate::Shape {
-            n_rows: self.join().n_bins(),
+            n_rows: self.n_rows(),
             score_bits: self.family.label_bits(),
             at_least: self.at_least,
             asks,
@@ -263,8 +269,9 @@ pub async fn train(
     let needs = price(seats, shape).needs;
     disclose::admit(session, (&disclosure, &terms), (stock, &needs))?;
     let joined = circuit::join(session, &shape.join(), rows, stock).await?;
+    let tables = circuit::compact(session, joined, &shape.join(), stock).await?;
     let model = shape.model();
-    let columns = columns(shape, &vec![1; shape.features.len()], joined);
+    let columns = columns(shape, &vec![1; shape.features.len()], tables);
     let Parts {
         mut rows,
         members,
@@ -431,6 +438,7 @@ pub fn price(seats: Seats, shape: &Shape) -> Price {
         None => glm::fit_price(seats, &model),
     };
     circuit::price(seats, &shape.join())
+        .then(&circuit::compact_price(seats, &shape.join()))
         .then(&standard::standardise_price(seats, &model))
         .then(&penalised)
         .then(&fitted)
@@ -469,11 +477,10 @@ pub(super) struct Columns {
     pub(super) members: Share<u64>,
 }
 
-/// Takes a join apart in which each feature has so many columns.
-pub(super) fn columns(shape: &Shape, widths: &[usize], joined: Joined) -> Columns {
-    let mut tables: Vec<std::vec::IntoIter<Share<u64>>> = [joined.hub]
+/// Takes the tables of a join apart in which each feature has so many columns.
+pub(super) fn columns(shape: &Shape, widths: &[usize], tables: Vec<circuit::Columns>) -> Columns {
+    let mut tables: Vec<std::vec::IntoIter<Share<u64>>> = tables
         .into_iter()
-        .chain(joined.spokes)
         .map(|columns| columns.narrow.into_iter())
         .collect();
     let mut next = |place: usize| tables[place].next().expect("a column of the shape");

@@ -10,8 +10,8 @@ use engine::share::boolean::BitShare;
 use engine::share::{self, Share};
 use protocols::correlate::{
     BitPairs, BitTriples, DaBits, EdaBits, MatrixShape, MatrixTriple, Muxes, Needs,
-    PermutationNeed, PermutationShare, RowShares, SecretPermutation, Stock, StockedRing, Tables,
-    Triples, Truncs,
+    PermutationNeed, PermutationShare, RowShares, Scalings, SecretPermutation, Stock, StockedRing,
+    Tables, Triples, Truncs,
 };
 use protocols::error::ProtocolError;
 use std::collections::HashSet;
@@ -122,6 +122,9 @@ impl Ideal {
         for (frac_bits, n_items) in needs.truncs {
             self.truncs::<R>(frac_bits, n_items as usize);
         }
+        for (n_columns, n_items) in needs.scalings {
+            self.scalings::<R>(n_columns, n_items as usize);
+        }
         for shape in needs.matrices {
             self.matrix::<R>(shape);
         }
@@ -197,6 +200,26 @@ impl Ideal {
         self.give(|stock| {
             let [r, u, top] = each(&mut parts);
             stock.add_truncs(frac_bits, Truncs { r, u, top });
+        });
+    }
+
+    fn scalings<R: StockedRing>(&mut self, n_columns: usize, n_items: usize) {
+        let factor: Vec<R> = self.random(n_items);
+        let columns: Vec<Vec<R>> = (0..n_columns).map(|_| self.random(n_items)).collect();
+        let products = columns.iter().map(|column| mul(&factor, column));
+        let all: Vec<Vec<R>> = [factor.clone()]
+            .into_iter()
+            .chain(columns.iter().cloned())
+            .chain(products)
+            .collect();
+        let mut parts: Vec<_> = all.iter().map(|v| self.split(v).into_iter()).collect();
+        self.give(|stock| {
+            let mut parts = parts.iter_mut().map(|p| p.next().expect("a part"));
+            stock.add_scalings(Scalings {
+                factor: parts.next().expect("the factor"),
+                columns: parts.by_ref().take(n_columns).collect(),
+                products: parts.collect(),
+            });
         });
     }
 
@@ -494,6 +517,9 @@ fn check_ring<R: StockedRing>(needs: &Needs, stocks: &mut [Stock]) {
     for (frac_bits, n_items) in &needs.truncs {
         check_truncs::<R>(*frac_bits, *n_items as usize, stocks);
     }
+    for (n_columns, n_items) in &needs.scalings {
+        check_scalings::<R>(*n_columns, *n_items as usize, stocks);
+    }
     for shape in &needs.matrices {
         let parts = take_all(stocks, |s| s.take_matrix::<R>(*shape));
         assert!(parts.iter().all(|p| p.fits(*shape)));
@@ -536,6 +562,22 @@ fn check_truncs<R: StockedRing>(frac_bits: u32, n_items: usize, stocks: &mut [St
     assert_eq!(u, add_all(parts.iter().map(|p| &p.u)), "upper parts");
     assert_eq!(top, add_all(parts.iter().map(|p| &p.top)), "top bits");
     assert_random_ring("masks of truncations", &r);
+}
+
+fn check_scalings<R: StockedRing>(n_columns: usize, n_items: usize, stocks: &mut [Stock]) {
+    let parts = take_all(stocks, |s| s.take_scalings::<R>(n_columns, n_items));
+    let factor = add_all(parts.iter().map(|p| &p.factor));
+    for i in 0..n_columns {
+        let column = add_all(parts.iter().map(|p| &p.columns[i]));
+        let product = add_all(parts.iter().map(|p| &p.products[i]));
+        assert_eq!(mul(&factor, &column), product, "column {i} of a scaling");
+        assert_random_ring(
+            "factors and columns of scalings",
+            &[factor.clone(), column].concat(),
+        );
+    }
+    let widths = parts.iter().map(|p| [p.columns.len(), p.products.len()]);
+    assert!(widths.into_iter().all(|widths| widths == [n_columns; 2]));
 }
 
 fn check_permutation(need: PermutationNeed, stocks: &mut [Stock]) {
@@ -591,6 +633,10 @@ pub(crate) fn every_kind(n: u64, owner: protocols::party::Seat) -> Needs {
         ring.muxes = n;
         let truncs = [(1, n), (16, n / 3)].into_iter();
         ring.truncs = truncs.filter(|(_, n)| *n > 0).collect();
+        ring.scalings = [(1, n / 2), (5, n)]
+            .into_iter()
+            .filter(|(_, n)| *n > 0)
+            .collect();
         ring.matrices = shapes.map(|(m, k, n)| MatrixShape { m, k, n }).to_vec();
     }
     let permutation = |n_rows, n_words, n_ring64, n_ring128| PermutationNeed {

@@ -1,5 +1,7 @@
 //! Joins whose matches exist in shares alone: against plain joins, and held to every demand.
 
+mod compact;
+
 use crate::arith::{Clear, Shared};
 use crate::chi_square;
 use crate::demands::{self, Case, below};

@@ -316,7 +316,7 @@ fn in_shares(plan: &Plan, of: &IntersectPlan) -> (Cost, u64) {
     if let Some(source) = plan.source() {
         let needs = plan.needs();
         sent = correlate::cost(&source, n_computing, &needs).then(&sent);
-        work_us += coefficients::correlations_us(&source, &needs);
+        work_us += coefficients::correlations_us(&source, n_computing, &needs);
     }
     (sent, work_us)
 }

@@ -1,4 +1,4 @@
-//! Triples of ring elements and of matrices, by Gilboa's method.
+//! Triples of ring elements, of elements and rows, and of matrices, by Gilboa's method.
 //!
 //! The product of the sums Σa·Σb is the sum of all a_i·b_j. Seat i computes a_i·b_i alone; for each
 //! other pair, b_j's bits are choices, and a_i, or a row of such elements, is what they multiply.
@@ -18,7 +18,7 @@ use super::bits::choices;
 use super::flow::{Flow, Incoming, Plan};
 use super::pairs::{Pair, Pattern, Transfers, blame};
 use super::tally::Tally;
-use crate::correlate::{MatrixShape, MatrixTriple, Stock, StockedRing, Triples, matrix};
+use crate::correlate::{MatrixShape, MatrixTriple, Scalings, Stock, StockedRing, Triples, matrix};
 use crate::error::ProtocolError;
 use crate::party::Seat;
 use engine::ot::products::{self, Shape};
@@ -78,7 +78,7 @@ struct Products<R: StockedRing> {
 
 /// The rows of this seat that other seats' elements multiply.
 enum Factors<R: StockedRing> {
-    /// One fresh element for each.
+    /// A fresh row for each.
     Drawn,
     /// For element i, row i mod k of a matrix with k rows.
     Matrix(Box<Matrices<R>>),
@@ -153,7 +153,7 @@ impl<R: StockedRing> Products<R> {
         let items = self.items(batch);
         let n = self.shape.n_columns;
         match &self.factors {
-            Factors::Drawn => self.draw(items.len()),
+            Factors::Drawn => self.draw(items.len() * n),
             Factors::Matrix(matrices) => {
                 let mut all = Share::zero(items.len() * n);
                 let out = all.as_mut_slice().chunks_exact_mut(n);
@@ -259,6 +259,37 @@ pub(super) async fn triples<R: StockedRing>(
     Ok(())
 }
 
+/// Makes elements with their products with rows of `n_columns`.
+pub(super) async fn scalings<R: StockedRing>(
+    transfers: &mut Transfers<'_>,
+    n_items: usize,
+    n_columns: usize,
+    stock: &mut Stock,
+) -> Result<(), ProtocolError> {
+    let flow = Products::<R>::new(transfers, Factors::Drawn, n_columns, n_items);
+    for batch in transfers.run(flow).await?.done {
+        let n_items = batch.elements.len();
+        let by_column = |rows: &Share<R>| -> Vec<Share<R>> {
+            let all = matrix::transposed(rows, n_items, n_columns);
+            let columns = all.as_slice().chunks_exact(n_items);
+            columns.map(|column| Share::new(column.to_vec())).collect()
+        };
+        let (factor, columns) = (batch.elements, by_column(&batch.rows));
+        let mut products = by_column(&batch.cross);
+        for (product, column) in products.iter_mut().zip(&columns) {
+            let mut own = Share::new(column.as_slice().to_vec());
+            ring::mul_assign(own.as_mut_slice(), factor.as_slice());
+            product.add_assign(&own);
+        }
+        stock.add_scalings(Scalings {
+            factor,
+            columns,
+            products,
+        });
+    }
+    Ok(())
+}
+
 /// Makes one matrix triple.
 ///
 /// The bits of one factor's elements are choices, and rows of the other are what they multiply. Either
@@ -315,9 +346,14 @@ fn flat(shape: MatrixShape) -> MatrixShape {
     }
 }
 
-/// The cost of [`triples`].
-pub(super) fn triples_cost<R: Ring>(tally: &mut Tally, n_items: usize) {
-    tally.flow(&plan::<R>(tally.n_computing(), n_items, 1));
+/// The cost of [`scalings`]; of [`triples`] with one column.
+pub(super) fn scalings_cost<R: Ring>(tally: &mut Tally, n_items: usize, n_columns: usize) {
+    tally.flow(&plan::<R>(tally.n_computing(), n_items, n_columns));
+}
+
+/// At most so many batches of [`scalings`].
+pub(super) fn scalings_batches<R: Ring>(n_items: usize, n_columns: usize) -> u64 {
+    n_items.div_ceil(batch_items::<R>(n_columns)) as u64
 }
 
 /// The cost of [`matrix_triple`].

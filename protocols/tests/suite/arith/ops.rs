@@ -6,7 +6,7 @@ use engine::bits;
 use engine::prg::Prg;
 use engine::ring::Ring;
 use protocols::arith::compare::{self, Method};
-use protocols::arith::{bits as planes, convert, matmul, mul, mux, order, trunc};
+use protocols::arith::{bits as planes, convert, matmul, mul, mux, order, scale, trunc};
 use protocols::correlate::{MatrixShape, Stock, StockedRing};
 use protocols::error::ProtocolError;
 use protocols::function::Format;
@@ -17,6 +17,8 @@ use protocols::session::Session;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Op {
     Mul,
+    /// With so many columns.
+    Scale(usize),
     Square,
     Dot,
     Mux,
@@ -24,6 +26,8 @@ pub(crate) enum Op {
     BitToArith,
     PlanesToArith(usize),
     B2a(usize),
+    /// With [`weights`].
+    PlanesToSums(usize),
     A2b(usize, Method),
     LessThanZero(u32, Method),
     LessThan(u32, Method),
@@ -50,12 +54,16 @@ pub(crate) fn all<R: Ring>() -> Vec<Op> {
     let k = R::BITS;
     let mut ops = vec![
         Op::Mul,
+        Op::Scale(1),
+        Op::Scale(4),
         Op::Square,
         Op::Dot,
         Op::Mux,
         Op::Times,
         Op::BitToArith,
         Op::PlanesToArith(3),
+        Op::PlanesToSums(1),
+        Op::PlanesToSums(5),
         Op::B2a(1),
         Op::B2a(k as usize),
         Op::BitsLessThan(1),
@@ -120,6 +128,13 @@ fn signed_below(prg: &mut Prg, bound_bits: u32) -> i128 {
     }
 }
 
+/// The weights of two sums of so many bits.
+fn weights<R: Ring>(n_planes: usize) -> Vec<Vec<R>> {
+    let weight = |i: usize, of: i128| element((i as i128 + 1) * of);
+    let sum = |of: i128| (0..n_planes).map(|i| weight(i, of)).collect();
+    vec![sum(-3), sum(1 << 40)]
+}
+
 /// n numbers in [−2^b, 2^b).
 fn column<R: Ring>(prg: &mut Prg, n_items: usize, bound_bits: u32) -> Vec<R> {
     // An i128 cannot hold an edge of its own type twice over.
@@ -163,6 +178,7 @@ impl Op {
                 let x = column(prg, n_items, k - 1);
                 clear.ring = vec![x, column(prg, n_items, k - 1)];
             }
+            Self::Scale(m) => clear.ring = (0..=m).map(|_| column(prg, n_items, k - 1)).collect(),
             Self::Square => clear.ring = vec![column(prg, n_items, k - 1)],
             Self::Mux => {
                 let x = column(prg, n_items, k - 1);
@@ -174,7 +190,7 @@ impl Op {
                 clear.bits = vec![random_bits(prg, n_items)];
             }
             Self::BitToArith => clear.bits = vec![random_bits(prg, n_items)],
-            Self::PlanesToArith(w) | Self::B2a(w) => {
+            Self::PlanesToArith(w) | Self::B2a(w) | Self::PlanesToSums(w) => {
                 clear.bits = (0..w).map(|_| random_bits(prg, n_items)).collect();
             }
             Self::A2b(..) => clear.ring = vec![column(prg, n_items, k - 1)],
@@ -228,6 +244,14 @@ impl Op {
         let select = |x: &R, bit: bool| if bit { *x } else { R::ZERO };
         match self {
             Self::Mul => one_column(zip(R::wrapping_mul)),
+            Self::Scale(_) => {
+                let (x, columns) = inputs.ring.split_first().expect("a factor");
+                let scaled = |column: &Vec<R>| -> Vec<R> {
+                    let both = x.iter().zip(column);
+                    both.map(|(x, y)| x.wrapping_mul(*y)).collect()
+                };
+                Clear::of_ring(columns.iter().map(scaled).collect())
+            }
             Self::Dot => one_column(vec![engine::ring::sum(&zip(R::wrapping_mul))]),
             Self::Square => one_column(inputs.ring[0].iter().map(|x| x.wrapping_mul(*x)).collect()),
             Self::Mux => {
@@ -241,6 +265,18 @@ impl Op {
             Self::BitToArith | Self::PlanesToArith(_) => {
                 let one = |i| bools(i).into_iter().map(|b| select(&R::ONE, b)).collect();
                 Clear::of_ring((0..inputs.bits.len()).map(one).collect())
+            }
+            Self::PlanesToSums(w) => {
+                let of = |weights: Vec<R>| {
+                    let mut sum = vec![R::ZERO; inputs.bits[0].0];
+                    for (i, weight) in weights.iter().enumerate() {
+                        for (sum, bit) in sum.iter_mut().zip(bools(i)) {
+                            *sum = sum.wrapping_add(select(weight, bit));
+                        }
+                    }
+                    sum
+                };
+                Clear::of_ring(weights(w).into_iter().map(of).collect())
             }
             Self::B2a(_) => {
                 let mut sum = vec![R::ZERO; inputs.bits[0].0];
@@ -319,10 +355,13 @@ impl Op {
     pub(crate) fn price<R: StockedRing>(self, seats: Seats, n: usize) -> Price {
         match self {
             Self::Mul | Self::Square => mul::price::<R>(seats, n),
+            Self::Scale(m) => scale::price::<R>(seats, n, m),
             Self::Dot => matmul::price::<R>(seats, matmul::dot_shape(n)),
             Self::Mux | Self::Times => mux::price::<R>(seats, n),
             Self::BitToArith => convert::planes_price::<R>(seats, n, 1),
-            Self::PlanesToArith(w) | Self::B2a(w) => convert::planes_price::<R>(seats, n, w),
+            Self::PlanesToArith(w) | Self::B2a(w) | Self::PlanesToSums(w) => {
+                convert::planes_price::<R>(seats, n, w)
+            }
             Self::A2b(w, method) => convert::a2b_price::<R>(seats, n, w, method),
             Self::LessThanZero(b, m) | Self::LessThan(b, m) => {
                 compare::less_than_zero_price::<R>(seats, n, b, m)
@@ -350,6 +389,7 @@ impl Op {
         let mut out = Shared::default();
         match self {
             Self::Mul => out.ring = vec![mul::mul(session, &ring[0], &ring[1], stock).await?],
+            Self::Scale(_) => out.ring = scale::scale(session, &ring[0], &ring[1..], stock).await?,
             Self::Square => out.ring = vec![mul::square(session, &ring[0], stock).await?],
             Self::Dot => out.ring = vec![matmul::dot(session, &ring[0], &ring[1], stock).await?],
             Self::Mux => {
@@ -362,6 +402,10 @@ impl Op {
             Self::PlanesToArith(_) => {
                 let each: Vec<_> = bits.iter().collect();
                 out.ring = convert::planes_to_arith(session, &each, stock).await?;
+            }
+            Self::PlanesToSums(w) => {
+                let each: Vec<_> = bits.iter().collect();
+                out.ring = convert::planes_to_sums(session, &each, &weights(w), stock).await?;
             }
             Self::B2a(_) => out.ring = vec![convert::b2a(session, bits, stock).await?],
             Self::A2b(w, m) => out.bits = convert::a2b(session, &ring[0], w, m, stock).await?,
