@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Verifies an evidence file, independently of the program that wrote it.
+"""Verifies an evidence file or a contract file, independently of the program that wrote it.
 
     python3 verify_evidence.py evidence.json [trusted.toml]
+    python3 verify_evidence.py contract.json [trusted.toml]
 
 Needs Python 3.11 and the package `cryptography`; shares no code with entente. The exit codes are those of
-`entente evidence verify`. The one thing that is not computed again is the session id, a BLAKE3 digest of the contract and of all
+`entente evidence verify` and `entente contract verify`. The one thing that is not computed again is the session id, a BLAKE3 digest of the contract and of all
 nonces: here, all receipts must name the same one.
 """
 
@@ -26,6 +27,8 @@ SPKI = bytes.fromhex("302a300506032b6570032100")
 ORIGIN = "entente.log/"
 FIELDS = {"format", "exporter", "exported", "contract", "acceptances", "pages", "plan", "opened", "receipts", "output",
           "logs", "provenance", "seal"}
+
+OF_CONTRACT = {"format", "contract", "acceptances", "pages", "plan"}
 
 
 class Fault(Exception):
@@ -223,12 +226,11 @@ def opened(plan):
     return found + [{"kind": "learns", "what": learns["what"], "to": [learns["party"]]} for learns in plan["learns"]]
 
 
-def documents(contract, seats, evidence):
+def agreed(contract, seats, evidence):
     pages = {lang: hashlib.sha256(text.encode()).hexdigest() for lang, text in evidence["pages"].items()}
     for name, (_, acceptance, _) in seats.items():
         need(acceptance["pages"] == pages, "page", f"{name} approved another one")
     need(hashlib.sha256(evidence["plan"].encode()).hexdigest() == contract["plan"], "plan")
-    need(opened(json.loads(evidence["plan"])) == evidence["opened"], "opened")
 
 
 def receipts(contract, seats, evidence):
@@ -360,8 +362,10 @@ def seal(contract, evidence):
 
 def verify(text, trust=None):
     evidence = strict(text, "form")
-    need(isinstance(evidence, dict) and set(evidence) == FIELDS, "form", "other fields than an evidence file has")
-    need(evidence["format"] == "entente-evidence/1", "form", "another format")
+    need(isinstance(evidence, dict), "form", "no object")
+    is_contract = evidence.get("format") == "entente-contract/1"
+    need(is_contract or evidence.get("format") == "entente-evidence/1", "form", "another format")
+    need(set(evidence) == (OF_CONTRACT if is_contract else FIELDS), "form", "other fields than such a file has")
     contract = statement(evidence["contract"], "contract/proposal", "contract")
     keys = {p["name"]: p["fingerprint"] for p in contract["parties"]}
     signer = fingerprint(bytes.fromhex(evidence["contract"]["public_key"]))
@@ -370,7 +374,13 @@ def verify(text, trust=None):
         for name, key in keys.items():
             need(trust.get(name) == key, "trust", name)
     seats = approvals(contract, evidence)
-    documents(contract, seats, evidence)
+    if is_contract:
+        order = [seats[p["name"]][2] for p in contract["parties"]]
+        need([digest(a) for a in evidence["acceptances"]] == order, "approvals", "in another order than the parties")
+    agreed(contract, seats, evidence)
+    if is_contract:
+        return contract
+    need(opened(json.loads(evidence["plan"])) == evidence["opened"], "opened")
     found = receipts(contract, seats, evidence)
     output(evidence, found)
     logs(contract, seats, evidence)
@@ -393,7 +403,7 @@ def main(file, trusted=None):
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         print(f"form: {error!r}")
         return CODES["form"]
-    print(f"the evidence of {contract['job']} ({contract['job_id']}) holds")
+    print(f"{contract['job']} ({contract['job_id']}): the file holds")
     for party in contract["parties"]:
         print(f"{party['name']}: {party['fingerprint']}")
     return 0

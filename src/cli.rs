@@ -1,12 +1,17 @@
 //! The command line as typed: names, arguments and help. Nothing here touches a file or the network;
 //! each command module turns its arguments into checked values first.
 
+mod evidence;
 mod keys;
 
 use chrono::NaiveDate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
+pub(crate) use evidence::{
+    ContractCommand, ContractExportArgs, ContractVerifyArgs, EvidenceCommand, EvidenceExportArgs,
+    EvidenceVerifyArgs, ExplainArgs, PageLanguage,
+};
 pub(crate) use keys::{
     InviteArgs, KeysCommand, PersonArgs, RotateArgs, TakeArgs, TrustArgs, VouchedArgs,
 };
@@ -99,7 +104,7 @@ pub(crate) enum Command {
                             The agent goes on running and answers; it accepts, starts and completes no job. A restart changes nothing."
     )]
     Halt(HaltArgs),
-    /// Read the page that approvers of a job sign
+    /// Read the page that approvers of a job sign; export and verify what was agreed
     Contract {
         #[command(subcommand)]
         what: ContractCommand,
@@ -173,7 +178,7 @@ pub(crate) struct DemoArgs {
     /// Which demo to run
     #[arg(value_enum, default_value_t = DemoName::Claims)]
     pub(crate) name: DemoName,
-    /// Keep result.json, result.csv, receipt.json and evidence.json in this directory
+    /// Keep result.json, result.csv, receipt.json, contract.json and evidence.json in this directory
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Flip one byte of the evidence before it is verified: ends with the exit code of the check that finds it
@@ -201,7 +206,7 @@ pub(crate) struct SimulateArgs {
     /// A party and the directory that holds its tables; once for each party
     #[arg(long = "party", value_name = "NAME=DIR", required = true)]
     pub(crate) parties: Vec<String>,
-    /// Write result.json, result.csv, receipt.json and evidence.json into this directory (made if it is not there)
+    /// Write result.json, result.csv, receipt.json, contract.json and evidence.json into this directory (made if it is not there)
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Also predict the time on a network of this kind
@@ -614,77 +619,6 @@ pub(crate) enum ResultFormat {
     Csv,
     /// Everything: columns with types, rows, suppressed groups, notes
     Json,
-}
-
-/// `entente contract`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum ContractCommand {
-    /// Print the page that is signed: who, why, which columns, what leaves, to whom, until when, what each learns, how to stop it
-    #[command(
-        after_help = "Example:\n  entente contract explain 3f2a… --lang zh\n\n\
-                            Every approval names the SHA-256 of this page, in both languages."
-    )]
-    Explain(ExplainArgs),
-}
-
-/// `entente contract explain`.
-#[derive(Debug, Args)]
-pub(crate) struct ExplainArgs {
-    /// The language
-    #[arg(long, value_enum, default_value_t = PageLanguage::En)]
-    pub(crate) lang: PageLanguage,
-    #[command(flatten)]
-    pub(crate) job: JobIdArgs,
-}
-
-/// The languages of a page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PageLanguage {
-    /// English
-    En,
-    /// Chinese
-    Zh,
-}
-
-/// `entente evidence`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum EvidenceCommand {
-    /// Write the evidence of a completed job to one file: contract, approvals, plan, receipts and logs of all parties
-    #[command(after_help = "Example:\n  entente evidence export 3f2a… --out evidence.json")]
-    Export(EvidenceExportArgs),
-    /// Verify an evidence file: from its bytes alone, without a network, a configuration or a running agent
-    #[command(
-        after_help = "Example:\n  entente evidence verify evidence.json --trust trusted.toml\n\n\
-                            Exit code 0 if every check holds; otherwise the code of the first that does not:\n\
-                            \x20 20 form, 21 contract, 22 trust, 23 approvals, 24 approval, 25 page, 26 plan, 27 opened,\n\
-                            \x20 28 receipts, 29 receipt, 30 traffic, 31 output, 32 checkpoint, 33 witness, 34 inclusion,\n\
-                            \x20 35 entries, 36 growth, 37 provenance, 38 seal"
-    )]
-    Verify(EvidenceVerifyArgs),
-}
-
-/// `entente evidence export`.
-#[derive(Debug, Args)]
-pub(crate) struct EvidenceExportArgs {
-    /// Write to this file (mode 0600, must not exist)
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: PathBuf,
-    #[command(flatten)]
-    pub(crate) job: JobIdArgs,
-}
-
-/// `entente evidence verify`.
-#[derive(Debug, Args)]
-pub(crate) struct EvidenceVerifyArgs {
-    /// The evidence file
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
-    /// A list of trusted keys, as `entente keys trust` makes it: the parties' keys must be those
-    #[arg(long, value_name = "FILE")]
-    pub(crate) trust: Option<PathBuf>,
-    /// The result's file: must be the one that the exporter received
-    #[arg(long, value_name = "result.json")]
-    pub(crate) result: Option<PathBuf>,
 }
 
 /// `entente log`.

@@ -63,7 +63,8 @@ pub(crate) fn check(bytes: &[u8], trust: Option<&Pins>, path: &Path) -> Outcome<
     evidence::verify(bytes, trust).map_err(|fault| failure(&fault, path))
 }
 
-fn failure(fault: &Fault, path: &Path) -> Failure {
+/// A check that failed, with its exit code.
+pub(crate) fn failure(fault: &Fault, path: &Path) -> Failure {
     let exit = Exit::Evidence(fault.check.code());
     Failure::new(exit, fault.check.name(), fault.to_string())
         .at(path.display().to_string())

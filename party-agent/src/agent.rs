@@ -14,6 +14,7 @@ mod amendments;
 mod runs;
 mod halt;
 mod evidence;
+mod agreement;
 mod rules;
 mod egress;
 mod events;

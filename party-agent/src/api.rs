@@ -88,6 +88,7 @@ fn router(core: Arc<Core>, token: Token) -> Router {
         .route("/jobs/{id}/receipt", get(receipt))
         .route("/jobs/{id}/page", get(page_of))
         .route("/jobs/{id}/egress", get(egress))
+        .route("/jobs/{id}/contract", get(contract))
         .route("/jobs/{id}/evidence", get(evidence));
     Router::new()
         .nest("/v1", v1)
@@ -358,6 +359,11 @@ async fn page_of(
 
 async fn egress(State(core): Shared, Path(id): Path<String>) -> Answer<types::Egress> {
     Ok(Json(core.egress(job_id(&id)?).await?))
+}
+
+async fn contract(State(core): Shared, Path(id): Path<String>) -> Result<Response, Problem> {
+    let bytes = core.agreement(job_id(&id)?).await?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], bytes).into_response())
 }
 
 async fn evidence(State(core): Shared, Path(id): Path<String>) -> Result<Response, Problem> {

@@ -4,9 +4,11 @@
 //! not, which [`Check`] failed. Each check has an exit code of its own. `examples/verify_evidence.py` is a second verifier that shares no
 //! code with this one.
 
+mod agreement;
 mod check;
 mod parts;
 mod provenance;
+mod tamper;
 mod verify;
 #[cfg(test)]
 mod audit_fork;
@@ -24,8 +26,10 @@ use serde_json::Value;
 use crate::ledger::log::{LogShown, Shown};
 use crate::receipt::Receipt;
 
+pub use agreement::{AGREEMENT_FORMAT, Agreed, export_agreement, verify_agreement};
 pub use check::{Check, Fault};
 pub use parts::{Seat, grown, opened, seats, verify_report};
+pub use tamper::{Tampering, tamperings};
 pub use verify::{Verified, verify};
 
 /// First field of every evidence file.

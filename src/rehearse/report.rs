@@ -26,6 +26,8 @@ pub(crate) struct Finished {
     pub(crate) result: String,
     pub(crate) csv: String,
     pub(crate) receipt: String,
+    /// What was agreed, as the submitter exports it.
+    pub(crate) contract: String,
     /// The evidence that the submitter exports.
     pub(crate) evidence: String,
     pub(crate) receipts: BTreeMap<PartyName, ReceiptFile>,
@@ -124,6 +126,7 @@ impl Finished {
                 .get_text(&format!("/v1/jobs/{id}/result?format=csv"))
                 .await?,
             receipt: client.get_text(&format!("/v1/jobs/{id}/receipt")).await?,
+            contract: client.get_text(&format!("/v1/jobs/{id}/contract")).await?,
             evidence: client.get_text(&format!("/v1/jobs/{id}/evidence")).await?,
             receipts,
         })
@@ -156,13 +159,14 @@ impl Finished {
         RawValue::from_string(self.result.clone()).map_err(|_| unreadable())
     }
 
-    /// Copies result, receipt and evidence into a directory, readable by this user alone.
+    /// Copies result, receipt, contract and evidence into a directory, readable by this user alone.
     pub(crate) fn save(&self, directory: &Path) -> Outcome<BTreeMap<&'static str, PathBuf>> {
         std::fs::create_dir_all(directory).map_err(|error| cannot_write(directory, &error))?;
         let files = [
             ("result.json", &self.result),
             ("result.csv", &self.csv),
             ("receipt.json", &self.receipt),
+            ("contract.json", &self.contract),
             ("evidence.json", &self.evidence),
         ];
         let mut written = BTreeMap::new();

@@ -24,6 +24,7 @@ mod scorecards;
 mod parts;
 mod scores;
 mod evidence_roundtrip;
+mod contract_verify;
 mod rollback_detect;
 mod selection;
 mod settlement;

@@ -88,6 +88,7 @@ fn every_command_of_the_officers_page_works() {
         ("--lang zh", "各方得知的内容"),
         ("egress-report", "opened on shares, and to whom"),
         ("log verify", "the log is whole"),
+        ("contract verify", " rejected"),
         ("evidence verify", "the evidence holds"),
         ("verify_evidence.py", "holds"),
     ] {

@@ -37,6 +37,8 @@ const COMMANDS: &[&str] = &[
     "job cancel",
     "job result",
     "contract explain",
+    "contract export",
+    "contract verify",
     "egress-report",
     "evidence export",
     "evidence verify",

@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Kinds of texts that the ledger keeps about a job.
 pub(super) const PLAN: &str = "plan";
-const PAGES: &str = "pages";
+pub(super) const PAGES: &str = "pages";
 pub(super) const DOSSIER: &str = "dossier";
 /// Says that what this agent witnessed of a job was told to the others.
 const TOLD: &str = "witness_told";
@@ -242,7 +242,7 @@ impl Core {
         Ok(None)
     }
 
-    async fn kept_pages(
+    pub(super) async fn kept_pages(
         &self,
         job_id: JobId,
     ) -> Result<Option<std::collections::BTreeMap<String, String>>, GatherError> {
@@ -290,7 +290,7 @@ impl Core {
         Ok(())
     }
 
-    async fn dossier(&self, job_id: JobId) -> Result<Dossier, GatherError> {
+    pub(super) async fn dossier(&self, job_id: JobId) -> Result<Dossier, GatherError> {
         match self.ledger.kept(job_id, DOSSIER).await? {
             None => Ok(Dossier::default()),
             Some(text) => {

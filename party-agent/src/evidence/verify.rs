@@ -77,7 +77,7 @@ pub fn verify(bytes: &[u8], trust: Option<&Pins>) -> Result<Verified, Fault> {
     })
 }
 
-fn trusted(contract: &Contract, pins: &Pins) -> Result<(), Fault> {
+pub(super) fn trusted(contract: &Contract, pins: &Pins) -> Result<(), Fault> {
     for party in &contract.parties {
         let what = match pins.find(&party.name) {
             Some(pin) if pin.holds_at(&party.fingerprint, contract.created) => continue,
@@ -89,16 +89,27 @@ fn trusted(contract: &Contract, pins: &Pins) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Pages, plan and the list of opened values.
-fn documents(evidence: &Evidence, contract: &Contract, seats: &[Seat<'_>]) -> Result<(), Fault> {
-    let pages = page::digests(&evidence.pages);
+/// Whether the pages are those that every acceptance names, and the plan is the contract's.
+pub(super) fn pages_and_plan(
+    pages: &BTreeMap<String, String>,
+    plan: &str,
+    contract: &Contract,
+    seats: &[Seat<'_>],
+) -> Result<(), Fault> {
+    let pages = page::digests(pages);
     let other = seats.iter().find(|seat| seat.acceptance.pages != pages);
     if let Some(seat) = other {
         return Err(Check::Page.fault(format!("{} approved another one", seat.party.name)));
     }
-    if Digest::of(evidence.plan.as_bytes()) != contract.plan {
-        return Err(Check::Plan.fault("its digest is not the one in the contract"));
+    match Digest::of(plan.as_bytes()) == contract.plan {
+        true => Ok(()),
+        false => Err(Check::Plan.fault("its digest is not the one in the contract")),
     }
+}
+
+/// Pages, plan and the list of opened values.
+fn documents(evidence: &Evidence, contract: &Contract, seats: &[Seat<'_>]) -> Result<(), Fault> {
+    pages_and_plan(&evidence.pages, &evidence.plan, contract, seats)?;
     if parts::opened(&evidence.plan)? != evidence.opened {
         return Err(Check::Opened.fault("an entry was added, removed or changed"));
     }
