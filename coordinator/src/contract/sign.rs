@@ -245,6 +245,8 @@ mod tests {
             r#""max_runs":3,"min_cell":11,"nbf":1767225600,"purpose":["duo:DUO_0000042","dpv:ServiceOptimisation"],"recipients":["insB"],"v":1}"#,
         );
         assert_eq!(body.len(), 388);
+        let value: serde_json::Value = serde_json::from_str(body).expect("JSON");
+        assert_eq!(canonical::encode(&value), Ok(body.as_bytes().to_vec()));
         assert_eq!(
             Digest::of(body.as_bytes()).to_string(),
             "90f7750657f7b4c8b7f91b9df295dd89d5b71c946ef07c2879005146f21ee074"
