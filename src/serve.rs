@@ -26,6 +26,8 @@ fn start_logging() {
     let subscriber = tracing_subscriber::fmt()
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
+        // A log that goes to a full disk loses lines. To complain of it on the same stream would end the task that had something to say.
+        .log_internal_errors(false)
         .with_max_level(tracing::Level::INFO);
     // A second subscriber in one process would be a mistake of ours, and no reason not to serve.
     let _ = subscriber.try_init();

@@ -21,6 +21,7 @@ use crate::contract::{
 use crate::control::CatalogueId;
 use crate::job::{JobState, JobSummary, Outcome};
 use crate::tls::Fingerprint;
+use crate::transaction::begin;
 
 /// Written to the database header; a later version with another layout raises it and migrates.
 const LAYOUT: i64 = 3;
@@ -209,7 +210,7 @@ impl Journal {
         signed: &Signed<Contract>,
         now: u64,
     ) -> Result<(), JournalError> {
-        let mut transaction = self.database.begin().await?;
+        let mut transaction = begin(&mut self.database).await?;
         sqlx::query("INSERT INTO jobs VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?)")
             .bind(&contract.job_id.0[..])
             .bind(contract.proposer.as_str())
@@ -239,7 +240,7 @@ impl Journal {
         evidence: &Evidence,
         now: u64,
     ) -> Result<(), JournalError> {
-        let mut transaction = self.database.begin().await?;
+        let mut transaction = begin(&mut self.database).await?;
         sqlx::query("UPDATE jobs SET state = ?, is_final = ?, updated_at = ? WHERE job_id = ?")
             .bind(to_json(state))
             .bind(state.is_final())
@@ -401,7 +402,7 @@ impl Journal {
         .bind(seconds(ended_before))
         .fetch_all(&mut self.database)
         .await?;
-        let mut transaction = self.database.begin().await?;
+        let mut transaction = begin(&mut self.database).await?;
         let mut n_pruned = 0;
         for row in &rows {
             let (contract, _) = read_statement::<Contract>(row)?;
@@ -449,7 +450,7 @@ impl Journal {
         published: &Published,
     ) -> Result<(), JournalError> {
         let signed = &published.catalogue;
-        let mut transaction = self.database.begin().await?;
+        let mut transaction = begin(&mut self.database).await?;
         sqlx::query("INSERT OR REPLACE INTO catalogues VALUES (?, ?, ?, ?, ?)")
             .bind(catalogue.party.as_str())
             .bind(seconds(catalogue.version))

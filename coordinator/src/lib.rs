@@ -37,3 +37,4 @@ pub mod config;
 pub mod clock;
 pub mod logsafe;
 pub mod throttle;
+pub mod transaction;

@@ -25,6 +25,8 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
+        // A log that goes to a full disk loses lines, and nothing else stops.
+        .log_internal_errors(false)
         .with_max_level(tracing::Level::INFO)
         .init();
     match run(&arguments) {

@@ -12,6 +12,7 @@ mod find;
 mod proposals;
 mod amendments;
 mod runs;
+mod unwritten;
 mod halt;
 mod evidence;
 mod agreement;
@@ -51,6 +52,7 @@ use crate::policy::{Policy, PolicyError};
 
 use catalogues::Catalogues;
 use milestones::Milestones;
+use unwritten::Unwritten;
 
 pub use error::AgentError;
 
@@ -95,6 +97,8 @@ pub(crate) struct Core {
     /// The socket that this agent dials from.
     pub(crate) endpoint: Endpoint,
     running: Mutex<BTreeMap<JobId, Running>>,
+    /// Ends of jobs that are not in the ledger yet.
+    unwritten: Unwritten,
     /// Places for jobs that run.
     places: Semaphore,
     /// Places for proposals that are looked at.
@@ -177,6 +181,7 @@ impl Agent {
             advertised,
             endpoint,
             running: Mutex::default(),
+            unwritten: Unwritten::default(),
             places,
             vetting: Semaphore::new(MAX_VETTING),
             gathering: tokio::sync::Mutex::default(),

@@ -30,6 +30,7 @@ use std::sync::Arc;
 
 use coordinator::contract::{Digest, JobId, PartyName};
 use coordinator::log::merkle::Tree;
+use coordinator::transaction::end_open;
 use serde::{Deserialize, Serialize};
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -295,6 +296,10 @@ impl Ledger {
         // One connection: every transaction sees what the one before it wrote, and none has to be tried again.
         let pool = SqlitePoolOptions::new()
             .max_connections(1)
+            // After a commit for which there was no space, the next ones have to be on disk again.
+            .after_release(|connection, _| {
+                Box::pin(async move { end_open(connection).await.map(|()| true) })
+            })
             .connect_with(options)
             .await?;
         schema::apply(&pool).await?;
@@ -312,7 +317,8 @@ impl Ledger {
         self.changes.subscribe()
     }
 
-    fn changed(&self) {
+    /// Wakes those who wait for a change.
+    pub(crate) fn changed(&self) {
         self.changes.send_modify(|n| *n += 1);
     }
 

@@ -26,6 +26,7 @@ mod scores;
 mod evidence_roundtrip;
 mod contract_verify;
 mod rollback_detect;
+mod unwritable;
 mod selection;
 mod settlement;
 mod pages;

@@ -178,13 +178,38 @@ pub(crate) struct Serving {
 impl Serving {
     /// Starts `entente WHAT --config F` and waits for its ready document. Its log goes to `F` with the ending `.log`.
     pub(crate) fn start(what: &str, config: &Path) -> (Self, Value) {
+        let mut command = command([what]);
+        Self::begin(&mut command, what, config)
+    }
+
+    /// The same for a process that a limit on the size of files does not kill: writing fails then, as on a full disk.
+    pub(crate) fn start_where_the_disk_may_be_full(what: &str, config: &Path) -> (Self, Value) {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
+            .args([env!("CARGO_BIN_EXE_entente"), what])
+            .env_remove("ENTENTE_CONFIG")
+            .env("NO_COLOR", "1");
+        Self::begin(&mut command, what, config)
+    }
+
+    /// From now on it can write nothing to any file, or it can again.
+    pub(crate) fn fill_disk(&self, is_full: bool) {
+        let limit = if is_full { "0:" } else { "unlimited:" };
+        let id = self.id().to_string();
+        let mut command = Command::new("prlimit");
+        command.args(["--pid", &id, &format!("--fsize={limit}")]);
+        finish(command).expect(0);
+    }
+
+    fn begin(command: &mut Command, what: &str, config: &Path) -> (Self, Value) {
         let log = config.with_extension("log");
         let to_log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(&log);
-        let mut command = command([what, "--json", "--until-stdin-closes", "--config"]);
         command
+            .args(["--json", "--until-stdin-closes", "--config"])
             .arg(config)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

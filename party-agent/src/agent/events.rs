@@ -138,7 +138,7 @@ impl Core {
     }
 
     async fn end_waiting(&self, job_id: JobId, state: JobState, ending: &ledger::Ending) {
-        if self.is_running(job_id) {
+        if self.is_running(job_id) || self.unwritten.contains(job_id) {
             return;
         }
         match self.ledger.end(job_id, state, ending, self.now()).await {

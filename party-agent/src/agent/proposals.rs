@@ -28,6 +28,10 @@ const UNNAMED: &str = "(not named)";
 const TOLD_OF_POLICY: &str =
     "this party's policy does not allow the job; its people see which rule";
 
+/// What others hear of a ledger that cannot be written.
+const UNWRITABLE: &str =
+    "this party's agent cannot write its log at the moment, so it agrees to nothing";
+
 /// Why a proposal was not vetted.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum VetError {
@@ -351,6 +355,11 @@ impl Core {
             Err(error @ LedgerError::Conflict { .. }) => {
                 warn!(job = %safe(&job_id), code = error.code(), "proposal ignored");
                 return;
+            }
+            // Nothing can be agreed to that cannot be written down, and the others need not wait.
+            Err(error @ LedgerError::Database(_)) => {
+                warn!(job = %safe(&job_id), code = error.code(), "proposal refused");
+                return self.send_rejection(job_id, "ledger", UNWRITABLE).await;
             }
             Err(error) => {
                 warn!(job = %safe(&job_id), code = error.code(), "proposal not dealt with");

@@ -170,6 +170,8 @@ impl Core {
             return Err(LedgerError::Conflict { job_id });
         }
         match record.state {
+            // It has ended here, and the ledger does not know yet.
+            _ if self.unwritten.contains(job_id) => Ok(None),
             JobState::Accepted => Ok(Some(job_id)),
             JobState::Failed => {
                 self.report_restarted(job_id);
@@ -311,7 +313,7 @@ impl Core {
 
     /// Writes the end of a job down. Returns what the coordinator is to be told.
     async fn settle(
-        &self,
+        self: &Arc<Self>,
         job_id: JobId,
         outcome: Result<Outcome, Failure>,
         start: &Start,
@@ -329,13 +331,7 @@ impl Core {
         };
         // The text may name this holder's files and tables: it goes to the ledger and not to the log.
         warn!(job = %safe(&job_id), class = failure.code(), "job ended without a result");
-        if let Err(error) = self
-            .ledger
-            .end(job_id, state, &failure.entry(), self.now())
-            .await
-        {
-            warn!(job = %safe(&job_id), code = error.code(), "the ledger failed");
-        }
+        self.write_end(job_id, state, failure.entry()).await;
         if let Err(error) = self.ledger.checkpoint(&self.identity).await {
             warn!(job = %safe(&job_id), code = error.code(), "the log could not be signed");
         }
@@ -426,6 +422,10 @@ fn not_started(error: LedgerError) -> Failure {
         LedgerError::Halted => "lift the halt (`entente halt --lift`), and submit the job again",
         LedgerError::NoPlace { .. } | LedgerError::NoBudget { .. } => {
             "raise the limit in the policy, or wait"
+        }
+        LedgerError::Database(_) => {
+            let advice = "is the disk full? See `entente doctor`; then submit the job again";
+            return Failure::here(FailureClass::Internal, error.to_string(), advice);
         }
         other => return internal(&other.to_string()),
     };

@@ -301,11 +301,12 @@ impl Core {
 
     pub(crate) async fn jobs(&self) -> Result<Vec<Job>, Problem> {
         let records = self.ledger.jobs().await?;
-        Ok(records.into_iter().map(|r| self.job_line(r)).collect())
+        let records = records.into_iter().map(|r| self.as_it_stands(r));
+        Ok(records.map(|r| self.job_line(r)).collect())
     }
 
     pub(crate) async fn job(&self, job_id: JobId) -> Result<JobDetail, Problem> {
-        let record = self.ledger.job(job_id).await?;
+        let record = self.record(job_id).await?;
         let signed = self.ledger.contract(job_id).await?;
         let key = tls::Fingerprint::of(&signed.public_key());
         let contract = signed
@@ -341,7 +342,7 @@ impl Core {
         let mut changes = self.ledger.changes();
         let changed = timeout(patience, async {
             // Asked after subscribing, so that no change falls between the two.
-            while self.ledger.job(job_id).await?.state == state {
+            while self.record(job_id).await?.state == state {
                 if changes.changed().await.is_err() {
                     break;
                 }
@@ -392,7 +393,7 @@ impl Core {
 
     /// A file of a job's result.
     pub(crate) async fn result_file(&self, job_id: JobId, file: &str) -> Result<Vec<u8>, Problem> {
-        let record = self.ledger.job(job_id).await?;
+        let record = self.record(job_id).await?;
         if let Some(ending) = record.ending {
             return Err(Problem::new(
                 ending.exit,

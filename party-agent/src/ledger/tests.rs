@@ -552,3 +552,26 @@ fn what_was_promised_survives_a_kill() {
         });
     }
 }
+
+/// A full disk: SQLite gives a transaction up, and whoever looks at the next ones finds them on disk.
+#[tokio::test]
+async fn what_is_written_after_a_failed_commit_is_on_disk() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("ledger.sqlite");
+    let ledger = Ledger::open(&path).await.expect("opened");
+    for n in 1..4 {
+        let mut transaction = ledger.pool.begin().await.expect("begun");
+        let _ = sqlx::query("ROLLBACK").execute(&mut *transaction).await;
+        assert!(transaction.commit().await.is_err());
+        let unknown = ledger.start(JobId([9; 16]), (&[], &[]), 100).await;
+        assert!(matches!(unknown, Err(LedgerError::UnknownJob { .. })));
+        let job = job(n);
+        ledger
+            .propose(&job.contract, &job.signed, 100)
+            .await
+            .expect("written");
+        let other = Ledger::open(&path).await.expect("opened beside it");
+        let found = other.job(job.contract.job_id).await;
+        assert_eq!(found.expect("on disk").state, JobState::Waiting);
+    }
+}
