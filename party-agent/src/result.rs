@@ -45,6 +45,7 @@ use groups::Keys;
 use released::Cells;
 
 pub(crate) use document::JSON as RESULT_FILE;
+pub use figures::Stable;
 pub use file::write_private;
 pub use intersect::{common_count, common_keys, common_totals};
 pub use lookup::{looked_up, looked_up_sums};

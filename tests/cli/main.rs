@@ -23,6 +23,7 @@ mod hazards;
 mod scorecards;
 mod parts;
 mod scores;
+mod samples;
 mod evidence_roundtrip;
 mod contract_verify;
 mod rollback_detect;

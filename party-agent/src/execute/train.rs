@@ -7,6 +7,7 @@ mod mlp;
 mod opened;
 pub(super) mod scorecard;
 mod shared;
+mod spreads;
 mod stepwise;
 mod trees;
 
@@ -26,7 +27,7 @@ use protocols::sums::OpenSums;
 use super::{Broken, Computed, Failure, Output, Stage, Task, internal, result_failure};
 use crate::local::{self, Design};
 use crate::plan::{Kinds, TrainPlan};
-use crate::result::{self, AveragedNetwork, Estimate, PooledTrees, Scale};
+use crate::result::{self, AveragedNetwork, Estimate, PooledTrees, Scale, Stable};
 use crate::spec::Model;
 use estimate::{Means, coordinates, null_intercept};
 use figures::Scored;
@@ -58,6 +59,8 @@ impl Task<'_> {
             of: of.clone(),
             session,
             sums,
+            is_oot: Vec::new(),
+            stable: Vec::new(),
         };
         let found = match of.model {
             Model::Gbdt => {
@@ -160,6 +163,10 @@ struct Fitting<'a> {
     of: TrainPlan,
     session: &'a mut Session,
     sums: OpenSums,
+    /// Which of the rows that are not fitted are out of time.
+    is_oot: Vec<bool>,
+    /// Of each feature how far samples are spread over its bins otherwise than the one that is fitted.
+    stable: Vec<Stable>,
 }
 
 impl Fitting<'_> {
@@ -217,6 +224,7 @@ impl Fitting<'_> {
             moments,
             scale,
             binned,
+            stable: std::mem::take(&mut self.stable),
             selected,
         })
     }
@@ -227,6 +235,7 @@ impl Fitting<'_> {
         mut design: Design,
         stock: &mut Stock,
     ) -> Result<(Design, Means, bool), Stopped> {
+        self.is_oot = std::mem::take(&mut design.is_oot);
         let counts = std::mem::take(&mut design.counts);
         let tells_dropped = self.enough(counts, stock).await?;
         let dropped = if tells_dropped { design.dropped } else { 0 };

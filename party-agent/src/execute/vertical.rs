@@ -342,6 +342,12 @@ fn columns(
             if of.of_train.is_some() && of.trees.is_none() {
                 columns.push(column(&|row| u64::from(is_used(row) && is_bad(row))));
             }
+            if of.n_kept() > 1 {
+                let oot = of.sample.as_ref().map_or(&[][..], |s| &s.oot);
+                let is_oot = |row: usize| people.texts.get(row).is_some_and(|v| oot.contains(v));
+                columns.push(column(&|row| u64::from(is_oot(row) && is_bad(row))));
+                columns.push(column(&|row| u64::from(is_oot(row) && !is_bad(row))));
+            }
         }
     }
     if place == 0 && of.trees.is_none() {

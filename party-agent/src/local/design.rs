@@ -17,8 +17,10 @@ use crate::spec::{Missing, Model};
 pub struct Design {
     /// The rows that are fitted.
     pub rows: Rows,
-    /// The rows that are evaluated.
+    /// The rows that are evaluated: those kept for a test, and those out of time.
     pub test: Rows,
+    /// Which of these are out of time.
+    pub is_oot: Vec<bool>,
     /// Of them and of those that are left out, what the plan counts, in its order.
     pub counts: Vec<u64>,
     /// Rows that are left out because a value is missing.
@@ -75,6 +77,14 @@ struct Building<'a> {
     special: Vec<Vec<f64>>,
 }
 
+/// What a row is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sample {
+    Train,
+    Test,
+    OutOfTime,
+}
+
 /// A column of a batch.
 enum Values {
     Numbers(Float64Array),
@@ -102,6 +112,7 @@ impl<'a> Building<'a> {
             design: Design {
                 rows: Rows::new(n_columns),
                 test: Rows::new(n_columns),
+                is_oot: Vec::new(),
                 counts: vec![0; of.checks.len()],
                 dropped: 0,
                 filled: Vec::new(),
@@ -123,7 +134,7 @@ impl<'a> Building<'a> {
             return Err(SourceError::Engine { what });
         }
         for row in 0..batch.num_rows() {
-            let Some(is_fitted) = self.is_fitted(&columns, row) else {
+            let Some(sample) = self.sample(&columns, row) else {
                 continue;
             };
             let missing = columns.iter().map(|c| c.is_missing(row));
@@ -136,7 +147,7 @@ impl<'a> Building<'a> {
                 .zip(rules)
                 .any(|(is_missing, has_rule)| *is_missing && !has_rule)
             {
-                if !is_fitted {
+                if sample != Sample::Train {
                     continue;
                 }
                 self.design.dropped += 1;
@@ -157,25 +168,26 @@ impl<'a> Building<'a> {
                     SourceError::table(&place(local, i), format!("{column} {what}"), advice)
                 })?;
             }
-            self.push(is_fitted);
+            self.push(sample);
         }
         Ok(())
     }
 
-    /// Whether a row is one of those that are fitted, or of those that are evaluated; `None` for all others, and for one
-    /// without a value of the sample's column.
-    fn is_fitted(&self, columns: &[Values], row: usize) -> Option<bool> {
-        let test = self.of.test.as_ref().map(|test| test.value.as_str());
+    /// The sample to which a row belongs; `None` for one of no sample, and for one without a value of the sample's column.
+    fn sample(&self, columns: &[Values], row: usize) -> Option<Sample> {
+        let of = self.of.test.as_ref();
         for (column, values) in self.of.columns.iter().zip(columns) {
             if let (ColumnRole::Sample(train), Values::Texts(values)) = (&column.role, values) {
                 let value = values.is_valid(row).then(|| values.value(row))?;
-                return match value == train {
-                    true => Some(true),
-                    false => (Some(value) == test).then_some(false),
+                return match of {
+                    _ if value == train => Some(Sample::Train),
+                    Some(of) if of.value == value => Some(Sample::Test),
+                    Some(of) if of.oot.iter().any(|oot| oot == value) => Some(Sample::OutOfTime),
+                    _ => None,
                 };
             }
         }
-        Some(true)
+        Some(Sample::Train)
     }
 
     /// A value as a number, or what is wrong with it.
@@ -205,7 +217,7 @@ impl<'a> Building<'a> {
     }
 
     /// Takes up the row in `values`.
-    fn push(&mut self, is_fitted: bool) {
+    fn push(&mut self, sample: Sample) {
         let first = usize::from(self.of.intercept);
         for (place, term) in self.of.terms.iter().enumerate() {
             let value = self.values[term.column];
@@ -223,7 +235,8 @@ impl<'a> Building<'a> {
                 _ => {}
             }
         }
-        if !is_fitted {
+        if sample != Sample::Train {
+            self.design.is_oot.push(sample == Sample::OutOfTime);
             return self.design.test.push(&self.row, label, offset);
         }
         self.design.rows.push(&self.row, label, offset);

@@ -18,7 +18,7 @@ use protocols::cost::Cost;
 use protocols::party::{PartyId, Seat};
 use protocols::price::{Price, Seats};
 use protocols::sums::{Kind, Probes, SumsShape};
-use protocols::train::evaluate;
+use protocols::train::evaluate::{self, characteristics};
 use serde::Serialize;
 
 use super::compile::{self, Parties, SOURCES};
@@ -37,7 +37,9 @@ pub use checks::{TrainCheck, TrainCount};
 pub use kinds::Kinds;
 pub use mlp::{LOSSES, Network};
 pub use scores::{SCORE_BITS, Test, asks};
-pub(super) use scores::{further, further_in_chinese, of_train, of_train_in_chinese};
+pub(super) use scores::{
+    further, further_in_chinese, of_oot, of_oot_in_chinese, of_train, of_train_in_chinese,
+};
 pub use shared::Portions;
 pub use stepwise::Stepping;
 pub use trees::PooledTrees;
@@ -261,6 +263,20 @@ impl TrainPlan {
         matches!(role, ColumnRole::Number | ColumnRole::Cuts(_))
     }
 
+    /// How samples that are not fitted are compared with the one that is, bin by bin, if the job asks for that.
+    #[must_use]
+    pub fn spreads(&self, method: Method) -> Option<characteristics::Shape> {
+        let test = self.test.as_ref()?;
+        let is_asked = self.scorecard.is_some() && test.scores.contains(&Report::Csi);
+        is_asked.then(|| characteristics::Shape {
+            bins: self.terms.iter().map(|term| self.bins_of(term)).collect(),
+            n_samples: 1 + usize::from(!test.oot.is_empty()),
+            at_least: test.at_least.max(1),
+            min_cell: test.at_least,
+            method,
+        })
+    }
+
     /// Order statistics are found bit by bit; then every bin is checked once.
     fn probes(&self) -> Option<Probes> {
         let Some(n_parts) = self.n_parts() else {
@@ -296,7 +312,9 @@ impl TrainPlan {
         let trees = trees.map(|trees| trees.price(self.terms.len(), seats, method));
         let samples = self.test.iter().flat_map(|test| test.shapes(method));
         let samples = samples.map(|shape| evaluate::price(seats, &shape));
-        let all = trees.into_iter().chain(samples);
+        let spreads = self.spreads(method);
+        let spreads = spreads.map(|shape| characteristics::price(seats, &shape));
+        let all = trees.into_iter().chain(spreads).chain(samples);
         let sums = sums.then(&Price::of_cost(self.cost_of_steps(seats, method)));
         all.fold(sums, |sum, price| sum.then(&price))
     }

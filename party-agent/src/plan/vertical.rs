@@ -133,6 +133,7 @@ impl VerticalPlan {
             at_least: self.at_least,
             asks: asks(&self.scores),
             of_train: self.of_train.as_deref().map(asks),
+            has_oot: self.n_kept() > 1,
             min_cell: self.min_cell,
             l2: vertical::penalty(self.l2.parse().unwrap_or(0.0)),
             is_metered: self.is_metered,
@@ -144,7 +145,10 @@ impl VerticalPlan {
     #[must_use]
     pub fn binned(&self, n_keys: &[usize], method: Method) -> Option<binned::Shape> {
         let card = self.card.as_ref()?;
-        Some(card.shape(self.shape(n_keys, method)))
+        Some(binned::Shape {
+            tells_spreads: self.scores.contains(&Report::Csi),
+            ..card.shape(self.shape(n_keys, method))
+        })
     }
 
     /// The terms of the disclosure that the run takes.
@@ -221,6 +225,16 @@ impl VerticalPlan {
         };
         let mut places = shape.quantiled.iter().map(|f| self.features[*f].0);
         places.any(|place| self.tables[place].seat == seat)
+    }
+
+    /// How many samples that are not fitted are evaluated: one that is kept for a test, and then rows out of time.
+    #[must_use]
+    pub fn n_kept(&self) -> usize {
+        let has_oot = self.sample.as_ref().is_some_and(|s| !s.oot.is_empty());
+        match self.scores.is_empty() {
+            true => 0,
+            false => 1 + usize::from(has_oot),
+        }
     }
 
     /// The model's distribution.

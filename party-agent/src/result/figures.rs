@@ -40,32 +40,37 @@ pub(super) fn add_figures(described: &mut Value, figures: &Figures, asked: &[Rep
                 described["confusion"] = json!(figures.confusion.map(|of| confusion(of, totals)));
             }
             Report::Psi => described["psi"] = json!(figures.stability.as_ref().map(stability)),
-            Report::Se | Report::P | Report::Ci95 | Report::Loss => {}
+            // It is no figure of scores, and comes apart.
+            Report::Csi | Report::Se | Report::P | Report::Ci95 | Report::Loss => {}
         }
     }
 }
 
-/// Adds what a job asks for of the rows that are fitted; and what is said where that is not told.
-pub(super) fn add_train(
+/// A sample beside that which is kept for a test: its name in a result, and its rows in words.
+pub(super) type OfSample = (&'static str, &'static str);
+
+pub(super) const OF_TRAIN: OfSample = ("train", "rows that are fitted");
+pub(super) const OF_OOT: OfSample = ("oot", "rows out of time");
+
+/// Adds what a job asks for of a further sample; and what is said where that is not told.
+pub(super) fn add_sample(
     described: &mut Value,
-    figures: Option<&Figures>,
+    ((name, words), figures): (OfSample, Option<&Figures>),
     asked: &[Report],
     (at_least, min_cell): (u64, u64),
 ) -> Vec<String> {
-    let mut of_train = json!({});
+    let mut of_sample = json!({});
     let notes = match figures {
         Some(figures) => {
-            add_figures(&mut of_train, figures, asked);
+            add_figures(&mut of_sample, figures, asked);
             let notes = withheld(figures, asked, min_cell);
-            notes
-                .map(|note| format!("of rows that are fitted {note}"))
-                .collect()
+            notes.map(|note| format!("of {words} {note}")).collect()
         }
         None => vec![format!(
-            "fewer than {at_least} bad or good rows are fitted: nothing is told of their scores"
+            "of {words} fewer than {at_least} are bad, or good: nothing is told of their scores"
         )],
     };
-    described["train"] = of_train;
+    described[name] = of_sample;
     notes
 }
 
@@ -80,6 +85,41 @@ pub(super) fn add_test(
         add_figures(described, figures, asked);
     }
     untold(figures, asked, limits)
+}
+
+/// How far samples are spread over the bins of a feature otherwise than the one that is fitted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stable {
+    /// Its name.
+    pub feature: String,
+    /// The index of the rows kept for a test, and that of rows out of time if there are any; `None` where it is not told.
+    pub samples: Vec<Option<f64>>,
+}
+
+/// Adds the indices of each sample; and what is said where one is not told.
+pub(super) fn add_spreads(described: &mut Value, found: &[Stable], min_cell: u64) -> Vec<String> {
+    let n_samples = found.first().map_or(0, |stable| stable.samples.len());
+    let mut notes = Vec::new();
+    for sample in 0..n_samples {
+        let rows = ["rows kept for a test", OF_OOT.1][sample];
+        let index =
+            |stable: &Stable| json!({ "feature": stable.feature, "csi": stable.samples[sample] });
+        let told = json!(found.iter().map(index).collect::<Vec<Value>>());
+        match sample {
+            0 => described["csi"] = told,
+            _ => described[OF_OOT.0]["csi"] = told,
+        }
+        let withheld = found
+            .iter()
+            .filter(|stable| stable.samples[sample].is_none());
+        notes.extend(withheld.map(|stable| {
+            format!(
+                "csi of {} is not told of {rows}: there are too few of them, or fewer than {min_cell} of them or of the fitted rows in a bin",
+                stable.feature
+            )
+        }));
+    }
+    notes
 }
 
 /// What is said where a job asks for figures that are not told.

@@ -10,8 +10,8 @@ use crate::plan::{Network, Plan, TrainPlan};
 /// A network, and how well it does.
 #[derive(Clone, Debug)]
 pub struct AveragedNetwork {
-    /// Of the rows that are fitted, and of those kept for a test, if enough of them are bad and good.
-    pub figures: [Option<Figures>; 2],
+    /// Of the rows that are fitted, of those kept for a test, and of those out of time, if enough of them are bad and good.
+    pub figures: [Option<Figures>; 3],
     /// Rows over all holders.
     pub n_used: u64,
     /// Rows that were left out, unless there are too few of them to be told.

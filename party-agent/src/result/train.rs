@@ -9,7 +9,7 @@ use engine::glm::{ln_gamma, triangle};
 use protocols::train::evaluate::Figures;
 use serde_json::{Value, json};
 
-use super::figures::{add_test, add_train};
+use super::figures::{OF_OOT, OF_TRAIN, Stable, add_sample, add_spreads, add_test};
 use super::scorecard::{BinnedFeature, points};
 use super::{ResultError, ResultTable, tails, totals};
 use crate::plan::{Plan, TrainPlan};
@@ -41,10 +41,13 @@ pub struct Estimate {
     pub moments: Vec<Option<(f64, f64)>>,
     /// What it is measured in.
     pub scale: Scale,
-    /// What is told of rows that are not fitted, and of those that are, if enough of them are bad and good.
-    pub figures: [Option<Figures>; 2],
+    /// What is told of rows that are not fitted, of those that are, and of those out of time, if enough of them are bad and
+    /// good.
+    pub figures: [Option<Figures>; 3],
     /// Of a scorecard all features in bins, those of the model first.
     pub binned: Vec<BinnedFeature>,
+    /// Of a scorecard how far other samples are spread over the bins of each feature otherwise than the one that is fitted.
+    pub stable: Vec<Stable>,
     /// How columns were chosen, step by step.
     pub selected: Vec<Selected>,
 }
@@ -188,11 +191,17 @@ pub fn trained(plan: &Plan, of: &TrainPlan, found: &Estimate) -> Result<ResultTa
     let mut described = json!(model.described);
     if let Some(test) = &of.test {
         let limits = (test.at_least, test.at_least);
-        let [of_test, of_train] = found.figures.each_ref().map(Option::as_ref);
+        let [of_test, of_train, of_oot] = found.figures.each_ref().map(Option::as_ref);
         if let Some(asked) = &test.of_train {
-            notes.extend(add_train(&mut described, of_train, asked, limits));
+            let of = (OF_TRAIN, of_train);
+            notes.extend(add_sample(&mut described, of, asked, limits));
+        }
+        if !test.oot.is_empty() {
+            let of = (OF_OOT, of_oot);
+            notes.extend(add_sample(&mut described, of, &test.scores, limits));
         }
         notes.extend(add_test(&mut described, of_test, &test.scores, limits));
+        notes.extend(add_spreads(&mut described, &found.stable, test.at_least));
     }
     Ok(ResultTable {
         columns: plan.outputs.clone(),

@@ -4,15 +4,15 @@ use protocols::train::evaluate::Figures;
 use protocols::train::trees::Split;
 use serde_json::{Map, Value, json};
 
-use super::figures::{add_test, add_train, of_samples, untold_samples};
+use super::figures::{OF_OOT, OF_TRAIN, add_sample, add_test, of_samples, untold_samples};
 use super::{ResultError, ResultTable, totals};
 use crate::plan::{ColumnRole, Plan, TrainPlan};
 
 /// Trees, and how well they do.
 #[derive(Clone, Debug)]
 pub struct PooledTrees {
-    /// Of the rows that are fitted, and of those kept for a test, if enough of them are bad and good.
-    pub figures: [Option<Figures>; 2],
+    /// Of the rows that are fitted, of those kept for a test, and of those out of time, if enough of them are bad and good.
+    pub figures: [Option<Figures>; 3],
     /// Rows over all holders.
     pub n_used: u64,
     /// Rows that were left out, unless there are too few of them to be told.
@@ -61,14 +61,17 @@ pub fn pooled(
 /// what describes it.
 pub(super) fn sampled(
     (plan, of): (&Plan, &TrainPlan),
-    [of_train, of_test]: &[Option<Figures>; 2],
+    [of_train, of_test, of_oot]: &[Option<Figures>; 3],
     (n_used, dropped): (u64, Option<u64>),
     mut fit: Value,
 ) -> Result<ResultTable, ResultError> {
     let Some(test) = &of.test else {
         return Err(totals("no rows are evaluated"));
     };
-    let samples = [("train", of_train.clone()), ("test", of_test.clone())];
+    let mut samples = vec![("train", of_train.clone()), ("test", of_test.clone())];
+    if !test.oot.is_empty() {
+        samples.push(("oot", of_oot.clone()));
+    }
     let mut notes = plan.notes.clone();
     notes.extend(untold_samples(&samples, test.at_least));
     let told: Vec<(&str, Figures)> = samples
@@ -81,7 +84,12 @@ pub(super) fn sampled(
     fit["dropped"] = json!(dropped);
     let limits = (test.at_least, test.at_least);
     if let Some(asked) = &test.of_train {
-        notes.extend(add_train(&mut fit, of_train.as_ref(), asked, limits));
+        let of = (OF_TRAIN, of_train.as_ref());
+        notes.extend(add_sample(&mut fit, of, asked, limits));
+    }
+    if of_oot.is_some() {
+        let of = (OF_OOT, of_oot.as_ref());
+        notes.extend(add_sample(&mut fit, of, &test.scores, limits));
     }
     if of_test.is_some() {
         notes.extend(add_test(&mut fit, of_test.as_ref(), &test.scores, limits));

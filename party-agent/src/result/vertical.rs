@@ -12,7 +12,7 @@ use protocols::train::evaluate::Figures;
 use protocols::train::glm::{Family, Released};
 use serde_json::{Value, json};
 
-use super::figures::{self, add_figures, add_train};
+use super::figures::{self, OF_OOT, OF_TRAIN, add_figures, add_sample};
 use super::{ResultError, ResultTable, tails, totals};
 use crate::plan::{OutputColumn, Plan, VerticalPlan, asks};
 
@@ -76,7 +76,7 @@ pub fn fitted(
 fn described(
     of: &VerticalPlan,
     found: &Released,
-    [of_test, of_train]: &[Option<Figures>; 2],
+    [of_test, of_train, of_oot]: &[Option<Figures>; 3],
 ) -> (Value, Vec<String>) {
     let mut described = json!({
         "model": of.model.as_str(),
@@ -94,22 +94,29 @@ fn described(
         add_figures(&mut described, figures, &of.scores);
     }
     let mut notes = untold(of, of_test.as_ref());
+    let limits = (of.at_least, of.min_cell);
     if let Some(asked) = &of.of_train {
-        let (of_train, limits) = (of_train.as_ref(), (of.at_least, of.min_cell));
-        notes.extend(add_train(&mut described, of_train, asked, limits));
+        let of_train = (OF_TRAIN, of_train.as_ref());
+        notes.extend(add_sample(&mut described, of_train, asked, limits));
+    }
+    if of.n_kept() > 1 {
+        let of_oot = (OF_OOT, of_oot.as_ref());
+        notes.extend(add_sample(&mut described, of_oot, &of.scores, limits));
     }
     (described, notes)
 }
 
-/// Figures of rows that are not fitted and of those that are, as far as they are evaluated; and what comes after them.
+/// Figures of rows that are not fitted, of those that are and of those out of time, as far as they are evaluated; and what
+/// comes after them.
 fn samples<'f>(
     of: &VerticalPlan,
     found: &'f [u64],
-) -> Result<([Option<Figures>; 2], &'f [u64]), ResultError> {
+) -> Result<([Option<Figures>; 3], &'f [u64]), ResultError> {
     let test = (!of.scores.is_empty()).then(|| asks(&of.scores));
-    let asked = [test, of.of_train.as_deref().map(asks)];
+    let oot = (of.n_kept() > 1).then(|| asks(&of.scores));
+    let asked = [test, of.of_train.as_deref().map(asks), oot];
     let mut rest = found;
-    let mut figures = [None, None];
+    let mut figures = [None, None, None];
     for (figures, asks) in figures.iter_mut().zip(asked) {
         let Some(asks) = asks else { continue };
         let (of_sample, after) = rest

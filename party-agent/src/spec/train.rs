@@ -27,7 +27,10 @@ pub use mlp::Mlp;
 pub use report::Report;
 use report::evaluated;
 pub(crate) use report::of_train;
-pub(super) use report::{evaluates_train, penalised, report, report_of_scores, without_errors};
+pub(super) use report::{
+    evaluates_train, has_bins, of_further_samples, out_of_time, penalised, report,
+    report_of_scores, without_errors,
+};
 pub use stepwise::{Criterion, Direction, Stepwise};
 pub use trees::Trees;
 pub(super) use trees::{fit_in_memory, read as trees};
@@ -154,6 +157,9 @@ pub struct Sample {
     pub train: String,
     /// Its value in rows that are evaluated.
     pub test: Option<String>,
+    /// Its values in rows out of time, a further sample that is evaluated.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub oot: Vec<String>,
 }
 
 const MODELS: &[(&str, Model)] = &[
@@ -236,6 +242,8 @@ pub(super) fn read<'t>(
         penalised(&fields, report, faults)
     };
     let evaluates_train = evaluates_train(&mut fields, &report, faults);
+    let oot = sample.iter().flatten().flat_map(|s| &s.oot);
+    of_further_samples(&fields, oot.count(), &report, faults);
     let columns = rows::wanted(
         label.as_deref(),
         &features,
@@ -493,11 +501,13 @@ fn read_sample(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Sa
         let what = "is the value of rows that are fitted";
         fields.wrong(faults, "test", what, "another value");
     }
+    let oot = out_of_time(&mut fields, (train, test), faults);
     fields.finish(faults);
     Some(Sample {
         column: name?,
         train: train?.to_owned(),
         test: test.map(str::to_owned),
+        oot: oot?,
     })
 }
 

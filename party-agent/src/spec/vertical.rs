@@ -108,6 +108,9 @@ pub struct VerticalSample {
     pub train: String,
     /// Its value in rows that are evaluated.
     pub test: Option<String>,
+    /// Its values in rows out of time, a further sample that is evaluated.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub oot: Vec<String>,
 }
 
 const MODELS: &[(&str, VerticalModel)] = &[
@@ -187,6 +190,14 @@ pub(super) fn read<'t>(
         false => train::report(&mut fields, faults),
     };
     let (listed, card) = bins_of(&mut fields, model, text, faults);
+    let is_card = model.is_none_or(|m| m == VerticalModel::Scorecard);
+    train::has_bins(&fields, is_card, &report, faults);
+    merged_faults(
+        &fields,
+        card.as_ref().and_then(Option::as_ref),
+        &report,
+        faults,
+    );
     let descent = match has_trees {
         true => Some(None),
         false => descent::read(&mut fields, model, faults),
@@ -206,6 +217,8 @@ pub(super) fn read<'t>(
         false => penalised(&fields, (model, l2.as_deref()), report, faults),
     };
     let evaluates_train = train::evaluates_train(&mut fields, &report, faults);
+    let oot = sample.iter().flatten().flat_map(|s| &s.oot);
+    train::of_further_samples(&fields, oot.count(), &report, faults);
     // A sample that cannot be read has its own fault.
     let has_test = sample
         .as_ref()
@@ -353,6 +366,20 @@ fn bins_of<'t>(
     (listed, card)
 }
 
+/// Bins are compared as they are counted, and which of them are merged is known when these are told.
+fn merged_faults(
+    fields: &Fields<'_, '_>,
+    card: Option<&Card>,
+    report: &BTreeSet<Report>,
+    faults: &mut Faults<'_>,
+) {
+    if card.is_some_and(|c| c.points.merging().is_some()) && report.contains(&Report::Csi) {
+        let what = "asks for \"csi\", which over a join is that of bins before any are merged, and the scorecard merges them";
+        let allowed = "method = \"equal_frequency\", or listed cuts; or leave \"csi\" out";
+        fields.wrong(faults, "report", what, allowed);
+    }
+}
+
 /// Penalised coefficients have no standard errors that mean what people take them for.
 fn penalised(
     fields: &Fields<'_, '_>,
@@ -444,10 +471,12 @@ fn read_sample(
         let what = "is no column of the label's table";
         fields.wrong(faults, "column", what, SAMPLE);
     }
+    let oot = train::out_of_time(&mut fields, (train, test), faults);
     fields.finish(faults);
     Some(VerticalSample {
         column: column?.columns.into_iter().next()?,
         train: train?.to_owned(),
         test: test.map(str::to_owned),
+        oot: oot?,
     })
 }

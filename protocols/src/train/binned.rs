@@ -7,6 +7,7 @@
 //! count   rows that are fitted, and bad ones, of each bin: one product of matrices; if all bins have enough of
 //!         both, the counts go to the feature's holder and to the receivers, nobody else
 //! rank    each holder says what its features tell: one number each, to all
+//! compare if asked for, how each sample's rows are spread over bins, see [`characteristics`]
 //! weigh   bins times their holder's weights, another product: nobody else sees these
 //! fit     as over any join, see [`vertical`](super::vertical); a feature that is left out is a column of
 //!         zeros with a penalty, so that its coefficient is 0 and nothing that is sent depends on how many are
@@ -19,7 +20,7 @@ mod quantiles;
 
 pub use quantiles::{MAX_PARTS, Quantiles, quantiles, quantiles_cost, quantiles_price};
 
-use super::evaluate::{self, Asks};
+use super::evaluate::{self, Asks, characteristics};
 use super::glm::{self, COLUMN_BITS, Family, Released, Rows};
 use super::vertical::{self, Columns};
 use crate::arith::matmul::{self as products, matmul};
@@ -61,6 +62,9 @@ pub struct Shape {
     pub n_parts: usize,
     /// Whether beside the model one of each table's features alone is evaluated.
     pub compares: bool,
+    /// Whether it is told how far rows that are not fitted are spread over the bins of each feature otherwise than those that
+    /// are.
+    pub tells_spreads: bool,
 }
 
 impl Shape {
@@ -106,7 +110,21 @@ impl Shape {
 
     fn n_figures(&self) -> usize {
         let evaluations = (0..self.n_models()).flat_map(|n| self.evaluations(n));
-        evaluations.map(|shape| shape.asks.n_figures()).sum()
+        let figures: usize = evaluations.map(|shape| shape.asks.n_figures()).sum();
+        figures + self.spreads().map_or(0, |shape| shape.n_figures())
+    }
+
+    /// How samples that are not fitted are compared with the one that is, bin by bin; what comes of it stands behind all other
+    /// figures.
+    #[must_use]
+    pub fn spreads(&self) -> Option<characteristics::Shape> {
+        self.tells_spreads.then(|| characteristics::Shape {
+            bins: self.bins.clone(),
+            n_samples: 1 + usize::from(self.of.has_oot),
+            at_least: self.of.at_least.max(1),
+            min_cell: self.of.min_cell,
+            method: self.of.method,
+        })
     }
 
     /// Counts that are compared: two of each bin, and all rows.
@@ -146,7 +164,7 @@ impl Shape {
 
     fn counts(&self) -> MatrixShape {
         MatrixShape {
-            m: 2,
+            m: 2 + self.spreads().map_or(0, |shape| shape.n_samples),
             k: self.join().n_bins(),
             n: self.n_bins(),
         }
@@ -182,6 +200,7 @@ impl Shape {
         numbers.extend(model);
         numbers.push(number(self.n_parts));
         numbers.extend(self.quantiled.iter().map(|feature| number(*feature)));
+        numbers.extend(self.tells_spreads.then_some(1));
         let fields: Vec<[u8; 8]> = numbers.into_iter().map(u64::to_le_bytes).collect();
         let fields: Vec<&[u8]> = fields.iter().map(|field| &field[..]).collect();
         Terms::new("entente/v1/terms/binned", &fields, receivers)
@@ -193,7 +212,7 @@ impl Shape {
             && self.bins.len() == self.of.features.len()
             && self.bins.iter().all(|n| *n > 0)
             && self.n_bins() <= MAX_BINS
-            && (self.of.evaluates || !self.compares)
+            && (self.of.evaluates || !(self.compares || self.tells_spreads))
             && (1..=MAX_PARTS).contains(&self.n_parts)
             && self.quantiled.is_sorted_by(|a, b| a < b)
             && self.quantiled.iter().all(|f| *f < self.bins.len());
@@ -245,6 +264,8 @@ pub struct Model {
 pub struct Counted {
     columns: Columns,
     cells: Share<u64>,
+    /// Rows of each bin that are fitted, and then those of each other sample; if these are compared.
+    spreads: Share<u64>,
     disclosure: Disclosure,
     /// What this seat learns; or what is too small, and then nobody learns anything else.
     pub counts: Result<Counts, Short>,
@@ -281,8 +302,14 @@ pub async fn count(
     let cells = vertical::by_row(&columns.features.iter().collect::<Vec<_>>());
     let mut left = copy(&columns.used);
     left.append(copy(&columns.labels));
+    if shape.tells_spreads {
+        samples(&columns, shape).for_each(|rows| left.append(rows));
+    }
     let mut all = matmul(session, &left, &cells, shape.counts(), stock).await?;
-    let bad = all.split_off(shape.n_bins());
+    let mut bad = all.split_off(shape.n_bins());
+    let of_samples = bad.split_off(shape.n_bins());
+    let mut spreads = copy(&all);
+    spreads.append(of_samples);
     let totals = [&columns.used, &columns.labels].map(|c| ring::sum(c.as_slice()));
     let tally = Tally { all, bad, totals };
     let short = tally.short(session, has_rows, shape, stock).await?;
@@ -293,8 +320,21 @@ pub async fn count(
     Ok(Counted {
         columns,
         cells,
+        spreads,
         disclosure,
         counts,
+    })
+}
+
+/// 1 for the rows of each sample that is not fitted.
+fn samples(columns: &Columns, shape: &Shape) -> impl Iterator<Item = Share<u64>> {
+    // Rows that are fitted stand between the two, if they are evaluated.
+    let oot = columns.marks.last().filter(|_| shape.of.has_oot);
+    let marks = columns.marks.first().into_iter().chain(oot);
+    marks.map(|[bad, good]| {
+        let mut rows = copy(bad);
+        rows.add_assign(good);
+        rows
     })
 }
 
@@ -454,7 +494,7 @@ impl Counted {
     /// # Inputs    `weights`: at a holder, for all bins of its features in order, in [−1, 1]; elsewhere none;
     ///   `chosen`: of each feature whether it has a part in the model, the same at all seats
     /// # Output    [`Model`]; `figures` of [`evaluate::Figures`] if the shape says so: of the model, and of each
-    ///   table's features alone
+    ///   table's features alone; then those of [`characteristics`]
     /// # Cost      with [`count`] [`price`] and [`release_cost`]
     /// # Security  semi-honest, all but one seat may be corrupt. Receivers learn what [`glm::release`] says, and
     ///   each holder the coefficients of its own features
@@ -491,6 +531,9 @@ impl Counted {
             of_this.append(figures);
             figures = of_this;
             fitted = Some(found);
+        }
+        if let Some(of) = shape.spreads() {
+            figures.append(characteristics::indices(session, &self.spreads, &of, stock).await?);
         }
         let fitted = fitted.expect("there is a model");
         let released = (fitted, figures);
@@ -594,6 +637,9 @@ fn model_price(seats: Seats, shape: &Shape) -> Price {
     for number in (0..shape.n_models()).rev() {
         let evaluated = vertical::figures_price(seats, &model, shape.evaluations(number));
         price = price.then(&glm::fit_price(seats, &model)).then(&evaluated);
+    }
+    if let Some(of) = shape.spreads() {
+        price = price.then(&characteristics::price(seats, &of));
     }
     price.then(&glm::release_price(seats, &model, shape.n_figures()))
 }

@@ -7,8 +7,10 @@
 //! rows that end a score. Rows that are neither bad nor good count nowhere.
 //!
 //! What the logistic function makes of scores gives log loss and Brier score (`losses`); how many rows are
-//! before a row gives deciles, lift and stability (`cuts`).
+//! before a row gives deciles, lift and stability (`cuts`). How rows are spread over the bins of features is compared
+//! by [`characteristics`].
 
+pub mod characteristics;
 mod cuts;
 mod losses;
 

@@ -14,7 +14,7 @@
 //! Columns over Z_2^64 of each holder, in this order: its features with [`COLUMN_BITS`]; at the label's
 //! holder 1 for rows that are fitted, and for these the label with [`Family::label_bits`]; if there is an
 //! evaluation, 1 for bad rows that are evaluated, and 1 for good ones; if fitted rows are evaluated as well, 1 for bad
-//! ones of these; at the hub a 1.
+//! ones of these; if rows out of time are, 1 for bad ones of these, and 1 for good ones; at the hub a 1.
 //!
 //! With [`Keep::Each`] the rows are all of the hub's, and what a spoke lacks is 0: a left join. If the label is a
 //! spoke's, all of them are fitted.
@@ -61,6 +61,8 @@ pub struct Shape {
     pub asks: Asks,
     /// What is asked for of rows that are fitted, if these are evaluated as well: all but a comparison.
     pub of_train: Option<Asks>,
+    /// Whether rows of a third sample are evaluated as those of the first one that is not fitted are: those out of time.
+    pub has_oot: bool,
     /// Fewest bad and fewest good ones that are counted between two scores; at 1 or less any number is told.
     pub min_cell: u64,
     /// Fewest rows that are fitted; and fewest bad and good ones that are evaluated.
@@ -82,7 +84,8 @@ impl Shape {
         let own = features.filter(|(f, _)| **f == place);
         let n_features: usize = own.map(|(_, width)| *width).sum();
         let of_label = if place == self.label {
-            2 + 2 * usize::from(self.evaluates) + usize::from(self.of_train.is_some())
+            let n_marked = usize::from(self.evaluates) + usize::from(self.has_oot);
+            2 + 2 * n_marked + usize::from(self.of_train.is_some())
         } else {
             0
         };
@@ -124,7 +127,7 @@ impl Shape {
         }
     }
 
-    /// The evaluations of rows that are not fitted, and of those that are.
+    /// The evaluations of rows that are not fitted, of those that are, and of those out of time.
     pub(super) fn evaluations(&self) -> impl Iterator<Item = evaluate::Shape> {
         let test = self.evaluates.then_some(self.asks);
         let shape = |asks| evaluate::Shape {
@@ -135,7 +138,8 @@ impl Shape {
             min_cell: self.min_cell,
             method: self.method,
         };
-        test.into_iter().chain(self.of_train).map(shape)
+        let oot = self.has_oot.then_some(self.asks);
+        test.into_iter().chain(self.of_train).chain(oot).map(shape)
     }
 
     /// How far λ times a variance is shifted.
@@ -210,6 +214,7 @@ impl Shape {
             && self
                 .of_train
                 .is_none_or(|asks| self.evaluates && !asks.stability)
+            && (self.evaluates || !self.has_oot)
             && (self.label == 0 || self.keep == Keep::All || !self.evaluates)
             && self.log_rows <= glm::MAX_LOG_ROWS
             && most <= 1 << self.log_rows;
@@ -496,6 +501,9 @@ pub(super) fn columns(shape: &Shape, widths: &[usize], tables: Vec<circuit::Colu
         let good = difference(&used, &bad);
         [bad, good]
     });
+    let oot = shape
+        .has_oot
+        .then(|| [next(shape.label), next(shape.label)]);
     let members = next(0);
     if shape.keep == Keep::Each && shape.label != 0 {
         used = copy(&members);
@@ -504,7 +512,7 @@ pub(super) fn columns(shape: &Shape, widths: &[usize], tables: Vec<circuit::Colu
         features,
         used,
         labels,
-        marks: marks.into_iter().chain(of_train).collect(),
+        marks: marks.into_iter().chain(of_train).chain(oot).collect(),
         members,
     }
 }

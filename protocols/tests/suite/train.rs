@@ -5,6 +5,7 @@ mod solve;
 mod pooled;
 mod glm;
 mod evaluate;
+mod characteristics;
 mod vertical;
 mod shapley;
 mod hazards;

@@ -27,6 +27,16 @@ impl Drop for Scored {
 }
 
 impl Scored {
+    /// Rows kept for a test, and those out of time.
+    fn parted(&self, is_oot: &[bool]) -> [Self; 2] {
+        let rows = || self.scores.iter().zip(&self.is_bad).zip(is_oot);
+        [false, true].map(|is| {
+            let rows = rows().filter(|(_, is_oot)| **is_oot == is);
+            let (scores, is_bad) = rows.map(|((score, is_bad), _)| (*score, *is_bad)).unzip();
+            Self { scores, is_bad }
+        })
+    }
+
     /// Rows by a model, both in the measure of the fit.
     pub(super) fn by(coefficients: &[f64], rows: &Rows) -> Self {
         Self {
@@ -37,19 +47,26 @@ impl Scored {
 }
 
 impl Fitting<'_> {
-    /// Opens the figures of the rows that are kept for a test, and those of the rows that are fitted if these are evaluated.
+    /// Opens the figures of the rows that are kept for a test, those of the rows that are fitted if these are evaluated, and
+    /// those of rows out of time.
     pub(super) async fn figures(
         &mut self,
-        test: Scored,
+        kept: Scored,
         fitted: Scored,
         stock: &mut Stock,
-    ) -> Result<[Option<Figures>; 2], Stopped> {
+    ) -> Result<[Option<Figures>; 3], Stopped> {
+        let mut found = [None, None, None];
         let Some(of) = self.whole.test.clone() else {
-            return Ok([None, None]);
+            return Ok(found);
         };
-        let mut found = [None, None];
+        let [test, oot] = kept.parted(&self.is_oot);
+        let samples = [
+            Some((0, &test)),
+            of.of_train.as_ref().map(|_| (1, &fitted)),
+            (!of.oot.is_empty()).then_some((2, &oot)),
+        ];
         let shapes = of.shapes(self.task.plan.setting().method);
-        for (place, (shape, rows)) in shapes.zip([&test, &fitted]).enumerate() {
+        for (shape, (place, rows)) in shapes.zip(samples.into_iter().flatten()) {
             found[place] = self.evaluated((&of, shape), (rows, &fitted), stock).await?;
         }
         Ok(found)

@@ -41,9 +41,9 @@ impl Fitting<'_> {
             scores: perceptron.scores(&weights, rows),
             is_bad: rows.labels().iter().map(|label| *label == 1.0).collect(),
         });
-        let [of_test, of_train] = self.figures(of_test, of_train, stock).await?;
+        let [of_test, of_train, of_oot] = self.figures(of_test, of_train, stock).await?;
         Ok(AveragedNetwork {
-            figures: [of_train, of_test],
+            figures: [of_train, of_test, of_oot],
             n_used: means.n_rows,
             dropped: tells_dropped.then_some(means.dropped),
             scale,

@@ -49,6 +49,8 @@ impl Fitting<'_> {
             (i, feature)
         });
         let mut features: Vec<(usize, BinnedFeature)> = features.collect();
+        self.compare_spreads((&rows, &test), &features, stock)
+            .await?;
         // Stable: of equal ones the first in the job comes first.
         features.sort_by(|a, b| b.1.information().total_cmp(&a.1.information()));
         let least: f64 = card.iv_least.parse().unwrap_or(0.0);

@@ -33,9 +33,9 @@ impl Fitting<'_> {
         let samples = [&rows, &test].map(|rows| in_bins(rows, &cuts, &shape));
         let (samples, grown) = self.forest(samples, &shape, stock).await?;
         let [train, test] = samples.each_ref().map(scored);
-        let [of_test, of_train] = self.figures(test, train, stock).await?;
+        let [of_test, of_train, of_oot] = self.figures(test, train, stock).await?;
         Ok(PooledTrees {
-            figures: [of_train, of_test],
+            figures: [of_train, of_test, of_oot],
             n_used: means.n_rows,
             dropped: tells_dropped.then_some(means.dropped),
             cuts,

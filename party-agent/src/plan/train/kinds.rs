@@ -1,9 +1,16 @@
 //! What is opened of a model, kind by kind: how many numbers, and how often at the most.
 
 use engine::glm::triangle;
+use protocols::arith::compare::Method;
+use protocols::train::evaluate::characteristics;
 
 use super::{Test, TrainPlan, asks};
 use crate::spec::Model;
+
+/// How many numbers come of it does not depend on how they are compared.
+fn spreads(of: &TrainPlan) -> Option<characteristics::Shape> {
+    of.spreads(Method::Masked)
+}
 
 /// The openings of a fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,10 +45,12 @@ pub enum Kinds {
     Errors,
     /// Of columns that are filled by their mean or median, how many values there are, and their sums.
     Fills,
+    /// How far samples are spread over the bins of each feature otherwise than the one that is fitted.
+    Characteristics,
 }
 
 impl Kinds {
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 16] = [
         Self::Means,
         Self::Spreads,
         Self::Moments,
@@ -57,6 +66,7 @@ impl Kinds {
         Self::Loss,
         Self::Errors,
         Self::Fills,
+        Self::Characteristics,
     ];
 
     /// Numbers of one opening.
@@ -88,6 +98,7 @@ impl Kinds {
             // One for the constant beside, in the measure of the result.
             Self::Errors => (n_columns + 1) * (1 + usize::from(of.is_robust())),
             Self::Fills => 2 * of.n_filled(),
+            Self::Characteristics => spreads(of).map_or(0, |shape| shape.n_figures()),
         }
     }
 
@@ -116,6 +127,7 @@ impl Kinds {
             Self::Change => of.most_steps(),
             Self::Errors => u32::from(of.shares_steps() && of.has_errors()),
             Self::Fills => u32::from(of.n_filled() > 0),
+            Self::Characteristics => u32::from(spreads(of).is_some()),
         }
     }
 }

@@ -15,6 +15,9 @@ use crate::spec::{self, Report};
 pub struct Test {
     /// The sample's value in them.
     pub value: String,
+    /// The sample's values in rows out of time, if these are evaluated as well.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub oot: Vec<String>,
     /// Published bounds on the holders' rows, in the order of seats.
     pub at_most: Vec<u64>,
     /// Fewest bad and fewest good ones of which anything is told.
@@ -27,14 +30,16 @@ pub struct Test {
 }
 
 impl Test {
-    /// What the protocol takes: of the rows that are not fitted, and then of those that are, if these are evaluated.
+    /// What the protocol takes: of the rows that are not fitted; of those that are, if these are evaluated; and of those
+    /// out of time, if there are any.
     pub fn shapes(&self, method: Method) -> impl Iterator<Item = evaluate::Shape> {
-        let samples = [&self.scores].into_iter().chain(&self.of_train);
+        let oot = (!self.oot.is_empty()).then_some(&self.scores);
+        let samples = [&self.scores].into_iter().chain(&self.of_train).chain(oot);
         samples.map(move |scores| self.shape(scores, method))
     }
 
     pub(super) fn n_samples(&self) -> u32 {
-        1 + u32::from(self.of_train.is_some())
+        1 + u32::from(self.of_train.is_some()) + u32::from(!self.oot.is_empty())
     }
 
     fn shape(&self, scores: &[Report], method: Method) -> evaluate::Shape {
@@ -87,7 +92,7 @@ pub(in crate::plan) fn further_in_chinese(scores: &[Report], min_cell: u64) -> S
         true => format!("、{what}(若其中两个分数之间有行而少于 {min_cell} 行,则此项全不公开)"),
         false => format!("、{what}"),
     });
-    words.collect()
+    words.chain(spreads_in_chinese(scores, min_cell)).collect()
 }
 
 /// What is told of rows that are fitted, in Chinese.
@@ -98,6 +103,28 @@ pub(in crate::plan) fn of_train_in_chinese(scores: Option<&[Report]>, min_cell: 
             further_in_chinese(scores, min_cell)
         )
     })
+}
+
+fn spreads_in_chinese(scores: &[Report], min_cell: u64) -> Option<String> {
+    let small = match min_cell > 1 {
+        true => format!("(若其一个分箱有行而少于 {min_cell} 行,则该特征的不公开)"),
+        false => String::new(),
+    };
+    let is_asked = scores.contains(&Report::Csi);
+    is_asked.then(|| {
+        format!(
+            "、每个特征的稳定性指数,即其中与被拟合的行在各分箱中所占份额的差异{small},不公开份额"
+        )
+    })
+}
+
+fn spreads(scores: &[Report], min_cell: u64) -> Option<String> {
+    let small = match min_cell > 1 {
+        true => format!(" (none of a feature of which a bin has rows and fewer than {min_cell})"),
+        false => String::new(),
+    };
+    let is_asked = scores.contains(&Report::Csi);
+    is_asked.then(|| format!(", of each feature one number that says how far they and the rows that are fitted are spread over its bins differently{small}, and not their parts"))
 }
 
 /// What is told beside area and distance, in words.
@@ -135,7 +162,7 @@ pub(in crate::plan) fn further(scores: &[Report], min_cell: u64) -> String {
         true => format!(", {what} (nothing of it if a cell between two of these scores has rows and fewer than {min_cell})"),
         false => format!(", {what}"),
     });
-    words.collect()
+    words.chain(spreads(scores, min_cell)).collect()
 }
 
 /// What is told of rows that are fitted, in words.
@@ -146,6 +173,28 @@ pub(in crate::plan) fn of_train(scores: Option<&[Report]>, min_cell: u64) -> Str
             further(scores, min_cell)
         )
     })
+}
+
+/// What is told of rows out of time, in Chinese.
+pub(in crate::plan) fn of_oot_in_chinese(is: bool, scores: &[Report], min_cell: u64) -> String {
+    match is {
+        true => format!(
+            ";时间外样本的行同样有坏样本数、好样本数、面积与距离{}",
+            further_in_chinese(scores, min_cell)
+        ),
+        false => String::new(),
+    }
+}
+
+/// What is told of rows out of time, in words.
+pub(in crate::plan) fn of_oot(is: bool, scores: &[Report], min_cell: u64) -> String {
+    match is {
+        true => format!(
+            "; of the rows out of time likewise how many are bad and how many good, area and distance{}",
+            further(scores, min_cell)
+        ),
+        false => String::new(),
+    }
 }
 
 /// Fractional bits of scores that are evaluated.
@@ -184,6 +233,7 @@ pub(super) fn test(
     }
     Ok(Some(Test {
         value,
+        oot: job.sample.as_ref().map_or_else(Vec::new, |s| s.oot.clone()),
         at_most,
         at_least: min_cell.at_least.max(1),
         of_train: match (job.evaluates_train, job.model.is_scored_alone()) {

@@ -3,8 +3,8 @@
 use protocols::party::PartyId;
 
 use super::{
-    ColumnRole, Kinds, TrainPlan, further, further_in_chinese, mlp, of_train, of_train_in_chinese,
-    shared, stepwise, trees,
+    ColumnRole, Kinds, TrainPlan, further, further_in_chinese, mlp, of_oot, of_oot_in_chinese,
+    of_train, of_train_in_chinese, shared, stepwise, trees,
 };
 use crate::plan::compile::Parties;
 use crate::plan::sql::holders::Catalogues;
@@ -65,6 +65,7 @@ fn opened(of: &TrainPlan) -> String {
                 further(&test.scores, test.at_least),
                 test.at_least
             ) + &of_train(test.of_train.as_deref(), test.at_least)
+                + &of_oot(!test.oot.is_empty(), &test.scores, test.at_least)
         }
     };
     if let Some(trees) = &of.trees {
@@ -134,6 +135,7 @@ impl TrainPlan {
                 ";留作检验的行中的坏样本数与好样本数、曲线下面积与 Kolmogorov–Smirnov 距离{},只要两类均不少于 {least} 行",
                 further_in_chinese(&test.scores, least)
             ) + &of_train_in_chinese(test.of_train.as_deref(), least)
+                + &of_oot_in_chinese(!test.oot.is_empty(), &test.scores, least)
         });
         if let Some(trees) = &self.trees {
             let trees = trees::opened_in_chinese(self, &trees.grown);
@@ -370,9 +372,11 @@ pub(super) fn of_run(of: &TrainPlan) -> Vec<String> {
         words.push(format!("refused with fewer than {} rows", of.least_rows));
     }
     if let Some(test) = &of.test {
+        let values = [&test.value].into_iter().chain(&test.oot);
+        let values: Vec<&str> = values.map(String::as_str).collect();
         words.push(format!(
             "rows of the sample {} are scored by their holders and sorted by score on shares; nobody sees another's scores",
-            test.value
+            listed(&values)
         ));
     }
     words

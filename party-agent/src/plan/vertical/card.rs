@@ -44,6 +44,7 @@ impl CardPlan {
             bins: (0..self.bins.len()).map(|f| self.n_bins_of(f)).collect(),
             min_count: self.min_count,
             compares: self.alone,
+            tells_spreads: false,
         }
     }
 

@@ -11,7 +11,8 @@ use serde::Serialize;
 use super::super::intersect::keys::Side;
 use super::{VerticalPlan, card};
 use crate::plan::train::{
-    asks, further, further_in_chinese, of_train, of_train_in_chinese, trees_shape,
+    asks, further, further_in_chinese, of_oot, of_oot_in_chinese, of_train, of_train_in_chinese,
+    trees_shape,
 };
 use crate::plan::words::listed;
 use crate::spec::{self, Bins};
@@ -49,7 +50,7 @@ impl VerticalPlan {
             features: self.features.iter().map(|(place, _)| *place).collect(),
             label: self.label.0,
             trees: trees_shape(of, (self.features.len(), self.log_rows), method),
-            has_test: !self.scores.is_empty(),
+            n_kept: self.n_kept(),
             asks: asks(&self.scores),
             of_train: self.of_train.as_deref().map_or_else(Asks::default, asks),
             min_cell: self.min_cell,
@@ -83,6 +84,7 @@ pub(super) fn result(of: &VerticalPlan) -> String {
             of_test => format!(", of the latter also{}", of_test.trim_start_matches(',')),
         }
     ) + &of_train(of.of_train.as_deref(), of.min_cell)
+        + &of_oot(of.n_kept() > 1, &of.scores, of.min_cell)
 }
 
 /// The same in Chinese.
@@ -95,6 +97,7 @@ pub(super) fn result_in_chinese(of: &VerticalPlan) -> String {
     format!(
         ";是否拟合了至少 {least} 个共同行,若是则有多少行;这些行与留作检验的行中的坏样本数与好样本数、曲线下面积与 Kolmogorov–Smirnov 距离{further},只要两类均不少于 {least} 行"
     ) + &of_train_in_chinese(of.of_train.as_deref(), of.min_cell)
+        + &of_oot_in_chinese(of.n_kept() > 1, &of.scores, of.min_cell)
 }
 
 /// What a holder of features learns besides.

@@ -3,7 +3,9 @@
 use protocols::party::PartyId;
 
 use super::{CardPlan, VerticalPlan, descent, hazards, meter, trees};
-use crate::plan::train::{further, further_in_chinese, merged, of_train, of_train_in_chinese};
+use crate::plan::train::{
+    further, further_in_chinese, merged, of_oot, of_oot_in_chinese, of_train, of_train_in_chinese,
+};
 use crate::plan::words::{CHINESE_SIZES, listed, without_data};
 use crate::plan::{Learns, Said};
 use crate::spec::{Cutting, Woe};
@@ -28,6 +30,7 @@ pub(super) fn learns(
                 further(&of.scores, of.min_cell),
                 of.at_least
             ) + &of_train(of.of_train.as_deref(), of.min_cell)
+                + &of_oot(of.n_kept() > 1, &of.scores, of.min_cell)
         }
     };
     let result = match &of.trees {
@@ -144,6 +147,7 @@ impl VerticalPlan {
                     ";留作检验的行中的坏样本数与好样本数、曲线下面积与 Kolmogorov–Smirnov 距离{alone}{},只要两类均不少于 {least} 行",
                     further_in_chinese(&self.scores, self.min_cell)
                 ) + &of_train_in_chinese(self.of_train.as_deref(), self.min_cell)
+                    + &of_oot_in_chinese(self.n_kept() > 1, &self.scores, self.min_cell)
             }
         };
         format!(
@@ -253,6 +257,17 @@ fn of_fit(of: &VerticalPlan) -> Vec<String> {
     notes
 }
 
+/// Which rows are a third sample.
+fn out_of_time(values: &[String]) -> String {
+    match values {
+        [] => String::new(),
+        values => {
+            let values: Vec<&str> = values.iter().map(String::as_str).collect();
+            format!(", those with {} as rows out of time", listed(&values))
+        }
+    }
+}
+
 fn cutting(card: &CardPlan) -> String {
     let own = "of its own rows, at the label's holder of those that are fitted";
     let cut = match card.method {
@@ -288,8 +303,10 @@ pub(super) fn of_run(of: &VerticalPlan) -> Vec<String> {
         Some(sample) => match &sample.test {
             None => format!("those with {} = {} are fitted", sample.column, sample.train),
             Some(test) => format!(
-                "those with {} = {} are fitted, those with {test} are kept for a test",
-                sample.column, sample.train
+                "those with {} = {} are fitted, those with {test} are kept for a test{}",
+                sample.column,
+                sample.train,
+                out_of_time(&sample.oot)
             ),
         },
     };

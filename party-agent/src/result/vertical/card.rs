@@ -2,16 +2,39 @@
 
 use std::collections::BTreeMap;
 
+use protocols::arith::compare::Method;
 use protocols::train::evaluate::{Asks, Figures, N_FIGURES};
 use protocols::train::glm::Released;
 use serde_json::{Value, json};
 
-use super::super::figures::add_figures;
+use super::super::figures::{Stable, add_figures, add_spreads};
 use super::super::scorecard::{BinnedFeature, points};
 use super::super::{ResultError, ResultTable, totals};
 use super::{described, samples, values};
 use crate::plan::{CardPlan, Plan, VerticalPlan};
 use crate::spec::Report;
+
+/// What stands before how features are spread over bins, and that.
+fn spreads<'f>(
+    of: &VerticalPlan,
+    figures: &'f [u64],
+) -> Result<(&'f [u64], Vec<Stable>), ResultError> {
+    let shape = of.binned(&of.bounds(), Method::Masked);
+    let Some(shape) = shape.and_then(|shape| shape.spreads()) else {
+        return Ok((figures, Vec::new()));
+    };
+    let n_before = figures.len().checked_sub(shape.n_figures());
+    let (before, own) = figures.split_at(n_before.unwrap_or(0));
+    let told = shape
+        .told(own)
+        .ok_or_else(|| totals("an index of a feature is missing"))?;
+    let stable = of.features.iter().enumerate();
+    let stable = stable.map(|(place, (_, name))| Stable {
+        feature: name.clone(),
+        samples: told.iter().map(|sample| sample[place]).collect(),
+    });
+    Ok((before, stable.collect()))
+}
 
 /// Builds the result of a scorecard: the features of the model by falling information value.
 ///
@@ -45,10 +68,12 @@ pub fn carded(
     let coefficients: Vec<f64> = terms.iter().map(|(_, b, _)| *b).collect();
     let sorted: Vec<BinnedFeature> = order.iter().map(|f| features[*f].clone()).collect();
     let (bins, scale) = points(&card.points, &sorted, &coefficients);
-    let (joint, alone) = samples(of, &found.figures)?;
+    let (joint, rest) = samples(of, &found.figures)?;
+    let (alone, stable) = spreads(of, rest)?;
     let mut notes = plan.notes.clone();
     let (mut described, untold) = described(of, found, &joint);
     notes.extend(untold);
+    notes.extend(add_spreads(&mut described, &stable, of.min_cell));
     described["features"] = bins;
     described["scorecard"] = scale;
     if card.alone {

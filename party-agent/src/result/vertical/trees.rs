@@ -6,7 +6,7 @@ use protocols::train::evaluate::{Asks, Figures};
 use protocols::train::trees::joined::Released;
 use serde_json::json;
 
-use super::super::figures::{add_test, add_train, of_samples, untold_samples};
+use super::super::figures::{OF_OOT, OF_TRAIN, add_sample, add_test, of_samples, untold_samples};
 use super::super::{ResultError, ResultTable, totals};
 use crate::plan::{Plan, VerticalPlan, asks};
 
@@ -18,14 +18,17 @@ pub fn grown(plan: &Plan, of: &VerticalPlan, found: &Released) -> Result<ResultT
     let trees = of.trees.as_ref();
     let trees = trees.ok_or_else(|| totals("there are no trees"))?;
     let of_train = of.of_train.as_deref().map_or_else(Asks::default, asks);
-    let (train, test) = found
-        .figures
-        .split_at_checked(of_train.n_figures())
-        .ok_or_else(|| totals("a figure is missing"))?;
-    let samples = [
-        ("train", Figures::of(train, of_train)),
-        ("test", Figures::of(test, asks(&of.scores))),
-    ];
+    let kept = asks(&of.scores);
+    let asked = [("train", of_train), ("test", kept), ("oot", kept)];
+    let mut rest = &found.figures[..];
+    let mut samples = Vec::new();
+    for (name, asked) in asked.into_iter().take(1 + of.n_kept()) {
+        let (figures, after) = rest
+            .split_at_checked(asked.n_figures())
+            .ok_or_else(|| totals("a figure is missing"))?;
+        samples.push((name, Figures::of(figures, asked)));
+        rest = after;
+    }
     let mut notes = plan.notes.clone();
     notes.extend(untold_samples(&samples, of.at_least));
     let told: Vec<(&str, Figures)> = samples
@@ -38,15 +41,18 @@ pub fn grown(plan: &Plan, of: &VerticalPlan, found: &Released) -> Result<ResultT
         "n": found.n_used,
         "trees": trees.grown,
     });
+    let limits = (of.at_least, of.min_cell);
     if let Some(asked) = &of.of_train {
-        let limits = (of.at_least, of.min_cell);
-        let of_train = samples[0].1.as_ref();
-        notes.extend(add_train(&mut fit, of_train, asked, limits));
+        let of_train = (OF_TRAIN, samples[0].1.as_ref());
+        notes.extend(add_sample(&mut fit, of_train, asked, limits));
     }
-    let mut of_test = told.iter().filter(|(name, _)| *name == "test");
-    if let Some((_, figures)) = of_test.next() {
-        let limits = (of.at_least, of.min_cell);
-        notes.extend(add_test(&mut fit, Some(figures), &of.scores, limits));
+    for (name, figures) in &told {
+        let asked = &of.scores;
+        notes.extend(match *name {
+            "test" => add_test(&mut fit, Some(figures), asked, limits),
+            "oot" => add_sample(&mut fit, (OF_OOT, Some(figures)), asked, limits),
+            _ => Vec::new(),
+        });
     }
     Ok(ResultTable {
         columns: plan.outputs.clone(),

@@ -5,11 +5,15 @@ use std::collections::BTreeSet;
 use engine::glm::Family;
 use serde::Serialize;
 
+use super::super::lookup::names_of;
 use super::super::near::did_you_mean;
 use super::{Model, Sample};
 use crate::config::fields::{Faults, Fields};
 
-const REPORT: &str = "a list of \"coef\", \"se\", \"p\", \"ci95\", \"loss\", and of figures of scores: \"auc\", \"gini\", \"ks\", \"logloss\", \"brier\", \"lift\", \"calibration\", \"confusion\" and \"psi\"";
+const REPORT: &str = "a list of \"coef\", \"se\", \"p\", \"ci95\", \"loss\", and of figures of scores: \"auc\", \"gini\", \"ks\", \"logloss\", \"brier\", \"lift\", \"calibration\", \"confusion\", \"psi\" and \"csi\"";
+
+/// Most values of rows out of time.
+const MAX_OOT: usize = 64;
 
 /// What is told of each coefficient, and of scores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -41,6 +45,8 @@ pub enum Report {
     Confusion,
     /// The population stability index of their scores against those of rows that are fitted.
     Psi,
+    /// How far rows are spread over the bins of each feature otherwise than those that are fitted.
+    Csi,
 }
 
 impl Report {
@@ -56,7 +62,7 @@ impl Report {
     }
 }
 
-const REPORTS: [(&str, Option<Report>); 14] = [
+const REPORTS: [(&str, Option<Report>); 15] = [
     ("coef", None),
     ("se", Some(Report::Se)),
     ("p", Some(Report::P)),
@@ -71,6 +77,7 @@ const REPORTS: [(&str, Option<Report>); 14] = [
     ("calibration", Some(Report::Calibration)),
     ("confusion", Some(Report::Confusion)),
     ("psi", Some(Report::Psi)),
+    ("csi", Some(Report::Csi)),
 ];
 
 /// Whether a word asks for a figure of scores.
@@ -100,6 +107,12 @@ pub(super) fn evaluated(
     if !report.iter().any(|r| r.is_of_scores()) {
         return;
     }
+    has_bins(
+        fields,
+        model.is_none_or(|m| m == Model::Scorecard),
+        report,
+        faults,
+    );
     if model.is_some_and(|m| m.family() != Family::Logistic) {
         let what = "asks how well scores tell bad from good, of a model of something else";
         let allowed = "model = \"logistic\", \"scorecard\", \"gbdt\" or \"mlp\"";
@@ -114,6 +127,24 @@ pub(super) fn evaluated(
         let what = "asks how well scores do, and no rows are kept for a test";
         let allowed = "sample = { column = …, train = …, test = … }";
         fields.wrong(faults, "report", what, allowed);
+    }
+}
+
+/// Bins are compared of models that keep them.
+pub(in crate::spec) fn has_bins(
+    fields: &Fields<'_, '_>,
+    is_card: bool,
+    report: &BTreeSet<Report>,
+    faults: &mut Faults<'_>,
+) {
+    if report.contains(&Report::Csi) && !is_card {
+        let what = "asks for the stability of features' bins (\"csi\"), of a model that has none";
+        fields.wrong(
+            faults,
+            "report",
+            what,
+            "model = \"scorecard\", or \"psi\" of scores",
+        );
     }
 }
 
@@ -220,9 +251,53 @@ pub(in crate::spec) fn evaluates_train(
     words.contains(&"train")
 }
 
+/// Values of a sample's column in rows out of time: a further sample beside that which is kept for a test.
+pub(in crate::spec) fn out_of_time(
+    fields: &mut Fields<'_, '_>,
+    (train, test): (Option<&str>, Option<&str>),
+    faults: &mut Faults<'_>,
+) -> Option<Vec<String>> {
+    const OOT: &str =
+        "a value of the sample's column, or a list of up to 64, other than train and test";
+    if fields.value("oot").is_none() {
+        return Some(Vec::new());
+    }
+    let values = names_of(fields, "oot", OOT, MAX_OOT, faults)?;
+    if test.is_none() {
+        let what = "names rows out of time, and no rows are kept for a test";
+        fields.wrong(faults, "oot", what, "test = …, and oot beside it");
+    }
+    let is_other = |value: &&String| [train, test].contains(&Some(value.as_str()));
+    if let Some(value) = values.iter().find(is_other) {
+        let what = format!("\"{value}\" is the value of another sample");
+        fields.wrong(faults, "oot", what, OOT);
+    }
+    Some(values)
+}
+
+/// Rows out of time are there to be evaluated.
+pub(in crate::spec) fn of_further_samples(
+    fields: &Fields<'_, '_>,
+    n_values: usize,
+    report: &BTreeSet<Report>,
+    faults: &mut Faults<'_>,
+) {
+    if n_values > 0 && !report.iter().any(|r| r.is_of_scores()) {
+        let what = "asks for no figures of scores, and the sample names rows out of time";
+        fields.wrong(
+            faults,
+            "report",
+            what,
+            "\"auc\", \"ks\", \"psi\", …; or leave oot out",
+        );
+    }
+}
+
 /// What is told of rows that are fitted: they are not compared with themselves.
 #[must_use]
 pub(crate) fn of_train(scores: &[Report]) -> Vec<Report> {
     let scores = scores.iter().copied();
-    scores.filter(|report| *report != Report::Psi).collect()
+    scores
+        .filter(|report| !matches!(report, Report::Psi | Report::Csi))
+        .collect()
 }

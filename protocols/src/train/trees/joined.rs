@@ -11,7 +11,7 @@
 //!
 //! Columns over Z_2^64 of each holder, in this order: the numbers of the bins of its features, but not at the hub,
 //! which knows where its rows are and keeps them as [`Table::bins`]; at the label's holder 1 for rows that are fitted,
-//! and 1 for those of these with label 1; if there is a test, 1 for bad rows that are kept for it, and 1 for good ones.
+//! and 1 for those of these with label 1; for each sample that is kept for a test, 1 for bad rows of it, and 1 for good ones.
 
 use super::split::codes;
 use super::{Forest, MARGIN_BITS, Rows, Split, grow, hot, hot_price, place};
@@ -32,6 +32,9 @@ use engine::share::Share;
 /// Bits of numbers of rows.
 const COUNT_BITS: u32 = 32;
 
+/// Most samples that are kept for tests.
+const MOST_KEPT: usize = 8;
+
 /// The public shape of trees over a join.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape {
@@ -43,8 +46,8 @@ pub struct Shape {
     pub label: usize,
     /// The trees. The numbers of rows and of features are those of the join, whatever stands here.
     pub trees: super::Shape,
-    /// Whether rows are kept for a test.
-    pub has_test: bool,
+    /// How many samples are kept for tests.
+    pub n_kept: usize,
     /// What is asked for of these beside area and distance, compared with rows that are fitted.
     pub asks: Asks,
     /// What is asked for of rows that are fitted: all but a comparison.
@@ -99,7 +102,7 @@ pub struct Released {
     pub is_enough: bool,
     /// How many.
     pub n_used: u64,
-    /// [`evaluate::Figures`] of the rows that are fitted, and of those kept for a test.
+    /// [`evaluate::Figures`] of the rows that are fitted, and of each sample kept for a test.
     pub figures: Vec<u64>,
 }
 
@@ -112,7 +115,7 @@ impl Shape {
         } else {
             self.n_features_of(place)
         };
-        let of_label = 2 + 2 * usize::from(self.has_test);
+        let of_label = 2 + 2 * self.n_kept;
         n_features + if place == self.label { of_label } else { 0 }
     }
 
@@ -142,7 +145,7 @@ impl Shape {
         self.trees.method
     }
 
-    /// The evaluation of rows that are fitted, or of those kept for a test.
+    /// The evaluation of rows that are fitted, or of those of a sample kept for a test.
     fn evaluation(&self, is_test: bool) -> evaluate::Shape {
         evaluate::Shape {
             n_rows: self.join().n_bins(),
@@ -155,10 +158,7 @@ impl Shape {
     }
 
     fn evaluations(&self) -> impl Iterator<Item = evaluate::Shape> {
-        let samples = [false, true]
-            .into_iter()
-            .take(1 + usize::from(self.has_test));
-        samples.map(|is_test| self.evaluation(is_test))
+        (0..=self.n_kept).map(|sample| self.evaluation(sample > 0))
     }
 
     fn n_splits(&self) -> usize {
@@ -195,7 +195,7 @@ impl Shape {
             u64::from(trees.min_weight),
             i64::from(trees.start).cast_unsigned(),
             self.label as u64,
-            u64::from(self.has_test),
+            self.n_kept as u64,
             self.at_least,
             self.min_cell,
             self.n_released() as u64,
@@ -222,6 +222,7 @@ impl Shape {
             && seats.all(|seat| seat < n_computing)
             && self.label < n_tables
             && !self.of_train.stability
+            && self.n_kept <= MOST_KEPT
             && self.features.iter().all(|place| *place < n_tables)
             && self.trees.log_rows <= super::MAX_LOG_ROWS
             && most <= 1 << self.trees.log_rows;
@@ -285,10 +286,10 @@ pub async fn train(
         None => (None, Vec::new()),
     };
     let joined = circuit::join(session, &shape.join(), rows, stock).await?;
-    let (rows, test) = rows_of(session, shape, joined, own, stock).await?;
+    let (rows, kept) = rows_of(session, shape, joined, own, stock).await?;
     let good = difference(&rows.used, &rows.labels);
     let mut marks = vec![[copy(&rows.labels), good]];
-    marks.extend(test);
+    marks.extend(kept);
     let used = copy(&rows.used);
     let n_used = ring::sum(used.as_slice());
     let forest = grow(session, rows, &shape.forest(), stock).await?;
@@ -350,14 +351,14 @@ fn take_rows(table: &mut Table) -> circuit::Rows {
     std::mem::replace(&mut table.rows, circuit::Rows::of_keys(Vec::new()))
 }
 
-/// A join's rows as trees take them, and bad and good rows that are kept for a test.
+/// A join's rows as trees take them, and bad and good rows of each sample that is kept for a test.
 async fn rows_of(
     session: &mut Session,
     shape: &Shape,
     joined: Joined,
     mut own: Vec<Vec<u64>>,
     stock: &mut Stock,
-) -> Result<(Rows, Option<[Share<u64>; 2]>), ProtocolError> {
+) -> Result<(Rows, Vec<[Share<u64>; 2]>), ProtocolError> {
     let forest = shape.forest();
     let mut of_hub = hub_columns(&forest, shape, joined.places.as_deref(), &mut own).into_iter();
     let columns = [joined.hub].into_iter().chain(joined.spokes);
@@ -387,7 +388,9 @@ async fn rows_of(
         used: next(),
         labels: next(),
     };
-    Ok((rows, shape.has_test.then(|| [next(), next()])))
+    let kept = (0..shape.n_kept).map(|_| [next(), next()]);
+    let kept = kept.collect();
+    Ok((rows, kept))
 }
 
 /// The hub's features in the order of the join's rows: itself it knows them, all others have shares of 0.

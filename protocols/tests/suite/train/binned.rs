@@ -57,6 +57,7 @@ fn cards(n_computing: usize, n_people: usize) -> Cards {
                     ..Asks::default()
                 },
                 of_train: Some(Asks::default()),
+                has_oot: true,
                 min_cell: 0,
                 at_least: 3,
                 l2: 0,
@@ -68,6 +69,7 @@ fn cards(n_computing: usize, n_people: usize) -> Cards {
             quantiled: vec![],
             n_parts: 1,
             compares: true,
+            tells_spreads: true,
         },
         n_people,
         chosen: [true, true, true],
@@ -79,13 +81,21 @@ struct Person {
     bins: [usize; 3],
     is_bad: bool,
     is_fitted: bool,
+    /// Whether it is out of time, where it is not fitted.
+    is_late: bool,
+}
+
+impl Person {
+    fn is_kept(&self, late: bool) -> bool {
+        !self.is_fitted && self.is_late == late
+    }
 }
 
 impl Cards {
     fn people(&self, secrets: u64) -> Vec<Person> {
         let mut prg = prg(secrets);
         let mut unit = || prg.next_u64() as f64 / 2f64.powi(64);
-        let person = |_| {
+        let person = |number: usize| {
             // The last bin of the last feature stays empty.
             let bins = [3.0, 2.0, 3.0].map(|n| (n * unit()) as usize);
             let risk = 0.15 + 0.2 * bins[0] as f64 + 0.15 * bins[1] as f64;
@@ -93,6 +103,7 @@ impl Cards {
                 bins,
                 is_bad: unit() < risk - 0.05 * bins[2] as f64,
                 is_fitted: unit() < 0.6,
+                is_late: number.is_multiple_of(3),
             }
         };
         (0..self.n_people).map(person).collect()
@@ -126,9 +137,11 @@ impl Cards {
             let labels = column(&|p| p.is_fitted && p.is_bad).into_iter();
             narrow.push(column(&|p| p.is_fitted));
             narrow.push(labels.map(|y| y << Family::Logistic.label_bits()).collect());
-            narrow.push(column(&|p| !p.is_fitted && p.is_bad));
-            narrow.push(column(&|p| !p.is_fitted && !p.is_bad));
+            narrow.push(column(&|p| p.is_kept(false) && p.is_bad));
+            narrow.push(column(&|p| p.is_kept(false) && !p.is_bad));
             narrow.push(column(&|p| p.is_fitted && p.is_bad));
+            narrow.push(column(&|p| p.is_kept(true) && p.is_bad));
+            narrow.push(column(&|p| p.is_kept(true) && !p.is_bad));
         }
         if place == 0 {
             narrow.push(column(&|_| true));
@@ -166,7 +179,8 @@ impl Cards {
 
     /// Coefficients and AUC of a model of some features.
     fn fitted(&self, secrets: u64, has_part: impl Fn(usize) -> bool) -> (Vec<f64>, f64) {
-        let (train, test) = self.common(secrets);
+        let (train, kept) = self.common(secrets);
+        let test = kept.iter().filter(|p| !p.is_late);
         let weights = [0, 1, 2].map(|f| self.weights(f, &self.counts(f, &train)));
         let parts: Vec<usize> = (0..3).filter(|f| has_part(*f)).collect();
         let d = 1 + parts.len();
@@ -191,7 +205,7 @@ impl Cards {
                 beta[i] += (0..d).map(|j| inverse[i * d + j] * g[j]).sum::<f64>();
             }
         }
-        let (bad, good): (Vec<&Person>, Vec<&Person>) = test.iter().partition(|p| p.is_bad);
+        let (bad, good): (Vec<&Person>, Vec<&Person>) = test.partition(|p| p.is_bad);
         let score = |p: &Person| eta(&row(p), &beta);
         let mut wins = 0.0;
         for b in &bad {
@@ -213,7 +227,7 @@ impl Cards {
     }
 
     fn check(&self, secrets: u64) {
-        let (train, _) = self.common(secrets);
+        let (train, kept) = self.common(secrets);
         let ended = self.ended.take();
         for end in &ended {
             let counts = end.counts.as_ref().expect("bins are large enough");
@@ -266,11 +280,40 @@ impl Cards {
                     [of_train.n_bad, of_train.n_bad + of_train.n_good],
                     [n_bad, train.len() as u64]
                 );
+                let (figures, after) = rest.split_at(asks.n_figures());
+                rest = after;
+                let oot = Figures::of(figures, asks).expect("enough of both");
+                let n_late = kept.iter().filter(|p| p.is_late).count() as u64;
+                assert_eq!(oot.n_bad + oot.n_good, n_late);
             }
             assert!(
                 (figures.auc - auc).abs() < 1e-9,
                 "{model}: {figures:?}, {auc}"
             );
+        }
+        self.check_spreads(rest, (&train, &kept));
+    }
+
+    /// What comes behind all other figures: how rows kept for a test, and those out of time, are spread over bins.
+    fn check_spreads(&self, figures: &[u64], (train, kept): (&[Person], &[Person])) {
+        let shape = self.shape.spreads().expect("asked for");
+        let told = shape.told(figures).expect("two samples");
+        for (found, late) in told.iter().zip([false, true]) {
+            let sample: Vec<&Person> = kept.iter().filter(|p| p.is_late == late).collect();
+            for (feature, found) in found.iter().enumerate() {
+                let part = |bin: usize, of: &[&Person]| {
+                    let n = of.iter().filter(|p| p.bins[feature] == bin).count();
+                    (n as f64 / of.len() as f64).max(1e-4)
+                };
+                let base: Vec<&Person> = train.iter().collect();
+                let terms = (0..self.shape.bins[feature]).map(|bin| {
+                    let (e, a) = (part(bin, &base), part(bin, &sample));
+                    (a - e) * (a / e).ln()
+                });
+                let expected: f64 = terms.sum();
+                let found = found.expect("any number of rows is told");
+                assert!((found - expected).abs() < 1e-4, "{found} {expected}");
+            }
         }
     }
 }

@@ -46,6 +46,7 @@ fn tables(n_computing: usize, n_people: usize, ties: Ties) -> Tables {
                 log_rows: 10,
                 evaluates: false,
                 of_train: None,
+                has_oot: false,
                 asks: Asks::default(),
                 min_cell: 0,
                 at_least: 1,

@@ -344,6 +344,7 @@ fn joined(n_computing: usize, n_people: usize) -> Joined {
             evaluates: false,
             asks: Asks::default(),
             of_train: None,
+            has_oot: false,
             min_cell: 0,
             at_least: 3,
             l2: 0,

@@ -49,6 +49,7 @@ fn tables(n_computing: usize, n_people: usize) -> Tables {
                 losses: true,
                 ..Asks::default()
             }),
+            has_oot: true,
             min_cell: 0,
             at_least: 3,
             l2: 0,
@@ -66,6 +67,14 @@ struct Person {
     features: [f64; 3],
     is_bad: bool,
     is_fitted: bool,
+    /// Whether it is out of time, where it is not fitted.
+    is_late: bool,
+}
+
+impl Person {
+    fn is_kept(&self, late: bool) -> bool {
+        !self.is_fitted && self.is_late == late
+    }
 }
 
 /// AUC and KS of scores.
@@ -87,13 +96,14 @@ impl Tables {
     fn people(&self, secrets: u64) -> Vec<Person> {
         let mut prg = prg(secrets);
         let mut unit = || prg.next_u64() as f64 / 2f64.powi(63) - 1.0;
-        let person = |_| {
+        let person = |number: usize| {
             let features = [0; 3].map(|_| 1.5 * unit() + 0.3);
             let eta = features[0] - 0.7 * features[1] + 0.2 * features[2] - 0.5;
             Person {
                 features,
                 is_bad: unit() < (eta / 2.0).tanh(),
                 is_fitted: unit() < 0.4,
+                is_late: number.is_multiple_of(3),
             }
         };
         (0..self.n_people).map(person).collect()
@@ -123,11 +133,17 @@ impl Tables {
             narrow.push(column(&|p| u64::from(p.is_fitted)));
             narrow.push(column(&|p| u64::from(p.is_fitted && p.is_bad) * one));
             if shape.evaluates {
-                narrow.push(column(&|p| u64::from(!p.is_fitted && p.is_bad)));
-                narrow.push(column(&|p| u64::from(!p.is_fitted && !p.is_bad)));
+                let late = |p: &Person| shape.has_oot && p.is_kept(true);
+                let early = |p: &Person| !p.is_fitted && !late(p);
+                narrow.push(column(&|p| u64::from(early(p) && p.is_bad)));
+                narrow.push(column(&|p| u64::from(early(p) && !p.is_bad)));
             }
             if shape.of_train.is_some() {
                 narrow.push(column(&|p| u64::from(p.is_fitted && p.is_bad)));
+            }
+            if shape.has_oot {
+                narrow.push(column(&|p| u64::from(p.is_kept(true) && p.is_bad)));
+                narrow.push(column(&|p| u64::from(p.is_kept(true) && !p.is_bad)));
             }
         }
         if place == 0 {
@@ -164,9 +180,9 @@ impl Tables {
         rows.collect()
     }
 
-    /// Coefficients and standard errors of standardised columns, and AUC and KS of rows that are not fitted and of those
-    /// that are.
-    fn fitted(&self, secrets: u64) -> (Vec<f64>, Vec<f64>, [(f64, f64); 2]) {
+    /// Coefficients and standard errors of standardised columns, and AUC and KS of rows that are kept for a test, of those
+    /// that are fitted, and of those out of time.
+    fn fitted(&self, secrets: u64) -> (Vec<f64>, Vec<f64>, [(f64, f64); 3]) {
         let rows = self.joined(secrets);
         let (train, test): (Vec<&Person>, Vec<&Person>) = rows.iter().partition(|p| p.is_fitted);
         let n = train.len() as f64;
@@ -200,8 +216,10 @@ impl Tables {
             let of = sample.iter().filter(|p| p.is_bad == bad);
             of.map(|p| eta(p, &beta)).collect()
         };
-        let figures =
-            [&test, &train].map(|sample| told(&scores(sample, true), &scores(sample, false)));
+        let (late, test): (Vec<&Person>, Vec<&Person>) =
+            test.iter().partition(|p| self.shape.has_oot && p.is_late);
+        let figures = [&test, &train, &late]
+            .map(|sample| told(&scores(sample, true), &scores(sample, false)));
         (beta, errors, figures)
     }
 
@@ -221,7 +239,8 @@ impl Tables {
         if !self.shape.evaluates {
             return;
         }
-        let samples = [Some(self.shape.asks), self.shape.of_train]
+        let oot = self.shape.has_oot.then_some(self.shape.asks);
+        let samples = [Some(self.shape.asks), self.shape.of_train, oot]
             .into_iter()
             .flatten();
         let mut rest = &found.figures[..];
@@ -287,6 +306,7 @@ fn models_over_left_joins_are_those_of_all_rows_of_the_hub() {
         case.shape.label = label;
         case.shape.evaluates = label == 0;
         case.shape.of_train = case.shape.of_train.filter(|_| label == 0);
+        case.shape.has_oot = label == 0;
         demands::found(&case, n_computing, 3);
         case.check(&case.taken(), 3);
     }
@@ -302,6 +322,7 @@ fn models_over_joins_are_held_to_all_demands() {
     two.shape.n_steps = 2;
     two.shape.evaluates = false;
     two.shape.of_train = None;
+    two.shape.has_oot = false;
     demands::check_price(&two, 2);
     demands::check_empty_stock(&two);
     two.shape.keep = Keep::Each;
@@ -325,6 +346,7 @@ fn models_over_joins_send_what_looks_uniform() {
     case.shape.n_steps = 1;
     case.shape.evaluates = false;
     case.shape.of_train = None;
+    case.shape.has_oot = false;
     case.shape.log_rows = 11;
     let transcripts = demands::recorded(&case, 3, (31, 31));
     // What the model itself opens is held to this in the tests of its parts.
@@ -339,5 +361,6 @@ fn models_over_joins_end_with_any_seat() {
     case.shape.n_steps = 1;
     case.shape.evaluates = false;
     case.shape.of_train = None;
+    case.shape.has_oot = false;
     demands::check_cuts(&case);
 }

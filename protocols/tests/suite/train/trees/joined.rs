@@ -35,7 +35,7 @@ fn tables(n_computing: usize, n_people: usize, trees: TreesShape) -> Joined {
                 n_features: 3,
                 ..trees
             },
-            has_test: true,
+            n_kept: 2,
             asks: Asks {
                 losses: true,
                 stability: true,
@@ -51,6 +51,11 @@ fn tables(n_computing: usize, n_people: usize, trees: TreesShape) -> Joined {
         n_people,
         grown: RefCell::new(Vec::new()),
     }
+}
+
+/// Of rows that are not fitted, in which sample a person is.
+fn sample_of(person: usize) -> usize {
+    1 + usize::from(person.is_multiple_of(3))
 }
 
 impl Joined {
@@ -88,9 +93,10 @@ impl Joined {
             let (used, labels) = (&all.used, &all.labels);
             narrow.push(column(&|p| u64::from(used[p])));
             narrow.push(column(&|p| u64::from(used[p] && labels[p])));
-            if shape.has_test {
-                narrow.push(column(&|p| u64::from(!used[p] && labels[p])));
-                narrow.push(column(&|p| u64::from(!used[p] && !labels[p])));
+            for sample in 1..=shape.n_kept {
+                let is_of = |p: usize| !used[p] && sample_of(p) == sample;
+                narrow.push(column(&|p| u64::from(is_of(p) && labels[p])));
+                narrow.push(column(&|p| u64::from(is_of(p) && !labels[p])));
             }
         }
         Some(Table {
@@ -143,7 +149,10 @@ impl Joined {
             used: vec![],
             labels: vec![],
         };
+        let mut samples = vec![];
         for person in common {
+            let is_used = all.used[person];
+            samples.push(if is_used { 0 } else { sample_of(person) });
             plain.bins.push(all.bins[person].clone());
             plain.used.push(all.used[person]);
             plain.labels.push(all.labels[person]);
@@ -157,29 +166,18 @@ impl Joined {
             let best = scores.iter().copied().fold(0.0, f64::max);
             assert!(scores[*cut] >= best - 1e-3 * (1.0 + best));
         }
-        let (of_fitted, of_test) = released[0]
-            .figures
-            .split_at(self.shape.of_train.n_figures());
-        let asks = [self.shape.of_train, self.shape.asks];
-        for ((figures, is_fitted), asks) in
-            [(of_fitted, true), (of_test, false)].into_iter().zip(asks)
-        {
+        let asks = [self.shape.of_train, self.shape.asks, self.shape.asks];
+        let mut rest = &released[0].figures[..];
+        for (sample, asks) in asks.into_iter().enumerate() {
+            let (figures, after) = rest.split_at(asks.n_figures());
+            rest = after;
             let of = |bad: bool| -> Vec<f64> {
                 let rows = (0..plain.used.len())
-                    .filter(|row| plain.used[*row] == is_fitted && plain.labels[*row] == bad);
+                    .filter(|row| samples[*row] == sample && plain.labels[*row] == bad);
                 rows.map(|row| expected.margins[row]).collect()
             };
             let (bad, good) = (of(true), of(false));
-            // Rows of one leaf tie, and fixed point and floats agree to some 10^−6.
-            let wins = |b: &f64| -> f64 {
-                let half = |g: &f64| match b - g {
-                    d if d > 1e-4 => 1.0,
-                    d if d < -1e-4 => 0.0,
-                    _ => 0.5,
-                };
-                good.iter().map(half).sum()
-            };
-            let auc = bad.iter().map(wins).sum::<f64>() / (bad.len() * good.len()) as f64;
+            let auc = area(&bad, &good);
             let found = Figures::of(figures, asks).expect("enough of both");
             assert_eq!(
                 (found.n_bad, found.n_good),
@@ -189,7 +187,7 @@ impl Joined {
             if let Some(samples) = &found.stability {
                 assert_eq!(samples.base.iter().sum::<u64>(), n_used);
             }
-            assert_eq!(found.stability.is_none(), is_fitted);
+            assert_eq!(found.stability.is_none(), sample == 0);
             let squares = |scores: &[f64], is_bad: f64| -> f64 {
                 let risks = scores.iter().map(|s| 1.0 / (1.0 + (-s).exp()));
                 risks.map(|p| (is_bad - p).powi(2)).sum()
@@ -200,6 +198,20 @@ impl Joined {
             assert!((losses.brier - brier).abs() < 1e-2, "{losses:?} {brier}");
         }
     }
+}
+
+/// The area under the curve of these scores.
+fn area(bad: &[f64], good: &[f64]) -> f64 {
+    // Rows of one leaf tie, and fixed point and floats agree to some 10^−6.
+    let wins = |b: &f64| -> f64 {
+        let half = |g: &f64| match b - g {
+            d if d > 1e-4 => 1.0,
+            d if d < -1e-4 => 0.0,
+            _ => 0.5,
+        };
+        good.iter().map(half).sum()
+    };
+    bad.iter().map(wins).sum::<f64>() / (bad.len() * good.len()) as f64
 }
 
 /// What all computing seats' shares of leaves stand for.
@@ -266,7 +278,7 @@ fn too_few_rows_show_nothing_else() {
     for (_, grown) in grown {
         if let Some(released) = grown.released {
             assert!(!released.is_enough && released.n_used == 0);
-            let n_figures = case.shape.of_train.n_figures() + case.shape.asks.n_figures();
+            let n_figures = case.shape.of_train.n_figures() + 2 * case.shape.asks.n_figures();
             assert_eq!(released.figures, vec![0; n_figures]);
         }
         if let Some(splits) = grown.splits {
@@ -281,7 +293,7 @@ fn trees_over_joins_are_held_to_all_demands() {
     demands::check_price(&case, 3);
     demands::check_outline(&case, 3);
     let mut two = tables(2, 20, SMALL.shape);
-    two.shape.has_test = false;
+    two.shape.n_kept = 0;
     two.shape.of_train = Asks::default();
     demands::check_price_within(&two, 2, 2);
     demands::check_empty_stock(&two);
