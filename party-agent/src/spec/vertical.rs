@@ -190,14 +190,6 @@ pub(super) fn read<'t>(
         false => train::report(&mut fields, faults),
     };
     let (listed, card) = bins_of(&mut fields, model, text, faults);
-    let is_card = model.is_none_or(|m| m == VerticalModel::Scorecard);
-    train::has_bins(&fields, is_card, &report, faults);
-    merged_faults(
-        &fields,
-        card.as_ref().and_then(Option::as_ref),
-        &report,
-        faults,
-    );
     let descent = match has_trees {
         true => Some(None),
         false => descent::read(&mut fields, model, faults),
@@ -217,13 +209,8 @@ pub(super) fn read<'t>(
         false => penalised(&fields, (model, l2.as_deref()), report, faults),
     };
     let evaluates_train = train::evaluates_train(&mut fields, &report, faults);
-    let oot = sample.iter().flatten().flat_map(|s| &s.oot);
-    train::of_further_samples(&fields, oot.count(), &report, faults);
-    // A sample that cannot be read has its own fault.
-    let has_test = sample
-        .as_ref()
-        .is_some_and(|s| s.as_ref().is_none_or(|s| s.test.is_some()));
-    report_faults(&fields, (model, &report), has_test, faults);
+    report_faults(&fields, (model, &report), sample.as_ref(), faults);
+    bins_faults(&fields, (model, card.as_ref()), &report, faults);
     fields.finish(faults);
     Some(Vertical {
         model: model?,
@@ -258,9 +245,15 @@ fn whole<T>(read: Option<Option<T>>) -> Option<Option<T>> {
 fn report_faults(
     fields: &Fields<'_, '_>,
     (model, report): (Option<VerticalModel>, &BTreeSet<Report>),
-    has_test: bool,
+    sample: Option<&Option<VerticalSample>>,
     faults: &mut Faults<'_>,
 ) {
+    let n_oot = sample
+        .and_then(Option::as_ref)
+        .map_or(0, |sample| sample.oot.len());
+    train::of_further_samples(fields, n_oot, report, faults);
+    // A sample that cannot be read has its own fault.
+    let has_test = sample.is_some_and(|s| s.as_ref().is_none_or(|s| s.test.is_some()));
     if report.contains(&Report::Loss) {
         let what = "asks for losses step by step, and nothing of a fit over a join is opened before its end";
         fields.wrong(
@@ -366,13 +359,16 @@ fn bins_of<'t>(
     (listed, card)
 }
 
-/// Bins are compared as they are counted, and which of them are merged is known when these are told.
-fn merged_faults(
+/// Bins are compared of scorecards, as they are counted; which of them are merged is known when the counts are told.
+fn bins_faults(
     fields: &Fields<'_, '_>,
-    card: Option<&Card>,
+    (model, card): (Option<VerticalModel>, Option<&Option<Card>>),
     report: &BTreeSet<Report>,
     faults: &mut Faults<'_>,
 ) {
+    let is_card = model.is_none_or(|m| m == VerticalModel::Scorecard);
+    train::has_bins(fields, is_card, report, faults);
+    let card = card.and_then(Option::as_ref);
     if card.is_some_and(|c| c.points.merging().is_some()) && report.contains(&Report::Csi) {
         let what = "asks for \"csi\", which over a join is that of bins before any are merged, and the scorecard merges them";
         let allowed = "method = \"equal_frequency\", or listed cuts; or leave \"csi\" out";

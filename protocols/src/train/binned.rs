@@ -16,22 +16,24 @@
 //! Columns of each holder: for each of its features those of its bins, 1 in the row's bin; then what
 //! [`vertical`] says of the label's holder and of the hub.
 
+mod price;
 mod quantiles;
 
+use price::model_price;
+pub use price::{price, release_cost};
 pub use quantiles::{MAX_PARTS, Quantiles, quantiles, quantiles_cost, quantiles_price};
 
 use super::evaluate::{self, Asks, characteristics};
 use super::glm::{self, COLUMN_BITS, Family, Released, Rows};
 use super::vertical::{self, Columns};
-use crate::arith::matmul::{self as products, matmul};
+use crate::arith::matmul::matmul;
 use crate::arith::{compare, copy};
 use crate::boolean;
 use crate::correlate::{MatrixShape, Stock};
-use crate::cost::Cost;
 use crate::disclose::{self, Disclosure, Terms, Values, reveal};
 use crate::error::ProtocolError;
 use crate::party::Seat;
-use crate::price::{Price, Seats};
+use crate::price::Seats;
 use crate::psi::circuit::{self, Keep};
 use crate::session::Session;
 use engine::bits;
@@ -608,70 +610,4 @@ fn weights_of(
         }
     }
     Ok(Share::new(matrix))
-}
-
-/// The declared price of [`quantiles`], [`count`] and [`Counted::fit`] but for revealing.
-pub fn price(seats: Seats, shape: &Shape) -> Price {
-    quantiles_price(seats, shape).then(&model_price(seats, shape))
-}
-
-/// That of [`count`] and [`Counted::fit`].
-fn model_price(seats: Seats, shape: &Shape) -> Price {
-    let (model, method) = (shape.model(), shape.of.method);
-    let n_margins = shape.n_margins();
-    let opened = Price::of_cost(boolean::open_cost(
-        seats.n_seats,
-        seats.n_computing,
-        bits::words_for(n_margins),
-    ));
-    let mut price = circuit::price(seats, &shape.join())
-        .then(&products::price::<u64>(seats, shape.counts()))
-        .then(&compare::less_than_zero_price::<u64>(
-            seats,
-            n_margins,
-            MARGIN_BITS,
-            method,
-        ))
-        .then(&opened)
-        .then(&products::price::<u64>(seats, shape.weighing()));
-    for number in (0..shape.n_models()).rev() {
-        let evaluated = vertical::figures_price(seats, &model, shape.evaluations(number));
-        price = price.then(&glm::fit_price(seats, &model)).then(&evaluated);
-    }
-    if let Some(of) = shape.spreads() {
-        price = price.then(&characteristics::price(seats, &of));
-    }
-    price.then(&glm::release_price(seats, &model, shape.n_figures()))
-}
-
-/// The declared cost of what [`quantiles`], [`count`], [`Counted::rank`] and [`Counted::fit`] reveal.
-pub fn release_cost(seats: Seats, shape: &Shape, receivers: &[Seat]) -> Cost {
-    let Seats {
-        n_seats,
-        n_computing,
-    } = seats;
-    let everybody: Vec<Seat> = Seat::first(n_computing).collect();
-    let mut cost = quantiles_cost(seats, shape);
-    for place in 0..shape.of.tables.len() {
-        let learners = shape.learners(place, receivers);
-        let told = shape.n_told(place);
-        let own = (shape.features_of(place).count(), [shape.of.tables[place].0]);
-        cost = cost
-            .then(&disclose::cost(n_seats, n_computing, told, 0, &learners))
-            .then(&disclose::cost(n_seats, n_computing, 0, own.0, &own.1));
-    }
-    let n_features = shape.bins.len();
-    cost.then(&disclose::cost(
-        n_seats,
-        n_computing,
-        n_features,
-        0,
-        &everybody,
-    ))
-    .then(&glm::release_cost(
-        seats,
-        &shape.model(),
-        shape.n_figures(),
-        receivers,
-    ))
 }
