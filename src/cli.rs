@@ -619,6 +619,8 @@ pub(crate) enum ResultFormat {
     Csv,
     /// Everything: columns with types, rows, suppressed groups, notes
     Json,
+    /// Of a job with `join = "keys"`: which of this party's own keys match, as CSV
+    MatchedKeys,
 }
 
 /// `entente log`.

@@ -323,6 +323,7 @@ enum Format {
     #[default]
     Json,
     Csv,
+    MatchedKeys,
 }
 
 async fn result(
@@ -333,6 +334,7 @@ async fn result(
     let (file, kind) = match query.format {
         Format::Json => ("result.json", "application/json"),
         Format::Csv => ("result.csv", "text/csv; charset=utf-8"),
+        Format::MatchedKeys => (crate::result::MATCHED_KEYS_FILE, "text/csv; charset=utf-8"),
     };
     let bytes = core.result_file(job_id(&id)?, file).await?;
     Ok(([(header::CONTENT_TYPE, kind)], bytes).into_response())

@@ -176,6 +176,10 @@ pub struct Uses {
     /// Whether receivers of a query that joins tables of several holders on it may learn how many keys are common.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub join_size: bool,
+    /// Whether receivers that hold a table in such a query may learn which of their own keys match, by this column or with rows
+    /// that it chooses.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub join_keys: bool,
     /// Whether receivers elsewhere may learn which of their rows match it: row-level output.
     pub row_level: bool,
     /// Whether a model may explain it.
@@ -220,6 +224,7 @@ impl Uses {
             group_by: true,
             join_key: true,
             join_size: true,
+            join_keys: true,
             row_level: true,
             label: true,
             feature: true,

@@ -10,6 +10,7 @@ mod gate;
 mod intersect;
 mod join;
 mod lookup;
+mod members;
 mod progress;
 mod computed;
 mod correlated;
@@ -54,7 +55,7 @@ use crate::net::handshake::{Binding, Channel};
 use crate::net::quic::{LostLink, QuicNetwork};
 use crate::plan::{Plan, Procedure};
 use crate::receipt::{self, LocalReport, RECEIPT_FORMAT, Receipt, ReceiptFile, SignedReceipt};
-use crate::result::{self, RESULT_FILE, ResultError, ResultTable};
+use crate::result::{self, MatchedKeys, RESULT_FILE, ResultError, ResultTable};
 use crate::source::Source;
 use steps::Opened;
 
@@ -143,6 +144,8 @@ struct Computed {
     model: Option<ModelPart>,
     /// What each holder contributed, where that is metered.
     contributions: Vec<u64>,
+    /// Which of this holder's keys match, where it learns that.
+    matched_keys: Option<MatchedKeys>,
 }
 
 /// What a receiver has got.
@@ -407,6 +410,7 @@ impl Task<'_> {
             rows_used: computed.rows_used,
             keys: computed.keys.clone(),
             model: computed.model.as_ref().map(ModelPart::to_text),
+            matched_keys: computed.matched_keys.as_ref().map(MatchedKeys::n_keys),
             wall_s: self.progress.elapsed().as_secs_f64(),
             peak_rss_bytes: usage::peak_rss_bytes(),
             wire_bytes_sent: wire.sent,
@@ -439,6 +443,10 @@ impl Task<'_> {
             None => None,
             Some(output) => Some(self.stage(output).await?),
         };
+        if let (Some((staging, _)), Some(matched)) = (&staged, &computed.matched_keys) {
+            let saved = matched.save(&staging.dir);
+            saved.map_err(|e| result_failure(&e))?;
+        }
         let pending = self.pending(computed.model.as_ref())?;
         let finished = self.network.finish().await;
         finished.map_err(|lost| self.lost(&lost))?;
@@ -476,6 +484,7 @@ impl Task<'_> {
                 traffic: session.traffic(),
                 model: None,
                 contributions: Vec::new(),
+                matched_keys: None,
             });
         }
         match &self.plan.procedure {
@@ -507,6 +516,7 @@ impl Task<'_> {
             traffic: session.traffic(),
             model: None,
             contributions: told.contributions,
+            matched_keys: None,
         })
     }
 

@@ -74,7 +74,7 @@ pub use intersect::{IntersectPlan, KeyPlan, Protocol};
 pub(crate) use joint::counted_in;
 pub use joint::{
     ComputedPlan, ComputedValue, CorrelatedPlan, JoinFactor, JoinPlan, JoinSizes, JoinTerm,
-    OwnColumn, OwnTerm, RankedPlan, RelationPlan, Told, ValueColumns,
+    OwnColumn, OwnTerm, RankedPlan, RelationPlan, ShownKeys, Told, ValueColumns,
 };
 pub use local::{ColumnUse, LocalPlan, TableColumn, Usage};
 pub use lookup::{AskedTable, LookupPlan, MAX_VALUE_BYTES};
@@ -355,6 +355,11 @@ impl Plan {
             Procedure::Train(of) => of.sums(receivers).terms(),
             Procedure::Vertical(of) => of.terms(self.setting().method, &receivers),
             Procedure::Score(of) => of.terms(self.setting().method),
+            Procedure::Join(of) if of.shown.is_some() => {
+                let released = self.release().to(receivers).terms();
+                let parts = std::iter::once(released).chain(of.terms_of_keys());
+                Terms::all(&parts.collect::<Vec<_>>())
+            }
             Procedure::Totals | Procedure::Join(_) | Procedure::Intersect(_) => {
                 self.release().to(receivers).terms()
             }

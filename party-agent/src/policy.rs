@@ -26,7 +26,9 @@ use std::path::{Path, PathBuf};
 use coordinator::contract::{Digest, PartyName};
 use coordinator::tls::Fingerprint;
 
-use crate::catalogue::{Aggregate, CategoryRule, Class, Cohorts, ColumnRule, Dominance, Publish};
+use crate::catalogue::{
+    Aggregate, CategoryRule, Class, Cohorts, ColumnRule, Dominance, Publish, Uses,
+};
 use crate::config::fields;
 use crate::ledger::{Charge, Reservation, RunCounts};
 use crate::plan::{ColumnUse, DominancePlan, Usage};
@@ -636,6 +638,24 @@ fn class_denial(used: &ColumnUse, class: Class, min_cell: u64) -> Option<Denial>
     })
 }
 
+/// Whether a column's keys may be compared with other holders', with its rule and in words.
+fn compares_keys(uses: &Uses, usage: Usage) -> (bool, &'static str, String) {
+    let (permitted, field, verb) = match usage {
+        Usage::JoinSize => (
+            uses.join_key && uses.join_size,
+            "join_size",
+            "tell receivers of a joint query how many keys are common",
+        ),
+        Usage::JoinKeys => (
+            uses.join_keys,
+            "join_keys",
+            "tell receivers with a table in a joint query which of their own keys match",
+        ),
+        _ => (uses.join_key, "join_key", "compare keys with other holders"),
+    };
+    (permitted, field, verb.to_owned())
+}
+
 fn check_use(table: &TablePolicy, used: &ColumnUse) -> Option<Denial> {
     let rule = format!("tables.{}.columns.{}", used.table, used.column);
     let Some(column) = table.columns.get(&used.column) else {
@@ -645,15 +665,16 @@ fn check_use(table: &TablePolicy, used: &ColumnUse) -> Option<Denial> {
             allowed: listed("columns", table.columns.keys()),
         });
     };
+    let uses = &column.rule.uses;
     let (permitted, field, verb) = match used.usage {
-        Usage::Filter => (column.rule.uses.filter, "filter", "choose rows".to_owned()),
+        Usage::Filter => (uses.filter, "filter", "choose rows".to_owned()),
         Usage::GroupBy => (
-            column.rule.uses.group_by,
+            uses.group_by,
             "group_by",
             "form groups".to_owned(),
         ),
         Usage::GroupByHidden => (
-            column.rule.uses.group_by
+            uses.group_by
                 && matches!(column.rule.categories, CategoryRule::Hidden(_)),
             "categories",
             "form groups whose values, which are not published, are shown where they are large enough"
@@ -665,33 +686,24 @@ fn check_use(table: &TablePolicy, used: &ColumnUse) -> Option<Denial> {
             "compute within a query".to_owned(),
         ),
         Usage::Person | Usage::Row => tells_apart(table, used),
-        Usage::JoinKey => (
-            column.rule.uses.join_key,
-            "join_key",
-            "compare keys with other holders".to_owned(),
-        ),
-        Usage::JoinSize => (
-            column.rule.uses.join_key && column.rule.uses.join_size,
-            "join_size",
-            "tell receivers of a joint query how many keys are common".to_owned(),
-        ),
+        Usage::JoinKey | Usage::JoinSize | Usage::JoinKeys => compares_keys(uses, used.usage),
         Usage::RowLevel => (
-            column.rule.uses.row_level,
+            uses.row_level,
             "row_level",
             "tell receivers which of their rows match".to_owned(),
         ),
         Usage::Label => (
-            column.rule.uses.label,
+            uses.label,
             "label",
             "be explained by a model".to_owned(),
         ),
         Usage::Feature => (
-            column.rule.uses.feature,
+            uses.feature,
             "feature",
             "explain a label in a model".to_owned(),
         ),
         Usage::Aggregate(f) => (
-            column.rule.uses.aggregate.contains(&f),
+            uses.aggregate.contains(&f),
             "aggregate",
             format!("take {}", f.as_str()),
         ),

@@ -131,6 +131,10 @@ pub struct LocalReport {
     /// What this holder learns about its own keys, where keys were compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<KeyReport>,
+    /// Of how many of its keys this holder has learnt that they match, where the job tells it: 0 where they are fewer than the
+    /// minimum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matched_keys: Option<u64>,
     /// Wall-clock time, in seconds.
     pub wall_s: f64,
     /// Time of this process on all cores, in seconds.

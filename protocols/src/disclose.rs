@@ -45,6 +45,19 @@ impl Terms {
         )
     }
 
+    /// The terms of several releases of one computation, which [`Disclosure::split`] takes apart again. Receivers are
+    /// those of the first.
+    pub fn all(parts: &[Self]) -> Self {
+        let of = |part: &Self| {
+            let seats = part.receivers.iter().map(|seat| seat.0);
+            seats.chain(part.digest).collect::<Vec<u8>>()
+        };
+        let fields: Vec<Vec<u8>> = parts.iter().map(of).collect();
+        let fields: Vec<&[u8]> = fields.iter().map(Vec::as_slice).collect();
+        let first = parts.first().map_or(&[][..], |first| &first.receivers);
+        Self::new("entente/v1/terms/all", &fields, first)
+    }
+
     /// The seats that learn the result.
     pub fn receivers(&self) -> &[Seat] {
         &self.receivers
@@ -71,6 +84,20 @@ impl Disclosure {
     /// The seats that may learn the result.
     pub fn receivers(&self) -> &[Seat] {
         self.terms.receivers()
+    }
+
+    /// A disclosure for each of several releases, if exactly these were approved together.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtocolError::NotApproved`].
+    pub fn split(self, parts: Vec<Terms>) -> Result<Vec<Self>, ProtocolError> {
+        match self.terms == Terms::all(&parts) {
+            true => Ok(parts.into_iter().map(|terms| Self { terms }).collect()),
+            false => Err(ProtocolError::NotApproved {
+                what: "releases of these shapes together",
+            }),
+        }
     }
 
     /// One reveal within a release whose terms were checked, and which says that there is this one.

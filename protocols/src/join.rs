@@ -22,7 +22,7 @@
 //! ```
 //!
 //! Where every key has one row, products can stay in their bins as numbers of rows ([`bins`]); in how many rows each of
-//! the hub's own stands is found by [`weights`].
+//! the hub's own stands is found by [`weights`], and which of its keys all others have by [`members`].
 
 mod inputs;
 mod shape;
@@ -30,6 +30,7 @@ mod plan;
 mod columns;
 mod products;
 pub mod bins;
+pub mod members;
 pub mod weights;
 
 pub use crate::psi::circuit::Rows;

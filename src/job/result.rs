@@ -22,6 +22,11 @@ pub(crate) async fn run(arguments: &ResultArgs) -> Outcome<Reply> {
                 .get_text(&format!("/v1/jobs/{id}/result?format=csv"))
                 .await?
         }
+        ResultFormat::MatchedKeys => {
+            client
+                .get_text(&format!("/v1/jobs/{id}/result?format=matched_keys"))
+                .await?
+        }
         ResultFormat::Json => document.clone(),
     };
     match &arguments.out {

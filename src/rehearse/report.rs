@@ -30,6 +30,8 @@ pub(crate) struct Finished {
     pub(crate) contract: String,
     /// The evidence that the submitter exports.
     pub(crate) evidence: String,
+    /// Which of the submitter's keys match, where the job tells it.
+    pub(crate) matched_keys: Option<String>,
     pub(crate) receipts: BTreeMap<PartyName, ReceiptFile>,
 }
 
@@ -105,7 +107,7 @@ impl Finished {
         if let Err(failure) = ended_well(&detail) {
             return Err(in_more_detail(agents, submitter, &detail, id, failure).await);
         }
-        let mut receipts = BTreeMap::new();
+        let mut receipts: BTreeMap<PartyName, ReceiptFile> = BTreeMap::new();
         for party in &detail.parties {
             let Some(agent) = agents.get(&party.name) else {
                 continue;
@@ -128,6 +130,13 @@ impl Finished {
             receipt: client.get_text(&format!("/v1/jobs/{id}/receipt")).await?,
             contract: client.get_text(&format!("/v1/jobs/{id}/contract")).await?,
             evidence: client.get_text(&format!("/v1/jobs/{id}/evidence")).await?,
+            matched_keys: match receipts.get(submitter) {
+                Some(file) if file.local.matched_keys.is_some() => {
+                    let path = format!("/v1/jobs/{id}/result?format=matched_keys");
+                    Some(client.get_text(&path).await?)
+                }
+                _ => None,
+            },
             receipts,
         })
     }
@@ -169,6 +178,10 @@ impl Finished {
             ("contract.json", &self.contract),
             ("evidence.json", &self.evidence),
         ];
+        let keys = self.matched_keys.as_ref();
+        let files = files
+            .into_iter()
+            .chain(keys.map(|keys| ("matched-keys.csv", keys)));
         let mut written = BTreeMap::new();
         for (name, text) in files {
             let path = directory.join(name);

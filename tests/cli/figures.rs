@@ -83,8 +83,18 @@ impl Parts {
         self.ended(job_text).expect(0).json()
     }
 
+    /// The same with the files that the submitter gets in a directory.
+    pub(crate) fn simulate_into(&self, directory: &std::path::Path, job_text: &str) -> Value {
+        let out = ["--out".to_owned(), directory.display().to_string()];
+        self.ended_with(job_text, &out).expect(0).json()
+    }
+
     /// How `simulate` ends.
     pub(crate) fn ended(&self, job_text: &str) -> Ended {
+        self.ended_with(job_text, &[])
+    }
+
+    fn ended_with(&self, job_text: &str, more: &[String]) -> Ended {
         let job = self.directory.path().join("job.toml");
         fs::write(&job, job_text).expect("a file");
         let words = [
@@ -92,8 +102,8 @@ impl Parts {
             job.display().to_string(),
             "--json".to_owned(),
         ];
-        let words = words.into_iter().chain(self.arguments.iter().cloned());
-        entente(words)
+        let more = self.arguments.iter().chain(more).cloned();
+        entente(words.into_iter().chain(more))
     }
 }
 

@@ -288,6 +288,45 @@ fn the_number_of_keys_in_common_is_told_on_demand() {
     assert_eq!(hidden["rows"], result["rows"]);
 }
 
+/// Which of its customers the others have is told to each bank that receives the result, in a file of its own; none of them where
+/// they are fewer than the minimum.
+#[test]
+fn keys_in_common_are_told_to_receivers_with_a_table() {
+    let (parts, [loans, bills, persons]) = credit();
+    let text = |min_cell: u64| {
+        format!(
+            "job = \"keys\"\npurpose = \"test\"\nreceivers = [\"bank_a\", \"bank_b\"]\n[compute]\nsql = \"SELECT COUNT(*) AS n \
+             FROM bank_a.loans a JOIN bank_b.bills b ON a.id_no = b.id_no JOIN bureau_c.persons c ON a.id_no = c.id_no WHERE c.age < 30\"\n\
+             [privacy]\ncorrelations = \"dealer:notary\"\nmin_cell = {min_cell}\njoin = \"keys\"\n"
+        )
+    };
+    let young = persons.iter().filter(|(_, person)| person[1] < 30.0);
+    let matched = young.filter(|(id, _)| loans.contains_key(*id) && bills.contains_key(*id));
+    let mut matched: Vec<String> = matched.map(|(id, _)| id.clone()).collect();
+    matched.sort();
+    let n = matched.len() as u64;
+    let out = tempfile::tempdir().expect("a directory");
+    for (name, min_cell, expected) in [("shown", n, matched.clone()), ("held", n + 1, Vec::new())] {
+        let files = out.path().join(name);
+        let result = parts.simulate_into(&files, &text(min_cell))["result"].clone();
+        let read = |file: &str| fs::read_to_string(files.join(file)).expect("a file");
+        let keys = read("matched-keys.csv");
+        let mut lines: Vec<&str> = keys.lines().collect();
+        assert_eq!(lines.remove(0), "key");
+        lines.sort_unstable();
+        assert_eq!(lines, expected, "{min_cell}");
+        let receipt: Value = serde_json::from_str(&read("receipt.json")).expect("JSON");
+        let told = receipt["local"]["matched_keys"].as_u64();
+        assert_eq!(told, Some(expected.len() as u64));
+        assert_eq!(rows(&result).len(), usize::from(!expected.is_empty()));
+        for file in ["result.json", "result.csv", "receipt.json", "evidence.json"] {
+            let text = read(file);
+            let is_told = matched.iter().find(|id| text.contains(id.as_str()));
+            assert_eq!(is_told, None, "{file}");
+        }
+    }
+}
+
 /// A quotient of columns of two banks, by what a bureau knows: as divided in the clear, and the result says how close.
 #[test]
 fn bills_over_limits_of_another_bank() {

@@ -24,7 +24,7 @@ pub(super) fn of(plan: &Plan, local: &LocalPlan) -> Work {
         .locals
         .values()
         .flat_map(|part| &part.uses)
-        .any(|used| used.usage == Usage::RowLevel);
+        .any(|used| matches!(used.usage, Usage::RowLevel | Usage::JoinKeys));
     let mut actions = BTreeSet::from([action]);
     if tells_of_rows {
         actions.insert(Action::Distribute);

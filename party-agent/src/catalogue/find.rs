@@ -30,6 +30,7 @@ impl ColumnEntry {
             ("group_by", uses.group_by),
             ("join_key", uses.join_key),
             ("join_size", uses.join_size),
+            ("join_keys", uses.join_keys),
             ("row_level", uses.row_level),
             ("label", uses.label),
             ("feature", uses.feature),

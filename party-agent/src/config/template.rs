@@ -249,7 +249,9 @@ open_counts = false        # true: the other computing parties may see group cou
 # patient_id = {}              # nothing
 # national_id = { join_key = true }   # may be compared with other holders' keys: how many are common is told;
 #                                     # row_level = true as well: receivers learn which of theirs are;
-#                                     # join_size = true as well: queries may tell how many keys their tables have in common
+#                                     # join_size = true as well: queries may tell how many keys their tables have in common;
+#                                     # join_keys = true as well (and on columns that choose rows): who receives a query and
+#                                     # holds a table of it may learn which of its own keys are in common
 # stay = { label = true }      # a model may explain it
 # weight = { feature = true }  # a model may explain labels by it
 # [tables.visits.rules.weekly]  # optional: how often, until when, for whom; docs/policy.md has the vocabulary

@@ -116,6 +116,7 @@ impl Task<'_> {
             traffic: session.traffic(),
             model: None,
             contributions: Vec::new(),
+            matched_keys: None,
         })
     }
 
@@ -193,6 +194,7 @@ impl Task<'_> {
             traffic: session.traffic(),
             model: None,
             contributions: Vec::new(),
+            matched_keys: None,
         })
     }
 
@@ -333,6 +335,7 @@ impl Task<'_> {
             traffic: session.traffic(),
             model: None,
             contributions: Vec::new(),
+            matched_keys: None,
         })
     }
 }

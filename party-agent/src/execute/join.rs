@@ -28,6 +28,7 @@ impl Task<'_> {
         of: &JoinPlan,
         disclosure: Disclosure,
     ) -> Result<Computed, Broken> {
+        let (disclosure, of_keys) = self.disclosures(of, disclosure)?;
         self.progress.enter(Stage::Read);
         let session_id = *session.session_id();
         let mine = self.read_joined(&session_id, of).await?;
@@ -65,6 +66,8 @@ impl Task<'_> {
             }
             None => None,
         };
+        let own = (mine.as_ref(), &mut stock);
+        let matched_keys = self.matched_keys(session, all, own, of_keys).await?;
         drop(mine);
         let mut inputs = LocalInputs::of_join(self.plan, of, totals);
         steps::on_shares(session, self.plan, &mut inputs, &mut stock).await?;
@@ -90,6 +93,7 @@ impl Task<'_> {
             traffic: session.traffic(),
             model: None,
             contributions: told.contributions,
+            matched_keys,
         })
     }
 
@@ -211,8 +215,8 @@ async fn announced(
             }
         }
     }
-    // What is compared, or computed row by row, is in bins, of which there are none without keys.
-    if !of.compared.is_empty() || of.computed.is_some() {
+    // What is compared, computed row by row, or told of keys is in bins, of which there are none without keys.
+    if !of.compared.is_empty() || of.computed.is_some() || of.shown.is_some() {
         let keys = sizes.keys.iter_mut().flatten();
         keys.for_each(|n| *n = (*n).max(1));
     }

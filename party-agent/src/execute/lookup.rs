@@ -47,6 +47,7 @@ impl Task<'_> {
             traffic: session.traffic(),
             model: None,
             contributions: Vec::new(),
+            matched_keys: None,
         })
     }
 

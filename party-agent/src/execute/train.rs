@@ -104,6 +104,7 @@ impl Task<'_> {
             traffic: session.traffic(),
             model: None,
             contributions: Vec::new(),
+            matched_keys: None,
         })
     }
 

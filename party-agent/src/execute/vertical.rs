@@ -89,6 +89,7 @@ impl Task<'_> {
             traffic: session.traffic(),
             model,
             contributions: self.metered(of, &contributions)?,
+            matched_keys: None,
         })
     }
 

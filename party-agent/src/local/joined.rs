@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, RecordBatch, StringViewArray};
 use datafusion::prelude::DataFrame;
 use futures::StreamExt;
 use protocols::aggregate::LocalTotals;
@@ -18,14 +18,16 @@ use super::measure::MeasureTotals;
 use super::order::{Codes, hashes};
 use super::{LocalInputs, StepInput, outgrown, prepare};
 use crate::plan::{
-    JoinPlan, KeyColumn, LocalPlan, MeasureKind, OwnColumn, Plan, RelationPlan, RingWidth, Step,
-    counted_in, slots_of,
+    JoinPlan, KeyColumn, LocalPlan, MeasureKind, OwnColumn, Plan, Procedure, RelationPlan,
+    RingWidth, Step, counted_in, slots_of,
 };
 use crate::source::{Source, SourceError};
 
 /// A holder's totals by key and group.
 pub struct Joined {
     items: Vec<Item>,
+    /// Of each key how it is spelled in the first of its rows, where this holder learns which of them match.
+    texts: Option<Zeroizing<Vec<Vec<String>>>>,
     /// Totals of rows without a key by group, and then those of each key in each group in which it has rows.
     totals: LocalTotals,
     /// Of which key and which group the latter are.
@@ -115,6 +117,7 @@ pub async fn joined(
         .map(|k| plan.keys[*k].clone())
         .collect();
     let mut sums = Sums::new(relation, local, &keys, (hash, &plan.spec))?;
+    sums.texts = learns_keys(plan, me).then(Zeroizing::default);
     sums.check_columns(&query)?;
     let mut batches = query
         .execute_stream()
@@ -126,6 +129,17 @@ pub async fn joined(
         super::hear().await;
     }
     sums.finish()
+}
+
+/// Whether a holder learns which of its keys match.
+fn learns_keys(plan: &Plan, me: &PartyId) -> bool {
+    let seat = plan.seats.iter().position(|seat| seat == me);
+    match &plan.procedure {
+        Procedure::Join(JoinPlan {
+            shown: Some(shown), ..
+        }) => seat.is_some_and(|seat| shown.seats.contains(&seat)),
+        _ => false,
+    }
 }
 
 /// The running totals.
@@ -142,6 +156,7 @@ struct Sums<'a> {
     n_cells: usize,
     keys: HashMap<Item, u32>,
     items: Vec<Item>,
+    texts: Option<Zeroizing<Vec<Vec<String>>>>,
     /// Where totals of a key in a group are, if there are several groups.
     totals_of: HashMap<(u32, u32), u32>,
     places: Vec<Place>,
@@ -175,6 +190,7 @@ impl<'a> Sums<'a> {
             n_cells,
             keys: HashMap::new(),
             items: Vec::new(),
+            texts: None,
             totals_of: HashMap::new(),
             places: Vec::new(),
             rows: vec![0; n_cells],
@@ -220,10 +236,13 @@ impl<'a> Sums<'a> {
         }
         let (keys, rest) = batch.columns().split_at(self.n_keys);
         let (args, joined) = rest.split_at(self.measures.len());
-        let items = hash_rows(self.hash, &texts(joined)?, n_rows);
+        let columns = texts(joined)?;
+        let items = hash_rows(self.hash, &columns, n_rows);
         let (groups, _) = self.cells.of_rows(keys, n_rows)?;
         let groups: Vec<u32> = groups.to_vec();
-        let keys: Vec<Option<u32>> = items.into_iter().map(|i| Some(self.key(i?))).collect();
+        let items = items.into_iter().enumerate();
+        let keys = items.map(|(row, item)| Some(self.key(item?, (&columns, row))));
+        let keys: Vec<Option<u32>> = keys.collect();
         self.n_keyless += keys.iter().filter(|key| key.is_none()).count() as u64;
         self.add_at(&keys, &groups, args)?;
         self.keep(&keys, &groups, args)?;
@@ -323,11 +342,14 @@ impl<'a> Sums<'a> {
     }
 
     /// The number of a key, a new one if it has none yet.
-    fn key(&mut self, item: Item) -> u32 {
+    fn key(&mut self, item: Item, (columns, row): (&[StringViewArray], usize)) -> u32 {
         let next = self.items.len() as u32;
         let key = *self.keys.entry(item).or_insert(next);
         if key == next {
             self.items.push(item);
+            if let Some(texts) = &mut self.texts {
+                texts.push(columns.iter().map(|c| c.value(row).to_owned()).collect());
+            }
         }
         key
     }
@@ -390,6 +412,7 @@ impl<'a> Sums<'a> {
         let distinct = self.items.len() as u64;
         Ok(Joined {
             items: self.items,
+            texts: self.texts,
             totals,
             places: self.places,
             cells: self.n_cells,
@@ -518,6 +541,12 @@ impl Joined {
     #[must_use]
     pub fn keys(&self, padding: &[Item]) -> Vec<Item> {
         self.items.iter().chain(padding).copied().collect()
+    }
+
+    /// Of each key how it is spelled in the first of its rows, where this holder learns which of them match.
+    #[must_use]
+    pub fn texts_of_keys(&self) -> Option<&[Vec<String>]> {
+        self.texts.as_ref().map(|texts| texts.as_slice())
     }
 
     /// What only this holder learns.

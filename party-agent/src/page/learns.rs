@@ -27,9 +27,9 @@ pub(super) fn in_chinese(plan: &Plan) -> Vec<String> {
 fn at_seat(plan: &Plan, seat: usize, party: &str) -> String {
     let is_receiver = plan.receivers.iter().any(|r| r.as_str() == party);
     match (&plan.procedure, &plan.statistic) {
-        (Procedure::Totals | Procedure::Join(_), None) => of_totals(plan, is_receiver),
+        (Procedure::Totals | Procedure::Join(_), None) => of_totals(plan, (seat, is_receiver)),
         (Procedure::Totals | Procedure::Join(_), Some(statistic)) => {
-            of_statistic(plan, statistic, is_receiver)
+            of_statistic(plan, statistic, (seat, is_receiver))
         }
         (Procedure::Intersect(of), _) => of.learns_in_chinese(plan, party),
         (Procedure::Lookup(of), _) => of.learns_in_chinese(seat),
@@ -39,10 +39,10 @@ fn at_seat(plan: &Plan, seat: usize, party: &str) -> String {
     }
 }
 
-fn of_statistic(plan: &Plan, statistic: &Statistic, is_receiver: bool) -> String {
+fn of_statistic(plan: &Plan, statistic: &Statistic, (seat, is_receiver): (usize, bool)) -> String {
     let label = &statistic.label;
     if statistic.survival.is_none() {
-        let totals = of_totals(plan, is_receiver);
+        let totals = of_totals(plan, (seat, is_receiver));
         return match is_receiver {
             true => format!("{label},由其代理程序从同时得知的内容计算:{totals}"),
             false => totals,
@@ -60,7 +60,7 @@ fn of_statistic(plan: &Plan, statistic: &Statistic, is_receiver: bool) -> String
         let least = plan.min_cell.at_least;
         what.push(format!("这些计数中哪些不少于 {least},对其余一无所知"));
     }
-    what.extend(of_join(plan, is_receiver));
+    what.extend(of_join(plan, (seat, is_receiver)));
     joined(what)
 }
 
@@ -72,7 +72,7 @@ fn joined(what: Vec<String>) -> String {
     }
 }
 
-fn of_totals(plan: &Plan, is_receiver: bool) -> String {
+fn of_totals(plan: &Plan, (seat, is_receiver): (usize, bool)) -> String {
     let mut what = Vec::new();
     if is_receiver {
         let groups = match plan.shape.rule {
@@ -106,7 +106,7 @@ fn of_totals(plan: &Plan, is_receiver: bool) -> String {
             meter.at_least
         )
     }));
-    what.extend(of_join(plan, is_receiver));
+    what.extend(of_join(plan, (seat, is_receiver)));
     joined(what)
 }
 
@@ -136,7 +136,7 @@ fn which_groups(plan: &Plan) -> Option<&'static str> {
 }
 
 /// What a join tells besides.
-fn of_join(plan: &Plan, is_receiver: bool) -> Vec<String> {
+fn of_join(plan: &Plan, (seat, is_receiver): (usize, bool)) -> Vec<String> {
     let Procedure::Join(join) = &plan.procedure else {
         return Vec::new();
     };
@@ -157,6 +157,21 @@ fn of_join(plan: &Plan, is_receiver: bool) -> Vec<String> {
     }
     if join.matched.is_some() && is_receiver {
         what.push("若有分组放行:参与联接的各表共有多少个不同的键,而不知是哪些".to_owned());
+    }
+    if let Some(shown) = &join.shown {
+        let least = shown.at_least;
+        match shown.seats.contains(&seat) {
+            true if least > 1 => what.push(format!(
+                "自己的哪些键在参与联接的各表中都有(至少 {least} 个时才得知)(单独的文件,不在结果中)"
+            )),
+            true => {
+                what.push("自己的哪些键在参与联接的各表中都有(单独的文件,不在结果中)".to_owned())
+            }
+            false if least > 1 => {
+                what.push(format!("在联接中有表的接收方是否有至少 {least} 个键匹配"))
+            }
+            false => {}
+        }
     }
     what
 }

@@ -76,6 +76,10 @@ impl Words {
                 "is compared with keys of other holders, without being shown; receivers learn how many all tables of the join have",
                 "与其他持有方的键比对,不出示;接收方得知参与联接的各表共有多少个键",
             ),
+            Usage::JoinKeys => (
+                "receivers with a table in the join learn which of their own keys match, by it or with rows that it chooses (row-level output)",
+                "在联接中有表的接收方得知自己的哪些键匹配:由该列比对,或由它选出的行决定(行级输出)",
+            ),
             Usage::RowLevel => (
                 "receivers learn which of their rows match it (row-level output)",
                 "接收方得知自己的哪些行与之匹配(行级输出)",

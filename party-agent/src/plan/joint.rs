@@ -45,7 +45,7 @@ use super::{
     KeyColumn, Margins, Measure, MinCell, Plan, PlanFault, Procedure, ReleaseRule, RingWidth,
     RoundingPlan, Setting, Shape, Step, cost, finish, steps, top, words as plan_words,
 };
-use crate::spec::{CheckedSpec, JoinLevel, SqlCompute, rule_word};
+use crate::spec::{CheckedSpec, SqlCompute, rule_word};
 use columns::{Scope, qualify, qualify_select};
 use from::Relations;
 use relation::Compiled;
@@ -54,6 +54,7 @@ use separate::{Literals, Separate, Sum};
 pub use computed::{ComputedPlan, ComputedValue};
 pub use correlated::CorrelatedPlan;
 pub(super) use from::names_of;
+pub use matched::ShownKeys;
 pub(super) use member::{Member, members};
 pub use ranked::RankedPlan;
 pub(super) use separate::without_row;
@@ -87,6 +88,9 @@ pub struct JoinPlan {
     pub correlated: Vec<CorrelatedPlan>,
     /// The total over Z_2^64 that is how many keys all relations have, in every group; `None` where that is told to nobody.
     pub matched: Option<usize>,
+    /// Who learns which of its own keys match, if anybody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shown: Option<Box<ShownKeys>>,
     /// How measures of the query are rounded that multiply floating-point numbers with those of other holders.
     pub roundings: BTreeMap<usize, String>,
     /// Arguments of the query that are computed row by row.
@@ -340,13 +344,6 @@ pub(super) fn compile(
 
 /// What a join between holders cannot do yet, or not without.
 fn allowed(spec: &CheckedSpec) -> Result<(), PlanFault> {
-    if spec.join == Some(JoinLevel::Keys) {
-        return Err(PlanFault {
-            place: "privacy.join".to_owned(),
-            what: "a query that joins tables of several holders always hides who matched".to_owned(),
-            fix: "write join = \"hidden\", or \"size\" to be told how many; [compute.intersect] with reveal = \"rows\" tells keys".to_owned(),
-        });
-    }
     if spec.correlations.is_none() {
         return Err(PlanFault {
             place: "privacy.correlations".to_owned(),
@@ -545,13 +542,14 @@ impl Job<'_> {
         let released = finish::columns(self.outer, &keys, &terms.sums);
         let (final_sql, outputs) = finish::query(self.outer, &released)?;
         let measures = terms.measures.clone();
-        let join = terms
+        let mut join = terms
             .into_plan(self, (&taken, &compiled), &keys)
             .map_err(one)?;
+        join.shown = self.shown_keys(&min_cell);
         let (seats, correlations) = (self.parties.seats.clone(), self.spec.correlations.clone());
         let plan = Plan::of_job(self.spec, seats, correlations, min_cell);
         let plan = Plan {
-            locals: compiled.locals(self.tells_size()),
+            locals: self.told_of_keys(compiled.locals(self.use_of_keys())),
             procedure: Procedure::Join(join),
             shape,
             rounding,

@@ -74,6 +74,9 @@ pub enum Usage {
     JoinKey,
     /// It is compared with keys of other holders, and receivers learn how many keys all tables of the join have.
     JoinSize,
+    /// Receivers that hold another table of the join learn which of their own keys it has, by this column or with rows that
+    /// it chooses.
+    JoinKeys,
     /// Receivers elsewhere learn which of their rows match it: row-level output.
     RowLevel,
     /// A model explains it, or values computed from it.

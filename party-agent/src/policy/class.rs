@@ -41,7 +41,7 @@ fn shows(usage: Usage) -> Shows {
         | Usage::Aggregate(
             Aggregate::Min | Aggregate::Max | Aggregate::Median | Aggregate::Quantile,
         ) => Shows::Values,
-        Usage::RowLevel => Shows::Rows,
+        Usage::RowLevel | Usage::JoinKeys => Shows::Rows,
     }
 }
 

@@ -413,6 +413,7 @@ fn column(
         group_by: fields.boolean(faults, "group_by").unwrap_or(false),
         join_key: fields.boolean(faults, "join_key").unwrap_or(false),
         join_size: fields.boolean(faults, "join_size").unwrap_or(false),
+        join_keys: fields.boolean(faults, "join_keys").unwrap_or(false),
         row_level: fields.boolean(faults, "row_level").unwrap_or(false),
         label: fields.boolean(faults, "label").unwrap_or(false),
         feature: fields.boolean(faults, "feature").unwrap_or(false),

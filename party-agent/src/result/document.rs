@@ -223,11 +223,16 @@ impl Cell {
         match self {
             Self::Null | Self::NotFinite => String::new(),
             Self::Literal(text) => text.clone(),
-            Self::Text(text) if text.is_empty() || text.contains(['"', ',', '\n', '\r']) => {
-                format!("\"{}\"", text.replace('"', "\"\""))
-            }
-            Self::Text(text) => text.clone(),
+            Self::Text(text) => csv_text(text),
         }
+    }
+}
+
+/// A text as a field of CSV; the empty one is not NULL.
+pub(super) fn csv_text(text: &str) -> String {
+    match text.is_empty() || text.contains(['"', ',', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_owned(),
     }
 }
 

@@ -11,13 +11,14 @@ use crate::policy_matrix::request;
 use crate::world::{POLICY, Running, World, job};
 
 /// Every use of a column, with what a policy has to say to allow it.
-const USES: [Usage; 19] = [
+const USES: [Usage; 20] = [
     Usage::Filter,
     Usage::GroupBy,
     Usage::GroupByHidden,
     Usage::Compute,
     Usage::JoinKey,
     Usage::JoinSize,
+    Usage::JoinKeys,
     Usage::RowLevel,
     Usage::Label,
     Usage::Feature,
@@ -35,11 +36,11 @@ const USES: [Usage; 19] = [
 
 /// By class, for each use of [`USES`]: `y` allowed, `11` not in groups of less than 11, `n` not allowed.
 const TABLE: [(&str, &str); 5] = [
-    ("L1", "y y y y y y y y y y y y y y y y y y y"),
-    ("L2", "y y y y y y y y y y y y y y y y y y y"),
-    ("L3", "y n n y y y y n y y y n n n n n n n n"),
-    ("L4", "y 11 n y y y y 11 y y y 11 11 11 11 n n n n"),
-    ("important", "y 11 n y y y n 11 y y y 11 11 11 11 n n n n"),
+    ("L1", "y y y y y y y y y y y y y y y y y y y y"),
+    ("L2", "y y y y y y y y y y y y y y y y y y y y"),
+    ("L3", "y n n y y y y y n y y y n n n n n n n n"),
+    ("L4", "y 11 n y y y y y 11 y y y 11 11 11 11 n n n n"),
+    ("important", "y 11 n y y y n n 11 y y y 11 11 11 11 n n n n"),
 ];
 
 fn policy(class: &str, hidden: bool) -> String {
@@ -51,7 +52,7 @@ fn policy(class: &str, hidden: bool) -> String {
     };
     format!(
         "min_cell = 1\nopen_counts = false\n[tables.t.columns]\nc = {{ class = \"{class}\", aggregate = {aggregates}, filter = true, \
-         group_by = true, compute = true, join_key = true, join_size = true, row_level = true, label = true, feature = true{categories} }}\n"
+         group_by = true, compute = true, join_key = true, join_size = true, join_keys = true, row_level = true, label = true, feature = true{categories} }}\n"
     )
 }
 

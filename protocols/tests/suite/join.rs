@@ -1,6 +1,7 @@
 //! Aggregates over joins: against sums over all keys in the clear, and held to every demand.
 
 mod bins;
+mod members;
 mod weights;
 
 use crate::arith::{Clear, Shared};

@@ -61,10 +61,9 @@ impl Terms {
             Ok(CorrelatedPlan { weights, values })
         });
         let correlated = correlated.collect::<Result<_, PlanFault>>()?;
-        let labels: Vec<String> = relations_label(job, &order);
         let mut plan = JoinPlan {
             normalise: job.normalise().to_owned(),
-            label: labels.join(" = "),
+            label: relations_label(job, &order).join(" = "),
             relations,
             narrow,
             wide,
@@ -74,6 +73,7 @@ impl Terms {
             ranked: ranked.collect::<Result<_, _>>()?,
             correlated,
             matched: self.matched,
+            shown: None,
             roundings: self.roundings,
             computed: computed_plan(job, (taken, compiled), (&self.computed, &order), keys)?,
             margins: job.outer.margins,
@@ -211,6 +211,7 @@ fn bare(
         ranked: Vec::new(),
         correlated: Vec::new(),
         matched: None,
+        shown: None,
         roundings: BTreeMap::new(),
         computed: None,
         margins: None,
@@ -395,6 +396,10 @@ pub(super) fn order(
         .min_by_key(|hub| (!single(*hub), price(*hub)));
     let Some(hub) = hub else {
         let (what, fix) = match counts_keys {
+            _ if job.tells_keys() => (
+                "privacy.join = \"keys\" over tables that all have several holders, who can share keys",
+                "write join = \"hidden\"",
+            ),
             _ if tells_size => (
                 "privacy.join = \"size\" over tables that all have several holders, who can share keys",
                 "write join = \"hidden\"",

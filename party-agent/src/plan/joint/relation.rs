@@ -551,13 +551,10 @@ impl One {
 
 impl Compiled {
     /// What every holder runs.
-    pub(super) fn locals(&self, tells_size: bool) -> BTreeMap<PartyId, LocalPlan> {
+    pub(super) fn locals(&self, as_key: Usage) -> BTreeMap<PartyId, LocalPlan> {
         let all = self.all.iter();
-        let as_key: &[Usage] = match tells_size {
-            true => &[Usage::JoinSize],
-            false => &[Usage::JoinKey],
-        };
-        all.flat_map(|one| locals(&one.outer, &one.raw, &one.finals, &one.keys, as_key))
+        let as_key = [as_key];
+        all.flat_map(|one| locals(&one.outer, &one.raw, &one.finals, &one.keys, &as_key))
             .collect()
     }
 

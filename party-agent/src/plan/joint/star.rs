@@ -199,6 +199,7 @@ impl JoinPlan {
         let computed = self.computed.iter();
         let computed = computed.map(|of| of.price(sizes, (keys, is_dealt), seats));
         stars
+            .chain([self.price_of_keys(seats, sizes)])
             .chain(ranked)
             .chain(correlated)
             .chain(computed)

@@ -1,6 +1,6 @@
 //! What a join tells people.
 
-use super::{Job, JoinFactor, JoinPlan, RelationPlan};
+use super::{Job, JoinFactor, JoinPlan, RelationPlan, ShownKeys};
 use crate::plan::words::{counted, listed};
 use crate::plan::{Learns, Plan, Procedure, Said};
 use crate::spec::Correlations;
@@ -20,9 +20,11 @@ impl JoinPlan {
                 "exact" => "as they stand",
                 rule => rule,
             },
-            match self.matched {
-                Some(_) => "receivers learn how many",
-                None => "nor how many",
+            match (self.matched, &self.shown) {
+                (_, Some(_)) =>
+                    "but for receivers with a table, which learn it of their own keys; all receivers learn how many",
+                (Some(_), None) => "receivers learn how many",
+                (None, None) => "nor how many",
             }
         )];
         for (at, relation) in self.relations.iter().enumerate() {
@@ -104,6 +106,9 @@ pub(super) fn complete(mut plan: Plan, job: &Job<'_>) -> Plan {
             "接收方得知确切有多少个键匹配:与已放行分组合在一起,可由此得知某个未放行分组的大小;若有一方自行选定一张表,可由此得知另一方是否有某个键",
         ));
     }
+    if let Some(shown) = &join.shown {
+        tell_keys(&mut plan, shown);
+    }
     if join.fans_out() {
         plan.warnings.push(Said::new(
             "a row counts once for every match: where a key occurs in several rows on both sides, every pair of them counts, as in plain SQL; GROUP BY the key in a subquery for one row a key",
@@ -126,6 +131,39 @@ pub(super) fn complete(mut plan: Plan, job: &Job<'_>) -> Plan {
     }
     plan.notes.push("keys are compared by hashes; two different keys are taken for one with a chance below 2^-40".to_owned());
     plan
+}
+
+/// What telling keys lets parties learn, and what approvers should think about.
+fn tell_keys(plan: &mut Plan, shown: &ShownKeys) {
+    let enough = match shown.at_least {
+        0 | 1 => String::new(),
+        least => format!(", if these are {least} or more"),
+    };
+    for learns in &mut plan.learns {
+        let Some(seat) = plan.seats.iter().position(|s| s.as_str() == learns.party) else {
+            continue;
+        };
+        if shown.seats.contains(&seat) {
+            add(
+                learns,
+                &format!(
+                    "which of its own keys all tables of the join have{enough} (a file beside the result, not in it)"
+                ),
+            );
+        } else if shown.at_least > 1 {
+            add(
+                learns,
+                &format!(
+                    "whether {} or more keys of a receiver with a table match",
+                    shown.at_least
+                ),
+            );
+        }
+    }
+    plan.warnings.push(Said::new(
+        "receivers with a table learn of each of their own keys whether the other tables have it, as the conditions on these leave them: a condition tells something about each of these persons",
+        "在联接中有表的接收方得知自己的每个键是否也在其他表中,且以各表的筛选条件为准:筛选条件会透露其中每个人的信息",
+    ));
 }
 
 fn add(learns: &mut Learns, what: &str) {

@@ -204,7 +204,9 @@ fn every_procedure_is_told_in_chinese() {
     );
     let dealt = "correlations = \"dealer:arbiter\"\nmin_cell = 20";
     let hidden = "correlations = \"ot\"\nmin_cell = 20\njoin = \"hidden\"";
+    let in_common = "correlations = \"ot\"\nmin_cell = 20\njoin = \"keys\"";
     let jobs = [
+        (joined(&format!("SELECT COUNT(*) AS n {join}")), in_common),
         (format!("{keys}\nreveal = \"count\""), "min_cell = 5"),
         (format!("{keys}\nreveal = \"rows\""), "min_cell = 5"),
         (format!("{keys}\nreveal = \"count\""), few),

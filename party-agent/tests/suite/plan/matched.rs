@@ -3,7 +3,7 @@
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use coordinator::contract::PartyName;
-use party_agent::plan::{Plan, compile};
+use party_agent::plan::{Plan, Procedure, compile};
 use party_agent::policy::Policy;
 use party_agent::spec::check;
 
@@ -160,10 +160,114 @@ fn it_goes_with_joins_of_matches_alone() {
         let found = faults(&job_with(&sql, "", SIZE), &world);
         assert!(found[0].starts_with(what), "{found:?}");
     }
-    let keys = "correlations = \"ot\"\njoin = \"keys\"\n";
-    let sql = format!("SELECT COUNT(*) AS n {JOINED}");
-    let found = faults(&job_with(&sql, "", keys), &world);
-    let what =
-        "privacy.join: a query that joins tables of several holders always hides who matched";
-    assert!(found[0].starts_with(what), "{found:?}");
+}
+
+const KEYS: &str = "correlations = \"ot\"\nmin_cell = 11\njoin = \"keys\"\n";
+
+fn keys_job(receivers: &str, sql: &str, privacy: &str) -> String {
+    let job = job_with(sql, "", privacy);
+    job.replace(
+        "receivers = [\"analyst\"]",
+        &format!("receivers = [{receivers}]"),
+    )
+}
+
+fn learns(plan: &Plan, party: &str) -> String {
+    let of = plan.learns.iter().find(|l| l.party == party);
+    of.expect("a party").what.clone()
+}
+
+#[test]
+fn keys_are_told_to_receivers_with_a_table_and_to_nobody_else() {
+    let sql = format!("SELECT a.gender, COUNT(*) AS n {JOINED} GROUP BY a.gender");
+    let text = keys_job("\"analyst\", \"hospital_2\"", &sql, KEYS);
+    let told = plan(&text, &hospitals());
+    let Procedure::Join(join) = &told.procedure else {
+        panic!("a join");
+    };
+    let seat = told.seats.iter().position(|s| s.as_str() == "hospital_2");
+    let shown = join.shown.as_ref().expect("keys are told");
+    assert_eq!(shown.seats, [seat.expect("a seat")]);
+    assert_eq!(shown.at_least, 11);
+    let own = "which of its own keys all tables of the join have, if these are 11 or more";
+    assert!(learns(&told, "hospital_2").contains(own));
+    for other in ["analyst", "hospital_1"] {
+        let what = learns(&told, other);
+        assert!(!what.contains("own keys all tables"), "{what}");
+        assert!(
+            what.contains("whether 11 or more keys of a receiver"),
+            "{what}"
+        );
+    }
+    assert!(learns(&told, "analyst").contains("how many different keys"));
+    let warned = |w: &party_agent::plan::Said| w.contains("of each of their own keys");
+    assert!(told.warnings.iter().any(warned), "{:?}", told.warnings);
+    // What is approved is no release without keys, and the other way around.
+    let receivers = told.receiver_seats();
+    let sized = plan(&text.replace("\"keys\"", "\"size\""), &hospitals());
+    assert!(told.terms(receivers.clone()) != sized.terms(receivers));
+    // Whichever relation is the hub's, the same is told.
+    let turned = join.with_hub(1, &told.keys);
+    assert!(join.terms_of_keys() == turned.terms_of_keys());
+}
+
+#[test]
+fn every_column_that_chooses_rows_has_to_allow_it() {
+    let sql =
+        format!("SELECT COUNT(*) AS n, SUM(a.time_in_hospital) AS s {JOINED} WHERE a.gender = 'F'");
+    let told = plan(&keys_job("\"hospital_2\"", &sql, KEYS), &hospitals());
+    let me = PartyName::new("hospital_1").expect("a name");
+    let policy = |gender: &str, key: &str| {
+        let text = format!(
+            "min_cell = 5\nopen_counts = false\n[tables.encounters.columns]\ngender = {gender}\npatient_id = {key}\ntime_in_hospital = {{ aggregate = [\"sum\", \"count\"] }}\n"
+        );
+        Policy::parse(&text).expect("a policy")
+    };
+    let (filter, key) = (
+        "{ filter = true, join_keys = true }",
+        "{ join_key = true, join_keys = true }",
+    );
+    assert_eq!(denials(&told, &me, &policy(filter, key)), [""; 0]);
+    for (gender, patient, column) in [
+        ("{ filter = true }", key, "gender"),
+        (
+            filter,
+            "{ join_key = true, join_size = true }",
+            "patient_id",
+        ),
+    ] {
+        let denied = denials(&told, &me, &policy(gender, patient));
+        let rule = format!("rule tables.encounters.columns.{column}.join_keys");
+        assert_eq!(denied.len(), 1, "{denied:?}");
+        assert!(denied[0].contains(&rule), "{denied:?}");
+    }
+    let without_key = denials(&told, &me, &policy(filter, "{ join_keys = true }"));
+    assert!(without_key[0].contains("join_key;"), "{without_key:?}");
+}
+
+#[test]
+fn keys_are_told_where_they_can_be() {
+    let on = "ON a.patient_id = b.patient_id";
+    let tables = "hospital_1.encounters a LEFT JOIN hospital_2.encounters b";
+    let holder = "\"hospital_1\"";
+    for (receivers, sql, what) in [
+        (
+            "\"analyst\"",
+            format!("SELECT COUNT(*) AS n {JOINED}"),
+            "no receiver holds a table of the join",
+        ),
+        (
+            holder,
+            format!("SELECT COUNT(*) AS n FROM {tables} {on}"),
+            "privacy.join: which keys match is told of JOIN alone",
+        ),
+        (
+            holder,
+            format!("SELECT T_TEST(a.time_in_hospital, b.emergency) {JOINED}"),
+            "privacy.join: T_TEST does not tell how many keys match",
+        ),
+    ] {
+        let found = faults(&keys_job(receivers, &sql, KEYS), &hospitals());
+        assert!(found[0].contains(what), "{found:?}");
+    }
 }
