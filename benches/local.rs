@@ -197,6 +197,7 @@ fn plan(kind: Kind) -> Plan {
         noise: None,
         cohorts: None,
         dominance: None,
+        having: Vec::new(),
         settlement: None,
         meter: None,
         max_wall_s: None,

@@ -37,6 +37,7 @@ mod rounding;
 mod dominance;
 mod cohorts;
 mod meter;
+mod having;
 pub(crate) mod hidden;
 mod cost;
 pub(crate) mod words;
@@ -70,6 +71,7 @@ use crate::spec::{CheckedSpec, Compute, Correlations, Settlement, names};
 pub(crate) use columns::slots_of;
 pub use columns::{KeyColumn, Measure, MeasureKind, RangeOrigin, ValueKind, ValueRange};
 pub use dominance::{ComparedSum, Comparison, DominancePlan};
+pub use having::{ComparedTotal, ComparedTotals};
 pub use intersect::{IntersectPlan, KeyPlan, Protocol};
 pub(crate) use joint::counted_in;
 pub use joint::{
@@ -159,6 +161,9 @@ pub struct Plan {
     /// What sums are held against, where holders have rules about dominance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dominance: Option<DominancePlan>,
+    /// Conditions of HAVING on totals that are decided on shares.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub having: Vec<ComparedTotals>,
     /// What a run costs, and who gets it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub settlement: Option<Settlement>,
@@ -283,6 +288,7 @@ impl Plan {
             rounding: None,
             cohorts: None,
             dominance: None,
+            having: Vec::new(),
             settlement: spec.settlement.clone(),
             meter: None,
             steps: Vec::new(),

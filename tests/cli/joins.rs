@@ -327,6 +327,36 @@ fn keys_in_common_are_told_to_receivers_with_a_table() {
     }
 }
 
+/// A group whose mean is too small is opened to nobody: the parties compare sums of shares.
+#[test]
+fn groups_that_fail_having_are_left_out() {
+    let (parts, [loans, _, persons]) = credit();
+    let of_sex = |sex: f64| {
+        let of_sex = persons.iter().filter(|(_, person)| person[0] == sex);
+        let limits = of_sex.filter_map(|(id, _)| Some(loans.get(id)?[0]));
+        let limits: Vec<f64> = limits.collect();
+        (limits.iter().sum::<f64>(), limits.len() as f64)
+    };
+    let [first, second] = [of_sex(1.0), of_sex(2.0)];
+    let [low, high] = [first.0 / first.1, second.0 / second.1];
+    let between = f64::midpoint(low, high).round();
+    let kept = if low > high {
+        (1.0, first)
+    } else {
+        (2.0, second)
+    };
+    let sql = format!(
+        "SELECT c.sex, COUNT(*), SUM(a.limit_bal) FROM bank_a.loans a JOIN bureau_c.persons c ON a.id_no = c.id_no \
+         GROUP BY c.sex HAVING AVG(a.limit_bal) > {between} AND COUNT(*) < 1000000"
+    );
+    let result = parts.run_with("dealer:notary", "bank_a", 11, &sql);
+    let found = rows(&result);
+    assert_eq!(found.len(), 1, "{result}");
+    equal("sex", &found[0][0], &kept.0.into());
+    equal("customers", &found[0][1], &kept.1.1.into());
+    equal("limits", &found[0][2], &kept.1.0.into());
+}
+
 /// A quotient of columns of two banks, by what a bureau knows: as divided in the clear, and the result says how close.
 #[test]
 fn bills_over_limits_of_another_bank() {

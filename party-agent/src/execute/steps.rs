@@ -207,6 +207,7 @@ pub(super) async fn release(
     if let Some(of) = plan.survival() {
         totals = survival::found(session, &of, totals, &mut stock).await?;
     }
+    plan.compare_totals(session.seat().index() == 0, &mut totals);
     match plan.release() {
         Release::Cells(shape) => {
             let released = aggregate::release(session, totals, &shape, stock, disclosure).await?;

@@ -125,6 +125,12 @@ fn which_groups(plan: &Plan) -> Option<&'static str> {
         ReleaseRule::Compare if plan.shape.hidden.is_some() => {
             Some("有多少分组达到放行下限,对其余分组一无所知")
         }
+        ReleaseRule::Compare if has_rules && !plan.having.is_empty() => {
+            Some("哪些分组同时符合最小分组、支配规则与 HAVING,而不知其余分组不符合哪一项")
+        }
+        ReleaseRule::Compare if !plan.having.is_empty() => {
+            Some("哪些分组同时符合最小分组与 HAVING,而不知其余分组不符合哪一项")
+        }
         ReleaseRule::Compare if has_rules => {
             Some("哪些分组同时符合最小分组与支配规则,而不知其余分组不符合哪一项")
         }

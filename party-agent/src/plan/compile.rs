@@ -22,9 +22,9 @@ use super::sql::inline::inline;
 use super::sql::outer::{Arg, Outer, take_apart};
 use super::sql::{self, Site};
 use super::{
-    KeyColumn, LocalPlan, MAX_ROWS, MeasureKind, MinCell, Plan, PlanFault, ReleaseRule,
-    RoundingPlan, Setting, Shape, Step, Usage, cohorts, cost, dominance, flatten, hidden, joint,
-    meter, noise, statistic, steps, top, types, widen, words,
+    ComparedTotals, KeyColumn, LocalPlan, MAX_ROWS, Measure, MeasureKind, MeterPlan, MinCell, Plan,
+    PlanFault, ReleaseRule, RoundingPlan, Setting, Shape, Step, Usage, cohorts, cost, dominance,
+    flatten, having, hidden, joint, meter, noise, statistic, steps, top, types, widen, words,
 };
 use crate::catalogue::Cohorts;
 use crate::spec::{CheckedSpec, Correlations, SqlCompute};
@@ -307,6 +307,27 @@ impl Known<'_> {
         };
         Ok((shape, steps, min_cell))
     }
+
+    /// What each holder's contribution is found from, and the conditions of HAVING that are decided on shares.
+    fn beside(
+        &self,
+        shape: &mut Shape,
+        (min_cell, measures, fits): (&MinCell, &[Measure], &[Option<Fit>]),
+    ) -> Result<(Option<MeterPlan>, Vec<ComparedTotals>), Vec<PlanFault>> {
+        let bounds = (self.parties.holders.as_slice(), self.rows);
+        let meter = meter::plan(self.spec, shape, min_cell, bounds).map_err(one)?;
+        let totals = having::Totals {
+            outer: self.whole.outer,
+            measures,
+            fits,
+            rows: self.rows,
+        };
+        let having = match meter.is_none() && self.rounding.is_none() {
+            true => having::on_shares(self.spec, &totals, shape),
+            false => Vec::new(),
+        };
+        Ok((meter, having))
+    }
 }
 
 fn assemble(
@@ -345,12 +366,11 @@ fn assemble(
         noise::plan(clause, totals, &columns.measures, (&parties.holders, rows))
     });
     let noise = noise.transpose()?;
-    let dominance = rules.map(|rules| {
-        let bounds = (parties.holders.as_slice(), rows);
-        rules.plan(&mut shape, &columns.measures, bounds)
-    });
+    let bounds = (parties.holders.as_slice(), rows);
+    let dominance = rules.map(|rules| rules.plan(&mut shape, &columns.measures, bounds));
     let dominance = dominance.transpose()?;
-    let meter = meter::plan(spec, &shape, &min_cell, (&parties.holders, rows)).map_err(one)?;
+    let totals = (&min_cell, columns.measures.as_slice(), fits.as_slice());
+    let (meter, having) = known.beside(&mut shape, totals)?;
     let released = finish::columns(outer, &keys, &sums(&fits, &types.measures));
     let (final_sql, outputs) = finish::query(outer, &released)?;
     let refused = hidden::refused(&keys, &min_cell, &released, outer);
@@ -369,6 +389,7 @@ fn assemble(
         rounding,
         cohorts,
         dominance,
+        having,
         meter,
         steps,
         keys,

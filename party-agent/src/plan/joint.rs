@@ -528,7 +528,7 @@ impl Job<'_> {
             false => ReleaseRule::Compare,
         };
         compile::margins::check(self.outer, &steps, rule, &min_cell).map_err(one)?;
-        let shape = Shape {
+        let mut shape = Shape {
             compared: 0,
             cells,
             narrow,
@@ -539,6 +539,7 @@ impl Job<'_> {
             margins: self.outer.margins,
             hidden: None,
         };
+        let having = terms.having(self, (rounding.as_ref(), rows), &mut shape);
         let released = finish::columns(self.outer, &keys, &terms.sums);
         let (final_sql, outputs) = finish::query(self.outer, &released)?;
         let measures = terms.measures.clone();
@@ -552,6 +553,7 @@ impl Job<'_> {
             locals: self.told_of_keys(compiled.locals(self.use_of_keys())),
             procedure: Procedure::Join(join),
             shape,
+            having,
             rounding,
             steps,
             keys,

@@ -49,8 +49,9 @@ pub(crate) fn counted(n: u64, what: &str) -> String {
     }
 }
 
-fn learns(plan: &Plan) -> Vec<Learns> {
-    let which = match plan.shape.rule {
+/// What all computing parties learn of the groups.
+fn which_groups(plan: &Plan) -> Option<&'static str> {
+    match plan.shape.rule {
         ReleaseRule::None => None,
         ReleaseRule::Compare if plan.protects_margins() && plan.dominance.is_some() => Some(
             "which groups and totals are too small or fail the rules about dominance, which have no rows, and which are held back beside those",
@@ -62,6 +63,12 @@ fn learns(plan: &Plan) -> Vec<Learns> {
         ReleaseRule::Compare if plan.shape.hidden.is_some() => {
             Some("how many groups are large enough to be released, and nothing about the others")
         }
+        ReleaseRule::Compare if plan.dominance.is_some() && !plan.having.is_empty() => Some(
+            "which groups pass the minimum cell, the rules about dominance and HAVING, and not which of them a group fails",
+        ),
+        ReleaseRule::Compare if !plan.having.is_empty() => Some(
+            "which groups pass the minimum cell and HAVING, and not which of them a group fails",
+        ),
         ReleaseRule::Compare if plan.dominance.is_some() => Some(
             "which groups pass both the minimum cell and the rules about dominance, and not which of them a group fails",
         ),
@@ -71,7 +78,11 @@ fn learns(plan: &Plan) -> Vec<Learns> {
         ReleaseRule::OpenCounts => Some(
             "the size of every group over all holders, small ones too, as every holder's policy allows",
         ),
-    };
+    }
+}
+
+fn learns(plan: &Plan) -> Vec<Learns> {
+    let which = which_groups(plan);
     let totals = released_totals(plan);
     let mut learns = Vec::new();
     for seat in &plan.seats {
@@ -242,10 +253,10 @@ fn warnings(plan: &Plan, decided: &Decided<'_>) -> Vec<Said> {
             "privacy.join 不起作用:查询没有连接不同持有方的表",
         ));
     }
-    if !decided.outer.filter.is_empty() {
+    if plan.having.len() < decided.outer.filter.len() {
         warnings.push(Said::new(
-            "HAVING is decided by the receivers, but for counts that must reach a number: their agents learn all released groups, those that it leaves out too",
-            "HAVING 由接收方判定(须达到某个数的计数除外):其代理程序得知所有已放行分组,包括被 HAVING 排除的分组",
+            "HAVING is decided by the receivers, but for conditions on shares (see the checks): their agents learn all released groups, those that it leaves out too",
+            "HAVING 由接收方判定(在份额上判定的条件除外,见各项检查):其代理程序得知所有已放行分组,包括被 HAVING 排除的分组",
         ));
     }
     let cut = decided.outer.limit.is_some() || decided.outer.offset.is_some();

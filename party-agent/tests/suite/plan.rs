@@ -9,6 +9,7 @@ mod numbers;
 mod uses;
 mod determinism;
 mod fuzz;
+mod having;
 mod oracle;
 mod random;
 mod joined;

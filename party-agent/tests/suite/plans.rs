@@ -202,6 +202,7 @@ pub(crate) fn plan(
         noise: None,
         cohorts: None,
         dominance: None,
+        having: Vec::new(),
         settlement: None,
         meter: None,
         locals: holders
@@ -452,7 +453,14 @@ pub(crate) fn release(plan: &Plan, inputs: &[LocalTotals]) -> Released {
             _ => CellRule::Compare,
         },
     };
-    let mut released = oracle::release(inputs, &shape);
+    let inputs = inputs.iter().enumerate().map(|(seat, own)| {
+        let (narrow, wide) = (own.narrow.clone(), own.wide.clone());
+        let mut totals = LocalTotals { narrow, wide };
+        plan.compare_totals(seat == 0, &mut totals);
+        totals
+    });
+    let inputs: Vec<LocalTotals> = inputs.collect();
+    let mut released = oracle::release(&inputs, &shape);
     if let Some(rounding) = &plan.rounding {
         let m = rounding.multiple;
         let counts = released.narrow.iter_mut().flatten();

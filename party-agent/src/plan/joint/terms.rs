@@ -14,10 +14,12 @@ use crate::plan::compile::checks::{CountColumns, Person};
 use crate::plan::compile::measures::no_range;
 use crate::plan::compile::one;
 use crate::plan::finish::SumOf;
+use crate::plan::having;
 use crate::plan::ring::Fit;
 use crate::plan::sql::outer::Arg;
 use crate::plan::{
-    Measure, MeasureKind, MinCell, PlanFault, RangeOrigin, RingWidth, Slot, ValueRange,
+    ComparedTotals, Measure, MeasureKind, MinCell, PlanFault, RangeOrigin, RingWidth, RoundingPlan,
+    Shape, Slot, ValueRange,
 };
 
 /// Most values of an argument that several relations have values of.
@@ -131,6 +133,25 @@ impl Terms {
         }
         all.correlate(job, compiled, taken).map_err(one)?;
         Ok(all)
+    }
+
+    /// The conditions of HAVING that are decided on shares.
+    pub(super) fn having(
+        &self,
+        job: &Job<'_>,
+        (rounding, rows): (Option<&RoundingPlan>, u64),
+        shape: &mut Shape,
+    ) -> Vec<ComparedTotals> {
+        let totals = having::Totals {
+            outer: job.outer,
+            measures: &self.measures,
+            fits: &self.fits,
+            rows,
+        };
+        match rounding {
+            None => having::on_shares(job.spec, &totals, shape),
+            Some(_) => Vec::new(),
+        }
     }
 
     /// Columns over Z_2^64 that are released, or checked.

@@ -225,7 +225,8 @@ fn having_and_minimum_become_checks() {
     );
 }
 
-/// What HAVING says of anything but a count that must reach a number is left to the receivers, and the plan says that.
+/// What HAVING says of totals is decided on shares where it is linear in them; the rest is left to the receivers, and the plan says
+/// that.
 #[test]
 fn what_receivers_decide_of_having_is_said() {
     let is_said = |sql: &str| {
@@ -240,8 +241,17 @@ fn what_receivers_decide_of_having_is_said() {
     for condition in [
         "SUM(time_in_hospital) > 500",
         "COUNT(*) < 500",
+        "AVG(time_in_hospital) >= 4.5",
+    ] {
+        let (said, n_checks, sql) = is_said(&format!("{grouped} HAVING {condition}"));
+        assert!(!said && sql.contains(" WHERE "), "{condition}: {sql}");
+        assert_eq!(n_checks, 2, "{condition}: it is compared on shares");
+    }
+    for condition in [
         "COUNT(*) > 500 OR COUNT(*) < 50",
         "gender = 'Female' OR AVG(time_in_hospital) > 4",
+        "MAX(time_in_hospital) > 4",
+        "STDDEV_SAMP(time_in_hospital) > 4",
     ] {
         let (said, n_checks, sql) = is_said(&format!("{grouped} HAVING {condition}"));
         assert!(said && sql.contains(" WHERE "), "{condition}: {sql}");
