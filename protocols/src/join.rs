@@ -21,8 +21,8 @@
 //!            which cells of a key are not 0, and what all know of them makes it cheap ([`Bounds`])
 //! ```
 //!
-//! Where every key has one row, products can stay in their bins as numbers of rows ([`bins`]); in how many rows each of
-//! the hub's own stands is found by [`weights`], and which of its keys all others have by [`members`].
+//! Products can stay in their bins as numbers of each key ([`bins`]), and keys be counted for which such a number is more
+//! than 0 ([`met`]); in how many rows each of the hub's own stands is found by [`weights`], and which of its keys all others have by [`members`].
 
 mod inputs;
 mod shape;
@@ -31,6 +31,7 @@ mod columns;
 mod products;
 pub mod bins;
 pub mod members;
+pub mod met;
 pub mod weights;
 
 pub use crate::psi::circuit::Rows;

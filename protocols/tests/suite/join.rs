@@ -2,6 +2,7 @@
 
 mod bins;
 mod members;
+mod met;
 mod weights;
 
 use crate::arith::{Clear, Shared};
