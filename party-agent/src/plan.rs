@@ -76,7 +76,7 @@ pub use intersect::{IntersectPlan, KeyPlan, Protocol};
 pub(crate) use joint::counted_in;
 pub use joint::{
     ComputedPlan, ComputedValue, CorrelatedPlan, JoinFactor, JoinPlan, JoinSizes, JoinTerm,
-    OwnColumn, OwnTerm, RankedPlan, RelationPlan, ShownKeys, Told, ValueColumns,
+    MetPlan, OwnColumn, OwnTerm, RankedPlan, RelationPlan, ShownKeys, Told, ValueColumns,
 };
 pub use local::{ColumnUse, LocalPlan, TableColumn, Usage};
 pub use lookup::{AskedTable, LookupPlan, MAX_VALUE_BYTES};

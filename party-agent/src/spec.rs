@@ -119,17 +119,24 @@ pub struct SqlCompute {
     pub max_rows: Option<u64>,
     /// No holder has more groups, where the groups are not public.
     pub max_groups: Option<u64>,
+    /// In how many rows a key of a table stands at most, by the table's name in the query: 1 for those not listed. What
+    /// holders compare, or compute together, row by row, takes it.
+    #[serde(
+        serialize_with = "as_pairs",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
+    pub max_rows_per_key: BTreeMap<String, u64>,
     /// How the spelling of keys is evened out where tables of several holders are joined.
     #[serde(serialize_with = "intersect::rule_name")]
     pub normalise: Normalise,
 }
 
 /// A map as a list of pairs: names of columns are no ASCII keys.
-fn as_pairs<S: Serializer>(
-    domains: &BTreeMap<String, Vec<String>>,
+fn as_pairs<S: Serializer, V: Serialize>(
+    named: &BTreeMap<String, V>,
     out: S,
 ) -> Result<S::Ok, S::Error> {
-    out.collect_seq(domains)
+    out.collect_seq(named)
 }
 
 /// Where correlated randomness comes from.

@@ -427,3 +427,76 @@ fn different_limits_and_amounts_of_customers() {
         }
     }
 }
+
+/// Several rows a customer at each of two banks, compared with each other and by what a bureau knows: every pair counts, and a
+/// customer once.
+#[test]
+fn pairs_of_several_rows_of_customers() {
+    let (parts, [loans, bills, persons]) = credit();
+    let limits = "(SELECT id_no, limit_bal AS most FROM bank_a.loans UNION ALL SELECT id_no, limit_bal - 50000 FROM bank_a.loans)";
+    let owed = "(SELECT id_no, bill_amt1 AS owed FROM bank_b.bills UNION ALL SELECT id_no, bill_amt6 FROM bank_b.bills)";
+    let sql = format!(
+        "SELECT c.sex, COUNT(*) AS n, COUNT(DISTINCT a.id_no) AS customers, SUM(CASE WHEN b.owed > a.most + 9000 THEN b.owed ELSE a.most END) AS s \
+         FROM {limits} a JOIN {owed} b ON a.id_no = b.id_no JOIN bureau_c.persons c ON a.id_no = c.id_no \
+         WHERE b.owed > a.most OR c.age < 23 GROUP BY c.sex ORDER BY 1"
+    );
+    let least = format!(
+        "SELECT MIN(a.limit_bal - b.owed) AS least, MAX(a.limit_bal + b.owed) AS most FROM bank_a.loans a JOIN {owed} b ON a.id_no = b.id_no"
+    );
+    let job = |source: &str, sql: &str, min_cell: u64, rows: &str| {
+        format!(
+            "job = \"pairs\"\npurpose = \"test\"\nreceivers = [\"bank_a\"]\n[compute]\nsql = '''\n{sql}\n'''\n[compute.max_rows_per_key]\n{rows}\n\
+             [privacy]\ncorrelations = \"{source}\"\nmin_cell = {min_cell}\n"
+        )
+    };
+    for source in ["dealer:notary", "ot"] {
+        let result = parts.simulate(&job(source, &sql, 11, "a = 2\nb = 2"))["result"].clone();
+        for (row, sex) in rows(&result).iter().zip([1.0, 2.0]) {
+            let (mut n, mut customers, mut sum) = (0, 0, 0.0);
+            for (id, person) in persons.iter().filter(|(_, person)| person[0] == sex) {
+                let (Some(loan), Some(bill)) = (loans.get(id), bills.get(id)) else {
+                    continue;
+                };
+                let most = [loan[0], loan[0] - 50_000.0];
+                let pairs = most
+                    .iter()
+                    .flat_map(|m| bill[..2].iter().map(move |b| (*m, *b)));
+                let kept = pairs.filter(|(most, owed)| owed > most || person[1] < 23.0);
+                let kept: Vec<(f64, f64)> = kept.collect();
+                n += kept.len();
+                customers += usize::from(!kept.is_empty());
+                let terms = kept.iter().map(|(most, owed)| match *owed > most + 9000.0 {
+                    true => *owed,
+                    false => *most,
+                });
+                sum += terms.sum::<f64>();
+            }
+            assert!(customers >= 11 && n > customers, "{n} pairs of {customers}");
+            equal("sex", &row[0], &sex.into());
+            equal("pairs", &row[1], &n.into());
+            equal("customers", &row[2], &customers.into());
+            same("sum", &row[3], &sum.into());
+        }
+    }
+    let result = parts.simulate(&job("dealer:notary", &least, 0, "b = 2"))["result"].clone();
+    let pairs = loans
+        .iter()
+        .filter_map(|(id, loan)| Some((loan[0], bills.get(id)?)));
+    let pairs: Vec<(f64, f64)> = pairs
+        .flat_map(|(a, b)| b[..2].iter().map(move |b| (a, *b)))
+        .collect();
+    let (least, most) = (
+        pairs
+            .iter()
+            .map(|(a, b)| a - b)
+            .fold(f64::INFINITY, f64::min),
+        pairs.iter().map(|(a, b)| a + b).fold(0.0, f64::max),
+    );
+    same("least", &rows(&result)[0][0], &least.into());
+    same("most", &rows(&result)[0][1], &most.into());
+    // A bound that does not hold ends the job at its holder.
+    let ended = parts.ended(&job("dealer:notary", &sql, 11, "a = 2"));
+    assert_ne!(ended.code, 0, "{}", ended.stdout);
+    let said = format!("{}{}", ended.stdout, ended.stderr);
+    assert!(said.contains("max_rows_per_key"), "{said}");
+}

@@ -84,7 +84,18 @@ impl<'a> Rows<'a> {
         let is_dealt = matches!(self.plan.source(), Some(Source::Dealer { .. }));
         let shape = self.of.shape(&self.sizes, &self.plan.keys, is_dealt);
         let inputs = inputs(session, (join, &self.sizes), mine, 0);
-        bins::bins(session, &shape, inputs, stock).await
+        let numbers = bins::bins(session, &shape, inputs, stock).await?;
+        Ok(self.end_to_end(numbers))
+    }
+
+    /// The numbers of one row of each key after those of another, where these are told apart.
+    fn end_to_end(&self, numbers: Vec<Share<u64>>) -> Vec<Share<u64>> {
+        let n_columns = numbers.len() / self.of.rows_a_key.max(1);
+        let mut all: Vec<Share<u64>> = (0..n_columns).map(|_| Share::zero(0)).collect();
+        for (at, own) in numbers.into_iter().enumerate() {
+            all[at % n_columns].append(own);
+        }
+        all
     }
 
     /// Fills the columns of what is found.

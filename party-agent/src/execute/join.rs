@@ -47,11 +47,12 @@ impl Task<'_> {
         let needs = self.plan.needs_of_stars(of, &sizes);
         let mut stock = self.stock(session, &needs).await?;
         self.progress.enter(Stage::Compute);
+        let all = (of, &sizes);
+        let totals = self.stars(session, all, mine.as_ref(), &mut stock).await?;
         let totals = self
-            .stars(session, (of, &sizes), mine.as_ref(), &mut stock)
+            .met(session, all, (mine.as_ref(), totals), &mut stock)
             .await?;
         let report = mine.as_ref().map(|(_, joined)| joined.report());
-        let all = (of, &sizes);
         let ranked = self.ranked(session, all, mine.as_ref(), &mut stock).await?;
         let mut correlated = Vec::with_capacity(of.correlated.len());
         for plan in &of.correlated {
@@ -147,6 +148,26 @@ impl Task<'_> {
         Ok(totals)
     }
 
+    /// Counts the keys of which some row counts, and adds them to the totals.
+    async fn met(
+        &self,
+        session: &mut Session,
+        (of, sizes): (&JoinPlan, &JoinSizes),
+        (mine, mut totals): (Option<&(usize, Joined)>, LocalTotals),
+        stock: &mut Stock,
+    ) -> Result<LocalTotals, Broken> {
+        let Some(met) = &of.met else {
+            return Ok(totals);
+        };
+        let is_dealt = matches!(self.plan.source(), Some(Source::Dealer { .. }));
+        let shape = met.shape(sizes, &self.plan.keys, is_dealt);
+        let inputs = inputs(session, (&met.join, sizes), mine, 0);
+        let found = join::met::met(session, &shape, inputs, stock).await?;
+        let found: Vec<&[u64]> = found.iter().map(Share::as_slice).collect();
+        met.put(&mut totals, &found);
+        Ok(totals)
+    }
+
     /// This holder's relation and its totals by key; `None` at a mere receiver.
     async fn read_joined(
         &self,
@@ -215,8 +236,10 @@ async fn announced(
             }
         }
     }
-    // What is compared, computed row by row, or told of keys is in bins, of which there are none without keys.
-    if !of.compared.is_empty() || of.computed.is_some() || of.shown.is_some() {
+    // What is compared, computed row by row, counted by such numbers, or told of keys is in bins, of which there are none
+    // without keys.
+    let has_bins = of.computed.is_some() || of.met.is_some() || of.shown.is_some();
+    if !of.compared.is_empty() || has_bins {
         let keys = sizes.keys.iter_mut().flatten();
         keys.for_each(|n| *n = (*n).max(1));
     }

@@ -1,12 +1,14 @@
 //! This holder's own part of a join between holders: its rows added up by key and by its own groups.
 
+mod brought;
+
 use std::collections::HashMap;
 
-use arrow::array::{ArrayRef, RecordBatch, StringViewArray};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringViewArray};
+use arrow::compute::filter;
 use datafusion::prelude::DataFrame;
 use futures::StreamExt;
 use protocols::aggregate::LocalTotals;
-use protocols::join::{Inputs, Rows};
 use protocols::party::PartyId;
 use protocols::psi::Item;
 use protocols::psi::keys::KeyHash;
@@ -16,10 +18,9 @@ use super::cells::CellIndex;
 use super::keys::{KeyReport, hash_rows, texts};
 use super::measure::MeasureTotals;
 use super::order::{Codes, hashes};
-use super::{LocalInputs, StepInput, outgrown, prepare};
+use super::{outgrown, prepare};
 use crate::plan::{
-    JoinPlan, KeyColumn, LocalPlan, MeasureKind, OwnColumn, Plan, Procedure, RelationPlan,
-    RingWidth, Step, counted_in, slots_of,
+    JoinPlan, KeyColumn, LocalPlan, MeasureKind, Plan, Procedure, RelationPlan, counted_in, slots_of,
 };
 use crate::source::{Source, SourceError};
 
@@ -28,7 +29,8 @@ pub struct Joined {
     items: Vec<Item>,
     /// Of each key how it is spelled in the first of its rows, where this holder learns which of them match.
     texts: Option<Zeroizing<Vec<Vec<String>>>>,
-    /// Totals of rows without a key by group, and then those of each key in each group in which it has rows.
+    /// Totals of rows without a key by group, and then those of each key in each group in which it has rows, and of single
+    /// rows where these are told apart.
     totals: LocalTotals,
     /// Of which key and which group the latter are.
     places: Vec<Place>,
@@ -74,11 +76,12 @@ impl Kept {
     }
 }
 
-/// A key, by number, and a group in which it has rows.
-#[derive(Clone, Copy)]
+/// A key, by number, a group in which it has rows, and which of them: 0 for all, or the number of one, from 1 on.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Place {
     key: u32,
     group: u32,
+    row: u32,
 }
 
 /// Where totals stand in the columns that go into a join: one of so many columns, for each place.
@@ -158,8 +161,10 @@ struct Sums<'a> {
     items: Vec<Item>,
     texts: Option<Zeroizing<Vec<Vec<String>>>>,
     /// Where totals of a key in a group are, if there are several groups.
-    totals_of: HashMap<(u32, u32), u32>,
+    totals_of: HashMap<Place, u32>,
     places: Vec<Place>,
+    /// Of each key, how many of its rows there were.
+    rows_of: Vec<u32>,
     rows: Vec<u64>,
     measures: Vec<MeasureTotals<'a>>,
     /// For each argument whose values are counted one by one, the rows with each.
@@ -193,6 +198,7 @@ impl<'a> Sums<'a> {
             texts: None,
             totals_of: HashMap::new(),
             places: Vec::new(),
+            rows_of: Vec::new(),
             rows: vec![0; n_cells],
             measures: measures
                 .map(|m| {
@@ -244,7 +250,8 @@ impl<'a> Sums<'a> {
         let keys = items.map(|(row, item)| Some(self.key(item?, (&columns, row))));
         let keys: Vec<Option<u32>> = keys.collect();
         self.n_keyless += keys.iter().filter(|key| key.is_none()).count() as u64;
-        self.add_at(&keys, &groups, args)?;
+        let numbers = self.numbers(&keys)?;
+        self.add_at((&keys, &numbers), &groups, args)?;
         self.keep(&keys, &groups, args)?;
         let n_levels = self.totals.first().map_or(0, Vec::len);
         for level in 0..n_levels {
@@ -252,24 +259,76 @@ impl<'a> Sums<'a> {
                 .iter()
                 .map(|group| self.totals[*group as usize][level]);
             let totals: Vec<u32> = totals.collect();
-            self.add_at(&keys, &totals, args)?;
+            self.add_at((&keys, &numbers), &totals, args)?;
         }
         Ok(())
     }
 
-    /// Adds rows at the cells of their groups, or of totals beside them.
+    /// The number of each row among those of its key, from 1 on.
+    fn numbers(&mut self, keys: &[Option<u32>]) -> Result<Vec<u32>, SourceError> {
+        let Some(most) = self.relation.rows_a_key else {
+            return Ok(vec![0; keys.len()]);
+        };
+        self.rows_of.resize(self.items.len(), 0);
+        let mut numbers = Vec::with_capacity(keys.len());
+        for key in keys {
+            let number = match key {
+                None => 0,
+                Some(key) => {
+                    let rows = &mut self.rows_of[*key as usize];
+                    *rows += 1;
+                    *rows
+                }
+            };
+            if number as usize > most {
+                return Err(too_many_rows(self.local, most));
+            }
+            numbers.push(number);
+        }
+        Ok(numbers)
+    }
+
+    /// Adds rows at the cells of their groups, or of totals beside them; where they are told apart, each by itself too.
     fn add_at(
         &mut self,
-        keys: &[Option<u32>],
+        (keys, numbers): (&[Option<u32>], &[u32]),
         groups: &[u32],
         args: &[ArrayRef],
     ) -> Result<(), SourceError> {
-        let rows = keys.iter().zip(groups);
-        let cells = rows.map(|(key, group)| match key {
+        let all = self.cells_of(keys, &vec![0; numbers.len()], groups);
+        self.add_to(&all, args)?;
+        if self.relation.told_apart().is_none() {
+            return Ok(());
+        }
+        // A row without a key is nobody's, and counted already.
+        let keyed = keys.iter().map(Option::is_some).collect::<BooleanArray>();
+        let kept = |column: &ArrayRef| {
+            filter(column, &keyed).map_err(|e| SourceError::Engine {
+                what: e.to_string(),
+            })
+        };
+        let args: Vec<ArrayRef> = args.iter().map(kept).collect::<Result<_, _>>()?;
+        let rows = self.cells_of(keys, numbers, groups);
+        let rows = rows.into_iter().zip(keys).filter(|(_, key)| key.is_some());
+        let rows: Vec<u32> = rows.map(|(cell, _)| cell).collect();
+        self.add_to(&rows, &args)
+    }
+
+    /// The totals of rows.
+    fn cells_of(&mut self, keys: &[Option<u32>], numbers: &[u32], groups: &[u32]) -> Vec<u32> {
+        let rows = keys.iter().zip(numbers).zip(groups);
+        let cells = rows.map(|((key, row), group)| match key {
             None => *group,
-            Some(key) => self.total_of(*key, *group),
+            Some(key) => self.total_of(Place {
+                key: *key,
+                group: *group,
+                row: *row,
+            }),
         });
-        let cells: Vec<u32> = cells.collect();
+        cells.collect()
+    }
+
+    fn add_to(&mut self, cells: &[u32], args: &[ArrayRef]) -> Result<(), SourceError> {
         let n_totals = self.n_cells + self.places.len();
         if u32::try_from(n_totals).is_err() {
             return Err(too_many(self.local));
@@ -278,7 +337,7 @@ impl<'a> Sums<'a> {
         cells.iter().for_each(|cell| self.rows[*cell as usize] += 1);
         for (measure, values) in self.measures.iter_mut().zip(args) {
             measure.grow(n_totals);
-            measure.add(&cells, values)?;
+            measure.add(cells, values)?;
         }
         for (of, columns) in self.relation.values.iter().zip(&mut self.values) {
             columns.iter_mut().for_each(|c| c.resize(n_totals, 0));
@@ -355,15 +414,15 @@ impl<'a> Sums<'a> {
     }
 
     /// The number of the total of a key in a group, a new one if there is none yet.
-    fn total_of(&mut self, key: u32, group: u32) -> u32 {
+    fn total_of(&mut self, place: Place) -> u32 {
         let next = (self.n_cells + self.places.len()) as u32;
-        let total = match self.n_cells {
+        let total = match (self.n_cells, self.relation.told_apart()) {
             // Totals then come in the order of keys.
-            1 => key + 1,
-            _ => *self.totals_of.entry((key, group)).or_insert(next),
+            (1, None) => place.key + 1,
+            _ => *self.totals_of.entry(place).or_insert(next),
         };
         if total == next {
-            self.places.push(Place { key, group });
+            self.places.push(place);
         }
         total
     }
@@ -382,14 +441,7 @@ impl<'a> Sums<'a> {
                 advice,
             ));
         }
-        let n_keyed = self.n_rows - self.n_keyless;
         let tables = || self.local.tables.join(", ");
-        if self.relation.one_row_a_key && n_keyed > self.items.len() as u64 {
-            let what = "a key stands in several rows, and a comparison with another holder's column takes one row a key";
-            let advice =
-                "write a subquery with GROUP BY key, or one with ROW_NUMBER() that leaves one row";
-            return Err(SourceError::table(&tables(), what, advice));
-        }
         if self.relation.all_keyed && self.n_keyless > 0 {
             let what = "there are rows without a key, and a comparison with another holder's column, or totals beside small groups, take a key in each";
             let advice = "write a subquery with WHERE key IS NOT NULL";
@@ -443,206 +495,22 @@ fn totals_beside(keys: &[KeyColumn]) -> Vec<Vec<u32>> {
     (0..n_cells).map(totals).collect()
 }
 
+fn too_many_rows(local: &LocalPlan, most: usize) -> SourceError {
+    let (what, advice) = match most {
+        1 => (
+            "a key stands in several rows, and a comparison with another holder's column takes one row a key",
+            "write [compute.max_rows_per_key] in the job, a subquery with GROUP BY key, or one with ROW_NUMBER() that leaves one row",
+        ),
+        _ => (
+            "a key stands in more rows than the job says under [compute.max_rows_per_key]",
+            "write a larger number there, and plan anew, or a subquery with ROW_NUMBER() that leaves as many rows",
+        ),
+    };
+    SourceError::table(&local.tables.join(", "), what, advice)
+}
+
 fn too_many(local: &LocalPlan) -> SourceError {
     let what = "there are more than 2^32 combinations of keys and groups";
     let advice = "group by fewer keys, or filter the rows";
     SourceError::table(&local.tables.join(", "), what, advice)
-}
-
-impl LocalInputs {
-    /// What a join's totals are to the steps that follow: the rows with each value are no columns of the result, but
-    /// what its quantiles are found in.
-    #[must_use]
-    pub fn of_join(plan: &Plan, of: &JoinPlan, mut totals: LocalTotals) -> Self {
-        let n_released = of.values.first().map_or(of.narrow.len(), |v| v.first);
-        let values = totals.narrow.split_off(n_released);
-        let cells = plan.shape.cells;
-        totals.narrow.resize(plan.shape.narrow, vec![0; cells]);
-        let input = |step: &Step| {
-            let counted = match step {
-                Step::Ranked { .. } | Step::Different { .. } | Step::JointRanks { .. } => {
-                    return StepInput::Ranked;
-                }
-                Step::Quantiles { measure, .. } => of.values.iter().find(|v| v.measure == *measure),
-                _ => None,
-            };
-            let columns = counted.map(|v| &values[v.first - n_released..][..v.n_values]);
-            let of_cell = |cell: usize| columns.into_iter().flatten().map(move |c| c[cell]);
-            StepInput::Histogram((0..cells).flat_map(of_cell).collect())
-        };
-        Self {
-            steps: plan.steps.iter().map(input).collect(),
-            totals,
-            groups: None,
-            cohorts: Vec::new(),
-        }
-    }
-}
-
-impl Joined {
-    /// Number of different keys.
-    #[must_use]
-    pub fn n_keys(&self) -> usize {
-        self.items.len()
-    }
-
-    /// The most groups in which one key stands, rounded up to a power of two: this is told to the others.
-    #[must_use]
-    pub fn groups_a_key(&self) -> usize {
-        let most = self.slots(0).n;
-        most.next_power_of_two().clamp(1, self.cells)
-    }
-
-    /// The groups of a key one after the other: as many columns as the key with the most groups has, and 1 at least.
-    fn slots(&self, padding: usize) -> Columns {
-        let mut filled = vec![0u32; self.items.len() + padding];
-        let next = |place: &Place| {
-            let slot = filled[place.key as usize];
-            filled[place.key as usize] += 1;
-            slot
-        };
-        let of_place: Vec<u32> = self.places.iter().map(next).collect();
-        let most = of_place.iter().max().map_or(0, |slot| *slot as usize);
-        Columns {
-            n: most + 1,
-            of_place,
-        }
-    }
-
-    /// Of a measure whose rows are kept one by one, group and value of each, and the number of its key.
-    #[must_use]
-    pub fn ordered(&self, measure: usize) -> (Zeroizing<Vec<(u32, u64)>>, Vec<Option<u32>>) {
-        let kept = self.kept.iter().find(|k| k.measures[0] == measure);
-        let rows = kept.map_or(&[][..], |kept| kept.rows.as_slice());
-        let mut values = Zeroizing::new(Vec::with_capacity(rows.len()));
-        // Distances have 64 bits.
-        values.extend(rows.iter().map(|row| (row.group, row.value as u64)));
-        (values, rows.iter().map(|row| row.key).collect())
-    }
-
-    /// Of measures whose rows are kept beside each other, the values of all but the first, in the same rows.
-    #[must_use]
-    pub fn beside(&self, measure: usize) -> &[Vec<u64>] {
-        let kept = self.kept.iter().find(|k| k.measures[0] == measure);
-        kept.map_or(&[], |kept| kept.others.as_slice())
-    }
-
-    /// The same of a measure whose different values are counted.
-    #[must_use]
-    pub fn different(&self, measure: usize) -> Zeroizing<Vec<(u32, u128)>> {
-        let kept = self.kept.iter().find(|k| k.measures[0] == measure);
-        let rows = kept.map_or(&[][..], |kept| kept.rows.as_slice());
-        let mut values = Zeroizing::new(Vec::with_capacity(rows.len()));
-        values.extend(rows.iter().map(|row| (row.group, row.value)));
-        values
-    }
-
-    /// The keys, and behind them those of `padding`.
-    #[must_use]
-    pub fn keys(&self, padding: &[Item]) -> Vec<Item> {
-        self.items.iter().chain(padding).copied().collect()
-    }
-
-    /// Of each key how it is spelled in the first of its rows, where this holder learns which of them match.
-    #[must_use]
-    pub fn texts_of_keys(&self) -> Option<&[Vec<String>]> {
-        self.texts.as_ref().map(|texts| texts.as_slice())
-    }
-
-    /// What only this holder learns.
-    #[must_use]
-    pub fn report(&self) -> KeyReport {
-        self.report.clone()
-    }
-
-    /// What goes into the join: a value of every column and group for each key, of the hub of every column and group in
-    /// which a key stands, and for each of `padding` zeros.
-    #[must_use]
-    pub fn inputs(&self, relation: &RelationPlan, padding: &[Item], is_hub: bool) -> Inputs {
-        let n_rows = self.items.len() + padding.len();
-        let columns = match is_hub {
-            true => self.slots(padding.len()),
-            false => Columns {
-                n: self.cells,
-                of_place: self.places.iter().map(|place| place.group).collect(),
-            },
-        };
-        let flags = relation.flags.iter().map(|column| (column, true));
-        let counts = relation.narrow.iter().map(|column| (column, false));
-        let narrow = flags.chain(counts).flat_map(|(column, is_flag)| {
-            let flag = |v: u64| if is_flag { u64::from(v != 0) } else { v };
-            self.of_keys(&self.totals.narrow[*column], (&columns, n_rows), flag)
-        });
-        let wide = relation.wide.iter().flat_map(|(ring, column)| match ring {
-            RingWidth::Narrow => {
-                let values = &self.totals.narrow[*column];
-                self.of_keys(values, (&columns, n_rows), widened)
-            }
-            RingWidth::Wide => self.of_keys(&self.totals.wide[*column], (&columns, n_rows), |v| v),
-        });
-        let slots = is_hub.then(|| {
-            let mut slots = vec![vec![self.cells as u32; n_rows]; columns.n];
-            for (place, slot) in self.places.iter().zip(&columns.of_place) {
-                slots[*slot as usize][place.key as usize] = place.group;
-            }
-            slots.into()
-        });
-        Inputs {
-            rows: Rows {
-                keys: self.keys(padding),
-                narrow: narrow.collect(),
-                wide: wide.collect(),
-            },
-            slots,
-        }
-    }
-
-    /// A total of each key and group, in columns; 0 elsewhere.
-    fn of_keys<A: Copy, B: Default + Clone>(
-        &self,
-        values: &[A],
-        (columns, n_rows): (&Columns, usize),
-        form: impl Fn(A) -> B,
-    ) -> Vec<Vec<B>> {
-        let mut found = vec![vec![B::default(); n_rows]; columns.n];
-        let places = self.places.iter().zip(&columns.of_place);
-        for ((place, column), value) in places.zip(&values[self.cells..]) {
-            found[*column as usize][place.key as usize] = form(*value);
-        }
-        found
-    }
-
-    /// The total of a column over this holder's own rows, by group; `keyless`: over those without a key alone.
-    #[must_use]
-    pub fn own(&self, column: OwnColumn, keyless: bool) -> Vec<u128> {
-        let mut totals = vec![0u128; self.cells];
-        let mut add = |values: &mut dyn Iterator<Item = u128>| {
-            let keyless_rows = (0..self.cells as u32).map(|group| (group, true));
-            let of_keys = self.places.iter().map(|place| (place.group, false));
-            for ((group, is_keyless), value) in keyless_rows.chain(of_keys).zip(values) {
-                let counts = match column {
-                    // A row without a key is nobody's.
-                    OwnColumn::Flag(_) => !is_keyless,
-                    _ => is_keyless || !keyless,
-                };
-                if counts {
-                    let total = &mut totals[group as usize];
-                    *total = total.wrapping_add(value);
-                }
-            }
-        };
-        match column {
-            OwnColumn::Flag(c) => {
-                add(&mut self.totals.narrow[c].iter().map(|v| u128::from(*v != 0)));
-            }
-            OwnColumn::Narrow(c) => add(&mut self.totals.narrow[c].iter().map(|v| widened(*v))),
-            OwnColumn::Wide(c) => add(&mut self.totals.wide[c].iter().copied()),
-        }
-        totals
-    }
-}
-
-/// Two's complement in the wider ring.
-fn widened(value: u64) -> u128 {
-    i128::from(value.cast_signed()).cast_unsigned()
 }

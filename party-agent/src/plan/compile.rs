@@ -61,6 +61,13 @@ pub(super) fn compile(
     if spec.settlement.as_ref().is_some_and(|s| s.is_metered()) && asked.is_some() {
         return Err(one(meter::not_there_yet()));
     }
+    if !sql.max_rows_per_key.is_empty() && !joint::is_joint(&select) {
+        return Err(one(PlanFault {
+            place: "compute.max_rows_per_key".to_owned(),
+            what: "has no effect: the query joins no tables of different holders".to_owned(),
+            fix: "leave it out".to_owned(),
+        }));
+    }
     let plan = match joint::is_joint(&select) {
         true => joint::compile(spec, sql, (query, select, members), catalogues, site)?,
         false => of_own_rows(spec, sql, (query, select), catalogues)?,

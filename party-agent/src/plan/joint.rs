@@ -22,9 +22,12 @@ mod column;
 mod precision;
 mod terms;
 mod place;
+mod expand;
 mod totals;
 mod star;
 mod matched;
+mod met;
+mod rows;
 mod words;
 
 use std::cell::RefCell;
@@ -56,6 +59,7 @@ pub use correlated::CorrelatedPlan;
 pub(super) use from::names_of;
 pub use matched::ShownKeys;
 pub(super) use member::{Member, members};
+pub use met::MetPlan;
 pub use ranked::RankedPlan;
 pub(super) use separate::without_row;
 use terms::Terms;
@@ -95,6 +99,8 @@ pub struct JoinPlan {
     pub roundings: BTreeMap<usize, String>,
     /// Arguments of the query that are computed row by row.
     pub computed: Option<ComputedPlan>,
+    /// Keys that are counted by whether any row of theirs counts.
+    pub met: Option<Box<MetPlan>>,
     /// Which totals stand beside the groups, if any.
     #[serde(skip)]
     pub margins: Option<Margins>,
@@ -154,8 +160,9 @@ pub struct RelationPlan {
     pub key_columns: usize,
     /// Whether NOT IN denies it: it must have rows, and a key in each.
     pub denied: bool,
-    /// Whether it is compared with others, so that each of its keys may stand in one row alone.
-    pub one_row_a_key: bool,
+    /// In how many rows each of its keys may stand, where it is compared with others; with more than one, columns beyond its
+    /// totals are of rows one by one: those of the first row of each key come after all totals, and so on.
+    pub rows_a_key: Option<usize>,
     /// Whether each of its rows must have a key: those without could not be compared, or not be counted as persons.
     pub all_keyed: bool,
     /// Its group keys, by their number in the plan.
@@ -203,7 +210,7 @@ pub struct JoinTerm {
     pub below: Vec<usize>,
 }
 
-/// A sum of columns that is compared with 0, key by key: each relation has one row a key.
+/// A sum of columns that is compared with 0, key by key: each column is of one row of the key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct JoinCompared {
     /// The columns.
@@ -316,6 +323,7 @@ pub(super) fn compile(
     let parties = Parties::of(spec, catalogues, &holders)?;
     let schemas = Schemas::of(catalogues);
     let conditions = settle(&mut relations, &schemas, site).map_err(one)?;
+    let rows_a_key = rows::of_job(sql, &relations.all).map_err(one)?;
     let mut job = Job {
         spec,
         sql,
@@ -330,6 +338,7 @@ pub(super) fn compile(
         below: RefCell::default(),
         by_row: None,
         ranked_at: None,
+        rows_a_key,
     };
     job.row_wise()?;
     job.ranked_at = job.ranked_at(&conditions).map_err(one)?;
@@ -450,6 +459,8 @@ struct Job<'a> {
     by_row: Option<Expr>,
     /// The relation that has every argument of SPEARMAN, and may rank its rows as they stand.
     ranked_at: Option<usize>,
+    /// In how many rows a key of each relation stands, where they are told apart.
+    rows_a_key: Vec<usize>,
 }
 
 impl Job<'_> {
@@ -506,13 +517,13 @@ impl Job<'_> {
         let condition = self.condition(conditions).map_err(one)?;
         let taken = taken::taken(self, &condition)?;
         self.one_row_a_key().map_err(one)?;
+        self.rows_are_told_apart().map_err(one)?;
         self.size_is_told().map_err(one)?;
         let compiled = relation::compile(self, &taken)?;
         let mut keys = self.keys(&compiled)?;
         compile::margins::with_totals(self.outer, &mut keys).map_err(one)?;
         let min_cell = MinCell::strictest(self.spec, self.catalogues, &self.parties.holders);
         let mut terms = Terms::of(self, &taken, &compiled, &min_cell)?;
-        terms.counts_persons(&min_cell, self).map_err(one)?;
         let rows = compiled.rows;
         checks::no_ends(self.outer, &min_cell).map_err(one)?;
         let cells = keys.iter().map(KeyColumn::n_slots).product();

@@ -20,6 +20,8 @@ const MAX_JOB_CHARS: usize = 128;
 const MAX_PURPOSE_CHARS: usize = 2000;
 /// Largest bound on rows or groups that can be written.
 const MAX_ROWS: u64 = 1 << 40;
+/// Most rows of a key that are told apart.
+const MAX_ROWS_PER_KEY: u64 = 64;
 /// Most values in one declared domain.
 const MAX_DOMAIN: usize = 65_536;
 
@@ -29,6 +31,7 @@ const CORRELATIONS: &str = "\"ot\" or \"dealer:NAME\"; there is no default";
 const LINK: &str = "\"fast\" (half a gigabit a second and more, the default) or \"slow\"";
 const JOIN: &str = "\"hidden\", \"size\" or \"keys\"";
 const WALL: &str = "a time such as \"90s\", \"30m\" or \"2h\", at most \"168h\"";
+const ROWS_PER_KEY: &str = "the name of a table in the query, and a whole number from 2 to 64";
 const DOMAIN: &str = "a list of distinct groups: texts, whole numbers, true or false, dates";
 /// What `[compute]` can hold.
 const COMPUTES: [&str; 5] = ["sql", "intersect", "train", "score", "lookup"];
@@ -224,6 +227,8 @@ fn read_compute<'t>(
     let line = at.map_or(1, |at| first_line(text, &at));
     let max_rows = fields.whole(faults, "max_rows", 1..=MAX_ROWS);
     let max_groups = fields.whole(faults, "max_groups", 1..=MAX_ROWS);
+    let max_rows_per_key = fields.table(faults, "max_rows_per_key");
+    let max_rows_per_key = max_rows_per_key.map(|rows| read_rows_per_key(&rows, faults));
     let normalise = match fields.value("normalise") {
         // SQL compares as it stands.
         None => Some(Normalise::Exact),
@@ -236,6 +241,7 @@ fn read_compute<'t>(
         domains,
         max_rows,
         max_groups,
+        max_rows_per_key: max_rows_per_key.unwrap_or_default(),
         normalise: normalise?,
     }))
 }
@@ -249,6 +255,24 @@ pub(super) fn first_line(text: &str, at: &Range<usize>) -> usize {
         .or_else(|| raw.strip_prefix("'''"));
     let next = body.is_some_and(|b| b.starts_with('\n') || b.starts_with("\r\n"));
     1 + newlines(text.get(..at.start).unwrap_or_default()) + usize::from(next)
+}
+
+fn read_rows_per_key(fields: &Fields<'_, '_>, faults: &mut Faults<'_>) -> BTreeMap<String, u64> {
+    let mut all = BTreeMap::new();
+    for (name, value) in fields.entries() {
+        let number = value.get_ref().as_integer();
+        let number = number.and_then(|n| u64::from_str_radix(n.as_str(), n.radix()).ok());
+        match number.filter(|n| (2..=MAX_ROWS_PER_KEY).contains(n)) {
+            Some(number) => {
+                all.insert(name.to_lowercase(), number);
+            }
+            None => {
+                let what = "is no number of rows of which a table has several";
+                faults.add(&value.span(), &fields.name(name), what, ROWS_PER_KEY);
+            }
+        }
+    }
+    all
 }
 
 fn read_domains(fields: &Fields<'_, '_>, faults: &mut Faults<'_>) -> BTreeMap<String, Vec<String>> {

@@ -15,6 +15,7 @@ mod random;
 mod joined;
 mod joint;
 mod analyst;
+mod several;
 mod wider;
 mod matched;
 mod totals;

@@ -1,8 +1,10 @@
 //! Comparisons between columns of different holders, `h.x > i.y`: decided key by key, on shares.
 //!
 //! `x < y` is whether `x − y` is below 0, and the other comparisons follow from that: `x <= y` is true where both are
-//! known and `y − x` is not below 0. What is compared is a number of one key, so each table of such a query has one
-//! row a key, which its holder checks before anything is sent.
+//! known and `y − x` is not below 0. What is compared is a number of one row of a key, of which a table has one, or as many
+//! as the job says ([`super::rows`]); its holder checks that before anything is sent.
+
+use std::collections::BTreeSet;
 
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, Value};
 
@@ -230,6 +232,11 @@ impl Taken {
             _ => None,
         };
         self.parts.iter().filter_map(of_it)
+    }
+
+    /// The relations that it has parts of.
+    pub(super) fn relations(&self) -> BTreeSet<usize> {
+        self.parts.iter().map(|(at, _, _)| *at).collect()
     }
 
     /// The sum as the join makes it, all parts at one scale. `place`: where a column of a relation is.

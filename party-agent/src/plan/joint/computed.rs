@@ -1,8 +1,8 @@
 //! Arguments that are computed from columns of several holders and put in order: their values are made row by row, on
 //! shares. Variances of many products are found there as well.
 //!
-//! A total is a sum over keys, and nobody needs a row's own value for it. An order does, so each table of such a query
-//! has one row a key, and a bin of the hub's table is a row of the join.
+//! A total is a sum over keys, and nobody needs a row's own value for it. An order does, so a bin of the hub's table is a
+//! row of the join, or as many as a key has by the rows of its tables that are told apart ([`super::rows`]).
 
 use datafusion::sql::sqlparser::ast::Expr;
 use protocols::arith::mul;
@@ -34,8 +34,11 @@ const MAX_RANKED: u64 = 1 << 23;
 /// Values that are computed row by row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ComputedPlan {
-    /// The join whose totals are not added up over its bins: how often a row counts, and values.
+    /// The join whose totals are not added up over its bins: how often a row counts, and values. They come once for each
+    /// choice of rows.
     pub join: Box<JoinPlan>,
+    /// How many choices of one row of each relation a key has: 1 where each has one row.
+    pub rows_a_key: usize,
     /// The values.
     pub values: Vec<ComputedValue>,
 }
@@ -197,7 +200,8 @@ impl Job<'_> {
         Ok(None)
     }
 
-    /// Whether every table must have one row a key: what is compared, or computed row by row, is no total.
+    /// Whether every table must have one row a key, or as many as the job says: what is compared, or computed row by row,
+    /// is no total.
     pub(super) fn has_one_row_a_key(&self) -> bool {
         self.by_row.is_some() || !self.below.borrow().is_empty()
     }
@@ -218,7 +222,7 @@ impl Terms {
             return Ok(Vec::new());
         }
         let rows = RankedRows {
-            rows: vec![self.n_bins(job, compiled)?],
+            rows: vec![self.n_rows(job, compiled)?],
             groups: 1,
             others,
             shared: true,
@@ -229,15 +233,16 @@ impl Terms {
 }
 
 impl Terms {
-    /// The bins of the hub's table, for its published size.
-    fn n_bins(&self, job: &Job<'_>, compiled: &Compiled) -> Result<u64, PlanFault> {
+    /// The bins of the hub's table, for its published size, and the rows in each.
+    fn n_rows(&self, job: &Job<'_>, compiled: &Compiled) -> Result<u64, PlanFault> {
         let hub = &compiled.all[order(job, compiled, self)?[0]];
         let keys = hub
             .raw
             .first()
             .map_or(0, |part| hub.keys_at_most(job, part));
         let keys = usize::try_from(keys.max(1)).unwrap_or(usize::MAX);
-        Ok(bins::n_bins_of(keys) as u64)
+        let n_bins = bins::n_bins_of(keys) as u64;
+        Ok(n_bins.saturating_mul(job.n_choices() as u64))
     }
 
     /// The step for all rank correlations, if there are any. `column`: the first that is free.
@@ -260,7 +265,7 @@ impl Terms {
             return Ok(None);
         }
         wanted.sort_unstable();
-        let rows = self.n_bins(job, compiled)?;
+        let rows = self.n_rows(job, compiled)?;
         let of = |measure: usize| self.computed.iter().find(|of| of.measure == measure);
         // The same numbers under another name are ranked once.
         let first = |like: &dyn Fn(&Computed) -> bool| {
@@ -330,9 +335,9 @@ pub(super) fn check_ranked(
 }
 
 impl JoinPlan {
-    /// Whether rows meet in bins one by one, so that every table has one row a key.
+    /// Whether it matters in whose bins rows meet: what is not added up over them stands there.
     pub(super) fn is_row_by_row(&self) -> bool {
-        self.n_compared() > 0 || self.computed.is_some()
+        self.n_compared() > 0 || self.computed.is_some() || self.met.is_some()
     }
 }
 
@@ -366,7 +371,7 @@ impl ComputedPlan {
         seats: Seats,
     ) -> Price {
         let shape = self.shape(sizes, keys, is_dealt);
-        let n_numbers = shape.n_cells() * bins::n_bins(&shape);
+        let n_numbers = shape.n_cells() * bins::n_bins(&shape) * self.rows_a_key;
         let squared = self.values.iter().filter(|value| value.squares.is_some());
         let squares = squared.map(|_| mul::price::<u64>(seats, n_numbers));
         let rows = bins::price(seats, &shape);

@@ -90,7 +90,7 @@ pub(super) fn share_out(
     let mut faults = Vec::new();
     let columns = |argument: &'_ Argument| match argument {
         Argument::Plain { sum, squares, .. } => [sum.clone(), squares.clone()],
-        Argument::Keys(_) | Argument::OneRow(_) | Argument::Different(_) => [None, None],
+        Argument::Keys(_) | Argument::Met(_) | Argument::Different(_) => [None, None],
     };
     let columns: Vec<[Option<Vec<Product>>; 2]> = taken.args.iter().map(columns).collect();
     for products in columns.iter().flatten().flatten() {

@@ -201,10 +201,12 @@ fn joined_rows(job: &Job<'_>, read: &[(Outer, Vec<Part>)]) -> Result<u64, PlanFa
         // A row without a match counts as well.
         rows.saturating_add(u64::from(any_optional))
     });
-    // One row a key meets one row of each other table.
+    // One row a key meets one row of each other table, or as many as the job says.
     let rows = match job.has_one_row_a_key() {
         false => rows.fold(1u64, u64::saturating_mul),
-        true => rows.fold(0, u64::saturating_add),
+        true => rows
+            .fold(0, u64::saturating_add)
+            .saturating_mul(job.n_choices() as u64),
     };
     if rows <= MAX_JOINED {
         return Ok(rows);

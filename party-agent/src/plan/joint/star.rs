@@ -198,11 +198,14 @@ impl JoinPlan {
         let correlated = correlated.map(|of| of.price((self, sizes), keys, seats));
         let computed = self.computed.iter();
         let computed = computed.map(|of| of.price(sizes, (keys, is_dealt), seats));
+        let met = self.met.iter();
+        let met = met.map(|of| of.price(sizes, (keys, is_dealt), seats));
         stars
             .chain([self.price_of_keys(seats, sizes)])
             .chain(ranked)
             .chain(correlated)
             .chain(computed)
+            .chain(met)
             .fold(Price::nothing(seats), |sum, star| sum.then(&star))
     }
 
@@ -303,6 +306,9 @@ impl RelationPlan {
 
     /// Bits of a total over so many rows; those of the ring where it can be negative, or nothing is known.
     fn bits(&self, ring: RingWidth, column: usize, rows: u64) -> u32 {
+        let (number, column) = self.rows_of(ring, column);
+        // Of one row alone.
+        let rows = if number > 0 { 1 } else { rows };
         let of_count = u64::BITS - rows.leading_zeros();
         let is = |slot: Option<Slot>| slot.is_some_and(|s| s.ring == ring && s.index == column);
         let found = self
@@ -339,11 +345,16 @@ impl JoinCompared {
                 .collect(),
             constant: self.constant,
             bound_bits: self.bound_bits,
-            method: match is_dealt {
-                true => Method::Masked,
-                false => Method::Summed,
-            },
+            method: method(is_dealt),
         }
+    }
+}
+
+/// How numbers in bins are compared.
+pub(super) fn method(is_dealt: bool) -> Method {
+    match is_dealt {
+        true => Method::Masked,
+        false => Method::Summed,
     }
 }
 

@@ -46,8 +46,8 @@ pub(super) enum Argument {
     },
     /// Different keys are counted: those for which no factor is 0.
     Keys(Vec<Take>),
-    /// Different keys are counted, each of which has one row.
-    OneRow(Vec<Product>),
+    /// Different keys are counted: those of which some row counts.
+    Met(Vec<Product>),
     /// Different values of a column are counted: in how many rows of the join each row of its relation stands.
     Different(Vec<Product>),
 }
@@ -275,7 +275,7 @@ fn keys(
         Some(takes) => Some(Argument::Keys(takes)),
         None if job.has_one_row_a_key() => {
             let rows = products(drafts, known, Power::Count, &arg.asked);
-            Some(Argument::OneRow(rows))
+            Some(Argument::Met(rows))
         }
         None => None,
     })

@@ -44,6 +44,8 @@ pub(super) struct Terms {
     /// Arguments that are computed row by row.
     pub(super) computed: Vec<Computed>,
     pub(super) person: Option<usize>,
+    /// Columns of `narrow` without terms: the keys of which some row counts, by the terms that count their rows.
+    pub(super) met: Vec<(usize, Vec<Term>)>,
     /// Where it is told how many keys match, the column for that; its terms are those of the join.
     pub(super) matched: Option<usize>,
     label: String,
@@ -79,6 +81,7 @@ impl Terms {
             roundings: BTreeMap::new(),
             computed: Vec::new(),
             person: None,
+            met: Vec::new(),
             matched: None,
             label: key_label(job),
             distinct: Vec::new(),
@@ -91,9 +94,8 @@ impl Terms {
         if let Some(takes) = persons.filter(|_| min_cell.at_least > 1) {
             all.person = Some(all.flags_column(takes));
         }
-        let one_row = job.has_one_row_a_key();
-        if all.person.is_none() && one_row && min_cell.at_least > 1 {
-            all.person = Some(0);
+        if all.person.is_none() && min_cell.at_least > 1 {
+            all.person = Some(all.met_column(job, terms_of(&taken.rows)));
         }
         if job.tells_size() {
             all.matched = Some(all.narrow.len());
@@ -270,9 +272,9 @@ impl Terms {
         let mut is_narrow = false;
         let mut distinct = None;
         match argument {
-            Argument::OneRow(rows) => {
+            Argument::Met(rows) => {
                 measure.kind = MeasureKind::Distinct;
-                measure.count = self.count_column(terms_of(rows));
+                measure.count = self.met_column(job, terms_of(rows));
                 distinct = Some(measure.count);
             }
             Argument::Keys(takes) => {
@@ -317,9 +319,24 @@ impl Terms {
         Ok(())
     }
 
+    /// The column of the keys of which some row counts: that of these rows where a key has one.
+    fn met_column(&mut self, job: &Job<'_>, rows: Vec<Term>) -> usize {
+        if job.has_one_row_a_key() && job.n_choices() == 1 {
+            return self.count_column(rows);
+        }
+        if let Some((column, _)) = self.met.iter().find(|(_, terms)| *terms == rows) {
+            return *column;
+        }
+        self.narrow.push(Vec::new());
+        self.met.push((self.narrow.len() - 1, rows));
+        self.narrow.len() - 1
+    }
+
     /// The column of a count; that of all rows where it is the same.
     fn count_column(&mut self, count: Vec<Term>) -> usize {
-        if let Some(known) = self.narrow.iter().position(|c| *c == count) {
+        let is_met = |at: usize| self.met.iter().any(|(column, _)| *column == at);
+        let known = self.narrow.iter().position(|c| *c == count);
+        if let Some(known) = known.filter(|at| !is_met(*at)) {
             return known;
         }
         self.narrow.push(count);
@@ -338,20 +355,6 @@ impl Terms {
             frac_bits: column.frac_bits,
             scale: column.scale,
         }
-    }
-
-    /// A minimum cell counts persons, so they must be countable.
-    pub(super) fn counts_persons(
-        &self,
-        min_cell: &MinCell,
-        job: &Job<'_>,
-    ) -> Result<(), PlanFault> {
-        if min_cell.at_least <= 1 || self.person.is_some() {
-            return Ok(());
-        }
-        let what = "the minimum cell counts persons, and whether a person counts here depends on an OR between columns of different holders";
-        let fix = "write the condition with AND, or run a job for each branch of the OR";
-        Err(job.site.fault(job.select, what, fix))
     }
 
     /// The columns that checks are made on.

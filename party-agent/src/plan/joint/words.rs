@@ -30,9 +30,10 @@ impl JoinPlan {
         for (at, relation) in self.relations.iter().enumerate() {
             let columns = relation.flags.len() + relation.narrow.len() + relation.wide.len();
             words.push(format!(
-                "{} of {}: one row a key, {} for each group of its own{}",
+                "{} of {}: {}, {} for each group of its own{}",
                 relation.name,
                 holders(relation),
+                relation.rows_in_words(),
                 counted(columns as u64, "number"),
                 if at == 0 && self.n_hubs() == 1 {
                     "; its keys are placed in bins, which the others answer to"
@@ -91,6 +92,12 @@ pub(super) fn complete(mut plan: Plan, job: &Job<'_>) -> Plan {
         for what in told.iter().filter(|_| computes) {
             add(learns, what);
         }
+    }
+    if job.n_choices() > 1 {
+        plan.notes.push(format!(
+            "{} of rows are compared or computed for each key, however many it has; a key in more rows than the job says ends it at its holder",
+            counted(job.n_choices() as u64, "pair")
+        ));
     }
     if join.matched.is_some() {
         for learns in &mut plan.learns {

@@ -12,6 +12,7 @@ struct Query {
     job: String,
     plain: String,
     refused: Option<String>,
+    rows: String,
 }
 
 fn queries() -> Vec<Query> {
@@ -32,6 +33,10 @@ fn queries() -> Vec<Query> {
             job: job.to_owned(),
             plain: said("plain: ").unwrap_or_else(|| job.to_owned()),
             refused: said("refused: "),
+            rows: said("rows: ").map_or_else(String::new, |rows| {
+                let rows = rows.replace(", ", "\n");
+                format!("[compute.max_rows_per_key]\n{rows}\n")
+            }),
         });
     }
     all
@@ -47,10 +52,11 @@ async fn queries_of_analysts_equal_plain_sql_or_are_refused_with_these_words() {
         job: sql,
         plain,
         refused,
+        rows,
     } in &queries
     {
         let job = format!(
-            "job = \"test\"\npurpose = \"a test\"\nreceivers = [\"h_a\"]\n[compute]\nsql = '''\n{sql}\n'''\n[privacy]\ncorrelations = \"ot\"\n"
+            "job = \"test\"\npurpose = \"a test\"\nreceivers = [\"h_a\"]\n[compute]\nsql = '''\n{sql}\n'''\n[privacy]\ncorrelations = \"ot\"\n{rows}"
         );
         let plan = compile(&check(&job).expect("a job file"), &world.catalogues);
         let what = match (plan, refused) {

@@ -1,5 +1,6 @@
 -- Queries as analysts write them, one a paragraph, over the tables of `joint::world`: h_a, h_b (a union), i_a, i_b (a union) and r.
--- A line `-- plain:` starts what the same means to plain SQL, where that is written otherwise; `-- refused:` says with
+-- A line `-- plain:` starts what the same means to plain SQL, where that is written otherwise; `-- rows:` says
+-- in how many rows a key stands at most, where rows are compared; `-- refused:` says with
 -- which words the job is refused.
 
 -- Names of outputs that are names of ours.
@@ -244,6 +245,23 @@ SELECT cat, MAX(big) AS hi, MIN(x) AS lo, MAX(day) AS d FROM (SELECT * FROM h_a.
 SELECT s, COUNT(*) AS n FROM (SELECT CAST(SIGNUM(small) AS INT) AS s FROM h_a.t UNION ALL SELECT CAST(SIGNUM(small) AS INT) FROM h_b.t) u GROUP BY s ORDER BY s NULLS LAST
 
 SELECT part, AVG(small) AS a, COUNT(DISTINCT cat) AS c FROM (SELECT * FROM h_a.t UNION ALL SELECT * FROM h_b.t) u GROUP BY part HAVING COUNT(DISTINCT cat) > 2 ORDER BY part
+
+-- Comparisons of several rows a key.
+SELECT COUNT(*) AS n, COUNT(DISTINCT h.pid) AS p, AVG(i.small) AS m FROM h_a.t h JOIN i_a.t i ON h.pid = i.pid WHERE h.day > i.day
+-- rows: h = 9, i = 9
+
+SELECT i.cat, SUM(CASE WHEN h.money > i.money THEN h.small ELSE i.part END) AS s FROM h_a.t h JOIN i_a.t i ON h.pid = i.pid GROUP BY i.cat ORDER BY 1 NULLS LAST
+-- rows: h = 9, i = 9
+
+SELECT h.flag, COUNT(*) FILTER (WHERE h.day - i.day > 30) AS n, COUNT(*) AS total FROM (SELECT * FROM h_a.t WHERE pid IS NOT NULL) h LEFT JOIN i_a.t i ON h.pid = i.pid GROUP BY h.flag ORDER BY 1 NULLS LAST
+-- rows: h = 9, i = 9
+
+SELECT MIN(h.small - i.small) AS a, MAX(h.small + i.part) AS b FROM h_a.t h JOIN i_a.t i ON h.pid = i.pid WHERE h.day > i.day OR h.cat = 'a'
+-- rows: h = 9, i = 9
+
+SELECT COUNT(*) AS n FROM h_a.t h JOIN i_a.t i ON h.pid = i.pid JOIN r.t w ON h.pid = w.pid WHERE h.small < i.small
+-- rows: h = 9, i = 9, w = 9
+-- refused: pairs of rows
 
 -- What is refused.
 SELECT SUM(DISTINCT h.small) AS s FROM h_a.t h JOIN i_a.t i ON h.pid = i.pid

@@ -9,6 +9,7 @@ use party_agent::plan::{
 };
 use party_agent::source::SourceError;
 use protocols::aggregate::LocalTotals;
+use protocols::join::met::MetShape;
 use protocols::join::{Factor, Inputs, Rows, Shape};
 use protocols::psi::Item;
 use protocols::psi::keys::{KeyHash, Normalise};
@@ -169,6 +170,13 @@ pub(crate) async fn in_the_clear(world: &World, plan: &Plan) -> Result<LocalTota
             let own = holder.own(term.column, term.keyless);
             of.add_own(&mut all, term, (&own, &groups));
         }
+    }
+    if let Some(met) = &of.met {
+        let shape = met.shape(&sizes, &plan.keys, false);
+        assert!((1..=63).contains(&shape.rows_bits), "{}", shape.rows_bits);
+        let counted = counted(&shape, &met.join, &parts);
+        let counted: Vec<&[u64]> = counted.iter().map(Vec::as_slice).collect();
+        met.put(&mut all, &counted);
     }
     of.spread_matched(&mut all);
     let found = plans::with_steps(plan, vec![LocalInputs::of_join(plan, of, all)]);
@@ -339,6 +347,40 @@ fn with_spokes(
     inputs
 }
 
+/// One row of the hub, as if it were alone.
+fn alone(all: &Inputs, row: usize) -> Inputs {
+    let only = |columns: &[Vec<u64>]| columns.iter().map(|c| vec![c[row]]).collect();
+    let slots = all.slots.as_ref();
+    let slots = slots.map(|slots| slots.iter().map(|s| vec![s[row]]).collect::<Vec<_>>());
+    Inputs {
+        rows: Rows {
+            keys: vec![all.rows.keys[row]],
+            narrow: only(&all.rows.narrow),
+            wide: Vec::new(),
+        },
+        slots: slots.map(Into::into),
+    }
+}
+
+/// In each group the keys for which an output is not 0.
+fn counted(shape: &MetShape, join: &JoinPlan, parts: &[Vec<Joined>]) -> Vec<Vec<u64>> {
+    let places: Vec<usize> = (0..parts.len()).collect();
+    let brought = join.brings(0, 0, 0).expect("the hub");
+    let all = parts[0][0].inputs(&brought, &[], true);
+    let mut found = vec![vec![0; shape.join.n_cells()]; shape.join.narrow.len()];
+    for row in 0..all.rows.keys.len() {
+        let inputs = with_spokes(alone(&all, row), (join, 0), (&places, parts));
+        let rows = totals(&shape.join, &inputs).0;
+        for (counts, rows) in found.iter_mut().zip(rows) {
+            for (count, rows) in counts.iter_mut().zip(rows) {
+                assert!(rows >> shape.rows_bits == 0, "{rows} rows of a key");
+                *count += u64::from(rows > 0);
+            }
+        }
+    }
+    found
+}
+
 /// Ranks of numbers that are computed row by row.
 fn rank_among(
     plan: &Plan,
@@ -393,30 +435,20 @@ fn computed_rows(
     let brought = of.join.brings(0, 0, 0).expect("the hub");
     let all = parts[0][0].inputs(&brought, &[], true);
     let mut squares = vec![0u64; shape.n_cells()];
-    let mut of_row = |row: usize| {
-        let only = |columns: &[Vec<u64>]| columns.iter().map(|c| vec![c[row]]).collect();
-        let slots = all.slots.as_ref();
-        let slots = slots.map(|slots| slots.iter().map(|s| vec![s[row]]).collect::<Vec<_>>());
-        let own = Inputs {
-            rows: Rows {
-                keys: vec![all.rows.keys[row]],
-                narrow: only(&all.rows.narrow),
-                wide: Vec::new(),
-            },
-            slots: slots.map(Into::into),
-        };
-        let inputs = with_spokes(own, (&of.join, 0), (&places, parts));
+    let mut rows = Vec::new();
+    for row in 0..all.rows.keys.len() {
+        let inputs = with_spokes(alone(&all, row), (&of.join, 0), (&places, parts));
         let found = totals(&shape, &inputs).0;
-        for (sum, v) in squares.iter_mut().zip(&found[value.value]) {
-            *sum = sum.wrapping_add(v.wrapping_mul(*v));
+        for found in found.chunks(found.len() / of.rows_a_key) {
+            for (sum, v) in squares.iter_mut().zip(&found[value.value]) {
+                *sum = sum.wrapping_add(v.wrapping_mul(*v));
+            }
+            let values = found[value.value].iter();
+            let sum = values.fold(0u64, |s, v| s.wrapping_add(*v));
+            let distance = sum.wrapping_sub(value.low.cast_unsigned());
+            rows.push((0, distance, found[value.count].clone()));
         }
-        let sum = found[value.value]
-            .iter()
-            .fold(0u64, |s, v| s.wrapping_add(*v));
-        let distance = sum.wrapping_sub(value.low.cast_unsigned());
-        (0, distance, found[value.count].clone())
-    };
-    let rows = (0..all.rows.keys.len()).map(&mut of_row).collect();
+    }
     (rows, squares)
 }
 

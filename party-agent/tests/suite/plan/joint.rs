@@ -382,7 +382,7 @@ fn comparison(random: &mut Random) -> String {
     }
 }
 
-fn compared(random: &mut Random) -> String {
+pub(super) fn compared(random: &mut Random) -> String {
     let one = comparison(random);
     match random.below(4) {
         0 => format!("NOT ({one})"),
@@ -393,7 +393,7 @@ fn compared(random: &mut Random) -> String {
 }
 
 /// An order or a variance of what is computed from columns of two holders, row by row.
-fn computed(random: &mut Random) -> (String, String) {
+pub(super) fn computed(random: &mut Random) -> (String, String) {
     let of_them = compared(random);
     let value = match random.below(6) {
         0 => "h.small + i.small".to_owned(),
@@ -578,7 +578,7 @@ async fn random_joins_equal_plain_sql_or_are_refused() {
 }
 
 /// Mid-ranks in plain SQL: of the pairs in which both are known, twice the place of the first of equals and their number.
-fn spearman(keys: &str, (y, x): (&str, &str), from: &str) -> String {
+pub(super) fn spearman(keys: &str, (y, x): (&str, &str), from: &str) -> String {
     let partition = match keys {
         "" => String::new(),
         keys => format!("{keys}, "),

@@ -347,14 +347,25 @@ pub(super) async fn compare_all(
     planned_of_ten: u64,
     query: impl Fn(&mut Random) -> Query,
 ) {
-    let n_queries = n_queries();
+    let plain = |random: &mut Random| (query(random), String::new());
+    compare_jobs(world, (seed, 1), planned_of_ten, plain).await;
+}
+
+/// The same for queries with further tables of their job files; only one of so many queries.
+pub(super) async fn compare_jobs(
+    world: &World,
+    (seed, one_of): (u64, u64),
+    planned_of_ten: u64,
+    query: impl Fn(&mut Random) -> (Query, String),
+) {
+    let n_queries = n_queries() / one_of;
     println!("seed {seed}, {n_queries} queries");
     let (mut n_planned, mut n_without_reference, mut differences) = (0u64, 0u64, Vec::new());
     let mut refusals: BTreeMap<String, u64> = BTreeMap::new();
     for at in 0..n_queries {
-        let query = query(&mut Random::new(seed + at));
+        let (query, more) = query(&mut Random::new(seed + at));
         let job = format!(
-            "job = \"test\"\npurpose = \"a test\"\nreceivers = [\"h_a\"]\n[compute]\nsql = '''\n{}\n'''\n[privacy]\ncorrelations = \"ot\"\n",
+            "job = \"test\"\npurpose = \"a test\"\nreceivers = [\"h_a\"]\n[compute]\nsql = '''\n{}\n'''\n[privacy]\ncorrelations = \"ot\"\n{more}",
             query.job
         );
         let spec = check(&job).expect("a job file");
