@@ -60,6 +60,7 @@ impl Job {
             created: NOW,
             not_after: NOW + 1,
             supersedes: None,
+            resumes: None,
         };
         let signed = Signed::sign(&contract, &parties[0]).expect("signed");
         let pages = BTreeMap::from([("en".to_owned(), "a page".to_owned())]);
@@ -107,6 +108,7 @@ impl Job {
             bytes_received: BTreeMap::new(),
             routes: BTreeMap::new(),
             contributions: BTreeMap::new(),
+            resumed: None,
             output: (seat == 1).then_some(Digest([0; 32])),
         };
         Signed::sign(&receipt, &self.parties[seat]).expect("signed")

@@ -433,6 +433,10 @@ pub(crate) enum JobCommand {
     /// Stop a job; works at any party, before and during the run
     #[command(after_help = "Example:\n  entente job cancel 3f2a…")]
     Cancel(JobIdArgs),
+    /// Go on with a training job of this party that broke off, from its last checkpoint, once all parties approve
+    #[command(after_help = "Example:\n  entente job resume 3f2a… --watch\n\n\
+                            It is a new job with the same file, approved, counted and signed like any other. `entente job show` says whether there is a checkpoint.")]
+    Resume(ResumeArgs),
     /// Fetch the result (receivers only)
     #[command(after_help = "Example:\n  entente job result 3f2a… --format csv --out result.csv")]
     Result(ResultArgs),
@@ -491,6 +495,19 @@ pub(crate) struct JobIdArgs {
     pub(crate) id: String,
     #[command(flatten)]
     pub(crate) config: ConfigArg,
+}
+
+/// `entente job resume`.
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArgs {
+    /// Follow the job until it ends
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// Who submits, which is this party's approval; without it the user of this terminal
+    #[arg(long = "as", value_name = "PERSON")]
+    pub(crate) approver: Option<String>,
+    #[command(flatten)]
+    pub(crate) job: JobIdArgs,
 }
 
 /// `entente job approve`.

@@ -6,7 +6,7 @@ mod result;
 mod report;
 
 use crate::cli::{
-    ApproveArgs, ConfigArg, JobCommand, JobFileArgs, JobIdArgs, RejectArgs, SubmitArgs,
+    ApproveArgs, ConfigArg, JobCommand, JobFileArgs, JobIdArgs, RejectArgs, ResumeArgs, SubmitArgs,
 };
 use crate::client::Client;
 use crate::locate::{ConfigFile, read_text};
@@ -17,7 +17,8 @@ use coordinator::contract::PersonalApproval;
 use coordinator::contract::{JobId, PartyRole, Signed};
 use coordinator::tls::Identity;
 use party_agent::api::types::{
-    ApproveRequest, ApprovedBy, Job, JobDetail, Planned, RejectRequest, SpecRequest, Submitted,
+    ApproveRequest, ApprovedBy, Job, JobDetail, Planned, RejectRequest, ResumeRequest, SpecRequest,
+    Submitted,
 };
 use party_agent::spec::{self, CheckedSpec};
 use serde_json::json;
@@ -37,6 +38,7 @@ pub(crate) async fn run(what: JobCommand, output: &Output) -> Outcome<Reply> {
         JobCommand::Approve(arguments) => approve(&arguments).await,
         JobCommand::Reject(arguments) => reject(&arguments).await,
         JobCommand::Cancel(arguments) => cancel(&arguments).await,
+        JobCommand::Resume(arguments) => resume(&arguments, output).await,
         JobCommand::Result(arguments) => result::run(&arguments).await,
         JobCommand::Report(arguments) => report::run(&arguments),
     }
@@ -129,16 +131,36 @@ async fn submit(arguments: &SubmitArgs, output: &Output) -> Outcome<Reply> {
         ..SpecRequest::of(text)
     };
     let submitted: Submitted = client.post("/v1/jobs", &request).await?;
+    follow(&client, &submitted, arguments.watch, output).await
+}
+
+async fn resume(arguments: &ResumeArgs, output: &Output) -> Outcome<Reply> {
+    let (client, id) = one(&arguments.job).await?;
+    let request = ResumeRequest {
+        by: person(arguments.approver.as_deref()),
+    };
+    let path = format!("/v1/jobs/{id}/resume");
+    let submitted: Submitted = client.post(&path, &request).await?;
+    follow(&client, &submitted, arguments.watch, output).await
+}
+
+/// Says what was submitted, or watches it.
+async fn follow(
+    client: &Client,
+    submitted: &Submitted,
+    watch: bool,
+    output: &Output,
+) -> Outcome<Reply> {
     let id = submitted.job_id.to_string();
-    if arguments.watch {
+    if watch {
         output.progress(&format!("job {id}"));
-        return watch::run(&client, &id, output).await;
+        return watch::run(client, &id, output).await;
     }
     let text = format!(
         "{id}\nThe other parties are asked to approve; follow it with: entente job watch {}\n",
         &id[..8]
     );
-    Ok(Reply::new(&submitted, text))
+    Ok(Reply::new(submitted, text))
 }
 
 /// Who acts: as named, or the user of this terminal.
@@ -214,6 +236,9 @@ async fn show(arguments: &JobIdArgs) -> Outcome<Reply> {
             party.fingerprint
         );
     }
+    if let Some(earlier) = &detail.resumes {
+        text += &format!("goes on    with job {earlier}\n");
+    }
     if let Some(approver) = &job.approved_by {
         text += &format!("approved   here by {approver}\n");
     }
@@ -225,6 +250,9 @@ async fn show(arguments: &JobIdArgs) -> Outcome<Reply> {
             "ended      {}\n           {}\n",
             ending.what, ending.what_to_do
         );
+        if detail.can_resume {
+            text += "checkpoint there is one here; its proposer goes on with: entente job resume\n";
+        }
     }
     if !job.state.is_final() {
         text += &format!("start by   {} UTC\n", time(detail.not_after));

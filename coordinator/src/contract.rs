@@ -88,6 +88,9 @@ pub struct Contract {
     /// The job of the same proposer whose place this one takes: whoever accepts this withdraws from that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supersedes: Option<JobId>,
+    /// The job of the same proposer, broken off since, that this one goes on with: same plan, fresh session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumes: Option<JobId>,
 }
 
 impl Contract {
@@ -191,6 +194,14 @@ impl Statement for Contract {
         ensure(
             self.supersedes != Some(self.job_id),
             "a job cannot take its own place",
+        )?;
+        ensure(
+            self.resumes != Some(self.job_id),
+            "a job cannot go on with itself",
+        )?;
+        ensure(
+            self.resumes.is_none() || self.supersedes.is_none(),
+            "a job that goes on with an earlier one does not take the place of another",
         )
     }
 }

@@ -11,6 +11,7 @@ mod catalogues;
 mod find;
 mod proposals;
 mod amendments;
+mod resume;
 mod runs;
 mod unwritten;
 mod halt;
@@ -45,7 +46,7 @@ use tracing::info;
 
 use crate::api;
 use crate::config::AgentConfig;
-use crate::execute::{self, Progress};
+use crate::execute::{self, Checkpoints, Progress};
 use crate::ledger::Ledger;
 use crate::net::listener::Listener;
 use crate::policy::{Policy, PolicyError};
@@ -90,6 +91,8 @@ pub(crate) struct Core {
     pub(crate) client: CoordinatorClient,
     pub(crate) clock: Arc<dyn Clock>,
     milestones: Milestones,
+    /// Where fits stand that broke off.
+    checkpoints: Checkpoints,
     pub(crate) catalogues: Catalogues,
     /// Where others dial this agent, and what they are told.
     listener: Option<Listener>,
@@ -155,6 +158,8 @@ impl Agent {
         make_dir(&config.state)?;
         make_dir(&config.results_dir())?;
         make_dir(&config.tables_dir())?;
+        make_dir(&config.checkpoints_dir())?;
+        let checkpoints = Checkpoints::new(config.checkpoints_dir());
         execute::clean(&config.results_dir()).map_err(at(&config.results_dir()))?;
         let ledger = Ledger::open(&config.ledger_file()).await?;
         ledger.verify(&identity.public_keys()).await?;
@@ -176,6 +181,7 @@ impl Agent {
             client,
             clock: Arc::new(SystemClock),
             milestones,
+            checkpoints,
             catalogues,
             listener,
             advertised,

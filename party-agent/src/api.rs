@@ -25,12 +25,14 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::agent::Core;
+use crate::approve::Earlier;
 use crate::ledger::JobState;
 use crate::spec;
 use coordinator::contract::PersonalApproval;
 use types::{
     ApproveRequest, ApprovedBy, Checked, DatasetRequest, HaltRequest, Halted, Job, JobDetail,
-    Party, Ping, PingRequest, Planned, RejectRequest, SpecRequest, Status, Submitted,
+    Party, Ping, PingRequest, Planned, RejectRequest, ResumeRequest, SpecRequest, Status,
+    Submitted,
 };
 
 pub use problem::{FaultLine, Problem};
@@ -83,6 +85,7 @@ fn router(core: Arc<Core>, token: Token) -> Router {
         .route("/jobs/{id}/approval", get(approval))
         .route("/jobs/{id}/reject", post(reject))
         .route("/jobs/{id}/cancel", post(cancel))
+        .route("/jobs/{id}/resume", post(resume))
         .route("/jobs/{id}/revoke", post(revoke))
         .route("/jobs/{id}/result", get(result))
         .route("/jobs/{id}/receipt", get(receipt))
@@ -210,9 +213,19 @@ async fn plan(State(core): Shared, Body(request): Body<SpecRequest>) -> Answer<P
 }
 
 async fn submit(State(core): Shared, Body(request): Body<SpecRequest>) -> Answer<Submitted> {
+    let earlier = request.supersedes.map_or(Earlier::No, Earlier::Superseded);
     let job_id = core
-        .submit(&request.spec, request.by.as_deref(), request.supersedes)
+        .submit(&request.spec, request.by.as_deref(), earlier)
         .await?;
+    Ok(Json(Submitted { job_id }))
+}
+
+async fn resume(
+    State(core): Shared,
+    Path(id): Path<String>,
+    Body(request): Body<ResumeRequest>,
+) -> Answer<Submitted> {
+    let job_id = core.resume(job_id(&id)?, request.by.as_deref()).await?;
     Ok(Json(Submitted { job_id }))
 }
 

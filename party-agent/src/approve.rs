@@ -39,7 +39,7 @@ use crate::spec;
 pub use person::PersonFault;
 pub use refusal::{AcceptanceFault, CatalogueFault, POLICY, Refusal};
 pub(crate) use write::party_name;
-pub use write::{CONTRACT_SECONDS, compile, contract};
+pub use write::{CONTRACT_SECONDS, Earlier, compile, contract};
 
 /// Clocks of two parties may differ by this much.
 const CLOCK_SKEW_S: u64 = 300;

@@ -176,6 +176,12 @@ impl AgentConfig {
         self.state.join("tables")
     }
 
+    /// Where fits stand that broke off and may be gone on with.
+    #[must_use]
+    pub fn checkpoints_dir(&self) -> PathBuf {
+        self.state.join("checkpoints")
+    }
+
     /// The secret behind this party's commitments to its tables.
     #[must_use]
     pub fn commitments_file(&self) -> PathBuf {

@@ -5,6 +5,7 @@
 //! result. Whatever goes wrong, at whichever party, ends it with one [`Failure`] that names the culprit, and with
 //! nothing released here.
 
+mod checkpoint;
 mod failure;
 mod gate;
 mod intersect;
@@ -54,11 +55,15 @@ use crate::net::connect::{Connector, Route};
 use crate::net::handshake::{Binding, Channel};
 use crate::net::quic::{LostLink, QuicNetwork};
 use crate::plan::{Plan, Procedure};
-use crate::receipt::{self, LocalReport, RECEIPT_FORMAT, Receipt, ReceiptFile, SignedReceipt};
+use crate::receipt::{
+    self, LocalReport, RECEIPT_FORMAT, Receipt, ReceiptFile, Resumed, SignedReceipt,
+};
 use crate::result::{self, MatchedKeys, RESULT_FILE, ResultError, ResultTable};
 use crate::source::Source;
 use steps::Opened;
 
+pub use checkpoint::Checkpoints;
+use checkpoint::WentOn;
 pub use failure::{Cause, Failure, class_code, exit};
 pub(crate) use gate::Gate;
 use gate::Gated;
@@ -107,6 +112,8 @@ pub struct Storage<'a> {
     pub results: &'a Path,
     /// Where tables are kept that are asked again and again.
     pub tables: &'a Path,
+    /// Where fits stand that may be gone on with.
+    pub checkpoints: &'a Checkpoints,
     /// Keys of one table that are kept in memory where files would do.
     pub keys_in_memory: usize,
 }
@@ -209,8 +216,7 @@ pub async fn execute(run: Run<'_>) -> Result<Outcome, Failure> {
         mut stop,
         gate,
     } = run;
-    let clock = Arc::clone(&gate.clock);
-    let gate = Arc::new(gate);
+    let (clock, gate) = (Arc::clone(&gate.clock), Arc::new(gate));
     let (started, cpu_s) = (clock.now_unix_s(), usage::cpu_seconds());
     let (contract, plan, binding, disclosure) = approved.into_parts();
     let max_wall = plan.max_wall_s.map(Duration::from_secs);
@@ -231,6 +237,7 @@ pub async fn execute(run: Run<'_>) -> Result<Outcome, Failure> {
         prepared,
         progress,
         storage,
+        went_on: WentOn::new(),
     };
     let gated = Gated {
         inner: Arc::clone(&network),
@@ -333,6 +340,8 @@ struct Task<'a> {
     prepared: &'a PreparedTables,
     progress: &'a Progress,
     storage: Storage<'a>,
+    /// Where it went on, of a job that goes on with an earlier one.
+    went_on: WentOn,
 }
 
 impl Task<'_> {
@@ -393,7 +402,14 @@ impl Task<'_> {
             routes: BTreeMap::new(),
             output: None,
             contributions: BTreeMap::new(),
+            resumed: self.resumed(),
         }
+    }
+
+    /// With which job this one went on.
+    fn resumed(&self) -> Option<Resumed> {
+        let (job_id, step) = self.contract.resumes.zip(self.went_on.get().copied())?;
+        Some(Resumed { job_id, step })
     }
 
     /// What each holder contributed, by name.

@@ -14,6 +14,7 @@ mod jobs;
 pub mod log;
 mod questions;
 mod runs;
+mod resumed;
 mod charges;
 mod audit;
 mod cohorts;

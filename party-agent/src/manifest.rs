@@ -52,7 +52,7 @@ pub struct Parameter {
 }
 
 /// Every kind of message by the name that manifests use.
-const KINDS: [Kind; 20] = [
+const KINDS: [Kind; 21] = [
     Kind::Masked,
     Kind::MaskedBits,
     Kind::Commitments,
@@ -73,6 +73,7 @@ const KINDS: [Kind; 20] = [
     Kind::Order,
     Kind::Roll,
     Kind::Sums,
+    Kind::Checkpoints,
 ];
 
 const FILES: [&str; 7] = [

@@ -102,9 +102,12 @@ impl Page<'_> {
         let until = format!("{} {}", words.until_before, time(contract.not_after));
         let earlier = contract.supersedes.iter();
         let earlier = earlier.map(|id| words.supersedes.replace("{id}", &id.to_string()));
+        let resumed = contract.resumes.iter();
+        let resumed = resumed.map(|id| words.resumes.replace("{id}", &id.to_string()));
         let lines: Vec<String> = [words.once.to_owned(), until]
             .into_iter()
             .chain(earlier)
+            .chain(resumed)
             .collect();
         self.section(out, words.how_often, &lines)?;
         self.section(out, words.protected, &self.protected())?;

@@ -52,6 +52,19 @@ pub struct Receipt {
     /// holders, of a model as billionths of R².
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub contributions: BTreeMap<PartyName, u64>,
+    /// Of a job that goes on with one that broke off, from where it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed: Option<Resumed>,
+}
+
+/// From where a run went on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resumed {
+    /// The job that broke off.
+    pub job_id: JobId,
+    /// After how many of its steps; 0 if parties lacked a checkpoint, or their rows had changed, and the run began anew.
+    pub step: u32,
 }
 
 /// A commitment to a result. The salt hides it from whoever could guess the result, the coordinator for one.
@@ -189,6 +202,7 @@ mod tests {
             bytes_received: BTreeMap::from([(name("b"), 6)]),
             routes: BTreeMap::from([(name("b"), "direct".to_owned())]),
             contributions: BTreeMap::new(),
+            resumed: None,
             output: None,
         }
     }

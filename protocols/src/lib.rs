@@ -16,7 +16,7 @@
 //! * [`arith`], [`boolean`]: computing on shares; [`function`]: real functions of them;
 //! * [`table`], [`shuffle`], [`sort`], [`scan`]: shared rows, and bringing them into an order;
 //! * [`aggregate`]: totals over all holders with small cells held back; [`sums`]: sums that are
-//!   opened step by step; [`stats`]: statistics that
+//!   opened step by step; [`resume`]: from which step one that broke off goes on; [`stats`]: statistics that
 //!   need comparisons or an order; [`psi`]: what two sets have in common;
 //!   [`join`]: totals over a join in which nobody sees who matched; [`train`]: models of shared rows; [`lookup`]: what stands under a key in somebody else's table;
 //! * [`oracle`]: the same functions in the clear, for tests.
@@ -47,6 +47,7 @@ pub mod sort;
 pub mod scan;
 pub mod aggregate;
 pub mod sums;
+pub mod resume;
 pub mod stats;
 pub mod psi;
 pub mod join;

@@ -61,6 +61,8 @@ pub enum Kind {
     Roll = 27,
     /// Sums over all holders, told to all of them.
     Sums = 28,
+    /// From which steps of a computation that broke off its sender can go on.
+    Checkpoints = 29,
 }
 
 /// Declares a message that is nothing but bytes: its name, its kind, and the length of its body in bytes, a function of its shape.

@@ -15,6 +15,7 @@ mod statistics;
 mod steps;
 mod tasks;
 mod train;
+mod resume;
 mod trees;
 mod missing;
 mod mlp;

@@ -35,6 +35,7 @@ const COMMANDS: &[&str] = &[
     "job approve",
     "job reject",
     "job cancel",
+    "job resume",
     "job result",
     "contract explain",
     "contract export",

@@ -140,7 +140,7 @@ fn bytes_that_are_signed_but_not_canonical_are_refused() {
 fn contracts_that_break_a_rule_are_not_signed() {
     let (a, b, d) = (identity("a"), identity("b"), identity("d"));
     let good = contract(&[&a, &b, &d], 1);
-    let cases: [(&str, fn(&mut Contract)); 14] = [
+    let cases: [(&str, fn(&mut Contract)); 16] = [
         ("format", |c| c.format = 2),
         ("job name", |c| c.job = String::new()),
         ("2 to 32", |c| c.parties.truncate(1)),
@@ -163,6 +163,11 @@ fn contracts_that_break_a_rule_are_not_signed() {
         ("receiver is not a party", |c| c.receivers = vec![name("z")]),
         ("expires", |c| c.not_after = c.created),
         ("own place", |c| c.supersedes = Some(c.job_id)),
+        ("go on with itself", |c| c.resumes = Some(c.job_id)),
+        ("take the place of another", |c| {
+            c.supersedes = Some(JobId([8; 16]));
+            c.resumes = Some(JobId([9; 16]));
+        }),
     ];
     for (rule, break_it) in cases {
         let mut contract = good.clone();

@@ -82,6 +82,7 @@ pub(crate) fn contract(parties: &[&Arc<Identity>], job: u8) -> Contract {
         created: now(),
         not_after: now() + 3600,
         supersedes: None,
+        resumes: None,
     }
 }
 

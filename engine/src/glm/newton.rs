@@ -95,6 +95,28 @@ impl Newton {
         }
     }
 
+    /// Goes on from where another machine of the same setting stood.
+    #[must_use]
+    pub fn resumed(setting: Setting, from: Standing, objective: f64) -> Self {
+        Self {
+            path: Path::resumed(&setting, from),
+            penalties: setting.penalties,
+            objective: Some(objective),
+        }
+    }
+
+    /// The coefficients that are evaluated next.
+    #[must_use]
+    pub fn at(&self) -> &[f64] {
+        self.path.at()
+    }
+
+    /// Where it stands, and the objective where the last step began; `None` before the first step.
+    #[must_use]
+    pub fn standing(&self) -> Option<(Standing, f64)> {
+        Some((self.path.standing()?, self.objective?))
+    }
+
     /// Takes the sums at the coefficients that were asked for, `None` where they are too large for numbers.
     ///
     /// # Errors
@@ -172,6 +194,19 @@ pub struct Path {
     n_stuck: u32,
 }
 
+/// Where a fit stands after a step, before anything was evaluated there: enough to go on from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    /// Where the last step began.
+    pub before: Vec<f64>,
+    /// The last step.
+    pub step: Vec<f64>,
+    /// Steps taken, at least one.
+    pub iterations: u32,
+    /// How many of the last ones hardly shrank.
+    pub n_stuck: u32,
+}
+
 /// Where a step leads.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Moved {
@@ -202,6 +237,34 @@ impl Path {
             iterations: 0,
             n_stuck: 0,
         }
+    }
+
+    /// Goes on from where another path of the same setting stood.
+    #[must_use]
+    pub fn resumed(setting: &Setting, from: Standing) -> Self {
+        let at = from.before.iter().zip(&from.step).map(|(b, s)| b + s);
+        Self {
+            family: setting.family,
+            tolerance: setting.tolerance,
+            max_iterations: setting.max_iterations,
+            at: at.collect(),
+            accepted: Some((from.before, from.step)),
+            halvings: 0,
+            iterations: from.iterations,
+            n_stuck: from.n_stuck,
+        }
+    }
+
+    /// Where it stands; `None` before the first step, and between halves of one.
+    #[must_use]
+    pub fn standing(&self) -> Option<Standing> {
+        let (before, step) = self.accepted.as_ref().filter(|_| self.halvings == 0)?;
+        Some(Standing {
+            before: before.clone(),
+            step: step.clone(),
+            iterations: self.iterations,
+            n_stuck: self.n_stuck,
+        })
     }
 
     /// The coefficients that are evaluated next.
@@ -366,6 +429,32 @@ mod tests {
         penalised.penalties = vec![0.0, 1e6, 1e6];
         let held = fit(&rows, &penalised, vec![0.0; 3]).expect("a fit");
         assert!(free.coefficients[1] > 0.5 && held.coefficients[1].abs() < 1e-2);
+    }
+
+    #[test]
+    fn a_fit_that_goes_on_from_where_another_stood_is_the_same() {
+        let rows = rows(|eta, u| f64::from(u8::from(u < eta)));
+        let setting = setting(Family::Logistic, 3);
+        let whole = fit(&rows, &setting, vec![0.0; 3]).expect("a fit");
+        assert!(whole.iterations >= 3, "{}", whole.iterations);
+        for broken_after in 1..whole.iterations {
+            let mut newton = Newton::new(setting.clone(), vec![0.0; 3]);
+            assert_eq!(newton.standing(), None);
+            let mut at = vec![0.0; 3];
+            let resumed = loop {
+                let sums = rows.evaluate(setting.family, &at);
+                at = match newton.next(sums).expect("a step") {
+                    Next::Evaluate(next) => next,
+                    Next::Done(fit) => break fit,
+                };
+                let (from, objective) = newton.standing().expect("a step was taken");
+                if from.iterations == broken_after {
+                    newton = Newton::resumed(setting.clone(), from, objective);
+                    assert_eq!(newton.at(), at);
+                }
+            };
+            assert_eq!(resumed, whole, "broken off after {broken_after} steps");
+        }
     }
 
     #[test]

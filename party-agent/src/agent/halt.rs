@@ -30,6 +30,7 @@ impl Core {
         let stopped = self.ledger.halt(&halt, &ending).await?;
         let running = self.running_jobs();
         self.end_runs(&running).await;
+        self.forget_everything();
         warn!(jobs = stopped.len(), "everything is halted at this agent");
         Ok(Halted {
             halted: self.ledger.halted().await?,
@@ -59,7 +60,11 @@ impl Core {
     /// Withdraws this party's approval for good. It needs nobody else: the coordinator may be gone.
     pub(crate) async fn revoke(&self, job_id: JobId, reason: &str) -> Result<(), Problem> {
         let what = format!("{} has revoked its approval: {reason}", self.name());
-        if !self.withdraw(job_id, REVOKED, what).await? {
+        if self.withdraw(job_id, REVOKED, what).await? {
+            return Ok(());
+        }
+        // A run that broke off is not gone on with.
+        if !self.forget(job_id) {
             let record = self.ledger.job(job_id).await?;
             let what = format!("job {job_id} is {} already", record.state.as_str());
             let advice = "what was released cannot be taken back; ask the receivers to delete it";
@@ -84,6 +89,7 @@ impl Core {
             .await?;
         if ended {
             self.end_runs(&[job_id]).await;
+            self.forget_all_of(job_id).await;
             info!(job = %safe(&job_id), class, "approval withdrawn");
         }
         Ok(ended)

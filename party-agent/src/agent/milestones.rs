@@ -18,6 +18,8 @@ pub enum Milestone {
     Reserved,
     /// The first message is on its way.
     Sent,
+    /// A checkpoint is on disk, and the computation goes on.
+    Checkpoint,
     /// The computation is over, and its end is not in the ledger yet.
     Commit,
     /// Its end is in the ledger, and nothing is gathered yet of what the others report.

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::catalogues::{self, PeerCatalogueError};
 use super::{Core, Mode, random};
 use crate::api::Problem;
-use crate::approve::{self, Approver, Desk, Refusal, Verified, Vetted};
+use crate::approve::{self, Approver, Desk, Earlier, Refusal, Verified, Vetted};
 use crate::execute::{Failure, exit};
 use crate::ledger::{self, JobState, LedgerError, Person, RunCounts, Seen};
 use crate::plan::Plan;
@@ -159,6 +159,7 @@ impl Core {
         if let Some(earlier) = contract.supersedes {
             self.superseded(earlier, &contract.proposer).await?;
         }
+        self.check_resumed(&contract).await?;
         // A party that changes over takes part with the key that its proposer has seen in use.
         let pins = pins.as_used(|name| contract.party(name).map(|party| party.fingerprint));
         let catalogues = self.verified(contract.catalogues.keys(), &pins).await?;
@@ -188,16 +189,19 @@ impl Core {
         &self,
         text: &str,
         by: Option<&str>,
-        supersedes: Option<JobId>,
+        earlier: Earlier,
     ) -> Result<JobId, Problem> {
         if let Some(halt) = self.ledger.halted().await? {
             return Err(Problem::halted(&halt));
         }
-        if let Some(earlier) = supersedes {
+        if let Earlier::Superseded(earlier) = earlier {
             let known = self.superseded(earlier, self.name()).await?;
             known.ok_or(LedgerError::UnknownJob { job_id: earlier })?;
         }
         let (plan, catalogues) = self.compile(text).await?;
+        if let Earlier::Resumed(earlier) = earlier {
+            self.can_resume(earlier, &plan).await?;
+        }
         let present = self.client.directory().await?;
         let used = |name: &PartyName| present.iter().find(|p| p.name == *name);
         let used = |name: &PartyName| used(name).map(|present| present.fingerprint);
@@ -212,7 +216,7 @@ impl Core {
             self.check_alarms_of(plan.parties().map(approve::party_name), &pins)
                 .await?;
             let desk = self.desk(&pins, &policy, &catalogues, known);
-            let contract = approve::contract((job_id, supersedes), text, &plan, &desk)?;
+            let contract = approve::contract((job_id, earlier), text, &plan, &desk)?;
             if !contract.parties.iter().any(|p| p.name == *self.name()) {
                 return Err(
                     Problem::usage("not_a_party", "this party has no part in the job")

@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use super::evidence::sizes_shown;
 use super::milestones::Milestone;
 use super::proposals::VetError;
+use super::resume::is_broken_off;
 use super::{Core, Running, random};
 use crate::api::Problem;
 use crate::approve::{self, Approved, Refusal};
@@ -103,6 +104,7 @@ impl Core {
                 .for_each(|job_id| self.report_restarted(job_id)),
             Err(error) => warn!(code = error.code(), "the ledger failed"),
         }
+        self.sweep_checkpoints().await;
     }
 
     fn report_restarted(self: &Arc<Self>, job_id: JobId) {
@@ -240,6 +242,7 @@ impl Core {
             storage: Storage {
                 results: &self.config.results_dir(),
                 tables: &self.config.tables_dir(),
+                checkpoints: &self.checkpoints,
                 keys_in_memory: self.config.keys_in_memory,
             },
             progress,
@@ -320,7 +323,10 @@ impl Core {
     ) -> Option<Report> {
         let failure = match outcome {
             Ok(outcome) => match self.complete(job_id, &outcome, start).await {
-                Ok(receipt) => return Some(Report::Completed { receipt }),
+                Ok(receipt) => {
+                    self.forget_all_of(job_id).await;
+                    return Some(Report::Completed { receipt });
+                }
                 Err(error) => self.not_completed(job_id, &error).await,
             },
             Err(failure) => failure,
@@ -334,6 +340,13 @@ impl Core {
         self.write_end(job_id, state, failure.entry()).await;
         if let Err(error) = self.ledger.checkpoint(&self.identity).await {
             warn!(job = %safe(&job_id), code = error.code(), "the log could not be signed");
+        }
+        match failure.cause {
+            Cause::Cancelled => self.forget_all_of(job_id).await,
+            Cause::Failed(class) if !is_broken_off(class) => {
+                self.forget(job_id);
+            }
+            Cause::Failed(_) => {}
         }
         match failure.cause {
             // Who cancelled has told the coordinator.

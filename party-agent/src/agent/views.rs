@@ -317,6 +317,7 @@ impl Core {
             _ => Vec::new(),
         };
         let outcome = self.ledger.outcome(job_id).await?;
+        let can_resume = record.state == JobState::Failed && self.checkpoints.has(job_id);
         let parties = contract.parties.into_iter().map(|p| JobParty {
             name: p.name,
             role: p.role,
@@ -326,6 +327,8 @@ impl Core {
             job: self.job_line(record),
             parties: parties.collect(),
             receivers: contract.receivers,
+            resumes: contract.resumes,
+            can_resume,
             not_after: contract.not_after,
             waiting_for,
             has_result: outcome.is_some_and(|(_, result)| result.is_some()),

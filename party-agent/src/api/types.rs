@@ -206,6 +206,15 @@ impl SpecRequest {
     }
 }
 
+/// `POST /v1/jobs/{id}/resume`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResumeRequest {
+    /// Who submits, which is this party's approval; recorded in the acceptance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+}
+
 /// The answer to a check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checked {
@@ -281,6 +290,12 @@ pub struct JobDetail {
     pub parties: Vec<JobParty>,
     /// Who gets the result.
     pub receivers: Vec<PartyName>,
+    /// The job that broke off and that this one goes on with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumes: Option<JobId>,
+    /// Whether it broke off and there is a checkpoint here to go on from.
+    #[serde(default)]
+    pub can_resume: bool,
     /// It must have started by then, Unix seconds.
     pub not_after: u64,
     /// Parties whose acceptance is missing, as the coordinator tells; empty if it does not answer.

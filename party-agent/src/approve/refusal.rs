@@ -111,6 +111,14 @@ pub enum Refusal {
         /// Whose it is.
         proposer: PartyName,
     },
+    /// It goes on with a job that cannot be gone on with.
+    #[error("the contract goes on with job {earlier}, which cannot be: {why}")]
+    Resumes {
+        /// That job.
+        earlier: JobId,
+        /// Why not.
+        why: String,
+    },
     /// A log is not what it was.
     #[error("{}", log_alarm(party, kind, *is_own))]
     Log {
@@ -206,6 +214,7 @@ impl Refusal {
             Self::Differs { .. } => "contract_differs",
             Self::Policy(_) => POLICY,
             Self::Supersedes { .. } => "supersedes",
+            Self::Resumes { .. } => "resumes",
             Self::Log { .. } => "log_alarm",
             Self::Acceptance { .. } | Self::StrangeAcceptance => "acceptance",
         }

@@ -158,7 +158,13 @@ impl World {
     fn contract_of(&self, spec: &str) -> Contract {
         let checked = spec::check(spec).expect("a job file");
         let (plan, _) = compile(&checked, &self.catalogues).expect("a plan");
-        contract((JobId([7; 16]), None), spec, &plan, &self.desk(&self.a)).expect("a contract")
+        contract(
+            (JobId([7; 16]), Earlier::No),
+            spec,
+            &plan,
+            &self.desk(&self.a),
+        )
+        .expect("a contract")
     }
 
     /// What `b` makes of a contract that `a` has changed before signing.

@@ -14,13 +14,25 @@ use crate::spec::CheckedSpec;
 /// How long the parties have to accept: three days, so that a weekend is no reason to submit again.
 pub const CONTRACT_SECONDS: u64 = 3 * 24 * 3600;
 
-/// Writes the contract of a job that this agent proposes, and which may take the place of an earlier one.
+/// The earlier job of the same proposer that a contract is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Earlier {
+    /// None.
+    #[default]
+    No,
+    /// Its place is taken.
+    Superseded(JobId),
+    /// It broke off, and is gone on with.
+    Resumed(JobId),
+}
+
+/// Writes the contract of a job that this agent proposes, and which may take the place of an earlier one or go on with it.
 ///
 /// # Errors
 /// [`Refusal::UnknownParty`] for a party that is not pinned here, [`Refusal::Catalogue`] for a holder whose
 /// catalogue is missing.
 pub fn contract(
-    (job_id, supersedes): (JobId, Option<JobId>),
+    (job_id, earlier): (JobId, Earlier),
     spec: &str,
     plan: &Plan,
     desk: &Desk<'_>,
@@ -38,13 +50,20 @@ pub fn contract(
         plan: Digest([0; 32]),
         created: desk.facts.now,
         not_after: desk.facts.now + CONTRACT_SECONDS,
-        supersedes,
+        supersedes: match earlier {
+            Earlier::Superseded(earlier) => Some(earlier),
+            Earlier::No | Earlier::Resumed(_) => None,
+        },
+        resumes: match earlier {
+            Earlier::Resumed(earlier) => Some(earlier),
+            Earlier::No | Earlier::Superseded(_) => None,
+        },
     };
     rebuild(&frame, plan, desk)
 }
 
 /// The contract as this agent would write it: from `frame` what the proposer alone decides (job id, proposer,
-/// times, the job file, the job whose place it takes), and everything else from the plan and this agent's own knowledge.
+/// times, the job file, the earlier job that it is about), and everything else from the plan and this agent's own knowledge.
 pub(super) fn rebuild(frame: &Contract, plan: &Plan, desk: &Desk<'_>) -> Result<Contract, Refusal> {
     let mut catalogues = BTreeMap::new();
     for holder in plan.locals.keys() {
@@ -72,6 +91,7 @@ pub(super) fn rebuild(frame: &Contract, plan: &Plan, desk: &Desk<'_>) -> Result<
         created: frame.created,
         not_after: frame.not_after,
         supersedes: frame.supersedes,
+        resumes: frame.resumes,
     })
 }
 
@@ -182,6 +202,7 @@ pub(super) fn first_difference(expected: &Contract, found: &Contract) -> Option<
         created,
         not_after,
         supersedes,
+        resumes,
     } = expected;
     let fields = [
         ("format", *format == found.format),
@@ -197,6 +218,7 @@ pub(super) fn first_difference(expected: &Contract, found: &Contract) -> Option<
         ("created", *created == found.created),
         ("not_after", *not_after == found.not_after),
         ("supersedes", *supersedes == found.supersedes),
+        ("resumes", *resumes == found.resumes),
     ];
     fields
         .into_iter()

@@ -127,6 +127,13 @@ fn receipts(
         let signed = evidence.receipts.get(name);
         let signed = signed.ok_or_else(|| Check::Receipts.fault(format!("none of {name}")))?;
         let receipt = parts::receipt(contract, seats, seat, signed)?;
+        if receipt
+            .resumed
+            .is_some_and(|r| contract.resumes != Some(r.job_id))
+        {
+            let what = format!("{name} went on with a job that the contract does not name");
+            return Err(Check::Receipts.fault(what));
+        }
         receipts.insert(name.clone(), receipt);
     }
     if evidence.receipts.len() != seats.len() {

@@ -5,6 +5,7 @@ mod figures;
 mod fills;
 mod mlp;
 mod opened;
+mod resumed;
 pub(super) mod scorecard;
 mod shared;
 mod spreads;
@@ -15,8 +16,8 @@ use std::sync::Arc;
 
 use coordinator::job::FailureClass;
 use engine::fixed::FixedPoint;
-use engine::glm::Rows;
 use engine::glm::newton::{Setting, Trouble};
+use engine::glm::{Rows, Sums};
 use protocols::correlate::{Stock, portions};
 use protocols::disclose::Disclosure;
 use protocols::error::ProtocolError;
@@ -61,6 +62,7 @@ impl Task<'_> {
             sums,
             is_oot: Vec::new(),
             stable: Vec::new(),
+            own: None,
         };
         let found = match of.model {
             Model::Gbdt => {
@@ -168,6 +170,8 @@ struct Fitting<'a> {
     is_oot: Vec<bool>,
     /// Of each feature how far samples are spread over its bins otherwise than the one that is fitted.
     stable: Vec<Stable>,
+    /// What this holder's rows added up to when all did so last.
+    own: Option<Sums>,
 }
 
 impl Fitting<'_> {

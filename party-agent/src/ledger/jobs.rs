@@ -262,7 +262,7 @@ impl Ledger {
             class: INTERRUPTED.to_owned(),
             culprit: None,
             what: "the agent stopped while the job was running".to_owned(),
-            what_to_do: "submit the job again".to_owned(),
+            what_to_do: "submit the job again; a fit of which there is a checkpoint goes on with: entente job resume".to_owned(),
         };
         let mut jobs = Vec::new();
         for row in rows {

@@ -132,6 +132,15 @@ pub enum Event {
         /// The job.
         job_id: JobId,
     },
+    /// The run goes on with an earlier job that broke off.
+    Resumed {
+        /// The job.
+        job_id: JobId,
+        /// The earlier one.
+        earlier: JobId,
+        /// After how many steps of it; 0 if all begin anew.
+        step: u32,
+    },
     /// It is remembered who is counted in the job's figures; no message was sent before this entry was on disk.
     Counted {
         /// The job.
@@ -202,6 +211,7 @@ impl Event {
             | Self::Witnessed { job_id, .. }
             | Self::Approval { job_id }
             | Self::Counted { job_id, .. }
+            | Self::Resumed { job_id, .. }
             | Self::Alarm { job_id, .. } => Some(*job_id),
             Self::Halted
             | Self::Lifted

@@ -47,6 +47,7 @@ pub(super) fn job(id: u8) -> Job {
         created: 100,
         not_after: 200,
         supersedes: None,
+        resumes: None,
     };
     let acceptance = Acceptance {
         job_id: contract.job_id,

@@ -75,6 +75,9 @@ pub struct TrainPlan {
     /// Whether cross-products, gradient and deviance are opened at each step, instead of the coefficients alone.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub opens_steps: bool,
+    /// After how many steps, trees or rounds each party keeps where the fit stands; 0 for never.
+    #[serde(skip_serializing_if = "is_never")]
+    pub checkpoint_every: u32,
     /// How features are binned and points are scaled, of a scorecard.
     pub scorecard: Option<Scorecard>,
     /// Of boosted trees how many, and how they grow.
@@ -99,6 +102,11 @@ pub struct TrainPlan {
     pub bound_bits: u32,
     /// What runs and what it rests on, in words.
     pub words: Vec<String>,
+}
+
+/// Whether checkpoints are never kept.
+pub(super) fn is_never(every: &u32) -> bool {
+    *every == 0
 }
 
 /// A column of the rows.
@@ -315,7 +323,8 @@ impl TrainPlan {
         let spreads = self.spreads(method);
         let spreads = spreads.map(|shape| characteristics::price(seats, &shape));
         let all = trees.into_iter().chain(spreads).chain(samples);
-        let sums = sums.then(&Price::of_cost(self.cost_of_steps(seats, method)));
+        let steps = self.cost_of_steps(seats, method);
+        let sums = sums.then(&Price::of_cost(steps.then(&self.cost_of_resuming(seats))));
         all.fold(sums, |sum, price| sum.then(&price))
     }
 
@@ -460,6 +469,7 @@ fn train_plan(
         tolerance: job.tolerance.clone(),
         // Score tests of columns outside a model take the sums of all columns.
         opens_steps: job.opens_steps || job.stepwise.is_some(),
+        checkpoint_every: u32::try_from(job.checkpoint_every).unwrap_or(u32::MAX),
         scorecard: job.scorecard.clone(),
         trees: PooledTrees::of(job, n_rows),
         mlp,

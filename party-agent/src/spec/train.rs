@@ -48,6 +48,9 @@ const LABEL: &str = "the name of a column of the rows";
 const FEATURES: &str = "a list of names of columns of the rows";
 const LEVELS: &str = "a list of at least two different texts, of which the first is what the others are compared with";
 
+/// After how many steps checkpoints are kept, unless the job says otherwise.
+const CHECKPOINT_EVERY: u64 = 2;
+
 /// A model and the rows that it is fitted to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Train {
@@ -79,6 +82,8 @@ pub struct Train {
     /// Whether what rows add up to at each step is opened, instead of being solved on shares.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub opens_steps: bool,
+    /// After how many steps, trees or rounds each party keeps what it needs to go on, should the run break off; 0 for never.
+    pub checkpoint_every: u64,
     /// How features are binned and points are scaled, of a scorecard.
     pub scorecard: Option<Scorecard>,
     /// Of boosted trees how many, and how they grow.
@@ -224,6 +229,7 @@ pub(super) fn read<'t>(
         true => Newton::not_taken(),
         false => newton(&mut fields, model, faults),
     };
+    let checkpoint_every = checkpoint_every(&mut fields, faults);
     let trees = (model == Some(Model::Gbdt)).then(|| trees::read(&mut fields, faults));
     let mlp = (model == Some(Model::Mlp)).then(|| mlp::read(&mut fields, faults));
     let sample = fields.table(faults, "sample");
@@ -269,6 +275,7 @@ pub(super) fn read<'t>(
         max_iterations: newton.max_iterations,
         tolerance: newton.tolerance?,
         opens_steps: newton.opens_steps,
+        checkpoint_every,
         scorecard: scorecard.flatten(),
         trees: match trees {
             None => None,
@@ -355,6 +362,12 @@ fn newton(fields: &mut Fields<'_, '_>, model: Option<Model>, faults: &mut Faults
         tolerance: number(fields, "tolerance", "1e-9", 1e-12..=1e-2, faults),
         opens_steps: fields.boolean(faults, "open_steps").unwrap_or(false),
     }
+}
+
+/// After how many steps checkpoints are kept.
+pub(super) fn checkpoint_every(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> u64 {
+    let every = fields.whole(faults, "checkpoint_every", 0..=200);
+    every.unwrap_or(CHECKPOINT_EVERY)
 }
 
 fn model(fields: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Model> {

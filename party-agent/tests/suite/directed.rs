@@ -180,6 +180,7 @@ async fn neither_the_wire_nor_a_refusal_tells_of_the_table() {
             created,
             not_after: created + 3600,
             supersedes: None,
+            resumes: None,
         };
         let signed = Signed::sign(&contract, world.identity("c")).expect("signed");
         as_c.propose(signed).await.expect("proposed");

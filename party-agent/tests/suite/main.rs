@@ -35,6 +35,7 @@ mod dp_ledger;
 mod sdc;
 mod tracker_attack;
 mod halt;
+mod resume;
 mod classification;
 mod persons;
 mod negative_list;

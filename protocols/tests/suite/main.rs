@@ -35,5 +35,6 @@ mod stats;
 mod train;
 mod lookup;
 mod sums;
+mod resume;
 mod masked;
 mod sample_data;

@@ -8,12 +8,22 @@ use engine::hash;
 use engine::perceptron::{Perceptron, Training};
 use engine::prg::Seed;
 use protocols::correlate::Stock;
+use serde::{Deserialize, Serialize};
 
 use super::figures::Scored;
 use super::{Fitting, Stopped, internal, together};
+use crate::execute::checkpoint::{bits, doubles};
 use crate::local::Design;
 use crate::plan::{LOSSES, Network};
 use crate::result::AveragedNetwork;
+
+/// What all parties know after a round.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Known {
+    weights: Vec<u64>,
+    losses: Vec<u64>,
+}
 
 /// Fractional bits of weights times rows.
 const AVERAGE_BITS: u32 = 32;
@@ -69,7 +79,12 @@ impl Fitting<'_> {
         let mut weights = perceptron.start(&seed(mlp.seed, &[]));
         let mut losses = Vec::new();
         let point = FixedPoint::new(AVERAGE_BITS).map_err(|_| internal("weights have a scale"))?;
-        for round in 0..mlp.rounds {
+        let mut done = 0;
+        if let Some((round, known)) = self.rounds_so_far(&perceptron, rows).await? {
+            done = round;
+            (weights, losses) = (doubles(&known.weights), doubles(&known.losses));
+        }
+        for round in done..mlp.rounds {
             let taken = [round, mlp.rounds].map(|n| u32::try_from(n).unwrap_or(u32::MAX));
             let progress = &self.task.progress;
             progress.steps("round", taken.into(), losses.last().copied());
@@ -93,8 +108,58 @@ impl Fitting<'_> {
             let mean = |sum: &u64| point.decode(i128::from(sum.cast_signed())) / n_rows as f64;
             weights = found.iter().map(mean).collect();
             losses.push(mean(&beside[0]));
+            let every = u64::from(self.whole.checkpoint_every);
+            if every > 0 && (round + 1).is_multiple_of(every) {
+                self.keep_round(round + 1, (&perceptron, rows), (&weights, &losses))
+                    .await;
+            }
         }
         Ok((weights, losses))
+    }
+
+    /// Keeps the average of a round, and what tells this holder's rows again: their loss under it.
+    async fn keep_round(
+        &mut self,
+        round: u64,
+        (of, rows): (&Perceptron, &Arc<Rows>),
+        (weights, losses): (&[f64], &[f64]),
+    ) {
+        let loss = self.own_loss(of, rows, weights.to_vec()).await;
+        let known = Known {
+            weights: bits(weights),
+            losses: bits(losses),
+        };
+        let round = u32::try_from(round).unwrap_or(u32::MAX);
+        self.task.keep(round, known, bits(&[loss])).await;
+    }
+
+    async fn own_loss(&mut self, of: &Perceptron, rows: &Arc<Rows>, weights: Vec<f64>) -> f64 {
+        let (of, rows) = (of.clone(), Arc::clone(rows));
+        let kernel = move || of.loss(&weights, &rows);
+        self.session.compute().run(kernel).await
+    }
+
+    /// How many rounds an earlier run had done, and what all parties knew then, if this job goes on with one.
+    async fn rounds_so_far(
+        &mut self,
+        of: &Perceptron,
+        rows: &Arc<Rows>,
+    ) -> Result<Option<(u64, Known)>, Stopped> {
+        let n_weights = of.start(&seed(0, &[])).len();
+        let mut candidates = Vec::new();
+        for kept in self.task.checkpoints::<Known>().await {
+            let weights = doubles(&kept.known.weights);
+            if weights.len() != n_weights {
+                continue;
+            }
+            let loss = self.own_loss(of, rows, weights).await;
+            if kept.own == bits(&[loss]) {
+                candidates.push(kept);
+            }
+        }
+        let found = self.task.went_on(self.session, candidates).await;
+        let found = found.map_err(Stopped::Broken)?;
+        Ok(found.map(|kept| (u64::from(kept.step), kept.known)))
     }
 
     /// What a holder adds: numbers as ring elements, and whether they are any. None is so large that the sum could wrap.

@@ -20,11 +20,20 @@ impl Fitting<'_> {
     ) -> Result<Fitted, Stopped> {
         let mut at = self.start(measure.means);
         let setting = self.setting(measure.scale, measure.moments);
-        let mut newton = Newton::new(setting, at.clone());
+        let mut newton = Newton::new(setting.clone(), at.clone());
         let (mut null_deviance, mut losses) = (None, Vec::new());
-        for evaluation in 0..self.of.last_evaluations() {
+        if let Some((from, [objective, null])) = self
+            .resumed(rows)
+            .await?
+            .and_then(|from| from.opened.map(|opened| (from, opened)))
+        {
+            (null_deviance, losses) = (Some(null), from.losses);
+            newton = Newton::resumed(setting, from.standing, objective);
+            at = newton.at().to_vec();
+        }
+        for _ in 0..self.of.last_evaluations() {
             let sums = self.step(rows, at).await?;
-            if evaluation == 0 {
+            if null_deviance.is_none() {
                 null_deviance = sums.as_ref().map(|s| s.deviance);
             }
             if let Some(sums) = sums.as_ref().filter(|_| self.of.tells_loss) {
@@ -35,7 +44,10 @@ impl Fitting<'_> {
                 .progress
                 .steps("step", taken, losses.last().copied());
             match newton.next(sums).map_err(|t| self.trouble(t))? {
-                Next::Evaluate(next) => at = next,
+                Next::Evaluate(next) => {
+                    at = next;
+                    self.keep_opened(&newton, &losses, null_deviance).await;
+                }
                 Next::Done(fit) => {
                     let last = self.last(rows, &fit.coefficients).await?;
                     return Ok(Fitted {
@@ -61,6 +73,17 @@ impl Fitting<'_> {
         ))
     }
 
+    /// Keeps where the fit stands after a step.
+    async fn keep_opened(&mut self, newton: &Newton, losses: &[f64], null_deviance: Option<f64>) {
+        let Some(((standing, objective), null)) = newton.standing().zip(null_deviance) else {
+            return;
+        };
+        if let Some(own) = self.own.take() {
+            let opened = Some([objective, null]);
+            self.keep(Some(standing), &own, (losses, opened)).await;
+        }
+    }
+
     /// Adds the model up at some coefficients over all holders; `None` if that gives no numbers at one of them.
     pub(super) async fn step(
         &mut self,
@@ -70,8 +93,8 @@ impl Fitting<'_> {
         let n_sums = Kinds::Step.n_sums(&self.of);
         let (own, family) = (Arc::clone(rows), self.of.model.family());
         let kernel = move || own.evaluate(family, &at);
-        let mine = self.session.compute().run(kernel).await;
-        let mine = match mine {
+        self.own = self.session.compute().run(kernel).await;
+        let mine = match &self.own {
             None => None,
             Some(sums) => {
                 let mut values = sums.information.clone();

@@ -58,13 +58,19 @@ impl Fitting<'_> {
     ) -> Result<Fitted, Stopped> {
         let frame = self.frame(measure)?;
         let setting = self.setting(measure.scale, measure.moments);
-        let mut path = Path::new(&setting, self.start(measure.means));
-        let (mut before, mut null_deviance) = (None, None);
-        let mut losses = Vec::new();
+        let start = self.start(measure.means);
+        let mut path = Path::new(&setting, start.clone());
+        let (mut before, mut null_deviance, mut losses) = (None, None, Vec::new());
+        if let Some(from) = self.resumed(rows).await? {
+            let penalty = penalty(&frame.penalties, &from.standing.before);
+            let deviance = from.sums.deviance;
+            before = Some(Before { deviance, penalty });
+            null_deviance = self.added_up(&frame, rows, start).await.map(|s| s.deviance);
+            losses = from.losses;
+            path = Path::resumed(&setting, from.standing);
+        }
         for _ in 0..self.of.last_evaluations() {
-            let (own, family, at) = (Arc::clone(rows), frame.family, path.at().to_vec());
-            let kernel = move || own.evaluate(family, &at);
-            let sums = self.session.compute().run(kernel).await;
+            let sums = self.added_up(&frame, rows, path.at().to_vec()).await;
             let taken = (path.iterations(), self.of.most_steps());
             self.task
                 .progress
@@ -97,6 +103,7 @@ impl Fitting<'_> {
             } = moved
             else {
                 before = Some(here);
+                self.keep(path.standing(), &sums, (&losses, None)).await;
                 continue;
             };
             let deviances = [sums.deviance, null_deviance.unwrap_or(0.0)];
@@ -118,6 +125,13 @@ impl Fitting<'_> {
             "the fit does not converge: steps had to be halved too often".to_owned(),
             "look at the label's distribution and at columns that hardly vary",
         ))
+    }
+
+    /// What this holder's rows add up to at some coefficients.
+    async fn added_up(&mut self, frame: &Frame, rows: &Arc<Rows>, at: Vec<f64>) -> Option<Sums> {
+        let (own, family) = (Arc::clone(rows), frame.family);
+        let kernel = move || own.evaluate(family, &at);
+        self.session.compute().run(kernel).await
     }
 
     fn frame(&self, measure: &Measure<'_>) -> Result<Frame, Stopped> {

@@ -6,13 +6,69 @@ use engine::share::Share;
 use engine::trees;
 use protocols::correlate::Stock;
 use protocols::train::trees::{MARGIN_BITS, Shape, Split, pooled};
+use serde::{Deserialize, Serialize};
 
 use super::estimate::Means;
 use super::figures::Scored;
 use super::{Fitting, Stopped, internal};
+use crate::execute::checkpoint::bits;
 use crate::local::Design;
 use crate::plan::{ColumnRole, Kinds};
 use crate::result::{PooledTree, PooledTrees};
+
+/// A tree that all parties know: of each node from the root on where it is split, and its leaves with [`MARGIN_BITS`].
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Known {
+    splits: Vec<Option<(usize, usize)>>,
+    leaves: Vec<i64>,
+}
+
+impl Known {
+    fn fits(&self, shape: &Shape) -> bool {
+        let n_leaves = 1usize << shape.depth;
+        let mut splits = self.splits.iter().flatten();
+        self.leaves.len() == n_leaves
+            && self.splits.len() == n_leaves - 1
+            && splits.all(|(feature, bin)| *feature < shape.n_features && *bin < shape.n_bins)
+    }
+
+    /// The same tree with leaves that take back what this one's give.
+    fn reversed(&self) -> Self {
+        Self {
+            splits: self.splits.clone(),
+            leaves: self.leaves.iter().map(|leaf| -leaf).collect(),
+        }
+    }
+
+    /// Sends rows down the tree.
+    fn follow(&self, rows: &mut trees::Rows, depth: u32) {
+        rows.begin();
+        for level in 0..depth {
+            let first = (1usize << level) - 1;
+            rows.go(&self.splits[first..first + (1 << level)]);
+        }
+        rows.take(&self.leaves);
+    }
+
+    fn told(&self) -> PooledTree {
+        let unit = 2f64.powi(-MARGIN_BITS.cast_signed());
+        let splits = self.splits.iter();
+        PooledTree {
+            splits: splits
+                .map(|split| split.map(|(feature, bin)| Split { feature, bin }))
+                .collect(),
+            leaves: self.leaves.iter().map(|leaf| *leaf as f64 * unit).collect(),
+        }
+    }
+}
+
+/// What tells a holder's rows again: what they add up to at the root.
+fn own(rows: &mut trees::Rows) -> Vec<u64> {
+    rows.begin();
+    let sums = rows.sums(1).into_iter();
+    bits(&sums.flat_map(|(g, h)| [g, h]).collect::<Vec<f64>>())
+}
 
 impl Fitting<'_> {
     /// Cuts, grows and evaluates.
@@ -66,13 +122,14 @@ impl Fitting<'_> {
         shape: &Shape,
         stock: &mut Stock,
     ) -> Result<([trees::Rows; 2], Vec<PooledTree>), Stopped> {
-        let mut grown = Vec::new();
-        for tree in 0..shape.n_trees {
+        let mut grown = self.trees_so_far(&mut samples, shape).await?;
+        while (grown.len() as u32) < shape.n_trees {
+            let done = grown.len() as u32;
             self.task
                 .progress
-                .steps("tree", (tree, shape.n_trees), None);
+                .steps("tree", (done, shape.n_trees), None);
             samples.iter_mut().for_each(trees::Rows::begin);
-            let mut splits: Vec<Option<Split>> = Vec::new();
+            let mut splits = Vec::new();
             for level in 0..shape.depth {
                 let n_nodes = 1usize << level;
                 let [fitted, others] = samples;
@@ -89,21 +146,61 @@ impl Fitting<'_> {
                     .map(|s| s.map(|s| (s.feature, s.bin)))
                     .collect();
                 samples.iter_mut().for_each(|rows| rows.go(&pairs));
-                splits.extend(chosen);
+                splits.extend(pairs);
                 if n_nodes << 1 == 1 << shape.depth {
                     let leaves = pooled::leaves(self.session, &level, shape, stock).await?;
                     let leaves = self.open_shares(Kinds::Leaves, &leaves).await?;
                     let leaves: Vec<i64> = leaves.into_iter().map(u64::cast_signed).collect();
                     samples.iter_mut().for_each(|rows| rows.take(&leaves));
-                    let unit = 2f64.powi(-MARGIN_BITS.cast_signed());
-                    grown.push(PooledTree {
+                    grown.push(Known {
                         splits: std::mem::take(&mut splits),
-                        leaves: leaves.iter().map(|leaf| *leaf as f64 * unit).collect(),
+                        leaves,
                     });
                 }
             }
+            self.keep_trees(&grown, &mut samples[0]).await;
         }
-        Ok((samples, grown))
+        Ok((samples, grown.iter().map(Known::told).collect()))
+    }
+
+    /// Keeps the trees so far, if it is time to.
+    async fn keep_trees(&mut self, grown: &[Known], fitted: &mut trees::Rows) {
+        let (done, every) = (grown.len() as u32, self.whole.checkpoint_every);
+        if every > 0 && done.is_multiple_of(every) {
+            self.task.keep(done, grown.to_vec(), own(fitted)).await;
+        }
+    }
+
+    /// The trees of an earlier run, if this job goes on with one; the rows have followed them then.
+    async fn trees_so_far(
+        &mut self,
+        samples: &mut [trees::Rows; 2],
+        shape: &Shape,
+    ) -> Result<Vec<Known>, Stopped> {
+        let mut candidates = Vec::new();
+        for kept in self.task.checkpoints::<Vec<Known>>().await {
+            let all_fit = kept.known.iter().all(|tree| tree.fits(shape));
+            if !all_fit || kept.known.len() as u32 != kept.step || kept.step > shape.n_trees {
+                continue;
+            }
+            let (fitted, trees) = (&mut samples[0], kept.known.iter());
+            trees.clone().for_each(|t| t.follow(fitted, shape.depth));
+            let is_same = own(fitted) == kept.own;
+            trees.for_each(|t| t.reversed().follow(fitted, shape.depth));
+            if is_same {
+                candidates.push(kept);
+            }
+        }
+        let found = self.task.went_on(self.session, candidates).await;
+        let grown = found
+            .map_err(Stopped::Broken)?
+            .map_or(Vec::new(), |kept| kept.known);
+        for tree in &grown {
+            samples
+                .iter_mut()
+                .for_each(|rows| tree.follow(rows, shape.depth));
+        }
+        Ok(grown)
     }
 }
 

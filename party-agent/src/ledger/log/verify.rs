@@ -277,6 +277,7 @@ fn jobs_of<'a>(entries: impl Iterator<Item = &'a Entry>) -> BTreeMap<JobId, Told
             | Event::Key { .. }
             | Event::NegativeList { .. }
             | Event::Approval { .. }
+            | Event::Resumed { .. }
             | Event::Halted
             | Event::Lifted => {}
         }

@@ -4,6 +4,7 @@ use protocols::arith::compare::Method;
 use protocols::correlate::portions::Portion;
 use protocols::cost::Cost;
 use protocols::price::{Price, Seats};
+use protocols::resume;
 use protocols::train::pooled::{self, Shape};
 use protocols::train::solve::MAX_UNKNOWNS;
 
@@ -95,6 +96,14 @@ impl TrainPlan {
         priced.map(portion).collect()
     }
 
+    /// What a run sends to find where one that broke off is gone on with.
+    pub(super) fn cost_of_resuming(&self, seats: Seats) -> Cost {
+        match self.checkpoint_every {
+            0 => Cost::none(seats.n_seats),
+            _ => resume::agree_cost(seats.n_seats, seats.n_computing),
+        }
+    }
+
     /// What steps send at most, their openings and correlations aside.
     pub(super) fn cost_of_steps(&self, seats: Seats, method: Method) -> Cost {
         let mut cost = Cost::none(seats.n_seats);
@@ -172,6 +181,27 @@ pub(super) fn warning() -> Said {
         "the coefficients of every step are opened to all computing parties, receivers or not: each evaluates its own rows at them; so are the standard errors at the end",
         "每一步的系数向所有计算方公开,不论其是否为接收方:各方须以此对自己的各行求值;最后的标准误亦然",
     )
+}
+
+/// Where a fit stands is kept on every party's disk.
+pub(super) fn kept(of: &TrainPlan) -> Option<Said> {
+    let every = of.checkpoint_every;
+    let (step, what, what_in_chinese) = match (&of.trees, &of.mlp) {
+        (Some(_), _) => ("tree", "the trees so far", "棵树"),
+        (_, Some(_)) => ("round", "the averaged weights", "轮"),
+        _ => ("step", "the coefficients as they stand", "步"),
+    };
+    let steps = counted(u64::from(every), step);
+    (every > 0).then(|| {
+        Said::new(
+            format!(
+                "every {steps} each computing party keeps {what} in its own state, until the job has ended well, is called off or can no longer start: a job that breaks off can be gone on with from there, as a new contract that all approve"
+            ),
+            format!(
+                "每 {every} {what_in_chinese}各计算方将当时的模型存于本方状态目录,直至任务顺利结束、被撤销或已过可开始的期限:中断的任务可由此继续,但须以各方均同意的新合约进行"
+            ),
+        )
+    })
 }
 
 pub(super) fn of_two(first: &str, second: &str) -> Said {

@@ -206,6 +206,7 @@ pub(super) fn warnings(
             format!("{first} 与 {second} 减去自己的数字,即得知对方每一步的和"),
         )});
     }
+    warnings.extend(shared::kept(of));
     if min_cell.at_least <= 1 {
         warnings.push(Said::new(
             "there is no minimum cell: a coefficient, or a leaf, may rest on a single row",

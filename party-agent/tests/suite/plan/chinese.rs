@@ -44,6 +44,7 @@ fn contract(plan: &Plan, spec: &str) -> Contract {
         created: 0,
         not_after: 1,
         supersedes: None,
+        resumes: None,
     }
 }
 
