@@ -185,7 +185,7 @@ pub fn price(shape: TableShape, seats: Seats) -> Price {
 /// # Inputs    `table`: shares of n rows; `order`: at the owner, where each row comes from; takes one permutation of
 ///   that shape, of the owner
 /// # Output    fresh shares of the rows in that order
-/// # Cost      [`arrange_price`]: 1 round; 4·n bytes from the owner to each other seat, and all rows from all seats to the owner
+/// # Cost      [`arrange_price`]: 2 rounds; all rows from all seats to the owner, and 4·n bytes from the owner to each other seat
 /// # Security  semi-honest, all but one seat may be corrupt: what the owner tells is uniform to the others, because the
 ///   permutation of the stock is. Whoever deals it must not learn what is told, and is sent nothing; reveals the shape
 /// # Errors    [`ProtocolError::InvalidInput`] if the order is none, [`ProtocolError::OutOfCorrelations`],
@@ -204,18 +204,11 @@ pub async fn arrange(
     let mine = order.zip(correlation.permutation.as_ref());
     let mine = mine.map(|(order, rho)| offset(rho, &order)).transpose();
     let mine = session.ended_by(mine)?;
+    let (shape, differences) = sent(session, owner, table, &correlation).await?;
+    // The rows are the longer message and depend on nothing, so they go first.
     let told = mine.clone().map(|sources| Offset { sources });
-    // What the others send does not depend on what they are told, so nobody waits for anybody.
-    let (shape, differences, offset);
-    if let Some(sources) = mine {
-        session.broadcast(owner, told, n_rows).await?;
-        (shape, differences) = sent(session, owner, table, &correlation).await?;
-        offset = sources;
-    } else {
-        (shape, differences) = sent(session, owner, table, &correlation).await?;
-        let theirs = session.broadcast(owner, told, n_rows).await?;
-        offset = theirs.map(|told| told.sources).unwrap_or_default();
-    }
+    let theirs = session.broadcast(owner, told, n_rows).await?;
+    let offset = mine.or(theirs.map(|told| told.sources)).unwrap_or_default();
     Ok(received(shape, differences, (&offset, correlation)))
 }
 
@@ -253,37 +246,23 @@ pub fn arrange_price(shape: TableShape, seats: Seats, owner: Seat) -> Price {
         n_messages: 1,
     };
     let told = others.map(|to| (owner, to, told));
-    Price {
-        needs: step_needs(shape, owner),
-        cost: Cost::round(seats.n_seats, told.chain(rows_sent(shape, seats, owner))),
-    }
+    step_price(shape, seats, owner).then(&Price::of_cost(Cost::round(seats.n_seats, told)))
 }
 
 fn step_price(shape: TableShape, seats: Seats, owner: Seat) -> Price {
-    Price {
-        needs: step_needs(shape, owner),
-        cost: Cost::round(seats.n_seats, rows_sent(shape, seats, owner)),
-    }
-}
-
-fn step_needs(shape: TableShape, owner: Seat) -> Needs {
-    Needs {
-        permutations: vec![shape.permutation(owner)],
-        ..Needs::default()
-    }
-}
-
-/// The rows that each other seat sends the owner.
-fn rows_sent(
-    shape: TableShape,
-    seats: Seats,
-    owner: Seat,
-) -> impl Iterator<Item = (Seat, Seat, Stream)> {
-    let others = Seat::first(seats.n_computing).filter(move |seat| *seat != owner);
-    others.flat_map(move |from| {
-        let columns = columns_sent(shape.permutation(owner));
+    let need = shape.permutation(owner);
+    let others = Seat::first(seats.n_computing).filter(|seat| *seat != owner);
+    let streams = |from: Seat| {
+        let columns = columns_sent(need);
         columns.into_iter().map(move |stream| (from, owner, stream))
-    })
+    };
+    Price {
+        needs: Needs {
+            permutations: vec![need],
+            ..Needs::default()
+        },
+        cost: Cost::round(seats.n_seats, others.flat_map(streams)),
+    }
 }
 
 /// What each seat but the owner sends in a step: one vector for each kind of column there is.

@@ -20,7 +20,8 @@ use super::measure::MeasureTotals;
 use super::order::{Codes, hashes};
 use super::{outgrown, prepare};
 use crate::plan::{
-    JoinPlan, KeyColumn, LocalPlan, MeasureKind, Plan, Procedure, RelationPlan, counted_in, slots_of,
+    JoinPlan, KeyColumn, LocalPlan, MeasureKind, Plan, Procedure, RelationPlan, counted_in,
+    slots_of,
 };
 use crate::source::{Source, SourceError};
 

@@ -1,11 +1,12 @@
 //! The logistic function.
 //!
 //! ```text
-//! |x|, and the sign            from the bits of x
+//! |x|, and the sign σ          from the bits of x
 //! which piece of [0, M)        4 pieces to a unit, from the bits of |x|: one of many bits
-//! c_0 … c_d of the piece       sums of these bits with public weights, in one round
-//! 1/(1 + e^−|x|)               Horner's scheme in s, −1 at the lower end of the piece and 1 at the upper
-//! its mirror image             where x is negative
+//! its middle m and c_0 … c_d   sums of these bits with public weights, in one round; 1/(1 + e^−|x|) is Σ c_i·s^i for
+//!                              s = |x| − m, −1 at the lower end of the piece and 1 at the upper
+//! σ·m and σ·c_i for even i     all in one round
+//! 1/2 + Σ c_i·t^i              Horner's scheme in t = x − σ·m = σ·s, with c_0 less 1/2: what is left is an odd function
 //! ```
 //!
 //! Without a dealer a shared bit costs a hundredth of a product, so that many pieces and a low degree cost less than
@@ -13,7 +14,7 @@
 //! they fit the ring, which saves truncations.
 
 use super::Format;
-use super::fixed::{add_public, constant, shift, shift_price};
+use super::fixed::{add_public, add_scaled, constant, shift, shift_price};
 use crate::arith::{circuit, convert, copy, mul, mux};
 use crate::boolean::{Gates, Level, Planes};
 use crate::correlate::{Stock, StockedRing};
@@ -37,7 +38,7 @@ const N_TERMS: usize = 16;
 /// # Seats     symmetric, any number ≥ 2
 /// # Inputs    `x`: n shares of x·2^f in (−2^b, 2^b); takes [`sigmoid_price`]
 /// # Output    n shares of 2^f/(1 + e^−x), within the bound of the [module's table](super)
-/// # Cost      [`sigmoid_price`]: the rounds of [`convert::a2b`] and about 24
+/// # Cost      [`sigmoid_price`]: the rounds of [`convert::a2b`], and over Z_2^64 18 or fewer
 /// # Security  semi-honest, all but one seat may be corrupt; reveals n and the format
 /// # Errors    as [`exp`](super::exp)
 /// # Source    own: pieces as of Mohassel–Zhang, S&P 2017, §5.3, with polynomials that are near the best ones
@@ -55,20 +56,13 @@ pub async fn sigmoid<R: StockedRing>(
     x.scale_public(R::ONE.shl(raised(format)));
     let scheme = Scheme::of::<R>(format);
     let (sign, hot) = scheme.pieces(session, &x, stock).await?;
-    let mut away = mux::times(session, &sign, &x, stock).await?;
-    away.scale_public(R::from_u64(2).wrapping_neg());
-    away.add_assign(&x);
-    let mut coefficients = scheme.coefficients(session, x.len(), hot, stock).await?;
-    let offset = coefficients.pop().expect("the first weights are offsets");
-    away.sub_assign(&offset);
-    let above = scheme.horner(session, coefficients, &away, stock).await?;
-    let scale = scheme.last_scale();
-    let mut mirrored = copy(&above);
-    mirrored.scale_public(R::from_u64(2).wrapping_neg());
-    add_public(session, &mut mirrored, R::ONE.shl(scale));
-    let mut both = mux::times(session, &sign, &mirrored, stock).await?;
-    both.add_assign(&above);
-    shift(session, both, scheme.result_shift(format), stock).await
+    let mut numbers = scheme.numbers(session, x.len(), hot, stock).await?;
+    scheme.turn(session, &sign, &mut numbers, stock).await?;
+    let middle = numbers.pop().expect("the last weights are middles");
+    x.sub_assign(&middle);
+    let mut sum = scheme.horner(session, numbers, &x, stock).await?;
+    add_public(session, &mut sum, R::ONE.shl(scheme.last_scale() - 1));
+    shift(session, sum, scheme.result_shift(format), stock).await
 }
 
 /// The declared price of [`sigmoid`] of n numbers.
@@ -76,21 +70,19 @@ pub fn sigmoid_price<R: StockedRing>(seats: Seats, n_items: usize, format: Forma
     let scheme = Scheme::of::<R>(format);
     let n_planes = scheme.format.bound_bits as usize + 1;
     let mut price = convert::a2b_price::<R>(seats, n_items, n_planes, format.method)
-        .then(&circuit::price(seats, &scheme.levels(), n_items))
-        .then(&mux::price::<R>(seats, n_items));
+        .then(&circuit::price(seats, &scheme.levels(), n_items));
     if scheme.n_index > 0 {
         let n_pieces = scheme.series.len();
         price = price.then(&convert::planes_price::<R>(seats, n_items, n_pieces));
     }
+    price = price.then(&mux::price::<R>(seats, n_items * scheme.turned().count()));
     for n_bits in &scheme.shifts {
         price = price
             .then(&shift_price::<R>(seats, n_items, n_bits.cast_signed()))
             .then(&mul::price::<R>(seats, n_items));
     }
     let last = scheme.result_shift(format);
-    price
-        .then(&mux::price::<R>(seats, n_items))
-        .then(&shift_price::<R>(seats, n_items, last))
+    price.then(&shift_price::<R>(seats, n_items, last))
 }
 
 /// log2 of M: beyond ±M the function is 0 or 1.
@@ -166,7 +158,7 @@ impl Scheme {
         let mut scale = self.working_bits;
         for i in (0..degree).rev() {
             let sizes = self.series.iter().map(|c| sum_of_sizes(&c[i..]));
-            // The first coefficient stands beside 1 for what lies beyond all pieces.
+            // The first coefficient stands beside 1/2, once for each half of the function.
             let greatest = if i == 0 {
                 2.0
             } else {
@@ -246,8 +238,8 @@ impl Scheme {
         levels
     }
 
-    /// c_d to c_0 of each x's piece with [`working_bits`], and what is taken from |x| for s.
-    async fn coefficients<R: StockedRing>(
+    /// c_d to c_0 of each x's piece with [`working_bits`], the last less 1/2, and the piece's middle.
+    async fn numbers<R: StockedRing>(
         &self,
         session: &mut Session,
         n_items: usize,
@@ -257,6 +249,7 @@ impl Scheme {
         let degree = self.series[0].len() - 1;
         let middle = |piece: usize| R::from_u64(2 * piece as u64 + 1).shl(self.s_bits());
         let coefficient = |piece: usize, i: usize| {
+            // What lies beyond all pieces has 1/2, which is added to all.
             let beyond = if i == 0 { 1.0 } else { 0.0 };
             constant::<R>(self.series[piece][i] - beyond, self.working_bits)
         };
@@ -281,9 +274,39 @@ impl Scheme {
                 weights.iter().map(own).collect()
             }
         };
-        let one = R::ONE.shl(self.working_bits);
-        add_public(session, &mut sums[degree], one);
+        let half = R::ONE.shl(self.working_bits - 1);
+        add_public(session, &mut sums[degree], half);
         Ok(sums)
+    }
+
+    /// Places of what changes its sign with x among the numbers: coefficients of even powers, and the middle.
+    fn turned(&self) -> impl Iterator<Item = usize> {
+        let n_coefficients = self.series[0].len();
+        let is_even = move |place: &usize| (n_coefficients - 1 - place).is_multiple_of(2);
+        (0..n_coefficients).filter(is_even).chain([n_coefficients])
+    }
+
+    /// Changes the signs of what changes its sign with x.
+    async fn turn<R: StockedRing>(
+        &self,
+        session: &mut Session,
+        sign: &BitShare,
+        numbers: &mut [Share<R>],
+        stock: &mut Stock,
+    ) -> Result<(), ProtocolError> {
+        let n_items = sign.n_bits();
+        let (mut signs, mut all) = (BitShare::zero(0), Share::zero(0));
+        for place in self.turned() {
+            signs.append(BitShare::from_words(n_items, sign.as_words().to_vec()));
+            all.append(copy(&numbers[place]));
+        }
+        let chosen = mux::times(session, &signs, &all, stock).await?;
+        let parts = chosen.as_slice().chunks_exact(n_items.max(1));
+        for (place, part) in self.turned().zip(parts) {
+            let minus_two = R::from_u64(2).wrapping_neg();
+            add_scaled(numbers[place].as_mut_slice(), part, minus_two);
+        }
+        Ok(())
     }
 
     /// Σ c_i·s^i with [`last_scale`](Self::last_scale), of coefficients from the last to the first.
