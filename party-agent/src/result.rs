@@ -6,6 +6,7 @@
 
 mod document;
 mod figures;
+mod screen;
 mod file;
 mod groups;
 mod found;
@@ -54,6 +55,7 @@ pub use matched::{MATCHED_KEYS_FILE, MatchedKeys};
 pub use mlp::{AveragedNetwork, averaged};
 pub use score::{Scores, scored};
 pub use scorecard::{BinnedFeature, Edges, Points, Weighing};
+pub use screen::{LeftOut, Screened};
 pub(crate) use train::Change;
 pub use train::{Estimate, Filled, Fitted, Precision, Scale, Selected, trained};
 pub use trees::{PooledTree, PooledTrees, pooled};

@@ -30,7 +30,7 @@ pub use settlement::{Basis, Part, Settlement, Stage};
 pub(crate) use train::of_train;
 pub use train::{
     Closed, Conventions, Criterion, Direction, Feature, MAX_TERMS, Merge, Missing, Mlp, Model,
-    Offset, Report, Sample, Scorecard, Stepwise, Train, Trees, Woe, ZeroCells,
+    Offset, Report, Sample, Scorecard, Screen, Stepwise, Train, Trees, Woe, ZeroCells,
 };
 pub use vertical::{
     Bins, Card, Cutting, Descent, Hazards, Listed, Special, Ties, Vertical, VerticalModel,

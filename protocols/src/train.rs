@@ -4,6 +4,7 @@
 //! * [`pooled`]: Newton's steps over sums of holders who each have rows of their own;
 //! * [`glm`]: generalised linear models by Newton's method;
 //! * [`standard`]: columns less their means, in units of their standard deviations;
+//! * [`correlated`]: which columns go together more than a limit says;
 //! * [`evaluate`]: how well scores tell bad rows from good ones;
 //! * [`vertical`]: all of it, over a join in which nobody sees who matched;
 //! * [`shapley`]: how much each holder's columns contribute to a linear one;
@@ -14,6 +15,7 @@
 
 pub mod solve;
 pub mod pooled;
+pub mod correlated;
 pub mod glm;
 pub mod standard;
 pub mod evaluate;

@@ -25,6 +25,7 @@ mod scorecards;
 mod parts;
 mod scores;
 mod samples;
+mod screen;
 mod evidence_roundtrip;
 mod contract_verify;
 mod rollback_detect;

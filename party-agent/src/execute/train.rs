@@ -7,6 +7,7 @@ mod mlp;
 mod opened;
 mod resumed;
 pub(super) mod scorecard;
+mod screen;
 mod shared;
 mod spreads;
 mod stepwise;
@@ -28,7 +29,7 @@ use protocols::sums::OpenSums;
 use super::{Broken, Computed, Failure, Output, Stage, Task, internal, result_failure};
 use crate::local::{self, Design};
 use crate::plan::{Kinds, TrainPlan};
-use crate::result::{self, AveragedNetwork, Estimate, PooledTrees, Scale, Stable};
+use crate::result::{self, AveragedNetwork, Estimate, PooledTrees, Scale, Screened, Stable};
 use crate::spec::Model;
 use estimate::{Means, coordinates, null_intercept};
 use figures::Scored;
@@ -63,6 +64,7 @@ impl Task<'_> {
             is_oot: Vec::new(),
             stable: Vec::new(),
             own: None,
+            left_out: Vec::new(),
         };
         let found = match of.model {
             Model::Gbdt => {
@@ -172,6 +174,8 @@ struct Fitting<'a> {
     stable: Vec<Stable>,
     /// What this holder's rows added up to when all did so last.
     own: Option<Sums>,
+    /// Features that are not in a scorecard, and why.
+    left_out: Vec<Screened>,
 }
 
 impl Fitting<'_> {
@@ -230,6 +234,7 @@ impl Fitting<'_> {
             scale,
             binned,
             stable: std::mem::take(&mut self.stable),
+            left_out: std::mem::take(&mut self.left_out),
             selected,
         })
     }

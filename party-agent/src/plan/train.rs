@@ -5,6 +5,7 @@ mod kinds;
 mod mlp;
 mod rows;
 mod scores;
+mod screen;
 mod shared;
 mod stepwise;
 mod trees;
@@ -18,7 +19,7 @@ use protocols::cost::Cost;
 use protocols::party::{PartyId, Seat};
 use protocols::price::{Price, Seats};
 use protocols::sums::{Kind, Probes, SumsShape};
-use protocols::train::evaluate::{self, characteristics};
+use protocols::train::evaluate;
 use serde::Serialize;
 
 use super::compile::{self, Parties, SOURCES};
@@ -271,20 +272,6 @@ impl TrainPlan {
         matches!(role, ColumnRole::Number | ColumnRole::Cuts(_))
     }
 
-    /// How samples that are not fitted are compared with the one that is, bin by bin, if the job asks for that.
-    #[must_use]
-    pub fn spreads(&self, method: Method) -> Option<characteristics::Shape> {
-        let test = self.test.as_ref()?;
-        let is_asked = self.scorecard.is_some() && test.scores.contains(&Report::Csi);
-        is_asked.then(|| characteristics::Shape {
-            bins: self.terms.iter().map(|term| self.bins_of(term)).collect(),
-            n_samples: 1 + usize::from(!test.oot.is_empty()),
-            at_least: test.at_least.max(1),
-            min_cell: test.at_least,
-            method,
-        })
-    }
-
     /// Order statistics are found bit by bit; then every bin is checked once.
     fn probes(&self) -> Option<Probes> {
         let Some(n_parts) = self.n_parts() else {
@@ -320,9 +307,8 @@ impl TrainPlan {
         let trees = trees.map(|trees| trees.price(self.terms.len(), seats, method));
         let samples = self.test.iter().flat_map(|test| test.shapes(method));
         let samples = samples.map(|shape| evaluate::price(seats, &shape));
-        let spreads = self.spreads(method);
-        let spreads = spreads.map(|shape| characteristics::price(seats, &shape));
-        let all = trees.into_iter().chain(spreads).chain(samples);
+        let all = trees.into_iter().chain(self.bins_price(seats, method));
+        let all = all.chain(samples);
         let steps = self.cost_of_steps(seats, method);
         let sums = sums.then(&Price::of_cost(steps.then(&self.cost_of_resuming(seats))));
         all.fold(sums, |sum, price| sum.then(&price))
@@ -401,6 +387,7 @@ pub(super) fn compile(
     }))?;
     compile::none(mlp::faults(&of, holders.len()))?;
     compile::none(shared::faults(&of))?;
+    compile::none(screen::faults(&of))?;
     let plan = Plan::of_job(spec, parties.seats.clone(), correlations, min_cell);
     let plan = Plan {
         learns: words::learns(&of, &parties, &spec.receivers, plan.dealer.as_ref()),

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::figures::{OF_OOT, OF_TRAIN, Stable, add_sample, add_spreads, add_test};
 use super::scorecard::{BinnedFeature, points};
+use super::screen::Screened;
 use super::{ResultError, ResultTable, tails, totals};
 use crate::plan::{Plan, TrainPlan};
 use crate::spec::Model;
@@ -48,6 +49,8 @@ pub struct Estimate {
     pub binned: Vec<BinnedFeature>,
     /// Of a scorecard how far other samples are spread over the bins of each feature otherwise than the one that is fitted.
     pub stable: Vec<Stable>,
+    /// Features that are not in a scorecard, and why.
+    pub left_out: Vec<Screened>,
     /// How columns were chosen, step by step.
     pub selected: Vec<Selected>,
 }
@@ -245,6 +248,10 @@ impl Told {
         if let Some(card) = &of.scorecard {
             let (features, scale) = points(card, &found.binned, &coefficients);
             described.insert("features", features);
+            if let Some(screen) = &card.screen {
+                let left = found.left_out.iter().map(|f| f.told(card, screen));
+                described.insert("screened", Value::Array(left.collect()));
+            }
             described.insert("scorecard", scale);
         }
         described.extend(found.told_filled());

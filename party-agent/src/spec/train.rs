@@ -6,6 +6,7 @@ mod missing;
 mod mlp;
 mod report;
 mod rows;
+mod screen;
 mod stepwise;
 mod trees;
 
@@ -31,6 +32,7 @@ pub(super) use report::{
     evaluates_train, has_bins, of_further_samples, out_of_time, penalised, report,
     report_of_scores, without_errors,
 };
+pub use screen::Screen;
 pub use stepwise::{Criterion, Direction, Stepwise};
 pub use trees::Trees;
 pub(super) use trees::{fit_in_memory, read as trees};
@@ -240,6 +242,9 @@ pub(super) fn read<'t>(
     let of_columns = (is_plain, features.as_deref());
     let stepwise = stepwise::read(&mut fields, model, of_columns, faults);
     missing::read(&mut fields, model, features.as_deref_mut(), faults);
+    let card = scorecard.as_ref().and_then(Option::as_ref);
+    let screened = card.and_then(|card| card.screen.as_ref());
+    screen::missing_faults(&fields, (screened, features.as_deref()), faults);
     let report = report_of(model, &mut fields, faults);
     evaluated(&fields, (model, sample.as_ref()), &report, faults);
     let report = if newton.l2.as_deref() == Some("0") {

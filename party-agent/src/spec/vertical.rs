@@ -334,6 +334,11 @@ fn bins_of<'t>(
             "chooses columns by sums that are opened, and over a join none are",
         ),
         (
+            "screen",
+            false,
+            "compares columns of all rows, which over a join nobody sees; iv_least under [compute.train.scorecard] leaves features out",
+        ),
+        (
             "scorecard",
             is_card,
             "belongs to model = \"scorecard\", of joins",

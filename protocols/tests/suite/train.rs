@@ -3,6 +3,7 @@
 mod people;
 mod solve;
 mod pooled;
+mod correlated;
 mod glm;
 mod evaluate;
 mod characteristics;

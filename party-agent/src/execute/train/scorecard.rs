@@ -10,6 +10,7 @@ use protocols::correlate::Stock;
 use zeroize::Zeroizing;
 
 use super::estimate::Means;
+use super::screen::none_left;
 use super::{Fitting, Stopped, internal, together};
 use crate::plan::{ColumnRole, Kinds, Term};
 use crate::result::{BinnedFeature, Edges, Scale, Weighing};
@@ -51,17 +52,18 @@ impl Fitting<'_> {
         let mut features: Vec<(usize, BinnedFeature)> = features.collect();
         self.compare_spreads((&rows, &test), &features, stock)
             .await?;
+        let paired = self.together(&rows, &features, stock).await?;
         // Stable: of equal ones the first in the job comes first.
         features.sort_by(|a, b| b.1.information().total_cmp(&a.1.information()));
-        let least: f64 = card.iv_least.parse().unwrap_or(0.0);
-        let tells = |f: &BinnedFeature| f.information() >= least && f.spread().1 > 0.0;
-        let n_kept = features.iter().take_while(|(_, f)| tells(f)).count();
+        let (is_kept, left_out) = self.screened(&features, &paired)?;
+        self.left_out = left_out;
+        let n_kept = is_kept.iter().filter(|is| **is).count();
+        let (kept, others): (Vec<_>, Vec<_>) =
+            features.into_iter().zip(is_kept).partition(|(_, is)| *is);
+        let features = kept.into_iter().chain(others).map(|(feature, _)| feature);
+        let features: Vec<(usize, BinnedFeature)> = features.collect();
         if n_kept == 0 {
-            let what = format!(
-                "no feature has an information value of {} or more",
-                card.iv_least
-            );
-            return Err(together(what, "lower iv_least, or bring other features"));
+            return Err(none_left(&card, &self.left_out));
         }
         let kept = &features[..n_kept];
         let weigh = |row: &[f64], made: &mut [f64]| {

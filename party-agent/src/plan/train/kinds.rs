@@ -2,6 +2,7 @@
 
 use engine::glm::triangle;
 use protocols::arith::compare::Method;
+use protocols::train::correlated;
 use protocols::train::evaluate::characteristics;
 
 use super::{Test, TrainPlan, asks};
@@ -10,6 +11,10 @@ use crate::spec::Model;
 /// How many numbers come of it does not depend on how they are compared.
 fn spreads(of: &TrainPlan) -> Option<characteristics::Shape> {
     of.spreads(Method::Masked)
+}
+
+fn pairs(of: &TrainPlan) -> Option<correlated::Shape> {
+    of.correlated(Method::Masked)
 }
 
 /// The openings of a fit.
@@ -47,10 +52,12 @@ pub enum Kinds {
     Fills,
     /// How far samples are spread over the bins of each feature otherwise than the one that is fitted.
     Characteristics,
+    /// Which pairs of features go together.
+    Correlated,
 }
 
 impl Kinds {
-    pub(super) const ALL: [Self; 16] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::Means,
         Self::Spreads,
         Self::Moments,
@@ -67,6 +74,7 @@ impl Kinds {
         Self::Errors,
         Self::Fills,
         Self::Characteristics,
+        Self::Correlated,
     ];
 
     /// Numbers of one opening.
@@ -99,6 +107,7 @@ impl Kinds {
             Self::Errors => (n_columns + 1) * (1 + usize::from(of.is_robust())),
             Self::Fills => 2 * of.n_filled(),
             Self::Characteristics => spreads(of).map_or(0, |shape| shape.n_figures()),
+            Self::Correlated => pairs(of).map_or(0, |shape| shape.n_pairs),
         }
     }
 
@@ -128,6 +137,7 @@ impl Kinds {
             Self::Errors => u32::from(of.shares_steps() && of.has_errors()),
             Self::Fills => u32::from(of.n_filled() > 0),
             Self::Characteristics => u32::from(spreads(of).is_some()),
+            Self::Correlated => u32::from(pairs(of).is_some()),
         }
     }
 }

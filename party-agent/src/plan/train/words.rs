@@ -4,7 +4,7 @@ use protocols::party::PartyId;
 
 use super::{
     ColumnRole, Kinds, TrainPlan, further, further_in_chinese, mlp, of_oot, of_oot_in_chinese,
-    of_train, of_train_in_chinese, shared, stepwise, trees,
+    of_train, of_train_in_chinese, screen, shared, stepwise, trees,
 };
 use crate::plan::compile::Parties;
 use crate::plan::sql::holders::Catalogues;
@@ -75,6 +75,7 @@ fn opened(of: &TrainPlan) -> String {
         return format!("{checked}{}{scored}", mlp::opened(network));
     }
     let filled = filled(of);
+    let binned = binned + &screen::opened(of);
     if of.shares_steps() {
         return format!("{checked}{filled}{binned}{}{scored}", shared::opened(of));
     }
@@ -158,6 +159,7 @@ impl TrainPlan {
                 }
             )
         });
+        let binned = binned + &screen::opened_in_chinese(self);
         let filled = filled_in_chinese(self);
         if self.shares_steps() {
             let steps = shared::opened_in_chinese(self);
@@ -255,6 +257,7 @@ pub(super) fn notes(of: &TrainPlan, job: &spec::Train) -> Vec<String> {
         if conventions.woe == Woe::GoodOverBad {
             notes.push("weights of evidence have the other sign, that of optbinning: ln((goods in bin/goods)/(bads in bin/bads)), so that coefficients are negative".to_owned());
         }
+        notes.extend(screen::note(of));
         notes.extend(merged(card));
         notes.push(format!("points: {} at odds of {} goods to a bad, {} more double the odds; more is better; not rounded", card.base_score, card.base_odds, card.pdo));
     }

@@ -5,7 +5,7 @@ use toml::de::DeValue;
 
 use super::super::intersect::word;
 use super::super::near::did_you_mean;
-use super::{Conventions, Feature, Model, Trees, conventions, number};
+use super::{Conventions, Feature, Model, Screen, Trees, conventions, number, screen};
 use crate::config::fields::{Faults, Fields, kind};
 
 /// Most bins of a number.
@@ -33,6 +33,9 @@ pub struct Scorecard {
     pub merge: Option<Merge>,
     /// Features of a smaller information value are left out.
     pub iv_least: String,
+    /// What else features are left out by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub screen: Option<Screen>,
     /// What stands for a count of 0 in a bin's weight of evidence.
     pub zero_count: String,
     /// How counts become weights, and where bins end.
@@ -83,6 +86,10 @@ pub(super) fn scorecard(
             let what = "belongs to model = \"scorecard\"";
             fields.wrong(faults, "scorecard", what, "leave it out");
         }
+        if fields.value("screen").is_some() {
+            let what = "chooses features of model = \"scorecard\" by their bins";
+            fields.wrong(faults, "screen", what, "leave it out");
+        }
         return Some(None);
     }
     let empty = toml::de::DeTable::new();
@@ -92,7 +99,17 @@ pub(super) fn scorecard(
         false => Some(false),
     };
     let merge = merging(&mut table, is_merged.unwrap_or(false), faults);
-    let card = card(&mut table, merge, faults);
+    let has_least = table.value("iv_least").is_some();
+    let mut card = card(&mut table, merge, faults);
+    let screen = screen::read(fields, faults)?;
+    if let (Some((screen, iv_min)), Some(card)) = (screen, &mut card) {
+        if has_least && iv_min.is_some() {
+            let what = "has iv_min, and the scorecard iv_least, which is the same";
+            fields.wrong(faults, "screen", what, "one of both");
+        }
+        card.iv_least = iv_min.unwrap_or_else(|| card.iv_least.clone());
+        card.screen = Some(screen);
+    }
     if let Some(cuts) = table.table(faults, "cuts") {
         let put = |feature: &mut Feature, cuts| feature.cuts = cuts;
         add_cuts(
@@ -232,6 +249,7 @@ pub(in crate::spec) fn card(
         bins,
         merge: merge?,
         iv_least: iv_least?,
+        screen: None,
         zero_count: zero_count?,
         conventions: conventions?,
         pdo: pdo?,
