@@ -38,9 +38,11 @@ pub fn page(result: &Value) -> Result<String, ReportError> {
     page.table(&["figure", "value"], figures);
     coefficients(&mut page, result)?;
     losses(&mut page, &result["fit"]["loss"])?;
-    calibration(&mut page, &result["fit"])?;
-    confusion(&mut page, &result["fit"]["confusion"]);
-    stability(&mut page, &result["fit"]["psi"])?;
+    let samples = samples(&result["fit"]);
+    figures_of(&mut page, &samples);
+    calibration(&mut page, &samples)?;
+    confusion(&mut page, &samples);
+    stability(&mut page, &samples)?;
     features(&mut page, &result["fit"]["features"])?;
     let notes: Vec<&str> = list(&result["notes"]).filter_map(Value::as_str).collect();
     if !notes.is_empty() {
@@ -159,77 +161,164 @@ fn losses(page: &mut Page, loss: &Value) -> Result<(), ReportError> {
     page.table(&["step", "mean log loss"], rows);
     page.chart(charts::curves(
         "mean log loss of the rows that are fitted, by step",
+        ("step", "mean log loss"),
         &[("loss", losses)],
     ))
 }
 
-/// Deciles: risks against what came, and what the worst ones catch.
-fn calibration(page: &mut Page, fit: &Value) -> Result<(), ReportError> {
-    let deciles: Vec<&Value> = list(&fit["calibration"]["deciles"]).collect();
-    if deciles.is_empty() {
-        return Ok(());
+/// The samples of which figures are told: their names, and what is told of each.
+fn samples(fit: &Value) -> Vec<(&'static str, &Value)> {
+    let further = [("fitted", &fit["train"]), ("out of time", &fit["oot"])];
+    let further = further.into_iter().filter(|(_, of)| of.is_object());
+    [("test", fit)].into_iter().chain(further).collect()
+}
+
+/// Figures of scores side by side, where there is more than one sample.
+fn figures_of(page: &mut Page, samples: &[(&str, &Value)]) {
+    if samples.len() < 2 {
+        return;
     }
-    page.title(2, "Calibration");
-    let names = ["decile", "n", "bad", "mean_pred", "obs_rate"];
-    page.table(&names, cells(&deciles, &names));
-    let test = &fit["calibration"]["hosmer_lemeshow"];
-    page.table(&["chi2", "df", "p"], cells(&[test], &["chi2", "df", "p"]));
-    let risks = numbers(&deciles, "mean_pred");
-    let rates = numbers(&deciles, "obs_rate");
-    let points: Vec<(f64, f64)> = risks.into_iter().zip(rates).collect();
+    page.title(2, "Figures by sample");
+    let names = samples.iter().map(|(name, _)| *name);
+    let head: Vec<&str> = ["figure"].into_iter().chain(names).collect();
+    let places = [
+        "/n_bad",
+        "/n_good",
+        "/auc",
+        "/gini",
+        "/ks",
+        "/logloss",
+        "/brier",
+        "/lift/lift",
+        "/calibration/hosmer_lemeshow/p",
+        "/psi/psi",
+    ];
+    let row = |place: &str| {
+        let figure = |of: &Value| of.pointer(place).map_or_else(String::new, text);
+        let cells = samples.iter().map(|(_, of)| figure(of));
+        let name = place.trim_start_matches('/').rsplit('/').next();
+        let name = match name.unwrap_or_default() {
+            "p" => "p of Hosmer and Lemeshow".to_owned(),
+            name => name.to_owned(),
+        };
+        [name].into_iter().chain(cells).collect::<Vec<String>>()
+    };
+    let rows = places.iter().map(|place| row(place));
+    let is_told = |row: &Vec<String>| row[1..].iter().any(|cell| !cell.is_empty());
+    page.table(&head, rows.filter(is_told));
+}
+
+/// Deciles: risks against what came, and what the worst ones catch.
+fn calibration(page: &mut Page, samples: &[(&str, &Value)]) -> Result<(), ReportError> {
+    let (mut risks, mut curves) = (Vec::new(), Vec::new());
+    let mut caught_by_test = None;
+    for (name, of) in samples {
+        let deciles: Vec<&Value> = list(&of["calibration"]["deciles"]).collect();
+        if deciles.is_empty() {
+            continue;
+        }
+        page.title(2, &format!("Calibration: {name}"));
+        let names = ["decile", "n", "bad", "mean_pred", "obs_rate"];
+        page.table(&names, cells(&deciles, &names));
+        let test = &of["calibration"]["hosmer_lemeshow"];
+        page.table(&["chi2", "df", "p"], cells(&[test], &["chi2", "df", "p"]));
+        let points = numbers(&deciles, "mean_pred").into_iter();
+        let points = points.zip(numbers(&deciles, "obs_rate"));
+        risks.push((*name, points.collect::<Vec<(f64, f64)>>()));
+        let (rows, bad) = (numbers(&deciles, "n"), numbers(&deciles, "bad"));
+        let good: Vec<f64> = rows.iter().zip(&bad).map(|(n, bad)| n - bad).collect();
+        let [bad, good] = [caught(&bad), caught(&good)];
+        let points = good.iter().copied().zip(bad.iter().copied());
+        curves.push((*name, points.collect::<Vec<(f64, f64)>>()));
+        caught_by_test.get_or_insert((*name, bad, good));
+    }
+    let Some((name, bad, good)) = caught_by_test else {
+        return Ok(());
+    };
     page.chart(charts::against(
         ("mean risk of a decile", "share of bad rows"),
-        &points,
+        &risks,
     ))?;
-    let (rows, bad) = (numbers(&deciles, "n"), numbers(&deciles, "bad"));
-    let good: Vec<f64> = rows.iter().zip(&bad).map(|(n, bad)| n - bad).collect();
-    let caught = |values: &[f64]| {
-        let all = values.iter().sum::<f64>().max(1.0);
-        let sums = values.iter().rev().scan(0.0, |sum, value| {
-            *sum += value / all;
-            Some(*sum)
-        });
-        [0.0].into_iter().chain(sums).collect::<Vec<f64>>()
-    };
     page.title(2, "Worst deciles first");
     page.chart(charts::curves(
-        "shares of all rows, up to a decile",
-        &[("bad rows", caught(&bad)), ("good rows", caught(&good))],
+        &format!("shares of all rows, up to a decile: {name}"),
+        ("deciles, the worst first", "share"),
+        &[("bad rows", bad), ("good rows", good)],
     ))?;
-    let by_deciles = caught(&good)
-        .into_iter()
-        .zip(caught(&bad))
-        .collect::<Vec<_>>();
     page.chart(charts::against(
         ("good rows, share (ROC at deciles)", "bad rows, share"),
-        &by_deciles,
+        &curves,
     ))
 }
 
-fn confusion(page: &mut Page, matrices: &Value) {
-    let matrices: Vec<&Value> = list(matrices).collect();
-    if matrices.is_empty() {
-        return;
-    }
-    page.title(2, "Confusion matrices");
-    let names = ["cut", "tp", "fp", "fn", "tn"];
-    page.table(&names, cells(&matrices, &names));
+/// Shares of a total up to a decile, the last decile first.
+fn caught(values: &[f64]) -> Vec<f64> {
+    let all = values.iter().sum::<f64>().max(1.0);
+    let sums = values.iter().rev().scan(0.0, |sum, value| {
+        *sum += value / all;
+        Some(*sum)
+    });
+    [0.0].into_iter().chain(sums).collect()
 }
 
-fn stability(page: &mut Page, psi: &Value) -> Result<(), ReportError> {
-    let shares = |name: &str| -> Vec<f64> {
+fn confusion(page: &mut Page, samples: &[(&str, &Value)]) {
+    for (name, of) in samples {
+        let matrices: Vec<&Value> = list(&of["confusion"]).collect();
+        if matrices.is_empty() {
+            continue;
+        }
+        page.title(2, &format!("Confusion matrices: {name}"));
+        let names = ["cut", "tp", "fp", "fn", "tn"];
+        page.table(&names, cells(&matrices, &names));
+    }
+}
+
+/// How the scores of other samples are spread over tenths of the fitted rows', and rows over bins.
+fn stability(page: &mut Page, samples: &[(&str, &Value)]) -> Result<(), ReportError> {
+    let shares = |psi: &Value, name: &str| -> Vec<f64> {
         let shares = list(&psi[name]).filter_map(Value::as_f64);
         shares.collect()
     };
-    let (expected, actual) = (shares("expected_share"), shares("actual_share"));
-    if expected.is_empty() || expected.len() != actual.len() {
-        return Ok(());
+    let mut spreads: Vec<(&str, Vec<f64>)> = Vec::new();
+    let mut indices = Vec::new();
+    for (name, of) in samples {
+        let psi = &of["psi"];
+        let (expected, actual) = (shares(psi, "expected_share"), shares(psi, "actual_share"));
+        if expected.is_empty() || expected.len() != actual.len() {
+            continue;
+        }
+        if spreads.is_empty() {
+            spreads.push(("fitted", expected));
+        }
+        spreads.push((name, actual));
+        indices.push(format!("{name} {}", text(&psi["psi"])));
     }
-    page.title(2, &format!("Stability of scores: {}", text(&psi["psi"])));
-    page.chart(charts::bars(
-        "share of rows in tenths of the fitted rows' scores",
-        &[("fitted", expected), ("test", actual)],
-    ))
+    if !spreads.is_empty() {
+        page.title(2, &format!("Stability of scores: {}", indices.join(", ")));
+        page.chart(charts::bars(
+            "share of rows in tenths of the fitted rows' scores",
+            ("tenth, the greatest scores first", "share of rows"),
+            &spreads,
+        ))?;
+    }
+    let told: Vec<_> = samples
+        .iter()
+        .filter(|(_, of)| of["csi"].is_array())
+        .collect();
+    if let Some((_, first)) = told.first() {
+        page.title(2, "Stability of features (CSI)");
+        let names = told.iter().map(|(name, _)| *name);
+        let head: Vec<&str> = ["feature"].into_iter().chain(names).collect();
+        let rows = list(&first["csi"]).enumerate().map(|(place, feature)| {
+            let cells = told.iter().map(|(_, of)| text(&of["csi"][place]["csi"]));
+            [text(&feature["feature"])]
+                .into_iter()
+                .chain(cells)
+                .collect()
+        });
+        page.table(&head, rows);
+    }
+    Ok(())
 }
 
 /// Bins of a scorecard's features and their weights.
@@ -244,7 +333,12 @@ fn features(page: &mut Page, features: &Value) -> Result<(), ReportError> {
         let names = ["bin", "n", "bad", "woe", "points"];
         page.table(&names, cells(&bins, &names));
         let words = format!("weights of evidence of {name}, by bin");
-        page.chart(charts::bars(&words, &[("woe", numbers(&bins, "woe"))]))?;
+        let axes = ("bin, in the order of the table", "weight of evidence");
+        page.chart(charts::bars(
+            &words,
+            axes,
+            &[("woe", numbers(&bins, "woe"))],
+        ))?;
     }
     Ok(())
 }

@@ -2,8 +2,8 @@
 //! these figures computed in the clear here.
 
 use crate::parts::run;
-use crate::run::party;
-use serde_json::Value;
+use crate::run::{entente, party};
+use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -212,8 +212,29 @@ fn check_sample(fit: &Value, loans: &[Loan], scores: &[f64], sample: &str) {
     let deciles = fit["calibration"]["deciles"].as_array().expect("deciles");
     let n: f64 = deciles.iter().map(|d| d["n"].as_f64().expect("rows")).sum();
     assert_eq!(n, rows.len() as f64);
+    check_buckets(fit, loans, (&rows, scores));
     assert_eq!(fit["confusion"].as_array().expect("matrices").len(), 3);
     assert!(fit["lift"]["lift"].as_f64().expect("lift") > 1.0);
+}
+
+/// The distance at the ends of ten buckets of rows by score, which may part scores that agree but for rounding.
+fn check_buckets(fit: &Value, loans: &[Loan], (rows, scores): (&[usize], &[f64])) {
+    let mut rows = rows.to_vec();
+    rows.sort_by(|a, b| scores[*a].total_cmp(&scores[*b]));
+    let count = |rows: &[usize]| rows.iter().filter(|row| loans[**row].is_bad).count() as f64;
+    let bad = count(&rows);
+    let good = rows.len() as f64 - bad;
+    let distance = |tenth: usize| {
+        // As quantiles of type 7 part ranks.
+        let up_to = &rows[..=(rows.len() - 1) * tenth / 10];
+        let of_bad = count(up_to);
+        (of_bad / bad - (up_to.len() as f64 - of_bad) / good).abs()
+    };
+    let expected = (1..10).map(distance).fold(0.0, f64::max);
+    let found = &fit["calibration"]["ks_of_deciles"];
+    near("ks of deciles", found, expected, 6e-3);
+    let [found, exact] = [found, &fit["ks"]].map(|of| of.as_f64().expect("a number"));
+    assert!(found <= exact + 1e-12, "{fit}");
 }
 
 /// The coefficients of a result: intercept, x and z.
@@ -237,6 +258,32 @@ fn rows_out_of_time_are_evaluated_over_the_rows_of_several_holders() {
     check_sample(fit, &loans, &scores, "test");
     check_sample(&fit["train"], &loans, &scores, "train");
     check_sample(&fit["oot"], &loans, &scores, "oot");
+    check_page(&found);
+}
+
+/// The page of a result has the samples beside each other.
+fn check_page(found: &Value) {
+    let home = tempfile::tempdir().expect("a directory");
+    let [result, page] = ["result.json", "report.html"].map(|name| home.path().join(name));
+    fs::write(&result, json!({ "result": found }).to_string()).expect("a file");
+    let [from, to] = [&result, &page].map(|file| file.display().to_string());
+    entente(["job", "report", &from, "--out", &to]).expect(0);
+    let text = fs::read_to_string(&page).expect("a page");
+    for words in [
+        "Figures by sample",
+        "Calibration: fitted",
+        "Calibration: out of time",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    for axis in [
+        "share of bad rows",
+        "bad rows, share",
+        "deciles, the worst first",
+        "share of rows",
+    ] {
+        assert!(text.contains(axis), "{axis}: {text}");
+    }
 }
 
 #[test]

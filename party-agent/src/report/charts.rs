@@ -6,7 +6,14 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 
 const SIZE: (u32, u32) = (640, 360);
-const COLOURS: [RGBColor; 2] = [RGBColor(31, 119, 180), RGBColor(214, 39, 40)];
+const COLOURS: [RGBColor; 3] = [
+    RGBColor(31, 119, 180),
+    RGBColor(214, 39, 40),
+    RGBColor(44, 160, 44),
+];
+
+/// What a chart's axes are: the lower one, and that at the side.
+type Axes<'a> = (&'a str, &'a str);
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn = Result<(), Box<dyn std::error::Error>>;
@@ -39,7 +46,7 @@ pub(super) fn forest(words: &str, bars: &[(String, [f64; 3])]) -> Result<String,
         let mut chart = ChartBuilder::on(area)
             .caption(words, ("sans-serif", 14))
             .margin(8)
-            .x_label_area_size(30)
+            .x_label_area_size(40)
             .y_label_area_size(200)
             .build_cartesian_2d(x, 0.0..n)?;
         let name = |y: &f64| {
@@ -57,6 +64,7 @@ pub(super) fn forest(words: &str, bars: &[(String, [f64; 3])]) -> Result<String,
             .disable_y_mesh()
             .y_labels(2 * bars.len() + 1)
             .y_label_formatter(&name)
+            .x_desc("coefficient")
             .draw()?;
         let zero = [(0.0, 0.0), (0.0, n)];
         chart.draw_series(LineSeries::new(zero, BLACK.mix(0.5)))?;
@@ -70,10 +78,14 @@ pub(super) fn forest(words: &str, bars: &[(String, [f64; 3])]) -> Result<String,
     })
 }
 
-/// Points, and the line on which both are the same.
-pub(super) fn against((x, y): (&str, &str), points: &[(f64, f64)]) -> Result<String, String> {
+/// Named points, and the line on which both are the same.
+pub(super) fn against(
+    (x, y): Axes<'_>,
+    named: &[(&str, Vec<(f64, f64)>)],
+) -> Result<String, String> {
     svg(SIZE.1, |area| {
-        let both = range(points.iter().flat_map(|(x, y)| [*x, *y]));
+        let points = named.iter().flat_map(|(_, points)| points);
+        let both = range(points.flat_map(|(x, y)| [*x, *y]));
         let line = [(0.0, 0.0), (both.end, both.end)];
         let mut chart = ChartBuilder::on(area)
             .margin(8)
@@ -82,17 +94,25 @@ pub(super) fn against((x, y): (&str, &str), points: &[(f64, f64)]) -> Result<Str
             .build_cartesian_2d(both.clone(), both)?;
         chart.configure_mesh().x_desc(x).y_desc(y).draw()?;
         chart.draw_series(LineSeries::new(line, BLACK.mix(0.3)))?;
-        chart.draw_series(LineSeries::new(points.iter().copied(), COLOURS[0]))?;
-        let marks = points
-            .iter()
-            .map(|at| Circle::new(*at, 3, COLOURS[0].filled()));
-        chart.draw_series(marks)?;
+        for ((name, points), colour) in named.iter().zip(COLOURS) {
+            chart
+                .draw_series(LineSeries::new(points.iter().copied(), colour))?
+                .label(*name)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour));
+            let marks = points.iter().map(|at| Circle::new(*at, 3, colour.filled()));
+            chart.draw_series(marks)?;
+        }
+        chart.configure_series_labels().border_style(BLACK).draw()?;
         Ok(())
     })
 }
 
 /// Named curves over 0, 1, 2, ….
-pub(super) fn curves(words: &str, named: &[(&str, Vec<f64>)]) -> Result<String, String> {
+pub(super) fn curves(
+    words: &str,
+    (across, up): Axes<'_>,
+    named: &[(&str, Vec<f64>)],
+) -> Result<String, String> {
     svg(SIZE.1, |area| {
         let n = named.iter().map(|(_, values)| values.len()).max();
         let x = 0.0..n.unwrap_or(1).saturating_sub(1).max(1) as f64;
@@ -100,10 +120,10 @@ pub(super) fn curves(words: &str, named: &[(&str, Vec<f64>)]) -> Result<String, 
         let mut chart = ChartBuilder::on(area)
             .caption(words, ("sans-serif", 14))
             .margin(8)
-            .x_label_area_size(30)
+            .x_label_area_size(40)
             .y_label_area_size(50)
             .build_cartesian_2d(x, y)?;
-        chart.configure_mesh().draw()?;
+        chart.configure_mesh().x_desc(across).y_desc(up).draw()?;
         for ((name, values), colour) in named.iter().zip(COLOURS) {
             let points = values.iter().enumerate().map(|(i, v)| (i as f64, *v));
             chart
@@ -117,7 +137,11 @@ pub(super) fn curves(words: &str, named: &[(&str, Vec<f64>)]) -> Result<String, 
 }
 
 /// Named bars side by side at 1, 2, 3, ….
-pub(super) fn bars(words: &str, named: &[(&str, Vec<f64>)]) -> Result<String, String> {
+pub(super) fn bars(
+    words: &str,
+    (across, up): Axes<'_>,
+    named: &[(&str, Vec<f64>)],
+) -> Result<String, String> {
     svg(SIZE.1, |area| {
         let n = named.iter().map(|(_, values)| values.len()).max();
         let x = 0.5..n.unwrap_or(0) as f64 + 0.5;
@@ -125,10 +149,11 @@ pub(super) fn bars(words: &str, named: &[(&str, Vec<f64>)]) -> Result<String, St
         let mut chart = ChartBuilder::on(area)
             .caption(words, ("sans-serif", 14))
             .margin(8)
-            .x_label_area_size(30)
+            .x_label_area_size(40)
             .y_label_area_size(50)
             .build_cartesian_2d(x, y)?;
-        chart.configure_mesh().disable_x_mesh().draw()?;
+        let mut mesh = chart.configure_mesh();
+        mesh.disable_x_mesh().x_desc(across).y_desc(up).draw()?;
         let width = 0.8 / named.len().max(1) as f64;
         for (at, ((name, values), colour)) in named.iter().zip(COLOURS).enumerate() {
             let left = |i: usize| i as f64 + 0.6 + at as f64 * width;

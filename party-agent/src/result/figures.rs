@@ -226,8 +226,24 @@ fn calibration(of: &Calibration) -> Value {
     let df = deciles.len() as u64 - 2;
     json!({
         "deciles": deciles,
+        "ks_of_deciles": ks_of_deciles(of),
         "hosmer_lemeshow": { "chi2": chi2, "df": df, "p": tails::chi_squared_upper(chi2, df as f64) },
     })
+}
+
+/// The greatest distance between the shares of bad and good rows over the ends of deciles: what tools give that cut scores
+/// into buckets first. It is never more than that over all scores.
+fn ks_of_deciles(of: &Calibration) -> f64 {
+    let all = of.tenths.iter().fold([0u64; 2], |sum, (rows, _)| {
+        [sum[0] + rows.bad, sum[1] + rows.good]
+    });
+    let mut up_to = [0u64; 2];
+    let distances = of.tenths.iter().map(|(rows, _)| {
+        up_to = [up_to[0] + rows.bad, up_to[1] + rows.good];
+        let [bad, good] = [0, 1].map(|i| up_to[i] as f64 / all[i].max(1) as f64);
+        (bad - good).abs()
+    });
+    distances.fold(0.0, f64::max)
 }
 
 /// Three confusion matrices, bad being positive.
