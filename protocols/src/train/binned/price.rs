@@ -13,12 +13,12 @@ use crate::train::evaluate::characteristics;
 use crate::train::{glm, vertical};
 use engine::bits;
 
-/// The declared price of [`quantiles`], [`count`] and [`Counted::fit`] but for revealing.
+/// The declared price of [`quantiles`](super::quantiles), [`count`](super::count) and [`Counted::fit`](super::Counted::fit) but for revealing.
 pub fn price(seats: Seats, shape: &Shape) -> Price {
     quantiles_price(seats, shape).then(&model_price(seats, shape))
 }
 
-/// That of [`count`] and [`Counted::fit`].
+/// That of [`count`](super::count) and [`Counted::fit`](super::Counted::fit).
 pub(super) fn model_price(seats: Seats, shape: &Shape) -> Price {
     let (model, method) = (shape.model(), shape.of.method);
     let n_margins = shape.n_margins();
@@ -47,7 +47,7 @@ pub(super) fn model_price(seats: Seats, shape: &Shape) -> Price {
     price.then(&glm::release_price(seats, &model, shape.n_figures()))
 }
 
-/// The declared cost of what [`quantiles`], [`count`], [`Counted::rank`] and [`Counted::fit`] reveal.
+/// The declared cost of what [`quantiles`](super::quantiles), [`count`](super::count), [`Counted::rank`](super::Counted::rank) and [`Counted::fit`](super::Counted::fit) reveal.
 pub fn release_cost(seats: Seats, shape: &Shape, receivers: &[Seat]) -> Cost {
     let Seats {
         n_seats,
