@@ -242,15 +242,15 @@ pub(super) fn read<'t>(
     let of_columns = (is_plain, features.as_deref());
     let stepwise = stepwise::read(&mut fields, model, of_columns, faults);
     missing::read(&mut fields, model, features.as_deref_mut(), faults);
-    let card = scorecard.as_ref().and_then(Option::as_ref);
-    let screened = card.and_then(|card| card.screen.as_ref());
+    let screened = scorecard
+        .as_ref()
+        .and_then(|card| card.as_ref()?.screen.as_ref());
     screen::missing_faults(&fields, (screened, features.as_deref()), faults);
     let report = report_of(model, &mut fields, faults);
     evaluated(&fields, (model, sample.as_ref()), &report, faults);
-    let report = if newton.l2.as_deref() == Some("0") {
-        report
-    } else {
-        penalised(&fields, report, faults)
+    let report = match newton.l2.as_deref() {
+        Some("0") => report,
+        _ => penalised(&fields, report, faults),
     };
     let evaluates_train = evaluates_train(&mut fields, &report, faults);
     let oot = sample.iter().flatten().flat_map(|s| &s.oot);
