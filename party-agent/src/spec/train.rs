@@ -216,6 +216,14 @@ impl Offset {
     }
 }
 
+/// What was read of a table that may be missing: nothing if it was read with faults.
+fn sound<T>(read: Option<Option<T>>) -> Option<Option<T>> {
+    match read {
+        None => Some(None),
+        Some(read) => read.map(Some),
+    }
+}
+
 /// Reads the table `[compute.train]`.
 pub(super) fn read<'t>(
     mut fields: Fields<'_, 't>,
@@ -282,15 +290,9 @@ pub(super) fn read<'t>(
         opens_steps: newton.opens_steps,
         checkpoint_every,
         scorecard: scorecard.flatten(),
-        trees: match trees {
-            None => None,
-            Some(read) => Some(read?),
-        },
+        trees: sound(trees)?,
         stepwise: stepwise?,
-        mlp: match mlp {
-            None => None,
-            Some(read) => Some(read?),
-        },
+        mlp: sound(mlp)?,
         report,
         evaluates_train,
     })

@@ -5,6 +5,7 @@ use super::{Clear, Shared};
 use engine::bits;
 use engine::prg::Prg;
 use engine::ring::Ring;
+use engine::share::Share;
 use protocols::arith::compare::{self, Method};
 use protocols::arith::{bits as planes, convert, matmul, mul, mux, order, scale, trunc};
 use protocols::correlate::{MatrixShape, Stock, StockedRing};
@@ -244,14 +245,6 @@ impl Op {
         let select = |x: &R, bit: bool| if bit { *x } else { R::ZERO };
         match self {
             Self::Mul => one_column(zip(R::wrapping_mul)),
-            Self::Scale(_) => {
-                let (x, columns) = inputs.ring.split_first().expect("a factor");
-                let scaled = |column: &Vec<R>| -> Vec<R> {
-                    let both = x.iter().zip(column);
-                    both.map(|(x, y)| x.wrapping_mul(*y)).collect()
-                };
-                Clear::of_ring(columns.iter().map(scaled).collect())
-            }
             Self::Dot => one_column(vec![engine::ring::sum(&zip(R::wrapping_mul))]),
             Self::Square => one_column(inputs.ring[0].iter().map(|x| x.wrapping_mul(*x)).collect()),
             Self::Mux => {
@@ -265,18 +258,6 @@ impl Op {
             Self::BitToArith | Self::PlanesToArith(_) => {
                 let one = |i| bools(i).into_iter().map(|b| select(&R::ONE, b)).collect();
                 Clear::of_ring((0..inputs.bits.len()).map(one).collect())
-            }
-            Self::PlanesToSums(w) => {
-                let of = |weights: Vec<R>| {
-                    let mut sum = vec![R::ZERO; inputs.bits[0].0];
-                    for (i, weight) in weights.iter().enumerate() {
-                        for (sum, bit) in sum.iter_mut().zip(bools(i)) {
-                            *sum = sum.wrapping_add(select(weight, bit));
-                        }
-                    }
-                    sum
-                };
-                Clear::of_ring(weights(w).into_iter().map(of).collect())
             }
             Self::B2a(_) => {
                 let mut sum = vec![R::ZERO; inputs.bits[0].0];
@@ -318,7 +299,37 @@ impl Op {
                 one_column(ring(0).map(limited).collect())
             }
             Self::Real(real, format) => one_column(real.expected(format, &inputs.ring)),
+            Self::Scale(_) | Self::PlanesToSums(_) => self.expected_columns(inputs),
             other => other.expected_bits(inputs),
+        }
+    }
+
+    /// Of the protocols that give several columns of one kind.
+    fn expected_columns<R: Ring>(self, inputs: &Clear<R>) -> Clear<R> {
+        let bools = |i: usize| bits::unpack(&inputs.bits[i].1, inputs.bits[i].0);
+        let select = |x: &R, bit: bool| if bit { *x } else { R::ZERO };
+        match self {
+            Self::Scale(_) => {
+                let (x, columns) = inputs.ring.split_first().expect("a factor");
+                let scaled = |column: &Vec<R>| -> Vec<R> {
+                    let both = x.iter().zip(column);
+                    both.map(|(x, y)| x.wrapping_mul(*y)).collect()
+                };
+                Clear::of_ring(columns.iter().map(scaled).collect())
+            }
+            Self::PlanesToSums(w) => {
+                let of = |weights: Vec<R>| {
+                    let mut sum = vec![R::ZERO; inputs.bits[0].0];
+                    for (i, weight) in weights.iter().enumerate() {
+                        for (sum, bit) in sum.iter_mut().zip(bools(i)) {
+                            *sum = sum.wrapping_add(select(weight, bit));
+                        }
+                    }
+                    sum
+                };
+                Clear::of_ring(weights(w).into_iter().map(of).collect())
+            }
+            other => panic!("{other:?} gives other columns"),
         }
     }
 
@@ -379,6 +390,24 @@ impl Op {
         }
     }
 
+    /// Of the protocols that give several columns of one kind.
+    async fn columns<R: StockedRing>(
+        self,
+        session: &mut Session,
+        Shared { ring, bits }: &Shared<R>,
+        stock: &mut Stock,
+    ) -> Result<Vec<Share<R>>, ProtocolError> {
+        let planes: Vec<_> = bits.iter().collect();
+        match self {
+            Self::Scale(_) => scale::scale(session, &ring[0], &ring[1..], stock).await,
+            Self::PlanesToArith(_) => convert::planes_to_arith(session, &planes, stock).await,
+            Self::PlanesToSums(w) => {
+                convert::planes_to_sums(session, &planes, &weights(w), stock).await
+            }
+            other => panic!("{other:?} gives other columns"),
+        }
+    }
+
     pub(crate) async fn call<R: StockedRing>(
         self,
         session: &mut Session,
@@ -389,7 +418,6 @@ impl Op {
         let mut out = Shared::default();
         match self {
             Self::Mul => out.ring = vec![mul::mul(session, &ring[0], &ring[1], stock).await?],
-            Self::Scale(_) => out.ring = scale::scale(session, &ring[0], &ring[1..], stock).await?,
             Self::Square => out.ring = vec![mul::square(session, &ring[0], stock).await?],
             Self::Dot => out.ring = vec![matmul::dot(session, &ring[0], &ring[1], stock).await?],
             Self::Mux => {
@@ -399,13 +427,8 @@ impl Op {
             Self::BitToArith => {
                 out.ring = vec![convert::bit_to_arith(session, &bits[0], stock).await?];
             }
-            Self::PlanesToArith(_) => {
-                let each: Vec<_> = bits.iter().collect();
-                out.ring = convert::planes_to_arith(session, &each, stock).await?;
-            }
-            Self::PlanesToSums(w) => {
-                let each: Vec<_> = bits.iter().collect();
-                out.ring = convert::planes_to_sums(session, &each, &weights(w), stock).await?;
+            Self::Scale(_) | Self::PlanesToArith(_) | Self::PlanesToSums(_) => {
+                out.ring = self.columns(session, inputs, stock).await?;
             }
             Self::B2a(_) => out.ring = vec![convert::b2a(session, bits, stock).await?],
             Self::A2b(w, m) => out.bits = convert::a2b(session, &ring[0], w, m, stock).await?,
