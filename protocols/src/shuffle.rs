@@ -179,11 +179,20 @@ pub fn price(shape: TableShape, seats: Seats) -> Price {
     Price::sequence(seats, steps)
 }
 
+/// Which message of [`arrange`] goes first: whoever was the last to be sent something answers, so that nobody waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First {
+    /// What the owner tells of its order.
+    Order,
+    /// The rows, which the others send the owner.
+    Rows,
+}
+
 /// Brings the rows of a table into an order that one seat chooses and nobody else learns.
 ///
 /// # Seats     symmetric, any number ≥ 2; `owner` chooses
 /// # Inputs    `table`: shares of n rows; `order`: at the owner, where each row comes from; takes one permutation of
-///   that shape, of the owner
+///   that shape, of the owner; `first`: public
 /// # Output    fresh shares of the rows in that order
 /// # Cost      [`arrange_price`]: 2 rounds; all rows from all seats to the owner, and 4·n bytes from the owner to each other seat
 /// # Security  semi-honest, all but one seat may be corrupt: what the owner tells is uniform to the others, because the
@@ -195,7 +204,7 @@ pub async fn arrange(
     session: &mut Session,
     owner: Seat,
     table: Table,
-    order: Option<SecretPermutation>,
+    (order, first): (Option<SecretPermutation>, First),
     stock: &mut Stock,
 ) -> Result<Table, ProtocolError> {
     let n_rows = table.n_rows();
@@ -204,10 +213,19 @@ pub async fn arrange(
     let mine = order.zip(correlation.permutation.as_ref());
     let mine = mine.map(|(order, rho)| offset(rho, &order)).transpose();
     let mine = session.ended_by(mine)?;
-    let (shape, differences) = sent(session, owner, table, &correlation).await?;
-    // The rows are the longer message and depend on nothing, so they go first.
     let told = mine.clone().map(|sources| Offset { sources });
-    let theirs = session.broadcast(owner, told, n_rows).await?;
+    let theirs;
+    let (shape, differences);
+    match first {
+        First::Order => {
+            theirs = session.broadcast(owner, told, n_rows).await?;
+            (shape, differences) = sent(session, owner, table, &correlation).await?;
+        }
+        First::Rows => {
+            (shape, differences) = sent(session, owner, table, &correlation).await?;
+            theirs = session.broadcast(owner, told, n_rows).await?;
+        }
+    }
     let offset = mine.or(theirs.map(|told| told.sources)).unwrap_or_default();
     Ok(received(shape, differences, (&offset, correlation)))
 }

@@ -20,7 +20,7 @@ use crate::psi::Item;
 use crate::psi::circuit::{self, Rows};
 use crate::scan;
 use crate::session::Session;
-use crate::shuffle;
+use crate::shuffle::{self, First};
 use crate::table::{Table, TableShape};
 use engine::bits;
 use engine::share::Share;
@@ -206,14 +206,14 @@ async fn of_rows(
         Some(orders) => (Some(orders.first), orders.same, Some(orders.last)),
         None => (None, BitShare::zero(shape.n_rows), None),
     };
-    let arranged = shuffle::arrange(session, hub, table, first, stock).await?;
+    let arranged = shuffle::arrange(session, hub, table, (first, First::Order), stock).await?;
     let (mut columns, _) = arranged.into_ring_columns();
     for column in &mut columns {
         drop(column.split_off(shape.n_rows));
     }
     let columns = scan::sums(session, &same, columns, stock).await?;
     let table = Table::new(shape.n_rows, &[], &[], columns, vec![]);
-    let arranged = shuffle::arrange(session, hub, table, last, stock).await?;
+    let arranged = shuffle::arrange(session, hub, table, (last, First::Order), stock).await?;
     Ok(arranged.into_ring_columns().0)
 }
 

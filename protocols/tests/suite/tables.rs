@@ -10,7 +10,7 @@ use protocols::party::Seat;
 use protocols::price::{Price, Seats};
 use protocols::scan::{self, Fold};
 use protocols::session::Session;
-use protocols::shuffle::{self, Shuffler};
+use protocols::shuffle::{self, First, Shuffler};
 use protocols::sort;
 use protocols::table::{Table, TableShape};
 use protocols::wire::Kind;
@@ -374,7 +374,7 @@ fn opened_places(transcript: &Transcript) -> Vec<[u64; 3]> {
 
 /// Rows in an order that the last seat chooses.
 #[derive(Debug)]
-struct Arrange(usize);
+struct Arrange(usize, First);
 
 impl Arrange {
     fn order(&self, secrets: u64) -> SecretPermutation {
@@ -411,19 +411,21 @@ impl Case for Arrange {
     ) -> Result<Shared<u64>, ProtocolError> {
         let owner = Seat::from_index(session.n_computing() - 1);
         let order = (session.seat() == owner).then(|| self.order(secrets));
-        let table = shuffle::arrange(session, owner, table(inputs), order, stock).await?;
+        let table = shuffle::arrange(session, owner, table(inputs), (order, self.1), stock).await?;
         Ok(shared(table))
     }
 }
 
 #[test]
 fn one_seat_arranges_rows() {
-    for n_rows in [0, 1, 2, 65] {
-        demands::check_result(&Arrange(n_rows), 2, 3);
+    for first in [First::Order, First::Rows] {
+        for n_rows in [0, 1, 2, 65] {
+            demands::check_result(&Arrange(n_rows, first), 2, 3);
+        }
+        demands::check_all(&Arrange(9, first));
+        demands::check_sources(&Arrange(12, first));
+        demands::check_uniform_but(&Arrange(64, first), 30, &[Kind::Order]);
     }
-    demands::check_all(&Arrange(9));
-    demands::check_sources(&Arrange(12));
-    demands::check_uniform_but(&Arrange(64), 30, &[Kind::Order]);
 }
 
 /// What the owner tells is every order equally often, whatever order it wants: χ² over 6 orders has 5 degrees of freedom;
@@ -433,7 +435,7 @@ fn what_an_owner_tells_says_nothing_of_its_order() {
     for secrets in [1, 2] {
         let mut counts = BTreeMap::<[u64; 3], u32>::new();
         for session in 0..900 {
-            let log = &demands::recorded(&Arrange(3), 2, (session, secrets))[0];
+            let log = &demands::recorded(&Arrange(3, First::Order), 2, (session, secrets))[0];
             let told = log.iter().find(|e| e.frame.kind == Kind::Order as u16);
             let told = &told.expect("the order is told").frame.body;
             let place = |i: usize| u64::from(told[4 * i]);

@@ -5,7 +5,7 @@ use crate::correlate::{SecretPermutation, Stock};
 use crate::error::ProtocolError;
 use crate::price::{Price, Seats};
 use crate::session::Session;
-use crate::shuffle;
+use crate::shuffle::{self, First};
 use crate::table::{Table, TableShape};
 use engine::ring::Ring;
 use engine::share::Share;
@@ -45,6 +45,7 @@ pub async fn compact(
         wide.extend(table.wide);
     }
     let table = Table::new(shape.n_bins(), &[], &[], narrow, wide);
+    let order = (order, First::Rows);
     let table = shuffle::arrange(session, shape.hub.seat, table, order, stock).await?;
     let (narrow, wide) = table.into_ring_columns();
     let n_rows = shape.hub.n_rows;
