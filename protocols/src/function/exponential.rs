@@ -51,7 +51,7 @@ fn coefficients<R: Ring>() -> &'static [f64] {
 
 /// m: powers of two lie between 2^−M and 2^M, M = 2^m. Their range and the working precision fill the
 /// ring.
-fn range_log<R: Ring>() -> u32 {
+pub(super) fn range_log<R: Ring>() -> u32 {
     match R::BITS {
         64 => 4,
         _ => 5,
@@ -59,7 +59,7 @@ fn range_log<R: Ring>() -> u32 {
 }
 
 /// w: fractional bits of 2^(fraction); w + 2M stays below the ring's bits.
-fn working_bits<R: Ring>() -> u32 {
+pub(super) fn working_bits<R: Ring>() -> u32 {
     R::BITS / 2 - 3
 }
 

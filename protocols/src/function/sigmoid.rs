@@ -14,6 +14,7 @@
 //! they fit the ring, which saves truncations.
 
 use super::Format;
+use super::exponential::{range_log, working_bits};
 use super::fixed::{add_public, add_scaled, constant, shift, shift_price};
 use crate::arith::{circuit, convert, copy, mul, mux};
 use crate::boolean::{Gates, Level, Planes};
@@ -85,25 +86,12 @@ pub fn sigmoid_price<R: StockedRing>(seats: Seats, n_items: usize, format: Forma
     price.then(&shift_price::<R>(seats, n_items, last))
 }
 
-/// log2 of M: beyond ±M the function is 0 or 1.
-fn range_log<R: Ring>() -> u32 {
-    match R::BITS {
-        64 => 4,
-        _ => 5,
-    }
-}
-
 /// Degree of a piece's polynomial.
 fn degree<R: Ring>() -> usize {
     match R::BITS {
         64 => 4,
         _ => 9,
     }
-}
-
-/// Fractional bits of coefficients.
-fn working_bits<R: Ring>() -> u32 {
-    R::BITS / 2 - 3
 }
 
 /// How many fractional bits an argument lacks for half a piece to be a whole number.
