@@ -17,7 +17,7 @@
 //! | [`rsqrt`] | 0 < x·2^f < 2^b | 2u + ε/√x | 2·10⁻¹² | 10⁻²³ |
 //! | [`exp`] | any; limited to ±16·ln 2, or ±32·ln 2 | 2u + (2ε + 2^(f−50))·eˣ | 3·10⁻⁹ (degree 6) | 3·10⁻¹⁵ (degree 10) |
 //! | [`log`] | 0 < x·2^f < 2^b | 2u + ε | 4·10⁻⁸ (degree 8) | 2·10⁻¹⁴ (degree 16) |
-//! | [`sigmoid`] | any | 2u + 2ε; and e^−M where x is beyond ±M, the M of [`exp`] | 5·10⁻⁹ (degree 4) | 3·10⁻¹⁵ (degree 9) |
+//! | [`sigmoid`] | any | 2u + 2ε; and e^−M where x is beyond ±M, the M of [`exp`] | 5·10⁻⁹ (degree 4), or at most u/4 (degree 3, f ≤ 20) | 3·10⁻¹⁵ (degree 9) |
 
 pub(crate) mod fixed;
 pub(crate) mod normal;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! |x|, and the sign σ          from the bits of x
-//! which piece of [0, M)        4 pieces to a unit, from the bits of |x|: one of many bits
+//! which piece of [0, M)        4 pieces to a unit, 2 of short numbers, from the bits of |x|: one of many bits
 //! its middle m and c_0 … c_d   sums of these bits with public weights, in one round; 1/(1 + e^−|x|) is Σ c_i·s^i for
 //!                              s = |x| − m, −1 at the lower end of the piece and 1 at the upper
 //! σ·m and σ·c_i for even i     all in one round
@@ -28,8 +28,32 @@ use engine::ring::Ring;
 use engine::share::Share;
 use engine::share::boolean::BitShare;
 
-/// log2 of the pieces of [0, 1).
-const LOG_PIECES: u32 = 2;
+/// How [0, M) is cut.
+#[derive(Clone, Copy)]
+struct Cut {
+    /// log2 of the pieces of [0, 1).
+    log_pieces: u32,
+    /// Degree of a piece's polynomial.
+    degree: usize,
+}
+
+impl Cut {
+    /// Over Z_2^64 the fewest bits and products that leave out at most a quarter of the result's unit, but 5·10⁻⁹.
+    fn of<R: Ring>(frac_bits: u32) -> Self {
+        let (log_pieces, degree) = match (R::BITS, frac_bits) {
+            (64, ..=16) => (1, 3),
+            (64, ..=20) => (2, 3),
+            (64, _) => (2, 4),
+            _ => (2, 9),
+        };
+        Self { log_pieces, degree }
+    }
+
+    /// How many fractional bits an argument lacks for half a piece to be a whole number.
+    fn raised(self, format: Format) -> u32 {
+        (self.log_pieces + 1).saturating_sub(format.frac_bits)
+    }
+}
 
 /// Terms of the series that is cut to a piece's degree: what is left out is below 10⁻¹⁸.
 const N_TERMS: usize = 16;
@@ -53,9 +77,9 @@ pub async fn sigmoid<R: StockedRing>(
     session.ended_by(format.check::<R>())?;
     let seats = Seats::of(session);
     session.ended_by(stock.check(&sigmoid_price::<R>(seats, x.len(), format).needs))?;
-    let mut x = copy(x);
-    x.scale_public(R::ONE.shl(raised(format)));
     let scheme = Scheme::of::<R>(format);
+    let mut x = copy(x);
+    x.scale_public(R::ONE.shl(scheme.format.frac_bits - format.frac_bits));
     let (sign, hot) = scheme.pieces(session, &x, stock).await?;
     let mut numbers = scheme.numbers(session, x.len(), hot, stock).await?;
     scheme.turn(session, &sign, &mut numbers, stock).await?;
@@ -86,23 +110,11 @@ pub fn sigmoid_price<R: StockedRing>(seats: Seats, n_items: usize, format: Forma
     price.then(&shift_price::<R>(seats, n_items, last))
 }
 
-/// Degree of a piece's polynomial.
-fn degree<R: Ring>() -> usize {
-    match R::BITS {
-        64 => 4,
-        _ => 9,
-    }
-}
-
-/// How many fractional bits an argument lacks for half a piece to be a whole number.
-fn raised(format: Format) -> u32 {
-    (LOG_PIECES + 1).saturating_sub(format.frac_bits)
-}
-
 /// How the function is computed in one format.
 struct Scheme {
     /// Of the argument, with bits enough for half a piece.
     format: Format,
+    cut: Cut,
     /// Bits of |x| that say which piece it lies in.
     n_index: u32,
     /// For each piece the polynomial in s, from c_0.
@@ -115,19 +127,21 @@ struct Scheme {
 
 impl Scheme {
     fn of<R: Ring>(format: Format) -> Self {
-        let more = raised(format);
+        let cut = Cut::of::<R>(format.frac_bits);
+        let more = cut.raised(format);
         let format = Format {
             frac_bits: format.frac_bits + more,
             bound_bits: format.bound_bits + more,
             ..format
         };
-        let inner_bits = format.frac_bits - LOG_PIECES;
+        let inner_bits = format.frac_bits - cut.log_pieces;
         let n_index = format.bound_bits.saturating_sub(inner_bits);
-        let n_index = n_index.min(range_log::<R>() + LOG_PIECES);
+        let n_index = n_index.min(range_log::<R>() + cut.log_pieces);
         let mut scheme = Self {
             format,
+            cut,
             n_index,
-            series: series(1 << n_index, degree::<R>()),
+            series: series(1 << n_index, cut),
             shifts: Vec::new(),
             working_bits: working_bits::<R>(),
         };
@@ -137,7 +151,7 @@ impl Scheme {
 
     /// Fractional bits of s.
     fn s_bits(&self) -> u32 {
-        self.format.frac_bits - LOG_PIECES - 1
+        self.format.frac_bits - self.cut.log_pieces - 1
     }
 
     /// A sum is shifted back to the working precision only if its product with s would leave the range of a truncation.
@@ -176,7 +190,7 @@ impl Scheme {
     }
 
     fn first_index_bit(&self) -> u32 {
-        (self.format.frac_bits - LOG_PIECES).min(self.format.bound_bits)
+        (self.format.frac_bits - self.cut.log_pieces).min(self.format.bound_bits)
     }
 
     /// The sign of each x, and for each piece whether |x| lies in it; without the bits of a piece if there is one alone.
@@ -376,18 +390,18 @@ fn sum_of_sizes(coefficients: &[f64]) -> f64 {
     coefficients.iter().map(|c| c.abs()).sum()
 }
 
-/// For each piece of [0, 1/4), [1/4, 1/2), … the function as a polynomial in s ∈ [−1, 1].
+/// For each piece, of four [0, 1/4), [1/4, 1/2), …, the function as a polynomial in s ∈ [−1, 1].
 ///
 /// Sums, products and quotients of floats alone, so that every seat finds the same numbers.
-fn series(n_pieces: usize, degree: usize) -> Vec<Vec<f64>> {
-    let half = 1.0 / power_of_two(LOG_PIECES + 1);
+fn series(n_pieces: usize, cut: Cut) -> Vec<Vec<f64>> {
+    let half = 1.0 / power_of_two(cut.log_pieces + 1);
     let value = |series: &[f64], s: f64| series.iter().rev().fold(0.0, |sum, c| sum * s + c);
     let mut middle = value(&taylor(0.5, half), 1.0);
     let mut pieces = Vec::with_capacity(n_pieces);
     for _ in 0..n_pieces {
         let taylor = taylor(middle, half);
         middle = value(&taylor, 2.0);
-        pieces.push(economised(taylor, degree));
+        pieces.push(economised(taylor, cut.degree));
     }
     pieces
 }
@@ -438,24 +452,29 @@ fn chebyshev(n: usize) -> Vec<f64> {
 mod tests {
     use super::*;
 
+    fn left_out(n_pieces: usize, cut: Cut) -> f64 {
+        let width = 1.0 / power_of_two(cut.log_pieces);
+        let mut worst = 0.0f64;
+        for (i, piece) in series(n_pieces, cut).iter().enumerate() {
+            for step in -100..=100 {
+                let s = f64::from(step) / 100.0;
+                let x = (i as f64 + 0.5 + s / 2.0) * width;
+                let found = piece.iter().rev().fold(0.0, |sum, c| sum * s + c);
+                worst = worst.max((found - 1.0 / (1.0 + (-x).exp())).abs());
+            }
+        }
+        worst
+    }
+
     #[test]
     fn pieces_are_the_function() {
-        for (n_pieces, degree, bound) in [(64, 4, 5e-9), (128, 9, 3e-15)] {
-            let pieces = series(n_pieces, degree);
-            let mut worst = 0.0f64;
-            for (i, piece) in pieces.iter().enumerate() {
-                for step in -100..=100 {
-                    let s = f64::from(step) / 100.0;
-                    let x = (i as f64 + 0.5 + s / 2.0) / 4.0;
-                    let found = piece.iter().rev().fold(0.0, |sum, c| sum * s + c);
-                    worst = worst.max((found - 1.0 / (1.0 + (-x).exp())).abs());
-                }
-            }
-            assert!(
-                worst < bound,
-                "{n_pieces} pieces of degree {degree}: {worst:e}"
-            );
+        for frac_bits in 1..=40 {
+            let cut = Cut::of::<u64>(frac_bits);
+            let bound = 5e-9f64.max(0.25 / power_of_two(frac_bits));
+            let worst = left_out(16 << cut.log_pieces, cut);
+            assert!(worst < bound, "{frac_bits} fractional bits: {worst:e}");
         }
+        assert!(left_out(128, Cut::of::<u128>(40)) < 3e-15);
     }
 
     #[test]

@@ -213,6 +213,11 @@ impl Shape {
         (COLUMN_BITS + BETA_BITS - self.family.label_bits()).cast_signed()
     }
 
+    /// Whether β and η are 0 before a step, which then needs no function of them.
+    fn is_level(&self, step: u32) -> bool {
+        step == 0 && !self.family.has_log_link() && !self.has_offset
+    }
+
     /// Whether a step needs a system of its own.
     fn is_factored(&self, step: u32) -> bool {
         step == 0 || self.family.has_weights()
@@ -225,7 +230,8 @@ impl Shape {
 /// # Inputs    `rows`: as the shape says; takes [`fit_price`]
 /// # Output    [`Fitted`]
 /// # Cost      [`fit_price`]: about 40·d + 150 rounds a step (60 where the system is the same in all), and
-///   16·n·d + 8·n·d bytes to each other seat for products, beside the functions of n numbers
+///   16·n·d + 8·n·d bytes to each other seat for products, beside the functions of n numbers; the first step of a
+///   linear or logistic model without offsets starts at η = 0 and has none of these
 /// # Security  semi-honest, all but one seat may be corrupt; reveals the shape. Nothing is opened
 /// # Errors    [`ProtocolError::InvalidInput`] if shape and rows do not fit,
 ///   [`ProtocolError::OutOfCorrelations`] before anything is sent, [`ProtocolError::Link`],
@@ -311,13 +317,19 @@ impl Run<'_> {
         stock: &mut Stock,
     ) -> Result<Share<u64>, ProtocolError> {
         let (rows, shape) = (self.rows, self.shape);
-        let eta = predictor(session, rows, shape, &self.newton.beta, stock).await?;
-        let mean = family::mean(session, rows, eta, shape, stock).await?;
+        let is_level = shape.is_level(step);
+        let mean = match is_level {
+            true => family::level_mean(rows, shape),
+            false => {
+                let eta = predictor(session, rows, shape, &self.newton.beta, stock).await?;
+                family::mean(session, rows, eta, shape, stock).await?
+            }
+        };
         let (residuals, weights) = (mean.residuals, mean.weights);
         let row = &rows.columns;
         let gradient = matmul(session, &residuals, row, shape.gradient(), stock).await?;
         let mut gradient = convert::widen(session, &gradient, shape.method, stock).await?;
-        if let Some(penalties) = &rows.penalties {
+        if let Some(penalties) = rows.penalties.as_ref().filter(|_| !is_level) {
             let n_bits = shape.penalty_shift();
             let own = mul_shift(session, penalties, &self.newton.beta, n_bits, stock).await?;
             gradient.sub_assign(&own);
@@ -362,13 +374,19 @@ impl Run<'_> {
 
 fn run_price(seats: Seats, shape: &Shape, step: u32) -> Price {
     let d = shape.n_columns;
-    let mut price = predictor_price(seats, shape)
-        .then(&family::mean_price(seats, shape))
-        .then(&products::price::<u64>(seats, shape.gradient()))
-        .then(&convert::widen_price(seats, d, shape.method));
-    if shape.is_penalised {
-        let n_bits = shape.penalty_shift();
-        price = price.then(&mul_shift_price::<u128>(seats, d, n_bits));
+    let mut price = products::price::<u64>(seats, shape.gradient()).then(&convert::widen_price(
+        seats,
+        d,
+        shape.method,
+    ));
+    if !shape.is_level(step) {
+        price = predictor_price(seats, shape)
+            .then(&family::mean_price(seats, shape))
+            .then(&price);
+        if shape.is_penalised {
+            let n_bits = shape.penalty_shift();
+            price = price.then(&mul_shift_price::<u128>(seats, d, n_bits));
+        }
     }
     let is_factored = shape.is_factored(step);
     if is_factored {

@@ -53,7 +53,7 @@ impl Family {
     }
 
     /// Whether μ is an exponential, so that steps begin at the mean.
-    fn has_log_link(self) -> bool {
+    pub(super) fn has_log_link(self) -> bool {
         matches!(self, Self::Poisson | Self::Gamma)
     }
 }
@@ -130,6 +130,20 @@ pub(super) async fn mean(
         }
     };
     Ok(Mean { residuals, weights })
+}
+
+/// [`mean`] where η is 0 in every row, of a family without a logarithmic link: each seat finds its own.
+pub(super) fn level_mean(rows: &Rows, shape: &Shape) -> Mean {
+    let mut residuals = copy(&rows.labels);
+    let mut weights = copy(&rows.used);
+    if shape.family == Family::Logistic {
+        // p = 1/2 and p·(1 − p) = 1/4.
+        let mut own = copy(&rows.used);
+        own.scale_public(1 << (shape.family.label_bits() - 1));
+        residuals.sub_assign(&own);
+        weights.scale_public(1 << (shape.weight_bits() - 2));
+    }
+    Mean { residuals, weights }
 }
 
 pub(super) fn mean_price(seats: Seats, shape: &Shape) -> Price {

@@ -1,8 +1,9 @@
-//! Boosted trees by `entente simulate`: agents as processes, QUIC on loopback, from CSV to the result.
+//! Models of bins by `entente simulate`: agents as processes, QUIC on loopback, from CSV to the result.
 //!
-//! `cargo bench --bench trees` grows 20 trees of depth 4 over 23 columns, 32 bins each, of 30,000 people: once columns
-//! of two holders that have all of them in common, and once rows of three holders. `cargo bench --bench trees -- 3000`
-//! takes so many people. It prints time, bytes and memory, and fails if a job does.
+//! `cargo bench --bench models` grows 20 trees of depth 4 over 23 columns, 32 bins each, of 30,000 people: once columns
+//! of two holders that have all of them in common, and once rows of three holders. Then it bins the same columns of two
+//! holders for a scorecard, weights and information values of all 23 from shares; the fit keeps those with an information value
+//! above 0.02. `cargo bench --bench models -- 3000` takes so many people. It prints time, bytes and memory, and fails if a job does.
 
 use engine::prg::{Prg, Seed};
 use serde_json::Value;
@@ -53,10 +54,14 @@ fn write(
     Ok(())
 }
 
-fn job(of: &str) -> String {
+const TREES: &str =
+    "report = [\"auc\", \"ks\"]\nn_trees = 20\ndepth = 4\nbins = 32\nmin_child_weight = 2.75\n";
+const SCORECARD: &str =
+    "report = [\"coef\"]\n[compute.train.scorecard]\nbins = 8\niv_least = 0.02\n";
+
+fn job((model, of, how): (&str, &str, &str)) -> String {
     format!(
-        "job = \"trees\"\npurpose = \"bench\"\nreceivers = [\"a\"]\n[compute.train]\nmodel = \"gbdt\"\n{of}\
-         report = [\"auc\", \"ks\"]\nn_trees = 20\ndepth = 4\nbins = 32\nmin_child_weight = 2.75\n\
+        "job = \"{model}\"\npurpose = \"bench\"\nreceivers = [\"a\"]\n[compute.train]\nmodel = \"{model}\"\n{of}{how}\
          [privacy]\ncorrelations = \"dealer:arbiter\"\nmin_cell = 11\n"
     )
 }
@@ -101,9 +106,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         sample = { column = \"a.t.part\", train = \"train\", test = \"test\" }\n";
     let named = (0..N_FEATURES).map(|f| format!("\"{}.t.x{f}\"", if f < 12 { "a" } else { "b" }));
     let features = named.collect::<Vec<_>>().join(", ");
-    let text = job(&format!("{of_columns}features = [{features}]\n"));
+    let of_columns = format!("{of_columns}features = [{features}]\n");
     let what = format!("columns of two holders, {} people", people.len());
-    run(&what, &directory, &["a", "b"], &text)?;
+    for (model, how) in [("gbdt", TREES), ("scorecard", SCORECARD)] {
+        let text = job((model, &of_columns, how));
+        run(&format!("{model}, {what}"), &directory, &["a", "b"], &text)?;
+    }
     let directory = home.path().join("rows");
     let names = ["a", "b", "c"];
     for (name, part) in names.iter().zip(people.chunks(people.len().div_ceil(3))) {
@@ -113,9 +121,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         sample = { column = \"part\", train = \"train\", test = \"test\" }\n";
     let named = (0..N_FEATURES).map(|f| format!("\"x{f}\""));
     let features = named.collect::<Vec<_>>().join(", ");
-    let text = job(&format!("{of_rows}features = [{features}]\n"));
+    let text = job((
+        "gbdt",
+        &format!("{of_rows}features = [{features}]\n"),
+        TREES,
+    ));
     run(
-        &format!("rows of three holders, {} people", people.len()),
+        &format!("gbdt, rows of three holders, {} people", people.len()),
         &directory,
         &names,
         &text,
