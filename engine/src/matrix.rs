@@ -182,11 +182,9 @@ fn add_columns<R: Ring>(c: &mut [R], columns: &[R], x: &[R]) {
         .zip(columns.par_chunks(columns_a_task * n_rows))
         .map(|(x, columns)| {
             let mut sums = Zeroizing::new(vec![R::ZERO; n_rows]);
-            wide::run(|| {
-                for (x, column) in x.iter().zip(columns.chunks_exact(n_rows)) {
-                    add_scaled(&mut sums, column, *x);
-                }
-            });
+            for (x, column) in x.iter().zip(columns.chunks_exact(n_rows)) {
+                ring::add_scaled(&mut sums, column, *x);
+            }
             sums
         })
         .collect();
@@ -199,13 +197,6 @@ fn add_columns<R: Ring>(c: &mut [R], columns: &[R], x: &[R]) {
 fn dot<R: Ring>(left: &[R], right: &[R]) -> R {
     let products = left.iter().zip(right).map(|(l, r)| l.wrapping_mul(*r));
     products.fold(R::ZERO, Ring::wrapping_add)
-}
-
-#[inline(always)]
-fn add_scaled<R: Ring>(acc: &mut [R], values: &[R], factor: R) {
-    for (a, v) in acc.iter_mut().zip(values) {
-        *a = a.wrapping_add(v.wrapping_mul(factor));
-    }
 }
 
 /// The transposed matrix of `n_rows`·`n_cols` row-major values, row-major.

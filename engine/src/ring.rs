@@ -6,6 +6,7 @@
 //! The slice functions are plain loops. They run at the speed of memory once vectorised, so none
 //! of them allocates.
 
+use crate::wide;
 use bytemuck::Pod;
 use std::fmt::Debug;
 use zeroize::Zeroize;
@@ -18,6 +19,8 @@ mod sealed {
         fn sub_slice(acc: &mut [Self], other: &[Self]);
         fn mul_slice(acc: &mut [Self], other: &[Self]);
         fn scale_slice(acc: &mut [Self], factor: Self);
+        fn add_scaled_slice(acc: &mut [Self], values: &[Self], factor: Self);
+        fn xor_bits_slice(out: &mut [Self], values: &[Self], bits: &[u64], one: Self);
         fn negate_slice(acc: &mut [Self]);
         fn sum_slice(values: &[Self]) -> Self;
         fn add_bytes_slice(acc: &mut [Self], bytes: &[u8]);
@@ -110,6 +113,27 @@ macro_rules! impl_ring {
                 for a in acc {
                     *a = a.wrapping_mul(factor);
                 }
+            }
+
+            fn add_scaled_slice(acc: &mut [Self], values: &[Self], factor: Self) {
+                wide::run(|| {
+                    for (a, v) in acc.iter_mut().zip(values) {
+                        *a = a.wrapping_add(v.wrapping_mul(factor));
+                    }
+                });
+            }
+
+            fn xor_bits_slice(out: &mut [Self], values: &[Self], bits: &[u64], one: Self) {
+                let parts = out.chunks_mut(64).zip(values.chunks(64)).zip(bits);
+                wide::run(|| {
+                    for ((out, values), word) in parts {
+                        for (i, (out, v)) in out.iter_mut().zip(values).enumerate() {
+                            // −v is the complement of v, plus 1.
+                            let set = Self::from(word >> i & 1).wrapping_neg();
+                            *out = (v ^ set).wrapping_sub(set).wrapping_add(one & set);
+                        }
+                    }
+                });
             }
 
             fn negate_slice(acc: &mut [Self]) {
@@ -238,6 +262,28 @@ pub fn mul_assign<R: Ring>(acc: &mut [R], other: &[R]) {
 /// `acc[i] *= factor` for every i.
 pub fn scale<R: Ring>(acc: &mut [R], factor: R) {
     R::scale_slice(acc, factor);
+}
+
+/// `acc[i] += factor·values[i]` for every i.
+///
+/// # Panics
+///
+/// If the lengths differ.
+pub fn add_scaled<R: Ring>(acc: &mut [R], values: &[R], factor: R) {
+    assert_same_len(acc.len(), values.len());
+    R::add_scaled_slice(acc, values, factor);
+}
+
+/// `out[i] = values[i]`, or `one − values[i]` where bit i is set: a share of the bit's XOR with a shared one, if `one` is
+/// a share of 1.
+///
+/// # Panics
+///
+/// If the lengths differ, or there are fewer bits.
+pub fn xor_bits<R: Ring>(out: &mut [R], values: &[R], bits: &[u64], one: R) {
+    assert_same_len(out.len(), values.len());
+    assert!(bits.len() * 64 >= out.len(), "fewer bits than elements");
+    R::xor_bits_slice(out, values, bits, one);
 }
 
 /// `acc[i] = −acc[i]` for every i.

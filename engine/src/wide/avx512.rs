@@ -4,7 +4,7 @@
 
 use std::arch::x86_64::*;
 
-/// Proof of AVX-512 F, BW, VBMI and GFNI.
+/// Proof of AVX-512 F, BW, DQ, VBMI and GFNI.
 #[derive(Clone, Copy)]
 pub(super) struct Wide(());
 
@@ -13,6 +13,7 @@ impl Wide {
     pub(super) fn detect() -> Option<Self> {
         let able = is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vbmi")
             && is_x86_feature_detected!("gfni");
         able.then_some(Self(()))
@@ -32,7 +33,7 @@ impl Wide {
     }
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi,gfni")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vbmi,gfni")]
 fn run(body: impl FnOnce()) {
     body();
 }

@@ -89,6 +89,10 @@ fn slices_match_elements<R: Ring>(label: &'static str) {
             out,
             a.iter().map(|x| x.wrapping_mul(factor)).collect::<Vec<R>>()
         );
+        let mut sum = b.clone();
+        ring::add_scaled(&mut sum, &a, factor);
+        ring::sub_assign(&mut sum, &b);
+        assert_eq!(sum, out);
         ring::negate(&mut out);
         ring::add_assign(&mut out, &a);
         assert_eq!(
@@ -97,6 +101,31 @@ fn slices_match_elements<R: Ring>(label: &'static str) {
         );
         assert_eq!(ring::from_bytes::<R>(ring::as_bytes(&a)).unwrap(), a);
     }
+}
+
+fn public_bits_flip<R: Ring>(label: &'static str) {
+    let mut prg = prg(label);
+    for len in LENGTHS {
+        let mut values = vec![R::ZERO; len];
+        prg.fill_ring(&mut values);
+        let bits: Vec<u64> = (0..len.div_ceil(64)).map(|_| prg.next_u64()).collect();
+        for one in [R::ZERO, R::ONE] {
+            let mut out = vec![R::ZERO; len];
+            ring::xor_bits(&mut out, &values, &bits, one);
+            let flipped = |(i, v): (usize, &R)| match bits[i / 64] >> (i % 64) & 1 {
+                1 => one.wrapping_sub(*v),
+                _ => *v,
+            };
+            let expected: Vec<R> = values.iter().enumerate().map(flipped).collect();
+            assert_eq!(out, expected);
+        }
+    }
+}
+
+#[test]
+fn public_bits_flip_shared_ones() {
+    public_bits_flip::<u64>("bits narrow");
+    public_bits_flip::<u128>("bits wide");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::party::Seat;
 use crate::price::{Price, Seats};
 use crate::session::Session;
 use engine::bits::{self, BLOCK_ITEMS, BLOCK_WORDS};
+use engine::ring;
 use engine::share::Share;
 use engine::share::boolean::BitShare;
 use std::ops::Range;
@@ -88,11 +89,8 @@ pub(super) async fn planes_to_sums_over<R: StockedRing>(
     let mut sums: Vec<Share<R>> = weights.iter().map(|_| Share::zero(n_items)).collect();
     let put = |plane: usize, start: usize, bits: &[R]| {
         for (sum, weights) in sums.iter_mut().zip(weights) {
-            let weight = weights[plane];
             let sum = &mut sum.as_mut_slice()[start..start + bits.len()];
-            for (sum, bit) in sum.iter_mut().zip(bits) {
-                *sum = sum.wrapping_add(bit.wrapping_mul(weight));
-            }
+            ring::add_scaled(sum, bits, weights[plane]);
         }
     };
     convert(session, planes, stock, put).await?;
@@ -144,7 +142,11 @@ async fn convert<R: StockedRing>(
     for _ in planes {
         dabits.push(session.ended_by(stock.take_dabits(n_items))?);
     }
-    let is_first = session.seat() == Seat(0);
+    let one = if session.seat() == Seat(0) {
+        R::ONE
+    } else {
+        R::ZERO
+    };
     let mask = |lanes: Range<usize>, _: &mut [R], words: &mut [u64]| {
         let columns = lanes::columns(&lanes);
         let parts = words.chunks_exact_mut(columns.len().max(1));
@@ -162,13 +164,7 @@ async fn convert<R: StockedRing>(
             if part.len() != beta.len() {
                 part = Share::zero(beta.len());
             }
-            let out = part.as_mut_slice().iter_mut();
-            for (i, (out, beta)) in out.zip(beta).enumerate() {
-                let delta = R::from_u64(delta[i / 64] >> (i % 64) & 1);
-                let sign = R::ONE.wrapping_sub(delta.shl(1));
-                let constant = if is_first { delta } else { R::ZERO };
-                *out = sign.wrapping_mul(*beta).wrapping_add(constant);
-            }
+            ring::xor_bits(part.as_mut_slice(), beta, delta, one);
             put(plane, lanes.start, part.as_slice());
         }
     };

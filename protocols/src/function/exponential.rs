@@ -2,8 +2,8 @@
 
 use super::Format;
 use super::fixed::{
-    add_public, add_scaled, constant, mul_shift, mul_shift_price, polynomial, polynomial_price,
-    shift, shift_price,
+    add_public, constant, mul_shift, mul_shift_price, polynomial, polynomial_price, shift,
+    shift_price,
 };
 use crate::arith::compare::Method;
 use crate::arith::{convert, mul, order};
@@ -11,7 +11,7 @@ use crate::correlate::{Stock, StockedRing};
 use crate::error::ProtocolError;
 use crate::price::{Price, Seats};
 use crate::session::Session;
-use engine::ring::Ring;
+use engine::ring::{self, Ring};
 use engine::share::Share;
 use engine::share::boolean::BitShare;
 use std::f64::consts::{LN_2, LOG2_E, SQRT_2};
@@ -156,7 +156,7 @@ async fn split<R: StockedRing>(
     let mut fraction = z;
     for (i, bit) in (0..).zip(&whole) {
         let weight = R::ONE.shl(working_bits::<R>() + i);
-        add_scaled(
+        ring::add_scaled(
             fraction.as_mut_slice(),
             bit.as_slice(),
             weight.wrapping_neg(),

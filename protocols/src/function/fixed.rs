@@ -86,7 +86,7 @@ pub(super) async fn polynomial<R: StockedRing>(
     add_public(session, &mut sum, first.shl(w));
     for (power, c) in coefficients[1..].iter().enumerate() {
         let power = &powers.as_slice()[power * n_items..][..n_items];
-        add_scaled(sum.as_mut_slice(), power, constant(*c, w));
+        ring::add_scaled(sum.as_mut_slice(), power, constant(*c, w));
     }
     shift(session, sum, w.cast_signed(), stock).await
 }
@@ -107,13 +107,6 @@ fn new_powers(degree: usize) -> impl Iterator<Item = usize> {
     let have = std::iter::successors(Some(1), |have| Some(2 * have));
     have.take_while(move |have| *have < degree)
         .map(move |have: usize| have.min(degree - have))
-}
-
-/// `acc[i] += factor·values[i]` for every i.
-pub(super) fn add_scaled<R: Ring>(acc: &mut [R], values: &[R], factor: R) {
-    for (a, v) in acc.iter_mut().zip(values) {
-        *a = a.wrapping_add(v.wrapping_mul(factor));
-    }
 }
 
 /// c − factor·x, for public c.

@@ -1,7 +1,7 @@
 //! Normalisation: a positive number as a fraction in a fixed interval times a power of two.
 
 use super::Format;
-use super::fixed::{add_scaled, mul_shift, mul_shift_price};
+use super::fixed::{mul_shift, mul_shift_price};
 use crate::arith::compare::Method;
 use crate::arith::{circuit, convert};
 use crate::boolean::Planes;
@@ -11,7 +11,7 @@ use crate::party::Seat;
 use crate::price::{Price, Seats};
 use crate::session::Session;
 use engine::bits;
-use engine::ring::Ring;
+use engine::ring::{self, Ring};
 use engine::share::Share;
 use engine::share::boolean::BitShare;
 
@@ -84,7 +84,7 @@ impl<R: Ring> Normal<R> {
 pub(crate) fn weighted<R: Ring>(windows: &[Share<R>], weight: impl Fn(u32) -> R) -> Share<R> {
     let mut sum = Share::zero(windows[0].len());
     for (number, window) in (0..).zip(windows) {
-        add_scaled(sum.as_mut_slice(), window.as_slice(), weight(number));
+        ring::add_scaled(sum.as_mut_slice(), window.as_slice(), weight(number));
     }
     sum
 }

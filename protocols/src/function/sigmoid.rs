@@ -15,7 +15,7 @@
 
 use super::Format;
 use super::exponential::{range_log, working_bits};
-use super::fixed::{add_public, add_scaled, constant, shift, shift_price};
+use super::fixed::{add_public, constant, shift, shift_price};
 use crate::arith::{circuit, convert, copy, mul, mux};
 use crate::boolean::{Gates, Level, Planes};
 use crate::correlate::{Stock, StockedRing};
@@ -24,7 +24,7 @@ use crate::party::Seat;
 use crate::price::{Price, Seats};
 use crate::session::Session;
 use engine::bits;
-use engine::ring::Ring;
+use engine::ring::{self, Ring};
 use engine::share::Share;
 use engine::share::boolean::BitShare;
 
@@ -306,7 +306,7 @@ impl Scheme {
         let parts = chosen.as_slice().chunks_exact(n_items.max(1));
         for (place, part) in self.turned().zip(parts) {
             let minus_two = R::from_u64(2).wrapping_neg();
-            add_scaled(numbers[place].as_mut_slice(), part, minus_two);
+            ring::add_scaled(numbers[place].as_mut_slice(), part, minus_two);
         }
         Ok(())
     }
