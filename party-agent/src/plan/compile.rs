@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::sql::sqlparser::ast::{Query, Select, SetExpr};
 use protocols::party::PartyId;
+use protocols::psi::keys::Normalise;
 
 use super::finish::{self, SumOf};
 use super::part::{self, Convert, Part, Whole};
@@ -61,14 +62,11 @@ pub(super) fn compile(
     if spec.settlement.as_ref().is_some_and(|s| s.is_metered()) && asked.is_some() {
         return Err(one(meter::not_there_yet()));
     }
-    if !sql.max_rows_per_key.is_empty() && !joint::is_joint(&select) {
-        return Err(one(PlanFault {
-            place: "compute.max_rows_per_key".to_owned(),
-            what: "has no effect: the query joins no tables of different holders".to_owned(),
-            fix: "leave it out".to_owned(),
-        }));
+    let is_joint = joint::is_joint(&select);
+    if !is_joint {
+        without_joins(sql).map_err(one)?;
     }
-    let plan = match joint::is_joint(&select) {
+    let plan = match is_joint {
         true => joint::compile(spec, sql, (query, select, members), catalogues, site)?,
         false => of_own_rows(spec, sql, (query, select), catalogues)?,
     };
@@ -76,6 +74,27 @@ pub(super) fn compile(
         Some(asked) => asked.attached(plan),
         None => Ok(plan),
     }
+}
+
+/// What is asked of joins, where there is none.
+fn without_joins(sql: &SqlCompute) -> Result<(), PlanFault> {
+    let no_effect = |field: &str, fix: &str| {
+        Err(PlanFault {
+            place: format!("compute.{field}"),
+            what: "has no effect: the query joins no tables of different holders".to_owned(),
+            fix: fix.to_owned(),
+        })
+    };
+    if !sql.max_rows_per_key.is_empty() {
+        return no_effect("max_rows_per_key", "leave it out");
+    }
+    if sql.normalise != Normalise::Exact {
+        return no_effect(
+            "normalise",
+            "leave it out, and write UPPER, TRIM or REGEXP_REPLACE around the column",
+        );
+    }
+    Ok(())
 }
 
 /// Compiles a query whose FROM is a UNION ALL of the holders' own rows.

@@ -1,6 +1,8 @@
 //! The columns of totals, and by which rule cells of them are released.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+
+use super::cost::MAX_WRITTEN;
 
 /// The public shape of the release.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -113,6 +115,7 @@ pub struct CellCheck {
     /// Narrow column: a count.
     pub column: usize,
     /// The threshold.
+    #[serde(serialize_with = "as_far_as_json")]
     pub at_least: u64,
     /// Every possible total of the column is below 2^`bound_bits`.
     pub bound_bits: u32,
@@ -120,6 +123,14 @@ pub struct CellCheck {
     pub rule: String,
     /// `min_cell`, `having`, `min_cell and having`, or `dominance`.
     pub reason: String,
+}
+
+/// A number, or its digits as text beyond the integers that canonical JSON has.
+fn as_far_as_json<S: Serializer>(number: &u64, out: S) -> Result<S::Ok, S::Error> {
+    match *number <= MAX_WRITTEN {
+        true => out.serialize_u64(*number),
+        false => out.collect_str(number),
+    }
 }
 
 /// How the checks are made.

@@ -352,6 +352,11 @@ async fn bounds_on_rows_that_say_nothing_are_refused() {
         assert!(said.contains(words), "{said}");
         assert!(said.starts_with("compute.max_rows_per_key"), "{said}");
     }
+    let spelt = "[compute]\nnormalise = \"upper_alnum\"\n";
+    let text = job(union, "", "").replace("[compute]\n", spelt);
+    let faults = compile(&check(&text).expect("a job file"), &world.catalogues);
+    let fault = faults.expect_err("refused").swap_remove(0);
+    assert_eq!(fault.place, "compute.normalise");
     for wrong in ["h = 1", "h = 65", "h = \"a\""] {
         let text = job(
             compared,
