@@ -7,6 +7,7 @@ mod error;
 mod stamp;
 mod consent;
 mod csv;
+mod nvl2;
 mod parquet;
 mod postgres;
 
@@ -346,5 +347,7 @@ pub fn make_context(engine: EngineConfig) -> SessionContext {
         .with_config(config)
         .with_default_features()
         .build();
-    SessionContext::new_with_state(state)
+    let context = SessionContext::new_with_state(state);
+    context.register_udf(nvl2::nvl2());
+    context
 }

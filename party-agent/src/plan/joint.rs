@@ -12,6 +12,7 @@ mod columns;
 mod separate;
 mod quotient;
 mod below;
+mod days;
 mod draft;
 mod taken;
 mod ranked;

@@ -74,7 +74,7 @@ impl Separate<'_> {
     }
 
     /// The type of an expression of one relation; `None` if the engine cannot tell.
-    fn kind(&self, at: usize, expr: &Expr) -> Option<DataType> {
+    pub(super) fn kind(&self, at: usize, expr: &Expr) -> Option<DataType> {
         let from = &self.relations.get(at)?.from;
         let plan = self
             .schemas

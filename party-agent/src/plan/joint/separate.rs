@@ -20,7 +20,9 @@ use crate::plan::schema::Schemas;
 use crate::plan::sql::Site;
 use crate::plan::sql::functions::{name_of, plain_args};
 use crate::plan::sql::having::conjunction;
-use crate::plan::sql::outer::{call, case_when, cast, is_always_known, product, where_known};
+use crate::plan::sql::outer::{
+    call, case_when, cast, is_always_known, product, searched, where_known,
+};
 
 /// Most products of one expression.
 const MAX_PRODUCTS: usize = 32;
@@ -298,6 +300,9 @@ impl Separate<'_> {
                 Ok(Separated { value, ..inner })
             }
             Expr::Case {
+                operand: Some(_), ..
+            } => self.value(&searched(expr)),
+            Expr::Case {
                 operand: None,
                 conditions,
                 else_result,
@@ -420,6 +425,11 @@ impl Separate<'_> {
             BinaryOperator::Divide => return self.quotient(expr, left, right),
             _ => return Err(self.fault(expr, "this operator takes columns of different holders")),
         };
+        let days = match op {
+            BinaryOperator::Minus => self.days(left, right)?,
+            _ => None,
+        };
+        let [left, right] = days.as_ref().map_or([left, right], |[l, r]| [l, r]);
         let (a, b) = (self.value(left)?, self.value(right)?);
         let known = self.limited(expr, times(&a.known, &b.known))?;
         let value = match sign {

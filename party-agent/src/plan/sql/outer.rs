@@ -27,7 +27,7 @@ mod margins;
 mod tail;
 
 pub(in crate::plan) use build::{
-    MARK, call, case_when, cast, is_always_known, is_marked, marked, product, where_known,
+    MARK, call, case_when, cast, is_always_known, is_marked, marked, product, searched, where_known,
 };
 use build::{divided, is_divided, is_nullif};
 use same::Same;

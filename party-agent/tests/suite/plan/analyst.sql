@@ -293,3 +293,16 @@ SELECT h.pid || i.pid AS p, COUNT(*) AS n FROM h_a.t h JOIN i_a.t i ON h.pid = i
 
 SELECT CONCAT(h.cat, i.cat) AS c, COUNT(*) AS n FROM h_a.t h JOIN i_a.t i ON h.pid = i.pid GROUP BY 1
 -- refused: mixes columns of different holders
+
+-- Days between days of two holders.
+SELECT AVG(h.day - i.day) AS days, SUM(i.day - h.day) AS back, COUNT(h.day - i.day) AS n FROM h_a.t h JOIN i_a.t i ON h.pid = i.pid
+
+SELECT h.flag, SUM(CASE WHEN i.small > 0 THEN h.day - i.day END) AS days FROM h_a.t h JOIN i_a.t i ON h.pid = i.pid GROUP BY h.flag ORDER BY h.flag NULLS LAST
+
+-- What is chosen among by its value.
+SELECT SUM(CASE h.flag WHEN TRUE THEN i.small WHEN FALSE THEN i.part ELSE 0 END) AS s FROM h_a.t h JOIN i_a.t i ON h.pid = i.pid
+
+-- Thresholds beyond what canonical JSON has for numbers.
+SELECT cat, SUM(money) AS s FROM (SELECT * FROM h_a.t UNION ALL SELECT * FROM h_b.t) u GROUP BY cat HAVING SUM(money) < 100000000000000 ORDER BY cat NULLS LAST
+
+SELECT h.cat, COUNT(*) AS n FROM h_a.t h JOIN i_a.t i ON h.pid = i.pid GROUP BY h.cat HAVING COUNT(*) < 10000000000000000 ORDER BY h.cat NULLS LAST

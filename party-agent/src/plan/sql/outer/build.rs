@@ -64,6 +64,29 @@ pub(in crate::plan) fn case_when(condition: &Expr, result: Expr) -> Expr {
     }
 }
 
+/// CASE x WHEN a THEN … as CASE WHEN x = a THEN ….
+pub(in crate::plan) fn searched(case: &Expr) -> Expr {
+    let mut case = case.clone();
+    let Expr::Case {
+        operand,
+        conditions,
+        ..
+    } = &mut case
+    else {
+        return case;
+    };
+    if let Some(operand) = operand.take() {
+        for when in conditions {
+            when.condition = Expr::BinaryOp {
+                left: Box::new(grouped(&operand)),
+                op: BinaryOperator::Eq,
+                right: Box::new(grouped(&when.condition)),
+            };
+        }
+    }
+    case
+}
+
 /// A value where the filter holds, else NULL, which aggregates skip.
 pub(super) fn filtered(value: &Expr, filter: Option<&Expr>) -> Expr {
     match filter {
