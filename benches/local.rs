@@ -179,6 +179,7 @@ fn plan(kind: Kind) -> Plan {
         source: String::new(),
         has_total: false,
         hidden: None,
+        codes: 0,
     };
     Plan {
         format: 1,

@@ -66,6 +66,15 @@ pub struct GroupKeys {
     pub words: Vec<Vec<u128>>,
 }
 
+/// The values of one group key over a join that its holder has numbered.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct CodedKey {
+    /// The key's number in the plan.
+    pub key: usize,
+    /// Of each number the value as text, for as many as there are.
+    pub texts: Vec<Option<String>>,
+}
+
 /// What a holder brings into one step.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub enum StepInput {

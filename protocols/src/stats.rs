@@ -14,7 +14,7 @@
 //! * [`different`]: how many different values rows have that each count as often as a shared number says;
 //! * [`distinct`]: how many different keys the holders have together, of each group;
 //! * [`top`]: the first cells in the order of a hidden total;
-//! * [`group`]: totals of groups whose keys are not public;
+//! * [`group`]: totals of groups whose keys are not public, and ([`group::coded`]) of those whose holders have numbered them;
 //! * [`rank`]: sums for the rank correlation of two columns, of each group, from every holder's rows or from shared ones;
 //! * [`survival`]: curves of survival and the sums of a log-rank test, from counts by arm and time.
 

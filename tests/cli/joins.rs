@@ -500,3 +500,100 @@ fn pairs_of_several_rows_of_customers() {
     let said = format!("{}{}", ended.stdout, ended.stderr);
     assert!(said.contains("max_rows_per_key"), "{said}");
 }
+
+/// A holder's tables and its policy, in a directory of its own.
+fn holder(at: &Path, name: &str, table: (&str, &str), columns: &str) -> [String; 2] {
+    let home = at.join(name);
+    fs::create_dir(&home).expect("a directory");
+    fs::write(home.join(format!("{}.csv", table.0)), table.1).expect("a table");
+    let policy = format!(
+        "min_cell = 3\nopen_counts = false\n[tables.{}.columns]\n{columns}",
+        table.0
+    );
+    fs::write(home.join("policy.toml"), policy).expect("a policy");
+    ["--party".to_owned(), party(name, &home)]
+}
+
+/// What one holder knows alone forms groups, beside what the other publishes: a value of too few persons is shown to nobody.
+#[test]
+fn groups_that_nobody_lists_go_over_a_join() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let towns = ["Łódź", "Bern", "Αθήνα", "", "only here"];
+    let (mut homes, mut bills) = ("id,town\n".to_owned(), "id,paid,kind\n".to_owned());
+    let mut expected: BTreeMap<(&str, &str), (u64, u64)> = BTreeMap::new();
+    for n in 0..80u64 {
+        let town = match n {
+            41 | 43 => towns[4],
+            _ => towns[(n * n % 11 % 4) as usize],
+        };
+        homes.push_str(&format!("p{n},{town}\n"));
+        if n % 5 == 0 {
+            continue;
+        }
+        let kind = ["x", "y"][(n % 2) as usize];
+        bills.push_str(&format!("p{n},{},{kind}\n", 100 + n));
+        let cell = expected.entry((town, kind)).or_default();
+        *cell = (cell.0 + 1, cell.1 + 100 + n);
+    }
+    expected.retain(|_, (persons, _)| *persons >= 3);
+    assert!(expected.len() > 4 && expected.keys().all(|(town, _)| *town != towns[4]));
+    let mut parties = holder(
+        dir.path(),
+        "registry",
+        ("homes", &homes),
+        "id = { join_key = true }\ntown = { group_by = true, categories = \"hidden\", longest = 12 }\n",
+    )
+    .to_vec();
+    parties.extend(holder(
+        dir.path(),
+        "payer",
+        ("bills", &bills),
+        "id = { join_key = true }\npaid = { aggregate = [\"sum\", \"avg\"], range = [0, 1000] }\nkind = { group_by = true, categories = [\"x\", \"y\"] }\n",
+    ));
+    fs::create_dir(dir.path().join("notary")).expect("a directory");
+    parties.extend([
+        "--party".to_owned(),
+        party("notary", &dir.path().join("notary")),
+    ]);
+    for source in ["ot", "dealer:notary"] {
+        let job = dir.path().join("job.toml");
+        let text = format!(
+            "job = \"towns\"\npurpose = \"test\"\nreceivers = [\"payer\"]\n[compute]\nsql = \"SELECT h.town, b.kind, COUNT(*) AS n, SUM(b.paid) AS paid \
+             FROM payer.bills b JOIN registry.homes h ON b.id = h.id GROUP BY h.town, b.kind ORDER BY 1, 2\"\nmax_groups = 8\n[privacy]\n\
+             correlations = \"{source}\"\nmin_cell = 3\n"
+        );
+        fs::write(&job, text).expect("a job");
+        let words = [
+            "simulate".to_owned(),
+            job.display().to_string(),
+            "--json".to_owned(),
+        ];
+        let mut parties = parties.clone();
+        if source == "ot" {
+            parties.truncate(parties.len() - 2);
+        }
+        let ran = entente(words.into_iter().chain(parties)).expect(0).json();
+        let got: Vec<_> = rows(&ran["result"])
+            .iter()
+            .map(|row| {
+                let text = |at: usize| row[at].as_str().unwrap_or("").to_owned();
+                (text(0), text(1), row[2].as_u64(), row[3].as_u64())
+            })
+            .collect();
+        let mut expected: Vec<_> = expected
+            .iter()
+            .map(|((town, kind), (n, paid))| {
+                (
+                    (*town).to_owned(),
+                    (*kind).to_owned(),
+                    Some(*n),
+                    Some(*paid),
+                )
+            })
+            .collect();
+        // An empty text is NULL in CSV, and comes last.
+        expected.sort_by_key(|row| (row.0.is_empty(), row.0.clone(), row.1.clone()));
+        assert_eq!(got, expected, "{source}");
+        assert!(!ran.to_string().contains(towns[4]), "a town of two persons");
+    }
+}

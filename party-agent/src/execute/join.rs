@@ -17,7 +17,7 @@ use super::computed::Rows;
 use super::correlated::Correlated;
 use super::ranked::Ranked;
 use super::{Broken, Computed, Failure, Output, Stage, Task, correlated, internal, steps};
-use crate::local::{self, Joined, LocalInputs};
+use crate::local::{self, GroupKeys, Joined, LocalInputs};
 use crate::plan::{JoinPlan, JoinSizes, RankedPlan, RelationPlan, Told};
 
 impl Task<'_> {
@@ -67,10 +67,14 @@ impl Task<'_> {
             }
             None => None,
         };
+        let is_first = session.seat().index() == 0;
+        let own_groups = mine.as_ref().map_or(&[][..], |(_, joined)| joined.coded());
+        let groups = GroupKeys::of_cells(self.plan, own_groups, is_first);
         let own = (mine.as_ref(), &mut stock);
         let matched_keys = self.matched_keys(session, all, own, of_keys).await?;
         drop(mine);
         let mut inputs = LocalInputs::of_join(self.plan, of, totals);
+        inputs.groups = groups;
         steps::on_shares(session, self.plan, &mut inputs, &mut stock).await?;
         for (plan, runs) in ranked {
             let ranks = Ranked::new(self.plan, (of, plan), &sizes);

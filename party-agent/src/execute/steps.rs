@@ -11,6 +11,7 @@ use protocols::error::ProtocolError;
 use protocols::session::Session;
 use protocols::stats::distinct::{self, DistinctInput};
 use protocols::stats::extreme::{self, ExtremeInput};
+use protocols::stats::group::coded::{self, CodedTotals};
 use protocols::stats::group::{self, GroupRows, Groups};
 use protocols::stats::quantile;
 use protocols::stats::rank::{self, RankInput};
@@ -243,6 +244,16 @@ pub(super) async fn release(
                 wide: mem::take(&mut totals.wide),
             };
             let found = group::groups(session, rows, &shape, &mut stock, disclosure).await?;
+            Ok(Told::result(found.map(Opened::Groups)))
+        }
+        Release::Coded(shape) => {
+            let mut keys = session.ended_by(groups.ok_or(MISFIT))?;
+            let totals = CodedTotals {
+                keys: mem::take(&mut keys.words),
+                narrow: mem::take(&mut totals.narrow),
+                wide: mem::take(&mut totals.wide),
+            };
+            let found = coded::coded(session, totals, &shape, &mut stock, disclosure).await?;
             Ok(Told::result(found.map(Opened::Groups)))
         }
     }

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use arrow::array::{Array, ArrayRef, AsArray, StringViewArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
+use zeroize::Zeroize;
 
+use super::groups::{too_long, too_many};
 use crate::plan::KeyColumn;
 use crate::source::SourceError;
 
@@ -32,6 +34,24 @@ pub(super) struct KeyIndex<'a> {
     null: u32,
     /// The slot of every value outside the domain, or [`NO_SLOT`].
     other: u32,
+    /// Values that nobody lists, which get slots as they come.
+    codes: Codes,
+}
+
+/// The values of a key that nobody lists, numbered as they come.
+#[derive(Default)]
+struct Codes {
+    numbers: HashMap<Box<str>, u32>,
+    null: Option<u32>,
+    n: u32,
+}
+
+impl Drop for Codes {
+    fn drop(&mut self) {
+        self.numbers
+            .drain()
+            .for_each(|(mut text, _)| text.zeroize());
+    }
 }
 
 impl<'a> CellIndex<'a> {
@@ -57,13 +77,17 @@ impl<'a> CellIndex<'a> {
         self.cells.resize(n_rows, 0);
         self.in_other.clear();
         self.in_other.resize(n_rows, false);
-        for (index, values) in self.keys.iter().zip(keys) {
+        for (index, values) in self.keys.iter_mut().zip(keys) {
             let texts = match values.data_type() {
                 DataType::Utf8View => values.clone(),
                 _ => cast(values, &DataType::Utf8View)
                     .map_err(|e| SourceError::from_engine(e.into()))?,
             };
-            index.slots_of(texts.as_string_view(), &mut self.slots, self.tables)?;
+            let texts = texts.as_string_view();
+            match index.key.codes {
+                0 => index.slots_of(texts, &mut self.slots, self.tables)?,
+                _ => index.numbered(texts, &mut self.slots, self.tables)?,
+            }
             let radix = index.key.n_slots() as u32;
             for (cell, slot) in self.cells.iter_mut().zip(&self.slots) {
                 *cell = *cell * radix + slot;
@@ -74,6 +98,13 @@ impl<'a> CellIndex<'a> {
         }
         let in_other = self.in_other.iter().filter(|&&flag| flag).count();
         Ok((&self.cells, in_other as u64))
+    }
+
+    /// Of each key that has numbered values, which one it is here, and the values in the order of their numbers.
+    pub(super) fn into_numbered(self) -> impl Iterator<Item = (usize, Vec<Option<String>>)> {
+        let numbered = self.keys.into_iter().enumerate();
+        let numbered = numbered.filter(|(_, index)| index.key.codes > 0);
+        numbered.map(|(at, index)| (at, index.codes.texts()))
     }
 }
 
@@ -90,6 +121,7 @@ impl<'a> KeyIndex<'a> {
             long: HashMap::new(),
             null: other,
             other,
+            codes: Codes::default(),
         };
         for (slot, text) in key.domain.iter().enumerate() {
             let slot = slot as u32;
@@ -129,6 +161,36 @@ impl<'a> KeyIndex<'a> {
         ))
     }
 
+    /// The slot of each text; one that has none yet gets the next number.
+    fn numbered(
+        &mut self,
+        texts: &StringViewArray,
+        slots: &mut Vec<u32>,
+        tables: &[String],
+    ) -> Result<(), SourceError> {
+        self.write_slots(texts, slots);
+        let first = self.key.domain.len() as u32;
+        let without = slots
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, slot)| **slot == NO_SLOT);
+        for (row, slot) in without {
+            let text = texts.is_valid(row).then(|| texts.value(row));
+            let number = match self.codes.number(text) {
+                Some(number) => number,
+                None if self.codes.n as usize == self.key.codes => {
+                    return Err(too_many(self.key.codes, tables));
+                }
+                None if text.is_some_and(|text| text.len() >= self.key.bytes()) => {
+                    return Err(too_long(self.key, tables));
+                }
+                None => self.codes.add(text),
+            };
+            *slot = first + number;
+        }
+        Ok(())
+    }
+
     /// The slot of each text, [`NO_SLOT`] where it has none.
     fn write_slots(&self, texts: &StringViewArray, slots: &mut Vec<u32>) {
         slots.clear();
@@ -144,6 +206,36 @@ impl<'a> KeyIndex<'a> {
                     .unwrap_or(self.other)
             }
         }));
+    }
+}
+
+impl Codes {
+    fn number(&self, text: Option<&str>) -> Option<u32> {
+        match text {
+            Some(text) => self.numbers.get(text).copied(),
+            None => self.null,
+        }
+    }
+
+    fn add(&mut self, text: Option<&str>) -> u32 {
+        let number = self.n;
+        self.n += 1;
+        match text {
+            Some(text) => {
+                self.numbers.insert(text.into(), number);
+            }
+            None => self.null = Some(number),
+        }
+        number
+    }
+
+    /// The values in the order of their numbers.
+    fn texts(mut self) -> Vec<Option<String>> {
+        let mut texts = vec![None; self.n as usize];
+        for (text, number) in self.numbers.drain() {
+            texts[number as usize] = Some(text.into());
+        }
+        texts
     }
 }
 
@@ -207,6 +299,7 @@ mod tests {
             source: String::new(),
             has_total: false,
             hidden: None,
+            codes: 0,
         }
     }
 

@@ -7,11 +7,11 @@ use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::GroupKeys;
 use super::cells::KeyIndex;
+use super::{CodedKey, GroupKeys};
 use crate::plan::hidden::{SLOT_BYTES, WORD_BYTES};
 use crate::plan::steps::HASH_BITS;
-use crate::plan::{HiddenGroups, KeyColumn, Plan};
+use crate::plan::{HiddenGroups, KeyColumn, Plan, slots_of};
 use crate::source::SourceError;
 
 /// Finds the group of each row, and makes new ones as they occur.
@@ -37,6 +37,87 @@ impl GroupKeys {
             words: vec![Vec::new(); hidden.key_words()],
         }
     }
+
+    /// This holder's shares of the keys of a join's groups, if nobody lists these: what it has numbered itself, and what
+    /// all know where it is the one to bring that. The numbers of which it has no value are those of no group.
+    #[must_use]
+    pub fn of_cells(plan: &Plan, own: &[CodedKey], brings_public: bool) -> Option<Self> {
+        let hidden = plan.shape.hidden.as_ref()?;
+        let mut words = vec![vec![0; plan.shape.cells]; hidden.key_words()];
+        let length: usize = plan.keys.iter().map(KeyColumn::bytes).sum();
+        let mut bytes = Zeroizing::new(vec![0u8; length]);
+        for cell in 0..plan.shape.cells {
+            bytes.fill(0);
+            let slots = slots_of(cell, plan.keys.iter().map(KeyColumn::n_slots));
+            let mut rest = bytes.as_mut_slice();
+            for (number, (key, slot)) in plan.keys.iter().zip(slots).enumerate() {
+                let (place, more) = rest.split_at_mut(key.bytes());
+                rest = more;
+                match key.hidden {
+                    None if brings_public => {
+                        place.copy_from_slice(&slot.to_le_bytes()[..SLOT_BYTES])
+                    }
+                    None => {}
+                    Some(_) => {
+                        let known = key.domain.get(slot).filter(|_| brings_public);
+                        let own = own.iter().find(|own| own.key == number);
+                        let own = slot.checked_sub(key.domain.len()).zip(own);
+                        let own = own.and_then(|(code, own)| own.texts.get(code));
+                        if let Some(text) = known.or(own).and_then(Option::as_deref) {
+                            put(place, text).ok()?;
+                        }
+                    }
+                }
+            }
+            write_words(&mut words, cell, &bytes);
+        }
+        Some(Self {
+            hashes: Vec::new(),
+            words,
+        })
+    }
+}
+
+/// Writes a group's keys to its place in the columns of words.
+fn write_words(words: &mut [Vec<u128>], group: usize, bytes: &[u8]) {
+    for (column, chunk) in words.iter_mut().zip(bytes.chunks(WORD_BYTES)) {
+        let mut word = [0; WORD_BYTES];
+        word[..chunk.len()].copy_from_slice(chunk);
+        column[group] = u128::from_le_bytes(word);
+    }
+}
+
+/// Writes a value to its place: its length, which is one more so that 0 is NULL, and its text. Fails if it is too long.
+fn put(place: &mut [u8], text: &str) -> Result<(), TooLong> {
+    let Some((length, rest)) = place.split_first_mut() else {
+        return Err(TooLong);
+    };
+    let text = text.as_bytes();
+    rest.get_mut(..text.len())
+        .ok_or(TooLong)?
+        .copy_from_slice(text);
+    *length = 1 + u8::try_from(text.len()).expect("at most 240 bytes");
+    Ok(())
+}
+
+struct TooLong;
+
+/// A value has more bytes than the plan was made for.
+pub(super) fn too_long(key: &KeyColumn, tables: &[String]) -> SourceError {
+    let what = format!(
+        "a value is longer than {} bytes, the most that the plan was made for",
+        key.bytes() - 1
+    );
+    let advice =
+        "write a larger `longest` for the column in the policy file, publish and plan anew";
+    SourceError::column(&tables.join(", "), &key.name, what, advice)
+}
+
+/// There are more groups than all have planned for.
+pub(super) fn too_many(at_most: usize, tables: &[String]) -> SourceError {
+    let what = format!("it has more than the {at_most} groups that the job was planned for");
+    let advice = "write a larger max_groups in the job, and plan anew";
+    SourceError::table(&tables.join(", "), what, advice)
 }
 
 impl<'a> GroupIndex<'a> {
@@ -79,20 +160,11 @@ impl<'a> GroupIndex<'a> {
                     self.groups.insert(row.into(), cell);
                     cell
                 }
-                None => return Err(self.too_many()),
+                None => return Err(too_many(self.at_most, self.tables)),
             };
             self.cells.push(cell);
         }
         Ok(&self.cells)
-    }
-
-    fn too_many(&self) -> SourceError {
-        let what = format!(
-            "it has more than the {} groups that the job was planned for",
-            self.at_most
-        );
-        let advice = "write a larger max_groups in the job, and plan anew";
-        SourceError::table(&self.tables.join(", "), what, advice)
     }
 
     /// The keys in the order of groups.
@@ -110,11 +182,7 @@ impl<'a> GroupIndex<'a> {
         for (mut bytes, cell) in self.groups {
             let cell = cell as usize;
             keys.hashes[cell] = hash(self.plan, &bytes);
-            for (column, chunk) in keys.words.iter_mut().zip(bytes.chunks(WORD_BYTES)) {
-                let mut word = [0; WORD_BYTES];
-                word[..chunk.len()].copy_from_slice(chunk);
-                column[cell] = u128::from_le_bytes(word);
-            }
+            write_words(&mut keys.words, cell, &bytes);
             bytes.zeroize();
         }
         keys
@@ -143,23 +211,8 @@ impl Key<'_> {
             Key::Hidden(key) => {
                 let length = key.bytes();
                 for (i, row) in rows.enumerate().filter(|(i, _)| texts.is_valid(*i)) {
-                    let text = texts.value(i).as_bytes();
-                    let Some(place) = row[first + 1..first + length].get_mut(..text.len()) else {
-                        let what = format!(
-                            "a value is longer than {} bytes, the most that the plan was made for",
-                            length - 1
-                        );
-                        let advice = "write a larger `longest` for the column in the policy file, publish and plan anew";
-                        return Err(SourceError::column(
-                            &tables.join(", "),
-                            &key.name,
-                            what,
-                            advice,
-                        ));
-                    };
-                    place.copy_from_slice(text);
-                    // 0 is NULL.
-                    row[first] = 1 + u8::try_from(text.len()).expect("at most 240 bytes");
+                    let place = &mut row[first..first + length];
+                    put(place, texts.value(i)).map_err(|TooLong| too_long(key, tables))?;
                 }
                 Ok(length)
             }

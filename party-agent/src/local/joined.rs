@@ -18,7 +18,7 @@ use super::cells::CellIndex;
 use super::keys::{KeyReport, hash_rows, texts};
 use super::measure::MeasureTotals;
 use super::order::{Codes, hashes};
-use super::{outgrown, prepare};
+use super::{CodedKey, outgrown, prepare};
 use crate::plan::{
     JoinPlan, KeyColumn, LocalPlan, MeasureKind, Plan, Procedure, RelationPlan, counted_in,
     slots_of,
@@ -38,6 +38,8 @@ pub struct Joined {
     cells: usize,
     /// The rows that are kept one by one.
     kept: Vec<Kept>,
+    /// The values of group keys that nobody lists.
+    coded: Vec<CodedKey>,
     report: KeyReport,
 }
 
@@ -463,7 +465,12 @@ impl<'a> Sums<'a> {
             }
         }
         let distinct = self.items.len() as u64;
+        let coded = self.cells.into_numbered().map(|(at, texts)| CodedKey {
+            key: self.relation.keys[at],
+            texts,
+        });
         Ok(Joined {
+            coded: coded.collect(),
             items: self.items,
             texts: self.texts,
             totals,

@@ -4,6 +4,7 @@ use arrow::datatypes::DataType;
 use serde::Serialize;
 
 use super::Slot;
+use super::shape::is_none;
 
 /// One group key and its public domain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -24,10 +25,13 @@ pub struct KeyColumn {
     pub has_total: bool,
     /// Where there is no public domain: no value is longer as text, in bytes.
     pub hidden: Option<u64>,
+    /// Over a join, the slots of such a key after those of its domain, which its holder gives to values as it meets them.
+    #[serde(skip_serializing_if = "is_none")]
+    pub codes: usize,
 }
 
 impl KeyColumn {
-    /// Number of slots: the domain and, where there are such, `other` and the total.
+    /// Number of slots: the domain and, where there are such, `other`, those of values that nobody lists, and the total.
     #[must_use]
     pub fn n_slots(&self) -> usize {
         self.n_groups() + usize::from(self.has_total)
@@ -36,7 +40,7 @@ impl KeyColumn {
     /// Number of slots that are no total.
     #[must_use]
     pub fn n_groups(&self) -> usize {
-        self.domain.len() + usize::from(self.has_other)
+        self.domain.len() + usize::from(self.has_other) + self.codes
     }
 }
 

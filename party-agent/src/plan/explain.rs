@@ -106,12 +106,21 @@ impl Plan {
         let shape = &self.shape;
         if let Some(hidden) = &shape.hidden {
             let groups = self.seats.iter().zip(&hidden.groups);
+            let is_joined = matches!(self.procedure, Procedure::Join(_));
+            // Of a join's tables some have no key that nobody lists.
+            let groups = groups.filter(|(_, n)| !is_joined || **n > 0);
             let groups: Vec<String> = groups.map(|(s, n)| format!("{n} of {s}")).collect();
-            writeln!(
-                out,
-                "   groups are not public: at most {}, filled up to that, meet by hashes of their keys and are merged in order",
-                listed(&groups)
-            )?;
+            let groups = listed(&groups);
+            match is_joined {
+                true => writeln!(
+                    out,
+                    "   groups are not public: at most {groups}, filled up to that, have numbers that their holders give; they are shuffled before it is opened which are released"
+                )?,
+                false => writeln!(
+                    out,
+                    "   groups are not public: at most {groups}, filled up to that, meet by hashes of their keys and are merged in order"
+                )?,
+            }
         }
         let (cells, narrow, wide) = (shape.cells, shape.narrow, shape.wide);
         writeln!(

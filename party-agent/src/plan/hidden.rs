@@ -40,6 +40,31 @@ impl HiddenGroups {
         bytes.div_ceil(WORD_BYTES)
     }
 
+    /// Bytes of all keys of a group together.
+    pub(super) fn bytes_of(keys: &[KeyColumn]) -> u64 {
+        keys.iter().map(|key| key.bytes() as u64).sum()
+    }
+
+    /// A bound on groups that are all public.
+    pub(super) fn none_to_bound() -> PlanFault {
+        PlanFault {
+            place: "compute.max_groups".to_owned(),
+            what: "has no effect: the groups of every key are public".to_owned(),
+            fix: "leave it out".to_owned(),
+        }
+    }
+
+    /// Totals over the groups of a key whose groups are not public.
+    pub(super) fn without_totals(name: &str) -> PlanFault {
+        PlanFault {
+            place: "GROUP BY".to_owned(),
+            what: format!("ROLLUP and CUBE need the groups of {name}, which are not public"),
+            fix: format!(
+                "declare them in the job: [compute.domain] {name} = [\"…\"], or run one job for each grouping"
+            ),
+        }
+    }
+
     /// The most that any seat may have: the others have none to show in the rest of their columns.
     pub(super) fn most(&self) -> usize {
         (0..self.groups.len())
@@ -71,25 +96,11 @@ pub(super) fn groups(
     let Some(first) = keys.iter().find(is_hidden) else {
         return match sql.max_groups {
             None => Ok(None),
-            Some(_) => Err(PlanFault {
-                place: "compute.max_groups".to_owned(),
-                what: "has no effect: the groups of every key are public".to_owned(),
-                fix: "leave it out".to_owned(),
-            }),
+            Some(_) => Err(HiddenGroups::none_to_bound()),
         };
     };
     if outer.margins.is_some() {
-        return Err(PlanFault {
-            place: "GROUP BY".to_owned(),
-            what: format!(
-                "ROLLUP and CUBE need the groups of {}, which are not public",
-                first.name
-            ),
-            fix: format!(
-                "declare them in the job: [compute.domain] {} = [\"…\"], or run one job for each grouping",
-                first.name
-            ),
-        });
+        return Err(HiddenGroups::without_totals(&first.name));
     }
     if spec.correlations.is_none() {
         return Err(PlanFault {
@@ -118,8 +129,10 @@ pub(super) fn groups(
             fix: "write max_groups in [compute], the most that any holder has; one with more ends the job before anything is sent".to_owned(),
         });
     }
-    let key_bytes = keys.iter().map(|k| k.bytes() as u64).sum();
-    Ok(Some(HiddenGroups { groups, key_bytes }))
+    Ok(Some(HiddenGroups {
+        groups,
+        key_bytes: HiddenGroups::bytes_of(keys),
+    }))
 }
 
 /// What hidden groups cannot be combined with.
@@ -129,16 +142,9 @@ pub(super) fn refused(
     released: &[ReleasedColumn],
     outer: &Outer,
 ) -> Option<PlanFault> {
-    let first = keys.iter().find(|k| k.hidden.is_some())?;
-    let name = &first.name;
-    if min_cell.at_least <= 1 {
-        return Some(PlanFault {
-            place: "privacy.min_cell".to_owned(),
-            what: format!(
-                "is missing: the values of {name} are not published, and without a minimum cell those of single rows would be shown"
-            ),
-            fix: "write min_cell = 11, say; it is at least 2".to_owned(),
-        });
+    let name = &keys.iter().find(|k| k.hidden.is_some())?.name;
+    if let Some(fault) = without_minimum(keys, min_cell) {
+        return Some(fault);
     }
     if let Some(found) = first_use(released) {
         return Some(PlanFault {
@@ -164,3 +170,16 @@ pub(super) fn refused(
 
 /// Most arguments of aggregates over hidden groups.
 const MAX_ARGS: usize = 32;
+
+/// Groups whose values are not published, without a minimum of rows in each.
+pub(super) fn without_minimum(keys: &[KeyColumn], min_cell: &MinCell) -> Option<PlanFault> {
+    let hidden = keys.iter().find(|k| k.hidden.is_some())?;
+    (min_cell.at_least <= 1).then(|| PlanFault {
+        place: "privacy.min_cell".to_owned(),
+        what: format!(
+            "is missing: the values of {} are not published, and without a minimum cell those of single rows would be shown",
+            hidden.name
+        ),
+        fix: "write min_cell = 11, say; it is at least 2".to_owned(),
+    })
+}

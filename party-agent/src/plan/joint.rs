@@ -28,6 +28,7 @@ mod totals;
 mod star;
 mod matched;
 mod met;
+mod coded;
 mod rows;
 mod words;
 
@@ -522,8 +523,10 @@ impl Job<'_> {
         self.size_is_told().map_err(one)?;
         let compiled = relation::compile(self, &taken)?;
         let mut keys = self.keys(&compiled)?;
-        compile::margins::with_totals(self.outer, &mut keys).map_err(one)?;
         let min_cell = MinCell::strictest(self.spec, self.catalogues, &self.parties.holders);
+        let hidden = self.hidden_groups(&compiled, &keys, &min_cell);
+        let hidden = hidden.map_err(one)?;
+        compile::margins::with_totals(self.outer, &mut keys).map_err(one)?;
         let mut terms = Terms::of(self, &taken, &compiled, &min_cell)?;
         let rows = compiled.rows;
         checks::no_ends(self.outer, &min_cell).map_err(one)?;
@@ -533,7 +536,7 @@ impl Job<'_> {
         let holders = &self.parties.holders;
         let rounding = RoundingPlan::strictest(self.spec, self.catalogues, holders);
         let top = top::cells(self.outer, &terms.measures, &terms.fits, cells, rows)
-            .filter(|_| self.outer.margins.is_none() && rounding.is_none());
+            .filter(|_| self.outer.margins.is_none() && hidden.is_none() && rounding.is_none());
         checks.extend(top::nonempty(top.as_ref(), &checks, rows));
         let rule = match checks.is_empty() {
             true => ReleaseRule::None,
@@ -549,7 +552,7 @@ impl Job<'_> {
             rule,
             top,
             margins: self.outer.margins,
-            hidden: None,
+            hidden,
         };
         let having = terms.having(self, (rounding.as_ref(), rows), &mut shape);
         let released = finish::columns(self.outer, &keys, &terms.sums);

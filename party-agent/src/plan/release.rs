@@ -6,11 +6,12 @@ use protocols::aggregate::{
 use protocols::disclose::Terms;
 use protocols::party::Seat;
 use protocols::price::{Price, Seats};
+use protocols::stats::group::coded::{self, CodedShape};
 use protocols::stats::group::{self, GroupShape};
 use protocols::stats::top::{self, Column, TopShape};
 
 use super::steps::HASH_BITS;
-use super::{Plan, ReleaseRule, RingWidth, TopCells};
+use super::{HiddenGroups, Plan, Procedure, ReleaseRule, RingWidth, TopCells};
 
 /// What is opened to the receivers, and who those are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub enum Release {
     Top(TopShape),
     /// The groups whose checks hold, with their keys.
     Groups(GroupShape),
+    /// The same of groups whose holders have numbered them.
+    Coded(CodedShape),
 }
 
 impl Release {
@@ -40,6 +43,7 @@ impl Release {
             Self::Metered(shape) => shape.terms(),
             Self::Top(shape) => shape.terms(),
             Self::Groups(shape) => shape.terms(),
+            Self::Coded(shape) => shape.terms(),
         }
     }
 
@@ -53,6 +57,7 @@ impl Release {
             Self::Metered(shape) => shape.release.receivers = seats,
             Self::Top(shape) => shape.receivers = seats,
             Self::Groups(shape) => shape.receivers = seats,
+            Self::Coded(shape) => shape.receivers = seats,
         }
         self
     }
@@ -68,6 +73,7 @@ impl Release {
             Self::Metered(shape) => shape.price(seats),
             Self::Top(shape) => top::price(shape, seats),
             Self::Groups(shape) => group::price(shape, seats),
+            Self::Coded(shape) => coded::price(shape, seats),
         }
     }
 }
@@ -95,16 +101,7 @@ impl Plan {
             return Release::Cells(survival.release(receivers));
         }
         if let Some(hidden) = &self.shape.hidden {
-            return Release::Groups(GroupShape {
-                rows: (0..self.seats.len()).map(|seat| hidden.at(seat)).collect(),
-                hash_bits: HASH_BITS,
-                key_words: hidden.key_words(),
-                narrow: self.shape.narrow,
-                wide: self.shape.wide,
-                checks,
-                receivers,
-                method: self.setting().method,
-            });
+            return self.of_hidden(hidden, checks, receivers);
         }
         match (&self.shape.top, self.shape.rule) {
             (Some(first), ReleaseRule::Compare) => {
@@ -125,6 +122,37 @@ impl Plan {
                     },
                     ReleaseRule::OpenCounts => CellRule::OpenCounts,
                 },
+            }),
+        }
+    }
+
+    fn of_hidden(
+        &self,
+        hidden: &HiddenGroups,
+        checks: Vec<Check>,
+        receivers: Vec<Seat>,
+    ) -> Release {
+        let (key_words, method) = (hidden.key_words(), self.setting().method);
+        let (narrow, wide) = (self.shape.narrow, self.shape.wide);
+        match self.procedure {
+            Procedure::Join(_) => Release::Coded(CodedShape {
+                cells: self.shape.cells,
+                key_words,
+                narrow,
+                wide,
+                checks,
+                receivers,
+                method,
+            }),
+            _ => Release::Groups(GroupShape {
+                rows: (0..self.seats.len()).map(|seat| hidden.at(seat)).collect(),
+                hash_bits: HASH_BITS,
+                key_words,
+                narrow,
+                wide,
+                checks,
+                receivers,
+                method,
             }),
         }
     }

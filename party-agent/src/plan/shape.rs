@@ -28,7 +28,7 @@ pub struct Shape {
     pub hidden: Option<HiddenGroups>,
 }
 
-fn is_none<T: Default + PartialEq>(n: &T) -> bool {
+pub(super) fn is_none<T: Default + PartialEq>(n: &T) -> bool {
     *n == T::default()
 }
 

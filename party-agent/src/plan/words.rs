@@ -389,7 +389,8 @@ fn notes(plan: &Plan) -> Vec<String> {
     }
     definitions(plan, &mut notes);
     held_back(plan, &mut notes);
-    if plan.shape.hidden.is_some() {
+    let is_merged = plan.shape.hidden.is_some() && !matches!(plan.procedure, Procedure::Join(_));
+    if is_merged {
         notes.push("equal keys are found by hashes of 80 bits: two groups are taken for one with a chance of n² in 2^81".to_owned());
     }
     for key in plan.keys.iter().filter(|k| k.has_other) {

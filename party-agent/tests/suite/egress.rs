@@ -132,7 +132,7 @@ const BOTH: &[&str] = &["clinic", "fund"];
 const ALL: &[&str] = &["bureau", "clinic", "fund"];
 
 /// A job of each kind. Scores take the model of the last one before them that made one.
-const CASES: [Case; 23] = [
+const CASES: [Case; 24] = [
     Case {
         name: "totals",
         compute: r#"[compute]
@@ -166,6 +166,14 @@ sql = "SELECT KAPLAN_MEIER(days, event, 100, 300) FROM {union}""#,
         compute: r#"[compute]
 sql = "SELECT c.kind, COUNT(*) AS n, SUM(f.paid) AS paid FROM {joined} GROUP BY c.kind""#,
         correlations: "dealer:notary",
+        shown: &["clinic"],
+    },
+    Case {
+        name: "hidden groups over a join",
+        compute: r#"[compute]
+sql = "SELECT c.ward, f.kind, COUNT(*) AS n, SUM(f.paid) AS paid FROM {joined} GROUP BY c.ward, f.kind"
+max_groups = 8"#,
+        correlations: "ot",
         shown: &["clinic"],
     },
     Case {

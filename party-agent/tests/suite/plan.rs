@@ -12,6 +12,7 @@ mod fuzz;
 mod having;
 mod oracle;
 mod random;
+mod coded;
 mod joined;
 mod joint;
 mod analyst;

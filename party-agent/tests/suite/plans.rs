@@ -106,6 +106,7 @@ pub(crate) fn typed_key(
         source: "the test".to_owned(),
         has_total: false,
         hidden: None,
+        codes: 0,
     }
 }
 

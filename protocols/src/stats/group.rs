@@ -1,5 +1,7 @@
 //! Totals of groups that nobody lists: GROUP BY on a column whose values are not public.
 
+pub mod coded;
+
 use super::{bits_for, input, passes, planes_of};
 use crate::aggregate::Check;
 use crate::arith::compare::Method;
@@ -115,11 +117,13 @@ impl GroupShape {
         }
     }
 
-    /// What is shuffled: a bit that says whether the row is released, and the columns.
-    fn marked(&self) -> TableShape {
-        TableShape {
-            key_bits: 1,
-            ..self.table(self.n_rows())
+    fn opened(&self) -> Opened<'_> {
+        Opened {
+            n_rows: self.n_rows(),
+            key_words: self.key_words,
+            narrow: self.narrow,
+            wide: self.wide,
+            receivers: &self.receivers,
         }
     }
 
@@ -213,19 +217,93 @@ async fn try_groups(
     }
     let merged = sort::merge(session, runs, stock).await?;
     let marked = totals(session, merged, shape, stock).await?;
-    let mut shuffler = Shuffler::new(session).await?;
-    let shuffled = shuffler.shuffle(session, marked, stock).await?;
-    let ok = shuffled.planes(0..1).swap_remove(0);
-    let ok = bits::unpack(&boolean::open(session, ok).await?, shape.n_rows());
-    let (narrow, wide) = shuffled.into_ring_columns();
-    let values = Values {
-        narrow: cleared(&narrow, &ok),
-        wide: cleared(&wide, &ok),
-    };
-    let terms = Terms::of_values(values.narrow.len(), values.wide.len(), &shape.receivers);
-    let disclosure = disclosure.part(terms);
-    let revealed = reveal(session, values, &shape.receivers, disclosure).await?;
-    Ok(revealed.map(|revealed| of_revealed(shape, &ok, revealed)))
+    let opened = shape.opened();
+    opened.rows(session, marked, stock, disclosure).await
+}
+
+/// What is opened of rows with a shared bit each that says whether they pass: of these all columns.
+struct Opened<'a> {
+    n_rows: usize,
+    key_words: usize,
+    narrow: usize,
+    wide: usize,
+    receivers: &'a [Seat],
+}
+
+impl Opened<'_> {
+    /// What is shuffled: a bit that says whether the row is released, and the columns.
+    fn table(&self) -> TableShape {
+        TableShape {
+            n_rows: self.n_rows,
+            key_bits: 1,
+            extra_bits: 0,
+            ring64: self.narrow,
+            ring128: self.key_words + self.wide,
+        }
+    }
+
+    /// Shuffles the rows, opens their bits, and reveals those that pass.
+    async fn rows(
+        &self,
+        session: &mut Session,
+        marked: Table,
+        stock: &mut Stock,
+        disclosure: Disclosure,
+    ) -> Result<Option<Groups>, ProtocolError> {
+        let mut shuffler = Shuffler::new(session).await?;
+        let shuffled = shuffler.shuffle(session, marked, stock).await?;
+        let ok = shuffled.planes(0..1).swap_remove(0);
+        let ok = bits::unpack(&boolean::open(session, ok).await?, self.n_rows);
+        let (narrow, wide) = shuffled.into_ring_columns();
+        let values = Values {
+            narrow: cleared(&narrow, &ok),
+            wide: cleared(&wide, &ok),
+        };
+        let terms = Terms::of_values(values.narrow.len(), values.wide.len(), self.receivers);
+        let disclosure = disclosure.part(terms);
+        let revealed = reveal(session, values, self.receivers, disclosure).await?;
+        Ok(revealed.map(|revealed| self.groups(&ok, revealed)))
+    }
+
+    fn groups(&self, ok: &[bool], revealed: Revealed) -> Groups {
+        fn columns<R: Copy>(values: &[R], ok: &[bool]) -> Vec<Vec<R>> {
+            let released = |column: &[R]| {
+                let rows = column.iter().zip(ok).filter(|(_, ok)| **ok);
+                rows.map(|(value, _)| *value).collect()
+            };
+            values.chunks(ok.len().max(1)).map(released).collect()
+        }
+        let mut wide = columns(&revealed.wide, ok);
+        wide.resize(self.key_words + self.wide, Vec::new());
+        let mut narrow = columns(&revealed.narrow, ok);
+        narrow.resize(self.narrow, Vec::new());
+        let sums = wide.split_off(self.key_words);
+        Groups {
+            keys: wide,
+            narrow,
+            wide: sums,
+        }
+    }
+
+    /// The declared price of [`Self::rows`], the same however many rows pass.
+    fn price(&self, seats: Seats) -> Price {
+        let (n_seats, n_computing) = (seats.n_seats, seats.n_computing);
+        let n_wide = self.key_words + self.wide;
+        let opened = boolean::open_cost(n_seats, n_computing, bits::words_for(self.n_rows));
+        let revealed = disclose::cost(
+            n_seats,
+            n_computing,
+            self.narrow * self.n_rows,
+            n_wide * self.n_rows,
+            self.receivers,
+        );
+        Shuffler::price(seats)
+            .then(&shuffle::price(self.table(), seats))
+            .then(&Price {
+                needs: Needs::default(),
+                cost: opened.then(&revealed),
+            })
+    }
 }
 
 /// The groups' totals, each in the group's last row, and a bit that says which rows those are whose
@@ -281,29 +359,8 @@ fn cleared<R: Ring>(columns: &[Share<R>], ok: &[bool]) -> Share<R> {
     Share::new(values)
 }
 
-fn of_revealed(shape: &GroupShape, ok: &[bool], revealed: Revealed) -> Groups {
-    fn columns<R: Copy>(values: &[R], ok: &[bool]) -> Vec<Vec<R>> {
-        let released = |column: &[R]| {
-            let rows = column.iter().zip(ok).filter(|(_, ok)| **ok);
-            rows.map(|(value, _)| *value).collect()
-        };
-        values.chunks(ok.len().max(1)).map(released).collect()
-    }
-    let mut wide = columns(&revealed.wide, ok);
-    wide.resize(shape.key_words + shape.wide, Vec::new());
-    let mut narrow = columns(&revealed.narrow, ok);
-    narrow.resize(shape.narrow, Vec::new());
-    let sums = wide.split_off(shape.key_words);
-    Groups {
-        keys: wide,
-        narrow,
-        wide: sums,
-    }
-}
-
 /// The declared price of [`groups`], the same however many groups are released.
 pub fn price(shape: &GroupShape, seats: Seats) -> Price {
-    let (n_seats, n_computing) = (seats.n_seats, seats.n_computing);
     let n_rows = shape.n_rows();
     let sums64 = match shape.narrow {
         0 => Price::nothing(seats),
@@ -313,27 +370,13 @@ pub fn price(shape: &GroupShape, seats: Seats) -> Price {
         0 => Price::nothing(seats),
         n => scan::sums_price::<u128>(n_rows, n, seats),
     };
-    let n_wide = shape.key_words + shape.wide;
-    let opened = boolean::open_cost(n_seats, n_computing, bits::words_for(n_rows));
-    let revealed = disclose::cost(
-        n_seats,
-        n_computing,
-        shape.narrow * n_rows,
-        n_wide * n_rows,
-        &shape.receivers,
-    );
     sort::merge_price(&shape.rows, shape.table(n_rows), seats)
         .then(&scan::same_group_price(n_rows, shape.hash_bits + 1, seats))
         .then(&sums64)
         .then(&sums128)
         .then(&passes::price(&shape.checks, n_rows, shape.method, seats))
         .then(&boolean::all_price(seats, n_rows, shape.checks.len() + 2))
-        .then(&Shuffler::price(seats))
-        .then(&shuffle::price(shape.marked(), seats))
-        .then(&Price {
-            needs: Needs::default(),
-            cost: opened.then(&revealed),
-        })
+        .then(&shape.opened().price(seats))
 }
 
 /// [`groups`] in the clear, for tests, in the order of hashes.

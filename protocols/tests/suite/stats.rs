@@ -7,6 +7,7 @@ mod weighted;
 mod distinct;
 mod different;
 mod group;
+mod coded;
 mod top;
 mod rank;
 mod survival;

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::{Columns, Joined, Place};
 use crate::local::keys::KeyReport;
-use crate::local::{LocalInputs, StepInput};
+use crate::local::{CodedKey, LocalInputs, StepInput};
 use crate::plan::{JoinPlan, OwnColumn, Plan, RelationPlan, RingWidth, Step};
 
 impl LocalInputs {
@@ -43,6 +43,12 @@ impl LocalInputs {
 }
 
 impl Joined {
+    /// The values of group keys that nobody lists.
+    #[must_use]
+    pub fn coded(&self) -> &[CodedKey] {
+        &self.coded
+    }
+
     /// Number of different keys.
     #[must_use]
     pub fn n_keys(&self) -> usize {

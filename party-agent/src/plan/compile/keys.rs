@@ -78,8 +78,11 @@ pub(in crate::plan) fn not_too_many(keys: &[KeyColumn]) -> Result<(), Vec<PlanFa
             "the groups multiply to more than {MAX_CELLS}: {}",
             sizes.join(" × ")
         ),
-        fix: "group by fewer or coarser keys, or declare fewer groups in [compute.domain]"
-            .to_owned(),
+        fix: match keys.iter().any(|key| key.codes > 0) {
+            true => "write a smaller max_groups in [compute], the most values of such a column, or group by fewer keys",
+            false => "group by fewer or coarser keys, or declare fewer groups in [compute.domain]",
+        }
+        .to_owned(),
     }])
 }
 
@@ -271,6 +274,7 @@ fn hidden_column(key: &Key, kind: ValueKind, longest: u64) -> KeyColumn {
         source: "known to nobody but its holders".to_owned(),
         has_total: false,
         hidden: Some(longest),
+        codes: 0,
     }
 }
 
@@ -364,5 +368,6 @@ fn key_column(key: &Key, kind: ValueKind, mut groups: Groups) -> KeyColumn {
         domain: groups.values,
         has_total: false,
         hidden: None,
+        codes: 0,
     }
 }

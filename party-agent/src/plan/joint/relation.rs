@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use datafusion::scalar::ScalarValue;
 use protocols::party::PartyId;
 
+use super::coded;
 use super::precision::{self, Divisor};
 use super::separate::without_row;
 use super::taken::Taken;
@@ -299,18 +300,8 @@ fn finished(
         true => groups_without(job, &outer, &types)?,
         false => vec![None; outer.keys.len()],
     };
-    let keys = keys::keys(job.sql, &whole, &types, &raw, &without_groups)?;
-    if let Some(hidden) = keys.iter().find(|k| k.hidden.is_some()) {
-        return Err(one(PlanFault {
-            place: "GROUP BY".to_owned(),
-            what: format!(
-                "the groups of {} are not known, and a join between holders needs them",
-                hidden.name
-            ),
-            fix: "publish the categories of the column, or list them in [compute.domain]"
-                .to_owned(),
-        }));
-    }
+    let mut keys = keys::keys(job.sql, &whole, &types, &raw, &without_groups)?;
+    coded::numbered(job, &raw, &without_groups, &mut keys).map_err(one)?;
     let mut columns = measures::columns(&outer, &types, &raw, &fits);
     let (values, wide) = value_columns(job, (&outer, &raw), (&keys, ranked), &mut columns);
     let without = match optional {
@@ -373,7 +364,8 @@ fn value_columns(
     columns: &mut measures::Columns,
 ) -> (Vec<ValueColumns>, BTreeMap<usize, PlanFault>) {
     let (mut all, mut wide) = (Vec::new(), BTreeMap::new());
-    let cells: u64 = keys.iter().map(|key| key.n_groups() as u64).product();
+    let cells = keys.iter().map(|key| key.n_groups() as u64);
+    let cells = cells.fold(1, u64::saturating_mul);
     let rows = parts.iter().map(|part| part.rows_at_most);
     let rows = rows.fold(0, u64::saturating_add);
     let most = (MAX_NUMBERS / rows.max(1)).min(MAX_VALUES) / cells.max(1);

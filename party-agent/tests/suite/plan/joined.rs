@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use party_agent::local::{Joined, LocalInputs, joined};
+use party_agent::local::{GroupKeys, Joined, LocalInputs, joined};
 use party_agent::plan::{
     ComputedPlan, ComputedValue, CorrelatedPlan, JoinPlan, JoinSizes, JointPair, MeasureKind, Plan,
-    Procedure, RankedPlan, Step, Which,
+    Procedure, RankedPlan, Release, Step, Which,
 };
 use party_agent::source::SourceError;
 use protocols::aggregate::LocalTotals;
@@ -14,6 +14,7 @@ use protocols::join::{Factor, Inputs, Rows, Shape};
 use protocols::psi::Item;
 use protocols::psi::keys::{KeyHash, Normalise};
 use protocols::stats::different;
+use protocols::stats::group::coded::{self, CodedTotals};
 use protocols::stats::rank::{self, RankInput, RankShape};
 use protocols::stats::weighted;
 
@@ -105,6 +106,14 @@ fn totals(shape: &Shape, inputs: &[Vec<Inputs>]) -> (Vec<Vec<u64>>, Vec<Vec<u128
 
 /// All holders' totals added up, as one holder's; what a holder finds in its rows can refuse the job.
 pub(crate) async fn in_the_clear(world: &World, plan: &Plan) -> Result<LocalTotals, SourceError> {
+    Ok(with_keys(world, plan).await?.0)
+}
+
+/// The same, and what every holder brings of the keys of groups that nobody lists.
+async fn with_keys(
+    world: &World,
+    plan: &Plan,
+) -> Result<(LocalTotals, Vec<Option<GroupKeys>>), SourceError> {
     let Procedure::Join(of) = &plan.procedure else {
         panic!("a join");
     };
@@ -122,6 +131,9 @@ pub(crate) async fn in_the_clear(world: &World, plan: &Plan) -> Result<LocalTota
         }
         parts.push(holders);
     }
+    let holders = parts.iter().flatten().enumerate();
+    let keys = holders.map(|(at, joined)| GroupKeys::of_cells(plan, joined.coded(), at == 0));
+    let keys: Vec<Option<GroupKeys>> = keys.collect();
     let mut all = of.zeros(&plan.shape);
     let sizes = JoinSizes {
         keys: parts
@@ -216,7 +228,7 @@ pub(crate) async fn in_the_clear(world: &World, plan: &Plan) -> Result<LocalTota
             }
         }
     }
-    Ok(found)
+    Ok((found, keys))
 }
 
 /// Group and value of each row of a ranked argument, and how often it counts in each group of the others: one row after
@@ -478,7 +490,25 @@ pub(crate) async fn run(
     world: &World,
     plan: &Plan,
 ) -> Result<party_agent::result::ResultTable, SourceError> {
-    let totals = in_the_clear(world, plan).await?;
+    let (totals, keys) = with_keys(world, plan).await?;
+    if let Release::Coded(shape) = plan.release() {
+        let mut totals = Some(totals);
+        let inputs = keys.iter().flatten().map(|keys| {
+            let zeros = |n: usize| vec![vec![0; shape.cells]; n];
+            let totals = totals.take();
+            CodedTotals {
+                keys: keys.words.clone(),
+                narrow: (totals.as_ref()).map_or_else(|| zeros(shape.narrow), |t| t.narrow.clone()),
+                wide: totals.map_or_else(
+                    || vec![vec![0; shape.cells]; shape.wide],
+                    |t| t.wide.clone(),
+                ),
+            }
+        });
+        let groups = coded::oracle(&inputs.collect::<Vec<_>>(), &shape);
+        let table = party_agent::result::table_of_groups(plan, &groups).await;
+        return Ok(table.expect("a result"));
+    }
     let released = plans::release(plan, &[totals]);
     let table = party_agent::result::table(plan, &released).await;
     Ok(table.expect("a result"))

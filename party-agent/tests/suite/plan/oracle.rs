@@ -60,7 +60,7 @@ impl World {
     }
 
     /// Takes a column's values out of every catalogue; they may form groups unpublished.
-    fn hide(&mut self, name: &str) {
+    pub(super) fn hide(&mut self, name: &str) {
         for catalogue in self.catalogues.values_mut() {
             let columns = catalogue.tables.values_mut().flat_map(|t| &mut t.columns);
             for column in columns.filter(|c| c.name == name) {
