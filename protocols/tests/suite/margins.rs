@@ -1,5 +1,7 @@
 //! Tables with their totals: what is held back, and that no small cell can be told from what is released.
 
+mod audit;
+
 use crate::demands::Places;
 use crate::shape::outline;
 use crate::world::{Job, all_ok, prg, transcripts};
