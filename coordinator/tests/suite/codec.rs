@@ -186,7 +186,7 @@ fn answers() -> Vec<FromCoordinator> {
         .collect()
 }
 
-fn frames() -> Vec<Vec<u8>> {
+pub(crate) fn frames() -> Vec<Vec<u8>> {
     let replies = [
         OpeningReply::Joined,
         OpeningReply::RelayRefused(RelayRefusal::Busy),

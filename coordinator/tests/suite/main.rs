@@ -1,6 +1,7 @@
 //! The coordinator's test suite, one binary.
 
 mod support;
+mod feed;
 mod canonical;
 mod contract_approval;
 mod codec;
@@ -9,6 +10,7 @@ mod journal;
 mod identity;
 mod tls;
 mod zero_trust;
+mod fuzz_smoke;
 mod rotation;
 mod config;
 mod jobs;

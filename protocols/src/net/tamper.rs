@@ -8,6 +8,7 @@ use crate::error::LinkError;
 use crate::party::Seat;
 use crate::path::PathId;
 use bytes::Bytes;
+use engine::prg::{Prg, Seed};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -22,6 +23,8 @@ pub enum Change {
     Shorten,
     /// Add a byte to the body.
     Lengthen,
+    /// Send noise of the same length instead of the body, drawn from this seed.
+    Noise(u64),
     /// Claim the greatest depth and time there is.
     Stamp,
 }
@@ -96,6 +99,11 @@ impl Change {
             Self::Shorten if body.is_empty() => body.push(0),
             Self::Shorten => body.truncate(body.len() - 1),
             Self::Lengthen => body.push(0),
+            Self::Noise(seed) => {
+                let mut bytes = [0; 32];
+                bytes[..8].copy_from_slice(&seed.to_le_bytes());
+                Prg::new(&Seed::from_bytes(bytes), 0).fill_bytes(&mut body);
+            }
             Self::Stamp => {
                 frame.stamp.depth = u32::MAX;
                 frame.stamp.time_ns = u64::MAX;

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 /// Two sets between two seats.
 #[derive(Clone)]
-struct Job {
+pub(crate) struct Job {
     shape: Shape,
     receiver_items: Vec<Item>,
     sender_items: Vec<Item>,
@@ -39,7 +39,13 @@ fn item(number: u64) -> Item {
 
 impl Job {
     /// So many items each, of which so many are common, at random places.
-    fn new(n_receiver: usize, n_sender: usize, n_common: usize, learns: Learns, seed: u64) -> Self {
+    pub(crate) fn new(
+        n_receiver: usize,
+        n_sender: usize,
+        n_common: usize,
+        learns: Learns,
+        seed: u64,
+    ) -> Self {
         let mut prg = prg(seed);
         let mut set = |n: usize, first: u64| {
             let own = (0..(n - n_common) as u64).map(|i| item(first + i));
@@ -68,7 +74,7 @@ impl Job {
         self
     }
 
-    fn world(&self) -> World {
+    pub(crate) fn world(&self) -> World {
         let n_seats = self.shape.receiver.max(self.shape.sender).index() + 1;
         World::new(n_seats, self.seed)
     }
@@ -84,7 +90,7 @@ impl Job {
         }
     }
 
-    fn run<G: Group>(&self, world: World) -> Vec<Ended<Option<Common>>> {
+    pub(crate) fn run<G: Group>(&self, world: World) -> Vec<Ended<Option<Common>>> {
         world.run(async |session| self.at_seat::<G>(session).await)
     }
 

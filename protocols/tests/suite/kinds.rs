@@ -22,7 +22,7 @@ use protocols::party::Seat;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-fn run(world: World, needs: &Needs) -> Vec<Ended<Stock>> {
+pub(crate) fn run(world: World, needs: &Needs) -> Vec<Ended<Stock>> {
     run_from(Source::Ot, world, needs)
 }
 
@@ -343,7 +343,7 @@ fn the_checker_finds_wrong_bits() {
     });
 }
 
-fn few(owner: Seat) -> Needs {
+pub(crate) fn few(owner: Seat) -> Needs {
     ideal::every_kind(2, owner)
 }
 

@@ -31,7 +31,7 @@ fn item(number: u64) -> Item {
 
 /// A table with keys 0, 1, … and values of different lengths, and questions.
 #[derive(Clone)]
-struct Job {
+pub(crate) struct Job {
     records: Vec<(Item, Vec<u8>)>,
     questions: Vec<Item>,
     value_bytes: usize,
@@ -40,7 +40,7 @@ struct Job {
 
 impl Job {
     /// Questions for keys `first`, `first` + 1, …
-    fn new(n_records: u64, first: u64, n_questions: u64, seed: u64) -> Self {
+    pub(crate) fn new(n_records: u64, first: u64, n_questions: u64, seed: u64) -> Self {
         let value = |i: u64| i.to_le_bytes()[..(i % 9) as usize].to_vec();
         Self {
             records: (0..n_records).map(|i| (item(i), value(i))).collect(),
@@ -64,7 +64,7 @@ impl Job {
         }
     }
 
-    fn run(&self, world: World) -> Vec<Ended<Vec<Option<Vec<u8>>>>> {
+    pub(crate) fn run(&self, world: World) -> Vec<Ended<Vec<Option<Vec<u8>>>>> {
         let at_most = (self.at_most(), self.questions.len());
         world.run(async |session| self.at_seat(session, at_most).await)
     }

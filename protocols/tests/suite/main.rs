@@ -4,6 +4,8 @@
 //! Every test runs from a seed that it prints. A deadline guards against hangs; nothing is timed.
 
 mod world;
+#[path = "../../../coordinator/tests/suite/feed.rs"]
+mod feed;
 mod ideal;
 
 mod chi_square;
@@ -38,3 +40,4 @@ mod sums;
 mod resume;
 mod masked;
 mod sample_data;
+mod fuzz_smoke;

@@ -22,11 +22,11 @@ use std::sync::{Arc, Mutex};
 
 /// A join with the tables that some number stands for.
 #[derive(Clone, Debug)]
-struct Join {
+pub(crate) struct Join {
     shape: Shape,
 }
 
-fn side(seat: u8, n_rows: usize, narrow: usize, wide: usize) -> Side {
+pub(crate) fn side(seat: u8, n_rows: usize, narrow: usize, wide: usize) -> Side {
     Side {
         seat: Seat(seat),
         n_rows,
@@ -42,7 +42,7 @@ fn item(number: u64) -> Item {
 }
 
 impl Join {
-    fn new(hub: Side, spokes: &[Side], keep: Keep) -> Self {
+    pub(crate) fn new(hub: Side, spokes: &[Side], keep: Keep) -> Self {
         let spokes = spokes.to_vec();
         Self {
             shape: Shape { hub, spokes, keep },
@@ -147,7 +147,7 @@ impl Join {
         Mutex::new(stocks.map(Some).collect())
     }
 
-    fn run_join(&self, world: World, secrets: u64) -> Vec<Ended<Joined>> {
+    pub(crate) fn run_join(&self, world: World, secrets: u64) -> Vec<Ended<Joined>> {
         let seats = Seats::computing(world.n_seats());
         let stocks = self.stocks(circuit::price(seats, &self.shape), world.n_seats());
         world.run(async |session| {

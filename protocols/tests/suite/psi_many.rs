@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 /// Every holder's items.
 #[derive(Clone)]
-struct Sets {
+pub(crate) struct Sets {
     shape: Shape,
     items: Vec<Vec<Item>>,
 }
@@ -22,7 +22,13 @@ struct Sets {
 impl Sets {
     /// Sets of these sizes with so many items in all of them, and as many again in all but one, at
     /// random places.
-    fn random(sizes: &[usize], n_common: usize, hub: Seat, receivers: &[Seat], seed: u64) -> Self {
+    pub(crate) fn random(
+        sizes: &[usize],
+        n_common: usize,
+        hub: Seat,
+        receivers: &[Seat],
+        seed: u64,
+    ) -> Self {
         let mut prg = prg(seed);
         let mut draw = |n: usize| {
             let mut items = vec![[0; 16]; n];
@@ -56,7 +62,7 @@ impl Sets {
         }
     }
 
-    fn run(&self, world: World) -> Vec<Ended<Option<Vec<u32>>>> {
+    pub(crate) fn run(&self, world: World) -> Vec<Ended<Option<Vec<u32>>>> {
         world.run(async |session| {
             let items = &self.items[session.seat().index()];
             many::intersect(session, &self.shape, items).await
@@ -79,7 +85,7 @@ impl Sets {
         }
     }
 
-    fn world(&self, seed: u64) -> World {
+    pub(crate) fn world(&self, seed: u64) -> World {
         World::new(self.items.len(), seed)
     }
 }

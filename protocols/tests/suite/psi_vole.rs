@@ -19,14 +19,14 @@ const RECEIVER: Seat = Seat(1);
 
 /// The sets of the sender and of the receiver.
 #[derive(Clone)]
-struct Sets {
+pub(crate) struct Sets {
     sender: Vec<Item>,
     receiver: Vec<Item>,
 }
 
 impl Sets {
     /// Random sets with so many items in common, at random places.
-    fn random(n_sender: usize, n_receiver: usize, n_common: usize, seed: u64) -> Self {
+    pub(crate) fn random(n_sender: usize, n_receiver: usize, n_common: usize, seed: u64) -> Self {
         let mut prg = prg(seed);
         let mut draw = |n: usize| {
             let mut items = vec![[0; 16]; n];
@@ -52,7 +52,7 @@ impl Sets {
         both.map(|(place, _)| place).collect()
     }
 
-    fn run(&self, world: World) -> Vec<Ended<Vec<u32>>> {
+    pub(crate) fn run(&self, world: World) -> Vec<Ended<Vec<u32>>> {
         world.run(async |session| self.at_seat(session).await)
     }
 
