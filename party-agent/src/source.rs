@@ -342,6 +342,8 @@ pub fn make_context(engine: EngineConfig) -> SessionContext {
         .with_batch_size(engine.batch_size)
         .with_information_schema(false);
     config.options_mut().sql_parser.enable_ident_normalization = false;
+    // As in a job's outermost ORDER BY (`plan/finish.rs`): NULL comes last, whatever the direction.
+    config.options_mut().sql_parser.default_null_ordering = "nulls_last".to_owned();
     config.options_mut().execution.parquet.pushdown_filters = true;
     let state = SessionStateBuilder::new()
         .with_config(config)

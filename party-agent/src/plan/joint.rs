@@ -63,7 +63,6 @@ pub use matched::ShownKeys;
 pub(super) use member::{Member, members};
 pub use met::MetPlan;
 pub use ranked::RankedPlan;
-pub(super) use separate::without_row;
 use terms::Terms;
 pub(crate) use totals::counted_in;
 pub(super) use words::told;
@@ -429,9 +428,10 @@ fn settle(
         }
     }
     for (at, condition) in &of_one {
-        if relations.all[*at].optional && !schemas.is_true_without_row(condition, site)? {
+        let of = &mut relations.all[*at];
+        if of.optional && !schemas.is_true_without_row(condition, &of.from, site)? {
             // Of a FULL JOIN, its own rows are what stays.
-            relations.all[*at].optional = false;
+            of.optional = false;
         }
     }
     for (at, condition) in of_one {

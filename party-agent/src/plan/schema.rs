@@ -6,19 +6,19 @@ use std::sync::Arc;
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::{MemorySchemaProvider, SchemaProvider};
-use datafusion::common::DFSchema;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, ExprSchema};
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::{self as engine, LogicalPlan};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::scalar::ScalarValue;
-use datafusion::sql::sqlparser::ast::Expr;
+use datafusion::sql::sqlparser::ast::{Expr, TableWithJoins};
 use futures::FutureExt;
 
 use super::PlanFault;
-use super::joint::without_row;
 use super::sql::Site;
 use super::sql::holders::Catalogues;
 use crate::catalogue::arrow_schema;
@@ -88,18 +88,30 @@ impl Schemas {
             .ok_or_else(|| DataFusionError::Internal("a table in memory was not ready".into()))?
     }
 
-    /// The value of an expression without columns.
-    pub(super) fn constant(&self, expr: &Expr) -> Result<ScalarValue, DataFusionError> {
-        let raw = self.read(&format!("SELECT {expr} AS c"))?;
+    /// The value of an expression over these tables where every column is NULL, of its own type.
+    pub(super) fn without_row(
+        &self,
+        expr: &Expr,
+        from: &TableWithJoins,
+    ) -> Result<ScalarValue, DataFusionError> {
+        let raw = self.read(&format!("SELECT {expr} AS c FROM {from}"))?;
         let LogicalPlan::Projection(projection) = self.analyse(raw)? else {
             return Err(DataFusionError::Internal("no projection".to_owned()));
         };
+        let columns = projection.input.schema();
+        let nulls = projection.expr[0].clone().transform(|expr| {
+            let engine::Expr::Column(column) = &expr else {
+                return Ok(Transformed::no(expr));
+            };
+            let null = ScalarValue::try_from(columns.data_type(column)?)?;
+            Ok(Transformed::yes(engine::Expr::Literal(null, None)))
+        })?;
         let schema = DFSchema::empty();
         let context = SimplifyContext::builder()
             .with_schema(Arc::new(schema.clone()))
             .with_config_options(Arc::clone(self.state.config_options()))
             .build();
-        let expr = ExprSimplifier::new(context).simplify(projection.expr[0].clone())?;
+        let expr = ExprSimplifier::new(context).simplify(nulls.data)?;
         let physical = self.state.create_physical_expr(expr, &schema)?;
         let options = RecordBatchOptions::new().with_row_count(Some(1));
         let row =
@@ -112,9 +124,10 @@ impl Schemas {
     pub(super) fn is_true_without_row(
         &self,
         condition: &Expr,
+        from: &TableWithJoins,
         site: Site,
     ) -> Result<bool, PlanFault> {
-        let value = self.constant(&without_row(condition)).map_err(|e| {
+        let value = self.without_row(condition, from).map_err(|e| {
             let what = format!("{condition} cannot be told for a row without a match: {e}");
             site.fault(
                 condition,

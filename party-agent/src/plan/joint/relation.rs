@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::scalar::ScalarValue;
+use datafusion::sql::sqlparser::ast::Expr;
 use protocols::party::PartyId;
 
 use super::coded;
 use super::precision::{self, Divisor};
-use super::separate::without_row;
 use super::taken::Taken;
 use super::{Job, ValueColumns};
 use crate::plan::compile::{count_only, keys, locals, measures, one, parts};
@@ -103,9 +103,9 @@ pub(super) fn compile(job: &Job<'_>, taken: &Taken) -> Result<Compiled, Vec<Plan
     }
     let mut compiled = Compiled { all, rows };
     precision::share_out(job, taken, &mut compiled)?;
-    for one in &mut compiled.all {
+    for (at, one) in compiled.all.iter_mut().enumerate() {
         if one.without.is_some() {
-            let values = values_without(job, &one.outer, &one.columns)?;
+            let values = values_without(job, (at, &one.outer), &one.columns)?;
             one.without
                 .iter_mut()
                 .for_each(|w| w.values.clone_from(&values));
@@ -297,7 +297,7 @@ fn finished(
     }
     let optional = job.relations.all[at].optional;
     let without_groups = match optional {
-        true => groups_without(job, &outer, &types)?,
+        true => groups_without(job, (at, &outer), &types)?,
         false => vec![None; outer.keys.len()],
     };
     let mut keys = keys::keys(job.sql, &whole, &types, &raw, &without_groups)?;
@@ -408,13 +408,14 @@ fn value_columns(
 /// The group of a row without a match, key by key, as text.
 fn groups_without(
     job: &Job<'_>,
-    outer: &Outer,
+    (at, outer): (usize, &Outer),
     types: &Types,
 ) -> Result<Vec<Option<Option<String>>>, Vec<PlanFault>> {
+    let from = &job.relations.all[at].from;
     let mut groups = Vec::new();
     for (key, kind) in outer.keys.iter().zip(&types.keys) {
-        let expr = Convert::Text.apply(types::as_text(*kind).apply(without_row(&key.expr)));
-        let value = job.schemas.constant(&expr).map_err(|e| {
+        let expr = Convert::Text.apply(types::as_text(*kind).apply(key.expr.clone()));
+        let value = job.schemas.without_row(&expr, from).map_err(|e| {
             let what = format!("{} cannot be told for a row without a match: {e}", key.name);
             one(job.site.fault(
                 &key.expr,
@@ -449,9 +450,10 @@ fn cell(keys: &[KeyColumn], groups: &[Option<Option<String>>]) -> usize {
 /// The arguments in a row without a match, as integers at their scales.
 fn values_without(
     job: &Job<'_>,
-    outer: &Outer,
+    (at, outer): (usize, &Outer),
     columns: &measures::Columns,
 ) -> Result<Vec<Option<i128>>, Vec<PlanFault>> {
+    let from = &job.relations.all[at].from;
     let mut values = Vec::new();
     for (arg, measure) in outer.args.iter().zip(&columns.measures) {
         let fault = |e: String| {
@@ -463,13 +465,13 @@ fn values_without(
                 .site
                 .fault(&arg.expr, what, "COALESCE the columns first"))
         };
-        let expr = without_row(&arg.expr);
+        let constant = |expr: &Expr| {
+            let found = job.schemas.without_row(expr, from);
+            found.map_err(|e| fault(e.to_string()))
+        };
         let value = match &measure.kind {
             MeasureKind::Day => {
-                let value = job
-                    .schemas
-                    .constant(&expr)
-                    .map_err(|e| fault(e.to_string()))?;
+                let value = constant(&arg.expr)?;
                 match value {
                     ScalarValue::Date32(day) => day.map(i128::from),
                     value if value.is_null() => None,
@@ -477,29 +479,20 @@ fn values_without(
                 }
             }
             MeasureKind::Counted | MeasureKind::Distinct => {
-                let value = job
-                    .schemas
-                    .constant(&expr)
-                    .map_err(|e| fault(e.to_string()))?;
+                let value = constant(&arg.expr)?;
                 (!value.is_null()).then_some(1)
             }
             MeasureKind::Exact { scale } => {
-                let expr = Convert::Decimal(*scale).apply(expr);
-                let value = job
-                    .schemas
-                    .constant(&expr)
-                    .map_err(|e| fault(e.to_string()))?;
+                let expr = Convert::Decimal(*scale).apply(arg.expr.clone());
+                let value = constant(&expr)?;
                 match value {
                     ScalarValue::Decimal128(value, ..) => value,
                     _ => None,
                 }
             }
             MeasureKind::Float => {
-                let expr = Convert::Double.apply(expr);
-                let value = job
-                    .schemas
-                    .constant(&expr)
-                    .map_err(|e| fault(e.to_string()))?;
+                let expr = Convert::Double.apply(arg.expr.clone());
+                let value = constant(&expr)?;
                 match value {
                     ScalarValue::Float64(Some(value)) => {
                         let bits = measure.sum.map_or(0, |s| s.frac_bits);

@@ -580,22 +580,3 @@ fn within(expr: &Expr, low: &Expr, high: &Expr) -> Expr {
 fn is_null(expr: &Expr) -> bool {
     matches!(stripped(expr), Expr::Value(v) if v.value == Value::Null)
 }
-
-/// Puts NULL in place of every column: what an expression is in a row without a match.
-pub(in crate::plan) fn without_row(expr: &Expr) -> Expr {
-    use datafusion::sql::sqlparser::ast::{VisitMut, VisitorMut};
-    use std::ops::ControlFlow;
-    struct Nulls;
-    impl VisitorMut for Nulls {
-        type Break = ();
-        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-            if matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
-                *expr = Expr::value(Value::Null);
-            }
-            ControlFlow::Continue(())
-        }
-    }
-    let mut expr = expr.clone();
-    let _ = VisitMut::visit(&mut expr, &mut Nulls);
-    expr
-}

@@ -306,3 +306,12 @@ SELECT SUM(CASE h.flag WHEN TRUE THEN i.small WHEN FALSE THEN i.part ELSE 0 END)
 SELECT cat, SUM(money) AS s FROM (SELECT * FROM h_a.t UNION ALL SELECT * FROM h_b.t) u GROUP BY cat HAVING SUM(money) < 100000000000000 ORDER BY cat NULLS LAST
 
 SELECT h.cat, COUNT(*) AS n FROM h_a.t h JOIN i_a.t i ON h.pid = i.pid GROUP BY h.cat HAVING COUNT(*) < 10000000000000000 ORDER BY h.cat NULLS LAST
+
+-- NULL comes last, whatever the direction.
+SELECT COUNT(*) AS n, SUM(h.small) AS s FROM (SELECT pid, small, ROW_NUMBER() OVER (PARTITION BY pid ORDER BY small DESC) AS k FROM h_a.t) h JOIN i_a.t i ON h.pid = i.pid WHERE h.k = 1
+-- plain: SELECT COUNT(*) AS n, SUM(h.small) AS s FROM (SELECT pid, small, ROW_NUMBER() OVER (PARTITION BY pid ORDER BY small DESC NULLS LAST) AS k FROM h_a.t) h JOIN i_a.t i ON h.pid = i.pid WHERE h.k = 1
+
+-- What a row without a match has, of a column's own type.
+SELECT COUNT(*) AS n, SUM(h.small) AS s FROM h_a.t h LEFT JOIN i_a.t i ON h.pid = i.pid WHERE EXTRACT(YEAR FROM i.day) IS NULL OR EXTRACT(YEAR FROM i.day) > 2000
+
+SELECT COUNT(*) AS n, COUNT(*) FILTER (WHERE EXTRACT(MONTH FROM i.day) < 7) AS early, SUM(EXTRACT(DAY FROM i.day)) AS days FROM h_a.t h LEFT JOIN i_a.t i ON h.pid = i.pid
