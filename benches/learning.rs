@@ -26,6 +26,7 @@ use protocols::error::ProtocolError;
 use protocols::net::memory;
 use protocols::party::Seat;
 use protocols::price::Seats;
+use protocols::resume::Course;
 use protocols::session::{Session, insecure_configs};
 use protocols::sums::masked;
 use protocols::train::glm::{
@@ -143,6 +144,7 @@ fn shape() -> Shape {
         log_rows: 17,
         has_offset: false,
         is_penalised: false,
+        n_done: 0,
         n_steps: 1,
         method: Method::Masked,
     }
@@ -164,7 +166,14 @@ async fn descend(
     let mut stock = correlate::preprocess(&mut session, &source, &price.needs).await?;
     let prepared = begun.elapsed();
     let begun = Instant::now();
-    let fitted = glm::descend(&mut session, &rows, &shape(), &HOW, &mut stock).await?;
+    let fitted = glm::descend(
+        &mut session,
+        &rows,
+        (&shape(), &HOW),
+        &mut Course::default(),
+        &mut stock,
+    )
+    .await?;
     let times = [prepared, begun.elapsed()];
     let sent = session.traffic().bytes_sent.iter().sum();
     Ok(Some((fitted.coefficients.into_vec(), times, sent)))

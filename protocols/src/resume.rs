@@ -3,13 +3,19 @@
 //! Seats keep checkpoints by themselves. A seat that was killed may lack the last one, so each keeps two, and all meet at the
 //! newest that all have. What is told of a checkpoint is its step and a digest of what all seats know of it: never a share, nor
 //! a digest of one. Nothing of the earlier session's randomness is kept: correlations and masks are those of this session.
+//!
+//! What a fit on shares goes on from is a share, which each seat keeps by itself ([`Standing`]). It is made anew before it is
+//! used, so that what this session sends depends on no share of the earlier one.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::arith::rerandomise;
 use crate::cost::{Cost, Stream};
 use crate::error::ProtocolError;
+use crate::net::BoxFuture;
 use crate::session::Session;
 use crate::wire::{Kind, Wire, WireError};
+use engine::share::Share;
 
 /// Most checkpoints that a seat offers.
 pub const MAX_OFFERS: usize = 2;
@@ -94,4 +100,83 @@ pub fn agree_cost(n_seats: usize, n_computing: usize) -> Cost {
         n_messages: 1,
     };
     Cost::all_to_all(n_seats, n_computing, offers)
+}
+
+/// Where a fit on shares stands: what one seat keeps of it. Alone its share is uniform and tells nothing.
+pub struct Standing {
+    /// After how many steps, at least one.
+    pub step: u32,
+    /// This seat's share of what the next step begins with; of what that is made, the fit says.
+    pub share: Share<u128>,
+}
+
+/// Who keeps where a fit stands.
+pub trait Keeper: Send {
+    /// Keeps it. The fit waits for that, and goes on if it fails.
+    fn keep(&mut self, standing: Standing) -> BoxFuture<'_, ()>;
+}
+
+/// Where a fit on shares begins, and who keeps where it stands. The default begins anew and keeps nothing.
+#[derive(Default)]
+pub struct Course<'a> {
+    from: Option<Standing>,
+    keeper: Option<(u32, &'a mut dyn Keeper)>,
+}
+
+impl<'a> Course<'a> {
+    /// One that goes on, or begins anew, and is kept after every so many steps; never, if that is 0.
+    pub fn new(from: Option<Standing>, every: u32, keeper: &'a mut dyn Keeper) -> Self {
+        Self {
+            from,
+            keeper: (every > 0).then_some((every, keeper)),
+        }
+    }
+
+    /// Where the fit goes on, shared anew; `None` to begin anew.
+    ///
+    /// # Seats     symmetric, any number ≥ 2
+    /// # Inputs    `n_done`: after how many steps of `n_steps`, as the public shape has it, 0 to begin anew; `len`: of how many
+    ///   elements the share is
+    /// # Output    a share of the same value
+    /// # Cost      nothing is sent
+    /// # Security  semi-honest; the share does not depend on that of the earlier session, but for the value
+    /// # Errors    [`ProtocolError::InvalidInput`] before anything is sent if this is not where the shape says
+    /// # Source    as [`rerandomise`]
+    pub(crate) async fn begun(
+        &mut self,
+        session: &mut Session,
+        (n_done, n_steps): (u32, u32),
+        len: usize,
+    ) -> Result<Option<Share<u128>>, ProtocolError> {
+        let fits = match &self.from {
+            None => n_done == 0,
+            Some(from) => {
+                from.step == n_done && (1..n_steps).contains(&n_done) && from.share.len() == len
+            }
+        };
+        let fits = fits.then_some(()).ok_or(ProtocolError::InvalidInput {
+            what: "a fit goes on where its shape says, before its last step, from all of its coefficients",
+        });
+        session.ended_by(fits)?;
+        match self.from.take() {
+            None => Ok(None),
+            Some(from) => Ok(Some(rerandomise(session, from.share).await)),
+        }
+    }
+
+    /// So many steps of `of` are done: keeps where the fit stands, if it is time to. After the last one nothing is left to go on
+    /// with.
+    pub(crate) async fn reached(
+        &mut self,
+        (step, of): (u32, u32),
+        share: impl FnOnce() -> Share<u128>,
+    ) {
+        let Some((every, keeper)) = &mut self.keeper else {
+            return;
+        };
+        if step < of && step.is_multiple_of(*every) {
+            let share = share();
+            keeper.keep(Standing { step, share }).await;
+        }
+    }
 }

@@ -103,7 +103,7 @@ pub(super) struct Kept<S> {
     pub(super) step: u32,
     /// What all seats know.
     pub(super) known: S,
-    /// What this seat alone knows.
+    /// What this seat alone knows, among it its share of what nobody knows.
     pub(super) own: Vec<u64>,
 }
 

@@ -3,6 +3,7 @@
 mod card;
 mod hazards;
 mod meter;
+mod resumed;
 mod trees;
 
 use std::sync::Arc;
@@ -19,6 +20,8 @@ use protocols::session::Session;
 use protocols::train::binned::Quantiles;
 use protocols::train::glm::{COLUMN_BITS, Family, Released};
 use protocols::train::{hazards as cox, vertical};
+
+use resumed::Keeping;
 
 use super::{Broken, Computed, Failure, Output, Stage, Task, internal, result_failure};
 use crate::local::bins::Bins;
@@ -46,7 +49,17 @@ impl Task<'_> {
         of: &VerticalPlan,
         disclosure: Disclosure,
     ) -> Result<Computed, Broken> {
-        let mut ready = self.ready(session, of).await?;
+        let (session_id, me) = (*session.session_id(), session.seat().index());
+        let own = self.own_rows(&session_id, me, of).await?;
+        let mut keeping = Keeping::new(self, of, own.as_ref());
+        let from = keeping.standing(session).await?;
+        // What is left of the fit takes less than the whole.
+        let of = &VerticalPlan {
+            n_done: from.as_ref().map_or(0, |from| from.step),
+            ..of.clone()
+        };
+        let course = &mut keeping.course(from);
+        let mut ready = self.ready(session, of, own).await?;
         self.progress.enter(Stage::Compute);
         let own = ready.own.take();
         let report = own.as_ref().map(|own| own.report.clone());
@@ -54,7 +67,12 @@ impl Task<'_> {
         let (table, model) = match &of.card {
             _ if of.trees.is_some() => self.forest(session, of, (ready, own), disclosure).await?,
             Some(card) => {
-                let run = card::Run { of, card, ready };
+                let run = card::Run {
+                    of,
+                    card,
+                    ready,
+                    course,
+                };
                 self.card(session, run, own, disclosure).await?
             }
             None => {
@@ -63,9 +81,11 @@ impl Task<'_> {
                 let rows = own.map(|own| own.rows);
                 let stock = &mut ready.stock;
                 let found = match of.timed(&ready.sizes, method) {
-                    Some(timed) => cox::train(session, rows, &timed, stock, disclosure).await?,
+                    Some(timed) => {
+                        cox::train(session, rows, &timed, course, stock, disclosure).await?
+                    }
                     None => {
-                        let run = vertical::train(session, rows, &shape, stock, disclosure);
+                        let run = vertical::train(session, rows, &shape, course, stock, disclosure);
                         let trained = run.await?;
                         contributions = trained.contributions;
                         trained.released
@@ -93,16 +113,28 @@ impl Task<'_> {
         })
     }
 
-    /// Reads this holder's rows, agrees on sizes, and prepares.
-    async fn ready(&self, session: &mut Session, of: &VerticalPlan) -> Result<Ready, Broken> {
+    /// Reads this holder's rows, of a party that has any.
+    async fn own_rows(
+        &self,
+        session_id: &[u8; 32],
+        me: usize,
+        of: &VerticalPlan,
+    ) -> Result<Option<Own>, Broken> {
         self.progress.enter(Stage::Read);
-        let session_id = *session.session_id();
-        let me = session.seat().index();
-        let place = of.tables.iter().position(|table| table.seat == me);
-        let mut own = match place {
-            Some(place) => Some(self.rows_of(&session_id, of, place).await?),
+        Ok(match of.tables.iter().position(|table| table.seat == me) {
+            Some(place) => Some(self.rows_of(session_id, of, place).await?),
             None => None,
-        };
+        })
+    }
+
+    /// Agrees on sizes, and prepares.
+    async fn ready(
+        &self,
+        session: &mut Session,
+        of: &VerticalPlan,
+        mut own: Option<Own>,
+    ) -> Result<Ready, Broken> {
+        let place = own.as_ref().map(|own| own.place);
         // A dealer knows the published sizes alone, so tables are filled up to them.
         let n_mine = own.as_ref().map_or(0, |own| own.rows.keys.len());
         let sizes = match self.plan.dealer {
@@ -142,6 +174,7 @@ impl Task<'_> {
             n_numbers: n_features + usize::from(has_label) * (1 + of.hazards.iter().len()),
             has_text: has_label && of.sample.is_some(),
             keeps_missing: of.keeps_missing(),
+            is_digested: of.checkpoint_every > 0,
         };
         let me = &self.plan.seats[self.binding.me.index()];
         let at_most = of.tables[place].at_most.max(1);

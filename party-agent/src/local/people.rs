@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringViewArray};
 use arrow::datatypes::Float64Type;
+use engine::hash::KeyedHash;
 use protocols::party::PartyId;
 use protocols::psi::Item;
 use protocols::psi::keys::KeyHash;
@@ -22,6 +23,8 @@ pub struct People {
     pub numbers: Vec<Vec<f64>>,
     /// The text column after them, if there is one.
     pub texts: Vec<String>,
+    /// Of all rows as the query yields them, whatever their order, the same in every session; 0 unless it was asked for.
+    pub digest: u128,
     report: KeyReport,
 }
 
@@ -44,6 +47,8 @@ pub struct Layout {
     pub has_text: bool,
     /// Whether missing numbers are kept, as NaN.
     pub keeps_missing: bool,
+    /// Whether there is a digest of the rows.
+    pub is_digested: bool,
 }
 
 /// Reads this holder's rows.
@@ -62,8 +67,12 @@ pub async fn people(
     let local = rows.local;
     let mut numbers: Vec<Vec<f64>> = vec![Vec::new(); layout.n_numbers];
     let mut words: Vec<String> = Vec::new();
+    let (mut digest, hash) = (0u128, KeyedHash::new("entente/v1/agent/rows", &[b"people"]));
     let items: Vec<Option<Item>> = rows
         .hash_into(Vec::new(), progress, |batch| {
+            if layout.is_digested {
+                digest = digest.wrapping_add(digested(&hash, batch.columns(), layout)?);
+            }
             let columns = &batch.columns()[layout.n_keys.min(batch.num_columns())..];
             if columns.len() != layout.n_numbers + usize::from(layout.has_text) {
                 return Err(engine("a query yields other columns than the plan says"));
@@ -89,7 +98,42 @@ pub async fn people(
         items,
         numbers,
         texts: words,
+        digest,
     })
+}
+
+/// The sum of hashes of rows, each of all that stands in it: the same in whatever order rows come.
+fn digested(hash: &KeyedHash, columns: &[ArrayRef], layout: Layout) -> Result<u128, SourceError> {
+    let n_rows = columns.first().map_or(0, |column| column.len());
+    let (keys, others) = columns.split_at(layout.n_keys.min(columns.len()));
+    let (numbers, words) = others.split_at(layout.n_numbers.min(others.len()));
+    let numbers: Vec<_> = numbers
+        .iter()
+        .filter_map(|column| column.as_primitive_opt::<Float64Type>())
+        .collect();
+    let mut texts = keys::texts(keys)?;
+    texts.extend(keys::texts(words)?);
+    let (mut sum, mut row) = (0u128, Vec::new());
+    for place in 0..n_rows {
+        row.clear();
+        for column in &texts {
+            row.push(u8::from(column.is_valid(place)));
+            let value = match column.is_valid(place) {
+                true => column.value(place).as_bytes(),
+                false => &[],
+            };
+            row.extend((value.len() as u64).to_le_bytes());
+            row.extend(value);
+        }
+        for column in &numbers {
+            row.push(u8::from(column.is_valid(place)));
+            let value = column.is_valid(place).then(|| column.value(place));
+            row.extend(value.unwrap_or(0.0).to_bits().to_le_bytes());
+        }
+        sum = sum.wrapping_add(u128::from_le_bytes(hash.hash(&row)));
+    }
+    row.zeroize();
+    Ok(sum)
 }
 
 impl People {
@@ -221,4 +265,39 @@ fn add_texts(out: &mut Vec<String>, column: &ArrayRef) -> Result<(), SourceError
 fn keep<T>(values: &mut Vec<T>, has_key: &[bool]) {
     let mut flags = has_key.iter();
     values.retain(|_| flags.next().copied().unwrap_or(false));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{Float64Array, StringArray};
+
+    fn digest(keys: &[&str], numbers: &[Option<f64>]) -> u128 {
+        let keys: ArrayRef = Arc::new(StringArray::from(keys.to_vec()));
+        let numbers: ArrayRef = Arc::new(Float64Array::from(numbers.to_vec()));
+        let layout = Layout {
+            n_keys: 1,
+            n_numbers: 1,
+            has_text: false,
+            keeps_missing: true,
+            is_digested: true,
+        };
+        let hash = KeyedHash::new("entente/v1/agent/rows", &[b"people"]);
+        digested(&hash, &[keys, numbers], layout).expect("texts and numbers")
+    }
+
+    #[test]
+    fn rows_have_one_digest_whatever_their_order_and_others_another() {
+        let rows = digest(&["a", "b"], &[Some(1.0), Some(2.0)]);
+        assert_eq!(rows, digest(&["b", "a"], &[Some(2.0), Some(1.0)]));
+        for (keys, numbers) in [
+            (["a", "b"], [Some(2.0), Some(1.0)]),
+            (["a", "c"], [Some(1.0), Some(2.0)]),
+            (["a", "b"], [Some(1.0), None]),
+            (["a", "b"], [Some(1.0), Some(2.0 + 1e-15)]),
+        ] {
+            assert_ne!(rows, digest(&keys, &numbers), "{keys:?} {numbers:?}");
+        }
+        assert_ne!(rows, digest(&["a"], &[Some(1.0)]));
+    }
 }

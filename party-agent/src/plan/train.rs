@@ -42,6 +42,7 @@ pub(super) use scores::{
     further, further_in_chinese, of_oot, of_oot_in_chinese, of_train, of_train_in_chinese,
 };
 pub use shared::Portions;
+pub(super) use shared::kept_on_disk;
 pub use stepwise::Stepping;
 pub use trees::PooledTrees;
 pub(super) use trees::{outputs as trees_outputs, shape as trees_shape};

@@ -18,6 +18,7 @@ use protocols::disclose::Terms;
 use protocols::party::{PartyId, Seat};
 use protocols::price::{Price, Seats};
 use protocols::psi::{self, circuit::Keep};
+use protocols::resume;
 use protocols::train::glm::Family;
 use protocols::train::trees::joined;
 use protocols::train::vertical::Shape;
@@ -27,7 +28,7 @@ use serde::Serialize;
 use super::compile::Parties;
 use super::intersect::keys::{Side, column, mismatches, named_tables};
 use super::sql::holders::Catalogues;
-use super::train::{asks, trees_outputs};
+use super::train::{asks, is_never, trees_outputs};
 use super::{
     ColumnUse, LocalPlan, MinCell, OutputColumn, Plan, PlanCost, PlanFault, Procedure, Usage,
     ValueKind, coefficients, cost,
@@ -69,6 +70,13 @@ pub struct VerticalPlan {
     pub is_left: bool,
     /// How many steps are taken.
     pub steps: u32,
+    /// After how many steps or epochs each party keeps its share of where the fit stands; 0 for never.
+    #[serde(skip_serializing_if = "is_never")]
+    pub checkpoint_every: u32,
+    /// How many of them, or of the epochs of descent, the run that this one goes on with has taken. No part of the plan, in which
+    /// it is 0.
+    #[serde(skip)]
+    pub n_done: u32,
     /// Epochs and batches, of a model that is fitted by descent and not by these steps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub descent: Option<spec::Descent>,
@@ -127,6 +135,7 @@ impl VerticalPlan {
             label: self.label.0,
             family: self.family(),
             n_steps: self.steps,
+            n_done: self.n_done,
             descent: self.descent.as_ref().map(descent::taken),
             log_rows: self.log_rows,
             evaluates: !self.scores.is_empty(),
@@ -461,6 +470,8 @@ fn vertical_plan(
         normalise: rule_word(job.normalise).to_owned(),
         is_left: job.left.is_some(),
         steps: u32::try_from(job.steps).unwrap_or(u32::MAX),
+        checkpoint_every: u32::try_from(job.checkpoint_every).unwrap_or(u32::MAX),
+        n_done: 0,
         descent: job.descent.clone(),
         log_rows: most.max(2).next_power_of_two().ilog2(),
         at_least: min_cell.at_least.max(ROWS_A_COLUMN * n_columns),
@@ -566,6 +577,9 @@ fn priced(mut plan: Plan) -> Plan {
     let receivers = plan.receiver_seats();
     let released = of.release_cost(seats, method, &receivers);
     let mut total = price.cost.then(&released);
+    if of.checkpoint_every > 0 {
+        total = total.then(&resume::agree_cost(n_seats, n_computing));
+    }
     if plan.dealer.is_none() {
         for a in Seat::first(n_computing) {
             for b in Seat::first(n_computing).filter(|b| a < *b) {

@@ -64,6 +64,8 @@ pub struct Vertical {
     pub evaluates_train: bool,
     /// How many steps are taken, whatever they find.
     pub steps: u64,
+    /// After how many steps or epochs each party keeps where the fit stands; 0 for never.
+    pub checkpoint_every: u64,
     /// Epochs and batches, of a model that is fitted by descent and not by Newton's steps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub descent: Option<Descent>,
@@ -195,6 +197,7 @@ pub(super) fn read<'t>(
         false => descent::read(&mut fields, model, faults),
     };
     let is_descent = matches!(descent, Some(Some(_)));
+    let checkpoint_every = checkpoint_every(&mut fields, model, faults);
     let trees = has_trees.then(|| train::trees(&mut fields, faults));
     let (steps, l2) = match has_trees || is_descent {
         true => (None, Some("0".to_owned())),
@@ -225,12 +228,33 @@ pub(super) fn read<'t>(
         report,
         evaluates_train,
         steps: steps.unwrap_or_else(|| model.map_or(1, VerticalModel::steps)),
+        checkpoint_every,
         descent: descent?,
         l2: l2?,
         listed,
         card: whole(card)?,
         trees: whole(trees)?,
     })
+}
+
+/// After how many steps checkpoints are kept. Least squares are found in the first one, and trees would have to be grown again.
+fn checkpoint_every(
+    fields: &mut Fields<'_, '_>,
+    model: Option<VerticalModel>,
+    faults: &mut Faults<'_>,
+) -> u64 {
+    let (what, named) = match model {
+        Some(VerticalModel::Linear) => ("is found in one step, of", "linear models"),
+        Some(VerticalModel::Gbdt) => ("is kept by nobody, of", "trees"),
+        _ => return train::checkpoint_every(fields, faults),
+    };
+    if fields.value("checkpoint_every").is_some() {
+        let what = format!(
+            "asks to keep what {what} {named} over a join: one that breaks off begins anew"
+        );
+        fields.wrong(faults, "checkpoint_every", what, "leave it out");
+    }
+    0
 }
 
 /// What a job may have or not: nothing at all where it has it and it cannot be read.

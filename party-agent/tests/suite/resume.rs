@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::hold::Hold;
 use crate::world::{Running, World, within};
 
-const POLICY: &str = "min_cell = 3\nopen_counts = false\n[tables.visits.columns]\nbad = { label = true, range = [0, 1] }\n\
+const POLICY: &str = "min_cell = 3\nopen_counts = false\n[tables.visits.columns]\nid = { join_key = true }\nbad = { label = true, range = [0, 1] }\n\
     sample = { filter = true }\nx = { feature = true, range = [0, 10] }\nz = { feature = true, range = [0, 10] }\n";
 
 const SAMPLE: &str =
@@ -21,13 +21,14 @@ fn noise(i: u32) -> f64 {
     ((f64::from(i) * 12.9898).sin() * 43_758.545).fract().abs()
 }
 
+/// Rows of people of whom each holder has the same 150, with values of its own.
 fn rows(from: u32) -> String {
-    let mut text = "x,z,sample,bad\n".to_owned();
+    let mut text = "id,x,z,sample,bad\n".to_owned();
     for i in from..from + 150 {
         let [x, z] = [0, 10_000].map(|k| (100.0 * noise(i + k)).round() / 10.0);
         let bad = u8::from(noise(i + 60_000) < 1.0 / (1.0 + (0.4 * (z - x)).exp()));
         let sample = if i % 4 == 3 { "test" } else { "train" };
-        writeln!(text, "{x},{z},{sample},{bad}").expect("a String takes all");
+        writeln!(text, "p{},{x},{z},{sample},{bad}", i % 150).expect("a String takes all");
     }
     text
 }
@@ -39,6 +40,16 @@ fn job(model: &str, correlations: &str, more: &str) -> String {
         "job = \"risk\"\npurpose = \"test\"\nreceivers = [\"a\"]\n[compute.train]\nmodel = \"{model}\"\npartition = \"horizontal\"\n\
          label = \"bad\"\nfeatures = [\"x\", \"z\"]\ntables = [\"a.visits\", \"b.visits\", \"c.visits\"]\ncheckpoint_every = 1\n{more}\n\
          [privacy]\ncorrelations = \"{correlations}\"\nmin_cell = 3\n"
+    )
+}
+
+/// The same people's columns at all holders.
+fn joined(model: &str, more: &str) -> String {
+    format!(
+        "job = \"risk\"\npurpose = \"test\"\nreceivers = [\"a\"]\n[compute.train]\nmodel = \"{model}\"\npartition = \"vertical\"\n\
+         label = \"a.visits.bad\"\nfeatures = [\"a.visits.x\", \"b.visits.z\", \"c.visits.x\"]\nkey = \"id\"\ncheckpoint_every = 1\n\
+         sample = {{ column = \"a.visits.sample\", train = \"train\", test = \"test\" }}\n{more}\n\
+         [privacy]\ncorrelations = \"dealer:dealer\"\nmin_cell = 3\n"
     )
 }
 
@@ -190,6 +201,38 @@ async fn trees_go_on() {
 async fn averaged_weights_go_on() {
     let network = format!("layers = [4]\nrounds = 4\n{SAMPLE}");
     goes_on(&job("mlp", "dealer:dealer", &network), 0.0).await;
+}
+
+/// The join is made again, with other hashes and in another order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn models_over_joins_go_on() {
+    goes_on(&joined("logistic", "report = [\"se\", \"auc\"]"), 1e-4).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scorecards_over_joins_go_on() {
+    let card = "report = [\"se\", \"auc\"]\n[compute.train.scorecard]\nbins = 2\niv_least = 0";
+    goes_on(&joined("scorecard", card), 1e-3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_share_that_is_no_good_begins_the_model_anew() {
+    let spec = joined("logistic", "report = [\"se\"]");
+    let scene = Scene::new(&spec).await;
+    let file = checkpoints(&scene.b, &scene.job_id).join("1.json");
+    let text = fs::read_to_string(&file).expect("a checkpoint");
+    let kept: Value = serde_json::from_str(&text).expect("JSON");
+    let word = &kept["kept"]["own"][2];
+    let changed = text.replacen(&word.to_string(), "7", 1);
+    assert_ne!(text, changed);
+    fs::write(&file, changed).expect("changed");
+    let next = scene.resumed().await;
+    let (fit, resumed) = found(&scene.a, &next).await;
+    assert_eq!(resumed["step"], 0, "{resumed}");
+    let whole = scene.a.submit(&spec).await;
+    let expected = found(&scene.a, &whole).await.0;
+    assert!(are_near(&fit.0, &expected.0, 1e-4), "{fit:?} {expected:?}");
+    scene.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

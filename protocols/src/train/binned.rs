@@ -35,6 +35,7 @@ use crate::error::ProtocolError;
 use crate::party::Seat;
 use crate::price::Seats;
 use crate::psi::circuit::{self, Keep};
+use crate::resume::Course;
 use crate::session::Session;
 use engine::bits;
 use engine::ring::{self, Ring};
@@ -86,6 +87,15 @@ impl Shape {
             n_rows: self.join().n_bins(),
             is_penalised: true,
             ..self.of.model()
+        }
+    }
+
+    /// The shape of a model by its number: what is gone on with is that of all tables, the first.
+    fn numbered(&self, number: usize) -> glm::Shape {
+        let n_done = if number == 0 { self.of.n_done } else { 0 };
+        glm::Shape {
+            n_done,
+            ..self.model()
         }
     }
 
@@ -494,7 +504,8 @@ impl Counted {
     ///
     /// # Seats     symmetric, any number ≥ 2
     /// # Inputs    `weights`: at a holder, for all bins of its features in order, in [−1, 1]; elsewhere none;
-    ///   `chosen`: of each feature whether it has a part in the model, the same at all seats
+    ///   `chosen`: of each feature whether it has a part in the model, the same at all seats; `course`: as of [`glm::fit`], of
+    ///   the model of all tables
     /// # Output    [`Model`]; `figures` of [`evaluate::Figures`] if the shape says so: of the model, and of each
     ///   table's features alone; then those of [`characteristics`]
     /// # Cost      with [`count`] [`price`] and [`release_cost`]
@@ -507,6 +518,7 @@ impl Counted {
         session: &mut Session,
         (weights, chosen): (&[f64], &[bool]),
         shape: &Shape,
+        course: &mut Course<'_>,
         stock: &mut Stock,
     ) -> Result<Model, ProtocolError> {
         let me = session.seat();
@@ -526,7 +538,13 @@ impl Counted {
                 chosen[feature] && (number == 0 || shape.of.features[feature] == number - 1)
             };
             let rows = self.rows(session, &weighed, shape, has_part);
-            let found = glm::fit(session, &rows, &model, stock).await?;
+            let (mut whole, of_this) = (Course::default(), shape.numbered(number));
+            let course = if number == 0 {
+                &mut *course
+            } else {
+                &mut whole
+            };
+            let found = glm::fit(session, &rows, &of_this, course, stock).await?;
             let fit = (&rows, &found.coefficients);
             let samples: Vec<_> = shape.evaluations(number).zip(&self.columns.marks).collect();
             let mut of_this = vertical::figures(session, fit, (&model, &samples), stock).await?;

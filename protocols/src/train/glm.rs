@@ -35,6 +35,7 @@ use crate::correlate::{MatrixShape, Stock};
 use crate::error::ProtocolError;
 use crate::function::fixed::{mul_shift, mul_shift_price, shift, shift_price};
 use crate::price::{Price, Seats};
+use crate::resume::Course;
 use crate::session::Session;
 use engine::ring;
 use engine::share::Share;
@@ -68,6 +69,8 @@ pub struct Shape {
     pub is_penalised: bool,
     /// Number of steps.
     pub n_steps: u32,
+    /// How many of them, or of the epochs of descent, another session has taken, from whose end this one goes on.
+    pub n_done: u32,
     /// The method of comparisons and conversions.
     pub method: Method,
 }
@@ -220,14 +223,15 @@ impl Shape {
 
     /// Whether a step needs a system of its own.
     fn is_factored(&self, step: u32) -> bool {
-        step == 0 || self.family.has_weights()
+        step == self.n_done || self.family.has_weights()
     }
 }
 
 /// Fits a model.
 ///
 /// # Seats     symmetric, any number ≥ 2
-/// # Inputs    `rows`: as the shape says; takes [`fit_price`]
+/// # Inputs    `rows`: as the shape says; `course`: where it begins, which is where the shape says, and who keeps this seat's
+///   share of where it stands: of the coefficients, and of how many columns were sound in the first system; takes [`fit_price`]
 /// # Output    [`Fitted`]
 /// # Cost      [`fit_price`]: about 40·d + 150 rounds a step (60 where the system is the same in all), and
 ///   16·n·d + 8·n·d bytes to each other seat for products, beside the functions of n numbers; the first step of a
@@ -241,22 +245,30 @@ pub async fn fit(
     session: &mut Session,
     rows: &Rows,
     shape: &Shape,
+    course: &mut Course<'_>,
     stock: &mut Stock,
 ) -> Result<Fitted, ProtocolError> {
     session.ended_by(shape.check().and_then(|()| rows.check(shape)))?;
     let seats = Seats::of(session);
     session.ended_by(stock.check(&fit_price(seats, shape).needs))?;
-    let start = family::start(session, rows, shape, stock).await?;
+    let steps = (shape.n_done, shape.n_steps);
+    let begun = course.begun(session, steps, shape.n_columns + 1).await?;
+    let newton = match begun {
+        Some(standing) => Newton::going_on(&standing),
+        None => Newton::from(family::start(session, rows, shape, stock).await?),
+    };
     let mut run = Run {
         rows,
         shape,
         others: others(rows, shape),
-        newton: Newton::from(start),
+        newton,
     };
     let mut residuals = Share::zero(0);
-    for step in 0..shape.n_steps {
+    for step in shape.n_done..shape.n_steps {
         session.reaches("step", step, shape.n_steps);
         residuals = run.step(session, step, stock).await?;
+        let done = (step + 1, shape.n_steps);
+        course.reached(done, || run.newton.standing()).await;
     }
     let n_used = Share::new(vec![ring::sum(rows.used.as_slice())]);
     let fitted = run.newton.ended(session, n_used, shape, stock).await?;
@@ -271,8 +283,12 @@ pub async fn fit(
 
 /// The declared price of [`fit`].
 pub fn fit_price(seats: Seats, shape: &Shape) -> Price {
-    let steps = (0..shape.n_steps).map(|step| run_price(seats, shape, step));
-    let mut price = family::start_price(seats, shape)
+    let steps = (shape.n_done..shape.n_steps).map(|step| run_price(seats, shape, step));
+    let started = match shape.n_done {
+        0 => family::start_price(seats, shape),
+        _ => Price::nothing(seats),
+    };
+    let mut price = started
         .then(&Price::sequence(seats, steps))
         .then(&ended_price(seats, shape));
     if shape.family.has_dispersion() {

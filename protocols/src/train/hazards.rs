@@ -36,6 +36,7 @@ use crate::function::{self, Format};
 use crate::party::Seat;
 use crate::price::{Price, Seats};
 use crate::psi::circuit;
+use crate::resume::Course;
 use crate::session::Session;
 use engine::ring;
 use engine::share::Share;
@@ -140,7 +141,7 @@ const RATIO_SHIFT: i32 = (WEIGHT_BITS + INVERSE_BITS - COLUMN_BITS).cast_signed(
 ///
 /// # Seats     the holders of the tables; all other computing seats call it too
 /// # Inputs    `rows`: at the holders, columns as the [module](self) says, with a mean square of at most 1 over the table;
-///   elsewhere `None`; takes [`price`]; `disclosure`: of [`Shape::terms`]
+///   elsewhere `None`; `course`: as of [`glm::fit`]; takes [`price`]; `disclosure`: of [`Shape::terms`]
 /// # Output    at receivers [`Released`]: `n_used` is the number of events, of at least as many as the shape says, and
 ///   coefficients and standard errors are in units of the columns' standard deviations over the rows that are
 ///   fitted; `figures` are the number of these rows, and the log-likelihood before the last step with
@@ -155,6 +156,7 @@ pub async fn train(
     session: &mut Session,
     rows: Option<circuit::Rows>,
     shape: &Shape,
+    course: &mut Course<'_>,
     stock: &mut Stock,
     disclosure: Disclosure,
 ) -> Result<Option<Released>, ProtocolError> {
@@ -174,7 +176,7 @@ pub async fn train(
         standard::standardise(session, &mut rows, &members, &of.model(), stock).await?;
     let deviations = deviations.split_off(1);
     let ordered = order(session, rows, shape, stock).await?;
-    let (fitted, figures) = fit(session, ordered, shape, stock).await?;
+    let (fitted, figures) = fit(session, ordered, shape, course, stock).await?;
     let coefficients =
         standard::in_deviations(session, &fitted.coefficients, &deviations, stock).await?;
     let errors = standard::in_deviations(session, &fitted.errors, &deviations, stock).await?;
@@ -212,6 +214,7 @@ async fn fit(
     session: &mut Session,
     ordered: Ordered,
     shape: &Shape,
+    course: &mut Course<'_>,
     stock: &mut Stock,
 ) -> Result<(Fitted, Share<u64>), ProtocolError> {
     let model = shape.model();
@@ -224,14 +227,22 @@ async fn fit(
         stock,
     )
     .await?;
-    let mut newton = Newton::from(Share::zero(model.n_columns));
+    let steps = (model.n_done, model.n_steps);
+    let begun = course.begun(session, steps, model.n_columns + 1).await?;
+    let mut newton = match begun {
+        Some(standing) => Newton::going_on(&standing),
+        None => Newton::from(Share::zero(model.n_columns)),
+    };
     let mut last = None;
-    for step in 0..model.n_steps {
+    for step in model.n_done..model.n_steps {
         session.reaches("step", step, model.n_steps);
         let eta = glm::predictor(session, rows, &model, &newton.beta, stock).await?;
         let risk = at_risk(session, &ordered, &eta, shape, stock).await?;
         let equations = equations(session, &ordered, (&risk, &of_events), shape, stock).await?;
         newton.step(session, equations, &model, stock).await?;
+        course
+            .reached((step + 1, model.n_steps), || newton.standing())
+            .await;
         last = Some((eta, risk));
     }
     let (eta, risk) = last.expect("there is a step");
@@ -248,7 +259,8 @@ fn fit_price(seats: Seats, shape: &Shape) -> Price {
         .then(&at_risk_price(seats, shape))
         .then(&equations_price(seats, shape))
         .then(&glm::step_price(seats, &model, true));
-    let steps = std::iter::repeat_n(step, model.n_steps as usize);
+    let n_left = model.n_steps.saturating_sub(model.n_done);
+    let steps = std::iter::repeat_n(step, n_left as usize);
     products::price::<u64>(seats, shape.product(1))
         .then(&Price::sequence(seats, steps))
         .then(&log_likelihood_price(seats, shape))

@@ -33,6 +33,7 @@ use crate::function::fixed::{shift, shift_price};
 use crate::party::Seat;
 use crate::price::{Price, Seats};
 use crate::psi::circuit::{self, Keep};
+use crate::resume::Course;
 use crate::session::Session;
 use engine::share::Share;
 
@@ -51,6 +52,9 @@ pub struct Shape {
     pub family: Family,
     /// Number of steps.
     pub n_steps: u32,
+    /// How many of them, or of the epochs of descent, an earlier session has taken, from whose end this one goes on; 0 of metered
+    /// models, of which the first step is told.
+    pub n_done: u32,
     /// Batches and rate, of a model that is fitted by descent and not by Newton's method.
     pub descent: Option<Descent>,
     /// No table has more than 2^this rows, by what is published of it.
@@ -123,6 +127,7 @@ impl Shape {
             has_offset: false,
             is_penalised: self.l2 > 0,
             n_steps: self.n_steps,
+            n_done: self.n_done,
             method: self.method,
         }
     }
@@ -219,7 +224,7 @@ impl Shape {
             && self.log_rows <= glm::MAX_LOG_ROWS
             && most <= 1 << self.log_rows;
         let is_plain = self.family == Family::Linear && self.descent.is_none() && self.l2 == 0;
-        if self.is_metered && !is_plain {
+        if self.is_metered && !(is_plain && self.n_done == 0) {
             return Err(ProtocolError::InvalidInput {
                 what: "contributions are those to a linear model by Newton's method without a penalty",
             });
@@ -252,7 +257,8 @@ pub struct Trained {
 ///
 /// # Seats     the holders of the tables; all other computing seats call it too
 /// # Inputs    `rows`: at the holders, columns as the [module](self) says, with a mean square of at most 1
-///   over the table; elsewhere `None`; takes [`price`]; `disclosure`: of [`Shape::terms`]
+///   over the table; elsewhere `None`; `course`: as of [`glm::fit`], of columns in these units; takes [`price`];
+///   `disclosure`: of [`Shape::terms`]
 /// # Output    at receivers [`Released`], coefficients and standard errors in units of the columns' standard
 ///   deviations over the rows that are fitted, the constant that of columns less their means; `figures` of
 ///   [`evaluate::Figures`] if the shape says so. If it is metered, contributions at all computing seats, which add up to n!·R²
@@ -265,6 +271,7 @@ pub async fn train(
     session: &mut Session,
     rows: Option<circuit::Rows>,
     shape: &Shape,
+    course: &mut Course<'_>,
     stock: &mut Stock,
     disclosure: Disclosure,
 ) -> Result<Trained, ProtocolError> {
@@ -287,8 +294,8 @@ pub async fn train(
         rows.penalties = Some(penalties(session, &deviations, shape, stock).await?);
     }
     let fitted = match &shape.descent {
-        Some(how) => glm::descend(session, &rows, &model, how, stock).await?,
-        None => glm::fit(session, &rows, &model, stock).await?,
+        Some(how) => glm::descend(session, &rows, (&model, how), course, stock).await?,
+        None => glm::fit(session, &rows, &model, course, stock).await?,
     };
     let fit = (&rows, &fitted.coefficients);
     let samples: Vec<_> = shape.evaluations().zip(&marks).collect();

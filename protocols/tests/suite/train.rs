@@ -1,5 +1,6 @@
 //! Training on shares, held to floats and to all demands on a protocol.
 
+mod going;
 mod people;
 mod solve;
 mod pooled;

@@ -4,6 +4,7 @@ use coordinator::contract::Digest;
 use coordinator::job::FailureClass;
 use protocols::disclose::Disclosure;
 use protocols::psi::circuit::Rows;
+use protocols::resume::Course;
 use protocols::session::Session;
 use protocols::train::binned::{self, Binned, Counts, Model, Quantiles, Short};
 
@@ -31,10 +32,12 @@ pub(super) struct Cut {
 }
 
 /// A run that has been prepared.
-pub(super) struct Run<'a> {
+pub(super) struct Run<'a, 'b> {
     pub(super) of: &'a VerticalPlan,
     pub(super) card: &'a CardPlan,
     pub(super) ready: Ready,
+    /// Where the fit begins, and who keeps where it stands.
+    pub(super) course: &'a mut Course<'b>,
 }
 
 impl Task<'_> {
@@ -42,11 +45,16 @@ impl Task<'_> {
     pub(super) async fn card(
         &self,
         session: &mut Session,
-        run: Run<'_>,
+        run: Run<'_, '_>,
         own: Option<Own>,
         disclosure: Disclosure,
     ) -> Result<(Option<ResultTable>, Option<ModelPart>), Broken> {
-        let Run { of, card, ready } = run;
+        let Run {
+            of,
+            card,
+            ready,
+            course,
+        } = run;
         let (sizes, mut stock) = (ready.sizes, ready.stock);
         let shape = of.binned(&sizes, self.plan.setting().method);
         let shape = shape.ok_or_else(|| internal("the plan has no bins"))?;
@@ -74,27 +82,12 @@ impl Task<'_> {
         let mine = cut.iter().filter_map(|c| features[c.feature].as_ref());
         let tells: Vec<f64> = mine.clone().map(BinnedFeature::information).collect();
         let tells = counted.rank(session, &tells, &shape).await?;
-        let least: f64 = card.points.iv_least.parse().unwrap_or(0.0);
-        let chosen: Vec<bool> = tells
-            .iter()
-            .map(|iv| *iv >= least.max(LEAST_INFORMATION))
-            .collect();
-        if !chosen.contains(&true) {
-            let what = format!(
-                "no feature has an information value of {} or more",
-                card.points.iv_least
-            );
-            let advice = "lower iv_least, or bring other features";
-            return Err(Failure::here(FailureClass::Data, what, advice).into());
-        }
-        let weights = mine.flat_map(|feature| {
-            let scale = greatest(feature);
-            let weigh = move |woe: f64| if scale > 0.0 { woe / scale } else { 0.0 };
-            feature.counted_woe().into_iter().map(weigh)
-        });
-        let weights: Vec<f64> = weights.collect();
+        let chosen = chosen(&tells, card)?;
+        let weights: Vec<f64> = mine.flat_map(weights).collect();
         let weights = (&weights[..], &chosen[..]);
-        let model = counted.fit(session, weights, &shape, &mut stock).await?;
+        let model = counted
+            .fit(session, weights, &shape, course, &mut stock)
+            .await?;
         let part = self.part((of, card), (&cut, &features, &chosen), &model);
         let Some(mut found) = model.released else {
             return Ok((None, part));
@@ -166,6 +159,27 @@ impl Task<'_> {
         }
         Some(part)
     }
+}
+
+/// Which features tell enough to be in the model.
+fn chosen(tells: &[f64], card: &CardPlan) -> Result<Vec<bool>, Failure> {
+    let iv_least = &card.points.iv_least;
+    let least: f64 = iv_least.parse().unwrap_or(0.0);
+    let tell = tells.iter().map(|iv| *iv >= least.max(LEAST_INFORMATION));
+    let chosen: Vec<bool> = tell.collect();
+    if chosen.contains(&true) {
+        return Ok(chosen);
+    }
+    let what = format!("no feature has an information value of {iv_least} or more");
+    let advice = "lower iv_least, or bring other features";
+    Err(Failure::here(FailureClass::Data, what, advice))
+}
+
+/// The weights of a feature's bins in units of the greatest one.
+fn weights(feature: &BinnedFeature) -> impl Iterator<Item = f64> {
+    let scale = greatest(feature);
+    let weigh = move |woe: f64| if scale > 0.0 { woe / scale } else { 0.0 };
+    feature.counted_woe().into_iter().map(weigh)
 }
 
 /// The greatest weight of evidence, by which a feature's weights are divided.

@@ -191,17 +191,25 @@ pub(super) fn kept(of: &TrainPlan) -> Option<Said> {
         (_, Some(_)) => ("round", "the averaged weights", "轮"),
         _ => ("step", "the coefficients as they stand", "步"),
     };
+    let chinese = format!("每 {every} {what_in_chinese}各计算方将当时的模型");
+    (every > 0).then(|| kept_on_disk((every, step), what, &chinese))
+}
+
+/// That something is kept on every party's disk after so many steps.
+pub(in crate::plan) fn kept_on_disk(
+    (every, step): (u32, &str),
+    what: &str,
+    what_in_chinese: &str,
+) -> Said {
     let steps = counted(u64::from(every), step);
-    (every > 0).then(|| {
-        Said::new(
-            format!(
-                "every {steps} each computing party keeps {what} in its own state, until the job has ended well, is called off or can no longer start: a job that breaks off can be gone on with from there, as a new contract that all approve"
-            ),
-            format!(
-                "每 {every} {what_in_chinese}各计算方将当时的模型存于本方状态目录,直至任务顺利结束、被撤销或已过可开始的期限:中断的任务可由此继续,但须以各方均同意的新合约进行"
-            ),
-        )
-    })
+    Said::new(
+        format!(
+            "every {steps} each computing party keeps {what} in its own state, until the job has ended well, is called off or can no longer start: a job that breaks off can be gone on with from there, as a new contract that all approve"
+        ),
+        format!(
+            "{what_in_chinese}存于本方状态目录,直至任务顺利结束、被撤销或已过可开始的期限:中断的任务可由此继续,但须以各方均同意的新合约进行"
+        ),
+    )
 }
 
 pub(super) fn of_two(first: &str, second: &str) -> Said {

@@ -4,7 +4,8 @@ use protocols::party::PartyId;
 
 use super::{CardPlan, VerticalPlan, descent, hazards, meter, trees};
 use crate::plan::train::{
-    further, further_in_chinese, merged, of_oot, of_oot_in_chinese, of_train, of_train_in_chinese,
+    further, further_in_chinese, kept_on_disk, merged, of_oot, of_oot_in_chinese, of_train,
+    of_train_in_chinese,
 };
 use crate::plan::words::{CHINESE_SIZES, listed, without_data};
 use crate::plan::{Learns, Said};
@@ -202,11 +203,22 @@ pub(super) fn warnings(of: &VerticalPlan) -> Vec<Said> {
         ),
         format!("仅 {least} 行上的 {n} 个特征的系数会说明单行的情况;更大的 min_cell 要求更多的行"),
     );
-    if of.at_least < 100 {
-        vec![few]
-    } else {
-        Vec::new()
-    }
+    let few = (of.at_least < 100).then_some(few);
+    few.into_iter().chain(kept(of)).collect()
+}
+
+/// Where a fit stands is kept on every party's disk, in shares.
+fn kept(of: &VerticalPlan) -> Option<Said> {
+    let every = of.checkpoint_every;
+    let (step, in_chinese) = match of.descent {
+        Some(_) => ("epoch", "轮"),
+        None => ("step", "步"),
+    };
+    let what = "its share of the coefficients, which tells nothing without all others', and a digest of its own rows (the join is made again then)";
+    let chinese = format!(
+        "每 {every} {in_chinese}各计算方将自己所持的系数份额(缺少任何一方的份额即不说明任何内容)与自己各行的摘要(继续时重新联接)"
+    );
+    (every > 0).then(|| kept_on_disk((every, step), what, &chinese))
 }
 
 pub(super) fn notes(of: &VerticalPlan) -> Vec<String> {

@@ -39,7 +39,8 @@ pub(super) fn model_price(seats: Seats, shape: &Shape) -> Price {
         .then(&products::price::<u64>(seats, shape.weighing()));
     for number in (0..shape.n_models()).rev() {
         let evaluated = vertical::figures_price(seats, &model, shape.evaluations(number));
-        price = price.then(&glm::fit_price(seats, &model)).then(&evaluated);
+        let fitted = glm::fit_price(seats, &shape.numbered(number));
+        price = price.then(&fitted).then(&evaluated);
     }
     if let Some(of) = shape.spreads() {
         price = price.then(&characteristics::price(seats, &of));

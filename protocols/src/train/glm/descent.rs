@@ -12,7 +12,7 @@
 //!
 //! Weights have 36 fractional bits and are read at 26 bits. Nothing is opened but masked numbers; coefficients are shares.
 
-use super::{BETA_BITS, COLUMN_BITS, Family, Fitted, RESULT_BITS, Rows, Shape, transposed};
+use super::{BETA_BITS, COLUMN_BITS, Family, Fitted, RESULT_BITS, Rows, Shape, low, transposed};
 use crate::arith::matmul::{Cached, cache, cache_price, cached_cost};
 use crate::arith::{convert, copy, mul};
 use crate::correlate::{MatrixShape, Stock};
@@ -20,6 +20,7 @@ use crate::error::ProtocolError;
 use crate::function::fixed::{shift, shift_price};
 use crate::function::{self};
 use crate::price::{Price, Seats};
+use crate::resume::Course;
 use crate::session::Session;
 use engine::ring;
 use engine::share::Share;
@@ -90,7 +91,8 @@ impl Descent {
     }
 }
 
-/// The products with the columns of a batch of so many rows, for all epochs: with the weights, and with the residuals.
+/// The products with the columns of a batch of so many rows, for all epochs: with the weights, and with the residuals. A fit that
+/// goes on leaves those of the epochs before.
 fn shapes(n_rows: usize, shape: &Shape, how: &Descent) -> [MatrixShape; 2] {
     let (m, d) = (how.epochs as usize, shape.n_columns);
     let forward = MatrixShape { m, k: d, n: n_rows };
@@ -101,7 +103,8 @@ fn shapes(n_rows: usize, shape: &Shape, how: &Descent) -> [MatrixShape; 2] {
 /// Fits a model by descent.
 ///
 /// # Seats     symmetric, any number ≥ 2
-/// # Inputs    `rows`: as `shape` says, without offsets and penalties; takes [`descend_price`]
+/// # Inputs    `rows`: as `shape` says, without offsets and penalties; `course`: as of [`fit`](super::fit), of weights and epochs;
+///   takes [`descend_price`]
 /// # Output    [`Fitted`]: standard errors and the decrement are 0, all columns count as sound
 /// # Cost      [`descend_price`]: 32·n·d bytes to each other seat once, and for each batch of each epoch 8·(d + B) bytes
 ///   beside a sigmoid of B numbers and the truncations
@@ -112,8 +115,8 @@ fn shapes(n_rows: usize, shape: &Shape, how: &Descent) -> [MatrixShape; 2] {
 pub async fn descend(
     session: &mut Session,
     rows: &Rows,
-    shape: &Shape,
-    how: &Descent,
+    (shape, how): (&Shape, &Descent),
+    course: &mut Course<'_>,
     stock: &mut Stock,
 ) -> Result<Fitted, ProtocolError> {
     let outcome = shape
@@ -123,17 +126,24 @@ pub async fn descend(
     session.ended_by(outcome)?;
     let price = descend_price(Seats::of(session), shape, how);
     session.ended_by(stock.check(&price.needs))?;
+    let epochs = (shape.n_done, how.epochs);
+    let begun = course.begun(session, epochs, shape.n_columns).await?;
+    // A share over Z_2^128 is one over Z_2^64 in its lower half.
+    let begun = begun.as_ref().map(low);
     let mut batches = Vec::new();
     for places in how.batches(shape.n_rows) {
         batches.push(Batch::masked(session, rows, places, (shape, how), stock).await?);
     }
-    let mut weights = Share::zero(shape.n_columns);
-    for epoch in 0..how.epochs {
+    let mut weights = begun.unwrap_or_else(|| Share::zero(shape.n_columns));
+    for epoch in shape.n_done..how.epochs {
         session.reaches("epoch", epoch, how.epochs);
         for batch in &mut batches {
             let change = batch.step(session, &weights, (shape, how), stock).await?;
             weights.add_assign(&change);
         }
+        course
+            .reached((epoch + 1, how.epochs), || wide(&weights))
+            .await;
     }
     let mut coefficients = convert::widen(session, &weights, shape.method, stock).await?;
     coefficients.scale_public(1 << (RESULT_BITS - WEIGHT_BITS));
@@ -150,6 +160,11 @@ pub async fn descend(
         sound,
         n_used: Share::new(vec![ring::sum(rows.used.as_slice())]),
     })
+}
+
+/// A share over Z_2^64 as a checkpoint keeps it: in the lower halves.
+fn wide(weights: &Share<u64>) -> Share<u128> {
+    Share::new(weights.as_slice().iter().map(|w| u128::from(*w)).collect())
 }
 
 /// Rows that make a step together.
@@ -240,7 +255,7 @@ pub fn descend_price(seats: Seats, shape: &Shape, how: &Descent) -> Price {
         }
     });
     let epoch = Price::sequence(seats, epoch);
-    let epochs = (0..how.epochs).map(|_| epoch.clone());
+    let epochs = (shape.n_done..how.epochs).map(|_| epoch.clone());
     Price::sequence(seats, sizes().map(masked))
         .then(&Price::sequence(seats, epochs))
         .then(&convert::widen_price(seats, d, shape.method))

@@ -35,6 +35,26 @@ impl Newton {
         }
     }
 
+    /// One that goes on where [`standing`](Self::standing) was made.
+    pub(in crate::train) fn going_on(standing: &Share<u128>) -> Self {
+        let (sound, beta) = standing
+            .as_slice()
+            .split_last()
+            .expect("the shape's length");
+        Self {
+            first_sound: Some(Share::new(vec![*sound])),
+            ..Self::from(Share::new(beta.to_vec()))
+        }
+    }
+
+    /// What another session goes on from: β, and how many columns were sound in the first system; d + 1 elements.
+    pub(in crate::train) fn standing(&self) -> Share<u128> {
+        let mut standing = copy(&self.beta);
+        let sound = self.first_sound.as_ref().expect("there was a step");
+        standing.append(copy(sound));
+        standing
+    }
+
     /// Goes from β to β + H⁻¹·g. `matrix`: H where it is another one than in the step before.
     pub(in crate::train) async fn step(
         &mut self,

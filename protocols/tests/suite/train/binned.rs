@@ -1,5 +1,6 @@
 //! A scorecard over a join against the same counts and steps in floats over the rows in common.
 
+use super::going::Kept;
 use super::{inverse, people};
 use crate::arith::Shared;
 use crate::chi_square;
@@ -35,6 +36,7 @@ struct Cards {
     n_people: usize,
     /// What each feature tells, and whether it is chosen.
     chosen: [bool; 3],
+    kept: Kept,
     ended: RefCell<Vec<Ended>>,
 }
 
@@ -49,6 +51,7 @@ fn cards(n_computing: usize, n_people: usize) -> Cards {
                 label: 1,
                 family: Family::Logistic,
                 n_steps: 6,
+                n_done: 0,
                 descent: None,
                 log_rows: 10,
                 evaluates: true,
@@ -73,6 +76,7 @@ fn cards(n_computing: usize, n_people: usize) -> Cards {
         },
         n_people,
         chosen: [true, true, true],
+        kept: Kept::default(),
         ended: RefCell::new(Vec::new()),
     }
 }
@@ -356,11 +360,9 @@ impl Case for Cards {
                     self.weights(*f, counts)
                 });
                 let own: Vec<f64> = own.collect();
-                Some(
-                    counted
-                        .fit(session, (&own[..], &self.chosen[..]), shape, stock)
-                        .await?,
-                )
+                let mut keeper = self.kept.at(seat);
+                let (course, weights) = (&mut keeper.course(), (&own[..], &self.chosen[..]));
+                Some(counted.fit(session, weights, shape, course, stock).await?)
             }
         };
         let end = Ended {
@@ -384,6 +386,17 @@ fn scorecards_over_joins_are_those_of_the_rows_in_common() {
     fewer.chosen = [true, false, true];
     demands::found(&fewer, 3, 3);
     fewer.check(3);
+}
+
+/// Of the model of all tables; those of each table's features alone are made again.
+#[test]
+fn scorecards_over_joins_go_on_where_another_session_stood() {
+    let mut case = cards(2, 400);
+    demands::found_in(&case, 2, (8, 3));
+    case.ended.borrow_mut().clear();
+    (case.kept.from, case.shape.of.n_done) = (4, 4);
+    demands::found_in(&case, 2, (9, 3));
+    case.check(3);
 }
 
 #[test]

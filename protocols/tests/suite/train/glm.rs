@@ -2,10 +2,11 @@
 
 mod descent;
 
+use super::going::Kept;
 use super::inverse;
-use crate::arith::{Clear, Shared};
+use crate::arith::{self, Clear, Shared};
 use crate::demands::{self, Case};
-use crate::world::prg;
+use crate::world::{World, prg};
 use engine::ring::Ring;
 use engine::share::Share;
 use protocols::arith::compare::Method;
@@ -26,6 +27,7 @@ struct Model {
     at_least: u64,
     /// A column that is the sum of two others.
     is_dependent: bool,
+    kept: Kept,
     released: RefCell<Vec<Option<Released>>>,
 }
 
@@ -53,10 +55,12 @@ fn model(family: Family, n_rows: usize, n_columns: usize) -> Model {
             has_offset: family == Family::Poisson,
             is_penalised: false,
             n_steps,
+            n_done: 0,
             method: Method::Masked,
         },
         at_least: 5,
         is_dependent: false,
+        kept: Kept::default(),
         released: RefCell::new(Vec::new()),
     }
 }
@@ -260,7 +264,9 @@ impl Case for Model {
                 Share::new(shares.collect())
             }),
         };
-        let fitted = glm::fit(session, &rows, &self.shape, stock).await?;
+        let mut keeper = self.kept.at(session.seat());
+        let course = &mut keeper.course();
+        let fitted = glm::fit(session, &rows, &self.shape, course, stock).await?;
         let mut figures = Share::zero(2);
         figures.add_public(session.seat().index(), &[7, 9]);
         let terms = glm::release_terms(&self.shape, 2, self.at_least, &self.receivers());
@@ -286,6 +292,69 @@ const FAMILIES: [Family; 4] = [
     Family::Poisson,
     Family::Gamma,
 ];
+
+/// Whatever the step at which an earlier session broke off, and with fewer correlations then.
+#[test]
+fn models_that_are_gone_on_with_are_those_of_floats() {
+    for family in FAMILIES {
+        let mut case = model(family, 300, 4);
+        case.check(3, 3);
+        let last = case.shape.n_steps - 1;
+        assert_eq!(case.kept.steps(), (1..=last).collect::<Vec<_>>());
+        let whole = glm::fit_price(Seats::computing(3), &case.shape);
+        for step in [1, last] {
+            (case.kept.from, case.shape.n_done) = (step, step);
+            case.check(3, 3);
+            let rest = glm::fit_price(Seats::computing(3), &case.shape);
+            assert!(rest.cost.rounds < whole.cost.rounds);
+            demands::check_price(&case, 3);
+        }
+        demands::check_outline(&case, 3);
+    }
+}
+
+/// A seat's share says nothing: it is another one in each session, of the same coefficients.
+#[test]
+fn what_is_kept_of_a_model_is_a_share() {
+    let case = model(Family::Logistic, 60, 3);
+    let of_session = |session| {
+        demands::found_in(&case, 2, (session, 9));
+        (case.kept.shares(1), case.kept.opened(1))
+    };
+    let ((some, first), (others, second)) = (of_session(4), of_session(5));
+    for (one, another) in some.concat().iter().zip(others.concat()) {
+        assert!(one.abs_diff(another) > 1 << 64 && one.leading_zeros() < 60);
+    }
+    // The last element is how many columns are sound.
+    assert_eq!((first[3], second[3]), (3, 3));
+    for (one, another) in first.iter().zip(&second) {
+        assert!(one.wrapping_sub(*another).to_signed().abs() < 1 << 24);
+    }
+}
+
+#[test]
+fn a_model_goes_on_where_its_shape_says_or_not_at_all() {
+    let mut case = model(Family::Logistic, 20, 2);
+    demands::found(&case, 2, 3);
+    let steps = case.shape.n_steps;
+    for (from, n_done) in [(2, 0), (2, 1), (0, 2), (steps, steps)] {
+        (case.kept.from, case.shape.n_done) = (from, n_done);
+        let world = World::new(2, 3);
+        let inputs = case.inputs(3);
+        let needs = case.price(Seats::computing(2)).needs;
+        let ended = arith::run(world, &inputs, &needs, async |session, inputs, stock| {
+            case.call(session, 3, inputs, stock).await
+        });
+        for ended in ended {
+            let error = ended.outcome.map(|_| ()).expect_err("another step");
+            assert!(
+                matches!(error, ProtocolError::InvalidInput { .. }),
+                "{error}"
+            );
+            assert_eq!(ended.traffic.bytes_sent.iter().sum::<u64>(), 0);
+        }
+    }
+}
 
 #[test]
 fn models_are_those_of_floats() {

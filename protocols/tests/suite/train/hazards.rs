@@ -1,5 +1,6 @@
 //! Proportional hazards over a join against the same steps in floats over the rows in common.
 
+use super::going::Kept;
 use super::{inverse, people};
 use crate::arith::Shared;
 use crate::chi_square;
@@ -28,6 +29,7 @@ struct Tables {
     n_people: usize,
     /// How many different times there are at most.
     n_times: u64,
+    kept: Kept,
     released: RefCell<Vec<Option<Released>>>,
 }
 
@@ -42,6 +44,7 @@ fn tables(n_computing: usize, n_people: usize, ties: Ties) -> Tables {
                 label: 1,
                 family: Family::Poisson,
                 n_steps: 6,
+                n_done: 0,
                 descent: None,
                 log_rows: 10,
                 evaluates: false,
@@ -58,6 +61,7 @@ fn tables(n_computing: usize, n_people: usize, ties: Ties) -> Tables {
         },
         n_people,
         n_times: 40,
+        kept: Kept::default(),
         released: RefCell::new(Vec::new()),
     }
 }
@@ -232,7 +236,9 @@ impl Case for Tables {
     ) -> Result<Shared<u64>, ProtocolError> {
         let rows = self.rows(secrets, session.seat());
         let disclosure = Disclosure::approved(self.shape.terms(&[Seat(1)]));
-        let found = hazards::train(session, rows, &self.shape, stock, disclosure).await?;
+        let mut keeper = self.kept.at(session.seat());
+        let course = &mut keeper.course();
+        let found = hazards::train(session, rows, &self.shape, course, stock, disclosure).await?;
         self.released.borrow_mut().push(found);
         Ok(Shared::default())
     }
@@ -248,6 +254,17 @@ fn hazards_are_those_of_the_rows_in_common() {
         demands::found(&case, n_computing, 5);
         case.check(&case.taken(), 5);
     }
+}
+
+#[test]
+fn hazards_go_on_where_another_session_stood() {
+    let mut case = tables(2, 300, Ties::Efron);
+    demands::found_in(&case, 2, (8, 5));
+    case.taken();
+    (case.kept.from, case.shape.of.n_done) = (4, 4);
+    demands::found_in(&case, 2, (9, 5));
+    case.check(&case.taken(), 5);
+    demands::check_one_sided_price(&case, 2);
 }
 
 #[test]

@@ -40,6 +40,7 @@ fn values(n_computing: usize, n_people: usize) -> Values {
                 label: 1,
                 family: Family::Logistic,
                 n_steps: 1,
+                n_done: 0,
                 descent: None,
                 log_rows: 9,
                 evaluates: false,

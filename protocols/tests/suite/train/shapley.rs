@@ -13,6 +13,7 @@ use protocols::error::ProtocolError;
 use protocols::party::Seat;
 use protocols::price::{Price, Seats};
 use protocols::psi::circuit::{Keep, Rows};
+use protocols::resume::Course;
 use protocols::session::Session;
 use protocols::train::evaluate::Asks;
 use protocols::train::glm::{COLUMN_BITS, Descent, Family};
@@ -339,6 +340,7 @@ fn joined(n_computing: usize, n_people: usize) -> Joined {
             label: 1,
             family: Family::Linear,
             n_steps: 2,
+            n_done: 0,
             descent: None,
             log_rows: 10,
             evaluates: false,
@@ -438,7 +440,15 @@ impl Case for Joined {
     ) -> Result<Shared<u64>, ProtocolError> {
         let rows = self.rows(secrets, session.seat());
         let disclosure = Disclosure::approved(self.shape.terms(&[Seat(1)]));
-        let found = vertical::train(session, rows, &self.shape, stock, disclosure).await?;
+        let found = vertical::train(
+            session,
+            rows,
+            &self.shape,
+            &mut Course::default(),
+            stock,
+            disclosure,
+        )
+        .await?;
         if let Some(released) = found.released {
             *self.is_released.borrow_mut() = released.is_enough;
         }
@@ -488,8 +498,8 @@ fn approvals_of_models_do_not_hold_for_metered_ones() {
     let ended = world.run(async |session| {
         let rows = case.rows(1, session.seat());
         let disclosure = Disclosure::approved(plain.terms(&[Seat(1)]));
-        let mut stock = Stock::empty();
-        let run = vertical::train(session, rows, &case.shape, &mut stock, disclosure);
+        let (course, stock) = (&mut Course::default(), &mut Stock::empty());
+        let run = vertical::train(session, rows, &case.shape, course, stock, disclosure);
         run.await.map(|_| ())
     });
     for ended in ended {
@@ -520,8 +530,8 @@ fn models_without_a_gram_matrix_are_not_metered() {
         let ended = world.run(async |session| {
             let rows = case.rows(1, session.seat());
             let disclosure = Disclosure::approved(case.shape.terms(&[Seat(1)]));
-            let mut stock = Stock::empty();
-            let run = vertical::train(session, rows, &case.shape, &mut stock, disclosure);
+            let (course, stock) = (&mut Course::default(), &mut Stock::empty());
+            let run = vertical::train(session, rows, &case.shape, course, stock, disclosure);
             run.await.map(|_| ())
         });
         for ended in ended {

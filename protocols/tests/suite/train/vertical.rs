@@ -1,5 +1,6 @@
 //! A model over a join against the same steps in floats over the rows in common.
 
+use super::going::Kept;
 use super::{inverse, people};
 use crate::arith::Shared;
 use crate::chi_square;
@@ -25,6 +26,7 @@ use std::cell::RefCell;
 struct Tables {
     shape: Shape,
     n_people: usize,
+    kept: Kept,
     released: RefCell<Vec<Option<Released>>>,
 }
 
@@ -38,6 +40,7 @@ fn tables(n_computing: usize, n_people: usize) -> Tables {
             label: 1,
             family: Family::Logistic,
             n_steps: 6,
+            n_done: 0,
             descent: None,
             log_rows: 10,
             evaluates: true,
@@ -57,6 +60,7 @@ fn tables(n_computing: usize, n_people: usize) -> Tables {
             method: Method::Masked,
         },
         n_people,
+        kept: Kept::default(),
         released: RefCell::new(Vec::new()),
     }
 }
@@ -282,7 +286,9 @@ impl Case for Tables {
     ) -> Result<Shared<u64>, ProtocolError> {
         let rows = self.rows(secrets, session.seat());
         let disclosure = Disclosure::approved(self.shape.terms(&[Seat(1)]));
-        let found = vertical::train(session, rows, &self.shape, stock, disclosure).await?;
+        let mut keeper = self.kept.at(session.seat());
+        let course = &mut keeper.course();
+        let found = vertical::train(session, rows, &self.shape, course, stock, disclosure).await?;
         self.released.borrow_mut().push(found.released);
         Ok(Shared::default())
     }
@@ -310,6 +316,21 @@ fn models_over_left_joins_are_those_of_all_rows_of_the_hub() {
         demands::found(&case, n_computing, 3);
         case.check(&case.taken(), 3);
     }
+}
+
+/// The join is made again, in another order.
+#[test]
+fn models_over_joins_go_on_where_another_session_stood() {
+    let mut case = tables(3, 400);
+    demands::found_in(&case, 3, (8, 3));
+    assert_eq!(case.kept.steps(), [1, 2, 3, 4, 5]);
+    case.taken();
+    for step in [2, 5] {
+        (case.kept.from, case.shape.n_done) = (step, step);
+        demands::found_in(&case, 3, (9, 3));
+        case.check(&case.taken(), 3);
+    }
+    demands::check_price(&case, 3);
 }
 
 #[test]

@@ -107,7 +107,9 @@ impl Case for Steps {
             offsets: None,
             penalties: None,
         };
-        let fitted = descend(session, &rows, &self.model.shape, &self.how, stock).await?;
+        let mut keeper = self.model.kept.at(session.seat());
+        let (course, how) = (&mut keeper.course(), (&self.model.shape, &self.how));
+        let fitted = descend(session, &rows, how, course, stock).await?;
         let mut sound = low(&fitted.sound[0]);
         sound.extend(low(&fitted.sound[1]));
         Ok(Shared {
@@ -145,6 +147,18 @@ fn descent_comes_near_the_maximum() {
     for (found, expected) in found.ring[0].iter().zip(&beta) {
         let found = found.to_signed() as f64 * scale;
         assert!((found - expected).abs() < 0.05, "{found} and {expected}");
+    }
+}
+
+#[test]
+fn descent_goes_on_after_any_epoch() {
+    let mut case = steps(130, 4, (4, 33), 1.5);
+    case.check(&demands::found(&case, 3, 3), 3);
+    assert_eq!(case.model.kept.steps(), [1, 2, 3]);
+    for epoch in [1, 3] {
+        (case.model.kept.from, case.model.shape.n_done) = (epoch, epoch);
+        case.check(&demands::found(&case, 3, 3), 3);
+        demands::check_price(&case, 3);
     }
 }
 
