@@ -186,6 +186,9 @@ pub struct Uses {
     pub label: bool,
     /// Whether a model may explain a label by it.
     pub feature: bool,
+    /// Whether receivers may learn where its bins begin and end, of a model that they get as a whole.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub publish: bool,
 }
 
 /// A function over a column's values that a policy can allow.
@@ -228,6 +231,7 @@ impl Uses {
             row_level: true,
             label: true,
             feature: true,
+            publish: true,
         }
     }
 }

@@ -702,6 +702,11 @@ fn check_use(table: &TablePolicy, used: &ColumnUse) -> Option<Denial> {
             "feature",
             "explain a label in a model".to_owned(),
         ),
+        Usage::Published => (
+            uses.feature && uses.publish,
+            "publish",
+            "be shown in bins, with a model that receivers get as a whole".to_owned(),
+        ),
         Usage::Aggregate(f) => (
             uses.aggregate.contains(&f),
             "aggregate",
@@ -768,6 +773,9 @@ fn permitted_uses(column: &ColumnPolicy) -> String {
     }
     if uses.feature {
         words.push("feature".to_owned());
+    }
+    if uses.publish {
+        words.push("publish".to_owned());
     }
     words.extend(uses.aggregate.iter().map(|f| f.as_str().to_owned()));
     if words.is_empty() {

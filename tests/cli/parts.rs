@@ -149,6 +149,68 @@ fn scores_are_those_of_the_parts() {
     );
 }
 
+/// Receivers have the other holder's bins as that holder's part has them; or know their numbers alone.
+#[test]
+fn a_scorecard_that_is_published_has_all_bins() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let home = directory.path();
+    let parties = bundled(home);
+    let job = |publish: &str| {
+        format!(
+            "job = \"small\"\npurpose = \"test\"\nreceivers = [\"bank_a\"]\n[compute.train]\nmodel = \"scorecard\"\npartition = \"vertical\"\n\
+             label = \"bank_a.loans.default_next_month\"\nfeatures = [\"bank_a.loans.pay_1\", \"bank_b.bills.pay_amt1\", \"bank_b.bills.pay_amt2\"]\n\
+             key = \"id_no\"\nsteps = 5\nreport = [\"coef\"]\npublish = \"{publish}\"\n[compute.train.scorecard]\nmethod = \"chimerge\"\nfine_bins = 6\n\
+             [privacy]\ncorrelations = \"dealer:arbiter\"\nmin_cell = 11\n"
+        )
+    };
+    let of_b = |found: &Value| -> Vec<Value> {
+        let features = found["fit"]["features"]
+            .as_array()
+            .expect("features")
+            .iter();
+        let is_of_b = |f: &&Value| f["feature"] != "pay_1";
+        features.filter(is_of_b).cloned().collect()
+    };
+    let parts = run((home, &parties), &job("parts"), &["--json"]);
+    let parts = parts.expect(0).json()["result"].clone();
+    assert_eq!(parts["fit"]["published"], Value::Null);
+    for feature in of_b(&parts) {
+        assert_eq!(feature["cuts"], serde_json::json!([]), "{feature}");
+        let label = feature["bins"][0]["bin"].as_str().expect("a bin");
+        assert!(label.starts_with("bin"), "{feature}");
+    }
+    let found = trained(home, &parties, &job("merged"), &["bank_b"]);
+    let (_, part) = part(home, "bank_b", "models");
+    let published = &found["fit"]["published"];
+    assert_eq!(published["model"], part["model"]);
+    assert_eq!(published["contract"], part["contract"]);
+    let told = of_b(&found);
+    assert_eq!(told.len(), 2);
+    for own in part["features"].as_array().expect("features") {
+        let same = |f: &&Value| f["feature"] == own["feature"];
+        let told = told.iter().find(same).expect("its feature");
+        assert_eq!(told["table"], "bank_b.bills");
+        assert!(!numbers(&told["cuts"]).is_empty(), "{told}");
+        assert_eq!(numbers(&told["cuts"]), numbers(&own["cuts"]));
+        for bin in told["bins"].as_array().expect("bins") {
+            let mut all = own["bins"].as_array().expect("bins").iter();
+            let own = all.find(|b| b["bin"] == bin["bin"]).expect("the same bin");
+            assert_eq!(bin["bad"].as_f64(), own["bad"].as_f64());
+            let points = own["points"].as_f64().expect("points");
+            near("points", &bin["points"], points, 1e-6);
+        }
+    }
+    let said = run((home, &parties), &job("all"), &[]).expect(2).stderr;
+    assert!(said.contains("\"merged\""), "{said}");
+    let logistic = job("merged").replace("\"scorecard\"", "\"logistic\"");
+    let (logistic, _) = logistic
+        .split_once("[compute.train.scorecard]")
+        .expect("a table");
+    let text = format!("{logistic}[privacy]\ncorrelations = \"dealer:arbiter\"\n");
+    let said = run((home, &parties), &text, &[]).expect(2).stderr;
+    assert!(said.contains("all coefficients"), "{said}");
+}
+
 /// Every row's score is that of both parts, of which the second counts where that holder has the key.
 fn check_scores_of_parts(home: &Path, found: &Value, (mine, theirs): (&Value, &Value)) {
     let ((of_loans, loans), (of_bills, bills)) = (

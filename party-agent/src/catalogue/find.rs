@@ -34,6 +34,7 @@ impl ColumnEntry {
             ("row_level", uses.row_level),
             ("label", uses.label),
             ("feature", uses.feature),
+            ("publish", uses.publish),
         ];
         let flags = flags.into_iter().filter(|(_, may)| *may);
         let functions = uses.aggregate.iter().map(|function| function.as_str());

@@ -253,7 +253,8 @@ open_counts = false        # true: the other computing parties may see group cou
 #                                     # join_keys = true as well (and on columns that choose rows): who receives a query and
 #                                     # holds a table of it may learn which of its own keys are in common
 # stay = { label = true }      # a model may explain it
-# weight = { feature = true }  # a model may explain labels by it
+# weight = { feature = true }  # a model may explain labels by it; publish = true as well: its bins may be told to receivers
+#                              # who get a scorecard as a whole
 # [tables.visits.rules.weekly]  # optional: how often, until when, for whom; docs/policy.md has the vocabulary
 # actions = ["compute"]
 # constraints = [{ constraint = "count", operator = "lteq", value = 3 }]

@@ -87,6 +87,10 @@ impl Words {
             ),
             Usage::Label => ("a model explains it", "作为模型的标签"),
             Usage::Feature => ("a model explains a label by it", "作为模型的特征"),
+            Usage::Published => (
+                "receivers learn where its bins begin and end, with a model that they get as a whole",
+                "接收方得到整个模型,并得知其各分箱的界限",
+            ),
         };
         if self.is_chinese { zh } else { en }
     }

@@ -83,4 +83,6 @@ pub enum Usage {
     Label,
     /// A model explains a label by it, or by values computed from it.
     Feature,
+    /// Receivers learn where its bins begin and end, as those of a model that they get as a whole.
+    Published,
 }

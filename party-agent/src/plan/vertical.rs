@@ -519,6 +519,13 @@ fn locals(of: &VerticalPlan, sides: &[Side<'_>]) -> BTreeMap<PartyId, LocalPlan>
         let mut word = "\nWHERE";
         for (i, (name, usage, value)) in columns.iter().enumerate() {
             write!(head, ", {value} AS a{i}").expect("a String takes all");
+            if *usage == Usage::Feature && of.card.as_ref().is_some_and(|card| card.publishes) {
+                local.uses.push(ColumnUse {
+                    table: side.table.clone(),
+                    column: (*name).to_owned(),
+                    usage: Usage::Published,
+                });
+            }
             let is_kept = of.keeps_missing() && *usage == Usage::Feature;
             if !is_kept && !of.is_filled(place) {
                 write!(tail, "{word} {} IS NOT NULL", quoted(name)).expect("a String takes all");

@@ -40,7 +40,8 @@ fn shows(usage: Usage) -> Shows {
         | Usage::GroupByHidden
         | Usage::Aggregate(
             Aggregate::Min | Aggregate::Max | Aggregate::Median | Aggregate::Quantile,
-        ) => Shows::Values,
+        )
+        | Usage::Published => Shows::Values,
         Usage::RowLevel | Usage::JoinKeys => Shows::Rows,
     }
 }

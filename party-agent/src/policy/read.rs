@@ -417,6 +417,7 @@ fn column(
         row_level: fields.boolean(faults, "row_level").unwrap_or(false),
         label: fields.boolean(faults, "label").unwrap_or(false),
         feature: fields.boolean(faults, "feature").unwrap_or(false),
+        publish: fields.boolean(faults, "publish").unwrap_or(false),
     };
     let rule = ColumnRule {
         uses,

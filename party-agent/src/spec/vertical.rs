@@ -31,6 +31,8 @@ const FEATURES: &str =
 const KEY: &str = "the name of the key's column in these tables, or a list of names";
 const LEFT: &str =
     "\"party.table\": all people of this table are rows, and 0 stands for what others lack of them";
+const PUBLISH: &str = "\"parts\" (each holder keeps its own) or \"merged\"";
+const PUBLISHED: &[(&str, bool)] = &[("parts", false), ("merged", true)];
 const SAMPLE: &str = "column = \"party.table.column\" of the label's table";
 
 /// A model over a join.
@@ -76,6 +78,9 @@ pub struct Vertical {
     pub listed: Vec<Listed>,
     /// Bins and points, of a scorecard.
     pub card: Option<Card>,
+    /// Whether receivers get a scorecard as a whole, with the bins of all holders' features.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub publishes: bool,
     /// Of boosted trees how many, and how they grow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trees: Option<Trees>,
@@ -198,6 +203,7 @@ pub(super) fn read<'t>(
     };
     let is_descent = matches!(descent, Some(Some(_)));
     let checkpoint_every = checkpoint_every(&mut fields, model, faults);
+    let publishes = publishes(&mut fields, model, faults);
     let trees = has_trees.then(|| train::trees(&mut fields, faults));
     let (steps, l2) = match has_trees || is_descent {
         true => (None, Some("0".to_owned())),
@@ -233,8 +239,39 @@ pub(super) fn read<'t>(
         l2: l2?,
         listed,
         card: whole(card)?,
+        publishes: publishes?,
         trees: whole(trees)?,
     })
+}
+
+/// Whether a model is published as a whole.
+fn publishes(
+    fields: &mut Fields<'_, '_>,
+    model: Option<VerticalModel>,
+    faults: &mut Faults<'_>,
+) -> Option<bool> {
+    let publishes = match fields.value("publish").is_some() {
+        true => intersect::word(fields, "publish", PUBLISHED, PUBLISH, faults)?,
+        false => false,
+    };
+    let what = match model {
+        None | Some(VerticalModel::Scorecard) => return Some(publishes),
+        Some(VerticalModel::Gbdt) => {
+            "asks for trees as a whole, of which only the holder of a feature learns where it is split"
+        }
+        Some(_) => {
+            "asks for what receivers of this model have anyway: all coefficients, of columns in standard deviations"
+        }
+    };
+    if publishes {
+        fields.wrong(
+            faults,
+            "publish",
+            what,
+            "of model = \"scorecard\", or leave it out",
+        );
+    }
+    Some(false)
 }
 
 /// After how many steps checkpoints are kept. Least squares are found in the first one, and trees would have to be grown again.

@@ -65,6 +65,8 @@ pub struct Shape {
     pub n_parts: usize,
     /// Whether beside the model one of each table's features alone is evaluated.
     pub compares: bool,
+    /// Whether receivers are told where the bins of all features begin and end.
+    pub tells_edges: bool,
     /// Whether it is told how far rows that are not fitted are spread over the bins of each feature otherwise than those that
     /// are.
     pub tells_spreads: bool,
@@ -213,6 +215,7 @@ impl Shape {
         numbers.push(number(self.n_parts));
         numbers.extend(self.quantiled.iter().map(|feature| number(*feature)));
         numbers.extend(self.tells_spreads.then_some(1));
+        numbers.extend(self.tells_edges.then_some(2));
         let fields: Vec<[u8; 8]> = numbers.into_iter().map(u64::to_le_bytes).collect();
         let fields: Vec<&[u8]> = fields.iter().map(|field| &field[..]).collect();
         Terms::new("entente/v1/terms/binned", &fields, receivers)
@@ -498,6 +501,63 @@ impl Counted {
         Ok(found
             .map(|value| value as f64 * 2f64.powi(-RANK_BITS))
             .collect())
+    }
+
+    /// Tells the receivers where the bins of all features begin and end, if the shape says so.
+    ///
+    /// # Seats     symmetric, any number ≥ 2
+    /// # Inputs    `own`: of each of this holder's features, in order, the values that part its bins, fewer than it has bins;
+    ///   elsewhere none
+    /// # Output    at receivers those of all features
+    /// # Cost      2 rounds; 8 bytes a bin and receiver; in [`release_cost`]
+    /// # Security  semi-honest; reveals the values, and how many there are, to receivers alone
+    /// # Errors    [`ProtocolError::InvalidInput`] before anything is sent, [`ProtocolError::Link`],
+    ///   [`ProtocolError::PeerMisbehaved`], [`ProtocolError::CheckFailed`]
+    /// # Source    as [`reveal`]
+    pub async fn edges(
+        &self,
+        session: &mut Session,
+        own: &[Vec<f64>],
+        shape: &Shape,
+    ) -> Result<Option<Vec<Vec<f64>>>, ProtocolError> {
+        let me = session.seat();
+        let place = shape.of.tables.iter().position(|(seat, _)| *seat == me);
+        let mine: Vec<usize> = place.iter().flat_map(|p| shape.features_of(*p)).collect();
+        let fits = shape.tells_edges
+            && mine.len() == own.len()
+            && mine
+                .iter()
+                .zip(own)
+                .all(|(f, own)| own.len() < shape.bins[*f]);
+        if !fits {
+            return session.ended_by(Err(ProtocolError::InvalidInput {
+                what: "a holder says where each of its features is parted, in fewer places than it has bins",
+            }));
+        }
+        // Their number, then the values: as many words as there are bins.
+        let mut values = vec![0; shape.n_bins()];
+        for (feature, own) in mine.into_iter().zip(own) {
+            let words = &mut values[shape.first_bin(feature)..][..shape.bins[feature]];
+            words[0] = own.len() as u64;
+            words[1..]
+                .iter_mut()
+                .zip(own)
+                .for_each(|(word, v)| *word = v.to_bits());
+        }
+        let receivers = self.disclosure.receivers().to_vec();
+        let found = revealed(session, values, &receivers, &self.disclosure).await?;
+        Ok(found.map(|found| {
+            let of = |feature: usize| {
+                let words = &found[shape.first_bin(feature)..][..shape.bins[feature]];
+                let n = usize::try_from(words[0]).unwrap_or(0);
+                words[1..]
+                    .iter()
+                    .take(n)
+                    .map(|word| f64::from_bits(*word))
+                    .collect()
+            };
+            (0..shape.bins.len()).map(of).collect()
+        }))
     }
 
     /// Replaces bins by weights, fits, evaluates, and reveals the model to the receivers.

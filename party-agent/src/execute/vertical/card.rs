@@ -1,12 +1,16 @@
 //! A scorecard over a join: this holder's features in bins, their weights from what is counted, and the fit.
 
+use std::collections::BTreeMap;
+
 use coordinator::contract::Digest;
 use coordinator::job::FailureClass;
 use protocols::disclose::Disclosure;
 use protocols::psi::circuit::Rows;
 use protocols::resume::Course;
 use protocols::session::Session;
-use protocols::train::binned::{self, Binned, Counts, Model, Quantiles, Short};
+use protocols::train::binned::{self, Binned, Counted, Counts, Model, Quantiles, Short};
+
+use serde_json::json;
 
 use super::super::train::scorecard::between;
 use super::super::{Broken, Failure, Task, internal, result_failure};
@@ -76,7 +80,10 @@ impl Task<'_> {
         });
         let counted = binned::count(session, binned, &shape, &mut stock, disclosure).await?;
         let features = match &counted.counts {
-            Ok(counts) => features(of, card, &cut, counts)?,
+            Ok(counts) => {
+                let known = told(session, (card, &cut), &counted, &shape).await?;
+                features(of, card, &known, counts)?
+            }
             Err(short) => return Err(too_small(of, card, short).into()),
         };
         let mine = cut.iter().filter_map(|c| features[c.feature].as_ref());
@@ -101,7 +108,11 @@ impl Task<'_> {
             found.errors[1 + i] /= scale;
         }
         let table = result::carded(self.plan, (of, card), &found, (features, &chosen));
-        Ok((Some(table.map_err(|e| result_failure(&e))?), part))
+        let mut table = table.map_err(|e| result_failure(&e))?;
+        if let (true, Some(fit), Some(part)) = (card.publishes, &mut table.fit, &part) {
+            fit["published"] = json!({ "model": part.model, "contract": part.contract });
+        }
+        Ok((Some(table), part))
     }
 
     /// This holder's part of the model: bins, weights and points of its own features.
@@ -190,11 +201,29 @@ fn greatest(feature: &BinnedFeature) -> f64 {
         .fold(0.0, |most, woe| woe.abs().max(most))
 }
 
+/// Where the bins of features begin and end, as far as this party knows: those of its own, and at a receiver of a model that is
+/// published all.
+async fn told(
+    session: &mut Session,
+    (card, cut): (&CardPlan, &[Cut]),
+    counted: &Counted,
+    shape: &binned::Shape,
+) -> Result<BTreeMap<usize, Vec<f64>>, Broken> {
+    let own = cut.iter().map(|cut| (cut.feature, cut.cuts.clone()));
+    let mut known: BTreeMap<usize, Vec<f64>> = own.collect();
+    if card.publishes {
+        let own: Vec<Vec<f64>> = cut.iter().map(|cut| cut.cuts.clone()).collect();
+        let all = counted.edges(session, &own, shape).await?;
+        known.extend(all.into_iter().flatten().enumerate());
+    }
+    Ok(known)
+}
+
 /// The features whose counts this holder learns. Where bins begin and end is known to the feature's holder alone.
 fn features(
     of: &VerticalPlan,
     card: &CardPlan,
-    cut: &[Cut],
+    known: &BTreeMap<usize, Vec<f64>>,
     counts: &Counts,
 ) -> Result<Vec<Option<BinnedFeature>>, Failure> {
     let [n_used, n_bad] = counts.totals;
@@ -210,8 +239,7 @@ fn features(
         let counts: Vec<(f64, f64)> = counts
             .map(|[bad, good]| (*bad as f64, *good as f64))
             .collect();
-        let own = cut.iter().find(|c| c.feature == feature);
-        let cuts = own.map_or_else(Vec::new, |own| own.cuts.clone());
+        let cuts = known.get(&feature).cloned().unwrap_or_default();
         let bins = &card.bins[feature];
         let name = &of.features[feature].1;
         let edges = Edges {

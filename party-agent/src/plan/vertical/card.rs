@@ -25,6 +25,9 @@ pub struct CardPlan {
     pub special: Vec<Vec<String>>,
     /// Whether the models of each holder's features alone are evaluated as well.
     pub alone: bool,
+    /// Whether receivers are told where all bins begin and end, and so have the scorecard as a whole.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub publishes: bool,
     /// Fewest bad and fewest good rows of a bin; at 1 any number is told.
     pub min_count: u64,
 }
@@ -44,6 +47,7 @@ impl CardPlan {
             bins: (0..self.bins.len()).map(|f| self.n_bins_of(f)).collect(),
             min_count: self.min_count,
             compares: self.alone,
+            tells_edges: self.publishes,
             tells_spreads: false,
         }
     }
@@ -277,6 +281,7 @@ pub(super) fn plan(
         bins: bins(job, sides, features, card.points.n_parts()),
         special: special(card, sides, features),
         alone: card.alone,
+        publishes: job.publishes,
         min_count: min_cell.at_least.max(1),
     })
 }

@@ -89,6 +89,9 @@ fn bins(of: &VerticalPlan, seat: usize, is_receiver: bool) -> String {
         false => String::new(),
     };
     let whose = match (is_receiver, of.tables.iter().any(|t| t.seat == seat)) {
+        (true, _) if card.publishes => {
+            "how many bad and good common rows are in each bin of every feature, before any are merged, and where each of them begins and ends (values of its holder's rows, or between two of them), "
+        }
         (true, _) => {
             "how many bad and good common rows are in each bin of every feature, before any are merged (not where bins of others begin and end, unless this job lists them), "
         }
@@ -171,6 +174,9 @@ impl VerticalPlan {
             false => String::new(),
         };
         let whose = match (is_receiver, has_table) {
+            (true, _) if card.publishes => {
+                "每个特征的每个分箱在合并之前坏与好的共同行各有多少,以及各分箱从何处到何处(其持有方各行的值,或两值之间的数)、"
+            }
             (true, _) => {
                 "每个特征的每个分箱在合并之前坏与好的共同行各有多少(不知他方的分箱从何处到何处,除非本任务列出)、"
             }
@@ -204,7 +210,21 @@ pub(super) fn warnings(of: &VerticalPlan) -> Vec<Said> {
         format!("仅 {least} 行上的 {n} 个特征的系数会说明单行的情况;更大的 min_cell 要求更多的行"),
     );
     let few = (of.at_least < 100).then_some(few);
-    few.into_iter().chain(kept(of)).collect()
+    few.into_iter()
+        .chain(kept(of))
+        .chain(published(of))
+        .collect()
+}
+
+/// A model that receivers have as a whole cannot be taken back.
+fn published(of: &VerticalPlan) -> Option<Said> {
+    let publishes = of.card.as_ref().is_some_and(|card| card.publishes);
+    publishes.then(|| {
+        Said::new(
+            "publish = \"merged\": receivers get the whole scorecard, with the bins of every holder's features, and can score by it without asking again",
+            "接收方得到整张评分卡,包括各持有方特征的分箱,此后无须再征得同意即可自行评分",
+        )
+    })
 }
 
 /// Where a fit stands is kept on every party's disk, in shares.
@@ -345,6 +365,9 @@ pub(super) fn of_run(of: &VerticalPlan) -> Vec<String> {
             "each holder cuts its features into bins; bad and good rows of {} bins are counted on shares, and told to the feature's holder and to receivers if every bin has {} of both; features of an information value of {} or more have a part in the model",
             card.n_bins(), card.min_count, card.points.iv_least
         ));
+        if card.publishes {
+            words.push("receivers are told where the bins of all features begin and end, and so have the scorecard as a whole: they can score by it without the others".to_owned());
+        }
     }
     if let Some(trees) = &of.trees {
         words.push(trees::of_run(of, &trees.grown));

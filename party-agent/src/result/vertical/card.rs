@@ -67,7 +67,16 @@ pub fn carded(
         .collect();
     let coefficients: Vec<f64> = terms.iter().map(|(_, b, _)| *b).collect();
     let sorted: Vec<BinnedFeature> = order.iter().map(|f| features[*f].clone()).collect();
-    let (bins, scale) = points(&card.points, &sorted, &coefficients);
+    let (mut bins, scale) = points(&card.points, &sorted, &coefficients);
+    if card.publishes {
+        for (place, feature) in order.iter().enumerate() {
+            let label = &of.tables[of.features[*feature].0].label;
+            let table = label
+                .rsplit_once('.')
+                .map_or(label.as_str(), |(table, _)| table);
+            bins[place]["table"] = json!(table);
+        }
+    }
     let (joint, rest) = samples(of, &found.figures)?;
     let (alone, stable) = spreads(of, rest)?;
     let mut notes = plan.notes.clone();

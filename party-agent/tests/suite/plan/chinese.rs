@@ -250,6 +250,10 @@ fn every_procedure_is_told_in_chinese() {
             dealt,
         ),
         (
+            format!("{of_common}publish = \"merged\"\nmodel = \"scorecard\"{card}"),
+            dealt,
+        ),
+        (
             format!("{IN_COMMON}model = \"linear\"\nlabel = \"bank.loans.days\""),
             alone,
         ),

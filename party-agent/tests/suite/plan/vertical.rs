@@ -316,6 +316,66 @@ fn policies_name_labels_and_features() {
     assert!(found.len() == 1 && found[0].contains("basket"), "{found:?}");
 }
 
+/// Every holder's policy has to allow that its bins go to receivers, column by column.
+#[test]
+fn a_scorecard_is_published_where_policies_allow_it() {
+    let card = PLAIN.replace("\"logistic\"", "\"scorecard\"") + "\npublish = \"merged\"";
+    let dealt = "correlations = \"dealer:arbiter\"\nmin_cell = 11";
+    let merged = plan(&job(&card, dealt), &two());
+    let (whole, others) = (
+        "where each of them begins and ends",
+        "not where bins of others",
+    );
+    let bank = merged
+        .learns
+        .iter()
+        .find(|l| l.party == "bank")
+        .expect("a receiver");
+    assert!(
+        bank.what.contains(whole) && !bank.what.contains(others),
+        "{}",
+        bank.what
+    );
+    let shop = merged
+        .learns
+        .iter()
+        .find(|l| l.party == "shop")
+        .expect("a holder");
+    assert!(!shop.what.contains(whole), "{}", shop.what);
+    assert!(
+        merged
+            .warnings
+            .iter()
+            .any(|w| w.contains("without asking again"))
+    );
+    let me = PartyName::new("shop").expect("a name");
+    let refused = |basket: &str| {
+        let columns = format!(
+            "min_cell = 1\nopen_counts = false\n[tables.sales.columns]\nid = {{ join_key = true }}\nvisits = {{ feature = true, publish = true }}\nbasket = {basket}\n"
+        );
+        denials(&merged, &me, &Policy::parse(&columns).expect("a policy"))
+    };
+    assert!(refused("{ feature = true, publish = true }").is_empty());
+    let found = refused("{ feature = true }");
+    assert!(
+        found.len() == 1 && found[0].contains("sales.basket may not be used to be shown in bins"),
+        "{found:?}"
+    );
+    let parts = plan(&job(&card.replace("merged", "parts"), dealt), &two());
+    let told = parts
+        .learns
+        .iter()
+        .find(|l| l.party == "bank")
+        .expect("a receiver");
+    assert!(
+        told.what.contains(others) && !told.what.contains(whole),
+        "{}",
+        told.what
+    );
+    let text = serde_json::to_string(&parts).expect("JSON");
+    assert!(!text.contains("publish"), "{text}");
+}
+
 fn trees(more: &str) -> String {
     let trees = format!("model = \"gbdt\"\n{more}");
     let text = PLAIN.replace("model = \"logistic\"", &trees);

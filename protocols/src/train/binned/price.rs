@@ -48,7 +48,7 @@ pub(super) fn model_price(seats: Seats, shape: &Shape) -> Price {
     price.then(&glm::release_price(seats, &model, shape.n_figures()))
 }
 
-/// The declared cost of what [`quantiles`](super::quantiles), [`count`](super::count), [`Counted::rank`](super::Counted::rank) and [`Counted::fit`](super::Counted::fit) reveal.
+/// The declared cost of what [`quantiles`](super::quantiles), [`count`](super::count), [`Counted::rank`](super::Counted::rank), [`Counted::edges`](super::Counted::edges) and [`Counted::fit`](super::Counted::fit) reveal.
 pub fn release_cost(seats: Seats, shape: &Shape, receivers: &[Seat]) -> Cost {
     let Seats {
         n_seats,
@@ -63,6 +63,10 @@ pub fn release_cost(seats: Seats, shape: &Shape, receivers: &[Seat]) -> Cost {
         cost = cost
             .then(&disclose::cost(n_seats, n_computing, told, 0, &learners))
             .then(&disclose::cost(n_seats, n_computing, 0, own.0, &own.1));
+    }
+    if shape.tells_edges {
+        let n_words = shape.n_bins();
+        cost = cost.then(&disclose::cost(n_seats, n_computing, n_words, 0, receivers));
     }
     let n_features = shape.bins.len();
     cost.then(&disclose::cost(

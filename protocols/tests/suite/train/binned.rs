@@ -72,6 +72,7 @@ fn cards(n_computing: usize, n_people: usize) -> Cards {
             quantiled: vec![],
             n_parts: 1,
             compares: true,
+            tells_edges: true,
             tells_spreads: true,
         },
         n_people,
@@ -355,6 +356,17 @@ impl Case for Cards {
                 let tells: Vec<f64> = features.iter().map(|f| 0.25 + *f as f64).collect();
                 let tells = counted.rank(session, &tells, shape).await?;
                 assert_eq!(tells, [0.25, 1.25, 2.25]);
+                // One value less than there are bins, and one feature without any.
+                let edges = |f: &usize| -> Vec<f64> {
+                    let n = if *f == 1 { 0 } else { shape.bins[*f] - 1 };
+                    (0..n)
+                        .map(|i| (i as f64 - 1.5) * 1e9f64.powi(*f as i32 - 1))
+                        .collect()
+                };
+                let own: Vec<Vec<f64>> = features.iter().map(edges).collect();
+                let told = counted.edges(session, &own, shape).await?;
+                let all = [0, 1, 2].map(|f| edges(&f)).to_vec();
+                assert_eq!(told, (seat == Seat(1)).then_some(all));
                 let own = features.iter().flat_map(|f| {
                     let counts = counts.bins[*f].as_ref().expect("its own");
                     self.weights(*f, counts)

@@ -58,6 +58,7 @@ fn values(n_computing: usize, n_people: usize) -> Values {
             quantiled: vec![0, 2, 3],
             n_parts: 5,
             compares: false,
+            tells_edges: false,
             tells_spreads: false,
         },
         n_people,
