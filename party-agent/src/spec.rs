@@ -29,8 +29,8 @@ pub(crate) use settlement::WHOLE_PPM;
 pub use settlement::{Basis, Part, Settlement, Stage};
 pub(crate) use train::of_train;
 pub use train::{
-    Closed, Conventions, Criterion, Direction, Feature, MAX_TERMS, Merge, Missing, Mlp, Model,
-    Offset, Report, Sample, Scorecard, Screen, Stepwise, Train, Trees, Woe, ZeroCells,
+    Closed, Conventions, Criterion, Direction, Feature, Inflation, MAX_TERMS, Merge, Missing, Mlp,
+    Model, Offset, Report, Sample, Scorecard, Screen, Stepwise, Train, Trees, Woe, ZeroCells,
 };
 pub use vertical::{
     Bins, Card, Cutting, Descent, Hazards, Listed, Special, Ties, Vertical, VerticalModel,

@@ -72,6 +72,41 @@ fn correlation(a: &[f64], b: &[f64]) -> f64 {
     product(a, b, means) / (squares[0] * squares[1]).sqrt()
 }
 
+/// Variance inflation factors of these weights, by least squares on all others with a constant or without.
+fn inflations(weights: &[&[f64]], has_constant: bool) -> Vec<f64> {
+    let centred: Vec<Vec<f64>> = weights
+        .iter()
+        .map(|of| {
+            let mean = of.iter().sum::<f64>() / of.len() as f64;
+            let centre = if has_constant { mean } else { 0.0 };
+            of.iter().map(|v| v - centre).collect()
+        })
+        .collect();
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(p, q)| p * q).sum::<f64>();
+    let factor = |j: usize| {
+        // Gram and Schmidt: what is left of a column when all others are taken away.
+        let mut basis: Vec<Vec<f64>> = Vec::new();
+        let others = (0..centred.len()).filter(|i| *i != j);
+        for place in others.chain([j]) {
+            let mut rest = centred[place].clone();
+            for _ in 0..2 {
+                for unit in &basis {
+                    let part = dot(&rest, unit);
+                    rest.iter_mut().zip(unit).for_each(|(v, u)| *v -= part * u);
+                }
+            }
+            let left = dot(&rest, &rest);
+            if place == j {
+                return dot(&centred[j], &centred[j]) / left;
+            }
+            rest.iter_mut().for_each(|v| *v /= left.sqrt());
+            basis.push(rest);
+        }
+        unreachable!("the column itself comes last")
+    };
+    (0..weights.len()).map(factor).collect()
+}
+
 /// The features that stay, and the rule by which each of the others does not, by falling information value.
 fn expected(rows: &[Row]) -> (Vec<usize>, Vec<Value>) {
     let of = [0, 1, 2, 3, 4].map(|feature| weighed(rows, feature));
@@ -171,6 +206,71 @@ fn features_are_left_out_by_the_rules_of_the_job() {
     }
 }
 
+/// One after the other, that with the greatest factor first; toad and statsmodels have no constant.
+#[test]
+fn features_that_follow_from_others_are_left_out() {
+    let home = tempfile::tempdir().expect("a directory");
+    let parties = banks(home.path());
+    let rows = rows();
+    for (has_constant, most) in [(true, 1.05), (false, 1.05), (true, 1000.0)] {
+        let rules = format!("iv_min = 0\nvif_max = {most}\nvif_intercept = {has_constant}");
+        let ended = run((home.path(), &parties), &job(&rules), &["--json"]);
+        let found = ended.expect(0).json()["result"]["fit"].clone();
+        let of = [0, 1, 2, 3, 4].map(|feature| weighed(&rows, feature));
+        let mut left: Vec<usize> = (0..5).collect();
+        left.sort_by(|a, b| of[*b].1.total_cmp(&of[*a].1));
+        let mut expected = Vec::new();
+        let last = loop {
+            let weights: Vec<&[f64]> = left.iter().map(|f| &of[*f].0[..]).collect();
+            let factors = inflations(&weights, has_constant);
+            let greatest = factors.iter().enumerate();
+            let greatest = greatest.max_by(|(_, a), (_, b)| a.total_cmp(b));
+            let (place, factor) = greatest.expect("features");
+            if *factor <= most {
+                break factors;
+            }
+            expected.push((left.remove(place), *factor));
+        };
+        assert_eq!(expected.is_empty(), most > 100.0, "{expected:?}");
+        let screened = found["screened"].as_array().expect("a list");
+        assert_eq!(screened.len(), expected.len(), "{screened:?} {expected:?}");
+        let near = |found: &Value, expected: f64| {
+            let found = found.as_f64().expect("a number");
+            assert!((found / expected - 1.0).abs() < 1e-7, "{found} {expected}");
+        };
+        for (found, (feature, factor)) in screened.iter().zip(expected) {
+            assert_eq!(
+                (&found["feature"], &found["rule"]),
+                (&json!(NAMES[feature]), &json!("vif_max"))
+            );
+            near(&found["vif"], factor);
+        }
+        let told = found["vif"].as_array().expect("factors");
+        assert_eq!(told.len(), left.len());
+        for ((found, feature), factor) in told.iter().zip(left).zip(last) {
+            assert_eq!(found["feature"], NAMES[feature]);
+            near(&found["vif"], factor);
+        }
+    }
+}
+
+/// A feature under another name follows from the other.
+#[test]
+fn a_feature_that_is_there_twice_leaves_once() {
+    let home = tempfile::tempdir().expect("a directory");
+    let parties = banks(home.path());
+    let text = job_of(&["strong", "other"], "vif_max = 10");
+    let text = text
+        .replace("tables = [\"bank_1.loans\", \"bank_2.loans\"]", "rows = \"\"\"SELECT bad, strong, other, strong AS again FROM bank_1.loans UNION ALL SELECT bad, strong, other, strong AS again FROM bank_2.loans\"\"\"")
+        .replace("features = [\"strong\", \"other\"]", "features = [\"strong\", \"other\", \"again\"]")
+        .replace("[compute.train.scorecard.cuts]\n", "[compute.train.scorecard.cuts]\nagain = [0.25, 0.5, 0.75]\n");
+    let ended = run((home.path(), &parties), &text, &["--json"]);
+    let found = ended.expect(0).json()["result"]["fit"].clone();
+    let screened = json!([{ "feature": "again", "rule": "vif_max", "limit": 10.0, "vif": null }]);
+    assert_eq!(found["screened"], screened, "{found}");
+    assert_eq!(found["vif"].as_array().map(Vec::len), Some(2));
+}
+
 #[test]
 fn rules_that_a_model_has_no_figures_for_are_refused() {
     let home = tempfile::tempdir().expect("a directory");
@@ -191,6 +291,17 @@ fn rules_that_a_model_has_no_figures_for_are_refused() {
             "correlation_max = 0.7",
             "correlation_max = 1.5",
             "correlation_max",
+        ),
+        ("correlation_max = 0.7", "vif_max = 0.5", "vif_max"),
+        (
+            "correlation_max = 0.7",
+            "vif_intercept = false",
+            "which nothing asks for",
+        ),
+        (
+            "report = [\"coef\"]\n[compute.train.screen]",
+            "report = [\"coef\"]\nopen_steps = true\n[compute.train.screen]\nvif_max = 10",
+            "which are found on shares",
         ),
         (
             "model = \"scorecard\"",

@@ -3,6 +3,7 @@
 mod estimate;
 mod figures;
 mod fills;
+mod inflated;
 mod mlp;
 mod opened;
 mod resumed;
@@ -65,6 +66,7 @@ impl Task<'_> {
             stable: Vec::new(),
             own: None,
             left_out: Vec::new(),
+            inflations: Vec::new(),
         };
         let found = match of.model {
             Model::Gbdt => {
@@ -176,6 +178,8 @@ struct Fitting<'a> {
     own: Option<Sums>,
     /// Features that are not in a scorecard, and why.
     left_out: Vec<Screened>,
+    /// Variance inflation factors of those that are in it, if some are left out by them.
+    inflations: Vec<(String, f64)>,
 }
 
 impl Fitting<'_> {
@@ -235,6 +239,7 @@ impl Fitting<'_> {
             binned,
             stable: std::mem::take(&mut self.stable),
             left_out: std::mem::take(&mut self.left_out),
+            inflations: std::mem::take(&mut self.inflations),
             selected,
         })
     }

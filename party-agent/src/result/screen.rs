@@ -22,6 +22,8 @@ pub enum LeftOut {
     Missing(f64),
     /// Its weights are correlated with those of this feature, which is in the model.
     GoesWith(String),
+    /// Its weights have this variance inflation factor beside those of all that were left then, or follow from them: none.
+    Inflated(Option<f64>),
 }
 
 impl Screened {
@@ -33,6 +35,11 @@ impl Screened {
                 "missing_max",
                 screen.missing_max.as_ref(),
                 ("missing", json!(share)),
+            ),
+            LeftOut::Inflated(factor) => (
+                "vif_max",
+                screen.inflation.as_ref().map(|rule| &rule.vif_max),
+                ("vif", json!(factor)),
             ),
             LeftOut::GoesWith(other) => (
                 "correlation_max",

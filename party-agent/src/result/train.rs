@@ -51,6 +51,8 @@ pub struct Estimate {
     pub stable: Vec<Stable>,
     /// Features that are not in a scorecard, and why.
     pub left_out: Vec<Screened>,
+    /// Variance inflation factors of the features of a scorecard, by falling information value, if features are left out by them.
+    pub inflations: Vec<(String, f64)>,
     /// How columns were chosen, step by step.
     pub selected: Vec<Selected>,
 }
@@ -251,6 +253,12 @@ impl Told {
             if let Some(screen) = &card.screen {
                 let left = found.left_out.iter().map(|f| f.told(card, screen));
                 described.insert("screened", Value::Array(left.collect()));
+                if screen.inflation.is_some() {
+                    let factor =
+                        |(name, vif): &(String, f64)| json!({ "feature": name, "vif": vif });
+                    let factors = found.inflations.iter().map(factor);
+                    described.insert("vif", Value::Array(factors.collect()));
+                }
             }
             described.insert("scorecard", scale);
         }

@@ -32,7 +32,7 @@ pub(super) use report::{
     evaluates_train, has_bins, of_further_samples, out_of_time, penalised, report,
     report_of_scores, without_errors,
 };
-pub use screen::Screen;
+pub use screen::{Inflation, Screen};
 pub use stepwise::{Criterion, Direction, Stepwise};
 pub use trees::Trees;
 pub(super) use trees::{fit_in_memory, read as trees};
@@ -254,6 +254,8 @@ pub(super) fn read<'t>(
         .as_ref()
         .and_then(|card| card.as_ref()?.screen.as_ref());
     screen::missing_faults(&fields, (screened, features.as_deref()), faults);
+    let opens_steps = newton.opens_steps || matches!(stepwise, Some(Some(_)));
+    screen::inflation_faults(&fields, screened, opens_steps, faults);
     let report = report_of(model, &mut fields, faults);
     evaluated(&fields, (model, sample.as_ref()), &report, faults);
     let report = match newton.l2.as_deref() {

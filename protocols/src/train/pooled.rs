@@ -210,6 +210,28 @@ pub async fn errors(
     })
 }
 
+/// √VIF of columns: how much the error of each coefficient is greater than if its column went with no other.
+///
+/// # Seats     symmetric, any number ≥ 2
+/// # Inputs    `factors`: of the matrix of correlations of all holders' rows, with [`SUM_BITS`]; takes [`inflations_price`]
+/// # Output    d shares of the roots of the diagonal of its inverse, with [`STEP_BITS`]
+/// # Cost      [`inflations_price`]
+/// # Security  semi-honest, all but one seat may be corrupt; reveals the shape
+/// # Errors    as [`factored`]
+/// # Source    VIF_j = 1/(1 − R²_j) = (R⁻¹)_jj: Belsley, Kuh, Welsch, Regression Diagnostics, 1980, §3.1
+pub async fn inflations(
+    session: &mut Session,
+    factors: &Factors,
+    stock: &mut Stock,
+) -> Result<Share<u128>, ProtocolError> {
+    solve::standard_errors(session, factors, stock).await
+}
+
+/// The declared price of [`inflations`].
+pub fn inflations_price(seats: Seats, shape: &Shape) -> Price {
+    solve::standard_errors_price(seats, &shape.system())
+}
+
 /// The declared price of [`errors`].
 pub fn errors_price(seats: Seats, shape: &Shape, is_robust: bool) -> Price {
     let system = shape.system();

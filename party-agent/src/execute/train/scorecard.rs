@@ -55,8 +55,10 @@ impl Fitting<'_> {
         let paired = self.together(&rows, &features, stock).await?;
         // Stable: of equal ones the first in the job comes first.
         features.sort_by(|a, b| b.1.information().total_cmp(&a.1.information()));
-        let (is_kept, left_out) = self.screened(&features, &paired)?;
+        let (mut is_kept, left_out) = self.screened(&features, &paired)?;
         self.left_out = left_out;
+        self.without_inflated(&rows, &features, &mut is_kept)
+            .await?;
         let n_kept = is_kept.iter().filter(|is| **is).count();
         let (kept, others): (Vec<_>, Vec<_>) =
             features.into_iter().zip(is_kept).partition(|(_, is)| *is);

@@ -179,7 +179,7 @@ impl Fitting<'_> {
     }
 
     /// This holder's sums as shares of the joint ones.
-    fn fine(&self, values: &[f64]) -> Result<Vec<u128>, Stopped> {
+    pub(super) fn fine(&self, values: &[f64]) -> Result<Vec<u128>, Stopped> {
         let encoded = self.encoded(values, pooled::SUM_BITS)?;
         encoded.ok_or_else(|| {
             Stopped::from(Failure::here(
@@ -413,7 +413,11 @@ impl Fitting<'_> {
     }
 
     /// Opens shares over Z_2^128.
-    async fn open_wide(&mut self, kind: Kinds, shares: &Share<u128>) -> Result<Vec<u128>, Stopped> {
+    pub(super) async fn open_wide(
+        &mut self,
+        kind: Kinds,
+        shares: &Share<u128>,
+    ) -> Result<Vec<u128>, Stopped> {
         let mut mine = shares.as_slice().to_vec();
         mine.resize(kind.n_sums(self.whole), 0);
         Ok(self.sums.open(self.session, kind as usize, mine).await?)

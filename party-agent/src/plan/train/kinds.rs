@@ -54,10 +54,12 @@ pub enum Kinds {
     Characteristics,
     /// Which pairs of features go together.
     Correlated,
+    /// Roots of variance inflation factors.
+    Inflations,
 }
 
 impl Kinds {
-    pub(super) const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 18] = [
         Self::Means,
         Self::Spreads,
         Self::Moments,
@@ -75,6 +77,7 @@ impl Kinds {
         Self::Fills,
         Self::Characteristics,
         Self::Correlated,
+        Self::Inflations,
     ];
 
     /// Numbers of one opening.
@@ -108,6 +111,7 @@ impl Kinds {
             Self::Fills => 2 * of.n_filled(),
             Self::Characteristics => spreads(of).map_or(0, |shape| shape.n_figures()),
             Self::Correlated => pairs(of).map_or(0, |shape| shape.n_pairs),
+            Self::Inflations => of.inflation().map_or(0, |_| n_terms),
         }
     }
 
@@ -131,13 +135,14 @@ impl Kinds {
             // The expected information of gamma models is another system.
             Self::Sound => match of.model {
                 Model::Gamma if of.shares_steps() => of.most_steps() + 1,
-                _ => of.most_steps(),
+                _ => of.most_steps() + of.most_inflations(),
             },
             Self::Change => of.most_steps(),
             Self::Errors => u32::from(of.shares_steps() && of.has_errors()),
             Self::Fills => u32::from(of.n_filled() > 0),
             Self::Characteristics => u32::from(spreads(of).is_some()),
             Self::Correlated => u32::from(pairs(of).is_some()),
+            Self::Inflations => of.most_inflations(),
         }
     }
 }

@@ -4,10 +4,11 @@ use protocols::arith::compare::Method;
 use protocols::price::{Price, Seats};
 use protocols::train::correlated;
 use protocols::train::evaluate::characteristics;
+use protocols::train::pooled;
 
 use super::TrainPlan;
 use crate::plan::PlanFault;
-use crate::spec::{Report, Screen};
+use crate::spec::{Inflation, Report, Screen};
 
 impl TrainPlan {
     /// How samples that are not fitted are compared with the one that is, bin by bin, if the job asks for that.
@@ -50,6 +51,29 @@ impl TrainPlan {
         })
     }
 
+    /// How far features' weights may go together, if any are left out for that: there are two.
+    #[must_use]
+    pub fn inflation(&self) -> Option<&Inflation> {
+        let inflation = self.screen()?.inflation.as_ref()?;
+        (self.terms.len() > 1).then_some(inflation)
+    }
+
+    /// How often inflation factors are found at most: each time but the last a feature is left out, and of one there are none.
+    #[must_use]
+    pub fn most_inflations(&self) -> u32 {
+        let n = self.inflation().map_or(0, |_| self.terms.len() - 1);
+        u32::try_from(n).unwrap_or(u32::MAX)
+    }
+
+    /// The matrix of correlations, of as many features as there are.
+    #[must_use]
+    pub fn inflated(&self, method: Method) -> pooled::Shape {
+        pooled::Shape {
+            n_columns: self.terms.len(),
+            method,
+        }
+    }
+
     /// What comparisons of bins take.
     pub(super) fn bins_price(&self, seats: Seats, method: Method) -> impl Iterator<Item = Price> {
         let correlated = self.correlated(method);
@@ -76,23 +100,37 @@ pub(super) fn faults(of: &TrainPlan) -> Vec<PlanFault> {
     }]
 }
 
-/// What is opened of pairs of features.
+/// What is opened of pairs of features, and of how they go together.
 pub(super) fn opened(of: &TrainPlan) -> String {
-    match of.correlation_max() {
+    let pairs = match of.correlation_max() {
         Some(most) => format!(
             "of which pairs of features the weights of evidence have a correlation of more than {most} in size over all fitted rows, and not how great it is; "
         ),
         None => String::new(),
+    };
+    match of.inflation() {
+        Some(_) => format!(
+            "{pairs}the variance inflation factors of the weights of all features that are left, and again each time one is left out for them, {} times at most, or which feature's weights follow from those of others; not the correlations that they rest on; ",
+            of.most_inflations()
+        ),
+        None => pairs,
     }
 }
 
 /// The same in Chinese.
 pub(super) fn opened_in_chinese(of: &TrainPlan) -> String {
-    match of.correlation_max() {
+    let pairs = match of.correlation_max() {
         Some(most) => format!(
             "哪些特征两两之间证据权重在全部被拟合的行上的相关系数绝对值超过 {most},而不公开其数值;"
         ),
         None => String::new(),
+    };
+    match of.inflation() {
+        Some(_) => format!(
+            "{pairs}留下的各特征证据权重的方差膨胀因子,每因此剔除一个特征便再公开一次,至多 {} 次;或哪个特征的权重可由其他特征得出;而不公开其所依据的相关系数;",
+            of.most_inflations()
+        ),
+        None => pairs,
     }
 }
 
@@ -107,10 +145,21 @@ pub(super) fn note(of: &TrainPlan) -> Option<String> {
             ", and, by falling information value, if the weights' correlation with those of a feature that is kept is more than {most} in size"
         )
     });
+    let inflated = of.inflation().map(|rule| {
+        let convention = match rule.intercept {
+            true => "with a constant, about the mean",
+            false => "without a constant, about 0",
+        };
+        format!(
+            "; of those that are left then the one with the greatest variance inflation factor 1/(1 − R²), R² {convention}, one after the other, until none has more than {}",
+            rule.vif_max
+        )
+    });
     Some(format!(
-        "features are left out with an information value of less than {}{}{}; fit.screened says which, and why",
+        "features are left out with an information value of less than {}{}{}{}; fit.screened says which, and why",
         card.iv_least,
         missing.unwrap_or_default(),
-        correlated.unwrap_or_default()
+        correlated.unwrap_or_default(),
+        inflated.unwrap_or_default()
     ))
 }

@@ -23,6 +23,8 @@ pub enum Portions {
     Step,
     /// Standard errors.
     Errors,
+    /// Variance inflation factors.
+    Inflations,
 }
 
 impl TrainPlan {
@@ -75,14 +77,21 @@ impl TrainPlan {
             Model::Gamma => pooled::factored_price(seats, &shape).then(&errors),
             _ => errors,
         };
-        vec![
+        let mut portions = vec![
             (
                 pooled::is_worse_price(seats, &shape),
                 self.last_evaluations(),
             ),
             (step, self.most_steps()),
             (errors, u32::from(self.has_errors())),
-        ]
+        ];
+        if self.inflation().is_some() {
+            let shape = self.inflated(method);
+            let inflations = pooled::inflations_price(seats, &shape);
+            let inflations = pooled::factored_price(seats, &shape).then(&inflations);
+            portions.push((inflations, self.most_inflations()));
+        }
+        portions
     }
 
     /// The portions, in the order of [`Portions`].

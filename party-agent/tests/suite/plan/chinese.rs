@@ -122,7 +122,7 @@ fn world() -> Catalogues {
         ("shop", vec![("sales", people(&["visits", "basket"]))]),
         (
             "bureau",
-            vec![("persons", people(&["age", "amount", "bad"]))],
+            vec![("persons", people(&["age", "amount", "bad", "days"]))],
         ),
     ];
     let mut catalogues: Catalogues = tables
@@ -252,6 +252,14 @@ fn every_procedure_is_told_in_chinese() {
         (
             format!("{of_common}publish = \"merged\"\nmodel = \"scorecard\"{card}"),
             dealt,
+        ),
+        (
+            format!(
+                "{of_pooled}features = [\"amount\", \"days\"]\nmodel = \"scorecard\"\n[compute.train.screen]\nvif_max = 5{card}"
+            )
+            .replace("features = [\"amount\"]\n", "")
+            .replace("SELECT bad, amount, part", "SELECT bad, amount, days, part"),
+            few,
         ),
         (
             format!("{IN_COMMON}model = \"linear\"\nlabel = \"bank.loans.days\""),

@@ -426,6 +426,7 @@ fn what_trees_cannot_be() {
             "a leaf without rows",
         ),
         ("learning_rate = 2", "out of range"),
+        ("checkpoint_every = 2", "begins anew"),
     ] {
         let found = check(&job(&trees(more), "correlations = \"dealer:arbiter\""));
         let found: Vec<String> = found

@@ -121,6 +121,7 @@ impl Pooled {
             inner(p, &rows.collect::<Vec<f64>>())
         });
         let step = slices[..d].iter().map(|p| inner(p, &sums.gradient));
+        let diagonal = ends[..d].to_vec();
         let root = |values: Vec<f64>| values.into_iter().map(f64::sqrt).collect::<Vec<f64>>();
         assert_eq!(found.ring[0], [d as u128, u128::from(sums.growth > 0.0)]);
         let worst = |got: Vec<f64>, expected: Vec<f64>| {
@@ -133,6 +134,8 @@ impl Pooled {
         let mut all = [0.0; 3];
         all[0] = worst(decoded(&found.ring[1], STEP_BITS), step.collect());
         all[1] = worst(decoded(&found.ring[2], STEP_BITS), root(ends));
+        let inflations = found.ring.last().expect("they come last");
+        all[1] = worst(decoded(inflations, STEP_BITS), root(diagonal)).max(all[1]);
         if self.is_robust {
             let mut got = decoded(&found.ring[3], STEP_BITS);
             got.extend(decoded(&found.ring[4], pooled::SANDWICH_BITS));
@@ -171,6 +174,7 @@ impl Case for Pooled {
             .then(&pooled::factored_price(seats, &shape))
             .then(&pooled::step_price(seats, &shape))
             .then(&pooled::errors_price(seats, &shape, self.is_robust))
+            .then(&pooled::inflations_price(seats, &shape))
     }
 
     async fn call(
@@ -193,10 +197,12 @@ impl Case for Pooled {
             meat: self.is_robust.then_some(&meat),
         };
         let errors = pooled::errors(session, (&factors, asked), &shape, stock).await?;
+        let inflations = pooled::inflations(session, &factors, stock).await?;
         factors.sound.append(is_worse);
         let mut ring = vec![factors.sound, step, errors.own];
         ring.extend(errors.robust);
         ring.extend(errors.robust_combined);
+        ring.push(inflations);
         Ok(Shared { ring, bits: vec![] })
     }
 }
