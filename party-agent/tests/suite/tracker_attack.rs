@@ -1,6 +1,8 @@
 //! Trackers (Denning, Denning and Schwartz, ACM TODS 4(1), 1979): pairs and combinations of allowed figures from which one person's
 //! follows. Real agents run the attacker's jobs one after the other; what could be worked out from two is refused by the holder.
 
+mod equations;
+
 use party_agent::agent::Mode;
 use party_agent::catalogue::Cohorts;
 use serde_json::Value;
