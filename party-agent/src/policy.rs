@@ -14,6 +14,7 @@ pub mod negative;
 mod review;
 mod rules;
 mod read;
+mod region;
 #[cfg(test)]
 mod tests;
 
@@ -36,6 +37,7 @@ use crate::spec::Fault;
 pub use budget::{Budget, Loss};
 use constraint::{Action, Rule};
 use negative::NegativeList;
+use region::Regions;
 pub use review::Review;
 use review::Reviews;
 
@@ -52,6 +54,7 @@ pub struct Policy {
     reviewers: BTreeMap<PartyName, Fingerprint>,
     reviews: Reviews,
     tables: BTreeMap<String, TablePolicy>,
+    regions: Regions,
     rehearsal: bool,
 }
 
@@ -305,6 +308,7 @@ impl Policy {
             reviewers: BTreeMap::new(),
             reviews: Reviews::default(),
             tables: BTreeMap::new(),
+            regions: Regions::default(),
             rehearsal: true,
         }
     }
@@ -396,7 +400,7 @@ impl Policy {
                 None => denials.push(self.unlisted_table(name)),
                 Some(table) => {
                     check_table(name, table, request, &mut denials);
-                    match rules::check(name, &table.rules, request) {
+                    match rules::check(name, &table.rules, request, &self.regions) {
                         Ok(places) => permit.places.extend(places),
                         Err(found) => denials.extend(found),
                     }
@@ -415,6 +419,7 @@ impl Policy {
         let classes = uses().map(|used| self.class_of(used));
         if classes.max().flatten() >= Some(Class::Important) {
             permit.persons = class::IMPORTANT_PERSONS;
+            denials.extend(self.regions.objections(&request.others));
         }
         if denials.is_empty() {
             Ok(permit)

@@ -10,6 +10,7 @@ use std::fmt;
 use chrono::DateTime;
 
 use super::glob;
+use super::region::{UNKNOWN, is_region, lies_in};
 
 /// What a job does with a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -138,6 +139,8 @@ pub enum Subject {
     OutputClass,
     /// The receivers of the result.
     Recipients,
+    /// Where the other parties are, by what this holder has written down.
+    Region,
 }
 
 /// The kind of a value that is observed.
@@ -150,11 +153,12 @@ enum Kind {
     Number,
     Text,
     Set,
+    Places,
 }
 
 impl Subject {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Time,
         Self::TimeWindow,
         Self::Count,
@@ -167,6 +171,7 @@ impl Subject {
         Self::MinCell,
         Self::OutputClass,
         Self::Recipients,
+        Self::Region,
     ];
 
     /// The word in TC609-6-2025-14, or of our extension to it.
@@ -185,6 +190,7 @@ impl Subject {
             Self::MinCell => "x-tds:minCell",
             Self::OutputClass => "x-tds:outputClass",
             Self::Recipients => "x-tds:recipients",
+            Self::Region => "region",
         }
     }
 
@@ -197,6 +203,7 @@ impl Subject {
             Self::DataSize | Self::MinCell => Kind::Number,
             Self::Algorithm | Self::ExecutionEnv | Self::Purpose | Self::OutputClass => Kind::Text,
             Self::DataField | Self::Recipients => Kind::Set,
+            Self::Region => Kind::Places,
         }
     }
 
@@ -215,6 +222,7 @@ impl Subject {
             Kind::Number => &[Eq, Neq, Lt, Lteq, Gt, Gteq],
             Kind::Text => &[Eq, Neq, IsA, IsAnyOf, IsNoneOf],
             Kind::Set => &[Eq, Neq, HasPart, IsAllOf, IsAnyOf, IsNoneOf, IsPartOf],
+            Kind::Places => &[IsAnyOf, IsNoneOf, IsPartOf],
         }
     }
 }
@@ -300,6 +308,8 @@ pub struct Observed<'a> {
     pub output_class: &'a str,
     /// The receivers.
     pub receivers: BTreeSet<&'a str>,
+    /// Where the other parties are; an empty text for one of which that is not known.
+    pub regions: BTreeSet<&'a str>,
 }
 
 /// What is seen, in the kind of its subject.
@@ -307,6 +317,7 @@ enum Seen<'a> {
     Number(u64),
     Text(&'a str),
     Set(&'a BTreeSet<&'a str>),
+    Places(&'a BTreeSet<&'a str>),
 }
 
 impl Constraint {
@@ -361,6 +372,9 @@ impl Constraint {
                 self.operator == Operator::HasPart && set.contains(bound.as_str())
             }
             (Seen::Set(set), Bound::Set(bound)) => compare_sets(self.operator, set, bound),
+            (Seen::Places(places), Bound::Set(bound)) => {
+                compare_places(self.operator, places, bound)
+            }
             _ => false,
         }
     }
@@ -373,6 +387,10 @@ impl Constraint {
             Some(Seen::Number(n)) => n.to_string(),
             Some(Seen::Text(text)) => format!("\"{text}\""),
             Some(Seen::Set(set)) => listed(set.iter()),
+            Some(Seen::Places(places)) => listed(places.iter().map(|place| match *place {
+                UNKNOWN => "unknown",
+                place => place,
+            })),
         }
     }
 
@@ -424,6 +442,7 @@ impl Observed<'_> {
             Subject::MinCell => Seen::Number(self.min_cell),
             Subject::OutputClass => Seen::Text(self.output_class),
             Subject::Recipients => Seen::Set(&self.receivers),
+            Subject::Region => Seen::Places(&self.regions),
         })
     }
 }
@@ -455,6 +474,9 @@ fn bound(kind: Kind, operator: Operator, value: &Written) -> Option<Bound> {
             Some(Bound::Text(text.clone()))
         }
         (Kind::Set, Written::List(list)) if operator != Operator::HasPart => {
+            Some(Bound::Set(list.iter().cloned().collect()))
+        }
+        (Kind::Places, Written::List(list)) if list.iter().all(|place| is_region(place)) => {
             Some(Bound::Set(list.iter().cloned().collect()))
         }
         _ => None,
@@ -490,6 +512,22 @@ fn compare_sets(operator: Operator, set: &BTreeSet<&str>, bound: &BTreeSet<Strin
         Operator::IsNoneOf => !set.iter().any(|member| bound.contains(*member)),
         _ => false,
     }
+}
+
+/// Of a place that is not known nothing holds. One that is listed stands for all that lie in it; one that is excluded may be where a party
+/// is of which only the larger place is known.
+fn compare_places(operator: Operator, places: &BTreeSet<&str>, bound: &BTreeSet<String>) -> bool {
+    let within = |place: &&str| bound.iter().any(|whole| lies_in(place, whole));
+    let apart = |place: &&str| {
+        let mut excluded = bound.iter();
+        !excluded.any(|other| lies_in(place, other) || lies_in(other, place))
+    };
+    !places.contains(UNKNOWN)
+        && match operator {
+            Operator::IsAnyOf | Operator::IsPartOf => places.iter().all(within),
+            Operator::IsNoneOf => places.iter().all(apart),
+            _ => false,
+        }
 }
 
 fn listed<T: fmt::Display>(members: impl Iterator<Item = T>) -> String {

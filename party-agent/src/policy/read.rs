@@ -8,6 +8,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::constraint::{Action, Constraint, ConstraintFault, Operator, Rule, Subject, Written};
+use super::region::{Regions, is_region};
 use super::review::{LEAST as LEAST_REVIEWS, Reviews};
 use super::{Budget, ColumnPolicy, LookupRule, Policy, StandingRule, TablePolicy};
 use crate::catalogue::{
@@ -57,6 +58,7 @@ fn read(top: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Policy> {
         let what = "a procedure has to be vetted by two reviewers, and here is one";
         top.wrong(faults, "reviewers", what, "two reviewers or more, or none");
     }
+    let regions = regions(top, faults);
     let tables = match top.table(faults, "tables") {
         None => BTreeMap::new(),
         Some(tables) => tables
@@ -81,6 +83,7 @@ fn read(top: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Option<Policy> {
         reviewers,
         reviews: Reviews::default(),
         tables,
+        regions,
         rehearsal: false,
     })
 }
@@ -110,6 +113,39 @@ fn keyed(
         }
     }
     persons
+}
+
+/// Where parties are, and where those of jobs over important data have to be.
+fn regions(top: &mut Fields<'_, '_>, faults: &mut Faults<'_>) -> Regions {
+    let mut regions = Regions::default();
+    let allowed = "regions such as \"CN\" and \"CN-1101\"";
+    if let Some(listed) = top.strings(faults, "important_regions") {
+        if !listed.iter().all(|place| is_region(place)) {
+            top.wrong(
+                faults,
+                "important_regions",
+                "these are not regions",
+                allowed,
+            );
+        }
+        regions.important = Some(listed.into_iter().map(str::to_owned).collect());
+    }
+    let Some(listed) = top.table(faults, "regions") else {
+        return regions;
+    };
+    for (name, value) in listed.entries() {
+        let place = value.get_ref().as_str().filter(|place| is_region(place));
+        match PartyName::new(name).ok().zip(place) {
+            Some((party, place)) => drop(regions.of.insert(party, place.to_owned())),
+            None => faults.add(
+                &value.span(),
+                &listed.name(name),
+                "this is not a party and its region",
+                allowed,
+            ),
+        }
+    }
+    regions
 }
 
 fn subtable<'v, 't>(

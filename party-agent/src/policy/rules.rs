@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::constraint::{Action, Observed, Rule};
+use super::region::Regions;
 use super::{Denial, Request};
 use crate::ledger::{Counted, Reservation};
 
@@ -14,13 +15,14 @@ pub(super) fn check(
     table: &str,
     rules: &[Rule],
     request: &Request<'_>,
+    regions: &Regions,
 ) -> Result<Vec<Reservation>, Vec<Denial>> {
     if rules.is_empty() {
         return Ok(Vec::new());
     }
     let (mut places, mut denials) = (BTreeSet::new(), Vec::new());
     for action in &request.work.actions {
-        match allowed(table, rules, *action, request) {
+        match allowed((table, rules), *action, request, regions) {
             Ok(place) => drop(places.insert(place)),
             Err(found) => denials.extend(found),
         }
@@ -34,14 +36,14 @@ pub(super) fn check(
 
 /// The first rule that allows an action, as the place that the run takes under it.
 fn allowed(
-    table: &str,
-    rules: &[Rule],
+    (table, rules): (&str, &[Rule]),
     action: Action,
     request: &Request<'_>,
+    regions: &Regions,
 ) -> Result<Reservation, Vec<Denial>> {
     let mut denials = Vec::new();
     for rule in rules.iter().filter(|rule| rule.actions.contains(&action)) {
-        let seen = observed(table, rule, request);
+        let seen = observed(table, rule, request, regions);
         let broken = rule.constraints.iter().filter(|c| !c.holds(&seen));
         let found: Vec<Denial> = broken
             .map(|constraint| Denial {
@@ -76,7 +78,12 @@ fn allowed(
     Err(denials)
 }
 
-fn observed<'a>(table: &str, rule: &Rule, request: &'a Request<'_>) -> Observed<'a> {
+fn observed<'a>(
+    table: &str,
+    rule: &Rule,
+    request: &'a Request<'_>,
+    regions: &'a Regions,
+) -> Observed<'a> {
     let key = (table.to_owned(), rule.name.clone());
     let Counted { n, last } = request
         .facts
@@ -98,5 +105,6 @@ fn observed<'a>(table: &str, rule: &Rule, request: &'a Request<'_>) -> Observed<
         min_cell: request.min_cell,
         output_class: request.work.output_class,
         receivers: request.receivers.iter().copied().collect(),
+        regions: regions.all(&request.others),
     }
 }

@@ -170,6 +170,99 @@ async fn important_data_need_two_persons_and_no_rule_stands_for_them() {
     b.stop().await;
 }
 
+/// What a policy says about regions, with important data in use, in a job with these parties besides.
+fn objections(more: &str, class: &str, others: &[&'static str]) -> Vec<String> {
+    let text = policy(class, false).replace("[tables.t.columns]", more);
+    let policy = Policy::parse(&text).unwrap_or_else(|faults| panic!("{faults:?}"));
+    let uses = [ColumnUse {
+        table: "t".to_owned(),
+        column: "c".to_owned(),
+        usage: Usage::Filter,
+    }];
+    let runs = RunCounts::default();
+    let request = Request {
+        others: others.to_vec(),
+        ..request(&uses, &runs)
+    };
+    let denials = policy.check(&request).err().unwrap_or_default();
+    denials
+        .into_iter()
+        .map(|d| format!("{}: {}", d.rule, d.what))
+        .collect()
+}
+
+#[test]
+fn important_data_stay_in_the_listed_regions() {
+    let regions = "[regions]\nb = \"CN-1101\"\nc = \"SG\"\n[tables.t.columns]";
+    let listed = |places: &str| format!("important_regions = {places}\n{regions}");
+    let cases: [(&str, &[&str], &[&str]); 6] = [
+        ("[\"CN\"]", &["b"], &[]),
+        ("[\"CN\", \"SG\"]", &["b", "c"], &[]),
+        (
+            "[\"CN\"]",
+            &["b", "c"],
+            &["important_regions: important data, and c is in SG"],
+        ),
+        (
+            "[\"CN-12\"]",
+            &["b"],
+            &["important_regions: important data, and b is in CN-1101"],
+        ),
+        (
+            "[\"CN\"]",
+            &["b", "d"],
+            &["important_regions: important data, and d has no region under [regions]"],
+        ),
+        (
+            "[]",
+            &["b"],
+            &["important_regions: important data, and b is in CN-1101"],
+        ),
+    ];
+    for (places, others, expected) in cases {
+        assert_eq!(
+            objections(&listed(places), "important", others),
+            expected,
+            "{places} {others:?}"
+        );
+        assert_eq!(
+            objections(&listed(places), "L4", others),
+            [""; 0],
+            "of other classes it says nothing"
+        );
+    }
+    // Without a list there is no limit but the others of this class.
+    assert_eq!(objections(regions, "important", &["b", "d"]), [""; 0]);
+}
+
+/// The rule is named at the holder, and the others are told that its policy refuses.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_party_elsewhere_is_refused_by_name_here_and_by_a_code_there() {
+    let world = World::new(&["a", "b"]).await;
+    let policy = classified("important").replace(
+        "min_cell = 3",
+        "min_cell = 3\nimportant_regions = [\"CN\"]\nregions = { a = \"SG\" }",
+    );
+    world.write_policy("b", &policy);
+    let (a, b) = start(&world).await;
+    let job_id = a.submit(&spec()).await;
+    let there = a.reaches(&job_id, &["rejected"]).await.to_string();
+    let here = b.reaches(&job_id, &["rejected"]).await.to_string();
+    assert!(
+        here.contains("important_regions") && here.contains("a is in SG"),
+        "{here}"
+    );
+    assert!(there.contains("policy"), "{there}");
+    for secret in ["region", "SG", "CN"] {
+        assert!(!there.contains(secret), "{secret} in {there}");
+    }
+    world.write_policy("b", &policy.replace("a = \"SG\"", "a = \"CN-1101\""));
+    let job_id = a.submit(&spec()).await;
+    b.reaches(&job_id, &["waiting"]).await;
+    a.stop().await;
+    b.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_result_that_becomes_a_table_keeps_its_class() {
     let world = World::new(&["a", "b"]).await;

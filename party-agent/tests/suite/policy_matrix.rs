@@ -14,7 +14,7 @@ const ALGORITHM: &str = "sha256:0123";
 
 fn rule(actions: &str, constraints: &str) -> String {
     format!(
-        "min_cell = 3\nopen_counts = false\n[tables.visits.rules.r]\nactions = {actions}\nconstraints = [{constraints}]\n\
+        "min_cell = 3\nopen_counts = false\n[regions]\na = \"CN-1101\"\nb = \"CN-31\"\n[tables.visits.rules.r]\nactions = {actions}\nconstraints = [{constraints}]\n\
          [tables.visits.columns]\nkind = {{ filter = true }}\nstay = {{ filter = true }}\n"
     )
 }
@@ -76,6 +76,7 @@ fn denials(text: &str, actions: &[Action]) -> Vec<Denial> {
     );
     let mut request = request(&uses, &runs);
     request.work.actions = actions.iter().copied().collect();
+    request.others = vec!["a", "b"];
     policy.check(&request).err().unwrap_or_default()
 }
 
@@ -205,6 +206,24 @@ const CASES: &[(&str, &str, &str, bool)] = &[
         false,
     ),
     ("x-tds:recipients", "hasPart", "\"c\"", false),
+    // The parties are in CN-1101 and CN-31.
+    ("region", "isPartOf", "[\"CN\"]", true),
+    ("region", "isPartOf", "[\"CN-1101\", \"CN-31\"]", true),
+    ("region", "isPartOf", "[\"CN-1101\"]", false),
+    ("region", "isPartOf", "[\"CN-11\", \"CN-31\"]", false),
+    ("region", "isPartOf", "[]", false),
+    (
+        "region",
+        "isAnyOf",
+        "[\"CN-1101\", \"CN-31\", \"US\"]",
+        true,
+    ),
+    ("region", "isAnyOf", "[\"US\", \"EU\"]", false),
+    ("region", "isNoneOf", "[\"US\"]", true),
+    ("region", "isNoneOf", "[\"US\", \"CN\"]", false),
+    // Somebody of whom it is known that he is in CN-31 may be in this part of it.
+    ("region", "isNoneOf", "[\"CN-31-15\"]", false),
+    ("region", "isNoneOf", "[\"CN-12\"]", true),
 ];
 
 #[test]
@@ -245,7 +264,7 @@ fn what_is_not_in_the_vocabulary_makes_a_policy_that_allows_nothing() {
         ("x-tds:planHash", "eq", "\"00\"", "constraint"),
         ("x-other:thing", "eq", "\"00\"", "constraint"),
         // Of the dictionary, but nothing that an agent can observe.
-        ("region", "isPartOf", "[\"CN\"]", "constraint"),
+        ("physicalAddress", "isPartOf", "[\"CN\"]", "constraint"),
         ("networkAddress", "isAnyOf", "[\"10.0.0.1\"]", "constraint"),
         ("valueExpression", "eq", "\"age > 3\"", "constraint"),
         ("payAmount", "gteq", "1", "constraint"),
@@ -272,6 +291,9 @@ fn what_is_not_in_the_vocabulary_makes_a_policy_that_allows_nothing() {
             "[\"2027-01-15T08:00:00Z\", \"2027-01-15T08:00:00Z\"]",
             "value",
         ),
+        ("region", "isPartOf", "\"CN\"", "value"),
+        ("region", "isPartOf", "[\"cn\"]", "value"),
+        ("region", "isNoneOf", "[\"\"]", "value"),
         ("dataField", "isPartOf", "\"stay\"", "value"),
         ("dataField", "isPartOf", "[1]", "value"),
         ("dataField", "hasPart", "[\"stay\"]", "value"),
@@ -355,4 +377,34 @@ fn one_rule_that_allows_is_enough_and_all_its_constraints_have_to_hold() {
     // Its runs are counted apart: this would be its first.
     let text = text.replace("[tables.visits.columns]", &other);
     assert_eq!(denials(&text, &[Action::Compute]), []);
+}
+
+/// A party whose region nobody has written down is in none, whatever the operator.
+#[test]
+fn a_party_without_a_region_is_refused_where_regions_matter() {
+    for text in [
+        constraint("region", "isPartOf", "[\"CN\"]"),
+        constraint("region", "isAnyOf", "[\"CN\"]"),
+        constraint("region", "isNoneOf", "[\"US\"]"),
+    ] {
+        assert_eq!(denials(&text, &[Action::Compute]), []);
+        let without = text.replace("b = \"CN-31\"\n", "");
+        let found = denials(&without, &[Action::Compute]);
+        let rules: Vec<&str> = found.iter().map(|d| d.rule.as_str()).collect();
+        assert_eq!(rules, ["tables.visits.rules.r.region"], "{without}");
+        assert!(found[0].what.contains("unknown"), "{found:?}");
+    }
+    let text = rule("[\"compute\"]", "");
+    for (from, to, field) in [
+        ("\"CN-31\"", "\"Shanghai\"", "regions.b"),
+        ("b = \"CN-31\"", "B = \"CN-31\"", "regions.B"),
+        ("\"CN-31\"", "31", "regions.b"),
+        (
+            "min_cell",
+            "important_regions = [\"cn\"]\nmin_cell",
+            "important_regions",
+        ),
+    ] {
+        assert_eq!(faults(&text.replace(from, to)), [field], "{to}");
+    }
 }
