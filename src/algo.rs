@@ -1,6 +1,6 @@
 //! `entente algo`: the procedures of this program, for those who vet them.
 
-use crate::cli::{AlgoCommand, AlgoDescribeArgs, AlgoReviewArgs};
+use crate::cli::{AlgoCommand, AlgoDescribeArgs, AlgoLintArgs, AlgoReviewArgs};
 use crate::outcome::{Failure, FileFault, Outcome, Reply};
 use crate::table::grid;
 use coordinator::contract::Signed;
@@ -13,7 +13,7 @@ pub(crate) fn run(what: AlgoCommand) -> Outcome<Reply> {
     match what {
         AlgoCommand::List => Ok(list()),
         AlgoCommand::Describe(arguments) => describe(&arguments),
-        AlgoCommand::Lint => lint(),
+        AlgoCommand::Lint(arguments) => lint(&arguments),
         AlgoCommand::Review(arguments) => review(&arguments),
     }
 }
@@ -99,13 +99,20 @@ fn describe(arguments: &AlgoDescribeArgs) -> Outcome<Reply> {
     Ok(Reply::new(manifest, text))
 }
 
-fn lint() -> Outcome<Reply> {
-    let faults: Vec<_> = Manifest::all().iter().flat_map(Manifest::lint).collect();
+fn lint(arguments: &AlgoLintArgs) -> Outcome<Reply> {
+    let chosen: Vec<&Manifest> = match &arguments.id {
+        Some(id) if !arguments.all => vec![named(id)?],
+        _ => Manifest::all().iter().collect(),
+    };
+    let faults: Vec<_> = chosen.iter().flat_map(|m| m.lint()).collect();
     if faults.is_empty() {
-        let n = Manifest::all().len();
+        let n = chosen.len();
         return Ok(Reply::new(
             &json!({ "manifests": n }),
-            format!("{n} manifests are whole\n"),
+            match n {
+                1 => "1 manifest is whole\n".to_owned(),
+                n => format!("{n} manifests are whole\n"),
+            },
         ));
     }
     let faults = faults.into_iter().map(|fault| FileFault {

@@ -1,6 +1,7 @@
 //! The command line as typed: names, arguments and help. Nothing here touches a file or the network;
 //! each command module turns its arguments into checked values first.
 
+mod algo;
 mod evidence;
 mod keys;
 
@@ -8,6 +9,7 @@ use chrono::NaiveDate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
+pub(crate) use algo::{AlgoCommand, AlgoDescribeArgs, AlgoLintArgs, AlgoReviewArgs};
 pub(crate) use evidence::{
     ContractCommand, ContractExportArgs, ContractVerifyArgs, EvidenceCommand, EvidenceExportArgs,
     EvidenceVerifyArgs, ExplainArgs, PageLanguage,
@@ -531,45 +533,6 @@ pub(crate) struct RejectArgs {
     pub(crate) reason: String,
     #[command(flatten)]
     pub(crate) job: JobIdArgs,
-}
-
-/// `entente algo`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum AlgoCommand {
-    /// List the procedures of this program with their digests
-    #[command(after_help = "Example:\n  entente algo list")]
-    List,
-    /// Show a procedure's manifest
-    #[command(after_help = "Example:\n  entente algo describe entente:totals")]
-    Describe(AlgoDescribeArgs),
-    /// Check that every manifest says all that it has to
-    #[command(after_help = "Example:\n  entente algo lint")]
-    Lint,
-    /// Sign a procedure's manifest as a reviewer whom holders list
-    #[command(
-        after_help = "Example:\n  entente algo review entente:totals --key lin.key --out totals.lin.json"
-    )]
-    Review(AlgoReviewArgs),
-}
-
-/// `entente algo review`.
-#[derive(Debug, Args)]
-pub(crate) struct AlgoReviewArgs {
-    /// Its id, or its digest
-    pub(crate) id: String,
-    /// The reviewer's own directory, as `entente keys person` made it
-    #[arg(long, value_name = "DIR")]
-    pub(crate) key: PathBuf,
-    /// Write the signed review to this file
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: PathBuf,
-}
-
-/// `entente algo describe`.
-#[derive(Debug, Args)]
-pub(crate) struct AlgoDescribeArgs {
-    /// Its id, or its digest
-    pub(crate) id: String,
 }
 
 /// `entente negative-list`.

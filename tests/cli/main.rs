@@ -40,4 +40,5 @@ mod officers;
 mod catalogue;
 mod enrolment;
 mod persons;
+mod algo;
 mod bench;
