@@ -13,10 +13,11 @@ use std::time::Duration;
 
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, FromRequest, Path, Query, Request, State};
-use axum::http::{StatusCode, header};
+use axum::handler::Handler;
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodFilter, MethodRouter, on};
 use axum::{Json, Router};
 use coordinator::contract::{JobId, PartyName};
 use serde::Deserialize;
@@ -63,36 +64,78 @@ pub(crate) async fn serve(
         .await
 }
 
+/// What the API answers to: a method, a path under `/v1`, and who answers.
+struct Endpoint {
+    method: Method,
+    path: &'static str,
+    handler: MethodRouter<Arc<Core>>,
+}
+
+impl Endpoint {
+    fn of<H, T>(method: Method, path: &'static str, handler: H) -> Self
+    where
+        H: Handler<T, Arc<Core>>,
+        T: 'static,
+    {
+        let filter = MethodFilter::try_from(method.clone()).expect("a method of HTTP");
+        Self {
+            method,
+            path,
+            handler: on(filter, handler),
+        }
+    }
+}
+
+/// Every endpoint as `METHOD /v1/path`, in the order of the router, which is made from the same list.
+#[must_use]
+pub fn endpoints() -> Vec<String> {
+    let endpoints = all().into_iter();
+    endpoints
+        .map(|e| format!("{} /v1{}", e.method, e.path))
+        .collect()
+}
+
+fn all() -> Vec<Endpoint> {
+    vec![
+        Endpoint::of(Method::GET, "/status", status),
+        Endpoint::of(Method::GET, "/parties", parties),
+        Endpoint::of(Method::POST, "/parties/ping", ping),
+        Endpoint::of(Method::GET, "/halt", halted),
+        Endpoint::of(Method::POST, "/halt", halt),
+        Endpoint::of(Method::POST, "/halt/lift", lift),
+        Endpoint::of(Method::GET, "/datasets", datasets),
+        Endpoint::of(Method::POST, "/datasets", add_dataset),
+        Endpoint::of(Method::GET, "/datasets/{name}", dataset),
+        Endpoint::of(Method::GET, "/datasets/{name}/commitment", commitment),
+        Endpoint::of(Method::GET, "/catalogue", catalogue),
+        Endpoint::of(Method::GET, "/catalogue/dcat", dcat),
+        Endpoint::of(Method::GET, "/jobs", jobs),
+        Endpoint::of(Method::POST, "/jobs", submit),
+        Endpoint::of(Method::POST, "/jobs/check", check),
+        Endpoint::of(Method::POST, "/jobs/plan", plan),
+        Endpoint::of(Method::GET, "/jobs/{id}", job),
+        Endpoint::of(Method::GET, "/jobs/{id}/plan", plan_of),
+        Endpoint::of(Method::POST, "/jobs/{id}/approve", approve),
+        Endpoint::of(Method::GET, "/jobs/{id}/approval", approval),
+        Endpoint::of(Method::POST, "/jobs/{id}/reject", reject),
+        Endpoint::of(Method::POST, "/jobs/{id}/cancel", cancel),
+        Endpoint::of(Method::POST, "/jobs/{id}/resume", resume),
+        Endpoint::of(Method::POST, "/jobs/{id}/revoke", revoke),
+        Endpoint::of(Method::GET, "/jobs/{id}/result", result),
+        Endpoint::of(Method::GET, "/jobs/{id}/receipt", receipt),
+        Endpoint::of(Method::GET, "/jobs/{id}/page", page_of),
+        Endpoint::of(Method::GET, "/jobs/{id}/egress", egress),
+        Endpoint::of(Method::GET, "/jobs/{id}/contract", contract),
+        Endpoint::of(Method::GET, "/jobs/{id}/evidence", evidence),
+    ]
+}
+
 fn router(core: Arc<Core>, token: Token) -> Router {
     let token = Arc::new(token);
-    let v1 = Router::new()
-        .route("/status", get(status))
-        .route("/parties", get(parties))
-        .route("/parties/ping", post(ping))
-        .route("/halt", get(halted).post(halt))
-        .route("/halt/lift", post(lift))
-        .route("/datasets", get(datasets).post(add_dataset))
-        .route("/datasets/{name}", get(dataset))
-        .route("/datasets/{name}/commitment", get(commitment))
-        .route("/catalogue", get(catalogue))
-        .route("/catalogue/dcat", get(dcat))
-        .route("/jobs", get(jobs).post(submit))
-        .route("/jobs/check", post(check))
-        .route("/jobs/plan", post(plan))
-        .route("/jobs/{id}", get(job))
-        .route("/jobs/{id}/plan", get(plan_of))
-        .route("/jobs/{id}/approve", post(approve))
-        .route("/jobs/{id}/approval", get(approval))
-        .route("/jobs/{id}/reject", post(reject))
-        .route("/jobs/{id}/cancel", post(cancel))
-        .route("/jobs/{id}/resume", post(resume))
-        .route("/jobs/{id}/revoke", post(revoke))
-        .route("/jobs/{id}/result", get(result))
-        .route("/jobs/{id}/receipt", get(receipt))
-        .route("/jobs/{id}/page", get(page_of))
-        .route("/jobs/{id}/egress", get(egress))
-        .route("/jobs/{id}/contract", get(contract))
-        .route("/jobs/{id}/evidence", get(evidence));
+    let mut v1 = Router::new();
+    for endpoint in all() {
+        v1 = v1.route(endpoint.path, endpoint.handler);
+    }
     Router::new()
         .nest("/v1", v1)
         .fallback(|| async { Problem::missing("unknown_path", "there is nothing at this address") })

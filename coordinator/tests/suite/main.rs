@@ -10,6 +10,7 @@ mod journal;
 mod identity;
 mod tls;
 mod zero_trust;
+mod endpoints;
 mod fuzz_smoke;
 mod rotation;
 mod config;

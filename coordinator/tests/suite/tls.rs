@@ -230,7 +230,7 @@ impl ServerCertVerifier for AcceptAny {
     }
 }
 
-fn stranger(alpn: &[u8]) -> quinn::ClientConfig {
+pub(crate) fn stranger(alpn: &[u8]) -> quinn::ClientConfig {
     let provider = Arc::new(default_provider());
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])

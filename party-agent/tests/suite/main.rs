@@ -40,6 +40,7 @@ mod classification;
 mod persons;
 mod negative_list;
 mod zero_trust;
+mod endpoints;
 mod consent;
 mod manifest_gate;
 mod canary;
