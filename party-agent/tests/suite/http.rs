@@ -54,3 +54,16 @@ pub(crate) async fn call(
     );
     raw(address, request.as_bytes()).await
 }
+
+/// Any bytes on a connection of their own, and then no more. Waits until the other end has hung up, whatever it says.
+pub(crate) async fn shout(address: SocketAddr, bytes: &[u8]) {
+    let mut stream = TcpStream::connect(address)
+        .await
+        .expect("the agent listens");
+    // An end that has heard enough closes, and what is written then fails.
+    let _ = stream.write_all(bytes).await;
+    let _ = stream.shutdown().await;
+    let mut said = Vec::new();
+    let ended = stream.read_to_end(&mut said);
+    let _ = crate::world::within("the agent hangs up", ended).await;
+}

@@ -17,6 +17,8 @@ mod postgres;
 mod results;
 mod spilled;
 
+#[path = "../../../coordinator/tests/suite/feed.rs"]
+mod feed;
 mod http;
 mod world;
 mod puppet;
@@ -41,6 +43,7 @@ mod persons;
 mod negative_list;
 mod zero_trust;
 mod endpoints;
+mod fuzz_smoke;
 mod consent;
 mod manifest_gate;
 mod canary;

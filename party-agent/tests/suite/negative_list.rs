@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::world::{Running, World, job, name};
 
-fn rule(id: &str, columns: &str) -> NegativeRule {
+pub(crate) fn rule(id: &str, columns: &str) -> NegativeRule {
     NegativeRule {
         id: id.to_owned(),
         columns: columns.to_owned(),
