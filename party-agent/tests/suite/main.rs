@@ -44,6 +44,7 @@ mod negative_list;
 mod zero_trust;
 mod endpoints;
 mod fuzz_smoke;
+mod coordinator_view;
 mod consent;
 mod manifest_gate;
 mod canary;
