@@ -108,6 +108,7 @@ impl Job {
             bytes_received: BTreeMap::new(),
             routes: BTreeMap::new(),
             contributions: BTreeMap::new(),
+            left_out: BTreeMap::new(),
             resumed: None,
             output: (seat == 1).then_some(Digest([0; 32])),
         };

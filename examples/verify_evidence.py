@@ -222,7 +222,9 @@ def opened(plan):
     procedure = plan["procedure"]
     of_model = procedure.get("vertical", {}).get("is_metered") if isinstance(procedure, dict) else None
     if isinstance(plan.get("meter"), dict) or of_model is True:
-        found += [{"kind": "contribution", "what": holder, "to": plan["seats"]} for holder in sorted(plan["locals"])]
+        is_left_out = isinstance(plan.get("meter"), dict) and plan["meter"].get("leave_one_out") is True
+        for kind in ["contribution", "left_out"][:2 if is_left_out else 1]:
+            found += [{"kind": kind, "what": holder, "to": plan["seats"]} for holder in sorted(plan["locals"])]
     return found + [{"kind": "learns", "what": learns["what"], "to": [learns["party"]]} for learns in plan["learns"]]
 
 

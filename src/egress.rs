@@ -50,6 +50,7 @@ fn text(egress: &Egress) -> String {
         let what = match value.kind.as_str() {
             "result" => format!("{} of the result", value.what),
             "contribution" => format!("what {} contributed, as a number", value.what),
+            "left_out" => format!("how many groups would be missing without {}", value.what),
             "answer" => format!("yes or no, group by group: {}", value.what),
             _ => format!("the number, group by group: {}", value.what),
         };

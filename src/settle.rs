@@ -80,5 +80,8 @@ fn write_job(out: &mut String, job: &JobAccount) -> std::fmt::Result {
         };
         writeln!(out, "  {} is due to {}{by}", due.minor, due.party)?;
     }
+    for (party, n) in &job.missing_without {
+        writeln!(out, "  without {party} groups would be missing: {n}")?;
+    }
     Ok(())
 }

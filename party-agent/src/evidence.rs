@@ -89,7 +89,7 @@ impl Dossier {
 #[serde(deny_unknown_fields)]
 pub struct OpenedValue {
     /// `result` for a column of the result, `answer` for yes or no of a comparison, `count` for a number compared in the clear,
-    /// `contribution` for a holder's Shapley value, and `learns` for the plan's words on what a party learns, sizes and intermediate sums included.
+    /// `contribution` for a holder's Shapley value, `left_out` for what would be missing without it, and `learns` for the plan's words on what a party learns, sizes and intermediate sums included.
     pub kind: String,
     /// The column, the rule, or the holder.
     pub what: String,

@@ -149,7 +149,7 @@ struct Computed {
     traffic: Traffic,
     /// This holder's part of a model.
     model: Option<ModelPart>,
-    /// What each holder contributed, where that is metered.
+    /// What each holder contributed, where that is metered; behind that, if the plan says so, what would be missing without each.
     contributions: Vec<u64>,
     /// Which of this holder's keys match, where it learns that.
     matched_keys: Option<MatchedKeys>,
@@ -256,8 +256,7 @@ pub async fn execute(run: Run<'_>) -> Result<Outcome, Failure> {
         ended: clock.now_unix_s(),
         routes,
         output: result.as_ref().map(|s| receipt::commit(&salt, &s.digest)),
-        contributions: task.contributions(&computed.contributions),
-        ..task.receipt(&computed.traffic)
+        ..task.receipt(&computed)
     };
     let signed = SignedReceipt::sign(receipt, connector.identity);
     let receipt = signed.map_err(|e| internal(&e.to_string()))?;
@@ -384,8 +383,8 @@ impl Task<'_> {
     }
 
     /// What this run measured, for anybody; times and routes are filled in by the caller.
-    fn receipt(&self, traffic: &Traffic) -> Receipt {
-        let names = Names(self.contract);
+    fn receipt(&self, computed: &Computed) -> Receipt {
+        let (names, traffic) = (Names(self.contract), &computed.traffic);
         Receipt {
             format: RECEIPT_FORMAT,
             job_id: self.contract.job_id,
@@ -401,7 +400,8 @@ impl Task<'_> {
             bytes_received: names.with(self.binding.me, &traffic.bytes_received),
             routes: BTreeMap::new(),
             output: None,
-            contributions: BTreeMap::new(),
+            contributions: self.contributions(&computed.contributions),
+            left_out: self.left_out(&computed.contributions),
             resumed: self.resumed(),
         }
     }
@@ -417,6 +417,12 @@ impl Task<'_> {
         let holders = self.plan.holder_seats().into_iter();
         let values = holders.zip(values).map(|(seat, v)| (self.name(seat), *v));
         values.collect()
+    }
+
+    /// What would be missing without each holder, by name.
+    fn left_out(&self, values: &[u64]) -> BTreeMap<PartyName, u64> {
+        let n_holders = self.plan.holder_seats().len();
+        self.contributions(values.get(n_holders..).unwrap_or_default())
     }
 
     /// What this run measured, for this holder.

@@ -52,6 +52,9 @@ pub struct Receipt {
     /// holders, of a model as billionths of R².
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub contributions: BTreeMap<PartyName, u64>,
+    /// How many groups would be missing without each holder, where the job asks for it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out: BTreeMap<PartyName, u64>,
     /// Of a job that goes on with one that broke off, from where it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resumed: Option<Resumed>,
@@ -202,6 +205,7 @@ mod tests {
             bytes_received: BTreeMap::from([(name("b"), 6)]),
             routes: BTreeMap::from([(name("b"), "direct".to_owned())]),
             contributions: BTreeMap::new(),
+            left_out: BTreeMap::new(),
             resumed: None,
             output: None,
         }

@@ -78,6 +78,9 @@ pub struct JobAccount {
     /// What each holder contributed, in millionths; nothing where no part depends on it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub contributed_ppm: BTreeMap<PartyName, u64>,
+    /// How many groups would be missing without each holder; nothing where the job does not ask for it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub missing_without: BTreeMap<PartyName, u64>,
     /// The currency.
     pub currency: String,
     /// What each receiver owes.
@@ -185,7 +188,11 @@ fn account(evidence: &Evidence) -> Result<JobAccount, SettlementError> {
     let rule = rule.ok_or(SettlementError::NoRule(job_id))?;
     let receipts = receipts(evidence)?;
     let contributed = match rule.is_metered() {
-        true => contributed(job_id, &receipts)?,
+        true => told(job_id, &receipts, |receipt| &receipt.contributions)?,
+        false => BTreeMap::new(),
+    };
+    let missing_without = match rule.leave_one_out {
+        true => told(job_id, &receipts, |receipt| &receipt.left_out)?,
         false => BTreeMap::new(),
     };
     let holders = contract
@@ -210,6 +217,7 @@ fn account(evidence: &Evidence) -> Result<JobAccount, SettlementError> {
         contract: evidence.contract.digest(),
         ended: receipts.values().map(|r| r.ended).max().unwrap_or(0),
         contributed_ppm: holders.iter().cloned().zip(ppm).collect(),
+        missing_without,
         due: due(&rule, &holders, &weights),
         currency: rule.currency,
         owed: payers.into_iter().zip(owed).collect(),
@@ -230,13 +238,14 @@ fn receipts(evidence: &Evidence) -> Result<Receipts, SettlementError> {
     Ok(receipts)
 }
 
-/// What all receipts that tell contributions tell.
-fn contributed(
+/// What all receipts that tell of holders' numbers of a kind tell.
+fn told(
     job_id: JobId,
     receipts: &Receipts,
+    of: fn(&crate::receipt::Receipt) -> &BTreeMap<PartyName, u64>,
 ) -> Result<BTreeMap<PartyName, u64>, SettlementError> {
-    let told = receipts.iter().filter(|(_, r)| !r.contributions.is_empty());
-    let mut told = told.map(|(party, receipt)| (party, &receipt.contributions));
+    let told = receipts.iter().filter(|(_, r)| !of(r).is_empty());
+    let mut told = told.map(|(party, receipt)| (party, of(receipt)));
     let (first, contributions) = told.next().ok_or(SettlementError::NotMetered { job_id })?;
     match told.find(|(_, other)| *other != contributions) {
         None => Ok(contributions.clone()),

@@ -106,6 +106,46 @@ fn every_party_makes_the_same_statement_and_totals_are_conserved() {
     refusals(&town, &ids[0], &plain);
 }
 
+/// A party that brings what another one brings already is paid as much as that one, and leaving it out shows that nothing would be missing.
+#[test]
+fn a_doubled_party_is_found_by_leaving_it_out() {
+    let data = root().join("examples/data/clinics/clinic_a");
+    let town = Town::new(&[("clinic_a", &data), ("clinic_b", &data)]);
+    let spec = town.directory.path().join("doubled.toml");
+    let plain = fs::read_to_string(job("clinics.toml")).expect("a job");
+    let rule = RULE.replace("per_run_minor", "leave_one_out = true\nper_run_minor");
+    fs::write(&spec, plain + &rule).expect("written");
+    let _agents = town.start();
+    let id = run(&town, &spec);
+    let file = exported(&town, &town.sides[1], &id);
+    let settled = entente(["settle", text(&file), "--json"]).expect(0).json();
+    let job = &settled["statement"]["jobs"][0];
+    for party in ["clinic_a", "clinic_b"] {
+        assert_eq!(job["contributed_ppm"][party], 500_000, "{job}");
+        assert_eq!(job["missing_without"][party], 0, "{job}");
+    }
+    let said = entente(["settle", text(&file)]).expect(0).stdout;
+    assert!(
+        said.contains("without clinic_a groups would be missing: 0"),
+        "{said}"
+    );
+    // Both verifiers read what was told, and the list of what was opened names it.
+    crate::evidence_roundtrip::verify(&file, &[]).expect(0);
+    crate::evidence_roundtrip::in_python(&file, &[]).expect(0);
+    let evidence: Value = serde_json::from_slice(&fs::read(&file).expect("a file")).expect("JSON");
+    let opened = evidence["opened"].as_array().expect("a list").iter();
+    let left_out = opened.filter(|value| value["kind"] == "left_out");
+    let of: Vec<&Value> = left_out.map(|value| &value["what"]).collect();
+    assert_eq!(of, ["clinic_a", "clinic_b"]);
+    let receipt = evidence["receipts"]["clinic_b"]["body"]
+        .as_str()
+        .expect("a receipt");
+    assert!(
+        receipt.contains("\"left_out\":{\"clinic_a\":0,\"clinic_b\":0}"),
+        "{receipt}"
+    );
+}
+
 /// Days on which the job did not end leave it out; that day alone does not.
 fn periods(file: &Path, ended: Option<i64>) {
     let at = chrono::DateTime::from_timestamp(ended.expect("a time"), 0).expect("a time");

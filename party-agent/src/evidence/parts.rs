@@ -321,11 +321,15 @@ pub fn opened(plan: &str) -> Result<Vec<OpenedValue>, Fault> {
     if plan["meter"].is_object() || of_model.as_bool() == Some(true) {
         let seats = names(&plan["seats"])?;
         let holders = plan["locals"].as_object().ok_or_else(unreadable)?.keys();
-        opened.extend(holders.map(|holder| OpenedValue {
-            kind: "contribution".to_owned(),
-            what: holder.clone(),
-            to: seats.clone(),
-        }));
+        let is_left_out = plan["meter"]["leave_one_out"].as_bool() == Some(true);
+        let kinds = ["contribution", "left_out"].into_iter();
+        for kind in kinds.take(1 + usize::from(is_left_out)) {
+            opened.extend(holders.clone().map(|holder| OpenedValue {
+                kind: kind.to_owned(),
+                what: holder.clone(),
+                to: seats.clone(),
+            }));
+        }
     }
     for learns in plan["learns"].as_array().ok_or_else(unreadable)? {
         let to = names(&Value::Array(vec![learns["party"].clone()]))?;

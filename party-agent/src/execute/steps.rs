@@ -35,7 +35,7 @@ pub(super) enum Opened {
 pub(super) struct Told {
     /// At a receiver.
     pub(super) result: Option<Opened>,
-    /// What each holder contributed, where that is metered.
+    /// What each holder contributed, where that is metered; behind that, if the plan says so, what would be missing without each.
     pub(super) contributions: Vec<u64>,
 }
 
@@ -227,7 +227,7 @@ pub(super) async fn release(
             let metered = metered.await?;
             Ok(Told {
                 result: metered.released.map(Opened::Cells),
-                contributions: metered.contributions,
+                contributions: [metered.contributions, metered.left_out].concat(),
             })
         }
         Release::Top(shape) => {

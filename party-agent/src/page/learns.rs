@@ -1,6 +1,6 @@
 //! What each party learns, in Chinese, from the plan itself.
 
-use crate::plan::{Plan, Procedure, ReleaseRule, Statistic, StatisticKind, Step, Which};
+use crate::plan::{MeterPlan, Plan, Procedure, ReleaseRule, Statistic, StatisticKind, Step, Which};
 use crate::spec::Correlations;
 
 const COORDINATOR: &str = "该任务已运行、参与方、运行时间以及其转发的字节数;无法读取内容";
@@ -100,12 +100,7 @@ fn of_totals(plan: &Plan, (seat, is_receiver): (usize, bool)) -> String {
         }
     }
     what.extend(which_groups(plan).map(str::to_owned));
-    what.extend(plan.meter.as_ref().map(|meter| {
-        format!(
-            "每个持有方的贡献:以各组合持有方的行数达到 {} 的分组数计算的 Shapley 值",
-            meter.at_least
-        )
-    }));
+    what.extend(plan.meter.as_ref().map(MeterPlan::in_chinese));
     what.extend(of_join(plan, (seat, is_receiver)));
     joined(what)
 }

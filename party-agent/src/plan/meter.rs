@@ -17,6 +17,9 @@ pub struct MeterPlan {
     pub at_least: u64,
     /// Counts over all holders are below 2 to this power.
     pub bound_bits: u32,
+    /// Whether it is told as well how many groups would be missing without each holder.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub leave_one_out: bool,
 }
 
 pub(super) fn fault(what: &str, fix: &str) -> PlanFault {
@@ -60,6 +63,7 @@ pub(super) fn plan(
     Ok(Some(MeterPlan {
         at_least,
         bound_bits: 64 - rows.max(at_least).leading_zeros(),
+        leave_one_out: spec.settlement.as_ref().is_some_and(|s| s.leave_one_out),
     }))
 }
 
@@ -82,6 +86,7 @@ impl Plan {
             column: 0,
             at_least: meter.at_least,
             bound_bits: meter.bound_bits,
+            leave_one_out: meter.leave_one_out,
         }
     }
 
@@ -97,8 +102,29 @@ impl MeterPlan {
     /// What all computing parties learn of it.
     #[must_use]
     pub fn in_words(&self) -> String {
+        let more = match self.leave_one_out {
+            true => {
+                ", and how many such groups would be missing without each holder, which tells more of whose rows the others' could replace (of two holders, how many groups each alone has)"
+            }
+            false => "",
+        };
         format!(
-            "how much each holder contributed: its Shapley value of the number of groups in which the rows of holders together are at least {}",
+            "how much each holder contributed: its Shapley value of the number of groups in which the rows of holders together are at least {}{more}",
+            self.at_least
+        )
+    }
+
+    /// The same in Chinese.
+    #[must_use]
+    pub(crate) fn in_chinese(&self) -> String {
+        let more = match self.leave_one_out {
+            true => {
+                ",以及缺少每个持有方时会少多少个这样的分组;由此更能看出谁的数据可由他方替代(仅两个持有方时,可得知各方单独能达到多少个分组)"
+            }
+            false => "",
+        };
+        format!(
+            "每个持有方的贡献:以各组合持有方的行数达到 {} 的分组数计算的 Shapley 值{more}",
             self.at_least
         )
     }

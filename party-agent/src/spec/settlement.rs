@@ -20,6 +20,9 @@ pub struct Settlement {
     pub per_run_minor: u64,
     /// Who gets it; the parts add up to the whole.
     pub split: Vec<Part>,
+    /// Whether all computing parties are told as well what would be missing without each holder.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub leave_one_out: bool,
 }
 
 /// One part of the amount.
@@ -91,6 +94,7 @@ pub(super) fn read(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> Optio
     let amount = fields.whole(faults, "per_run_minor", 0..=MAX_MINOR);
     let allowed = "what a run costs, in the currency's smallest unit";
     let amount = fields.required(faults, "per_run_minor", amount, allowed);
+    let leave_one_out = fields.boolean(faults, "leave_one_out").unwrap_or(false);
     let parts = fields.tables(faults, "split");
     let split: Vec<Option<Part>> = parts
         .into_iter()
@@ -102,11 +106,18 @@ pub(super) fn read(mut fields: Fields<'_, '_>, faults: &mut Faults<'_>) -> Optio
         let what = format!("the parts add up to {whole} millionths");
         fields.wrong(faults, "split", what, "parts that add up to 1000000");
     }
+    let by_contribution = |part: &Part| part.to == Basis::Shapley;
+    if leave_one_out && !split.iter().flatten().any(by_contribution) {
+        let what = "no part goes by what holders contribute".to_owned();
+        let allowed = "true beside a part with basis = \"shapley\"";
+        fields.wrong(faults, "leave_one_out", what, allowed);
+    }
     fields.finish(faults);
     Some(Settlement {
         currency: currency?.to_owned(),
         per_run_minor: amount?,
         split: split?,
+        leave_one_out,
     })
 }
 

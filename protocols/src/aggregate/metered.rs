@@ -2,7 +2,8 @@
 //!
 //! The game: a coalition of holders is worth as many groups as its rows alone would release. Each holder's Shapley value of it
 //! is found on shares and opened to all computing seats; what any coalition is worth is opened to nobody. A holder's totals are its
-//! own summand, so the count of a coalition's rows is shared without a message: those outside bring 0.
+//! own summand, so the count of a coalition's rows is shared without a message: those outside bring 0. Where the shape says so, what all
+//! are worth less what all but one are is opened as well, for each holder: 0 of one whose rows enable nothing that the others' do not.
 
 use super::{LocalTotals, ReleaseShape, Released, needs, online_cost, security, try_release};
 use crate::arith::compare;
@@ -33,13 +34,20 @@ pub struct MeteredShape {
     pub at_least: u64,
     /// Counts over all holders are below 2 to this power.
     pub bound_bits: u32,
+    /// Whether it is told as well how many groups would be missing without each holder.
+    pub leave_one_out: bool,
 }
 
 impl MeteredShape {
     /// What a holder approves: the release, and the game whose values are told.
     pub fn terms(&self) -> Terms {
         let holders: Vec<u8> = self.holders.iter().map(|seat| seat.0).collect();
-        let game = [self.column as u64, self.at_least, self.bound_bits.into()];
+        let game = [
+            self.column as u64,
+            self.at_least,
+            self.bound_bits.into(),
+            self.leave_one_out.into(),
+        ];
         let game = game.map(u64::to_le_bytes);
         let inner = self.release.terms();
         let fields = [&inner.digest()[..], &holders, game.as_flattened()];
@@ -70,6 +78,11 @@ impl MeteredShape {
         Ok(())
     }
 
+    /// How many values are told.
+    fn n_values(&self) -> usize {
+        self.holders.len() * if self.leave_one_out { 2 } else { 1 }
+    }
+
     /// Coalitions, the empty one left out: it is worth nothing.
     fn n_coalitions(&self) -> usize {
         (1 << self.holders.len()) - 1
@@ -88,7 +101,7 @@ impl MeteredShape {
             cost: compare::cost(n_seats, n_computing, self.bound_bits, n_counts),
         };
         let everybody: Vec<Seat> = Seat::first(n_computing).collect();
-        let values = disclose::cost(n_seats, n_computing, self.holders.len(), 0, &everybody);
+        let values = disclose::cost(n_seats, n_computing, self.n_values(), 0, &everybody);
         let released = Price {
             needs: needs(&self.release, seats),
             cost: values.then(&online_cost(&self.release, n_seats, n_computing)),
@@ -105,6 +118,8 @@ pub struct Metered {
     pub released: Option<Released>,
     /// n!·φ of each holder, in the order of the shape's holders, at all computing seats.
     pub contributions: Vec<u64>,
+    /// How many groups would be missing without each holder, in the same order, if the shape says so.
+    pub left_out: Vec<u64>,
 }
 
 /// Releases the cells whose checks hold, and tells each holder's Shapley value of the groups that coalitions would release.
@@ -112,7 +127,7 @@ pub struct Metered {
 /// # Seats     symmetric among the computing seats, any number ≥ 2; those in `shape.holders` are the players; a dealer takes no part
 /// # Inputs    `input`: this holder's totals, whose counts are its own and not shares of others'; `shape`: the same at all
 ///   seats; `stock`: what [`MeteredShape::price`] needs; `disclosure`: for the shape's [`terms`](MeteredShape::terms)
-/// # Output    [`Metered`]. Values are exact, and add up to n! times the groups that all together release by their counts
+/// # Output    [`Metered`]. Values are exact; contributions add up to n! times the groups that all together release by their counts
 /// # Cost      [`MeteredShape::price`]: the rounds of [`compare::levels`] for 2^n − 1 counts a group, 1 to convert their
 ///   bits, 2 to reveal the values, and then the release
 /// # Security  [`metered_security`]: as [`release`](super::release); besides, all computing seats learn the holders' values
@@ -150,14 +165,18 @@ async fn try_metered(
         wide: Share::zero(0),
     };
     let everybody: Vec<Seat> = session.computing_seats().collect();
-    let terms = Terms::of_values(shape.holders.len(), 0, &everybody);
+    let terms = Terms::of_values(shape.n_values(), 0, &everybody);
     let told = reveal(session, values, &everybody, disclosure.part(terms)).await?;
-    let told = told.expect("every computing seat is told the contributions");
+    let mut contributions = told
+        .expect("every computing seat is told the contributions")
+        .narrow;
+    let left_out = contributions.split_off(shape.holders.len());
     let disclosure = disclosure.part(shape.release.terms());
     let released = try_release(session, input, &shape.release, stock, disclosure).await?;
     Ok(Metered {
         released,
-        contributions: told.narrow,
+        contributions,
+        left_out,
     })
 }
 
@@ -172,7 +191,7 @@ fn counts_of_coalitions(me: Seat, counts: &[u64], shape: &MeteredShape) -> Share
     Share::new(all)
 }
 
-/// n!·φ of each holder, from shared bits that say which cells a coalition would release.
+/// n!·φ of each holder, and then what would be missing without each, from shared bits that say which cells a coalition would release.
 fn values(worth: &Share<u64>, shape: &MeteredShape) -> Share<u64> {
     let n_players = shape.holders.len();
     let cells = shape.release.cells;
@@ -186,7 +205,12 @@ fn values(worth: &Share<u64>, shape: &MeteredShape) -> Share<u64> {
             sum.wrapping_add(c.cast_unsigned().wrapping_mul(*w))
         })
     };
-    Share::new((0..n_players).map(of_player).collect())
+    let everybody = shape.n_coalitions();
+    let worth = |coalition: usize| coalition.checked_sub(1).map_or(0, |i| worths[i]);
+    let missing = |player: usize| worth(everybody).wrapping_sub(worth(everybody & !(1 << player)));
+    let n_missing = shape.n_values() - n_players;
+    let values = (0..n_players).map(of_player);
+    Share::new(values.chain((0..n_missing).map(missing)).collect())
 }
 
 /// What [`metered_release`] claims and who learns what.
@@ -200,5 +224,11 @@ pub fn metered_security(
         seats: Seat::first(n_computing).collect(),
         what: "how much each holder contributed: its Shapley value of the groups that the holders' rows release",
     });
+    if shape.leave_one_out {
+        security.learns.push(Learns {
+            seats: Seat::first(n_computing).collect(),
+            what: "how many groups would be missing without each holder; where there are two, it follows how many each alone would release",
+        });
+    }
     security
 }

@@ -15,6 +15,13 @@ pub(super) fn is_metered(spec: &CheckedSpec, of: &VerticalPlan) -> Result<bool, 
     if !spec.settlement.as_ref().is_some_and(|s| s.is_metered()) {
         return Ok(false);
     }
+    if spec.settlement.as_ref().is_some_and(|s| s.leave_one_out) {
+        return Err(PlanFault {
+            place: "settlement.leave_one_out".to_owned(),
+            what: "what is missing without each holder is told of groups over a UNION ALL, and not of models".to_owned(),
+            fix: "leave it out; the same job without a holder's features tells what R² is without them".to_owned(),
+        });
+    }
     let is_plain = of.family() == Family::Linear && of.descent.is_none();
     if !is_plain || of.shape(&of.bounds(), Method::Masked).l2 > 0 {
         return Err(not_there_yet());
