@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 CODES = {
     "form": 20, "contract": 21, "trust": 22, "approvals": 23, "approval": 24, "page": 25, "plan": 26, "opened": 27,
     "receipts": 28, "receipt": 29, "traffic": 30, "output": 31, "checkpoint": 32, "witness": 33, "inclusion": 34,
-    "entries": 35, "growth": 36, "provenance": 37, "seal": 38,
+    "entries": 35, "growth": 36, "provenance": 37, "seal": 38, "attested": 39,
 }
 SPKI = bytes.fromhex("302a300506032b6570032100")
 ORIGIN = "entente.log/"
@@ -354,6 +354,54 @@ def provenance(contract, seats, found, evidence):
     need(same, "provenance", "not what the documents say")
 
 
+def facts(contract, seats, found, evidence):
+    """What the documents show, under the five names that a notary is asked about."""
+    plan = json.loads(evidence["plan"])
+    usage = lambda use: use if isinstance(use, str) else canonical(use).decode()
+    sent = {party: sum(receipt["bytes_sent"].values()) for party, receipt in found.items()}
+    parties, of_plan = sorted(found), lambda field: plan.get(field) if isinstance(plan.get(field), str) else None
+    learns = {p: sum(p in value["to"] for value in evidence["opened"]) for p in parties}
+    keys = {p["name"]: p["fingerprint"] for p in contract["parties"]}
+    persons = [fact for p in keys for fact in (("key", p, keys[p]), ("approved_by", p, seats[p][1]["approved_by"]))]
+    admitted = [("catalogue", holder, contract["catalogues"][holder]) for holder in sorted(contract["catalogues"])]
+    for holder in sorted(plan.get("locals", {})):
+        admitted += [("use", f"{holder}.{u['table']}.{u['column']}", usage(u["usage"])) for u in plan["locals"][holder]["uses"]]
+    authentic = sorted(("commitment", table, value) for table, value in plan.get("commitments", {}).items())
+    authentic += [("result", p, found[p]["output"]) for p in parties if found[p]["output"] is not None]
+    least = (plan.get("min_cell") or {}).get("at_least")
+    leaked = [] if least is None else [("min_cell", "plan", least)]
+    leaked += [fact for p in parties for fact in (("opened_to", p, learns[p]), ("bytes_sent", p, sent[p]))]
+    safe = [("plan", "contract", contract["plan"])]
+    safe += [(f, "plan", of_plan(f)) for f in ("manifest", "correlations", "dealer") if of_plan(f) is not None]
+    safe += [("program", p, found[p]["engine"]) for p in parties]
+    every = {"法人准入": persons, "数据准入": admitted, "数据真实性": authentic, "数据泄露": leaked, "模型安全性": safe}
+    return [{"name": name, "shows": [{"fact": f, "of": of, "value": str(v)} for f, of, v in shows]}
+            for name, shows in every.items()]
+
+
+def attested(contract, seats, found, evidence):
+    """The sections for a notary, and the body of the certificate of performance. Older files have none."""
+    if "attested" not in evidence:
+        return
+    shown = evidence["attested"]
+    need(isinstance(shown, dict) and set(shown) == {"sections", "certificate"}, "form", "attested")
+    need(shown["sections"] == facts(contract, seats, found, evidence), "attested", "a section is not what is shown")
+    keys = {p["name"]: p["fingerprint"] for p in contract["parties"]}
+    body = statement(shown["certificate"], "agent/certificate", "attested", keys[evidence["exporter"]])
+    log = []
+    for name in sorted(evidence["logs"]):
+        parsed = checkpoint(evidence["logs"][name]["checkpoint"], "checkpoint", name)
+        receipt = digest(evidence["receipts"][name])
+        log.append({"party": name, "receipt": receipt, "size": parsed[1], "root": parsed[2].hex()})
+    job, plan = contract["job_id"], contract["plan"]
+    wanted = {
+        "proofId": f"{job}-{evidence['exporter']}", "contractId": job, "log": log,
+        "timestamp": max(receipt["ended"] for receipt in found.values()),
+        "strategyId": "-".join(plan[a:b] for a, b in ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32))),
+    }
+    need(body == wanted, "attested", "the certificate is not what is shown")
+
+
 def seal(contract, evidence):
     keys = {p["name"]: p["fingerprint"] for p in contract["parties"]}
     need(evidence["exporter"] in keys, "seal", "the exporter is no party")
@@ -367,7 +415,10 @@ def verify(text, trust=None):
     need(isinstance(evidence, dict), "form", "no object")
     is_contract = evidence.get("format") == "entente-contract/1"
     need(is_contract or evidence.get("format") == "entente-evidence/1", "form", "another format")
-    need(set(evidence) == (OF_CONTRACT if is_contract else FIELDS), "form", "other fields than such a file has")
+    fields = OF_CONTRACT if is_contract else FIELDS
+    # Files of before there were sections for a notary have none.
+    more = set() if is_contract else {"attested"}
+    need(fields <= set(evidence) <= fields | more, "form", "other fields than such a file has")
     contract = statement(evidence["contract"], "contract/proposal", "contract")
     keys = {p["name"]: p["fingerprint"] for p in contract["parties"]}
     signer = fingerprint(bytes.fromhex(evidence["contract"]["public_key"]))
@@ -387,6 +438,7 @@ def verify(text, trust=None):
     output(evidence, found)
     logs(contract, seats, evidence)
     provenance(contract, seats, found, evidence)
+    attested(contract, seats, found, evidence)
     seal(contract, evidence)
     return contract
 

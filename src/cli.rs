@@ -11,8 +11,8 @@ use std::path::PathBuf;
 
 pub(crate) use algo::{AlgoCommand, AlgoDescribeArgs, AlgoLintArgs, AlgoReviewArgs};
 pub(crate) use evidence::{
-    ContractCommand, ContractExportArgs, ContractVerifyArgs, EvidenceCommand, EvidenceExportArgs,
-    EvidenceVerifyArgs, ExplainArgs, PageLanguage,
+    ContractCommand, ContractExportArgs, ContractVerifyArgs, EvidenceCertificateArgs,
+    EvidenceCommand, EvidenceExportArgs, EvidenceVerifyArgs, ExplainArgs, PageLanguage,
 };
 pub(crate) use keys::{
     InviteArgs, KeysCommand, PersonArgs, RotateArgs, TakeArgs, TrustArgs, VouchedArgs,
@@ -135,7 +135,7 @@ pub(crate) enum Command {
     /// Compute who owes whom how much for finished jobs, from their evidence files alone
     #[command(
         after_help = "Example:\n  entente settle march-1.json march-2.json --out march.statement.json\n\n\
-                            Every party that gives the evidence of the same jobs makes the same bytes. Exit codes 20 to 38 as of `evidence verify`."
+                            Every party that gives the evidence of the same jobs makes the same bytes. Exit codes 20 to 39 as of `evidence verify`."
     )]
     Settle(SettleArgs),
     /// Verify this agent's log of what it agreed to and ran

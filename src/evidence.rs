@@ -1,13 +1,15 @@
 //! `entente evidence`: what a third party can check without trusting anybody's word.
 
-use crate::cli::{EvidenceCommand, EvidenceExportArgs, EvidenceVerifyArgs};
+use crate::cli::{
+    EvidenceCertificateArgs, EvidenceCommand, EvidenceExportArgs, EvidenceVerifyArgs,
+};
 use crate::init::write_new;
 use crate::job::one;
 use crate::outcome::{Exit, Failure, Outcome, Reply};
 use coordinator::contract::Digest;
 use coordinator::tls::Pins;
 use party_agent::evidence::{self, Check, Fault, Verified};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -15,6 +17,7 @@ pub(crate) async fn run(what: EvidenceCommand) -> Outcome<Reply> {
     match what {
         EvidenceCommand::Export(arguments) => export(&arguments).await,
         EvidenceCommand::Verify(arguments) => verify(&arguments),
+        EvidenceCommand::Certificate(arguments) => certificate(&arguments),
     }
 }
 
@@ -46,6 +49,22 @@ fn verify(arguments: &EvidenceVerifyArgs) -> Outcome<Reply> {
         }
     }
     Ok(Reply::new(&verified, text(&verified)))
+}
+
+/// The body of `fulfillmentProof` with its signature, of a file that holds.
+fn certificate(arguments: &EvidenceCertificateArgs) -> Outcome<Reply> {
+    let bytes = read(&arguments.file)?;
+    let pins = trusted(arguments.trust.as_deref())?;
+    let verified = check(&bytes, pins.as_ref(), &arguments.file)?;
+    let Some(signed) = verified.certificate else {
+        let what = "the file was exported by an earlier version and has no certificate";
+        return Err(Failure::usage("certificate", what)
+            .advice("export the evidence of the job again, at any of its parties"));
+    };
+    let mut body: Value = serde_json::from_slice(signed.body()).expect("verified above");
+    body["signature"] = signed.signature().to_string().into();
+    let text = serde_json::to_string_pretty(&body).expect("JSON") + "\n";
+    Ok(Reply::new(&body, text))
 }
 
 /// The keys that the reader trusts, if it has a list.
@@ -98,6 +117,13 @@ pub(crate) fn text(verified: &Verified) -> String {
     );
     if let Some(result) = &verified.result {
         let _ = writeln!(out, "result   result.json with SHA-256 {result}");
+    }
+    for (section, [_, english, open]) in verified.sections.iter().zip(evidence::SECTIONS) {
+        let (name, n) = (&section.name, section.shows.len());
+        let _ = writeln!(
+            out,
+            "section  {name} ({english}): {n} facts; not shown: {open}"
+        );
     }
     if !verified.trusted {
         out += "\nThe keys above were not compared with any list: compare them yourself, or give --trust FILE.\n";

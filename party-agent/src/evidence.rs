@@ -5,6 +5,7 @@
 //! code with this one.
 
 mod agreement;
+mod attested;
 mod check;
 mod parts;
 mod provenance;
@@ -27,6 +28,7 @@ use crate::ledger::log::{LogShown, Shown};
 use crate::receipt::Receipt;
 
 pub use agreement::{AGREEMENT_FORMAT, Agreed, export_agreement, verify_agreement};
+pub use attested::{Attested, Certificate, Fact, Logged, SECTIONS, Section};
 pub use check::{Check, Fault};
 pub use parts::{Seat, grown, opened, seats, verify_report};
 pub use tamper::{Tampering, tamperings};
@@ -135,6 +137,9 @@ pub struct Evidence {
     pub logs: BTreeMap<PartyName, LogShown>,
     /// Where the result comes from: W3C PROV-JSON.
     pub provenance: Value,
+    /// What a notary is asked about, and the certificate of performance. Files of before they were made have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attested: Option<Attested>,
     /// The exporter's signature over all of the above.
     pub seal: Signed<Seal>,
 }
@@ -211,10 +216,14 @@ pub fn export(
         output,
         logs,
         provenance: Value::Null,
+        attested: None,
         seal: parts::sealed(&Digest([0; 32]), identity)?,
         contract: signed,
     };
     evidence.provenance = provenance::of(&evidence, &contract)?;
+    let agreed = evidence.contract.digest();
+    let seats = parts::seats(&contract, &agreed, &evidence.acceptances)?;
+    evidence.attested = Some(attested::of(&evidence, &contract, &seats, identity)?);
     let digest = parts::digest_without_seal(&evidence)?;
     evidence.seal = parts::sealed(&digest, identity)?;
     parts::encode(&evidence)

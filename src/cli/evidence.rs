@@ -82,9 +82,26 @@ pub(crate) enum EvidenceCommand {
                             Exit code 0 if every check holds; otherwise the code of the first that does not:\n\
                             \x20 20 form, 21 contract, 22 trust, 23 approvals, 24 approval, 25 page, 26 plan, 27 opened,\n\
                             \x20 28 receipts, 29 receipt, 30 traffic, 31 output, 32 checkpoint, 33 witness, 34 inclusion,\n\
-                            \x20 35 entries, 36 growth, 37 provenance, 38 seal"
+                            \x20 35 entries, 36 growth, 37 provenance, 39 attested, 38 seal"
     )]
     Verify(EvidenceVerifyArgs),
+    /// Verify an evidence file and print its certificate of performance (履约证明): the message fulfillmentProof of TC609-6-2025-15
+    #[command(
+        after_help = "Example:\n  entente evidence certificate evidence.json > certificate.json\n\n\
+                            Ids are those of this system; the signature is the exporter's, over the other fields in canonical JSON."
+    )]
+    Certificate(EvidenceCertificateArgs),
+}
+
+/// `entente evidence certificate`.
+#[derive(Debug, Args)]
+pub(crate) struct EvidenceCertificateArgs {
+    /// The evidence file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// A list of trusted keys, as `entente keys trust` makes it: the parties' keys must be those
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trust: Option<PathBuf>,
 }
 
 /// `entente evidence export`.

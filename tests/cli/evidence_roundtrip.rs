@@ -2,8 +2,9 @@
 
 use crate::run::{Ended, entente, finish, job, root};
 use crate::town::{Side, Town};
-use coordinator::contract::{Signed, canonical};
+use coordinator::contract::{Digest, Signed, canonical};
 use coordinator::tls::Identity;
+use party_agent::evidence::Seal;
 use party_agent::receipt::Receipt;
 use serde_json::Value;
 use std::fs;
@@ -94,7 +95,7 @@ fn remove(list: &mut Value, at: usize) {
     list.as_array_mut().expect("a list").remove(at);
 }
 
-const TAMPERINGS: [Tampering; 16] = [
+const TAMPERINGS: [Tampering; 18] = [
     ("another purpose", 21, |e| {
         replace(
             &mut e["contract"]["body"],
@@ -168,6 +169,16 @@ const TAMPERINGS: [Tampering; 16] = [
         let link = used.values_mut().next().expect("a relation");
         link["prov:entity"] = "entente:catalogue/nobody".into();
     }),
+    ("another fact for a notary", 39, |e| {
+        e["attested"]["sections"][4]["shows"][0]["value"] = "0".repeat(64).into();
+    }),
+    ("another certificate", 39, |e| {
+        replace(
+            &mut e["attested"]["certificate"]["body"],
+            "\"size\":",
+            "\"size\":1",
+        );
+    }),
     ("another time of export", 38, |e| e["exported"] = 1.into()),
 ];
 
@@ -216,6 +227,14 @@ fn every_tampering_has_its_own_exit_code_and_a_second_verifier_agrees() {
         fs::write(&file, bytes).expect("written");
         both(what, code, &[]);
     }
+    let former = of_before(&town.sides[0], &whole);
+    fs::write(&file, canonical::encode(&former).expect("canonical")).expect("written");
+    both("a file of before there were sections", 0, &[]);
+    let told = certificate(&file).expect(2).stderr;
+    assert!(
+        told.contains("export the evidence of the job again"),
+        "{told}"
+    );
     let changed = with_other_bytes(&town.sides[1], &whole);
     fs::write(&file, canonical::encode(&changed).expect("canonical")).expect("written");
     both(
@@ -243,6 +262,104 @@ fn every_tampering_has_its_own_exit_code_and_a_second_verifier_agrees() {
         fs::write(&list, pins.concat()).expect("written");
         both(what, code, &trust);
     }
+}
+
+fn certificate(file: &Path) -> Ended {
+    entente(["evidence", "certificate", file.to_str().expect("UTF-8")])
+}
+
+/// The file as this exporter's agent wrote it before there were sections for a notary.
+fn of_before(exporter: &Side, evidence: &Value) -> Value {
+    let identity = Identity::load(&exporter.config.with_file_name("identity")).expect("its key");
+    let mut former = evidence.clone();
+    let fields = former.as_object_mut().expect("a document");
+    fields.remove("attested").expect("sections");
+    fields.remove("seal").expect("a seal");
+    let digest = Digest::of(&canonical::encode(&former).expect("canonical"));
+    let seal = Signed::sign(&Seal { digest }, &identity).expect("signed");
+    former["seal"] = serde_json::to_value(&seal).expect("JSON");
+    former
+}
+
+/// What a notary is asked about, by the names of the papers; each says something of this job.
+#[test]
+fn five_sections_and_a_certificate_say_what_the_documents_show() {
+    let exported = exported();
+    let (file, id) = (&exported.file, &exported.id);
+    let found = verify(file, &["--json"]).expect(0).json();
+    let sections = found["sections"].as_array().expect("sections");
+    let names: Vec<&Value> = sections.iter().map(|section| &section["name"]).collect();
+    let wanted = [
+        "法人准入",
+        "数据准入",
+        "数据真实性",
+        "数据泄露",
+        "模型安全性",
+    ];
+    assert_eq!(names, wanted);
+    let says = |at: usize, fact: &str, of: &str| {
+        let mut shows = sections[at]["shows"].as_array().expect("facts").iter();
+        let found = shows.find(|shown| shown["fact"] == fact && shown["of"] == of);
+        let found = found.unwrap_or_else(|| panic!("{fact} of {of}: {}", sections[at]));
+        found["value"].as_str().expect("a text").to_owned()
+    };
+    let b = &exported.town.sides[1];
+    assert_eq!(says(0, "key", "clinic_b"), b.fingerprint());
+    assert!(says(0, "approved_by", "clinic_b").contains("person jonas"));
+    let evidence: Value = serde_json::from_slice(&fs::read(file).expect("a file")).expect("JSON");
+    let plan: Value = serde_json::from_str(evidence["plan"].as_str().expect("text")).expect("JSON");
+    let contract = evidence["contract"]["body"].as_str().expect("text");
+    let contract: Value = serde_json::from_str(contract).expect("JSON");
+    let catalogue = &contract["catalogues"]["clinic_a"];
+    assert_eq!(says(1, "catalogue", "clinic_a"), *catalogue);
+    for (table, commitment) in plan["commitments"].as_object().expect("commitments") {
+        assert_eq!(says(2, "commitment", table), *commitment);
+    }
+    assert_eq!(
+        says(3, "min_cell", "plan"),
+        plan["min_cell"]["at_least"].to_string()
+    );
+    assert!(
+        says(3, "bytes_sent", "clinic_b")
+            .parse::<u64>()
+            .is_ok_and(|n| n > 1000)
+    );
+    assert_eq!(says(4, "manifest", "plan"), plan["manifest"]);
+    let text = verify(file, &[]).expect(0).stdout;
+    assert!(
+        text.contains("法人准入 (admission of legal persons)"),
+        "{text}"
+    );
+    certified(file, id, &evidence);
+}
+
+/// Anybody can verify the signature of a certificate over its other fields.
+fn certified(file: &Path, id: &str, evidence: &Value) {
+    let body = certificate(file).expect(0).stdout;
+    let mut body: Value = serde_json::from_str(&body).expect("JSON");
+    let fields: Vec<&String> = body.as_object().expect("a document").keys().collect();
+    let wanted = [
+        "contractId",
+        "log",
+        "proofId",
+        "signature",
+        "strategyId",
+        "timestamp",
+    ];
+    assert_eq!(fields, wanted);
+    assert_eq!(body["contractId"], id);
+    assert_eq!(body["strategyId"].as_str().map(str::len), Some(36));
+    assert_eq!(body["log"].as_array().map(Vec::len), Some(2));
+    let signature = body
+        .as_object_mut()
+        .expect("a document")
+        .remove("signature");
+    let signed = &evidence["attested"]["certificate"];
+    assert_eq!(signature.as_ref(), Some(&signed["signature"]));
+    assert_eq!(
+        canonical::encode(&body).expect("canonical"),
+        signed["body"].as_str().expect("text").as_bytes()
+    );
 }
 
 /// The evidence in which a party has signed another receipt, with its own key, of more bytes than its partner has received.

@@ -43,6 +43,7 @@ const COMMANDS: &[&str] = &[
     "egress-report",
     "evidence export",
     "evidence verify",
+    "evidence certificate",
     "settle",
     "log verify",
     "halt",

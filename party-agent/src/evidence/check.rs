@@ -42,13 +42,15 @@ pub enum Check {
     Growth = 36,
     /// The provenance names nothing that is not there, and says what the documents say.
     Provenance = 37,
+    /// The sections for a notary and the certificate say what the documents show.
+    Attested = 39,
     /// The exporter has signed the file as it is.
     Seal = 38,
 }
 
 impl Check {
     /// All, in their order.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Form,
         Self::Contract,
         Self::Trust,
@@ -67,6 +69,7 @@ impl Check {
         Self::Entries,
         Self::Growth,
         Self::Provenance,
+        Self::Attested,
         Self::Seal,
     ];
 
@@ -98,6 +101,7 @@ impl Check {
             Self::Entries => "entries",
             Self::Growth => "growth",
             Self::Provenance => "provenance",
+            Self::Attested => "attested",
             Self::Seal => "seal",
         }
     }
@@ -124,6 +128,9 @@ impl Check {
             Self::Entries => "a log does not tell of this contract, approval and receipt",
             Self::Growth => "a log does not continue what was seen of it before",
             Self::Provenance => "the provenance does not fit the documents",
+            Self::Attested => {
+                "a section for a notary, or the certificate, does not fit the documents"
+            }
             Self::Seal => "the file is not as its exporter has signed it",
         }
     }

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use coordinator::contract::{Contract, Digest, JobId, PartyName, canonical};
+use coordinator::contract::{Contract, Digest, JobId, PartyName, Signed, canonical};
 use coordinator::log::SignedCheckpoint;
 use coordinator::tls::{Fingerprint, Pins};
 use serde::Serialize;
 
 use super::parts::{self, Seat};
-use super::{Check, EVIDENCE_FORMAT, Evidence, Fault, MAX_BYTES, provenance};
+use super::{
+    Certificate, Check, EVIDENCE_FORMAT, Evidence, Fault, MAX_BYTES, Section, attested, provenance,
+};
 use crate::page;
 use crate::receipt::{Receipt, commit};
 
@@ -35,6 +37,11 @@ pub struct Verified {
     pub n_cosignatures: usize,
     /// SHA-256 of `result.json`, if the exporter received it.
     pub result: Option<Digest>,
+    /// The five sections for a notary; none in a file of before they were made.
+    pub sections: Vec<Section>,
+    /// The certificate of performance, as its exporter has signed it.
+    #[serde(skip)]
+    pub certificate: Option<Signed<Certificate>>,
 }
 
 /// Verifies an evidence file. Needs nothing but its bytes; with `trust`, the parties' keys are compared with it too.
@@ -58,9 +65,14 @@ pub fn verify(bytes: &[u8], trust: Option<&Pins>) -> Result<Verified, Fault> {
     output(&evidence, &receipts)?;
     let (n_entries, n_cosignatures) = logs(&evidence, &contract, &seats)?;
     provenance::verify(&evidence, &contract)?;
+    attested::verify(&evidence, &contract, &seats)?;
     seal(&evidence, &contract)?;
     let parties = contract.parties.iter();
     let approvals = seats.iter();
+    let (sections, certificate) = match evidence.attested {
+        Some(attested) => (attested.sections, Some(attested.certificate)),
+        None => (Vec::new(), None),
+    };
     Ok(Verified {
         job_id: contract.job_id,
         job: contract.job.clone(),
@@ -74,6 +86,8 @@ pub fn verify(bytes: &[u8], trust: Option<&Pins>) -> Result<Verified, Fault> {
         n_entries,
         n_cosignatures,
         result: evidence.output.map(|output| output.result),
+        sections,
+        certificate,
     })
 }
 
