@@ -514,17 +514,20 @@ fn holder(at: &Path, name: &str, table: (&str, &str), columns: &str) -> [String;
     ["--party".to_owned(), party(name, &home)]
 }
 
-/// What one holder knows alone forms groups, beside what the other publishes: a value of too few persons is shown to nobody.
-#[test]
-fn groups_that_nobody_lists_go_over_a_join() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let towns = ["Łódź", "Bern", "Αθήνα", "", "only here"];
+/// A group by town and kind, and its persons and what they paid.
+type Town = (String, String, Option<u64>, Option<u64>);
+
+/// A value that two persons have.
+const RARE: &str = "only here";
+
+/// Where persons live, what most of them paid, and the groups of three persons and more.
+fn towns() -> (String, String, Vec<Town>) {
     let (mut homes, mut bills) = ("id,town\n".to_owned(), "id,paid,kind\n".to_owned());
-    let mut expected: BTreeMap<(&str, &str), (u64, u64)> = BTreeMap::new();
+    let mut groups: BTreeMap<(&str, &str), (u64, u64)> = BTreeMap::new();
     for n in 0..80u64 {
         let town = match n {
-            41 | 43 => towns[4],
-            _ => towns[(n * n % 11 % 4) as usize],
+            41 | 43 => RARE,
+            _ => ["Łódź", "Bern", "Αθήνα", ""][(n * n % 11 % 4) as usize],
         };
         homes.push_str(&format!("p{n},{town}\n"));
         if n % 5 == 0 {
@@ -532,11 +535,25 @@ fn groups_that_nobody_lists_go_over_a_join() {
         }
         let kind = ["x", "y"][(n % 2) as usize];
         bills.push_str(&format!("p{n},{},{kind}\n", 100 + n));
-        let cell = expected.entry((town, kind)).or_default();
-        *cell = (cell.0 + 1, cell.1 + 100 + n);
+        let group = groups.entry((town, kind)).or_default();
+        *group = (group.0 + 1, group.1 + 100 + n);
     }
-    expected.retain(|_, (persons, _)| *persons >= 3);
-    assert!(expected.len() > 4 && expected.keys().all(|(town, _)| *town != towns[4]));
+    groups.retain(|_, (persons, _)| *persons >= 3);
+    assert!(groups.len() > 4 && groups.keys().all(|(town, _)| *town != RARE));
+    let groups = groups.into_iter();
+    let groups = groups
+        .map(|((town, kind), (n, paid))| (town.to_owned(), kind.to_owned(), Some(n), Some(paid)));
+    let mut groups: Vec<Town> = groups.collect();
+    // An empty text is NULL in CSV, and comes last.
+    groups.sort_by_key(|group| (group.0.is_empty(), group.0.clone(), group.1.clone()));
+    (homes, bills, groups)
+}
+
+/// What one holder knows alone forms groups, beside what the other publishes: a value of too few persons is shown to nobody.
+#[test]
+fn groups_that_nobody_lists_go_over_a_join() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (homes, bills, groups) = towns();
     let mut parties = holder(
         dir.path(),
         "registry",
@@ -550,11 +567,8 @@ fn groups_that_nobody_lists_go_over_a_join() {
         ("bills", &bills),
         "id = { join_key = true }\npaid = { aggregate = [\"sum\", \"avg\"], range = [0, 1000] }\nkind = { group_by = true, categories = [\"x\", \"y\"] }\n",
     ));
-    fs::create_dir(dir.path().join("notary")).expect("a directory");
-    parties.extend([
-        "--party".to_owned(),
-        party("notary", &dir.path().join("notary")),
-    ]);
+    let notary = dir.path().join("notary");
+    fs::create_dir(&notary).expect("a directory");
     for source in ["ot", "dealer:notary"] {
         let job = dir.path().join("job.toml");
         let text = format!(
@@ -563,37 +577,17 @@ fn groups_that_nobody_lists_go_over_a_join() {
              correlations = \"{source}\"\nmin_cell = 3\n"
         );
         fs::write(&job, text).expect("a job");
-        let words = [
-            "simulate".to_owned(),
-            job.display().to_string(),
-            "--json".to_owned(),
-        ];
-        let mut parties = parties.clone();
-        if source == "ot" {
-            parties.truncate(parties.len() - 2);
+        let words = ["simulate", &job.display().to_string(), "--json"].map(str::to_owned);
+        let mut words = [&words[..], &parties].concat();
+        if source != "ot" {
+            words.extend(["--party".to_owned(), party("notary", &notary)]);
         }
-        let ran = entente(words.into_iter().chain(parties)).expect(0).json();
-        let got: Vec<_> = rows(&ran["result"])
-            .iter()
-            .map(|row| {
-                let text = |at: usize| row[at].as_str().unwrap_or("").to_owned();
-                (text(0), text(1), row[2].as_u64(), row[3].as_u64())
-            })
-            .collect();
-        let mut expected: Vec<_> = expected
-            .iter()
-            .map(|((town, kind), (n, paid))| {
-                (
-                    (*town).to_owned(),
-                    (*kind).to_owned(),
-                    Some(*n),
-                    Some(*paid),
-                )
-            })
-            .collect();
-        // An empty text is NULL in CSV, and comes last.
-        expected.sort_by_key(|row| (row.0.is_empty(), row.0.clone(), row.1.clone()));
-        assert_eq!(got, expected, "{source}");
-        assert!(!ran.to_string().contains(towns[4]), "a town of two persons");
+        let ran = entente(words).expect(0).json();
+        let found = rows(&ran["result"]).iter().map(|row| {
+            let text = |at: usize| row[at].as_str().unwrap_or("").to_owned();
+            (text(0), text(1), row[2].as_u64(), row[3].as_u64())
+        });
+        assert_eq!(found.collect::<Vec<Town>>(), groups, "{source}");
+        assert!(!ran.to_string().contains(RARE), "a town of two persons");
     }
 }

@@ -54,11 +54,7 @@ impl Task<'_> {
             .await?;
         let report = mine.as_ref().map(|(_, joined)| joined.report());
         let ranked = self.ranked(session, all, mine.as_ref(), &mut stock).await?;
-        let mut correlated = Vec::with_capacity(of.correlated.len());
-        for plan in &of.correlated {
-            let ranks = Correlated::new(self.plan, (of, plan), &sizes);
-            correlated.push(ranks.rows(session, mine.as_ref(), &mut stock).await?);
-        }
+        let correlated = self.beside(session, all, mine.as_ref(), &mut stock).await?;
         let computed = match &of.computed {
             Some(plan) => {
                 let rows = Rows::new(self.plan, plan, &sizes);
@@ -67,9 +63,7 @@ impl Task<'_> {
             }
             None => None,
         };
-        let is_first = session.seat().index() == 0;
-        let own_groups = mine.as_ref().map_or(&[][..], |(_, joined)| joined.coded());
-        let groups = GroupKeys::of_cells(self.plan, own_groups, is_first);
+        let groups = self.group_keys(session, mine.as_ref());
         let own = (mine.as_ref(), &mut stock);
         let matched_keys = self.matched_keys(session, all, own, of_keys).await?;
         drop(mine);
@@ -170,6 +164,28 @@ impl Task<'_> {
         let found: Vec<&[u64]> = found.iter().map(Share::as_slice).collect();
         met.put(&mut totals, &found);
         Ok(totals)
+    }
+
+    /// This seat's shares of the keys of groups that nobody lists.
+    fn group_keys(&self, session: &Session, mine: Option<&(usize, Joined)>) -> Option<GroupKeys> {
+        let own = mine.map_or(&[][..], |(_, joined)| joined.coded());
+        GroupKeys::of_cells(self.plan, own, session.seat().index() == 0)
+    }
+
+    /// Arguments whose rows are ranked beside each other, and how often each row counts.
+    async fn beside(
+        &self,
+        session: &mut Session,
+        (of, sizes): (&JoinPlan, &JoinSizes),
+        mine: Option<&(usize, Joined)>,
+        stock: &mut Stock,
+    ) -> Result<Vec<correlated::Rows>, ProtocolError> {
+        let mut all = Vec::with_capacity(of.correlated.len());
+        for plan in &of.correlated {
+            let ranks = Correlated::new(self.plan, (of, plan), sizes);
+            all.push(ranks.rows(session, mine, stock).await?);
+        }
+        Ok(all)
     }
 
     /// This holder's relation and its totals by key; `None` at a mere receiver.
