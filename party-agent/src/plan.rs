@@ -75,8 +75,9 @@ pub use having::{ComparedTotal, ComparedTotals};
 pub use intersect::{IntersectPlan, KeyPlan, Protocol};
 pub(crate) use joint::counted_in;
 pub use joint::{
-    ComputedPlan, ComputedValue, CorrelatedPlan, JoinFactor, JoinPlan, JoinSizes, JoinTerm,
-    MetPlan, OwnColumn, OwnTerm, RankedPlan, RelationPlan, ShownKeys, Told, ValueColumns,
+    ComputedPlan, ComputedValue, Contributions, CorrelatedPlan, DominantPlan, JoinFactor, JoinPlan,
+    JoinSizes, JoinTerm, MetPlan, OwnColumn, OwnTerm, RankedPlan, RelationPlan, ShownKeys, Told,
+    ValueColumns,
 };
 pub use local::{ColumnUse, LocalPlan, TableColumn, Usage};
 pub use lookup::{AskedTable, LookupPlan, MAX_VALUE_BYTES};

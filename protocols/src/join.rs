@@ -22,7 +22,7 @@
 //! ```
 //!
 //! Products can stay in their bins as numbers of each key ([`bins`]), and keys be counted for which such a number is more
-//! than 0 ([`met`]); in how many rows each of the hub's own stands is found by [`weights`], and which of its keys all others have by [`members`].
+//! than 0 ([`met`]), or the largest of these numbers be found ([`largest`]); in how many rows each of the hub's own stands is found by [`weights`], and which of its keys all others have by [`members`].
 
 mod inputs;
 mod shape;
@@ -30,6 +30,7 @@ mod plan;
 mod columns;
 mod products;
 pub mod bins;
+pub mod largest;
 pub mod members;
 pub mod met;
 pub mod weights;

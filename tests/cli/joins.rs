@@ -502,7 +502,7 @@ fn pairs_of_several_rows_of_customers() {
 }
 
 /// A holder's tables and its policy, in a directory of its own.
-fn holder(at: &Path, name: &str, table: (&str, &str), columns: &str) -> [String; 2] {
+pub(crate) fn holder(at: &Path, name: &str, table: (&str, &str), columns: &str) -> [String; 2] {
     let home = at.join(name);
     fs::create_dir(&home).expect("a directory");
     fs::write(home.join(format!("{}.csv", table.0)), table.1).expect("a table");

@@ -35,6 +35,7 @@ mod settlement;
 mod pages;
 #[path = "../../party-agent/tests/suite/canary.rs"]
 mod canary;
+mod dominance;
 mod egress;
 mod officers;
 mod catalogue;

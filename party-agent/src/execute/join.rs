@@ -8,6 +8,7 @@ use protocols::correlate::{Source, Stock};
 use protocols::disclose::Disclosure;
 use protocols::error::ProtocolError;
 use protocols::join;
+use protocols::join::largest::{self, Largest};
 use protocols::psi::keys::{KeyHash, Normalise};
 use protocols::psi::{self, Item};
 use protocols::session::Session;
@@ -18,7 +19,7 @@ use super::correlated::Correlated;
 use super::ranked::Ranked;
 use super::{Broken, Computed, Failure, Output, Stage, Task, correlated, internal, steps};
 use crate::local::{self, GroupKeys, Joined, LocalInputs};
-use crate::plan::{JoinPlan, JoinSizes, RankedPlan, RelationPlan, Told};
+use crate::plan::{Contributions, JoinPlan, JoinSizes, Procedure, RankedPlan, RelationPlan, Told};
 
 impl Task<'_> {
     /// Reads this holder's rows, joins, and releases.
@@ -63,12 +64,15 @@ impl Task<'_> {
             }
             None => None,
         };
+        let dominant = self.dominant(session, all, mine.as_ref(), &mut stock);
+        let dominant = dominant.await?;
         let groups = self.group_keys(session, mine.as_ref());
         let own = (mine.as_ref(), &mut stock);
         let matched_keys = self.matched_keys(session, all, own, of_keys).await?;
         drop(mine);
         let mut inputs = LocalInputs::of_join(self.plan, of, totals);
         inputs.groups = groups;
+        self.compared_sums(session, &dominant, &mut inputs);
         steps::on_shares(session, self.plan, &mut inputs, &mut stock).await?;
         for (plan, runs) in ranked {
             let ranks = Ranked::new(self.plan, (of, plan), &sizes);
@@ -188,6 +192,41 @@ impl Task<'_> {
         Ok(all)
     }
 
+    /// The largest contributions to the sums that are held against rules about dominance.
+    async fn dominant(
+        &self,
+        session: &mut Session,
+        (of, sizes): (&JoinPlan, &JoinSizes),
+        mine: Option<&(usize, Joined)>,
+        stock: &mut Stock,
+    ) -> Result<Vec<Largest>, Broken> {
+        let Some(dominant) = &of.dominant else {
+            return Ok(Vec::new());
+        };
+        let is_dealt = matches!(self.plan.source(), Some(Source::Dealer { .. }));
+        let shape = dominant.shape(sizes, &self.plan.keys, is_dealt);
+        let inputs = inputs(session, (&dominant.join, sizes), mine, 0);
+        Ok(largest::largest(session, &shape, inputs, stock).await?)
+    }
+
+    /// Writes the numbers that rules about dominance compare with 0 to the totals.
+    fn compared_sums(&self, session: &Session, found: &[Largest], inputs: &mut LocalInputs) {
+        let moves_up = session.seat().index() == 0;
+        let (Procedure::Join(of), Some(rules)) = (&self.plan.procedure, &self.plan.dominance)
+        else {
+            return;
+        };
+        let Some(dominant) = &of.dominant else {
+            return;
+        };
+        let found = found.iter().map(|of| {
+            let largest = of.largest.iter().map(Share::as_slice);
+            (of.total.as_slice(), largest.collect())
+        });
+        let found: Vec<Contributions<'_>> = found.collect();
+        dominant.put(rules, &mut inputs.totals, (&found, moves_up));
+    }
+
     /// This holder's relation and its totals by key; `None` at a mere receiver.
     async fn read_joined(
         &self,
@@ -258,7 +297,8 @@ async fn announced(
     }
     // What is compared, computed row by row, counted by such numbers, or told of keys is in bins, of which there are none
     // without keys.
-    let has_bins = of.computed.is_some() || of.met.is_some() || of.shown.is_some();
+    let has_bins = of.computed.is_some() || of.met.is_some();
+    let has_bins = has_bins || of.dominant.is_some() || of.shown.is_some();
     if !of.compared.is_empty() || has_bins {
         let keys = sizes.keys.iter_mut().flatten();
         keys.for_each(|n| *n = (*n).max(1));

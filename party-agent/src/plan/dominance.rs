@@ -9,6 +9,8 @@
 //! each of these is one number, to which every holder adds a summand of its own. Where a contributor can have rows at several
 //! holders, its contribution is at most the sum of the holders' largest ones, and one comparison with that bound is enough.
 
+mod joined;
+
 use std::collections::BTreeMap;
 
 use datafusion::logical_expr::{Expr as EngineExpr, Operator};
@@ -23,6 +25,8 @@ use super::{CellCheck, Measure, MeasureKind, Plan, PlanFault, RangeOrigin, Relea
 use crate::catalogue::{Dominance, TopShare};
 use crate::spec::CheckedSpec;
 
+pub(super) use joined::Contributed;
+
 /// Numbers that are compared stay below 2 to this power over all holders.
 const MAX_BITS: u32 = 62;
 /// Most comparisons in one job.
@@ -35,6 +39,9 @@ pub struct DominancePlan {
     pub contributor: String,
     /// Whether a contributor can have rows at several holders.
     pub elsewhere: bool,
+    /// Whether it is a key of a join, whose rows at all holders are taken together.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub joined: bool,
     /// The p% rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p_percent: Option<u64>,
@@ -136,12 +143,16 @@ pub(super) fn rules(
         }
     }
     if let Some(rules) = &found {
-        possible(spec, outer, parts, rules)?;
+        possible(spec, outer, &parts.iter().collect::<Vec<_>>(), rules)?;
     }
     Ok(found)
 }
 
-fn stricter(before: Option<Rules>, rule: &Dominance, arg: usize) -> Result<Rules, PlanFault> {
+pub(super) fn stricter(
+    before: Option<Rules>,
+    rule: &Dominance,
+    arg: usize,
+) -> Result<Rules, PlanFault> {
     let mut rules = before.unwrap_or_else(|| Rules {
         contributor: rule.contributor.clone(),
         elsewhere: false,
@@ -170,10 +181,10 @@ fn stricter(before: Option<Rules>, rule: &Dominance, arg: usize) -> Result<Rules
 }
 
 /// What a query with such sums cannot be.
-fn possible(
+pub(super) fn possible(
     spec: &CheckedSpec,
     outer: &Outer,
-    parts: &[Part],
+    parts: &[&Part],
     rules: &Rules,
 ) -> Result<(), PlanFault> {
     let name = &rules.contributor;
@@ -236,6 +247,22 @@ impl Rules {
         &self.contributor
     }
 
+    /// The rules alone.
+    fn without_sums(self) -> DominancePlan {
+        DominancePlan {
+            contributor: self.contributor,
+            elsewhere: self.elsewhere,
+            joined: false,
+            p_percent: self.p_percent,
+            top: self
+                .top
+                .into_iter()
+                .map(|(n, percent)| TopShare { n, percent })
+                .collect(),
+            sums: Vec::new(),
+        }
+    }
+
     /// Gives every sum its columns, which are compared and opened to nobody, and the shape the checks on them.
     ///
     /// # Errors
@@ -254,19 +281,10 @@ impl Rules {
                 "declare the groups under [compute.domain]",
             )));
         }
-        let mut plan = DominancePlan {
-            contributor: self.contributor,
-            elsewhere: self.elsewhere,
-            p_percent: self.p_percent,
-            top: self
-                .top
-                .into_iter()
-                .map(|(n, percent)| TopShare { n, percent })
-                .collect(),
-            sums: Vec::new(),
-        };
+        let args = self.args.clone();
+        let mut plan = self.without_sums();
         let comparisons = plan.comparisons(holders.len());
-        for measure in self.args.iter().map(|arg| &measures[*arg]) {
+        for measure in args.iter().map(|arg| &measures[*arg]) {
             for (slot, squares) in [(measure.sum, false), (measure.sum_sq, true)] {
                 if slot.is_none() {
                     continue;
@@ -479,11 +497,12 @@ impl DominancePlan {
     #[must_use]
     pub fn in_words(&self) -> String {
         let contributor = &self.contributor;
-        let elsewhere = match self.elsewhere {
-            true => {
+        let elsewhere = match (self.joined, self.elsewhere) {
+            (true, _) => "each is a key of the join, whose rows at all holders are taken together",
+            (false, true) => {
                 "each can have rows at several holders, so the sums of the holders' largest contributions are taken"
             }
-            false => "the holders say that none has rows at another holder",
+            (false, false) => "the holders say that none has rows at another holder",
         };
         let mut rules = Vec::new();
         if let Some(p) = self.p_percent {
@@ -514,7 +533,7 @@ pub(super) fn unchecked(plan: &Plan, catalogues: &Catalogues) -> Option<PlanFaul
                 .and_then(|c| c.tables.get(&used.table));
             if entry.is_some_and(|entry| entry.dominance.is_some()) {
                 let what = format!(
-                    "{holder} has rules about dominance for {holder}.{}, which in this version are there for SUM, AVG and VAR of single columns over a UNION ALL of the holders' rows",
+                    "{holder} has rules about dominance for {holder}.{}, which in this version are there for SUM, AVG and VAR of single columns over a UNION ALL of the holders' rows, or over a join",
                     used.table
                 );
                 return Some(fault(

@@ -29,6 +29,7 @@ mod star;
 mod matched;
 mod met;
 mod coded;
+mod dominant;
 mod rows;
 mod words;
 
@@ -58,6 +59,7 @@ use separate::{Literals, Separate, Sum};
 
 pub use computed::{ComputedPlan, ComputedValue};
 pub use correlated::CorrelatedPlan;
+pub use dominant::{Contributions, DominantPlan};
 pub(super) use from::names_of;
 pub use matched::ShownKeys;
 pub(super) use member::{Member, members};
@@ -99,9 +101,12 @@ pub struct JoinPlan {
     /// How measures of the query are rounded that multiply floating-point numbers with those of other holders.
     pub roundings: BTreeMap<usize, String>,
     /// Arguments of the query that are computed row by row.
-    pub computed: Option<ComputedPlan>,
+    pub computed: Option<Box<ComputedPlan>>,
     /// Keys that are counted by whether any row of theirs counts.
     pub met: Option<Box<MetPlan>>,
+    /// Where the largest contributions to sums are found, if there are rules about dominance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dominant: Option<Box<DominantPlan>>,
     /// Which totals stand beside the groups, if any.
     #[serde(skip)]
     pub margins: Option<Margins>,
@@ -529,31 +534,15 @@ impl Job<'_> {
         compile::margins::with_totals(self.outer, &mut keys).map_err(one)?;
         let mut terms = Terms::of(self, &taken, &compiled, &min_cell)?;
         let rows = compiled.rows;
-        checks::no_ends(self.outer, &min_cell).map_err(one)?;
-        let cells = keys.iter().map(KeyColumn::n_slots).product();
-        let (steps, narrow, wide) = self.steps((&mut terms, &compiled), cells, rows)?;
-        let mut checks = checks::checks(self.outer, &terms.counts(), &min_cell, rows);
         let holders = &self.parties.holders;
         let rounding = RoundingPlan::strictest(self.spec, self.catalogues, holders);
-        let top = top::cells(self.outer, &terms.measures, &terms.fits, cells, rows)
-            .filter(|_| self.outer.margins.is_none() && hidden.is_none() && rounding.is_none());
-        checks.extend(top::nonempty(top.as_ref(), &checks, rows));
-        let rule = match checks.is_empty() {
-            true => ReleaseRule::None,
-            false => ReleaseRule::Compare,
-        };
-        compile::margins::check(self.outer, &steps, rule, &min_cell).map_err(one)?;
-        let mut shape = Shape {
-            compared: 0,
-            cells,
-            narrow,
-            wide,
-            checks,
-            rule,
-            top,
-            margins: self.outer.margins,
-            hidden,
-        };
+        let rules = self.rules(&compiled, &terms).map_err(one)?;
+        let is_whole = hidden.is_some() || rounding.is_some() || rules.is_some();
+        let all = (&mut terms, &compiled);
+        let (mut shape, steps) = self.shape(all, &keys, (&min_cell, is_whole))?;
+        shape.hidden = hidden;
+        let all = (&mut terms, &compiled);
+        let dominance = self.held_against(rules, all, &mut shape).map_err(one)?;
         let having = terms.having(self, (rounding.as_ref(), rows), &mut shape);
         let released = finish::columns(self.outer, &keys, &terms.sums);
         let (final_sql, outputs) = finish::query(self.outer, &released)?;
@@ -565,8 +554,13 @@ impl Job<'_> {
         let (seats, correlations) = (self.parties.seats.clone(), self.spec.correlations.clone());
         let plan = Plan::of_job(self.spec, seats, correlations, min_cell);
         let plan = Plan {
-            locals: self.told_of_keys(compiled.locals(self.use_of_keys())),
+            locals: self.told_apart(
+                self.told_of_keys(compiled.locals(self.use_of_keys())),
+                dominance.as_ref(),
+                &compiled,
+            ),
             procedure: Procedure::Join(join),
+            dominance,
             shape,
             having,
             rounding,
@@ -586,6 +580,41 @@ impl Job<'_> {
         };
         let plan = cost::complete(plan, rows);
         Ok(words::complete(plan_words::complete(plan, &decided), self))
+    }
+
+    /// The columns of totals, what is checked, and what is found for further columns. `is_whole`: no group is left out because it
+    /// does not come first.
+    fn shape(
+        &self,
+        (terms, compiled): (&mut Terms, &Compiled),
+        keys: &[KeyColumn],
+        (min_cell, is_whole): (&MinCell, bool),
+    ) -> Result<(Shape, Vec<Step>), Vec<PlanFault>> {
+        let rows = compiled.rows;
+        checks::no_ends(self.outer, min_cell).map_err(one)?;
+        let cells = keys.iter().map(KeyColumn::n_slots).product();
+        let (steps, narrow, wide) = self.steps((terms, compiled), cells, rows)?;
+        let mut checks = checks::checks(self.outer, &terms.counts(), min_cell, rows);
+        let top = top::cells(self.outer, &terms.measures, &terms.fits, cells, rows)
+            .filter(|_| self.outer.margins.is_none() && !is_whole);
+        checks.extend(top::nonempty(top.as_ref(), &checks, rows));
+        let rule = match checks.is_empty() {
+            true => ReleaseRule::None,
+            false => ReleaseRule::Compare,
+        };
+        compile::margins::check(self.outer, &steps, rule, min_cell).map_err(one)?;
+        let shape = Shape {
+            compared: 0,
+            cells,
+            narrow,
+            wide,
+            checks,
+            rule,
+            top,
+            margins: self.outer.margins,
+            hidden: None,
+        };
+        Ok((shape, steps))
     }
 
     /// What is found in the rows of each value, and how many columns there are with it.

@@ -23,7 +23,7 @@ pub(super) fn objection(name: &str, table: &TablePolicy, request: &Request<'_>) 
         let what = format!(
             "the job adds up columns of table {name} without a look at how much single contributors add"
         );
-        let allowed = "counts, and sums of single columns over a UNION ALL of the holders' rows";
+        let allowed = "counts, and sums of single columns over a UNION ALL of the holders' rows, or over a join by the contributor";
         return denial("", what, allowed.to_owned());
     };
     let persons = uses().filter(|used| used.usage == Usage::Person);

@@ -13,6 +13,7 @@ mod having;
 mod oracle;
 mod random;
 mod coded;
+mod dominant;
 mod joined;
 mod joint;
 mod analyst;

@@ -513,8 +513,11 @@ fn what_cannot_be_held_against_the_rules_is_refused() {
         "{told}"
     );
     let joined = "job = \"j\"\npurpose = \"p\"\nreceivers = [\"a\"]\n[compute]\nsql = \"\"\"\nSELECT SUM(x.paid) FROM a.visits x JOIN b.visits y ON x.person = y.person\n\"\"\"\n[privacy]\njoin = \"hidden\"\ncorrelations = \"ot\"\nmin_cell = 3\n";
-    let told = compiled(joined, &all).expect_err("a join");
-    assert!(told.contains("UNION ALL of the holders' rows"), "{told}");
+    // Over a join contributors are its keys.
+    let plan = compiled(joined, &all).expect("a plan");
+    assert!(plan.dominance.is_some_and(|rules| rules.joined));
+    let told = compiled(&joined.replace("person", "ward"), &all).expect_err("another key");
+    assert!(told.contains("are joined by something else"), "{told}");
     // Counts, and multiples of a column, are no matter.
     for select in [
         "COUNT(*)",

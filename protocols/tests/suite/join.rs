@@ -1,6 +1,7 @@
 //! Aggregates over joins: against sums over all keys in the clear, and held to every demand.
 
 mod bins;
+mod largest;
 mod members;
 mod met;
 mod weights;

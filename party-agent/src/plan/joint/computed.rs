@@ -337,7 +337,8 @@ pub(super) fn check_ranked(
 impl JoinPlan {
     /// Whether it matters in whose bins rows meet: what is not added up over them stands there.
     pub(super) fn is_row_by_row(&self) -> bool {
-        self.n_compared() > 0 || self.computed.is_some() || self.met.is_some()
+        let in_bins = self.computed.is_some() || self.met.is_some() || self.dominant.is_some();
+        in_bins || self.n_compared() > 0
     }
 }
 

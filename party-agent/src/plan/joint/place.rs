@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::computed::{Computed, ComputedPlan, ComputedValue};
 use super::correlated::CorrelatedPlan;
+use super::dominant::{Dominant, DominantPlan};
 use super::draft::Take;
 use super::expand::{Payload, Place, placed, slot, too_large};
 use super::met::MetPlan;
@@ -80,8 +81,9 @@ impl Terms {
             matched: self.matched,
             shown: None,
             roundings: self.roundings,
-            computed: computed_plan(job, all, (&self.computed, &order), keys)?,
+            computed: computed_plan(job, all, (&self.computed, &order), keys)?.map(Box::new),
             met: met_plan(job, all, (&self.met, &order), keys)?,
+            dominant: dominant_plan(job, all, (self.dominant, &order), keys)?,
             margins: job.outer.margins,
             cells: Vec::new(),
         };
@@ -229,9 +231,44 @@ fn met_plan(
         return Ok(None);
     }
     job.can_be_met(compiled, (order[0], all.len()), keys)?;
+    let terms = all.iter().map(|(_, terms)| terms);
+    let join = in_bins(job, (taken, compiled, rows), (terms, order), keys)?;
+    Ok(Some(Box::new(MetPlan {
+        rows_bits: job.rows_bits(compiled),
+        columns: all.iter().map(|(column, _)| *column).collect(),
+        join: Box::new(join),
+    })))
+}
+
+/// The sums whose largest contributions are found: what each key adds is added up in its bin.
+fn dominant_plan(
+    job: &Job<'_>,
+    all: Own<'_>,
+    (dominant, order): (Option<Dominant>, &[usize]),
+    keys: &[KeyColumn],
+) -> Result<Option<Box<DominantPlan>>, PlanFault> {
+    let Some(dominant) = dominant else {
+        return Ok(None);
+    };
+    let join = in_bins(job, all, (dominant.sums.iter(), order), keys)?;
+    Ok(Some(Box::new(DominantPlan {
+        join: Box::new(join),
+        n_largest: dominant.n_largest,
+        bound_bits: dominant.contributed.bits,
+        signed: dominant.contributed.signed,
+    })))
+}
+
+/// A join whose totals are numbers of keys, which stay in their bins, in groups and in totals beside them.
+fn in_bins<'t>(
+    job: &Job<'_>,
+    (taken, compiled, rows): Own<'_>,
+    (all, order): (impl Iterator<Item = &'t Vec<Term>>, &[usize]),
+    keys: &[KeyColumn],
+) -> Result<JoinPlan, PlanFault> {
     let mut payloads: Vec<Payload> = compiled.all.iter().map(|_| Payload::default()).collect();
     let mut narrow = Vec::new();
-    for (total, (_, terms)) in all.iter().enumerate() {
+    for (total, terms) in all.enumerate() {
         let (mut expanded, mut own) = (Vec::new(), Vec::new());
         let place = Place::in_bins((compiled, order, rows), total);
         for term in terms {
@@ -248,14 +285,10 @@ fn met_plan(
         ..bare(job, relations.collect(), narrow, keys)
     };
     let join = join.with_totals(keys).ok_or_else(too_large_beside_totals)?;
-    Ok(Some(Box::new(MetPlan {
-        rows_bits: job.rows_bits(compiled),
-        columns: all.iter().map(|(column, _)| *column).collect(),
-        join: Box::new(JoinPlan {
-            cells: join.cells_of(keys),
-            ..join
-        }),
-    })))
+    Ok(JoinPlan {
+        cells: join.cells_of(keys),
+        ..join
+    })
 }
 
 /// A join of these relations for these totals, and nothing else.
@@ -281,6 +314,7 @@ fn bare(
         roundings: BTreeMap::new(),
         computed: None,
         met: None,
+        dominant: None,
         margins: None,
         cells: Vec::new(),
     };
@@ -391,7 +425,7 @@ pub(super) fn order(
             .map(|p| p.rows_at_most)
             .fold(0, u64::saturating_add)
     };
-    let meets = !terms.met.is_empty();
+    let meets = !terms.met.is_empty() || terms.dominant.is_some();
     let compares = job.has_one_row_a_key() || meets;
     let one_star = |hub: usize| all[hub].member.is_none() || single(hub);
     let may = |hub: usize| match n {
@@ -431,6 +465,10 @@ pub(super) fn order(
             _ if tells_size => (
                 "privacy.join = \"size\" over tables that all have several holders, who can share keys",
                 "write join = \"hidden\"",
+            ),
+            _ if terms.dominant.is_some() => (
+                "sums with rules about dominance over tables that all have several holders",
+                "run a job for each holder of one of the tables, or ask for counts",
             ),
             _ if meets => (
                 "persons, or different keys, that a condition between holders decides on are counted over tables that all have several holders, or over a FULL JOIN",

@@ -200,12 +200,15 @@ impl JoinPlan {
         let computed = computed.map(|of| of.price(sizes, (keys, is_dealt), seats));
         let met = self.met.iter();
         let met = met.map(|of| of.price(sizes, (keys, is_dealt), seats));
+        let dominant = self.dominant.iter();
+        let dominant = dominant.map(|of| of.price(sizes, (keys, is_dealt), seats));
         stars
             .chain([self.price_of_keys(seats, sizes)])
             .chain(ranked)
             .chain(correlated)
             .chain(computed)
             .chain(met)
+            .chain(dominant)
             .fold(Price::nothing(seats), |sum, star| sum.then(&star))
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::column::{Column, column};
 use super::computed::Computed;
 use super::correlated::Correlated;
+use super::dominant::Dominant;
 use super::draft::Take;
 use super::ranked::Ranked;
 use super::relation::Compiled;
@@ -46,6 +47,8 @@ pub(super) struct Terms {
     pub(super) person: Option<usize>,
     /// Columns of `narrow` without terms: the keys of which some row counts, by the terms that count their rows.
     pub(super) met: Vec<(usize, Vec<Term>)>,
+    /// The sums whose largest contributions are found.
+    pub(super) dominant: Option<Dominant>,
     /// Where it is told how many keys match, the column for that; its terms are those of the join.
     pub(super) matched: Option<usize>,
     label: String,
@@ -82,6 +85,7 @@ impl Terms {
             computed: Vec::new(),
             person: None,
             met: Vec::new(),
+            dominant: None,
             matched: None,
             label: key_label(job),
             distinct: Vec::new(),

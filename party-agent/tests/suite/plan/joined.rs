@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use party_agent::local::{GroupKeys, Joined, LocalInputs, joined};
 use party_agent::plan::{
-    ComputedPlan, ComputedValue, CorrelatedPlan, JoinPlan, JoinSizes, JointPair, MeasureKind, Plan,
-    Procedure, RankedPlan, Release, Step, Which,
+    ComputedPlan, ComputedValue, Contributions, CorrelatedPlan, JoinPlan, JoinSizes, JointPair,
+    MeasureKind, Plan, Procedure, RankedPlan, Release, Step, Which,
 };
 use party_agent::source::SourceError;
 use protocols::aggregate::LocalTotals;
+use protocols::join::largest::LargestShape;
 use protocols::join::met::MetShape;
 use protocols::join::{Factor, Inputs, Rows, Shape};
 use protocols::psi::Item;
@@ -191,8 +192,23 @@ async fn with_keys(
         met.put(&mut all, &counted);
     }
     of.spread_matched(&mut all);
+    let contributions = of.dominant.as_ref().map(|dominant| {
+        let shape = dominant.shape(&sizes, &plan.keys, false);
+        (dominant, contributed(&shape, &dominant.join, &parts))
+    });
     let found = plans::with_steps(plan, vec![LocalInputs::of_join(plan, of, all)]);
     let mut found = found.into_iter().next().expect("one holder's totals");
+    if let (Some((dominant, all)), Some(rules)) = (&contributions, &plan.dominance) {
+        let all = all.iter();
+        let all = all.map(|(total, largest)| {
+            (
+                total.as_slice(),
+                largest.iter().map(Vec::as_slice).collect(),
+            )
+        });
+        let all: Vec<Contributions<'_>> = all.collect();
+        dominant.put(rules, &mut found, (&all, true));
+    }
     let mut different: BTreeMap<usize, (&RankedPlan, Vec<_>)> = BTreeMap::new();
     for ranked in &of.ranked {
         let rows = ranked_rows(plan, (of, ranked), &sizes, &parts);
@@ -391,6 +407,44 @@ fn counted(shape: &MetShape, join: &JoinPlan, parts: &[Vec<Joined>]) -> Vec<Vec<
         }
     }
     found
+}
+
+/// For each output the sum of what keys add to each cell in magnitude, and the largest of these.
+fn contributed(
+    shape: &LargestShape,
+    join: &JoinPlan,
+    parts: &[Vec<Joined>],
+) -> Vec<(Vec<u64>, Vec<Vec<u64>>)> {
+    let places: Vec<usize> = (0..parts.len()).collect();
+    let brought = join.brings(0, 0, 0).expect("the hub");
+    let all = parts[0][0].inputs(&brought, &[], true);
+    let cells = shape.join.n_cells();
+    let mut added = vec![vec![Vec::new(); cells]; shape.join.narrow.len()];
+    for row in 0..all.rows.keys.len() {
+        let inputs = with_spokes(alone(&all, row), (join, 0), (&places, parts));
+        for (added, numbers) in added.iter_mut().zip(totals(&shape.join, &inputs).0) {
+            for (added, number) in added.iter_mut().zip(numbers) {
+                let magnitude = number.cast_signed().unsigned_abs();
+                assert!(shape.signed || magnitude == number, "{number}");
+                assert!(magnitude >> shape.bound_bits == 0, "{magnitude}");
+                added.push(magnitude);
+            }
+        }
+    }
+    let of_output = |mut cells: Vec<Vec<u64>>| {
+        cells
+            .iter_mut()
+            .for_each(|c| c.sort_unstable_by(|a, b| b.cmp(a)));
+        let rank = |rank: usize| {
+            cells
+                .iter()
+                .map(|c| c.get(rank).copied().unwrap_or(0))
+                .collect()
+        };
+        let largest = (0..shape.n_largest).map(rank).collect();
+        (cells.iter().map(|c| c.iter().sum()).collect(), largest)
+    };
+    added.into_iter().map(of_output).collect()
 }
 
 /// Ranks of numbers that are computed row by row.
