@@ -84,8 +84,10 @@ impl Job<'_> {
         let part = one.raw.first();
         let n_keys = part.map_or(0, |part| one.keys_at_most(self, part));
         let n_keys = usize::try_from(n_keys.max(1)).unwrap_or(usize::MAX);
-        let cells: u64 = keys.iter().map(|key| key.n_slots() as u64).product();
-        let n = (bins::n_bins_of(n_keys) as u64).saturating_mul(cells * n_totals as u64);
+        let cells = keys.iter().map(|key| key.n_slots() as u64);
+        let cells = cells.fold(1, u64::saturating_mul);
+        let of_all = cells.saturating_mul(n_totals as u64);
+        let n = (bins::n_bins_of(n_keys) as u64).saturating_mul(of_all);
         if n <= MAX_COMPARED {
             return Ok(());
         }
