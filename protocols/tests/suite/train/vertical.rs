@@ -339,8 +339,10 @@ fn models_over_joins_are_held_to_all_demands() {
     case.shape.n_steps = 1;
     demands::check_price(&case, 3);
     demands::check_outline(&case, 3);
+    // The first step has no function of η; among two its other messages meet round by round.
     let mut two = tables(2, 20);
-    two.shape.n_steps = 2;
+    two.shape.features = vec![1, 0];
+    two.shape.n_steps = 3;
     two.shape.evaluates = false;
     two.shape.of_train = None;
     two.shape.has_oot = false;
