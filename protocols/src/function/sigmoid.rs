@@ -9,9 +9,9 @@
 //! 1/2 + Σ c_i·t^i              Horner's scheme in t = x − σ·m = σ·s, with c_0 less 1/2: what is left is an odd function
 //! ```
 //!
-//! Without a dealer a shared bit costs a hundredth of a product, so that many pieces and a low degree cost less than
-//! an exponential and Newton's steps; and there are a third as many rounds. Sums keep growing scales as long as
-//! they fit the ring, which saves truncations.
+//! Without a dealer a shared bit costs far less than a product (`benches/RECORD.md`), so that many pieces and a low degree
+//! cost less than an exponential and Newton's steps, and take fewer rounds. Sums keep growing scales as long as they fit
+//! the ring, which saves truncations.
 
 use super::Format;
 use super::exponential::{range_log, working_bits};
